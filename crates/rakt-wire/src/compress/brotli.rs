@@ -1,0 +1,103 @@
+//! brotli, one stream a payload (RFC 7932). The library cannot reuse a context, so each use makes one.
+
+use std::io::{self, Write};
+
+use brotli::enc::{BrotliEncoderParams, StandardAlloc};
+use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
+
+use super::{CompressError, DecompressError, Step, drive, expect_end};
+
+/// Quality 4: above it, time grows faster than what is saved.
+const QUALITY: i32 = 4;
+/// Largest window written, as a power of two: 4 MiB.
+const WINDOW_LOG: i32 = 22;
+
+pub(super) struct Brotli;
+
+impl Brotli {
+    pub(super) fn compress(
+        &mut self,
+        mut input: &[u8],
+        out: &mut Vec<u8>,
+        bound: usize,
+    ) -> Result<bool, CompressError> {
+        let params = BrotliEncoderParams {
+            quality: QUALITY,
+            lgwin: WINDOW_LOG,
+            size_hint: input.len(),
+            large_window: false,
+            ..BrotliEncoderParams::default()
+        };
+        let mut bounded = Bounded { out, left: bound, is_full: false };
+        match brotli::BrotliCompress(&mut input, &mut bounded, &params) {
+            Ok(_) => Ok(true),
+            Err(_) if bounded.is_full => Ok(false),
+            Err(error) => Err(CompressError(error.to_string())),
+        }
+    }
+
+    pub(super) fn decompress(
+        &mut self,
+        input: &[u8],
+        raw_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecompressError> {
+        // "Strict" leaves out the extension with windows of up to 1 GiB.
+        let mut state = BrotliState::new_strict(
+            StandardAlloc::default(),
+            StandardAlloc::default(),
+            StandardAlloc::default(),
+        );
+        let mut total = 0;
+        let taken = drive(input, raw_len, out, |input, room| {
+            let (mut in_left, mut read) = (input.len(), 0);
+            let (mut out_left, mut written) = (room.len(), 0);
+            let result = BrotliDecompressStream(
+                &mut in_left,
+                &mut read,
+                input,
+                &mut out_left,
+                &mut written,
+                room,
+                &mut total,
+                &mut state,
+            );
+            match result {
+                BrotliResult::ResultFailure => {
+                    Err(DecompressError::Corrupt("not a brotli stream".to_owned()))
+                }
+                result => {
+                    Ok(Step { read, written, done: matches!(result, BrotliResult::ResultSuccess) })
+                }
+            }
+        })?;
+        expect_end(input, taken)
+    }
+}
+
+/// Takes `left` bytes and fails then, so that compressing ends once it no longer pays.
+struct Bounded<'a> {
+    out: &'a mut Vec<u8>,
+    left: usize,
+    is_full: bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.left.checked_sub(bytes.len()) {
+            Some(left) => {
+                self.left = left;
+                self.out.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            None => {
+                self.is_full = true;
+                Err(io::Error::other("the output is not smaller than the input"))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,454 @@
+//! Compression of payloads, one at a time.
+//!
+//! Every payload is a complete unit of its format: a zstd frame, a gzip member, a brotli stream. The
+//! receiver knows the raw length beforehand and enforces it, so a bomb ends at that length, and output
+//! is only made room for as it appears.
+//!
+//! | file | format | feature |
+//! | --- | --- | --- |
+//! | `zstd.rs` | RFC 8878, level 1 | `zstd` (default) |
+//! | `gzip.rs` | RFC 1952, fast | `gzip` |
+//! | `brotli.rs` | RFC 7932, quality 4 | `brotli` |
+
+#[cfg(feature = "brotli")]
+mod brotli;
+#[cfg(feature = "gzip")]
+mod gzip;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Room is made for at most this many bytes of output before the decoder has to fill it.
+pub const DECOMPRESS_STEP: usize = 64 * 1024;
+/// Largest window of a zstd frame that is accepted, as a power of two: 16 MiB.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 24;
+
+/// How payloads are compressed. Every variant exists in every build; see [`Compression::is_available`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Compression {
+    /// Not at all.
+    None = 0,
+    /// gzip: for peers that know nothing else.
+    Gzip = 1,
+    /// zstd: fast both ways. The default where it is compiled in.
+    Zstd = 2,
+    /// brotli: small, slower to compress.
+    Brotli = 3,
+}
+
+impl Compression {
+    /// Every variant, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::None, Self::Gzip, Self::Zstd, Self::Brotli];
+
+    /// Whether this build can do it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Gzip => cfg!(feature = "gzip"),
+            Self::Zstd => cfg!(feature = "zstd"),
+            Self::Brotli => cfg!(feature = "brotli"),
+        }
+    }
+
+    /// The variant with this number; `None` for one that is not known here.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|compression| *compression as u8 == number)
+    }
+
+    /// The number on the wire.
+    pub fn as_u8(self) -> u8 {
+        self as u8
+    }
+
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Brotli => "brotli",
+        }
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        if Self::Zstd.is_available() { Self::Zstd } else { Self::None }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Compression {
+    type Err = UnknownCompression;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCompression> {
+        Self::ALL
+            .into_iter()
+            .find(|compression| compression.as_str() == text)
+            .ok_or_else(|| UnknownCompression(text.to_owned()))
+    }
+}
+
+/// A text that names no [`Compression`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a compression: expected none, gzip, zstd or brotli")]
+pub struct UnknownCompression(pub String);
+
+/// A [`Compression`] that this build does not contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not compiled in: turn on the feature of that name")]
+pub struct Unavailable(pub Compression);
+
+/// Why a payload could not be compressed: the library could not get the memory it needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("compressing failed: {0}")]
+pub struct CompressError(pub String);
+
+/// Why a payload could not be decompressed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecompressError {
+    /// There is more than was declared.
+    #[error("the payload is longer than the {raw_len} bytes it declares")]
+    TooLong {
+        /// The declared length in bytes.
+        raw_len: usize,
+    },
+    /// The input ends early.
+    #[error("the payload is {len} bytes long and declares {raw_len}")]
+    TooShort {
+        /// What there was, in bytes.
+        len: usize,
+        /// The declared length in bytes.
+        raw_len: usize,
+    },
+    /// Bytes follow the end of the compressed unit.
+    #[error("{len} bytes follow the compressed payload")]
+    Trailing {
+        /// How many.
+        len: usize,
+    },
+    /// The input does not follow its format.
+    #[error("the compressed payload is corrupt: {0}")]
+    Corrupt(String),
+    /// A compressed payload on a link that agreed on none.
+    #[error("the payload is compressed, which was not agreed on")]
+    NotNegotiated,
+}
+
+/// Compresses and decompresses in one format, with contexts that are made once and then reused.
+///
+/// A context is made at its first use, so an idle one costs nothing; zstd's take about 1 MiB together.
+pub struct Compressor {
+    compression: Compression,
+    codec: Codec,
+}
+
+enum Codec {
+    None,
+    #[cfg(feature = "gzip")]
+    Gzip(gzip::Gzip),
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::Zstd),
+    #[cfg(feature = "brotli")]
+    Brotli(brotli::Brotli),
+}
+
+impl Compressor {
+    /// A compressor for one format.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when this build does not contain it.
+    pub fn new(compression: Compression) -> Result<Self, Unavailable> {
+        let codec = match compression {
+            Compression::None => Codec::None,
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => Codec::Gzip(gzip::Gzip::default()),
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => Codec::Zstd(zstd::Zstd::default()),
+            #[cfg(feature = "brotli")]
+            Compression::Brotli => Codec::Brotli(brotli::Brotli),
+            #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
+            other => return Err(Unavailable(other)),
+        };
+        Ok(Self { compression, codec })
+    }
+
+    /// The format.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Appends the compressed `input` to `out`, if that saves a sixteenth or more.
+    ///
+    /// `Ok(false)` means that it does not pay; `out` is then as it was.
+    ///
+    /// # Errors
+    /// [`CompressError`] when the library fails; `out` is then as it was.
+    pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<bool, CompressError> {
+        let start = out.len();
+        // The output has to be smaller than this.
+        let bound = input.len().saturating_sub(input.len() / 16);
+        let result = match &mut self.codec {
+            Codec::None => Ok(false),
+            _ if bound == 0 => Ok(false),
+            #[cfg(feature = "gzip")]
+            Codec::Gzip(gzip) => gzip.compress(input, out, bound),
+            #[cfg(feature = "zstd")]
+            Codec::Zstd(zstd) => zstd.compress(input, out, bound),
+            #[cfg(feature = "brotli")]
+            Codec::Brotli(brotli) => brotli.compress(input, out, bound),
+        };
+        let pays = matches!(result, Ok(true)) && out.len().saturating_sub(start) < bound;
+        if !pays {
+            out.truncate(start);
+        }
+        result.map(|_| pays)
+    }
+
+    /// Appends the `raw_len` bytes that `input` unpacks to.
+    ///
+    /// The caller has held `raw_len` against its limits. Whatever it claims, memory grows only with the
+    /// output that really appears.
+    ///
+    /// # Errors
+    /// Says how the payload differs from what it declares; `out` is then as it was.
+    pub fn decompress(
+        &mut self,
+        input: &[u8],
+        raw_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecompressError> {
+        let start = out.len();
+        let result = match &mut self.codec {
+            Codec::None => Err(DecompressError::NotNegotiated),
+            #[cfg(feature = "gzip")]
+            Codec::Gzip(gzip) => gzip.decompress(input, raw_len, out),
+            #[cfg(feature = "zstd")]
+            Codec::Zstd(zstd) => zstd.decompress(input, raw_len, out),
+            #[cfg(feature = "brotli")]
+            Codec::Brotli(brotli) => brotli.decompress(input, raw_len, out),
+        };
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Compressor").field(&self.compression).finish()
+    }
+}
+
+/// What one call of a decoder did.
+#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
+struct Step {
+    read: usize,
+    written: usize,
+    done: bool,
+}
+
+/// Runs a decoder until it is done and has made exactly `raw_len` bytes; returns how much input it took.
+///
+/// `run` reads from the input it is given and writes to the room it is given. Once everything declared
+/// has appeared the room is one spare byte, which a decoder that has more to say gives itself away with.
+#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
+fn drive(
+    input: &[u8],
+    raw_len: usize,
+    out: &mut Vec<u8>,
+    mut run: impl FnMut(&[u8], &mut [u8]) -> Result<Step, DecompressError>,
+) -> Result<usize, DecompressError> {
+    let (mut taken, mut made) = (0_usize, 0_usize);
+    loop {
+        let rest = input.get(taken..).unwrap_or_default();
+        let missing = raw_len.saturating_sub(made);
+        let mut spare = [0];
+        let step = if missing == 0 {
+            let step = run(rest, &mut spare)?;
+            if step.written > 0 {
+                return Err(DecompressError::TooLong { raw_len });
+            }
+            step
+        } else {
+            let filled = out.len();
+            out.resize(filled.saturating_add(missing.min(DECOMPRESS_STEP)), 0);
+            let step = run(rest, out.get_mut(filled..).unwrap_or_default())?;
+            out.truncate(filled.saturating_add(step.written));
+            step
+        };
+        taken = taken.saturating_add(step.read);
+        made = made.saturating_add(step.written);
+        if step.done {
+            return if made == raw_len {
+                Ok(taken)
+            } else {
+                Err(DecompressError::TooShort { len: made, raw_len })
+            };
+        }
+        if step.read == 0 && step.written == 0 {
+            return Err(DecompressError::TooShort { len: made, raw_len });
+        }
+    }
+}
+
+/// Fails when the unit ended before its input did.
+#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
+fn expect_end(input: &[u8], taken: usize) -> Result<(), DecompressError> {
+    match input.len().saturating_sub(taken) {
+        0 => Ok(()),
+        len => Err(DecompressError::Trailing { len }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn available() -> impl Iterator<Item = Compression> {
+        Compression::ALL.into_iter().filter(|c| *c != Compression::None && c.is_available())
+    }
+
+    fn packed(compressor: &mut Compressor, input: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        assert!(compressor.compress(input, &mut out).unwrap(), "{compressor:?}");
+        out
+    }
+
+    #[test]
+    fn names_and_numbers_read_back() {
+        for compression in Compression::ALL {
+            assert_eq!(compression.to_string().parse(), Ok(compression));
+            assert_eq!(Compression::from_u8(compression.as_u8()), Some(compression));
+            assert_eq!(Compressor::new(compression).is_ok(), compression.is_available());
+        }
+        assert_eq!("lz4".parse::<Compression>(), Err(UnknownCompression("lz4".into())));
+        assert_eq!(Compression::from_u8(4), None);
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_left_alone() {
+        let noise: Vec<u8> = (0..4096_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761).rotate_left(13) ^ n.wrapping_mul(n)) as u8)
+            .collect();
+        for compression in Compression::ALL.into_iter().filter(|c| c.is_available()) {
+            let mut compressor = Compressor::new(compression).unwrap();
+            for input in [&noise[..], b"", b"a", b"abcdefgh"] {
+                let mut out = b"before".to_vec();
+                assert_eq!(compressor.compress(input, &mut out), Ok(false), "{compression}");
+                assert_eq!(out, b"before");
+            }
+        }
+    }
+
+    #[test]
+    fn a_context_works_after_an_error() {
+        for compression in available() {
+            let mut compressor = Compressor::new(compression).unwrap();
+            let small = packed(&mut compressor, &[7; 1000]);
+            let mut out = Vec::new();
+            for cut in [1, small.len() / 2, small.len() - 1] {
+                assert!(compressor.decompress(&small[..cut], 1000, &mut out).is_err());
+                assert!(out.is_empty());
+            }
+            compressor.decompress(&small, 1000, &mut out).unwrap();
+            assert_eq!(out, [7; 1000]);
+        }
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_length_it_declares() {
+        for compression in available() {
+            let mut compressor = Compressor::new(compression).unwrap();
+            let bomb = packed(&mut compressor, &vec![0; 8 << 20]);
+            assert!(bomb.len() < 64 << 10, "{compression}: {}", bomb.len());
+            let mut out = Vec::new();
+            let error = compressor.decompress(&bomb, 1 << 10, &mut out).unwrap_err();
+            assert_eq!(error, DecompressError::TooLong { raw_len: 1 << 10 }, "{compression}");
+            assert!(out.capacity() <= 2 * DECOMPRESS_STEP, "{compression}: {}", out.capacity());
+        }
+    }
+
+    #[test]
+    fn a_claim_reserves_no_memory() {
+        for compression in available() {
+            let mut compressor = Compressor::new(compression).unwrap();
+            let tiny = packed(&mut compressor, &[1; 100]);
+            let mut out = Vec::new();
+            let error = compressor.decompress(&tiny, 16 << 20, &mut out).unwrap_err();
+            let expected = DecompressError::TooShort { len: 100, raw_len: 16 << 20 };
+            assert_eq!(error, expected, "{compression}");
+            assert!(out.capacity() <= 2 * DECOMPRESS_STEP, "{compression}: {}", out.capacity());
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_refused() {
+        for compression in available() {
+            let mut compressor = Compressor::new(compression).unwrap();
+            let mut bytes = packed(&mut compressor, &[1; 100]);
+            bytes.extend(b"xyz");
+            let error = compressor.decompress(&bytes, 100, &mut Vec::new()).unwrap_err();
+            assert_eq!(error, DecompressError::Trailing { len: 3 }, "{compression}");
+        }
+    }
+
+    #[test]
+    fn a_link_without_compression_takes_no_compressed_payload() {
+        let mut compressor = Compressor::new(Compression::None).unwrap();
+        let error = compressor.decompress(b"abc", 3, &mut Vec::new()).unwrap_err();
+        assert_eq!(error, DecompressError::NotNegotiated);
+    }
+
+    #[test]
+    fn a_compressor_can_move_between_threads() {
+        fn assert_send<T: Send>() {}
+        assert_send::<Compressor>();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn payloads_read_back(words in vec("[a-e]{1,6}", 0..2_000), repeat in 1..40_usize) {
+            let input = words.concat().repeat(repeat).into_bytes();
+            for compression in available() {
+                let mut compressor = Compressor::new(compression).unwrap();
+                let mut bytes = Vec::new();
+                if compressor.compress(&input, &mut bytes).unwrap() {
+                    prop_assert!(bytes.len() < input.len() - input.len() / 16);
+                    let mut out = b"before".to_vec();
+                    compressor.decompress(&bytes, input.len(), &mut out).unwrap();
+                    prop_assert_eq!(&out[..6], b"before");
+                    prop_assert_eq!(&out[6..], &input[..]);
+                }
+            }
+        }
+
+        #[test]
+        fn noise_is_an_error_or_exactly_what_it_declares(
+            bytes in vec(any::<u8>(), 0..200), raw_len in 0..500_usize,
+        ) {
+            for compression in available() {
+                let mut out = Vec::new();
+                let result = Compressor::new(compression)
+                    .unwrap()
+                    .decompress(&bytes, raw_len, &mut out);
+                prop_assert_eq!(out.len(), if result.is_ok() { raw_len } else { 0 });
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Why a link ends.
+
+use std::fmt;
+
+use super::frame::FrameKind;
+use super::varint::DecodeError;
+
+/// Longest text of GOAWAY, CLOSE and REFUSE, in bytes. A longer one is cut between two characters.
+pub const MAX_REASON_LEN: usize = 1024;
+
+/// Why a peer says goodbye, in GOAWAY and CLOSE.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CloseCode {
+    /// Nothing is wrong: the connection was idle, or is no longer needed.
+    Normal = 1,
+    /// The node is shutting down.
+    ShuttingDown = 2,
+    /// A frame was malformed or out of place.
+    Protocol = 3,
+    /// A frame or message was longer than a limit.
+    TooLong = 4,
+    /// A table or count was over its limit.
+    Limit = 5,
+    /// Nothing was heard, or nothing was taken, for too long.
+    Timeout = 6,
+    /// The peer may not be here.
+    Denied = 7,
+    /// Anything else, codes of newer peers included.
+    Internal = 8,
+}
+
+impl CloseCode {
+    /// Every code, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Normal,
+        Self::ShuttingDown,
+        Self::Protocol,
+        Self::TooLong,
+        Self::Limit,
+        Self::Timeout,
+        Self::Denied,
+        Self::Internal,
+    ];
+
+    /// The code with this number; [`CloseCode::Internal`] for one of a newer peer.
+    pub fn from_u8(number: u8) -> Self {
+        Self::ALL.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+    }
+
+    /// The number on the wire.
+    pub fn as_u8(self) -> u8 {
+        self as u8
+    }
+
+    /// A few words for a log line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::ShuttingDown => "shutting down",
+            Self::Protocol => "protocol error",
+            Self::TooLong => "too long",
+            Self::Limit => "limit exceeded",
+            Self::Timeout => "timeout",
+            Self::Denied => "denied",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something a peer sent that ends its connection.
+///
+/// The text is meant for both ends: the driver logs it and sends it in CLOSE, with
+/// [`LinkError::close_code`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// A header claims a body above the limit for its kind.
+    #[error("a frame claims {len} bytes, the limit is {limit}")]
+    FrameTooLong {
+        /// The claim in bytes.
+        len: u32,
+        /// The limit in bytes.
+        limit: u32,
+    },
+    /// A message or reply claims more than the limit.
+    #[error("{what} is {len} bytes long, the limit is {limit}")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// The claim in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No frame has this kind.
+    #[error("unknown frame kind {kind:#04x}")]
+    UnknownFrame {
+        /// The first byte of the frame.
+        kind: u8,
+    },
+    /// A frame that this side may not send, or not on an open link.
+    #[error("{kind} is not for this side to send now")]
+    Direction {
+        /// The frame.
+        kind: FrameKind,
+    },
+    /// A body that does not follow its form.
+    #[error("malformed {kind}")]
+    Malformed {
+        /// The frame.
+        kind: FrameKind,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// A number that stands for nothing in this epoch.
+    #[error("{kind} names {what} {alias}, but only {count} are defined")]
+    Undefined {
+        /// The frame.
+        kind: FrameKind,
+        /// The table.
+        what: &'static str,
+        /// The number.
+        alias: u32,
+        /// How many are defined.
+        count: u32,
+    },
+    /// A definition that does not use the next free number.
+    #[error("{kind} defines number {alias}, the next one is {expected}")]
+    NotDense {
+        /// The frame.
+        kind: FrameKind,
+        /// The number it defines.
+        alias: u32,
+        /// The one that was next.
+        expected: u32,
+    },
+    /// A definition above the agreed count.
+    #[error("{kind} defines more than the {limit} allowed")]
+    TableFull {
+        /// The frame.
+        kind: FrameKind,
+        /// The agreed count.
+        limit: u32,
+    },
+    /// A chunk that does not fit what came before.
+    #[error("{kind} of stream {stream}: {what}")]
+    Stream {
+        /// The frame.
+        kind: FrameKind,
+        /// The stream.
+        stream: u32,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// More streams at a time than allowed.
+    #[error("more than {limit} streams of chunks at a time")]
+    TooManyStreams {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl LinkError {
+    /// What to tell the peer.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::FrameTooLong { .. } | Self::TooLong { .. } => CloseCode::TooLong,
+            Self::TableFull { .. } | Self::TooManyStreams { .. } => CloseCode::Limit,
+            Self::UnknownFrame { .. }
+            | Self::Direction { .. }
+            | Self::Malformed { .. }
+            | Self::Undefined { .. }
+            | Self::NotDense { .. }
+            | Self::Stream { .. } => CloseCode::Protocol,
+        }
+    }
+
+    /// The text for CLOSE: the error and what caused it.
+    pub fn close_text(&self) -> String {
+        match self {
+            Self::Malformed { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_codes_are_numbered_without_gaps() {
+        for (number, code) in (1..).zip(CloseCode::ALL) {
+            assert_eq!(CloseCode::from_u8(number), code);
+        }
+        assert_eq!(CloseCode::from_u8(200), CloseCode::Internal);
+    }
+
+    #[test]
+    fn the_text_for_the_peer_names_the_cause() {
+        let error = LinkError::Malformed {
+            kind: FrameKind::Tell,
+            source: DecodeError::Truncated { what: "flags" },
+        };
+        assert_eq!(error.close_text(), "malformed TELL: flags is cut short");
+    }
+}

@@ -1,0 +1,615 @@
+//! What arrives on one connection.
+//!
+//! Frames are read where they lie: a small message is an event with a [`Span`](super::Span) of the
+//! caller's buffer, and nothing is allocated for it. Whatever does not fit the protocol, the limits or
+//! the peer's role is a [`LinkError`], which ends the connection.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::assembly::{PartialHead, Progress, Streams};
+use super::error::{CloseCode, LinkError, MAX_REASON_LEN};
+use super::frame::{FrameKind, HEADER_LEN};
+use super::hello::Limits;
+use super::message::{
+    Body, FLAG_COMPRESSED, FLAG_METADATA, Message, Span, read_head, read_metadata,
+};
+use super::operations::{read_failure, read_operation, read_outcome, read_terminated};
+use super::varint::{DecodeError, Reader};
+use super::{HEADER_ALLOWANCE, Role};
+use crate::address::{self, MAX_ADDRESS_LEN, MAX_PATH_LEN};
+use crate::failure::{Failure, Terminated};
+use crate::metadata::Metadata;
+use crate::operation::{MAX_TYPE_LEN, Operation, Outcome};
+
+/// Something that has arrived. What it borrows is only there during [`Sink::event`].
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// The dialer gives a receiver its number. Numbers are handed out from 0 up.
+    Receiver {
+        /// The number.
+        alias: u32,
+        /// The life of the actor that is meant; `None` for whoever has the path.
+        uid: Option<u64>,
+        /// The path; valid, but possibly reserved.
+        path: &'a str,
+    },
+    /// The dialer gives a sender its number.
+    Sender {
+        /// The number.
+        alias: u32,
+        /// The address as text; not checked beyond its length.
+        address: &'a str,
+    },
+    /// The dialer gives a message type its number.
+    Type {
+        /// The number.
+        id: u32,
+        /// The wire name.
+        name: &'a str,
+    },
+    /// All numbers are forgotten; a new epoch has begun.
+    Reset,
+    /// A message. Its aliases are defined.
+    Message(Message),
+    /// The reply to an ask, or the empty one to a confirm.
+    Reply {
+        /// What it answers.
+        corr: u64,
+        /// Set when the payload is compressed: how long it is when it is not, in bytes.
+        raw_len: Option<u32>,
+        /// The payload.
+        body: Body,
+    },
+    /// A confirm, ask or request has failed.
+    Fail {
+        /// Which.
+        corr: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// Tells have failed.
+    Nack {
+        /// Alias of the receiver.
+        receiver: u32,
+        /// Alias of the sender.
+        sender: Option<u32>,
+        /// Alias of the message type.
+        type_id: u32,
+        /// The epoch of these aliases.
+        epoch: u32,
+        /// How many have failed in this way.
+        count: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// The asker has given up.
+    Cancel {
+        /// On what.
+        corr: u64,
+    },
+    /// An operation.
+    Request {
+        /// The number by which it is answered.
+        corr: u64,
+        /// Time left until the asker no longer waits, as of its sending.
+        remaining: Option<Duration>,
+        /// What came with it.
+        metadata: Option<Metadata>,
+        /// What to do.
+        operation: Operation,
+    },
+    /// An operation that only newer peers know. It wants to be failed as unsupported.
+    Unsupported {
+        /// The number by which it is answered.
+        corr: u64,
+        /// Its code.
+        code: u8,
+    },
+    /// The outcome of an operation.
+    Response {
+        /// Which.
+        corr: u64,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A watched actor has ended.
+    Terminated {
+        /// The number given to the watch.
+        watch_id: u64,
+        /// How.
+        reason: Terminated,
+    },
+    /// A receiver has taken some bytes; for [`Outbound::handle_credit`](super::Outbound::handle_credit).
+    Credit {
+        /// Alias of the receiver.
+        receiver: u32,
+        /// The epoch of this alias.
+        epoch: u32,
+        /// How many.
+        bytes: u64,
+    },
+    /// The peer asks whether this side is there.
+    Ping {
+        /// To be sent back.
+        nonce: u64,
+    },
+    /// The peer is there.
+    Pong {
+        /// That of the ping.
+        nonce: u64,
+    },
+    /// The peer wants nothing new.
+    GoAway {
+        /// Why.
+        code: CloseCode,
+        /// For the log.
+        text: &'a str,
+    },
+    /// The peer ends the connection.
+    Close {
+        /// Why.
+        code: CloseCode,
+        /// For the log.
+        text: &'a str,
+    },
+    /// A large message for which [`Sink::admit`] had no room. Its payload is skipped and its body
+    /// empty; `raw_len` is always set, so that its cost is known.
+    Refused(Message),
+    /// A large reply or response for which there was no room.
+    RefusedReply {
+        /// What it answers.
+        corr: u64,
+    },
+    /// A large request for which there was no room.
+    RefusedRequest {
+        /// The number by which it is answered.
+        corr: u64,
+    },
+}
+
+/// Takes what arrives.
+pub trait Sink {
+    /// Something has arrived.
+    fn event(&mut self, event: Event<'_>);
+
+    /// Whether `bytes` more of unfinished large bodies may be held. Each byte admitted is given back
+    /// through [`Sink::release`].
+    fn admit(&mut self, bytes: usize) -> bool;
+
+    /// `bytes` of an unfinished body are complete, which the next event tells, or dropped.
+    fn release(&mut self, bytes: usize);
+}
+
+/// The receiving half of a link.
+#[derive(Debug)]
+pub struct Inbound {
+    peer: Role,
+    limits: Limits,
+    epoch: u32,
+    receivers: u32,
+    senders: u32,
+    types: u32,
+    streams: Streams,
+    wanted: usize,
+}
+
+impl Inbound {
+    /// The receiving half for `role`, which is this side's, with the limits of the session.
+    pub fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            peer: role.peer(),
+            limits,
+            epoch: 0,
+            receivers: 0,
+            senders: 0,
+            types: 0,
+            streams: Streams::default(),
+            wanted: 0,
+        }
+    }
+
+    /// Counts the resets of the peer's aliases.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// How many bytes the frame that is now at the front still needs; 0 when that is not known. A hint
+    /// for the next read. The peer wrote it: make room in bounded steps.
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Bytes of unfinished large bodies that are held.
+    pub fn held(&self) -> usize {
+        self.streams.held()
+    }
+
+    /// Drops all unfinished bodies and releases their bytes. For the end of the connection.
+    pub fn clear(&mut self, sink: &mut impl Sink) {
+        self.streams.clear(sink);
+    }
+
+    /// Handles every complete frame at the front of `buf`; returns how many bytes they took.
+    ///
+    /// Spans in events are relative to `buf`. What is left over belongs at the front of the next `buf`.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or a limit. What came before it has been handled; close the link.
+    pub fn handle_bytes(&mut self, buf: &[u8], sink: &mut impl Sink) -> Result<usize, LinkError> {
+        // A span has 32 bits; what lies beyond is handled by the next call.
+        let buf = buf.get(..u32::MAX as usize).unwrap_or(buf);
+        let mut rest = buf;
+        self.wanted = 0;
+        while let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() {
+            let (kind, len) = self.check_header(header)?;
+            let Some((body, next)) = after.split_at_checked(len) else {
+                self.wanted = len.saturating_sub(after.len());
+                break;
+            };
+            let end = buf.len().saturating_sub(next.len());
+            self.frame(kind, body, end, sink)?;
+            rest = next;
+        }
+        Ok(buf.len().saturating_sub(rest.len()))
+    }
+
+    /// Judges a frame by its header, before anything is read or reserved for it.
+    #[inline]
+    fn check_header(
+        &self,
+        &[kind, ref len @ ..]: &[u8; HEADER_LEN],
+    ) -> Result<(FrameKind, usize), LinkError> {
+        let kind = FrameKind::from_u8(kind).ok_or(LinkError::UnknownFrame { kind })?;
+        if !kind.may_come_from(self.peer) {
+            return Err(LinkError::Direction { kind });
+        }
+        let (len, limit) = (u32::from_be_bytes(*len), kind.max_len(&self.limits));
+        if len > limit {
+            return Err(LinkError::FrameTooLong { len, limit });
+        }
+        Ok((kind, len as usize))
+    }
+
+    #[inline]
+    fn frame(
+        &mut self,
+        kind: FrameKind,
+        body: &[u8],
+        end: usize,
+        sink: &mut impl Sink,
+    ) -> Result<(), LinkError> {
+        match kind {
+            FrameKind::Tell | FrameKind::Confirm | FrameKind::Ask => {
+                let (mut message, payload_len) = self.read_message(kind, body)?;
+                message.body = Body::Block(span(end, payload_len));
+                sink.event(Event::Message(message));
+                Ok(())
+            }
+            FrameKind::Reply => {
+                let (corr, raw_len, payload_len) = self.read_reply(body)?;
+                let body = Body::Block(span(end, payload_len));
+                sink.event(Event::Reply { corr, raw_len, body });
+                Ok(())
+            }
+            FrameKind::Receiver | FrameKind::Sender | FrameKind::Type => {
+                self.definition(kind, body, sink)
+            }
+            FrameKind::Reset => self.reset(body, sink),
+            FrameKind::First => self.first(body, sink),
+            FrameKind::More => {
+                let mut reader = Reader::new(body);
+                let stream = reader.varint_u32("stream").map_err(malformed(kind))?;
+                let progress = self.streams.more(stream, reader.rest(), sink)?;
+                deliver(progress, sink)
+            }
+            FrameKind::Abort => {
+                let mut reader = Reader::new(body);
+                let stream = reader.varint_u32("stream").map_err(malformed(kind))?;
+                reader.finish().map_err(malformed(kind))?;
+                self.streams.abort(stream, sink)
+            }
+            FrameKind::Request => {
+                let mut reader = Reader::new(body);
+                let corr = reader.varint("correlation").map_err(malformed(kind))?;
+                read_request(corr, reader, sink).map_err(malformed(kind))
+            }
+            _ => read_control(kind, body, sink).map_err(malformed(kind)),
+        }
+    }
+
+    #[inline]
+    fn read_message(&self, kind: FrameKind, body: &[u8]) -> Result<(Message, usize), LinkError> {
+        let mut reader = Reader::new(body);
+        let message = read_head(&mut reader, kind).map_err(malformed(kind))?;
+        let undefined = |what, alias, count| LinkError::Undefined { kind, what, alias, count };
+        if message.receiver >= self.receivers {
+            return Err(undefined("receiver", message.receiver, self.receivers));
+        }
+        if message.type_id >= self.types {
+            return Err(undefined("type", message.type_id, self.types));
+        }
+        if let Some(sender) = message.sender
+            && sender >= self.senders
+        {
+            return Err(undefined("sender", sender, self.senders));
+        }
+        self.check_payload(reader.len(), message.raw_len)?;
+        Ok((message, reader.len()))
+    }
+
+    #[inline]
+    fn read_reply(&self, body: &[u8]) -> Result<(u64, Option<u32>, usize), LinkError> {
+        let mut reader = Reader::new(body);
+        let (corr, raw_len) = read_reply_head(&mut reader).map_err(malformed(FrameKind::Reply))?;
+        self.check_payload(reader.len(), raw_len)?;
+        Ok((corr, raw_len, reader.len()))
+    }
+
+    #[inline]
+    fn check_payload(&self, len: usize, raw_len: Option<u32>) -> Result<(), LinkError> {
+        let limit = u64::from(self.limits.max_message_len);
+        let lens = [("a payload", len as u64), ("a raw payload", raw_len.map_or(0, u64::from))];
+        for (what, len) in lens {
+            if len > limit {
+                return Err(LinkError::TooLong { what, len, limit });
+            }
+        }
+        Ok(())
+    }
+
+    fn definition(
+        &mut self,
+        kind: FrameKind,
+        body: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<(), LinkError> {
+        let (count, limit) = match kind {
+            FrameKind::Receiver => (&mut self.receivers, self.limits.max_receivers),
+            FrameKind::Sender => (&mut self.senders, self.limits.max_senders),
+            _ => (&mut self.types, self.limits.max_types),
+        };
+        let mut reader = Reader::new(body);
+        let alias = reader.varint_u32("number").map_err(malformed(kind))?;
+        if alias != *count {
+            return Err(LinkError::NotDense { kind, alias, expected: *count });
+        }
+        if *count >= limit {
+            return Err(LinkError::TableFull { kind, limit });
+        }
+        let event = read_definition(kind, alias, reader).map_err(malformed(kind))?;
+        *count = count.saturating_add(1);
+        sink.event(event);
+        Ok(())
+    }
+
+    fn reset(&mut self, body: &[u8], sink: &mut impl Sink) -> Result<(), LinkError> {
+        let kind = FrameKind::Reset;
+        Reader::new(body).finish().map_err(malformed(kind))?;
+        if self.streams.has_message() {
+            // Its aliases would mean something else once it is complete.
+            let source = DecodeError::Invalid { what: "a reset within a chunked message" };
+            return Err(LinkError::Malformed { kind, source });
+        }
+        (self.receivers, self.senders, self.types) = (0, 0, 0);
+        self.epoch = self.epoch.wrapping_add(1);
+        sink.event(Event::Reset);
+        Ok(())
+    }
+
+    fn first(&mut self, body: &[u8], sink: &mut impl Sink) -> Result<(), LinkError> {
+        let kind = FrameKind::First;
+        let mut reader = Reader::new(body);
+        let stream = reader.varint_u32("stream").map_err(malformed(kind))?;
+        let inner = reader.u8("inner kind").map_err(malformed(kind))?;
+        let total = reader.varint("total length").map_err(malformed(kind))?;
+        let inner = FrameKind::from_u8(inner).ok_or(LinkError::UnknownFrame { kind: inner })?;
+        if !inner.may_be_chunked() || !inner.may_come_from(self.peer) {
+            return Err(LinkError::Direction { kind: inner });
+        }
+        let limit = u64::from(self.limits.max_message_len).saturating_add(HEADER_ALLOWANCE as u64);
+        if total > limit {
+            return Err(LinkError::TooLong { what: "a chunked body", len: total, limit });
+        }
+        if self.streams.is_open(stream) {
+            return Err(LinkError::Stream { kind, stream, what: "it is open already" });
+        }
+        let bytes = reader.rest();
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        let missing = total.checked_sub(bytes.len()).ok_or(LinkError::Stream {
+            kind,
+            stream,
+            what: "it is longer than announced",
+        })?;
+        let (head, chunk_len) = self.read_partial_head(inner, bytes)?;
+        let payload_len = chunk_len.saturating_add(missing);
+        if let PartialHead::Message(_) | PartialHead::Reply { .. } = head {
+            self.check_payload(payload_len, None)?;
+        }
+        let chunk = bytes.get(bytes.len().saturating_sub(chunk_len)..).unwrap_or_default();
+        let progress = self.streams.first(stream, head, payload_len, chunk, sink)?;
+        deliver(progress, sink)
+    }
+
+    /// The header part of a chunked body, all of which lies in its first chunk, and how many bytes of
+    /// payload follow it there.
+    fn read_partial_head(
+        &self,
+        inner: FrameKind,
+        bytes: &[u8],
+    ) -> Result<(PartialHead, usize), LinkError> {
+        let mut reader = Reader::new(bytes);
+        match inner {
+            FrameKind::Reply => {
+                let (corr, raw_len, len) = self.read_reply(bytes)?;
+                Ok((PartialHead::Reply { corr, raw_len }, len))
+            }
+            FrameKind::Request | FrameKind::Response => {
+                let corr = reader.varint("correlation").map_err(malformed(inner))?;
+                let head = match inner {
+                    FrameKind::Request => PartialHead::Request { corr },
+                    _ => PartialHead::Response { corr },
+                };
+                Ok((head, reader.len()))
+            }
+            _ => {
+                let (message, len) = self.read_message(inner, bytes)?;
+                Ok((PartialHead::Message(message), len))
+            }
+        }
+    }
+}
+
+/// Tells the sink what a chunk has brought to an end.
+fn deliver(progress: Progress, sink: &mut impl Sink) -> Result<(), LinkError> {
+    match progress {
+        Progress::Pending => {}
+        Progress::Refused(head, payload_len) => sink.event(match head {
+            PartialHead::Message(mut message) => {
+                message.raw_len = message.raw_len.or(u32::try_from(payload_len).ok());
+                Event::Refused(message)
+            }
+            PartialHead::Request { corr } => Event::RefusedRequest { corr },
+            PartialHead::Reply { corr, .. } | PartialHead::Response { corr } => {
+                Event::RefusedReply { corr }
+            }
+        }),
+        Progress::Complete(head, payload) => complete(head, payload, sink)?,
+    }
+    Ok(())
+}
+
+fn complete(head: PartialHead, payload: Bytes, sink: &mut impl Sink) -> Result<(), LinkError> {
+    match head {
+        PartialHead::Message(message) => {
+            sink.event(Event::Message(Message { body: Body::Whole(payload), ..message }));
+            Ok(())
+        }
+        PartialHead::Reply { corr, raw_len } => {
+            sink.event(Event::Reply { corr, raw_len, body: Body::Whole(payload) });
+            Ok(())
+        }
+        PartialHead::Request { corr } => {
+            read_request(corr, Reader::new(&payload), sink).map_err(malformed(FrameKind::Request))
+        }
+        PartialHead::Response { corr } => {
+            let outcome =
+                read_outcome(&mut Reader::new(&payload)).map_err(malformed(FrameKind::Response))?;
+            sink.event(Event::Response { corr, outcome });
+            Ok(())
+        }
+    }
+}
+
+fn malformed(kind: FrameKind) -> impl Fn(DecodeError) -> LinkError {
+    move |source| LinkError::Malformed { kind, source }
+}
+
+#[inline]
+fn span(end: usize, len: usize) -> Span {
+    // Both fit: handle_bytes looks at u32::MAX bytes at most.
+    let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    Span { start: narrow(end.saturating_sub(len)), len: narrow(len) }
+}
+
+fn read_reply_head(reader: &mut Reader<'_>) -> Result<(u64, Option<u32>), DecodeError> {
+    let corr = reader.varint("correlation")?;
+    let raw_len = match reader.u8("flags")? {
+        0 => None,
+        FLAG_COMPRESSED => Some(reader.varint_u32("raw length")?),
+        flags => return Err(DecodeError::Unknown { what: "flags", value: flags.into() }),
+    };
+    Ok((corr, raw_len))
+}
+
+fn read_definition(
+    kind: FrameKind,
+    alias: u32,
+    mut reader: Reader<'_>,
+) -> Result<Event<'_>, DecodeError> {
+    let event = match kind {
+        FrameKind::Receiver => {
+            let uid = reader.optional_u64("uid")?;
+            let path = reader.string("path", MAX_PATH_LEN)?;
+            address::validate_path(path).map_err(|_| DecodeError::Invalid { what: "path" })?;
+            Event::Receiver { alias, uid, path }
+        }
+        FrameKind::Sender => {
+            Event::Sender { alias, address: reader.string("address", MAX_ADDRESS_LEN)? }
+        }
+        _ => Event::Type { id: alias, name: reader.string("type name", MAX_TYPE_LEN)? },
+    };
+    reader.finish()?;
+    Ok(event)
+}
+
+fn read_request(
+    corr: u64,
+    mut reader: Reader<'_>,
+    sink: &mut impl Sink,
+) -> Result<(), DecodeError> {
+    let remaining = match reader.varint("time remaining")? {
+        0 => None,
+        micros => Some(Duration::from_micros(micros)),
+    };
+    let metadata = match reader.u8("flags")? {
+        0 => None,
+        FLAG_METADATA => Some(read_metadata(&mut reader)?),
+        flags => return Err(DecodeError::Unknown { what: "flags", value: flags.into() }),
+    };
+    sink.event(match read_operation(&mut reader)? {
+        Ok(operation) => Event::Request { corr, remaining, metadata, operation },
+        Err(code) => Event::Unsupported { corr, code },
+    });
+    Ok(())
+}
+
+/// The frames that carry neither payload nor definition. All are short, and rare next to messages.
+fn read_control(kind: FrameKind, body: &[u8], sink: &mut impl Sink) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(body);
+    let r = &mut reader;
+    let event = match kind {
+        FrameKind::Fail => {
+            Event::Fail { corr: r.varint("correlation")?, failure: read_failure(r)? }
+        }
+        FrameKind::Nack => Event::Nack {
+            receiver: r.varint_u32("receiver")?,
+            sender: r.varint_u32("sender")?.checked_sub(1),
+            type_id: r.varint_u32("type")?,
+            epoch: r.varint_u32("epoch")?,
+            count: r.varint("count")?,
+            failure: read_failure(r)?,
+        },
+        FrameKind::Cancel => Event::Cancel { corr: r.varint("correlation")? },
+        FrameKind::Response => {
+            Event::Response { corr: r.varint("correlation")?, outcome: read_outcome(r)? }
+        }
+        FrameKind::Terminated => {
+            Event::Terminated { watch_id: r.varint("watch id")?, reason: read_terminated(r)? }
+        }
+        FrameKind::Credit => Event::Credit {
+            receiver: r.varint_u32("receiver")?,
+            epoch: r.varint_u32("epoch")?,
+            bytes: r.varint("bytes")?,
+        },
+        FrameKind::Ping => Event::Ping { nonce: r.u64_be("nonce")? },
+        FrameKind::Pong => Event::Pong { nonce: r.u64_be("nonce")? },
+        FrameKind::GoAway => {
+            let code = CloseCode::from_u8(r.u8("code")?);
+            Event::GoAway { code, text: r.string("text", MAX_REASON_LEN)? }
+        }
+        FrameKind::Close => {
+            let code = CloseCode::from_u8(r.u8("code")?);
+            Event::Close { code, text: r.string("text", MAX_REASON_LEN)? }
+        }
+        other => {
+            let value = u64::from(other.as_u8());
+            return Err(DecodeError::Unknown { what: "kind", value });
+        }
+    };
+    reader.finish()?;
+    sink.event(event);
+    Ok(())
+}

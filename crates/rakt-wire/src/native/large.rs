@@ -1,0 +1,192 @@
+//! Large bodies on their way out, a chunk at a time.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::frame::{FrameKind, begin_frame, end_frame};
+use super::varint::put_varint;
+
+/// Most large bodies whose chunks take turns. The others wait, so that the peer does not have to hold
+/// the halves of hundreds of them.
+pub(super) const MAX_ACTIVE: usize = 32;
+
+/// One large body.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub(super) kind: FrameKind,
+    /// What comes before the payload. Always goes out whole, in the first chunk.
+    pub(super) head: Vec<u8>,
+    pub(super) payload: Bytes,
+    /// Who has to wait for it, and what it cost in credit.
+    pub(super) receiver: Option<(u32, i64)>,
+    /// The number by which it can be cancelled.
+    pub(super) corr: Option<u64>,
+    progress: Option<Progress>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    stream: u32,
+    /// Bytes of the payload that have been given out.
+    given: usize,
+}
+
+impl Large {
+    pub(super) fn new(kind: FrameKind, head: Vec<u8>, payload: Bytes) -> Self {
+        Self { kind, head, payload, receiver: None, corr: None, progress: None }
+    }
+
+    fn unsent_len(&self) -> usize {
+        match self.progress {
+            None => self.head.len().saturating_add(self.payload.len()),
+            Some(Progress { given, .. }) => self.payload.len().saturating_sub(given),
+        }
+    }
+
+    /// Writes the next chunk; true when it was the last one.
+    fn put_chunk(&mut self, out: &mut Vec<u8>, chunk_len: usize, next_stream: &mut u32) -> bool {
+        let (start, stream, given, room) = match self.progress {
+            None => {
+                let stream = *next_stream;
+                *next_stream = next_stream.wrapping_add(1);
+                let start = begin_frame(out, FrameKind::First);
+                put_varint(out, u64::from(stream));
+                out.push(self.kind.as_u8());
+                put_varint(out, self.unsent_len() as u64);
+                out.extend_from_slice(&self.head);
+                (start, stream, 0, chunk_len.saturating_sub(self.head.len()))
+            }
+            Some(Progress { stream, given }) => {
+                let start = begin_frame(out, FrameKind::More);
+                put_varint(out, u64::from(stream));
+                (start, stream, given, chunk_len)
+            }
+        };
+        let rest = self.payload.get(given..).unwrap_or_default();
+        let chunk = rest.get(..room).unwrap_or(rest);
+        out.extend_from_slice(chunk);
+        end_frame(out, start);
+        let given = given.saturating_add(chunk.len());
+        self.progress = Some(Progress { stream, given });
+        given == self.payload.len()
+    }
+}
+
+/// All large bodies of one direction. The first [`MAX_ACTIVE`] take turns.
+#[derive(Debug)]
+pub(super) struct Queue {
+    active: VecDeque<Large>,
+    waiting: VecDeque<Large>,
+    chunk_len: usize,
+    next_stream: u32,
+    /// Bytes not yet given out.
+    unsent_len: usize,
+}
+
+impl Queue {
+    pub(super) fn new(chunk_len: usize) -> Self {
+        Self {
+            active: VecDeque::new(),
+            waiting: VecDeque::new(),
+            chunk_len,
+            next_stream: 0,
+            unsent_len: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    pub(super) fn unsent_len(&self) -> usize {
+        self.unsent_len
+    }
+
+    pub(super) fn push(&mut self, large: Large) {
+        self.unsent_len = self.unsent_len.saturating_add(large.unsent_len());
+        self.waiting.push_back(large);
+        self.refill();
+    }
+
+    fn refill(&mut self) {
+        while self.active.len() < MAX_ACTIVE {
+            let Some(large) = self.waiting.pop_front() else { break };
+            self.active.push_back(large);
+        }
+    }
+
+    /// Gives each active body one turn, as long as `out` stays below `target`. Calls `done` with each
+    /// that is finished.
+    pub(super) fn put_chunks(
+        &mut self,
+        out: &mut Vec<u8>,
+        target: usize,
+        mut done: impl FnMut(Large),
+    ) {
+        for _ in 0..self.active.len() {
+            if out.len() >= target {
+                break;
+            }
+            let Some(mut large) = self.active.pop_front() else { break };
+            if self.put_chunk(&mut large, out) {
+                done(large);
+            } else {
+                self.active.push_back(large);
+            }
+        }
+        self.refill();
+    }
+
+    /// Writes all that is left of the bodies that `pick` names, and calls `done` with each.
+    pub(super) fn flush(
+        &mut self,
+        out: &mut Vec<u8>,
+        pick: impl Fn(&Large) -> bool,
+        mut done: impl FnMut(Large),
+    ) {
+        for queue in [std::mem::take(&mut self.active), std::mem::take(&mut self.waiting)] {
+            for mut large in queue {
+                if pick(&large) {
+                    while !self.put_chunk(&mut large, out) {}
+                    done(large);
+                } else {
+                    self.waiting.push_back(large);
+                }
+            }
+        }
+        self.refill();
+    }
+
+    /// Takes out the first body that `pick` names, with an ABORT if some of it is out already.
+    pub(super) fn abort(
+        &mut self,
+        out: &mut Vec<u8>,
+        pick: impl Fn(&Large) -> bool,
+    ) -> Option<Large> {
+        let at = self.active.iter().position(&pick);
+        let large = match at {
+            Some(at) => self.active.remove(at),
+            None => {
+                let at = self.waiting.iter().position(&pick)?;
+                self.waiting.remove(at)
+            }
+        }?;
+        self.unsent_len = self.unsent_len.saturating_sub(large.unsent_len());
+        if let Some(Progress { stream, .. }) = large.progress {
+            let start = begin_frame(out, FrameKind::Abort);
+            put_varint(out, u64::from(stream));
+            end_frame(out, start);
+        }
+        self.refill();
+        Some(large)
+    }
+
+    fn put_chunk(&mut self, large: &mut Large, out: &mut Vec<u8>) -> bool {
+        let before = large.unsent_len();
+        let is_last = large.put_chunk(out, self.chunk_len, &mut self.next_stream);
+        let given = before.saturating_sub(large.unsent_len());
+        self.unsent_len = self.unsent_len.saturating_sub(given);
+        is_last
+    }
+}

@@ -1,0 +1,665 @@
+//! What is to be sent on one connection.
+//!
+//! ```text
+//!   requests, credit, heartbeats ──► control ─┐
+//!   definitions, messages, replies ► data ────┼──► poll_transmit
+//!   bodies above CHUNK_LEN ────────► large ───┘    in this order; large ones a chunk at a time
+//! ```
+//!
+//! All senders of a connection share one [`Outbound`] behind a mutex, so every method is quick: small
+//! payloads are encoded straight into the buffer that the socket will be given.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::error::{CloseCode, MAX_REASON_LEN};
+use super::frame::{FrameKind, begin_frame, end_frame};
+use super::hello::Limits;
+use super::large::{Large, Queue};
+use super::message::{FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, cost, put_head};
+use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
+use super::tables::{Full, Tables};
+use super::varint::{cut_text, micros, put_string, put_varint};
+use super::{CHUNK_HEADER_LEN, CHUNK_LEN, HEADER_ALLOWANCE, Role, message};
+use crate::failure::{Failure, Terminated};
+use crate::metadata::Metadata;
+use crate::operation::{Operation, Outcome};
+
+/// Once this many bytes are ready, no more chunks are added to them.
+pub const TRANSMIT_TARGET: usize = 256 * 1024;
+/// Largest buffer that is kept while there is nothing to send, in bytes.
+pub const IDLE_CAPACITY: usize = 64 * 1024;
+/// Largest buffer that is kept between two writes, in bytes.
+pub const BUSY_CAPACITY: usize = 256 * 1024;
+
+/// A number that stands for a name until the epoch changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Alias {
+    /// The number.
+    pub id: u32,
+    /// The epoch in which it was given.
+    pub epoch: u32,
+}
+
+/// A payload that knows how to write itself.
+pub trait Encode {
+    /// How many bytes [`Encode::encode`] will append; `None` when that is not cheap to know. A hint:
+    /// it saves a copy of large payloads.
+    fn encoded_len(&self) -> Option<usize>;
+
+    /// Appends the encoded payload to `out`, and leaves what is there alone.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; whatever was appended is taken back.
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+}
+
+impl Encode for [u8] {
+    fn encoded_len(&self) -> Option<usize> {
+        Some(self.len())
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        out.extend_from_slice(self);
+        Ok(())
+    }
+}
+
+impl Encode for &[u8] {
+    fn encoded_len(&self) -> Option<usize> {
+        Some(self.len())
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        out.extend_from_slice(self);
+        Ok(())
+    }
+}
+
+/// Why a payload could not be encoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EncodeError(pub String);
+
+/// The payload of a message or reply.
+#[derive(Clone)]
+pub enum Payload<'a> {
+    /// Still to be encoded.
+    Encode(&'a dyn Encode),
+    /// Encoded already.
+    Ready {
+        /// The bytes to send.
+        bytes: Bytes,
+        /// Set when they are compressed: the length they have when they are not.
+        raw_len: Option<u32>,
+    },
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encode(payload) => {
+                f.debug_struct("Encode").field("encoded_len", &payload.encoded_len()).finish()
+            }
+            Self::Ready { bytes, raw_len } => f
+                .debug_struct("Ready")
+                .field("len", &bytes.len())
+                .field("raw_len", raw_len)
+                .finish(),
+        }
+    }
+}
+
+impl Payload<'_> {
+    fn raw_len(&self) -> Option<u32> {
+        match self {
+            Self::Encode(_) => None,
+            Self::Ready { raw_len, .. } => *raw_len,
+        }
+    }
+}
+
+/// Why something was not accepted for sending. Nothing of it was sent, so trying again is safe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Larger than the connection allows.
+    #[error("the message is {size} bytes long, the limit is {limit}")]
+    TooLarge {
+        /// Its length in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The payload could not be encoded.
+    #[error("the payload could not be encoded")]
+    Encode(#[from] EncodeError),
+    /// An alias that is not defined: the caller kept one of an earlier epoch.
+    #[error("an alias is not defined in this epoch")]
+    Undefined,
+    /// A large message to the same receiver is not out yet, and this one must not overtake it.
+    #[error("the receiver is busy with a large message")]
+    Busy,
+}
+
+/// The sending half of a link.
+#[derive(Debug)]
+pub struct Outbound {
+    role: Role,
+    limits: Limits,
+    chunk_len: usize,
+    tables: Tables,
+    control: Vec<u8>,
+    data: Vec<u8>,
+    large: Queue,
+    /// Only the last ping is answered, so a peer that only pings does not make this side hoard answers.
+    pong: Option<u64>,
+    nack: Option<Nack>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Nack {
+    receiver: u32,
+    sender: Option<u32>,
+    type_id: u32,
+    epoch: u32,
+    failure: Failure,
+    count: u64,
+}
+
+impl Outbound {
+    /// The sending half for `role`, with the limits of the session.
+    pub fn new(role: Role, limits: Limits) -> Self {
+        let frame_len = usize::try_from(limits.max_frame_len).unwrap_or(usize::MAX);
+        let chunk_len = CHUNK_LEN.min(frame_len.saturating_sub(CHUNK_HEADER_LEN));
+        Self {
+            role,
+            limits,
+            chunk_len,
+            tables: Tables::new(limits),
+            control: Vec::new(),
+            data: Vec::new(),
+            large: Queue::new(chunk_len),
+            pong: None,
+            nack: None,
+        }
+    }
+
+    /// Changes whenever all aliases become invalid.
+    pub fn epoch(&self) -> u32 {
+        self.tables.epoch()
+    }
+
+    /// Whether an alias is of the current epoch.
+    pub fn is_current(&self, alias: Alias) -> bool {
+        alias.epoch == self.tables.epoch()
+    }
+
+    /// The alias of a receiver; defines it when it is new. `uid` names one life of the actor.
+    ///
+    /// A full table is emptied first, all three of them are, and the epoch changes. So resolve all
+    /// aliases of a message, then check with [`Outbound::is_current`] that none is outdated, else redo.
+    pub fn receiver(&mut self, path: &str, uid: Option<u64>) -> Alias {
+        self.define(|tables, out| tables.receiver(out, path, uid))
+    }
+
+    /// The alias of a sender's address; see [`Outbound::receiver`].
+    pub fn sender(&mut self, address: &str) -> Alias {
+        self.define(|tables, out| tables.sender(out, address))
+    }
+
+    /// The alias of a message type; see [`Outbound::receiver`].
+    pub fn message_type(&mut self, name: &str) -> Alias {
+        self.define(|tables, out| tables.message_type(out, name))
+    }
+
+    fn define(
+        &mut self,
+        mut find: impl FnMut(&mut Tables, &mut Vec<u8>) -> Result<u32, Full>,
+    ) -> Alias {
+        debug_assert_eq!(self.role, Role::Dialer, "only the dialer defines aliases");
+        let id = find(&mut self.tables, &mut self.data).or_else(|Full| {
+            self.reset();
+            find(&mut self.tables, &mut self.data)
+        });
+        Alias { id: id.unwrap_or(u32::MAX), epoch: self.tables.epoch() }
+    }
+
+    /// Large messages speak in aliases of this epoch, so they go out before it ends.
+    fn reset(&mut self) {
+        self.large.flush(&mut self.data, |large| large.receiver.is_some(), drop);
+        self.tables.reset(&mut self.data);
+    }
+
+    /// How many bytes the receiver still takes; 0 for an alias of an earlier epoch.
+    ///
+    /// A message may be sent while this is above zero, even if it costs more than is left.
+    pub fn credit(&self, receiver: Alias) -> i64 {
+        match self.tables.get(receiver.id) {
+            Some(entry) if self.is_current(receiver) => entry.credit,
+            _ => 0,
+        }
+    }
+
+    /// The receiver has taken `bytes`. False if that was in an earlier epoch, or is about no receiver.
+    pub fn handle_credit(&mut self, receiver: u32, epoch: u32, bytes: u64) -> bool {
+        let window = self.tables.window();
+        if epoch != self.tables.epoch() {
+            return false;
+        }
+        let Some(entry) = self.tables.get_mut(receiver) else { return false };
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        entry.credit = entry.credit.saturating_add(bytes).min(window);
+        true
+    }
+
+    /// Whether a large message to this receiver is not fully given out. Later ones must wait for it.
+    pub fn is_receiver_busy(&self, receiver: Alias) -> bool {
+        self.is_current(receiver) && self.tables.get(receiver.id).is_some_and(|entry| entry.is_busy)
+    }
+
+    /// Accepts a message and takes its cost off the receiver's credit, which is not checked here.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing of the message was sent.
+    pub fn message(
+        &mut self,
+        kind: MessageKind,
+        head: &Head<'_>,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        debug_assert_eq!(self.role, Role::Dialer, "only the dialer sends messages");
+        let receiver = self.tables.get(head.receiver).ok_or(SendError::Undefined)?;
+        if !self.tables.knows(head.sender, head.type_id) {
+            return Err(SendError::Undefined);
+        }
+        if receiver.is_busy {
+            return Err(SendError::Busy);
+        }
+        let raw_len = payload.raw_len();
+        let sent = self.put_payload(kind.frame_kind(), payload, |out| {
+            put_head(out, kind, head, raw_len);
+        })?;
+        let raw_len = raw_len.map_or(sent.payload_len, |len| len as usize);
+        let cost = i64::try_from(cost(raw_len)).unwrap_or(i64::MAX);
+        if let Some(entry) = self.tables.get_mut(head.receiver) {
+            entry.credit = entry.credit.saturating_sub(cost);
+            entry.is_busy = sent.large.is_some();
+        }
+        if let Some(mut large) = sent.large {
+            large.receiver = Some((head.receiver, cost));
+            large.corr = kind.corr();
+            self.large.push(large);
+        }
+        Ok(())
+    }
+
+    /// Accepts the reply to an ask, or the empty one to a confirm.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing of the reply was sent, so [`Outbound::fail`] still can.
+    pub fn reply(&mut self, corr: u64, payload: Payload<'_>) -> Result<(), SendError> {
+        debug_assert_eq!(self.role, Role::Acceptor, "only the acceptor sends replies");
+        let raw_len = payload.raw_len();
+        let sent = self.put_payload(FrameKind::Reply, payload, |out| {
+            put_varint(out, corr);
+            match raw_len {
+                None => out.push(0),
+                Some(raw_len) => {
+                    out.push(FLAG_COMPRESSED);
+                    put_varint(out, u64::from(raw_len));
+                }
+            }
+        })?;
+        if let Some(mut large) = sent.large {
+            large.corr = Some(corr);
+            self.large.push(large);
+        }
+        Ok(())
+    }
+
+    /// Writes a frame with a payload to `data`, or makes a [`Large`] of it. Takes everything back when
+    /// the payload fails, or panics, or is too large.
+    fn put_payload(
+        &mut self,
+        kind: FrameKind,
+        payload: Payload<'_>,
+        put_head: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Sent, SendError> {
+        let limit = usize::try_from(self.limits.max_message_len).unwrap_or(usize::MAX);
+        let check = |len: usize| {
+            if len > limit {
+                return Err(SendError::TooLarge { size: len as u64, limit: limit as u64 });
+            }
+            Ok(())
+        };
+        let known_len = match &payload {
+            Payload::Encode(payload) => payload.encoded_len(),
+            Payload::Ready { bytes, raw_len } => {
+                Some(bytes.len().max(raw_len.map_or(0, |len| len as usize)))
+            }
+        };
+        check(known_len.unwrap_or(0))?;
+        let frame = Draft::begin(&mut self.data, kind);
+        put_head(frame.out);
+        let head_len = frame.body_len();
+        check_head(head_len, self.chunk_len)?;
+        // What is known to become large is never written to the shared buffer.
+        let is_large = |len: usize| len.saturating_add(head_len) > self.chunk_len;
+        let payload = match payload {
+            Payload::Ready { bytes, .. } if is_large(bytes.len()) => bytes,
+            Payload::Ready { bytes, .. } => {
+                frame.out.extend_from_slice(&bytes);
+                frame.end();
+                return Ok(Sent { payload_len: bytes.len(), large: None });
+            }
+            Payload::Encode(payload) if known_len.is_some_and(is_large) => {
+                let mut bytes = Vec::with_capacity(known_len.unwrap_or(0).min(limit));
+                payload.encode(&mut bytes)?;
+                bytes.into()
+            }
+            Payload::Encode(payload) => {
+                payload.encode(frame.out)?;
+                let payload_len = frame.body_len().saturating_sub(head_len);
+                if !is_large(payload_len) {
+                    check(payload_len)?;
+                    frame.end();
+                    return Ok(Sent { payload_len, large: None });
+                }
+                frame.body().get(head_len..).unwrap_or_default().to_vec().into()
+            }
+        };
+        check(payload.len())?;
+        let head = frame.body().get(..head_len).unwrap_or_default().to_vec();
+        let payload_len = payload.len();
+        Ok(Sent { payload_len, large: Some(Large::new(kind, head, payload)) })
+    }
+
+    /// Tells the asker that a confirm, ask or request has failed.
+    pub fn fail(&mut self, corr: u64, failure: &Failure) {
+        let start = begin_frame(&mut self.data, FrameKind::Fail);
+        put_varint(&mut self.data, corr);
+        put_failure(&mut self.data, failure);
+        end_frame(&mut self.data, start);
+    }
+
+    /// Tells the sender that a tell has failed. Equal ones in a row go out as one with a count.
+    pub fn nack(
+        &mut self,
+        receiver: u32,
+        sender: Option<u32>,
+        type_id: u32,
+        epoch: u32,
+        failure: &Failure,
+    ) {
+        if let Some(nack) = &mut self.nack {
+            let same = (nack.receiver, nack.sender, nack.type_id, nack.epoch)
+                == (receiver, sender, type_id, epoch);
+            if same && nack.failure == *failure {
+                nack.count = nack.count.saturating_add(1);
+                return;
+            }
+        }
+        self.flush_nack();
+        let failure = failure.clone();
+        self.nack = Some(Nack { receiver, sender, type_id, epoch, failure, count: 1 });
+    }
+
+    fn flush_nack(&mut self) {
+        let Some(nack) = self.nack.take() else { return };
+        let out = &mut self.data;
+        let start = begin_frame(out, FrameKind::Nack);
+        put_varint(out, u64::from(nack.receiver));
+        put_varint(out, nack.sender.map_or(0, |sender| u64::from(sender).saturating_add(1)));
+        put_varint(out, u64::from(nack.type_id));
+        put_varint(out, u64::from(nack.epoch));
+        put_varint(out, nack.count);
+        put_failure(out, &nack.failure);
+        end_frame(out, start);
+    }
+
+    /// Accepts an operation.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] for a spawn argument above the limit of messages; nothing was sent.
+    pub fn request(
+        &mut self,
+        corr: u64,
+        remaining: Option<Duration>,
+        metadata: Option<&Metadata>,
+        operation: &Operation,
+    ) -> Result<(), SendError> {
+        debug_assert_eq!(self.role, Role::Dialer, "only the dialer sends requests");
+        self.put_control(FrameKind::Request, corr, |out| {
+            // 0 means "no limit", so what is left of a limit is at least a microsecond.
+            put_varint(out, remaining.map_or(0, |remaining| micros(remaining).max(1)));
+            match metadata.filter(|metadata| !metadata.is_empty()) {
+                None => out.push(0),
+                Some(metadata) => {
+                    out.push(FLAG_METADATA);
+                    message::put_metadata(out, metadata);
+                }
+            }
+            put_operation(out, operation);
+        })
+    }
+
+    /// Accepts the outcome of an operation. One that is too large for the link goes out as a failure.
+    pub fn respond(&mut self, corr: u64, outcome: &Outcome) {
+        let put = |out: &mut Vec<u8>| put_outcome(out, outcome);
+        if let Err(SendError::TooLarge { size, limit }) =
+            self.put_control(FrameKind::Response, corr, put)
+        {
+            self.fail(corr, &Failure::too_large(size, limit));
+        }
+    }
+
+    fn put_control(
+        &mut self,
+        kind: FrameKind,
+        corr: u64,
+        put: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), SendError> {
+        let limit = u64::from(self.limits.max_message_len).saturating_add(HEADER_ALLOWANCE as u64);
+        let frame = Draft::begin(&mut self.control, kind);
+        put_varint(frame.out, corr);
+        let head_len = frame.body_len();
+        put(frame.out);
+        let size = frame.body_len() as u64;
+        if size > limit {
+            return Err(SendError::TooLarge { size, limit });
+        }
+        if frame.body_len() <= self.chunk_len {
+            frame.end();
+            return Ok(());
+        }
+        let (head, payload) = frame.body().split_at_checked(head_len).unwrap_or_default();
+        let mut large = Large::new(kind, head.to_vec(), Bytes::copy_from_slice(payload));
+        large.corr = Some(corr);
+        drop(frame);
+        self.large.push(large);
+        Ok(())
+    }
+
+    /// Tells a watcher how the actor ended.
+    pub fn terminated(&mut self, watch_id: u64, reason: &Terminated) {
+        let start = begin_frame(&mut self.control, FrameKind::Terminated);
+        put_varint(&mut self.control, watch_id);
+        put_terminated(&mut self.control, reason);
+        end_frame(&mut self.control, start);
+    }
+
+    /// Lets the peer send `bytes` more to a receiver.
+    pub fn grant(&mut self, receiver: u32, epoch: u32, bytes: u64) {
+        let start = begin_frame(&mut self.control, FrameKind::Credit);
+        put_varint(&mut self.control, u64::from(receiver));
+        put_varint(&mut self.control, u64::from(epoch));
+        put_varint(&mut self.control, bytes);
+        end_frame(&mut self.control, start);
+    }
+
+    /// Gives up on a confirm, ask or request; on the acceptor's side, on what is unsent of its reply.
+    ///
+    /// The unsent rest of a large one is dropped, and what it cost in credit comes back.
+    pub fn cancel(&mut self, corr: u64) {
+        if let Some(large) = self.large.abort(&mut self.data, |large| large.corr == Some(corr)) {
+            let window = self.tables.window();
+            if let Some((receiver, cost)) = large.receiver
+                && let Some(entry) = self.tables.get_mut(receiver)
+            {
+                entry.is_busy = false;
+                entry.credit = entry.credit.saturating_add(cost).min(window);
+            }
+        } else if self.role == Role::Dialer {
+            let start = begin_frame(&mut self.data, FrameKind::Cancel);
+            put_varint(&mut self.data, corr);
+            end_frame(&mut self.data, start);
+        }
+    }
+
+    /// Asks whether the peer is there.
+    pub fn ping(&mut self, nonce: u64) {
+        put_nonce(&mut self.control, FrameKind::Ping, nonce);
+    }
+
+    /// Answers a ping, and with it all earlier ones that have not been answered yet.
+    pub fn pong(&mut self, nonce: u64) {
+        self.pong = Some(nonce);
+    }
+
+    /// Asks the peer to send nothing new. Text above [`MAX_REASON_LEN`] bytes is cut.
+    pub fn goaway(&mut self, code: CloseCode, text: &str) {
+        put_reason(&mut self.control, FrameKind::GoAway, code, text);
+    }
+
+    /// Tells the peer why the connection ends. Text above [`MAX_REASON_LEN`] bytes is cut.
+    pub fn close(&mut self, code: CloseCode, text: &str) {
+        put_reason(&mut self.control, FrameKind::Close, code, text);
+    }
+
+    /// Bytes accepted and not yet given out, large bodies included.
+    pub fn buffered(&self) -> usize {
+        self.control.len().saturating_add(self.data.len()).saturating_add(self.large.unsent_len())
+    }
+
+    /// Whether [`Outbound::poll_transmit`] has nothing to give.
+    pub fn is_empty(&self) -> bool {
+        self.buffered() == 0 && self.pong.is_none() && self.nack.is_none()
+    }
+
+    /// Appends what to write next to `out`; false when there is nothing.
+    ///
+    /// Control comes first, then small frames, then a chunk of each large body in turn until
+    /// [`TRANSMIT_TARGET`] bytes are ready. With an empty `out` the buffers change places and nothing is
+    /// copied, so give the used one back next time.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        if let Some(nonce) = self.pong.take() {
+            put_nonce(&mut self.control, FrameKind::Pong, nonce);
+        }
+        self.flush_nack();
+        hand_over(&mut self.control, out);
+        hand_over(&mut self.data, out);
+        let (large, tables) = (&mut self.large, &mut self.tables);
+        if !large.is_empty() {
+            large.put_chunks(out, before.saturating_add(TRANSMIT_TARGET), |large| {
+                let receiver = large.receiver.and_then(|(receiver, _)| tables.get_mut(receiver));
+                if let Some(entry) = receiver {
+                    entry.is_busy = false;
+                }
+            });
+        }
+        let is_busy = out.len() > before;
+        let keep = if is_busy { BUSY_CAPACITY } else { IDLE_CAPACITY };
+        for buffer in [&mut self.control, &mut self.data] {
+            if buffer.capacity() > keep {
+                *buffer = Vec::new();
+            }
+        }
+        is_busy
+    }
+}
+
+/// What became of a payload.
+struct Sent {
+    payload_len: usize,
+    /// Set when it has to go out in chunks.
+    large: Option<Large>,
+}
+
+/// A frame that is being written. Unless it is ended, dropping it takes it back: a payload that fails
+/// or panics in the middle leaves nothing behind.
+struct Draft<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    is_done: bool,
+}
+
+impl<'a> Draft<'a> {
+    #[inline]
+    fn begin(out: &'a mut Vec<u8>, kind: FrameKind) -> Self {
+        let start = begin_frame(out, kind);
+        Self { out, start, is_done: false }
+    }
+
+    #[inline]
+    fn body(&self) -> &[u8] {
+        let start = self.start.saturating_add(super::HEADER_LEN);
+        self.out.get(start..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn body_len(&self) -> usize {
+        self.body().len()
+    }
+
+    #[inline]
+    fn end(mut self) {
+        end_frame(self.out, self.start);
+        self.is_done = true;
+    }
+}
+
+impl Drop for Draft<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.out.truncate(self.start);
+        }
+    }
+}
+
+fn check_head(len: usize, limit: usize) -> Result<(), SendError> {
+    if len > limit {
+        return Err(SendError::TooLarge { size: len as u64, limit: limit as u64 });
+    }
+    Ok(())
+}
+
+fn put_nonce(out: &mut Vec<u8>, kind: FrameKind, nonce: u64) {
+    let start = begin_frame(out, kind);
+    out.extend_from_slice(&nonce.to_be_bytes());
+    end_frame(out, start);
+}
+
+fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, text: &str) {
+    let start = begin_frame(out, kind);
+    out.push(code.as_u8());
+    put_string(out, cut_text(text, MAX_REASON_LEN));
+    end_frame(out, start);
+}
+
+/// Moves everything from `from` to `to`, by trading places where that is possible.
+fn hand_over(from: &mut Vec<u8>, to: &mut Vec<u8>) {
+    if from.is_empty() {
+        return;
+    }
+    if to.is_empty() {
+        std::mem::swap(from, to);
+    } else {
+        to.extend_from_slice(from);
+        from.clear();
+    }
+}

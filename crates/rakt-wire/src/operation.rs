@@ -1,0 +1,118 @@
+//! What one node may ask of another, independent of how a dialect writes it.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::address::{MAX_NAME_LEN, MAX_PATH_LEN};
+
+/// Longest name of a kind or a message type, in bytes.
+pub const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
+/// Longest path in an operation, in bytes.
+pub const MAX_OPERATION_PATH_LEN: usize = MAX_PATH_LEN;
+/// Most kinds in one [`Outcome::Kinds`].
+pub const MAX_KINDS: usize = 1024;
+
+/// A request about actors, as opposed to a message to one.
+///
+/// Where an operation takes a `uid`, `Some` names one life of the actor and fails as stale when that
+/// life is over; `None` means whoever has the path now.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Is there an actor with this path?
+    Lookup {
+        /// Its path.
+        path: String,
+    },
+    /// Start an actor.
+    Spawn {
+        /// The path it shall have.
+        path: String,
+        /// The registered kind to start.
+        kind: String,
+        /// What the kind is started with.
+        argument: Option<SpawnArgument>,
+    },
+    /// Stop an actor.
+    Stop {
+        /// Its path.
+        path: String,
+        /// Which life.
+        uid: Option<u64>,
+    },
+    /// Restart an actor with fresh state.
+    Respawn {
+        /// Its path.
+        path: String,
+        /// Which life.
+        uid: Option<u64>,
+    },
+    /// Let a suspended actor go on.
+    Reinstate {
+        /// Its path.
+        path: String,
+        /// Which life.
+        uid: Option<u64>,
+    },
+    /// Tell me when the actor ends.
+    Watch {
+        /// Its path.
+        path: String,
+        /// Which life.
+        uid: Option<u64>,
+        /// The asker's number for this watch; unique on its connection.
+        watch_id: u64,
+    },
+    /// I no longer care.
+    Unwatch {
+        /// The number given to [`Operation::Watch`].
+        watch_id: u64,
+    },
+    /// Are you there? Unlike a heartbeat, this is answered by the node, not by its connection.
+    Ping,
+    /// Which kinds may I spawn?
+    Kinds,
+}
+
+/// What a kind is started with: a typed, encoded value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SpawnArgument {
+    /// The wire name of its type.
+    pub type_name: String,
+    /// The value, encoded as the type says.
+    pub payload: Bytes,
+}
+
+impl fmt::Debug for SpawnArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnArgument")
+            .field("type_name", &self.type_name)
+            .field("payload_len", &self.payload.len())
+            .finish()
+    }
+}
+
+/// How an [`Operation`] ended well.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The actor exists.
+    Found {
+        /// This life of it.
+        uid: u64,
+        /// Its kind; empty when it has none.
+        kind: String,
+    },
+    /// There is no such actor.
+    Absent,
+    /// It is done.
+    Done,
+    /// The actor has started.
+    Spawned {
+        /// Its life.
+        uid: u64,
+    },
+    /// The kinds that this peer may spawn.
+    Kinds(Vec<String>),
+}

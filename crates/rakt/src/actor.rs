@@ -1,0 +1,175 @@
+//! What a user implements: [`Actor`], and [`Handler`] for each message.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::events::Terminated;
+use crate::mailbox::{Dispatch, dispatch};
+use crate::message::{CodecError, DuplicateName, Message, claim_name};
+
+/// State that handles messages one at a time.
+///
+/// The hooks below are all optional. An `Err` or a panic in [`started`](Actor::started) fails the
+/// spawn (or counts as another failure where the actor was being restarted); in the other hooks it
+/// meets the actor's [supervision](crate::supervision).
+pub trait Actor: Sized + Send + 'static {
+    /// Lists what may be sent to this actor from outside its Rust type: by peers, and through
+    /// references that do not know the type. Default: nothing.
+    fn accepts(accepts: &mut Accepts<Self>) {
+        let _ = accepts;
+    }
+
+    /// Runs before the first message, at the start and after every restart.
+    fn started(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        async { Ok(()) }
+    }
+
+    /// Runs after the last message and after the children have stopped, at the end and before every
+    /// restart. An error is logged, and stops nothing.
+    fn stopped(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        async { Ok(()) }
+    }
+
+    /// An actor that this one [watches](Context::watch) has ended. Comes exactly once for each.
+    fn terminated(
+        &mut self,
+        terminated: &Terminated,
+        ctx: &mut Context<Self>,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (terminated, ctx);
+        async { Ok(()) }
+    }
+}
+
+/// How an actor handles one type of message.
+pub trait Handler<M: Message>: Actor {
+    /// Handles one message; what it returns answers an `ask`, and is dropped for a `tell`.
+    ///
+    /// # Errors
+    /// An `Err` tells the asker that the handler failed, and meets the actor's supervision.
+    fn handle(
+        &mut self,
+        message: M,
+        ctx: &mut Context<Self>,
+    ) -> impl Future<Output = Result<M::Reply>> + Send;
+}
+
+/// Stands in a reference for an actor whose Rust type is not known, such as one found by its address.
+///
+/// Any message can be sent to it; one that the actor does not [accept](Actor::accepts) is refused at
+/// run time with [`Refusal::NotAccepted`](crate::Refusal::NotAccepted).
+#[derive(Debug)]
+pub enum AnyActor {}
+
+/// One line of an actor's list.
+pub(crate) struct Entry<A: Actor> {
+    /// The wire name; peers may send this message exactly when there is one.
+    pub(crate) wire_name: Option<&'static str>,
+    pub(crate) rust_name: &'static str,
+    pub(crate) type_id: TypeId,
+    pub(crate) dispatch: Dispatch<A>,
+    /// Whether a payload can be decoded; for those who must know before the message is handled.
+    pub(crate) check: fn(Bytes) -> Result<(), CodecError>,
+}
+
+/// The list of messages that an actor takes from peers and through untyped references.
+pub struct Accepts<A: Actor> {
+    pub(crate) entries: Vec<Entry<A>>,
+    by_name: HashMap<&'static str, u16>,
+    duplicate: Option<DuplicateName>,
+}
+
+impl<A: Actor> fmt::Debug for Accepts<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|entry| entry.rust_name)).finish()
+    }
+}
+
+impl<A: Actor> Accepts<A> {
+    /// The list as [`Actor::accepts`] gives it.
+    pub(crate) fn of_actor() -> Result<Self, DuplicateName> {
+        let mut accepts = Self { entries: Vec::new(), by_name: HashMap::new(), duplicate: None };
+        A::accepts(&mut accepts);
+        match accepts.duplicate.take() {
+            Some(duplicate) => Err(duplicate),
+            None => Ok(accepts),
+        }
+    }
+
+    /// Peers may send `M`, and so may holders of an untyped reference.
+    ///
+    /// # Panics
+    /// If `M` has no wire type; declare it with [`messages!`](crate::messages), not as `local`.
+    pub fn remote<M: Message>(&mut self) -> &mut Self
+    where
+        A: Handler<M>,
+    {
+        let wire = M::wire().unwrap_or_else(|| {
+            panic!("{} has no wire type, so no peer can send it", std::any::type_name::<M>())
+        });
+        if let Err(duplicate) = claim_name(wire) {
+            self.duplicate.get_or_insert(duplicate);
+        }
+        self.add::<M>(Some(wire.name()))
+    }
+
+    /// Holders of an untyped reference in this process may send `M`; peers may not.
+    pub fn local<M: Message>(&mut self) -> &mut Self
+    where
+        A: Handler<M>,
+    {
+        self.add::<M>(None)
+    }
+
+    fn add<M: Message>(&mut self, wire_name: Option<&'static str>) -> &mut Self
+    where
+        A: Handler<M>,
+    {
+        let type_id = TypeId::of::<M>();
+        if self.entries.iter().any(|entry| entry.type_id == type_id) {
+            return self;
+        }
+        if let Some(name) = wire_name {
+            let index = u16::try_from(self.entries.len()).expect("fewer than 65536 messages");
+            self.by_name.insert(name, index);
+        }
+        let rust_name = std::any::type_name::<M>();
+        self.entries.push(Entry {
+            wire_name,
+            rust_name,
+            type_id,
+            dispatch: dispatch::<A, M>,
+            check: check::<M>,
+        });
+        self
+    }
+
+    /// The wire names that peers may send, in the order given.
+    pub fn wire_names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.entries.iter().filter_map(|entry| entry.wire_name)
+    }
+
+    pub(crate) fn find(&self, wire_name: &str) -> Option<u16> {
+        self.by_name.get(wire_name).copied()
+    }
+}
+
+fn check<M: Message>(payload: Bytes) -> Result<(), CodecError> {
+    match M::wire() {
+        Some(wire) => (wire.message.decode)(payload).map(drop),
+        None => Err(CodecError("the type has no codec".to_owned())),
+    }
+}
+
+/// The name of a message for people: its wire name, or else its Rust name.
+pub(crate) fn message_name<M: Message>() -> &'static str {
+    M::wire().map_or_else(std::any::type_name::<M>, |wire| wire.name())
+}

@@ -1,0 +1,448 @@
+//! The shared half of an actor: its identity and mailbox, reached through every reference to it.
+//!
+//! The other half, the [`Body`], belongs to whoever runs the actor. While the actor has nothing to do
+//! the body rests in here and there is no task; the message that finds it resting starts one.
+
+use std::any::{Any, TypeId};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::actor::{Accepts, Actor};
+use crate::context::Extra;
+use crate::error::Refusal;
+use crate::events::{StopReason, Terminated};
+use crate::life::{self, Life};
+use crate::mailbox::batch::Batch;
+use crate::mailbox::hand::{InHand, Item};
+use crate::mailbox::letter::AnyLetter;
+use crate::mailbox::queue::{Intake, Offer, Queue};
+use crate::mailbox::Mailbox;
+use crate::supervision::{Decision, Supervision};
+use crate::sync::Lock;
+use crate::system::ActorSystem;
+
+/// What the spawner decided about an actor.
+pub(crate) struct Setup<A: Actor> {
+    pub(crate) factory: Box<dyn Fn() -> A + Send + Sync>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) supervision: Option<Box<Supervision>>,
+    pub(crate) passivate_after: Option<Duration>,
+    pub(crate) kind: Option<Arc<str>>,
+}
+
+/// The state of an actor, which only its runner touches.
+pub(crate) struct Body<A: Actor> {
+    pub(crate) actor: A,
+    pub(crate) extra: Option<Box<Extra<A>>>,
+}
+
+pub(crate) struct Cell<A: Actor> {
+    me: Weak<Cell<A>>,
+    pub(crate) system: ActorSystem,
+    pub(crate) path: Arc<str>,
+    /// Tells this life of the name from others.
+    pub(crate) uid: u64,
+    pub(crate) accepts: Arc<Accepts<A>>,
+    pub(crate) setup: Setup<A>,
+    pub(crate) parent: Option<Arc<dyn AnyCell>>,
+    /// Signals wait: the runner looks here between two messages.
+    pub(crate) interrupted: AtomicBool,
+    state: Mutex<State<A>>,
+}
+
+struct State<A: Actor> {
+    queue: Queue<A>,
+    /// Present exactly while nobody runs the actor.
+    resting: Option<Box<Body<A>>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most actors do without.
+#[derive(Default)]
+struct Rare {
+    signals: Vec<Signal>,
+    watchers: Vec<Watcher>,
+    ended: Option<StopReason>,
+    /// When the actor last came to rest; kept only where passivation needs it.
+    rested: Option<Instant>,
+}
+
+/// What concerns an actor's life rather than its work; handled before further messages.
+pub(crate) enum Signal {
+    /// Take in nothing more; with `finish`, handle what is queued; then stop.
+    Stop { finish: bool, reason: StopReason },
+    /// Stop if still idle since then.
+    Passivate,
+    /// Build the actor anew.
+    Respawn(oneshot::Sender<Result<(), Refusal>>),
+    /// The pause before a restart is over.
+    RestartDue,
+    /// Take messages again.
+    Reinstate(oneshot::Sender<Result<(), Refusal>>),
+    /// A sibling failed under one for all, and this is what concerns all.
+    Apply { decision: Decision, fault: Arc<str> },
+    /// A child failed under one for all: pass the decision on to the others.
+    ApplyToOthers { failed: u64, decision: Decision, fault: Arc<str> },
+    /// A child's supervision escalated.
+    ChildFailed { text: String },
+    /// A child has ended.
+    ChildGone { uid: u64 },
+    /// A watched actor has ended.
+    Terminated { watch: u64, terminated: Terminated },
+}
+
+/// Who wants to know of an actor's end.
+pub(crate) enum Watcher {
+    Actor { watcher: Weak<dyn AnyCell>, watch: u64 },
+    Once(oneshot::Sender<StopReason>),
+    Call { key: (usize, u64), notify: Box<dyn FnOnce(&StopReason) + Send> },
+}
+
+/// A cell whose actor type only its own functions know.
+pub(crate) trait AnyCell: Any + Send + Sync {
+    fn path(&self) -> &Arc<str>;
+    fn uid(&self) -> u64;
+    fn system(&self) -> &ActorSystem;
+    fn kind(&self) -> Option<&Arc<str>>;
+    fn as_any(&self) -> &dyn Any;
+    fn signal(&self, signal: Signal);
+    /// Adds a watcher, who hears at once if the actor has ended already.
+    fn watch(&self, watcher: Watcher);
+    /// Removes watchers for whom this holds.
+    fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool);
+    /// Why messages are refused, if they are.
+    fn closed(&self) -> Option<Refusal>;
+    fn has_ended(&self) -> bool;
+    fn queue_len(&self) -> usize;
+    fn forget_waiter(&self, ticket: u64);
+    /// Whether peers may send the message of that name, and its place in the actor's list.
+    fn accepted(&self, wire_name: &str) -> Option<u16>;
+    /// Whether the payload of a message can be decoded.
+    fn check(&self, entry: u16, payload: bytes::Bytes) -> Result<(), Refusal>;
+    fn push_batch(&self, batch: Batch);
+    /// Puts a letter in the mailbox, if the actor's list has its type.
+    fn push_listed(
+        &self,
+        letter: Box<dyn AnyLetter>,
+        message: TypeId,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Push;
+}
+
+/// What became of a letter.
+pub(crate) enum Push {
+    Accepted,
+    Waiting(Box<dyn AnyLetter>),
+    Refused(Box<dyn AnyLetter>, Refusal),
+}
+
+impl<A: Actor> Cell<A> {
+    /// A cell whose actor is being started by the caller.
+    pub(crate) fn new(
+        system: ActorSystem,
+        path: Arc<str>,
+        uid: u64,
+        accepts: Arc<Accepts<A>>,
+        setup: Setup<A>,
+        parent: Option<Arc<dyn AnyCell>>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            system,
+            path,
+            uid,
+            accepts,
+            setup,
+            parent,
+            interrupted: AtomicBool::new(false),
+            state: Mutex::new(State { queue: Queue::new(), resting: None, rare: None }),
+        })
+    }
+
+    pub(crate) fn me(&self) -> Arc<Self> {
+        self.me.upgrade().expect("whoever calls this holds a reference")
+    }
+
+    /// Starts a task for the actor if it rests.
+    fn rouse(&self, state: &mut State<A>) {
+        if let Some(body) = state.resting.take() {
+            self.system.runtime().spawn(life::run(Life::wake(self.me(), body)));
+        }
+    }
+
+    /// Puts a letter of known type in the mailbox.
+    pub(crate) fn push(
+        &self,
+        letter: Box<dyn AnyLetter>,
+        dispatch: crate::mailbox::Dispatch<A>,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Push {
+        let mut state = self.state.hold();
+        let offer = state.queue.offer(Item::Local { letter, dispatch }, self.setup.mailbox, waiter);
+        if matches!(offer, Offer::Accepted | Offer::Replaced(_))
+            && state.queue.intake == Intake::Open
+        {
+            self.rouse(&mut state);
+        }
+        drop(state);
+        let letter_of = |item| match item {
+            Item::Local { letter, .. } => letter,
+            Item::Remote(_) => unreachable!("a letter was offered"),
+        };
+        match offer {
+            Offer::Accepted => Push::Accepted,
+            Offer::Replaced(oldest) => {
+                self.discard(oldest, &Refusal::Dropped);
+                Push::Accepted
+            }
+            Offer::Waiting(item) => Push::Waiting(letter_of(item)),
+            Offer::Refused(item, refusal) => Push::Refused(letter_of(item), refusal),
+        }
+    }
+
+    /// Tells whoever cares that a message is not going to be handled.
+    pub(crate) fn discard(&self, item: Item<A>, refusal: &Refusal) {
+        match item {
+            Item::Local { letter, .. } => {
+                self.system.dead_letter(|| crate::events::DeadLetter {
+                    target: self.path.to_string(),
+                    sender: letter.sender().map(|sender| sender.to_string()),
+                    message: letter.message_name().to_owned(),
+                    reason: refusal.clone(),
+                    count: 1,
+                });
+                letter.refuse(refusal.clone());
+            }
+            // The peer hears of it, and makes a dead letter of it where the sender is.
+            Item::Remote(batch) => batch.refuse_all(refusal),
+        }
+    }
+
+    /// Takes the next messages; if there is nothing to do, lays the body to rest instead.
+    pub(crate) fn take_or_rest(&self, body: Box<Body<A>>, hand: &mut InHand<A>) -> Next<A> {
+        let mut state = self.state.hold();
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Next::Signals(body);
+        }
+        if matches!(state.queue.intake, Intake::Suspended | Intake::Paused) {
+            state.queue.put_back(hand);
+        } else if !state.queue.is_empty() {
+            let wakers = state.queue.take(hand, self.setup.mailbox);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+            return Next::Messages(body);
+        } else if state.queue.intake == Intake::Closed {
+            return Next::Drained(body);
+        }
+        hand.shrink();
+        state.queue.shrink();
+        if self.setup.passivate_after.is_some() {
+            state.rare.get_or_insert_default().rested = Some(crate::timers::now());
+        }
+        state.resting = Some(body);
+        Next::Resting
+    }
+
+    /// The signals that wait.
+    pub(crate) fn take_signals(&self) -> Vec<Signal> {
+        let mut state = self.state.hold();
+        self.interrupted.store(false, Ordering::Relaxed);
+        state.rare.as_mut().map(|rare| std::mem::take(&mut rare.signals)).unwrap_or_default()
+    }
+
+    pub(crate) fn set_intake(&self, intake: Intake) {
+        let mut state = self.state.hold();
+        state.queue.intake = intake;
+        let wakers = state.queue.wake_waiters();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn intake(&self) -> Intake {
+        self.state.hold().queue.intake
+    }
+
+    /// How long the actor has rested, where passivation keeps count.
+    pub(crate) fn rested_for(&self, now: Instant) -> Option<Duration> {
+        let state = self.state.hold();
+        state.resting.as_ref()?;
+        let rested = state.rare.as_ref()?.rested?;
+        Some(now.saturating_duration_since(rested))
+    }
+
+    /// Whether nothing has come in since the passivation signal was sent.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.state.hold().queue.is_empty()
+    }
+
+    /// Closes the mailbox for good; everything queued is handed over.
+    pub(crate) fn close(&self, hand: &mut InHand<A>) {
+        let wakers = self.state.hold().queue.close(hand);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Marks the actor as ended and tells its watchers.
+    pub(crate) fn end(&self, reason: &StopReason) {
+        let mut state = self.state.hold();
+        let rare = state.rare.get_or_insert_default();
+        rare.ended = Some(reason.clone());
+        let watchers = std::mem::take(&mut rare.watchers);
+        let signals = std::mem::take(&mut rare.signals);
+        drop(state);
+        for signal in signals {
+            refuse_signal(signal);
+        }
+        for watcher in watchers {
+            self.notify(watcher, reason);
+        }
+    }
+
+    fn notify(&self, watcher: Watcher, reason: &StopReason) {
+        match watcher {
+            Watcher::Once(sender) => drop(sender.send(reason.clone())),
+            Watcher::Call { notify, .. } => notify(reason),
+            Watcher::Actor { watcher, watch } => {
+                if let Some(watcher) = watcher.upgrade() {
+                    let address = self.system.address_of(&self.path);
+                    let terminated = Terminated { address, reason: reason.clone() };
+                    watcher.signal(Signal::Terminated { watch, terminated });
+                }
+            }
+        }
+    }
+}
+
+/// A signal came too late: whoever waits for an answer hears so.
+pub(crate) fn refuse_signal(signal: Signal) {
+    match signal {
+        Signal::Respawn(done) | Signal::Reinstate(done) => {
+            drop(done.send(Err(Refusal::Stopped)));
+        }
+        _ => {}
+    }
+}
+
+/// What a runner does next.
+pub(crate) enum Next<A: Actor> {
+    Messages(Box<Body<A>>),
+    Signals(Box<Body<A>>),
+    /// The mailbox is closed and empty.
+    Drained(Box<Body<A>>),
+    /// The body was laid to rest; the runner is done.
+    Resting,
+}
+
+impl<A: Actor> AnyCell for Cell<A> {
+    fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    fn system(&self) -> &ActorSystem {
+        &self.system
+    }
+
+    fn kind(&self) -> Option<&Arc<str>> {
+        self.setup.kind.as_ref()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn signal(&self, signal: Signal) {
+        let mut state = self.state.hold();
+        let rare = state.rare.get_or_insert_default();
+        if rare.ended.is_some() {
+            drop(state);
+            return refuse_signal(signal);
+        }
+        rare.signals.push(signal);
+        self.interrupted.store(true, Ordering::Relaxed);
+        self.rouse(&mut state);
+    }
+
+    fn watch(&self, watcher: Watcher) {
+        let mut state = self.state.hold();
+        let rare = state.rare.get_or_insert_default();
+        match rare.ended.clone() {
+            None => rare.watchers.push(watcher),
+            Some(reason) => {
+                drop(state);
+                self.notify(watcher, &reason);
+            }
+        }
+    }
+
+    fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool) {
+        if let Some(rare) = &mut self.state.hold().rare {
+            rare.watchers.retain(|watcher| !gone(watcher));
+        }
+    }
+
+    fn closed(&self) -> Option<Refusal> {
+        self.state.hold().queue.closed()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.hold().rare.as_ref().is_some_and(|rare| rare.ended.is_some())
+    }
+
+    fn queue_len(&self) -> usize {
+        self.state.hold().queue.len()
+    }
+
+    fn forget_waiter(&self, ticket: u64) {
+        self.state.hold().queue.forget(ticket);
+    }
+
+    fn accepted(&self, wire_name: &str) -> Option<u16> {
+        self.accepts.find(wire_name)
+    }
+
+    fn check(&self, entry: u16, payload: bytes::Bytes) -> Result<(), Refusal> {
+        let entry = self.accepts.entries.get(entry as usize).ok_or(Refusal::NotFound)?;
+        (entry.check)(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
+    }
+
+    fn push_batch(&self, batch: Batch) {
+        let mut state = self.state.hold();
+        let dropped = state.queue.offer_batch(Box::new(batch), self.setup.mailbox);
+        if state.queue.intake == Intake::Open {
+            self.rouse(&mut state);
+        }
+        drop(state);
+        for (item, refusal) in dropped {
+            self.discard(item, &refusal);
+        }
+    }
+
+    fn push_listed(
+        &self,
+        letter: Box<dyn AnyLetter>,
+        message: TypeId,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Push {
+        match self.accepts.entries.iter().find(|entry| entry.type_id == message) {
+            Some(entry) => self.push(letter, entry.dispatch, waiter),
+            None => {
+                let message = letter.message_name().to_owned();
+                Push::Refused(letter, Refusal::NotAccepted { message })
+            }
+        }
+    }
+}
+
+/// Completes when the actor has ended.
+pub(crate) async fn ended(cell: &dyn AnyCell) -> StopReason {
+    let (sender, receiver) = oneshot::channel();
+    cell.watch(Watcher::Once(sender));
+    receiver.await.unwrap_or(StopReason::Gone)
+}

@@ -1,0 +1,604 @@
+//! What a handler can see and do besides its message.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rakt_wire::metadata::Metadata;
+
+use crate::actor::{Actor, Entry, Handler};
+use crate::cell::{AnyCell, Cell, Watcher};
+use crate::error::{AskError, BoxError, Refusal, Result};
+use crate::mailbox::hand::{Deferred, InHand, Item};
+use crate::mailbox::letter::{Cancellation, Letter, Reply};
+use crate::mailbox::dispatch;
+use crate::message::Message;
+use crate::reference::{ActorRef, Receives, Target};
+use crate::send::{Ask, Tell};
+use crate::spawn::Spawn;
+use crate::supervision::Decider;
+use crate::sync::Lock;
+use crate::system::ActorSystem;
+use crate::timers::{self, Timer};
+
+/// The actor's view of itself, its system, and the message at hand.
+pub struct Context<A: Actor> {
+    cell: Arc<Cell<A>>,
+    pub(crate) current: Current,
+    extra: Option<Box<Extra<A>>>,
+    stop_requested: bool,
+    unstash_requested: bool,
+}
+
+/// What is known of the message at hand.
+pub(crate) struct Current {
+    sender: Option<ActorRef>,
+    deadline: Option<Instant>,
+    metadata: Option<Metadata>,
+    pub(crate) cancellation: Cancellation,
+    extensions: Extensions,
+    /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
+    deferred: Option<Box<dyn Any + Send>>,
+}
+
+impl Default for Current {
+    fn default() -> Self {
+        Self::new(None, None, None, Cancellation::Never)
+    }
+}
+
+impl Current {
+    pub(crate) fn new(
+        sender: Option<ActorRef>,
+        deadline: Option<Instant>,
+        metadata: Option<Metadata>,
+        cancellation: Cancellation,
+    ) -> Self {
+        Self {
+            sender,
+            deadline,
+            metadata,
+            cancellation,
+            extensions: Extensions::default(),
+            deferred: None,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+/// Values that travel with a message inside a process, at most one of each type.
+///
+/// A [`ContextPropagator`](crate::propagate::ContextPropagator) fills them from a message's metadata,
+/// and turns them into metadata again when the handler sends on.
+#[derive(Default)]
+pub struct Extensions(Vec<Box<dyn Any + Send + Sync>>);
+
+impl std::fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Extensions").field("len", &self.0.len()).finish()
+    }
+}
+
+impl Extensions {
+    /// Adds a value; an earlier one of the same type is replaced.
+    pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.0.retain(|other| !other.is::<T>());
+        self.0.push(Box::new(value));
+    }
+
+    /// The value of this type.
+    pub fn find<T: 'static>(&self) -> Option<&T> {
+        self.0.iter().find_map(|value| value.downcast_ref())
+    }
+}
+
+/// What most actors do without.
+pub(crate) struct Extra<A: Actor> {
+    children: Vec<Arc<dyn AnyCell>>,
+    stash: Vec<Item<A>>,
+    watching: HashMap<u64, Watched>,
+    timers: Vec<Timer>,
+    decider: Decider,
+}
+
+enum Watched {
+    Local(Arc<dyn AnyCell>),
+    #[cfg(feature = "remote")]
+    Remote(Arc<crate::remote::RemoteTarget>),
+}
+
+impl<A: Actor> Default for Extra<A> {
+    fn default() -> Self {
+        Self {
+            children: Vec::new(),
+            stash: Vec::new(),
+            watching: HashMap::new(),
+            timers: Vec::new(),
+            decider: Decider::default(),
+        }
+    }
+}
+
+/// Messages that an actor may stash: 8192.
+pub const STASH_CAPACITY: usize = 8192;
+
+impl<A: Actor> std::fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("path", &self.cell.path).finish_non_exhaustive()
+    }
+}
+
+impl<A: Actor> Context<A> {
+    /// A reference to this actor.
+    pub fn me(&self) -> ActorRef<A> {
+        ActorRef::local(self.cell.clone())
+    }
+
+    /// The actor's path: its name, after those of its parents.
+    pub fn path(&self) -> &str {
+        &self.cell.path
+    }
+
+    /// The system that the actor lives in.
+    pub fn system(&self) -> &ActorSystem {
+        &self.cell.system
+    }
+
+    /// The parent, if the actor was spawned by another.
+    pub fn parent(&self) -> Option<ActorRef> {
+        self.cell.parent.clone().map(|cell| ActorRef::from_target(Target::Local(cell)))
+    }
+
+    /// Who sent the message at hand, if an actor did. It may live on another node.
+    pub fn sender(&self) -> Option<&ActorRef> {
+        self.current.sender.as_ref()
+    }
+
+    /// When the asker of the message at hand stops waiting.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.current.deadline
+    }
+
+    /// The metadata that came with the message at hand.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.current.metadata.as_ref()
+    }
+
+    /// What the context propagator made of the metadata of the message at hand.
+    pub fn extensions(&mut self) -> &mut Extensions {
+        &mut self.current.extensions
+    }
+
+    /// Whether the asker of the message at hand has given up, so that the reply is of no use.
+    pub fn is_cancelled(&self) -> bool {
+        self.current.cancellation.is_cancelled()
+    }
+
+    /// Completes when the asker of the message at hand gives up; never for a `tell`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let cancellation = self.current.cancellation.clone();
+        std::future::poll_fn(move |cx| cancellation.poll_cancelled(cx))
+    }
+
+    /// Sends a message with this actor as its sender, so that the receiver can answer.
+    /// See [`ActorRef::tell`].
+    pub fn tell<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Tell<'a, T, M>
+    where
+        T: Receives<M>,
+        M: Message,
+    {
+        target.tell(message).from(&self.me()).carrying(&self.current.extensions)
+    }
+
+    /// Asks with this actor as the sender. See [`ActorRef::ask`].
+    pub fn ask<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Ask<'a, T, M>
+    where
+        T: Receives<M>,
+        M: Message,
+    {
+        target.ask(message).from(&self.me()).carrying(&self.current.extensions)
+    }
+
+    /// Starts a child. It is stopped when this actor stops or is restarted. See
+    /// [`ActorSystem::spawn`].
+    pub fn spawn<C: Actor>(
+        &mut self,
+        name: impl Into<String>,
+        factory: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Spawn<'_, C> {
+        let path = format!("{}/{}", self.cell.path, name.into());
+        let system = self.cell.system.clone();
+        let parent: Arc<dyn AnyCell> = self.cell.clone();
+        let children = &mut self.extra.get_or_insert_default().children;
+        Spawn::new(system, path, factory, Some((parent, children)))
+    }
+
+    /// The children that have not ended.
+    pub fn children_refs(&self) -> impl Iterator<Item = ActorRef> + '_ {
+        self.children().iter().cloned().map(|cell| ActorRef::from_target(Target::Local(cell)))
+    }
+
+    /// Stops this actor after the message at hand. Queued messages become dead letters.
+    pub fn stop(&mut self) {
+        self.stop_requested = true;
+    }
+
+    /// Asks to hear of the end of `target`: [`Actor::terminated`] is called exactly once for each
+    /// call of this, with the reason, also where the target has ended already or its node is lost.
+    ///
+    /// Returns a number for [`unwatch`](Self::unwatch).
+    pub fn watch<T>(&mut self, target: &ActorRef<T>) -> u64 {
+        static WATCHES: AtomicU64 = AtomicU64::new(1);
+        let watch = WATCHES.fetch_add(1, Ordering::Relaxed);
+        let me = Arc::downgrade(&self.cell);
+        let watched = match target.target() {
+            Target::Local(cell) => Watched::Local(cell.clone()),
+            #[cfg(feature = "remote")]
+            Target::Remote(remote) => Watched::Remote(remote.clone()),
+        };
+        let extra = self.extra.get_or_insert_default();
+        match extra.watching.entry(watch).insert_entry(watched).get() {
+            Watched::Local(cell) => cell.watch(Watcher::Actor { watcher: me, watch }),
+            #[cfg(feature = "remote")]
+            Watched::Remote(remote) => remote.watch(me, watch),
+        }
+        watch
+    }
+
+    /// Takes a [`watch`](Self::watch) back; nothing more is heard of it, even if it is under way.
+    pub fn unwatch(&mut self, watch: u64) {
+        let Some(extra) = &mut self.extra else { return };
+        match extra.watching.remove(&watch) {
+            Some(Watched::Local(cell)) => cell.unwatch(
+                &|watcher| matches!(watcher, Watcher::Actor { watch: other, .. } if *other == watch),
+            ),
+            #[cfg(feature = "remote")]
+            Some(Watched::Remote(remote)) => remote.unwatch(watch),
+            None => {}
+        }
+    }
+
+    /// Takes the reply of the message at hand into your own hands, for a task to give later.
+    ///
+    /// The second value is what the handler returns instead of a reply:
+    /// ```
+    /// # use rakt::prelude::*;
+    /// # struct Slow; impl Actor for Slow {}
+    /// # struct Work; impl Message for Work { type Reply = u64; }
+    /// impl Handler<Work> for Slow {
+    ///     async fn handle(&mut self, _: Work, ctx: &mut Context<Self>) -> Result<u64> {
+    ///         let (later, deferred) = ctx.defer();
+    ///         tokio::spawn(async move { later.send(42) });
+    ///         deferred
+    ///     }
+    /// }
+    /// ```
+    pub fn defer<R: Send + 'static>(&mut self) -> (ReplyLater<R>, Result<R>) {
+        let handoff = Handoff::<R>::default();
+        self.current.deferred = Some(Box::new(handoff.clone()));
+        (ReplyLater(handoff), Err(Box::new(Deferred)))
+    }
+
+    /// Puts the message at hand aside, with the place for its reply, until
+    /// [`unstash_all`](Self::unstash_all). Return what this returns.
+    ///
+    /// # Errors
+    /// The inner value is an error if [`STASH_CAPACITY`] messages are stashed already; returning it
+    /// fails the handler.
+    pub fn stash<M: Message>(&mut self, message: M) -> Result<M::Reply>
+    where
+        A: Handler<M>,
+    {
+        let stashed = self.extra.as_ref().map_or(0, |extra| extra.stash.len());
+        if stashed >= STASH_CAPACITY {
+            return Err(Box::new(Refusal::ResourceExhausted {
+                bound: "stash (messages)".to_owned(),
+                limit: STASH_CAPACITY as u64,
+            }));
+        }
+        let about = crate::mailbox::letter::About {
+            deadline: self.current.deadline,
+            metadata: self.current.metadata.clone(),
+        };
+        self.current.deferred = Some(Box::new(Letter {
+            message,
+            reply: Reply::nowhere(),
+            sender: self.current.sender.clone(),
+            about: Some(Box::new(about)),
+        }));
+        Err(Box::new(Deferred))
+    }
+
+    /// Puts all stashed messages back, in the order they were stashed and in front of those that wait.
+    pub fn unstash_all(&mut self) {
+        self.unstash_requested = true;
+    }
+
+    /// Passes a message on with the sender, deadline and reply of the message at hand: `target`
+    /// answers the asker. Return what this returns.
+    ///
+    /// # Errors
+    /// The inner value is an error if the message was not accepted; returning it fails the handler.
+    pub async fn forward<T, M>(&mut self, target: &ActorRef<T>, message: M) -> Result<M::Reply>
+    where
+        T: Receives<M> + 'static,
+        M: Message,
+    {
+        let sender = self.current.sender.clone();
+        if matches!(self.current.cancellation, Cancellation::Never) {
+            let mut tell = target.tell(message).carrying(&self.current.extensions);
+            if let Some(sender) = sender {
+                tell = tell.from(&sender);
+            }
+            tell.await.map_err(|error| Box::new(error.refusal))?;
+            return Err(Box::new(Deferred));
+        }
+        let (later, deferred) = self.defer();
+        let left = self.deadline().map(|at| at.saturating_duration_since(timers::now()));
+        let mut ask = Ask::owned(target.clone(), message).carrying(&self.current.extensions);
+        if let Some(sender) = sender {
+            ask = ask.from(&sender);
+        }
+        if let Some(left) = left {
+            ask = ask.timeout(left);
+        }
+        let gone = self.cancelled();
+        // Polled once here, so that what is forwarded keeps its order; the rest is a task.
+        let mut answering = Box::pin(async move {
+            let mut ask = std::pin::pin!(ask);
+            let mut gone = std::pin::pin!(gone);
+            tokio::select! {
+                biased;
+                answer = &mut ask => later.finish(answer.map_err(forwarded)),
+                () = &mut gone => {}
+            }
+        });
+        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(answering.as_mut().poll(cx)));
+        if first.await.is_pending() {
+            tokio::spawn(answering);
+        }
+        deferred
+    }
+
+    /// Sends `message` to this actor after `delay`. Dropping the timer does not cancel it; a restart
+    /// or the end of the actor does.
+    pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) -> Timer
+    where
+        A: Handler<M>,
+    {
+        let timer = timers::once(&self.cell, delay, message);
+        self.keep(timer)
+    }
+
+    /// Sends what `make` makes to this actor every `interval`, the first after one interval. A turn
+    /// is left out while the mailbox is full.
+    pub fn send_every<M: Message>(
+        &mut self,
+        interval: Duration,
+        make: impl FnMut() -> M + Send + 'static,
+    ) -> Timer
+    where
+        A: Handler<M>,
+    {
+        let timer = timers::periodic(&self.cell, interval, make);
+        self.keep(timer)
+    }
+
+    fn keep(&mut self, timer: Timer) -> Timer {
+        let timers = &mut self.extra.get_or_insert_default().timers;
+        timers.retain(|timer| !timer.is_done());
+        timers.push(timer.clone());
+        timer
+    }
+}
+
+/// What the runner does with a context.
+impl<A: Actor> Context<A> {
+    pub(crate) fn new(cell: Arc<Cell<A>>, extra: Option<Box<Extra<A>>>) -> Self {
+        let current = Current::default();
+        Self { cell, current, extra, stop_requested: false, unstash_requested: false }
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell<A>> {
+        &self.cell
+    }
+
+    pub(crate) fn entry(&self, index: u16) -> &Entry<A> {
+        &self.cell.accepts.entries[usize::from(index)]
+    }
+
+    pub(crate) fn take_extra(&mut self) -> Option<Box<Extra<A>>> {
+        self.extra.take()
+    }
+
+    pub(crate) fn set_extra(&mut self, extra: Option<Box<Extra<A>>>) {
+        self.extra = extra;
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.stop_requested
+            || self.unstash_requested
+            || self.cell.interrupted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn after_message(&mut self) {
+        self.current = Current::default();
+    }
+
+    pub(crate) fn take_stop_request(&mut self) -> bool {
+        std::mem::take(&mut self.stop_requested)
+    }
+
+    /// Makes the metadata of the message at hand into extensions.
+    pub(crate) fn extract(&mut self) -> Result<(), Refusal> {
+        match (&self.current.metadata, self.cell.system.propagator()) {
+            (Some(metadata), Some(propagator)) => propagator
+                .extract(metadata, &mut self.current.extensions)
+                .map_err(|error| Refusal::Propagation { detail: error.to_string() }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn decider(&mut self) -> &mut Decider {
+        &mut self.extra.get_or_insert_default().decider
+    }
+
+    pub(crate) fn children(&self) -> &[Arc<dyn AnyCell>] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.children)
+    }
+
+    pub(crate) fn take_children(&mut self) -> Vec<Arc<dyn AnyCell>> {
+        self.extra.as_mut().map(|extra| std::mem::take(&mut extra.children)).unwrap_or_default()
+    }
+
+    pub(crate) fn forget_child(&mut self, uid: u64) {
+        if let Some(extra) = &mut self.extra {
+            extra.children.retain(|child| child.uid() != uid);
+        }
+    }
+
+    /// Ends a watch, and says whether it was still wanted.
+    pub(crate) fn end_watch(&mut self, watch: u64) -> bool {
+        self.extra.as_mut().is_some_and(|extra| extra.watching.remove(&watch).is_some())
+    }
+
+    /// Gives a deferred reply its destination.
+    pub(crate) fn settle<M: Message>(&mut self, reply: Reply<M::Reply>)
+    where
+        A: Handler<M>,
+    {
+        let Some(deferred) = self.current.deferred.take() else { return };
+        let deferred = match deferred.downcast::<Handoff<M::Reply>>() {
+            Ok(handoff) => return handoff.settle(reply),
+            Err(deferred) => deferred,
+        };
+        if let Ok(mut letter) = deferred.downcast::<Letter<M>>() {
+            letter.reply = reply;
+            let item = Item::Local { letter, dispatch: dispatch::<A, M> };
+            self.extra.get_or_insert_default().stash.push(item);
+        }
+    }
+
+    pub(crate) fn unstash_into(&mut self, hand: &mut InHand<A>) {
+        if std::mem::take(&mut self.unstash_requested) {
+            self.give_back_stash(hand);
+        }
+    }
+
+    fn give_back_stash(&mut self, hand: &mut InHand<A>) {
+        if let Some(extra) = &mut self.extra {
+            extra.stash.drain(..).rev().for_each(|item| hand.push_front(item));
+        }
+    }
+
+    /// Drops what belonged to an actor that is gone: timers, watches; the stash goes back.
+    pub(crate) fn forget_the_past(&mut self, hand: &mut InHand<A>) {
+        self.give_back_stash(hand);
+        let watches: Vec<u64> =
+            self.extra.as_ref().map(|e| e.watching.keys().copied().collect()).unwrap_or_default();
+        watches.into_iter().for_each(|watch| self.unwatch(watch));
+        if let Some(extra) = &mut self.extra {
+            extra.timers.drain(..).for_each(|timer| timer.cancel());
+        }
+        (self.stop_requested, self.unstash_requested) = (false, false);
+    }
+}
+
+fn forwarded<M>(error: AskError<M>) -> Refusal {
+    match error {
+        AskError::NotSent { refusal, .. } | AskError::Refused { refusal, .. } => refusal,
+        AskError::Timeout { .. } => Refusal::DeadlineExceeded,
+        AskError::ConnectionLost { detail, .. } => Refusal::Unreachable { detail },
+        AskError::BadReply { detail, .. } => Refusal::Internal { detail },
+    }
+}
+
+/// A reply that a task gives. See [`Context::defer`].
+///
+/// Dropped without a reply, it tells the asker that there is none.
+pub struct ReplyLater<R: Send + 'static>(Handoff<R>);
+
+impl<R: Send + 'static> std::fmt::Debug for ReplyLater<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReplyLater")
+    }
+}
+
+impl<R: Send + 'static> ReplyLater<R> {
+    /// Gives the reply.
+    pub fn send(self, reply: R) {
+        self.finish(Ok(reply));
+    }
+
+    /// Tells the asker that there is no reply, and why.
+    pub fn fail(self, error: impl Into<BoxError>) {
+        self.finish(Err(Refusal::HandlerFailed { detail: error.into().to_string() }));
+    }
+
+    fn finish(self, reply: Result<R, Refusal>) {
+        self.0.give(reply);
+    }
+}
+
+impl<R: Send + 'static> Drop for ReplyLater<R> {
+    fn drop(&mut self) {
+        self.0.give(Err(Refusal::NoReply));
+    }
+}
+
+/// Where a deferred reply and its destination meet, whichever comes first.
+struct Handoff<R: Send + 'static>(Arc<std::sync::Mutex<Meeting<R>>>);
+
+enum Meeting<R: Send + 'static> {
+    Neither,
+    Given(Result<R, Refusal>),
+    Settled(Reply<R>),
+    Over,
+}
+
+impl<R: Send + 'static> Clone for Handoff<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: Send + 'static> Default for Handoff<R> {
+    fn default() -> Self {
+        Self(Arc::new(std::sync::Mutex::new(Meeting::Neither)))
+    }
+}
+
+impl<R: Send + 'static> Handoff<R> {
+    fn give(&self, reply: Result<R, Refusal>) {
+        let mut meeting = self.0.hold();
+        match std::mem::replace(&mut *meeting, Meeting::Over) {
+            Meeting::Neither => *meeting = Meeting::Given(reply),
+            Meeting::Settled(to) => {
+                drop(meeting);
+                to.send(reply);
+            }
+            given @ Meeting::Given(_) => *meeting = given,
+            Meeting::Over => {}
+        }
+    }
+
+    fn settle(&self, to: Reply<R>) {
+        let mut meeting = self.0.hold();
+        match std::mem::replace(&mut *meeting, Meeting::Over) {
+            Meeting::Neither => *meeting = Meeting::Settled(to),
+            Meeting::Given(reply) => {
+                drop(meeting);
+                to.send(reply);
+            }
+            Meeting::Settled(_) | Meeting::Over => {}
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What happens inside a system, for whoever subscribes: dead letters, actors that come and go, links.
+
+use std::fmt;
+
+use tokio::sync::broadcast;
+
+use crate::error::Refusal;
+
+/// Something that happened in an actor system.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was accepted and then not handled.
+    DeadLetter(DeadLetter),
+    /// An actor has started.
+    ActorStarted {
+        /// Its path.
+        path: String,
+    },
+    /// An actor has ended.
+    ActorStopped {
+        /// Its path.
+        path: String,
+        /// Why.
+        reason: StopReason,
+    },
+    /// A failed or respawned actor was built anew and has started.
+    ActorRestarted {
+        /// Its path.
+        path: String,
+    },
+    /// A failed actor refuses messages until it is reinstated.
+    ActorSuspended {
+        /// Its path.
+        path: String,
+        /// The fault that suspended it.
+        reason: String,
+    },
+    /// A suspended actor takes messages again.
+    ActorReinstated {
+        /// Its path.
+        path: String,
+    },
+    /// A connection to or from a peer is open.
+    LinkUp {
+        /// The peer: `system@host:port`, or `system` where it has no address.
+        peer: String,
+    },
+    /// A connection to or from a peer has ended.
+    LinkDown {
+        /// The peer: `system@host:port`, or `system` where it has no address.
+        peer: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A message that was accepted and then not handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// Whom it was for: a path in this system, or an address.
+    pub target: String,
+    /// The sending actor, if there was one.
+    pub sender: Option<String>,
+    /// The type of the message: its wire name, or else its Rust name.
+    pub message: String,
+    /// Why it was not handled.
+    pub reason: Refusal,
+    /// How many messages this stands for: alike messages that a peer refused together count as one.
+    pub count: u64,
+}
+
+/// Why an actor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was told to stop, or stopped itself.
+    Stopped,
+    /// Supervision stopped it, for the fault given.
+    Failed(String),
+    /// It was idle for as long as it was allowed to be.
+    Passivated,
+    /// Its system shut down.
+    Shutdown,
+    /// There was no such actor when the watch began.
+    NotFound,
+    /// The watched life of the actor, or of its node, is over; when and how is not known.
+    Gone,
+    /// Its node cannot be reached any more. The actor may still be alive there.
+    NodeLost,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Failed(fault) => write!(f, "failed: {fault}"),
+            Self::Passivated => f.write_str("passivated"),
+            Self::Shutdown => f.write_str("system shut down"),
+            Self::NotFound => f.write_str("not found"),
+            Self::Gone => f.write_str("its earlier life is over"),
+            Self::NodeLost => f.write_str("node lost"),
+        }
+    }
+}
+
+/// The end of an actor that was watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Terminated {
+    /// The actor: its address in full.
+    pub address: rakt_wire::address::Address,
+    /// Why it ended.
+    pub reason: StopReason,
+}
+
+/// A subscription to a system's events.
+#[derive(Debug)]
+pub struct Events(pub(crate) broadcast::Receiver<Event>);
+
+/// Events that a subscriber may lag behind before it loses the oldest: 4096.
+pub const EVENT_CAPACITY: usize = 4096;
+
+impl Events {
+    /// The next event; `None` once the system is gone.
+    ///
+    /// A subscriber that lags more than [`EVENT_CAPACITY`] events behind loses the oldest of them;
+    /// that is logged and nothing else waits for it.
+    ///
+    /// # Cancel safety
+    /// No event is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.0.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    tracing::warn!(lost, "a subscriber lags behind and has lost events");
+                }
+            }
+        }
+    }
+
+    /// The next event that `choose` makes something of; `None` once the system is gone.
+    ///
+    /// # Cancel safety
+    /// Events that were looked at are gone; no others are lost.
+    pub async fn find<T>(&mut self, mut choose: impl FnMut(Event) -> Option<T>) -> Option<T> {
+        while let Some(event) = self.next().await {
+            if let Some(found) = choose(event) {
+                return Some(found);
+            }
+        }
+        None
+    }
+}

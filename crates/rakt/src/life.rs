@@ -1,0 +1,372 @@
+//! The life of an actor: starting, handling messages, failing, restarting, stopping.
+//!
+//! ```text
+//!            spawn
+//!              │ started()                ┌───────── restart: stopped(), a new A, started()
+//!              ▼                          ▼                 │
+//!  ┌──── resting ──── a message ───▶ working ──── a fault ──┤
+//!  │        ▲                          │  │                 ├─▶ suspended ── reinstate ──▶ resting
+//!  │        └────── nothing left ──────┘  │                 └─▶ stopping
+//!  └─────── a signal ─────────────────────┴── stop ──▶ stopping ──▶ ended
+//! ```
+//!
+//! One task at a time runs an actor ([`run`]), and only while it has something to do.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use crate::actor::Actor;
+use crate::cell::{Body, Cell, Next, Signal, ended};
+use crate::context::Context;
+use crate::error::{BoxError, Refusal};
+use crate::events::{Event, StopReason, Terminated};
+use crate::mailbox::InHand;
+use crate::mailbox::queue::Intake;
+use crate::supervision::{Decision, Fault, Supervision};
+
+/// Whether the runner goes on.
+type Flow = ControlFlow<StopReason>;
+
+/// An actor while somebody runs it.
+pub(crate) struct Life<A: Actor> {
+    body: Box<Body<A>>,
+    ctx: Context<A>,
+    hand: InHand<A>,
+    /// Set once what is queued is the last that is handled.
+    finishing: Option<StopReason>,
+}
+
+/// What became of a runner without messages in hand.
+enum Step<A: Actor> {
+    Go(Life<A>),
+    /// The mailbox is closed and empty.
+    Drained(Life<A>),
+    Resting,
+}
+
+/// Runs an actor until it rests or ends.
+pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
+    loop {
+        if life.ctx.is_interrupted() {
+            if let ControlFlow::Break(reason) = Box::pin(life.handle_signals()).await {
+                return Box::pin(life.end(reason)).await;
+            }
+        }
+        let Some(dispatch) = life.hand.front(&life.ctx) else {
+            match life.take_or_rest() {
+                Step::Go(same) => life = same,
+                Step::Drained(mut same) => {
+                    let reason = same.finishing.take().unwrap_or(StopReason::Stopped);
+                    return Box::pin(same.end(reason)).await;
+                }
+                Step::Resting => return,
+            }
+            continue;
+        };
+        let handled = Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
+        life.ctx.after_message();
+        if let Err(fault) = handled {
+            if let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await {
+                return Box::pin(life.end(reason)).await;
+            }
+            if life.ctx.cell().intake() != Intake::Open && life.finishing.is_none() {
+                match life.take_or_rest() {
+                    Step::Go(same) | Step::Drained(same) => life = same,
+                    Step::Resting => return,
+                }
+            }
+        }
+        if life.ctx.take_stop_request() {
+            return Box::pin(life.end(StopReason::Stopped)).await;
+        }
+        life.ctx.unstash_into(&mut life.hand);
+        if !life.hand.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl<A: Actor> Life<A> {
+    /// The life of an actor that rested.
+    pub(crate) fn wake(cell: Arc<Cell<A>>, mut body: Box<Body<A>>) -> Self {
+        let ctx = Context::new(cell, body.extra.take());
+        Self { body, ctx, hand: InHand::default(), finishing: None }
+    }
+
+    /// Starts a new actor in the caller's task, and lays it to rest.
+    pub(crate) async fn start(cell: Arc<Cell<A>>) -> Result<(), Fault> {
+        let actor = build(&cell)?;
+        let mut life = Self::wake(cell, Box::new(Body { actor, extra: None }));
+        if let Err(fault) = life.hook_started().await {
+            life.stop_children(&StopReason::Stopped).await;
+            return Err(fault);
+        }
+        life.ctx.system().publish(|| Event::ActorStarted { path: life.ctx.path().to_owned() });
+        if let Some(after) = life.ctx.cell().setup.passivate_after {
+            crate::timers::passivate(life.ctx.cell(), after);
+        }
+        if life.ctx.take_stop_request() {
+            life.end(StopReason::Stopped).await;
+            return Ok(());
+        }
+        let cell = life.ctx.cell().clone();
+        match life.take_or_rest() {
+            Step::Resting => {}
+            // Something came in meanwhile; it has its own task, not the spawner's.
+            Step::Go(life) | Step::Drained(life) => drop(cell.system.runtime().spawn(run(life))),
+        }
+        Ok(())
+    }
+
+    fn take_or_rest(mut self) -> Step<A> {
+        self.body.extra = self.ctx.take_extra();
+        let cell = self.ctx.cell().clone();
+        match cell.take_or_rest(self.body, &mut self.hand) {
+            Next::Resting => Step::Resting,
+            Next::Messages(mut body) | Next::Signals(mut body) => {
+                self.ctx.set_extra(body.extra.take());
+                Step::Go(Self { body, ..self })
+            }
+            Next::Drained(mut body) => {
+                self.ctx.set_extra(body.extra.take());
+                Step::Drained(Self { body, ..self })
+            }
+        }
+    }
+
+    async fn handle_signals(&mut self) -> Flow {
+        let mut signals = self.ctx.cell().take_signals().into_iter();
+        while let Some(signal) = signals.next() {
+            let flow = match signal {
+                Signal::Stop { finish: false, reason } => Flow::Break(reason),
+                Signal::Stop { finish: true, reason } => {
+                    self.finishing.get_or_insert(reason);
+                    self.ctx.cell().set_intake(Intake::Closed);
+                    Flow::Continue(())
+                }
+                Signal::Passivate => self.passivate(),
+                Signal::Respawn(done) => {
+                    let result = self.restart().await;
+                    let fault = result.as_ref().err().map(ToString::to_string);
+                    let _ = done.send(match fault {
+                        None => Ok(()),
+                        Some(detail) => Err(Refusal::HandlerFailed { detail }),
+                    });
+                    match result {
+                        Ok(()) => Flow::Continue(()),
+                        Err(fault) => self.fail(fault).await,
+                    }
+                }
+                Signal::RestartDue if self.ctx.cell().intake() == Intake::Paused => {
+                    match self.restart().await {
+                        Ok(()) => Flow::Continue(()),
+                        Err(fault) => self.fail(fault).await,
+                    }
+                }
+                Signal::RestartDue => Flow::Continue(()),
+                Signal::Reinstate(done) => {
+                    self.reinstate();
+                    let _ = done.send(Ok(()));
+                    Flow::Continue(())
+                }
+                Signal::Apply { decision, fault } => self.apply(decision, &fault).await,
+                Signal::ApplyToOthers { failed, decision, fault } => {
+                    for child in self.ctx.children().iter().filter(|child| child.uid() != failed) {
+                        child.signal(Signal::Apply { decision, fault: fault.clone() });
+                    }
+                    Flow::Continue(())
+                }
+                Signal::ChildFailed { text } => self.fail(Fault::Child(text)).await,
+                Signal::ChildGone { uid } => {
+                    self.ctx.forget_child(uid);
+                    Flow::Continue(())
+                }
+                Signal::Terminated { watch, terminated } => {
+                    self.hear_of(watch, terminated).await
+                }
+            };
+            if flow.is_break() {
+                signals.for_each(crate::cell::refuse_signal);
+                return flow;
+            }
+        }
+        Flow::Continue(())
+    }
+
+    fn passivate(&self) -> Flow {
+        match self.hand.is_empty() && self.ctx.cell().is_quiet() {
+            true => Flow::Break(StopReason::Passivated),
+            false => Flow::Continue(()),
+        }
+    }
+
+    fn reinstate(&mut self) {
+        if self.ctx.cell().intake() == Intake::Suspended {
+            self.ctx.cell().set_intake(Intake::Open);
+            self.ctx
+                .system()
+                .publish(|| Event::ActorReinstated { path: self.ctx.path().to_owned() });
+        }
+    }
+
+    async fn hear_of(&mut self, watch: u64, terminated: Terminated) -> Flow {
+        if !self.ctx.end_watch(watch) {
+            return Flow::Continue(());
+        }
+        let heard = self.body.actor.terminated(&terminated, &mut self.ctx);
+        let heard = Contained(Box::pin(heard)).await;
+        self.ctx.after_message();
+        match heard {
+            Err(fault) => self.fail(fault).await,
+            Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
+            Ok(()) => Flow::Continue(()),
+        }
+    }
+
+    /// Lets supervision decide about a fault, and carries the decision out.
+    async fn fail(&mut self, fault: Fault) -> Flow {
+        let cell = self.ctx.cell().clone();
+        let default = Supervision::default();
+        let policy = cell.setup.supervision.as_deref().unwrap_or(&default);
+        let decision = self.ctx.decider().decide(policy, &fault, crate::timers::now());
+        let text: Arc<str> = fault.to_string().into();
+        tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");
+        if policy.concerns_siblings() {
+            cell.system.apply_to_siblings(&cell, decision, &text);
+        }
+        self.apply(decision, &text).await
+    }
+
+    async fn apply(&mut self, decision: Decision, fault: &Arc<str>) -> Flow {
+        let cell = self.ctx.cell().clone();
+        match decision {
+            Decision::Resume => Flow::Continue(()),
+            Decision::Stop => Flow::Break(StopReason::Failed(fault.to_string())),
+            Decision::Suspend => {
+                cell.set_intake(Intake::Suspended);
+                cell.system.publish(|| Event::ActorSuspended {
+                    path: cell.path.to_string(),
+                    reason: fault.to_string(),
+                });
+                Flow::Continue(())
+            }
+            Decision::Escalate => {
+                if let Some(parent) = &cell.parent {
+                    let text = format!("{}: {fault}", cell.path);
+                    parent.signal(Signal::ChildFailed { text });
+                }
+                Flow::Break(StopReason::Failed(fault.to_string()))
+            }
+            Decision::Restart { delay } if delay > Duration::ZERO => {
+                cell.set_intake(Intake::Paused);
+                crate::timers::signal_after(&cell, delay, || Signal::RestartDue);
+                Flow::Continue(())
+            }
+            Decision::Restart { .. } => match self.restart().await {
+                Ok(()) => Flow::Continue(()),
+                Err(fault) => Box::pin(self.fail(fault)).await,
+            },
+        }
+    }
+
+    /// Replaces the actor by a new one. What is queued or stashed stays.
+    async fn restart(&mut self) -> Result<(), Fault> {
+        self.stop_children(&StopReason::Stopped).await;
+        self.hook_stopped().await;
+        self.ctx.forget_the_past(&mut self.hand);
+        self.body.actor = build(self.ctx.cell())?;
+        self.hook_started().await?;
+        let cell = self.ctx.cell();
+        if self.finishing.is_none() {
+            cell.set_intake(Intake::Open);
+        }
+        cell.system.publish(|| Event::ActorRestarted { path: cell.path.to_string() });
+        Ok(())
+    }
+
+    /// Stops the actor for good.
+    async fn end(mut self, reason: StopReason) {
+        let cell = self.ctx.cell().clone();
+        cell.close(&mut self.hand);
+        self.stop_children(&reason).await;
+        self.hook_stopped().await;
+        self.ctx.forget_the_past(&mut self.hand);
+        while let Some(item) = self.hand.pop_front() {
+            cell.discard(item, &Refusal::Stopped);
+        }
+        let Self { body, ctx, .. } = self;
+        // Dropping the actor is its own code once more.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop((body, ctx)))).is_err() {
+            tracing::error!(actor = %cell.path, "the actor panicked while it was dropped");
+        }
+        cell.system.forget(&*cell);
+        cell.system.publish(|| Event::ActorStopped {
+            path: cell.path.to_string(),
+            reason: reason.clone(),
+        });
+        cell.end(&reason);
+        if let Some(parent) = &cell.parent {
+            parent.signal(Signal::ChildGone { uid: cell.uid });
+        }
+    }
+
+    async fn stop_children(&mut self, reason: &StopReason) {
+        let children = self.ctx.take_children();
+        for child in &children {
+            child.signal(Signal::Stop { finish: true, reason: reason.clone() });
+        }
+        for child in children {
+            ended(&*child).await;
+        }
+    }
+
+    async fn hook_started(&mut self) -> Result<(), Fault> {
+        let started = Contained(Box::pin(self.body.actor.started(&mut self.ctx))).await;
+        self.ctx.after_message();
+        started
+    }
+
+    async fn hook_stopped(&mut self) {
+        let stopped = Contained(Box::pin(self.body.actor.stopped(&mut self.ctx))).await;
+        self.ctx.after_message();
+        if let Err(fault) = stopped {
+            tracing::warn!(actor = %self.ctx.path(), %fault, "the stopped hook failed");
+        }
+    }
+}
+
+fn build<A: Actor>(cell: &Cell<A>) -> Result<A, Fault> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| (cell.setup.factory)())).map_err(panic_fault)
+}
+
+/// What a panic says, as far as it says anything.
+fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
+    let text = match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => match panic.downcast::<&'static str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(_) => "without a message".to_owned(),
+        },
+    };
+    Fault::Panic(text)
+}
+
+/// A hook or handler whose panic is a fault like its error.
+struct Contained<'a>(Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>);
+
+impl Future for Contained<'_> {
+    type Output = Result<(), Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        match polled {
+            Ok(poll) => poll.map_err(Fault::Error),
+            Err(panic) => Poll::Ready(Err(panic_fault(panic))),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The messages for one actor that one read from a connection brought.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::metadata::Metadata;
+
+use super::letter::{Alias, Origin};
+use crate::error::Refusal;
+use crate::reference::ActorRef;
+
+/// Messages in the order they arrived; all share one block of bytes, one connection, one receiver.
+pub(crate) struct Batch {
+    pub(crate) origin: Arc<dyn Origin>,
+    pub(crate) from: Alias,
+    pub(crate) block: Bytes,
+    pub(crate) messages: VecDeque<RawMessage>,
+    /// The connection's number for each sender, and the sender.
+    pub(crate) senders: Vec<(u32, ActorRef)>,
+    /// Credit of handled messages that has not been given back yet.
+    pub(crate) unreturned: u64,
+    /// Give credit back once this much is free, so that a slow handler does not hold it all.
+    pub(crate) return_at: u64,
+}
+
+/// One message as it came, not decoded yet.
+pub(crate) struct RawMessage {
+    /// Index into the actor's list of accepted messages.
+    pub(crate) entry: u16,
+    pub(crate) kind: RawKind,
+    /// Index into the senders of the batch.
+    pub(crate) sender: Option<u32>,
+    /// The connection's number for the type.
+    pub(crate) type_id: u32,
+    /// Where the payload is in the block.
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+    /// Length without compression, where the payload is compressed.
+    pub(crate) raw_len: Option<u32>,
+    pub(crate) about: Option<Box<RawAbout>>,
+}
+
+/// How the sender wants to hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RawKind {
+    Tell,
+    Confirm(u64),
+    Ask(u64),
+}
+
+/// What most messages do without.
+#[derive(Default)]
+pub(crate) struct RawAbout {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: Option<Metadata>,
+    /// The payload, where it came in chunks and so is not part of the block.
+    pub(crate) whole: Option<Bytes>,
+}
+
+impl RawMessage {
+    /// What the message counts against its receiver's credit.
+    pub(crate) fn cost(&self) -> u64 {
+        rakt_wire::native::cost(self.raw_len.unwrap_or(self.len) as usize)
+    }
+}
+
+impl Batch {
+    /// An empty batch from the same place, for a part of this one.
+    fn sibling(&self, messages: VecDeque<RawMessage>) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            from: self.from,
+            block: self.block.clone(),
+            messages,
+            senders: self.senders.clone(),
+            unreturned: 0,
+            return_at: self.return_at,
+        }
+    }
+
+    /// Takes the first message off, as a batch of its own.
+    pub(crate) fn take_first(&mut self) -> Option<Self> {
+        let first = self.messages.pop_front()?;
+        Some(self.sibling(VecDeque::from([first])))
+    }
+
+    /// Cuts off everything after the first `n` messages.
+    pub(crate) fn split_off(&mut self, n: usize) -> Self {
+        let rest = self.messages.split_off(n.min(self.messages.len()));
+        self.sibling(rest)
+    }
+
+    /// The payload of `message`, as it was before compression.
+    pub(crate) fn payload(&self, message: &mut RawMessage) -> Result<Bytes, Refusal> {
+        let whole = message.about.as_mut().and_then(|about| about.whole.take());
+        let bytes = whole.unwrap_or_else(|| {
+            let start = message.start as usize;
+            self.block.slice(start..start + message.len as usize)
+        });
+        match message.raw_len {
+            Some(raw_len) => self.origin.decompress(&bytes, raw_len),
+            None => Ok(bytes),
+        }
+    }
+
+    pub(crate) fn sender(&self, message: &RawMessage) -> Option<&ActorRef> {
+        self.senders.get(message.sender? as usize).map(|(_, sender)| sender)
+    }
+
+    /// Tells the peer that `message` was not delivered.
+    pub(crate) fn refuse(&self, message: &RawMessage, refusal: &Refusal) {
+        match message.kind {
+            RawKind::Tell => {
+                let sender = message.sender.and_then(|index| self.senders.get(index as usize));
+                self.origin.nack(self.from, sender.map(|s| s.0), message.type_id, refusal);
+            }
+            RawKind::Confirm(corr) | RawKind::Ask(corr) => self.origin.refuse(corr, refusal),
+        }
+    }
+
+    /// Refuses every message that is left.
+    pub(crate) fn refuse_all(mut self, refusal: &Refusal) {
+        while let Some(message) = self.messages.pop_front() {
+            self.refuse(&message, refusal);
+            self.unreturned += message.cost();
+        }
+    }
+
+    /// Acknowledges the confirmed tells: all messages are in the mailbox now.
+    pub(crate) fn confirm_all(&mut self) {
+        for message in &mut self.messages {
+            if let RawKind::Confirm(corr) = message.kind {
+                self.origin.confirm(corr);
+                message.kind = RawKind::Tell;
+            }
+        }
+    }
+
+    /// Notes that a message was taken out, and gives credit back when enough is free.
+    pub(crate) fn consumed(&mut self, cost: u64) {
+        self.unreturned += cost;
+        if self.unreturned >= self.return_at {
+            self.origin.consumed(self.from, std::mem::take(&mut self.unreturned));
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if self.unreturned > 0 {
+            self.origin.consumed(self.from, self.unreturned);
+        }
+    }
+}

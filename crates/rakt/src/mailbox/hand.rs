@@ -1,0 +1,202 @@
+//! What an actor has taken out of its mailbox, and the loop that hands it to the handlers.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::batch::{Batch, RawKind};
+use super::letter::{AnyLetter, Letter, Reply};
+use crate::actor::{Actor, Handler};
+use crate::context::{Context, Current};
+use crate::error::{BoxError, Refusal};
+use crate::message::Message;
+
+/// A message in the queue, or the messages that arrived together.
+pub(crate) enum Item<A: Actor> {
+    Local { letter: Box<dyn AnyLetter>, dispatch: Dispatch<A> },
+    Remote(Box<Batch>),
+}
+
+impl<A: Actor> Item<A> {
+    /// How many messages this is.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Local { .. } => 1,
+            Self::Remote(batch) => batch.messages.len(),
+        }
+    }
+}
+
+/// Handles messages of one type from the front of the hand, until another type is there, the hand is
+/// empty, something urgent came up, or a handler failed.
+///
+/// A boxed future is made for a run of messages of one type, not for each message.
+pub(crate) type Dispatch<A> = for<'a> fn(
+    &'a mut A,
+    &'a mut Context<A>,
+    &'a mut InHand<A>,
+) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+
+/// Handle this many messages before other tasks get a turn.
+const TURN: u32 = 256;
+
+pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
+    actor: &'a mut A,
+    ctx: &'a mut Context<A>,
+    hand: &'a mut InHand<A>,
+) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
+    Box::pin(async move {
+        let mut handled = 0;
+        while let Some((message, reply, current)) = hand.next::<M>(ctx) {
+            ctx.current = current;
+            if let Err(refusal) = ctx.extract() {
+                reply.send(Err(refusal));
+                continue;
+            }
+            match actor.handle(message, ctx).await {
+                Ok(value) => reply.send(Ok(value)),
+                Err(error) if error.is::<Deferred>() => ctx.settle::<M>(reply),
+                Err(error) => {
+                    reply.send(Err(Refusal::HandlerFailed { detail: error.to_string() }));
+                    return Err(error);
+                }
+            }
+            handled += 1;
+            if handled == TURN || ctx.is_interrupted() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What a handler returns in place of a reply that is given elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply is given later")]
+pub(crate) struct Deferred;
+
+/// The messages that an actor works through.
+pub(crate) struct InHand<A: Actor> {
+    items: VecDeque<Item<A>>,
+}
+
+impl<A: Actor> Default for InHand<A> {
+    fn default() -> Self {
+        Self { items: VecDeque::new() }
+    }
+}
+
+impl<A: Actor> InHand<A> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(crate) fn push_back(&mut self, item: Item<A>) {
+        self.items.push_back(item);
+    }
+
+    pub(crate) fn push_front(&mut self, item: Item<A>) {
+        self.items.push_front(item);
+    }
+
+    pub(crate) fn pop_back(&mut self) -> Option<Item<A>> {
+        self.items.pop_back()
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Item<A>> {
+        self.items.pop_front()
+    }
+
+    /// Gives back the memory that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        if self.items.is_empty() {
+            self.items = VecDeque::new();
+        }
+    }
+
+    /// The function for the message at the front.
+    pub(crate) fn front(&mut self, ctx: &Context<A>) -> Option<Dispatch<A>> {
+        loop {
+            match self.items.front()? {
+                Item::Local { dispatch, .. } => return Some(*dispatch),
+                Item::Remote(batch) => match batch.messages.front() {
+                    Some(message) => return Some(ctx.entry(message.entry).dispatch),
+                    None => drop(self.items.pop_front()),
+                },
+            }
+        }
+    }
+
+    /// Takes the message at the front if it is an `M` that is still wanted.
+    fn next<M: Message>(&mut self, ctx: &Context<A>) -> Option<(M, Reply<M::Reply>, Current)> {
+        loop {
+            let taken = match self.items.front_mut()? {
+                Item::Local { letter, .. } => {
+                    if letter.message_type() != std::any::TypeId::of::<M>() {
+                        return None;
+                    }
+                    self.open_letter()
+                }
+                Item::Remote(batch) => match batch.messages.front() {
+                    None => {
+                        self.items.pop_front();
+                        continue;
+                    }
+                    Some(message)
+                        if ctx.entry(message.entry).type_id != std::any::TypeId::of::<M>() =>
+                    {
+                        return None;
+                    }
+                    Some(_) => open_raw(batch),
+                },
+            };
+            let Some((message, reply, current)) = taken else { continue };
+            if reply.is_wanted() {
+                if current.cancellation.is_cancelled() {
+                    reply.send(Err(Refusal::Cancelled));
+                    continue;
+                }
+                if current.deadline().is_some_and(|deadline| deadline <= crate::timers::now()) {
+                    reply.send(Err(Refusal::DeadlineExceeded));
+                    continue;
+                }
+            }
+            return Some((message, reply, current));
+        }
+    }
+
+    fn open_letter<M: Message>(&mut self) -> Option<(M, Reply<M::Reply>, Current)> {
+        let Some(Item::Local { letter, .. }) = self.items.pop_front() else { return None };
+        let letter = letter.into_any().downcast::<Letter<M>>().ok()?;
+        let Letter { message, reply, sender, about } = *letter;
+        let cancellation = reply.cancellation();
+        
+        let (deadline, metadata) = about.map_or((None, None), |a| (a.deadline, a.metadata));
+        Some((message, reply, Current::new(sender, deadline, metadata, cancellation)))
+    }
+}
+
+/// Decodes the first message of a batch; `None` if that fails, after telling the peer.
+fn open_raw<M: Message>(batch: &mut Batch) -> Option<(M, Reply<M::Reply>, Current)> {
+    let mut raw = batch.messages.pop_front()?;
+    batch.consumed(raw.cost());
+    let wire = M::wire().expect("only messages with a wire type are accepted from peers");
+    let decoded = batch.payload(&mut raw).and_then(|payload| {
+        (wire.message.decode)(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
+    });
+    let message = match decoded {
+        Ok(message) => message,
+        Err(refusal) => {
+            batch.refuse(&raw, &refusal);
+            return None;
+        }
+    };
+    let reply = match raw.kind {
+        RawKind::Ask(corr) => Reply::remote(batch.origin.clone(), corr, wire.reply),
+        RawKind::Tell | RawKind::Confirm(_) => Reply::nowhere(),
+    };
+    let cancellation = reply.cancellation();
+    let sender = batch.sender(&raw).cloned();
+    let (deadline, metadata) = raw.about.map_or((None, None), |a| (a.deadline, a.metadata));
+    Some((message, reply, Current::new(sender, deadline, metadata, cancellation)))
+}

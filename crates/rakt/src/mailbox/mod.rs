@@ -1,0 +1,64 @@
+//! The queue in front of an actor.
+//!
+//! - [`letter`]: one message from this process, and the place for its reply
+//! - [`batch`]: the messages for one actor that one read from a connection brought
+//! - [`hand`]: what an actor has taken out and works through
+//! - [`queue`]: the bounded queue itself
+//!
+//! Local messages arrive one by one, remote ones as a batch; the actor takes out many at a time, so
+//! that a lock and a wake-up are paid by the batch.
+
+pub(crate) mod batch;
+pub(crate) mod hand;
+pub(crate) mod letter;
+pub(crate) mod queue;
+
+pub(crate) use hand::{Dispatch, InHand, dispatch};
+
+/// What a mailbox does with a message that finds it full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Overflow {
+    /// The sender waits; `try_tell` is refused. Peers' messages wait within their credit.
+    #[default]
+    Wait,
+    /// The new message is refused.
+    Refuse,
+    /// The oldest queued message becomes a dead letter; if it was an `ask`, it is refused.
+    DropOldest,
+}
+
+/// How much a mailbox holds, and what happens when it is full.
+///
+/// The bound counts messages that wait; the actor has at most as many again in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    pub(crate) capacity: u32,
+    pub(crate) overflow: Overflow,
+}
+
+impl Mailbox {
+    /// Messages that a mailbox holds unless told otherwise: 8192.
+    pub const DEFAULT_CAPACITY: u32 = 8192;
+
+    /// A mailbox of `capacity` messages (at least 1) that makes senders wait when it is full.
+    pub const fn bounded(capacity: u32) -> Self {
+        Self { capacity: if capacity == 0 { 1 } else { capacity }, overflow: Overflow::Wait }
+    }
+
+    /// A mailbox without a bound: a sender that outruns the actor uses up the memory of the process.
+    pub const fn unbounded() -> Self {
+        Self { capacity: u32::MAX, overflow: Overflow::Wait }
+    }
+
+    /// What to do with a message that finds the mailbox full. Default: [`Overflow::Wait`].
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self::bounded(Self::DEFAULT_CAPACITY)
+    }
+}

@@ -1,0 +1,328 @@
+//! Messages: which reply belongs to which request, and how either crosses the wire.
+//!
+//! A type becomes a message by naming its reply. A message that stays in the process needs nothing
+//! more; one that crosses the wire also has a [`WireType`]: a stable name and a codec for itself and
+//! for its reply. [`messages!`](crate::messages) writes both.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+
+/// A type that can be sent to an actor.
+///
+/// ```
+/// use rakt::prelude::*;
+///
+/// struct Add(u64);
+/// impl Message for Add {
+///     type Reply = u64;
+/// }
+/// ```
+///
+/// This is all that a message between actors of one process needs. Use
+/// [`messages!`](crate::messages) for messages that cross the wire.
+pub trait Message: Send + Sized + 'static {
+    /// What an [`ask`](crate::ActorRef::ask) with this message returns.
+    type Reply: Send + 'static;
+
+    /// How the message and its reply cross the wire; `None`, the default, keeps it in the process.
+    fn wire() -> Option<&'static WireType<Self>> {
+        None
+    }
+}
+
+/// A way to write and read values of `T`.
+///
+/// [`Prost`] and [`Serde`] are the two that rakt brings; implement it on a type of your own to
+/// bring another format.
+pub trait Codec<T>: 'static {
+    /// The length of the encoding in bytes, where it is cheap to know.
+    fn encoded_len(value: &T) -> Option<usize>;
+
+    /// Appends the encoding of `value` to `out`.
+    ///
+    /// # Errors
+    /// Why the value cannot be written. What was appended by then is discarded.
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// Reads a value that fills `bytes` exactly.
+    ///
+    /// # Errors
+    /// Why the bytes are no such value. They come from a peer, so this must never panic.
+    fn decode(bytes: Bytes) -> Result<T, CodecError>;
+}
+
+/// Why a value could not be written or read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CodecError(pub String);
+
+/// Protocol Buffers, for types that implement `prost::Message`.
+#[cfg(feature = "prost")]
+#[derive(Debug)]
+pub enum Prost {}
+
+#[cfg(feature = "prost")]
+impl<T: prost::Message + Default> Codec<T> for Prost {
+    fn encoded_len(value: &T) -> Option<usize> {
+        Some(value.encoded_len())
+    }
+
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        value.encode(out).map_err(|error| CodecError(error.to_string()))
+    }
+
+    fn decode(bytes: Bytes) -> Result<T, CodecError> {
+        T::decode(bytes).map_err(|error| CodecError(error.to_string()))
+    }
+}
+
+/// [Postcard](https://postcard.jamesmunns.com/wire-format), for types that implement serde's traits.
+///
+/// Postcard is compact and positional: fields cannot be added or reordered while old and new
+/// versions of a type talk to each other. Use protobuf where that matters.
+#[cfg(feature = "serde")]
+#[derive(Debug)]
+pub enum Serde {}
+
+#[cfg(feature = "serde")]
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
+    fn encoded_len(_: &T) -> Option<usize> {
+        None
+    }
+
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        postcard::to_io(value, out).map(drop).map_err(|error| CodecError(error.to_string()))
+    }
+
+    fn decode(bytes: Bytes) -> Result<T, CodecError> {
+        let (value, rest) = postcard::take_from_bytes(&bytes)
+            .map_err(|error| CodecError(error.to_string()))?;
+        match rest.len() {
+            0 => Ok(value),
+            n => Err(CodecError(format!("{n} bytes follow the value"))),
+        }
+    }
+}
+
+/// The name of a message on the wire, and the codecs of the message and of its reply.
+///
+/// Lives in a `static`, one a message type; [`messages!`](crate::messages) declares it.
+pub struct WireType<M: Message> {
+    name: &'static str,
+    pub(crate) message: Functions<M>,
+    pub(crate) reply: Functions<M::Reply>,
+}
+
+impl<M: Message> fmt::Debug for WireType<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireType").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<M: Message> WireType<M> {
+    /// A wire type called `name`, written by the codec `C`.
+    pub const fn new<C: Codec<M> + Codec<M::Reply>>(name: &'static str) -> Self {
+        Self { name, message: Functions::of::<C>(), reply: Functions::of::<C>() }
+    }
+
+    /// The name that peers use for this message.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// The three functions of a codec, without its type.
+pub(crate) struct Functions<T> {
+    pub(crate) encoded_len: fn(&T) -> Option<usize>,
+    pub(crate) encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
+    pub(crate) decode: fn(Bytes) -> Result<T, CodecError>,
+}
+
+impl<T> Functions<T> {
+    const fn of<C: Codec<T>>() -> Self {
+        Self { encoded_len: C::encoded_len, encode: C::encode, decode: C::decode }
+    }
+}
+
+impl<T> Clone for Functions<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Functions<T> {}
+
+/// A value together with the functions that write it, as the wire crate wants it.
+pub(crate) struct Encoded<'a, T> {
+    pub(crate) value: &'a T,
+    pub(crate) functions: Functions<T>,
+}
+
+impl<T> rakt_wire::native::Encode for Encoded<'_, T> {
+    fn encoded_len(&self) -> Option<usize> {
+        (self.functions.encoded_len)(self.value)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::native::EncodeError> {
+        (self.functions.encode)(self.value, out).map_err(|e| rakt_wire::native::EncodeError(e.0))
+    }
+}
+
+/// Two message types of one process claim one wire name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the wire name {name:?} belongs to both {first} and {second}")]
+pub struct DuplicateName {
+    /// The wire name.
+    pub name: &'static str,
+    /// The Rust type that had it first.
+    pub first: &'static str,
+    /// The Rust type that wants it too.
+    pub second: &'static str,
+}
+
+/// Notes that `M` goes by its wire name in this process.
+pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), DuplicateName> {
+    type Claims = HashMap<&'static str, (TypeId, &'static str)>;
+    static CLAIMS: OnceLock<Mutex<Claims>> = OnceLock::new();
+    let second = std::any::type_name::<M>();
+    let mut claims =
+        CLAIMS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let (owner, first) = *claims.entry(wire.name).or_insert((TypeId::of::<M>(), second));
+    if owner == TypeId::of::<M>() {
+        return Ok(());
+    }
+    Err(DuplicateName { name: wire.name, first, second })
+}
+
+/// Says which reply belongs to which request, and how they cross the wire.
+///
+/// ```
+/// # mod pb {
+/// #     #[derive(Clone, PartialEq, prost::Message)]
+/// #     pub struct WorkRequest { #[prost(string, tag = "1")] pub job: String }
+/// #     impl prost::Name for WorkRequest { const NAME: &'static str = "WorkRequest"; const PACKAGE: &'static str = "demo"; }
+/// #     #[derive(Clone, PartialEq, prost::Message)]
+/// #     pub struct WorkResponse { #[prost(string, tag = "1")] pub result: String }
+/// #     #[derive(Clone, PartialEq, prost::Message)]
+/// #     pub struct LogEvent { #[prost(string, tag = "1")] pub text: String }
+/// # }
+/// # struct Tick; struct Count;
+/// rakt::messages! {
+///     pb::WorkRequest => pb::WorkResponse,   // prost types; the wire name is their `prost::Name`
+///     pb::LogEvent as "demo.LogEvent",       // no reply; an explicit wire name
+///     local Tick,                            // never leaves the process: needs no codec
+///     local Count => u64,
+/// }
+/// ```
+///
+/// With the `serde` feature, `serde Move => Position as "chess.Move"` declares serde types; these
+/// always have an explicit name, since a Rust path is no stable one. The reply uses the codec of its
+/// request, and is `()` where none is given.
+#[macro_export]
+macro_rules! messages {
+    () => {};
+    (local $message:ty => $reply:ty $(, $($rest:tt)*)?) => {
+        impl $crate::Message for $message {
+            type Reply = $reply;
+        }
+        $($crate::messages! { $($rest)* })?
+    };
+    (local $message:ty $(, $($rest:tt)*)?) => {
+        $crate::messages! { local $message => () $(, $($rest)*)? }
+    };
+    (serde $message:ty => $reply:ty as $name:literal $(, $($rest:tt)*)?) => {
+        $crate::messages! { @wire $crate::message::Serde, $message, $reply, $name }
+        $($crate::messages! { $($rest)* })?
+    };
+    (serde $message:ty as $name:literal $(, $($rest:tt)*)?) => {
+        $crate::messages! { serde $message => () as $name $(, $($rest)*)? }
+    };
+    ($message:ty => $reply:ty as $name:literal $(, $($rest:tt)*)?) => {
+        $crate::messages! { @wire $crate::message::Prost, $message, $reply, $name }
+        $($crate::messages! { $($rest)* })?
+    };
+    ($message:ty as $name:literal $(, $($rest:tt)*)?) => {
+        $crate::messages! { $message => () as $name $(, $($rest)*)? }
+    };
+    ($message:ty => $reply:ty $(, $($rest:tt)*)?) => {
+        impl $crate::Message for $message {
+            type Reply = $reply;
+
+            fn wire() -> Option<&'static $crate::message::WireType<Self>> {
+                static WIRE: ::std::sync::LazyLock<$crate::message::WireType<$message>> =
+                    ::std::sync::LazyLock::new(|| {
+                        $crate::message::prost_wire_type::<$message>()
+                    });
+                Some(&WIRE)
+            }
+        }
+        $($crate::messages! { $($rest)* })?
+    };
+    ($message:ty $(, $($rest:tt)*)?) => {
+        $crate::messages! { $message => () $(, $($rest)*)? }
+    };
+    (@wire $codec:ty, $message:ty, $reply:ty, $name:literal) => {
+        impl $crate::Message for $message {
+            type Reply = $reply;
+
+            fn wire() -> Option<&'static $crate::message::WireType<Self>> {
+                static WIRE: $crate::message::WireType<$message> =
+                    $crate::message::WireType::new::<$codec>($name);
+                Some(&WIRE)
+            }
+        }
+    };
+}
+
+/// The wire type of a prost message that knows its own full name.
+#[cfg(feature = "prost")]
+#[doc(hidden)]
+pub fn prost_wire_type<M>() -> WireType<M>
+where
+    M: Message + prost::Message + prost::Name + Default,
+    M::Reply: prost::Message + Default,
+{
+    WireType::new::<Prost>(Box::leak(M::full_name().into_boxed_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One;
+    struct Two;
+
+    enum Nothing {}
+    impl<T> Codec<T> for Nothing {
+        fn encoded_len(_: &T) -> Option<usize> {
+            None
+        }
+        fn encode(_: &T, _: &mut Vec<u8>) -> Result<(), CodecError> {
+            Err(CodecError("never".into()))
+        }
+        fn decode(_: Bytes) -> Result<T, CodecError> {
+            Err(CodecError("never".into()))
+        }
+    }
+    impl Message for One {
+        type Reply = ();
+    }
+    impl Message for Two {
+        type Reply = ();
+    }
+
+    #[test]
+    fn a_wire_name_belongs_to_one_type() {
+        let one = WireType::<One>::new::<Nothing>("message-tests.same");
+        let two = WireType::<Two>::new::<Nothing>("message-tests.same");
+        assert_eq!(claim_name(&one), Ok(()));
+        assert_eq!(claim_name(&one), Ok(()), "claiming it again is fine");
+        let error = claim_name(&two).expect_err("taken by One");
+        assert_eq!(error.name, "message-tests.same");
+        assert!(error.first.ends_with("One") && error.second.ends_with("Two"));
+    }
+}

@@ -1,0 +1,132 @@
+//! The place where one answer is awaited: a one-shot channel whose sender can see that the receiver
+//! has given up.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::Lock;
+
+/// One answer, awaited by an [`Answer`] and given by whoever holds the slot.
+pub(crate) struct Slot<T> {
+    state: Mutex<State<T>>,
+}
+
+enum State<T> {
+    Waiting { asker: Option<Waker>, answerer: Option<Waker> },
+    Answered(T),
+    Taken,
+    Abandoned,
+}
+
+/// The view of a slot that does not know the type of its answer.
+pub(crate) trait Abandonment: Send + Sync {
+    fn is_abandoned(&self) -> bool;
+    fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<T> Slot<T> {
+    /// A slot, and the future of its answer.
+    pub(crate) fn new() -> (Arc<Self>, Answer<T>) {
+        let state = Mutex::new(State::Waiting { asker: None, answerer: None });
+        let slot = Arc::new(Self { state });
+        (slot.clone(), Answer { slot })
+    }
+
+    /// Gives the answer; gives it back if nobody waits any more.
+    pub(crate) fn answer(&self, answer: T) -> Result<(), T> {
+        let mut state = self.state.hold();
+        let State::Waiting { asker, .. } = &mut *state else { return Err(answer) };
+        let asker = asker.take();
+        *state = State::Answered(answer);
+        drop(state);
+        if let Some(waker) = asker {
+            waker.wake();
+        }
+        Ok(())
+    }
+}
+
+impl<T: Send> Abandonment for Slot<T> {
+    fn is_abandoned(&self) -> bool {
+        matches!(*self.state.hold(), State::Abandoned)
+    }
+
+    fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.state.hold() {
+            State::Waiting { answerer, .. } => {
+                *answerer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            State::Abandoned => Poll::Ready(()),
+            State::Answered(_) | State::Taken => Poll::Pending,
+        }
+    }
+}
+
+/// The future of an answer. Dropping it abandons the slot.
+pub(crate) struct Answer<T> {
+    slot: Arc<Slot<T>>,
+}
+
+impl<T> Future for Answer<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.slot.state.hold();
+        match &mut *state {
+            State::Waiting { asker, .. } => {
+                match asker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *asker = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
+            }
+            State::Answered(_) => {}
+            State::Taken | State::Abandoned => return Poll::Pending,
+        }
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Answered(answer) => Poll::Ready(answer),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        let mut state = self.slot.state.hold();
+        let State::Waiting { answerer, .. } = &mut *state else { return };
+        let answerer = answerer.take();
+        *state = State::Abandoned;
+        drop(state);
+        if let Some(waker) = answerer {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_arrives_once() {
+        let (slot, answer) = Slot::new();
+        assert_eq!(slot.answer(7), Ok(()));
+        assert_eq!(slot.answer(8), Err(8));
+        assert_eq!(answer.await, 7);
+        assert!(!slot.is_abandoned());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_future_abandons_the_slot() {
+        let (slot, answer) = Slot::<u8>::new();
+        let seen = slot.clone();
+        let watcher = tokio::spawn(std::future::poll_fn(move |cx| seen.poll_abandoned(cx)));
+        drop(answer);
+        watcher.await.expect("abandoned is seen");
+        assert!(slot.is_abandoned());
+        assert_eq!(slot.answer(1), Err(1));
+    }
+}

@@ -1,0 +1,175 @@
+//! Starting actors.
+
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rakt_wire::address;
+
+use crate::actor::Actor;
+use crate::cell::{AnyCell, Cell, Setup};
+use crate::error::{BoxError, SpawnError};
+use crate::events::StopReason;
+use crate::life::Life;
+use crate::mailbox::Mailbox;
+use crate::reference::ActorRef;
+use crate::supervision::{Fault, Supervision};
+use crate::system::ActorSystem;
+
+/// An actor about to be started: set what differs from the defaults, then await it.
+///
+/// ```
+/// # use rakt::prelude::*;
+/// # #[derive(Default)] struct Worker; impl Actor for Worker {}
+/// # #[tokio::main] async fn main() -> Result {
+/// # let system = ActorSystem::builder("doc").start().await?;
+/// use rakt::supervision::{Directive, Supervision};
+/// use std::time::Duration;
+///
+/// let worker = system
+///     .spawn("worker", Worker::default)
+///     .mailbox(Mailbox::bounded(100).overflow(Overflow::Refuse))
+///     .supervision(Supervision::always(Directive::Suspend))
+///     .passivate_after(Duration::from_secs(120))
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "an actor is started when this is awaited"]
+pub struct Spawn<'a, A: Actor> {
+    system: ActorSystem,
+    path: String,
+    setup: Setup<A>,
+    parent: Option<Parent<'a>>,
+    name_is_checked: bool,
+}
+
+/// The parent of a child, and where it keeps its children.
+pub(crate) type Parent<'a> = (Arc<dyn AnyCell>, &'a mut Vec<Arc<dyn AnyCell>>);
+
+impl<'a, A: Actor> Spawn<'a, A> {
+    pub(crate) fn new(
+        system: ActorSystem,
+        path: String,
+        factory: impl Fn() -> A + Send + Sync + 'static,
+        parent: Option<Parent<'a>>,
+    ) -> Self {
+        let setup = Setup {
+            factory: Box::new(factory),
+            mailbox: Mailbox::default(),
+            supervision: None,
+            passivate_after: None,
+            kind: None,
+        };
+        Self { system, path, setup, parent, name_is_checked: false }
+    }
+
+    /// The mailbox. Default: 8192 messages, senders wait when it is full.
+    pub fn mailbox(mut self, mailbox: Mailbox) -> Self {
+        self.setup.mailbox = mailbox;
+        self
+    }
+
+    /// What happens when the actor fails. Default: see [`Supervision`].
+    pub fn supervision(mut self, supervision: Supervision) -> Self {
+        self.setup.supervision = Some(Box::new(supervision));
+        self
+    }
+
+    /// Stops the actor once it has had no message for this long. Default: never.
+    pub fn passivate_after(mut self, idle: Duration) -> Self {
+        self.setup.passivate_after = Some(idle.max(Duration::from_millis(1)));
+        self
+    }
+
+    pub(crate) fn kind(mut self, kind: Arc<str>) -> Self {
+        self.setup.kind = Some(kind);
+        self
+    }
+
+    /// Starts the actor: reserves the name, then runs [`Actor::started`] here.
+    ///
+    /// The same as awaiting the value, without boxing the future.
+    ///
+    /// # Errors
+    /// [`SpawnError`]: the name is invalid or taken, or the actor did not start.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped while `started` runs, nothing is left of the actor.
+    pub async fn start(self) -> Result<ActorRef<A>, SpawnError> {
+        let Self { system, path, setup, parent, name_is_checked } = self;
+        if !name_is_checked {
+            check_name(&path)?;
+        }
+        let accepts = system.accepts_of::<A>().map_err(|source| {
+            SpawnError::DuplicateName { name: path.clone(), source }
+        })?;
+        let (parent, children) = parent.unzip();
+        let path: Arc<str> = path.into();
+        let cell = Cell::new(system.clone(), path, system.next_uid(), accepts, setup, parent);
+        system.register(cell.clone())?;
+        let guard = Unstarted { cell: Some(cell.clone()) };
+        if let Some(children) = children {
+            children.push(cell.clone());
+        }
+        let started = Life::start(cell.clone()).await;
+        match started {
+            Ok(()) => {
+                guard.defuse();
+                Ok(ActorRef::local(cell))
+            }
+            Err(fault) => {
+                let name = cell.path.to_string();
+                drop(guard);
+                let source: BoxError = match fault {
+                    Fault::Error(error) => error,
+                    other => other.to_string().into(),
+                };
+                Err(SpawnError::Start { name, source })
+            }
+        }
+    }
+}
+
+impl<'a, A: Actor> IntoFuture for Spawn<'a, A> {
+    type Output = Result<ActorRef<A>, SpawnError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+fn check_name(path: &str) -> Result<(), SpawnError> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    address::validate_name(name)
+        .and_then(|()| address::validate_path(path))
+        .map_err(|error| SpawnError::InvalidName { name: path.to_owned(), detail: error.to_string() })
+}
+
+/// An actor that has not finished starting: gone without a trace unless it does.
+struct Unstarted<A: Actor> {
+    cell: Option<Arc<Cell<A>>>,
+}
+
+impl<A: Actor> Unstarted<A> {
+    fn defuse(mut self) {
+        self.cell = None;
+    }
+}
+
+impl<A: Actor> Drop for Unstarted<A> {
+    fn drop(&mut self) {
+        let Some(cell) = self.cell.take() else { return };
+        let mut hand = crate::mailbox::InHand::default();
+        cell.close(&mut hand);
+        while let Some(item) = hand.pop_front() {
+            cell.discard(item, &crate::Refusal::Stopped);
+        }
+        cell.system.forget(&*cell);
+        cell.end(&StopReason::Failed("it did not start".to_owned()));
+        if let Some(parent) = &cell.parent {
+            parent.signal(crate::cell::Signal::ChildGone { uid: cell.uid });
+        }
+    }
+}
