@@ -204,12 +204,12 @@ mod tests {
     #[test]
     fn more_than_16_kib_is_refused() {
         let mut metadata = Metadata::new();
-        metadata.append("k", "v".repeat(MAX_METADATA_LEN - 6)).unwrap();
+        metadata.append("k", "v".repeat(MAX_METADATA_LEN - 5)).unwrap();
         assert_eq!(metadata.encoded_len(), MAX_METADATA_LEN);
-        let longer = "v".repeat(MAX_METADATA_LEN - 5);
+        let longer = "v".repeat(MAX_METADATA_LEN - 4);
         let error = MetadataError::TooLong { len: MAX_METADATA_LEN + 1, limit: MAX_METADATA_LEN };
         assert_eq!(metadata.insert("k", longer), Err(error));
-        assert_eq!(metadata.get("k").unwrap().len(), MAX_METADATA_LEN - 6);
+        assert_eq!(metadata.get("k").unwrap().len(), MAX_METADATA_LEN - 5);
 
         let mut bytes = Vec::new();
         metadata.encode(&mut bytes);

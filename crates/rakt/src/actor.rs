@@ -134,12 +134,15 @@ impl<A: Actor> Accepts<A> {
         A: Handler<M>,
     {
         let type_id = TypeId::of::<M>();
-        if self.entries.iter().any(|entry| entry.type_id == type_id) {
-            return self;
-        }
+        let known = self.entries.iter().position(|entry| entry.type_id == type_id);
         if let Some(name) = wire_name {
-            let index = u16::try_from(self.entries.len()).expect("fewer than 65536 messages");
-            self.by_name.insert(name, index);
+            let index = known.unwrap_or(self.entries.len());
+            self.by_name.insert(name, u16::try_from(index).expect("fewer than 65536 messages"));
+        }
+        if let Some(known) = known {
+            let entry = &mut self.entries[known];
+            entry.wire_name = entry.wire_name.or(wire_name);
+            return self;
         }
         let rust_name = std::any::type_name::<M>();
         self.entries.push(Entry {

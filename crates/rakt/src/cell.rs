@@ -16,11 +16,11 @@ use crate::context::Extra;
 use crate::error::Refusal;
 use crate::events::{StopReason, Terminated};
 use crate::life::{self, Life};
+use crate::mailbox::Mailbox;
 use crate::mailbox::batch::Batch;
 use crate::mailbox::hand::{InHand, Item};
 use crate::mailbox::letter::AnyLetter;
 use crate::mailbox::queue::{Intake, Offer, Queue};
-use crate::mailbox::Mailbox;
 use crate::supervision::{Decision, Supervision};
 use crate::sync::Lock;
 use crate::system::ActorSystem;
@@ -114,11 +114,11 @@ pub(crate) trait AnyCell: Any + Send + Sync {
     fn watch(&self, watcher: Watcher);
     /// Removes watchers for whom this holds.
     fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool);
-    /// Why messages are refused, if they are.
-    fn closed(&self) -> Option<Refusal>;
     fn has_ended(&self) -> bool;
     fn queue_len(&self) -> usize;
     fn forget_waiter(&self, ticket: u64);
+    /// Closes the mailbox for good and turns down what is queued.
+    fn abandon(&self, refusal: &Refusal);
     /// Whether peers may send the message of that name, and its place in the actor's list.
     fn accepted(&self, wire_name: &str) -> Option<u16>;
     /// Whether the payload of a message can be decoded.
@@ -228,15 +228,16 @@ impl<A: Actor> Cell<A> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Next::Signals(body);
         }
-        if matches!(state.queue.intake, Intake::Suspended | Intake::Paused) {
-            state.queue.put_back(hand);
-        } else if !state.queue.is_empty() {
-            let wakers = state.queue.take(hand, self.setup.mailbox);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
-            return Next::Messages(body);
-        } else if state.queue.intake == Intake::Closed {
-            return Next::Drained(body);
+        match state.queue.intake {
+            Intake::Suspended | Intake::Paused => {}
+            Intake::Open | Intake::Closed if !state.queue.is_empty() => {
+                let wakers = state.queue.take(hand, self.setup.mailbox);
+                drop(state);
+                wakers.into_iter().for_each(Waker::wake);
+                return Next::Messages(body);
+            }
+            Intake::Open => {}
+            Intake::Closed => return Next::Drained(body),
         }
         hand.shrink();
         state.queue.shrink();
@@ -260,6 +261,14 @@ impl<A: Actor> Cell<A> {
         let wakers = state.queue.wake_waiters();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Puts what is in hand back into the mailbox of an actor that is not to handle messages now.
+    pub(crate) fn keep_back(&self, hand: &mut InHand<A>) {
+        let mut state = self.state.hold();
+        if matches!(state.queue.intake, Intake::Suspended | Intake::Paused) {
+            state.queue.put_back(hand);
+        }
     }
 
     pub(crate) fn intake(&self) -> Intake {
@@ -387,10 +396,6 @@ impl<A: Actor> AnyCell for Cell<A> {
         }
     }
 
-    fn closed(&self) -> Option<Refusal> {
-        self.state.hold().queue.closed()
-    }
-
     fn has_ended(&self) -> bool {
         self.state.hold().rare.as_ref().is_some_and(|rare| rare.ended.is_some())
     }
@@ -401,6 +406,14 @@ impl<A: Actor> AnyCell for Cell<A> {
 
     fn forget_waiter(&self, ticket: u64) {
         self.state.hold().queue.forget(ticket);
+    }
+
+    fn abandon(&self, refusal: &Refusal) {
+        let mut hand = InHand::default();
+        self.close(&mut hand);
+        while let Some(item) = hand.pop_front() {
+            self.discard(item, refusal);
+        }
     }
 
     fn accepted(&self, wire_name: &str) -> Option<u16> {

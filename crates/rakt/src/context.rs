@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use rakt_wire::metadata::Metadata;
 
 use crate::actor::{Actor, Entry, Handler};
-use crate::cell::{AnyCell, Cell, Watcher};
+use crate::cell::{AnyCell, Cell, Signal, Watcher};
 use crate::error::{AskError, BoxError, Refusal, Result};
+use crate::events::{DeadLetter, StopReason};
+use crate::mailbox::dispatch;
 use crate::mailbox::hand::{Deferred, InHand, Item};
 use crate::mailbox::letter::{Cancellation, Letter, Reply};
-use crate::mailbox::dispatch;
 use crate::message::Message;
 use crate::reference::{ActorRef, Receives, Target};
 use crate::send::{Ask, Tell};
@@ -30,6 +31,8 @@ pub struct Context<A: Actor> {
     extra: Option<Box<Extra<A>>>,
     stop_requested: bool,
     unstash_requested: bool,
+    /// Messages handled since other tasks had a turn.
+    handled: u32,
 }
 
 /// What is known of the message at hand.
@@ -112,6 +115,37 @@ enum Watched {
     Remote(Arc<crate::remote::RemoteTarget>),
 }
 
+impl Watched {
+    fn unwatch(self, watch: u64) {
+        match self {
+            Self::Local(cell) => cell.unwatch(
+                &|watcher| matches!(watcher, Watcher::Actor { watch: other, .. } if *other == watch),
+            ),
+            #[cfg(feature = "remote")]
+            Self::Remote(remote) => remote.unwatch(watch),
+        }
+    }
+}
+
+impl<A: Actor> Extra<A> {
+    /// Ends timers and watches.
+    fn let_go(&mut self) {
+        self.timers.drain(..).for_each(|timer| timer.cancel());
+        self.watching.drain().for_each(|(watch, watched)| watched.unwatch(watch));
+    }
+}
+
+/// Most actors have let go of everything by now. One that was dropped while it started has not, and
+/// nobody else knows of its children.
+impl<A: Actor> Drop for Extra<A> {
+    fn drop(&mut self) {
+        self.let_go();
+        for child in self.children.drain(..) {
+            child.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
+        }
+    }
+}
+
 impl<A: Actor> Default for Extra<A> {
     fn default() -> Self {
         Self {
@@ -123,6 +157,9 @@ impl<A: Actor> Default for Extra<A> {
         }
     }
 }
+
+/// An actor handles this many messages before other tasks get a turn.
+const TURN: u32 = 256;
 
 /// Messages that an actor may stash: 8192.
 pub const STASH_CAPACITY: usize = 8192;
@@ -255,14 +292,8 @@ impl<A: Actor> Context<A> {
 
     /// Takes a [`watch`](Self::watch) back; nothing more is heard of it, even if it is under way.
     pub fn unwatch(&mut self, watch: u64) {
-        let Some(extra) = &mut self.extra else { return };
-        match extra.watching.remove(&watch) {
-            Some(Watched::Local(cell)) => cell.unwatch(
-                &|watcher| matches!(watcher, Watcher::Actor { watch: other, .. } if *other == watch),
-            ),
-            #[cfg(feature = "remote")]
-            Some(Watched::Remote(remote)) => remote.unwatch(watch),
-            None => {}
+        if let Some(watched) = self.extra.as_mut().and_then(|extra| extra.watching.remove(&watch)) {
+            watched.unwatch(watch);
         }
     }
 
@@ -368,8 +399,9 @@ impl<A: Actor> Context<A> {
         deferred
     }
 
-    /// Sends `message` to this actor after `delay`. Dropping the timer does not cancel it; a restart
-    /// or the end of the actor does.
+    /// Sends `message` to this actor after `delay`, as a [`tell`](ActorRef::tell) does: one that is not
+    /// accepted then becomes a dead letter. Dropping the timer does not cancel it; a restart or the end
+    /// of the actor does.
     pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) -> Timer
     where
         A: Handler<M>,
@@ -404,7 +436,7 @@ impl<A: Actor> Context<A> {
 impl<A: Actor> Context<A> {
     pub(crate) fn new(cell: Arc<Cell<A>>, extra: Option<Box<Extra<A>>>) -> Self {
         let current = Current::default();
-        Self { cell, current, extra, stop_requested: false, unstash_requested: false }
+        Self { cell, current, extra, stop_requested: false, unstash_requested: false, handled: 0 }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell<A>> {
@@ -433,8 +465,34 @@ impl<A: Actor> Context<A> {
         self.current = Current::default();
     }
 
+    /// Counts a message, and says whether the runner is to look up.
+    pub(crate) fn count_message(&mut self) -> bool {
+        self.handled += 1;
+        self.handled >= TURN || self.is_interrupted()
+    }
+
+    /// Whether it is the turn of other tasks.
+    pub(crate) fn take_turn_end(&mut self) -> bool {
+        let over = self.handled >= TURN;
+        if over {
+            self.handled = 0;
+        }
+        over
+    }
+
     pub(crate) fn take_stop_request(&mut self) -> bool {
         std::mem::take(&mut self.stop_requested)
+    }
+
+    /// Notes that an `M` that nobody awaits an answer for is not handled.
+    pub(crate) fn lose<M: Message>(&self, reason: &Refusal) {
+        self.cell.system.dead_letter(|| DeadLetter {
+            target: self.path().to_owned(),
+            sender: self.sender().map(ToString::to_string),
+            message: crate::actor::message_name::<M>().to_owned(),
+            reason: reason.clone(),
+            count: 1,
+        });
     }
 
     /// Makes the metadata of the message at hand into extensions.
@@ -502,11 +560,8 @@ impl<A: Actor> Context<A> {
     /// Drops what belonged to an actor that is gone: timers, watches; the stash goes back.
     pub(crate) fn forget_the_past(&mut self, hand: &mut InHand<A>) {
         self.give_back_stash(hand);
-        let watches: Vec<u64> =
-            self.extra.as_ref().map(|e| e.watching.keys().copied().collect()).unwrap_or_default();
-        watches.into_iter().for_each(|watch| self.unwatch(watch));
         if let Some(extra) = &mut self.extra {
-            extra.timers.drain(..).for_each(|timer| timer.cancel());
+            extra.let_go();
         }
         (self.stop_requested, self.unstash_requested) = (false, false);
     }

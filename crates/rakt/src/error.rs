@@ -346,11 +346,9 @@ impl<M> fmt::Debug for AskError<M> {
                 .field("target", target)
                 .field("refusal", refusal)
                 .finish_non_exhaustive(),
-            Self::Refused { target, refusal } => f
-                .debug_struct("Refused")
-                .field("target", target)
-                .field("refusal", refusal)
-                .finish(),
+            Self::Refused { target, refusal } => {
+                f.debug_struct("Refused").field("target", target).field("refusal", refusal).finish()
+            }
             Self::Timeout { target, limit } => {
                 f.debug_struct("Timeout").field("target", target).field("limit", limit).finish()
             }

@@ -21,7 +21,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use crate::actor::Actor;
-use crate::cell::{Body, Cell, Next, Signal, ended};
+use crate::cell::{AnyCell, Body, Cell, Next, Signal, ended};
 use crate::context::Context;
 use crate::error::{BoxError, Refusal};
 use crate::events::{Event, StopReason, Terminated};
@@ -53,7 +53,7 @@ enum Step<A: Actor> {
 pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
     loop {
         if life.ctx.is_interrupted() {
-            if let ControlFlow::Break(reason) = Box::pin(life.handle_signals()).await {
+            if let ControlFlow::Break(reason) = Box::pin(life.handle_interruption()).await {
                 return Box::pin(life.end(reason)).await;
             }
         }
@@ -68,24 +68,15 @@ pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
             }
             continue;
         };
-        let handled = Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
+        let handled =
+            Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
         life.ctx.after_message();
         if let Err(fault) = handled {
             if let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await {
                 return Box::pin(life.end(reason)).await;
             }
-            if life.ctx.cell().intake() != Intake::Open && life.finishing.is_none() {
-                match life.take_or_rest() {
-                    Step::Go(same) | Step::Drained(same) => life = same,
-                    Step::Resting => return,
-                }
-            }
         }
-        if life.ctx.take_stop_request() {
-            return Box::pin(life.end(StopReason::Stopped)).await;
-        }
-        life.ctx.unstash_into(&mut life.hand);
-        if !life.hand.is_empty() {
+        if life.ctx.take_turn_end() {
             tokio::task::yield_now().await;
         }
     }
@@ -104,6 +95,7 @@ impl<A: Actor> Life<A> {
         let mut life = Self::wake(cell, Box::new(Body { actor, extra: None }));
         if let Err(fault) = life.hook_started().await {
             life.stop_children(&StopReason::Stopped).await;
+            life.drop_actor();
             return Err(fault);
         }
         life.ctx.system().publish(|| Event::ActorStarted { path: life.ctx.path().to_owned() });
@@ -139,16 +131,27 @@ impl<A: Actor> Life<A> {
         }
     }
 
+    /// Does what was asked for between two messages, by the actor itself or from outside.
+    async fn handle_interruption(&mut self) -> Flow {
+        if self.ctx.take_stop_request() {
+            return Flow::Break(StopReason::Stopped);
+        }
+        self.handle_signals().await?;
+        // A hook may have asked in turn.
+        if self.ctx.take_stop_request() {
+            return Flow::Break(StopReason::Stopped);
+        }
+        self.ctx.unstash_into(&mut self.hand);
+        self.ctx.cell().keep_back(&mut self.hand);
+        Flow::Continue(())
+    }
+
     async fn handle_signals(&mut self) -> Flow {
         let mut signals = self.ctx.cell().take_signals().into_iter();
         while let Some(signal) = signals.next() {
             let flow = match signal {
                 Signal::Stop { finish: false, reason } => Flow::Break(reason),
-                Signal::Stop { finish: true, reason } => {
-                    self.finishing.get_or_insert(reason);
-                    self.ctx.cell().set_intake(Intake::Closed);
-                    Flow::Continue(())
-                }
+                Signal::Stop { finish: true, reason } => self.finish(reason).await,
                 Signal::Passivate => self.passivate(),
                 Signal::Respawn(done) => {
                     let result = self.restart().await;
@@ -157,16 +160,11 @@ impl<A: Actor> Life<A> {
                         None => Ok(()),
                         Some(detail) => Err(Refusal::HandlerFailed { detail }),
                     });
-                    match result {
-                        Ok(()) => Flow::Continue(()),
-                        Err(fault) => self.fail(fault).await,
-                    }
+                    self.after_restart(result).await
                 }
                 Signal::RestartDue if self.ctx.cell().intake() == Intake::Paused => {
-                    match self.restart().await {
-                        Ok(()) => Flow::Continue(()),
-                        Err(fault) => self.fail(fault).await,
-                    }
+                    let result = self.restart().await;
+                    self.after_restart(result).await
                 }
                 Signal::RestartDue => Flow::Continue(()),
                 Signal::Reinstate(done) => {
@@ -186,15 +184,30 @@ impl<A: Actor> Life<A> {
                     self.ctx.forget_child(uid);
                     Flow::Continue(())
                 }
-                Signal::Terminated { watch, terminated } => {
-                    self.hear_of(watch, terminated).await
-                }
+                Signal::Terminated { watch, terminated } => self.hear_of(watch, terminated).await,
             };
             if flow.is_break() {
                 signals.for_each(crate::cell::refuse_signal);
                 return flow;
             }
         }
+        Flow::Continue(())
+    }
+
+    /// Takes in nothing more, and ends once what is queued is handled.
+    async fn finish(&mut self, reason: StopReason) -> Flow {
+        let intake = self.ctx.cell().intake();
+        let reason = self.finishing.get_or_insert(reason).clone();
+        match intake {
+            // What failed and has not been mended cannot work off the queue.
+            Intake::Suspended => return Flow::Break(reason),
+            Intake::Paused => {
+                let result = self.restart().await;
+                self.after_restart(result).await?;
+            }
+            Intake::Open | Intake::Closed => {}
+        }
+        self.ctx.cell().set_intake(Intake::Closed);
         Flow::Continue(())
     }
 
@@ -230,16 +243,42 @@ impl<A: Actor> Life<A> {
 
     /// Lets supervision decide about a fault, and carries the decision out.
     async fn fail(&mut self, fault: Fault) -> Flow {
+        if self.ctx.take_stop_request() {
+            return Flow::Break(StopReason::Failed(fault.to_string()));
+        }
+        let (decision, text) = self.decide(&fault);
+        self.apply(decision, &text).await
+    }
+
+    /// What follows a restart: nothing, or what supervision makes of its fault.
+    async fn after_restart(&mut self, result: Result<(), Fault>) -> Flow {
+        let Err(fault) = result else { return Flow::Continue(()) };
+        let (decision, text) = self.decide(&fault);
+        match decision {
+            // There is nothing to resume: the old actor has been stopped, the new has not started.
+            Decision::Resume => Flow::Break(StopReason::Failed(text.to_string())),
+            // Not here and now: a factory that always fails must leave room for a stop.
+            Decision::Restart { delay } if self.finishing.is_none() => {
+                self.pause(delay);
+                tokio::task::yield_now().await;
+                Flow::Continue(())
+            }
+            Decision::Restart { .. } => Flow::Break(StopReason::Failed(text.to_string())),
+            other => self.apply(other, &text).await,
+        }
+    }
+
+    fn decide(&mut self, fault: &Fault) -> (Decision, Arc<str>) {
         let cell = self.ctx.cell().clone();
         let default = Supervision::default();
         let policy = cell.setup.supervision.as_deref().unwrap_or(&default);
-        let decision = self.ctx.decider().decide(policy, &fault, crate::timers::now());
+        let decision = self.ctx.decider().decide(policy, fault, crate::timers::now());
         let text: Arc<str> = fault.to_string().into();
         tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");
         if policy.concerns_siblings() {
             cell.system.apply_to_siblings(&cell, decision, &text);
         }
-        self.apply(decision, &text).await
+        (decision, text)
     }
 
     async fn apply(&mut self, decision: Decision, fault: &Arc<str>) -> Flow {
@@ -247,8 +286,13 @@ impl<A: Actor> Life<A> {
         match decision {
             Decision::Resume => Flow::Continue(()),
             Decision::Stop => Flow::Break(StopReason::Failed(fault.to_string())),
+            // Nobody would reinstate an actor that has been told to stop.
+            Decision::Suspend if self.finishing.is_some() => {
+                Flow::Break(StopReason::Failed(fault.to_string()))
+            }
             Decision::Suspend => {
                 cell.set_intake(Intake::Suspended);
+                cell.keep_back(&mut self.hand);
                 cell.system.publish(|| Event::ActorSuspended {
                     path: cell.path.to_string(),
                     reason: fault.to_string(),
@@ -262,15 +306,25 @@ impl<A: Actor> Life<A> {
                 }
                 Flow::Break(StopReason::Failed(fault.to_string()))
             }
-            Decision::Restart { delay } if delay > Duration::ZERO => {
-                cell.set_intake(Intake::Paused);
-                crate::timers::signal_after(&cell, delay, || Signal::RestartDue);
+            Decision::Restart { delay } if delay > Duration::ZERO && self.finishing.is_none() => {
+                self.pause(delay);
                 Flow::Continue(())
             }
-            Decision::Restart { .. } => match self.restart().await {
-                Ok(()) => Flow::Continue(()),
-                Err(fault) => Box::pin(self.fail(fault)).await,
-            },
+            Decision::Restart { .. } => {
+                let result = self.restart().await;
+                Box::pin(self.after_restart(result)).await
+            }
+        }
+    }
+
+    /// Holds messages back until the restart that is due after `delay`.
+    fn pause(&mut self, delay: Duration) {
+        let cell = self.ctx.cell();
+        cell.set_intake(Intake::Paused);
+        cell.keep_back(&mut self.hand);
+        match delay {
+            Duration::ZERO => cell.signal(Signal::RestartDue),
+            delay => crate::timers::signal_after(cell, delay, || Signal::RestartDue),
         }
     }
 
@@ -279,7 +333,8 @@ impl<A: Actor> Life<A> {
         self.stop_children(&StopReason::Stopped).await;
         self.hook_stopped().await;
         self.ctx.forget_the_past(&mut self.hand);
-        self.body.actor = build(self.ctx.cell())?;
+        let new = build(self.ctx.cell())?;
+        contain_drop(std::mem::replace(&mut self.body.actor, new), &self.ctx);
         self.hook_started().await?;
         let cell = self.ctx.cell();
         if self.finishing.is_none() {
@@ -299,11 +354,7 @@ impl<A: Actor> Life<A> {
         while let Some(item) = self.hand.pop_front() {
             cell.discard(item, &Refusal::Stopped);
         }
-        let Self { body, ctx, .. } = self;
-        // Dropping the actor is its own code once more.
-        if std::panic::catch_unwind(AssertUnwindSafe(|| drop((body, ctx)))).is_err() {
-            tracing::error!(actor = %cell.path, "the actor panicked while it was dropped");
-        }
+        self.drop_actor();
         cell.system.forget(&*cell);
         cell.system.publish(|| Event::ActorStopped {
             path: cell.path.to_string(),
@@ -313,6 +364,11 @@ impl<A: Actor> Life<A> {
         if let Some(parent) = &cell.parent {
             parent.signal(Signal::ChildGone { uid: cell.uid });
         }
+    }
+
+    fn drop_actor(self) {
+        let Self { body, ctx, .. } = self;
+        contain_drop(body.actor, &ctx);
     }
 
     async fn stop_children(&mut self, reason: &StopReason) {
@@ -344,13 +400,24 @@ fn build<A: Actor>(cell: &Cell<A>) -> Result<A, Fault> {
     std::panic::catch_unwind(AssertUnwindSafe(|| (cell.setup.factory)())).map_err(panic_fault)
 }
 
+/// Drops an actor, which is its own code once more.
+fn contain_drop<A: Actor>(actor: A, ctx: &Context<A>) {
+    if std::panic::catch_unwind(AssertUnwindSafe(|| drop(actor))).is_err() {
+        tracing::error!(actor = %ctx.path(), "the actor panicked while it was dropped");
+    }
+}
+
 /// What a panic says, as far as it says anything.
 fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
     let text = match panic.downcast::<String>() {
         Ok(text) => *text,
         Err(panic) => match panic.downcast::<&'static str>() {
             Ok(text) => (*text).to_owned(),
-            Err(_) => "without a message".to_owned(),
+            Err(unknown) => {
+                // Dropping it is foreign code that may panic in turn.
+                std::mem::forget(unknown);
+                "without a message".to_owned()
+            }
         },
     };
     Fault::Panic(text)

@@ -99,8 +99,8 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
-        let (value, rest) = postcard::take_from_bytes(&bytes)
-            .map_err(|error| CodecError(error.to_string()))?;
+        let (value, rest) =
+            postcard::take_from_bytes(&bytes).map_err(|error| CodecError(error.to_string()))?;
         match rest.len() {
             0 => Ok(value),
             n => Err(CodecError(format!("{n} bytes follow the value"))),

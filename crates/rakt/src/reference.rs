@@ -63,7 +63,10 @@ impl<A> fmt::Display for ActorRef<A> {
 impl<A, B> PartialEq<ActorRef<B>> for ActorRef<A> {
     fn eq(&self, other: &ActorRef<B>) -> bool {
         match (&self.target, &other.target) {
-            (Target::Local(a), Target::Local(b)) => a.uid() == b.uid() && a.path() == b.path(),
+            // A cell is one life of one actor; numbers and paths repeat from system to system.
+            (Target::Local(a), Target::Local(b)) => {
+                std::ptr::addr_eq(&raw const **a, &raw const **b)
+            }
             #[cfg(feature = "remote")]
             (Target::Remote(a), Target::Remote(b)) => a == b,
             #[cfg(feature = "remote")]
@@ -178,7 +181,8 @@ impl<A> ActorRef<A> {
     }
 
     /// Stops the actor once it has handled what is queued, and waits for its end. An actor that has
-    /// ended already counts as stopped.
+    /// ended already counts as stopped; a suspended one stops at once, and what is queued becomes dead
+    /// letters.
     ///
     /// # Errors
     /// For an actor on another node, [`OperationError`](crate::OperationError) says what happened.

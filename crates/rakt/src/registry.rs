@@ -51,13 +51,16 @@ impl Registry {
         }
     }
 
+    pub(crate) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
+        let of_shard = |shard: &Shard| shard.hold().values().cloned().collect::<Vec<_>>();
+        self.shards.iter().flat_map(of_shard).collect()
+    }
+
     /// The actors without a parent.
     pub(crate) fn top_level(&self) -> Vec<Arc<dyn AnyCell>> {
-        let of_shard = |shard: &Shard| {
-            let shard = shard.hold();
-            shard.values().filter(|c| !c.path().contains('/')).cloned().collect::<Vec<_>>()
-        };
-        self.shards.iter().flat_map(of_shard).collect()
+        let mut actors = self.all();
+        actors.retain(|cell| !cell.path().contains('/'));
+        actors
     }
 
     pub(crate) fn len(&self) -> usize {

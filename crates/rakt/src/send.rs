@@ -13,12 +13,11 @@ use rakt_wire::metadata::Metadata;
 use crate::actor::AnyActor;
 use crate::cell::Push;
 use crate::context::Extensions;
-use crate::error::{AskError, Refusal, TellError};
+use crate::error::{AskError, BoxError, Refusal, TellError};
 use crate::mailbox::letter::{About, AnyLetter, Letter, Reply};
 use crate::message::Message;
 use crate::reference::{ActorRef, Receives, Target};
 use crate::slot::{Answer, Slot};
-use crate::system::ActorSystem;
 use crate::timers;
 
 #[cfg(feature = "remote")]
@@ -49,7 +48,10 @@ struct Parcel<'a, T, M: Message> {
     stage: Stage<M>,
     sender: Option<ActorRef>,
     metadata: Option<Metadata>,
-    injected: Option<Result<(), Refusal>>,
+    /// What the context propagator wrote for the handler that sends.
+    carried: Option<Result<Metadata, Refusal>>,
+    /// The metadata is complete.
+    is_injected: bool,
     deadline: Option<std::time::Instant>,
     ticket: Option<u64>,
     #[cfg(feature = "remote")]
@@ -88,7 +90,8 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             stage: Stage::Here(message),
             sender: None,
             metadata: None,
-            injected: None,
+            carried: None,
+            is_injected: false,
             deadline: None,
             ticket: None,
             #[cfg(feature = "remote")]
@@ -96,27 +99,40 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         }
     }
 
-    fn system(&self) -> Option<&ActorSystem> {
+    fn ask_timeout(&self) -> Duration {
         match self.target.target() {
-            Target::Local(cell) => Some(cell.system()),
+            Target::Local(cell) => cell.system().ask_timeout(),
             #[cfg(feature = "remote")]
-            Target::Remote(remote) => remote.system(),
+            Target::Remote(remote) => remote.ask_timeout(),
         }
     }
 
-    /// Lets the context propagator write into the message's metadata.
-    fn inject(&mut self, current: &Extensions) {
+    /// Lets the context propagator write down the context of the handler that sends.
+    fn carry(&mut self, current: &Extensions) {
         let propagator = match self.target.target() {
             Target::Local(cell) => cell.system().propagator(),
             #[cfg(feature = "remote")]
             Target::Remote(remote) => remote.propagator(),
         };
-        let Some(propagator) = propagator.cloned() else { return };
-        let mut carrier = self.metadata.take().unwrap_or_default();
+        let Some(propagator) = propagator else { return };
+        let mut carrier = Metadata::new();
         let injected = propagator.inject(current, &mut carrier);
-        self.metadata = (!carrier.is_empty()).then_some(carrier);
-        self.injected =
-            Some(injected.map_err(|e| Refusal::Propagation { detail: e.to_string() }));
+        self.carried = Some(injected.map(|()| carrier).map_err(not_propagated));
+    }
+
+    /// Adds what the context propagator wrote to the metadata that the sender gave.
+    fn inject(&mut self) -> Result<(), Refusal> {
+        if self.carried.is_none() {
+            self.carry(&Extensions::default());
+        }
+        if let Some(carried) = self.carried.take().transpose()? {
+            let metadata = self.metadata.get_or_insert_default();
+            for (key, value) in carried.iter() {
+                metadata.insert(key, value).map_err(not_propagated)?;
+            }
+        }
+        self.metadata = self.metadata.take().filter(|metadata| !metadata.is_empty());
+        Ok(())
     }
 
     /// Offers the message. `waker` is `None` where the caller does not want to wait.
@@ -125,17 +141,15 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         wish: Wish,
         waker: Option<&Waker>,
     ) -> Poll<Result<Receipt<M::Reply>, (Refusal, M)>> {
-        if self.injected.is_none() {
-            self.inject(&Extensions::default());
-        }
         match std::mem::replace(&mut self.stage, Stage::Sent) {
-            Stage::Here(message) => match self.injected.take() {
-                Some(Err(refusal)) => Poll::Ready(Err((refusal, message))),
-                injected => {
-                    self.injected = injected.or(Some(Ok(())));
-                    self.offer(message, wish, waker)
+            Stage::Here(message) => {
+                if !std::mem::replace(&mut self.is_injected, true) {
+                    if let Err(refusal) = self.inject() {
+                        return Poll::Ready(Err((refusal, message)));
+                    }
                 }
-            },
+                self.offer(message, wish, waker)
+            }
             Stage::Letter(letter) => self.offer_letter(letter, None, waker),
             Stage::Sent => Poll::Pending,
         }
@@ -271,6 +285,10 @@ impl<T, M: Message> Drop for Parcel<'_, T, M> {
     }
 }
 
+fn not_propagated(error: impl Into<BoxError>) -> Refusal {
+    Refusal::Propagation { detail: error.into().to_string() }
+}
+
 /// A time limit that costs nothing until it is waited for.
 struct Limit {
     limit: Duration,
@@ -323,7 +341,7 @@ macro_rules! common_options {
         }
 
         pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-            self.parcel.inject(current);
+            self.parcel.carry(current);
             self
         }
     };
@@ -361,7 +379,7 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     /// why not. Takes as long as an [`ask`](ActorRef::ask) may, unless a timeout is given.
     pub fn confirmed(self) -> Confirmed<'a, T, M> {
         let limit = match self.limit.limit {
-            DEFAULT_TELL_TIMEOUT => ask_timeout(&self.parcel),
+            DEFAULT_TELL_TIMEOUT => self.parcel.ask_timeout(),
             limit => limit,
         };
         let request = Request::new(self.parcel, limit, Wish::Confirm);
@@ -403,10 +421,6 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
             None => Poll::Pending,
         }
     }
-}
-
-fn ask_timeout<T: Receives<M>, M: Message>(parcel: &Parcel<'_, T, M>) -> Duration {
-    parcel.system().map_or(DEFAULT_ASK_TIMEOUT, ActorSystem::ask_timeout)
 }
 
 /// A message whose outcome is awaited.
@@ -484,6 +498,10 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         let payload = match fate {
             Fate::Reply(_) if self.wish == Wish::Confirm => return Ok(None),
             Fate::Reply(payload) => payload,
+            Fate::Outcome(_) => {
+                let detail = "an outcome where a reply belongs".to_owned();
+                return Err(AskError::BadReply { target: self.target(), detail });
+            }
             Fate::Refused(refusal) => {
                 return Err(AskError::Refused { target: self.target(), refusal });
             }
@@ -543,7 +561,7 @@ impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
 
     fn new(target: Held<'a, T>, message: M) -> Self {
         let parcel = Parcel::new(target, message);
-        let limit = ask_timeout(&parcel);
+        let limit = parcel.ask_timeout();
         Self { request: Request::new(parcel, limit, Wish::Ask) }
     }
 
@@ -570,7 +588,7 @@ impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
     }
 
     pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-        self.request.parcel.inject(current);
+        self.request.parcel.carry(current);
         self
     }
 }
@@ -602,17 +620,18 @@ enum Part<'a, T: Receives<M>, M: Message> {
 }
 
 impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
-    fn new(
-        target: &'a ActorRef<T>,
-        messages: impl IntoIterator<Item = M>,
-        wish: Wish,
-    ) -> Self {
+    fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>, wish: Wish) -> Self {
         let request = |message| {
             let parcel = Parcel::new(Held::Borrowed(target), message);
-            let limit = ask_timeout(&parcel);
+            let limit = parcel.ask_timeout();
             Part::UnderWay(Box::new(Request::new(parcel, limit, wish)))
         };
-        Self { requests: messages.into_iter().map(request).collect(), since: None, sent: 0, ended: 0 }
+        Self {
+            requests: messages.into_iter().map(request).collect(),
+            since: None,
+            sent: 0,
+            ended: 0,
+        }
     }
 
     fn set_limit(&mut self, limit: Duration) {
@@ -657,11 +676,9 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
         if self.ended < self.requests.len() {
             return Poll::Pending;
         }
-        let take = |one: &mut Part<'a, T, M>| {
-            match std::mem::replace(one, Part::Taken) {
-                Part::Ended(ended) => Some(ended),
-                Part::UnderWay(_) | Part::Taken => None,
-            }
+        let take = |one: &mut Part<'a, T, M>| match std::mem::replace(one, Part::Taken) {
+            Part::Ended(ended) => Some(ended),
+            Part::UnderWay(_) | Part::Taken => None,
         };
         Poll::Ready(self.requests.iter_mut().filter_map(take).collect())
     }

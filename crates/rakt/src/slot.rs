@@ -14,7 +14,11 @@ pub(crate) struct Slot<T> {
 }
 
 enum State<T> {
-    Waiting { asker: Option<Waker>, answerer: Option<Waker> },
+    /// Several may look out for the asker giving up, and none is to miss it.
+    Waiting {
+        asker: Option<Waker>,
+        answerers: Vec<Waker>,
+    },
     Answered(T),
     Taken,
     Abandoned,
@@ -29,7 +33,7 @@ pub(crate) trait Abandonment: Send + Sync {
 impl<T> Slot<T> {
     /// A slot, and the future of its answer.
     pub(crate) fn new() -> (Arc<Self>, Answer<T>) {
-        let state = Mutex::new(State::Waiting { asker: None, answerer: None });
+        let state = Mutex::new(State::Waiting { asker: None, answerers: Vec::new() });
         let slot = Arc::new(Self { state });
         (slot.clone(), Answer { slot })
     }
@@ -55,8 +59,10 @@ impl<T: Send> Abandonment for Slot<T> {
 
     fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self.state.hold() {
-            State::Waiting { answerer, .. } => {
-                *answerer = Some(cx.waker().clone());
+            State::Waiting { answerers, .. } => {
+                if !answerers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    answerers.push(cx.waker().clone());
+                }
                 Poll::Pending
             }
             State::Abandoned => Poll::Ready(()),
@@ -96,13 +102,11 @@ impl<T> Future for Answer<T> {
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         let mut state = self.slot.state.hold();
-        let State::Waiting { answerer, .. } = &mut *state else { return };
-        let answerer = answerer.take();
+        let State::Waiting { answerers, .. } = &mut *state else { return };
+        let answerers = std::mem::take(answerers);
         *state = State::Abandoned;
         drop(state);
-        if let Some(waker) = answerer {
-            waker.wake();
-        }
+        answerers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -9,7 +9,7 @@ use rakt_wire::address;
 
 use crate::actor::Actor;
 use crate::cell::{AnyCell, Cell, Setup};
-use crate::error::{BoxError, SpawnError};
+use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::life::Life;
 use crate::mailbox::Mailbox;
@@ -41,7 +41,6 @@ pub struct Spawn<'a, A: Actor> {
     path: String,
     setup: Setup<A>,
     parent: Option<Parent<'a>>,
-    name_is_checked: bool,
 }
 
 /// The parent of a child, and where it keeps its children.
@@ -61,7 +60,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
             passivate_after: None,
             kind: None,
         };
-        Self { system, path, setup, parent, name_is_checked: false }
+        Self { system, path, setup, parent }
     }
 
     /// The mailbox. Default: 8192 messages, senders wait when it is full.
@@ -97,13 +96,11 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// # Cancel safety
     /// If the future is dropped while `started` runs, nothing is left of the actor.
     pub async fn start(self) -> Result<ActorRef<A>, SpawnError> {
-        let Self { system, path, setup, parent, name_is_checked } = self;
-        if !name_is_checked {
-            check_name(&path)?;
-        }
-        let accepts = system.accepts_of::<A>().map_err(|source| {
-            SpawnError::DuplicateName { name: path.clone(), source }
-        })?;
+        let Self { system, path, setup, parent } = self;
+        check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
+        let accepts = system
+            .accepts_of::<A>()
+            .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
         let (parent, children) = parent.unzip();
         let path: Arc<str> = path.into();
         let cell = Cell::new(system.clone(), path, system.next_uid(), accepts, setup, parent);
@@ -140,11 +137,16 @@ impl<'a, A: Actor> IntoFuture for Spawn<'a, A> {
     }
 }
 
-fn check_name(path: &str) -> Result<(), SpawnError> {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    address::validate_name(name)
-        .and_then(|()| address::validate_path(path))
-        .map_err(|error| SpawnError::InvalidName { name: path.to_owned(), detail: error.to_string() })
+/// The name is all that follows the parent's path: with a `/` in it, it would pose as the child of
+/// an actor that knows nothing of it.
+fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError> {
+    let name = match parent {
+        Some(parent) => &path[parent.path().len() + 1..],
+        None => path,
+    };
+    address::validate_name(name).and_then(|()| address::validate_path(path)).map_err(|error| {
+        SpawnError::InvalidName { name: path.to_owned(), detail: error.to_string() }
+    })
 }
 
 /// An actor that has not finished starting: gone without a trace unless it does.
@@ -161,11 +163,7 @@ impl<A: Actor> Unstarted<A> {
 impl<A: Actor> Drop for Unstarted<A> {
     fn drop(&mut self) {
         let Some(cell) = self.cell.take() else { return };
-        let mut hand = crate::mailbox::InHand::default();
-        cell.close(&mut hand);
-        while let Some(item) = hand.pop_front() {
-            cell.discard(item, &crate::Refusal::Stopped);
-        }
+        cell.abandon(&Refusal::Stopped);
         cell.system.forget(&*cell);
         cell.end(&StopReason::Failed("it did not start".to_owned()));
         if let Some(parent) = &cell.parent {

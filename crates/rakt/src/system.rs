@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::{AnyCell, Cell, Signal, ended};
-use crate::error::SpawnError;
+use crate::error::{Refusal, SpawnError};
 use crate::events::{DeadLetter, EVENT_CAPACITY, Event, Events, StopReason};
 use crate::kind::{Exposed, Kind, Kinds};
 use crate::message::DuplicateName;
@@ -29,6 +29,16 @@ use crate::sync::Lock;
 /// Cheap to clone. It lives until [`shutdown`](Self::shutdown), even if every handle is dropped.
 #[derive(Clone)]
 pub struct ActorSystem(Arc<Inner>);
+
+/// A system that is not kept alive.
+#[derive(Clone)]
+pub(crate) struct WeakSystem(std::sync::Weak<Inner>);
+
+impl WeakSystem {
+    pub(crate) fn upgrade(&self) -> Option<ActorSystem> {
+        self.0.upgrade().map(ActorSystem)
+    }
+}
 
 struct Inner {
     name: String,
@@ -168,6 +178,11 @@ impl Builder {
             return Err(StartError::DuplicateKind(kind));
         }
         self.kinds.check()?;
+        #[cfg(feature = "remote")]
+        let propagator =
+            self.remoting.as_ref().and_then(|config| config.options.propagator.clone());
+        #[cfg(not(feature = "remote"))]
+        let propagator = None;
         let system = ActorSystem(Arc::new(Inner {
             name: self.name,
             runtime: tokio::runtime::Handle::current(),
@@ -178,7 +193,7 @@ impl Builder {
             dead_letters: AtomicU64::new(0),
             ask_timeout: self.ask_timeout,
             shutdown_timeout: self.shutdown_timeout,
-            propagator: self.propagator,
+            propagator: self.propagator.or(propagator),
             kinds: self.kinds,
             shutting_down: AtomicBool::new(false),
             advertised: OnceLock::new(),
@@ -200,7 +215,7 @@ impl Builder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Messages that became dead letters during the shutdown.
+    /// Messages that became dead letters during the shutdown, those of unfinished actors among them.
     pub dropped_messages: u64,
     /// Actors that had not ended when the time was up.
     pub unfinished: Vec<String>,
@@ -312,8 +327,11 @@ impl ActorSystem {
         };
         let mut unfinished = Vec::new();
         if tokio::time::timeout(self.0.shutdown_timeout, all_ended).await.is_err() {
-            let left = self.0.registry.top_level();
-            unfinished.extend(left.iter().map(|cell| cell.path().to_string()));
+            for actor in self.0.registry.all() {
+                actor.abandon(&Refusal::ShuttingDown);
+                unfinished.push(actor.path().to_string());
+            }
+            unfinished.sort();
             tracing::warn!(?unfinished, "actors did not end in time");
         }
         #[cfg(feature = "remote")]
@@ -330,8 +348,9 @@ impl ActorSystem {
     pub async fn until_shutdown_signal(&self) -> ShutdownReport {
         #[cfg(unix)]
         {
-            let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .expect("a SIGTERM handler can be installed");
+            let mut term =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                    .expect("a SIGTERM handler can be installed");
             tokio::select! {
                 _ = term.recv() => {}
                 result = tokio::signal::ctrl_c() => {
@@ -349,6 +368,10 @@ impl ActorSystem {
 impl ActorSystem {
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
         &self.0.runtime
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakSystem {
+        WeakSystem(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn next_uid(&self) -> u64 {
@@ -382,13 +405,15 @@ impl ActorSystem {
 
     pub(crate) fn register<A: Actor>(&self, cell: Arc<Cell<A>>) -> Result<(), SpawnError> {
         let name = cell.path.clone();
+        if !self.0.registry.add(cell.clone()) {
+            return Err(SpawnError::NameTaken { name: name.to_string() });
+        }
+        // Looked at last: a shutdown that this check does not see finds the actor in the registry.
         if self.is_shutting_down() {
+            self.forget(&*cell);
             return Err(SpawnError::ShuttingDown { name: name.to_string() });
         }
-        match self.0.registry.add(cell) {
-            true => Ok(()),
-            false => Err(SpawnError::NameTaken { name: name.to_string() }),
-        }
+        Ok(())
     }
 
     pub(crate) fn forget(&self, cell: &dyn AnyCell) {
@@ -434,6 +459,11 @@ impl ActorSystem {
         decision: Decision,
         fault: &Arc<str>,
     ) {
+        let decision = match decision {
+            // One of them tells the parent; the others just stop.
+            Decision::Escalate => Decision::Stop,
+            decision => decision,
+        };
         match &failed.parent {
             Some(parent) => {
                 let (failed, fault) = (failed.uid, fault.clone());

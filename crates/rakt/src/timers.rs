@@ -7,9 +7,9 @@ use tokio::task::JoinHandle;
 
 use crate::actor::{Actor, Handler};
 use crate::cell::{AnyCell, Cell, Signal};
-use crate::mailbox::dispatch;
-use crate::mailbox::letter::{Letter, Reply};
+use crate::events::DeadLetter;
 use crate::message::Message;
+use crate::reference::ActorRef;
 use crate::system::ActorSystem;
 
 /// A message to an actor's own self, once or again and again.
@@ -36,8 +36,16 @@ pub(crate) fn once<A: Handler<M>, M: Message>(
     let weak = Arc::downgrade(cell);
     spawn(&cell.system, async move {
         tokio::time::sleep(delay).await;
-        if let Some(cell) = weak.upgrade() {
-            push(&cell, message);
+        let Some(cell) = weak.upgrade() else { return };
+        let me = ActorRef::local(cell.clone());
+        if let Err(error) = me.tell(message).await {
+            cell.system.dead_letter(|| DeadLetter {
+                target: cell.path.to_string(),
+                sender: None,
+                message: crate::actor::message_name::<M>().to_owned(),
+                reason: error.refusal,
+                count: 1,
+            });
         }
     })
 }
@@ -55,17 +63,12 @@ pub(crate) fn periodic<A: Handler<M>, M: Message>(
         loop {
             ticks.tick().await;
             match weak.upgrade() {
-                Some(cell) if !cell.has_ended() => push(&cell, make()),
+                // A full mailbox leaves this turn out, as is promised.
+                Some(cell) if !cell.has_ended() => drop(ActorRef::local(cell).try_tell(make())),
                 _ => return,
             }
         }
     })
-}
-
-fn push<A: Handler<M>, M: Message>(cell: &Cell<A>, message: M) {
-    let letter = Letter { message, reply: Reply::nowhere(), sender: None, about: None };
-    // A full mailbox loses the tick; that is what is promised.
-    drop(cell.push(Box::new(letter), dispatch::<A, M>, None));
 }
 
 /// Sends a signal to the actor after `delay`.

@@ -4,6 +4,7 @@
 //! turns the rest of a body into bytes that are read and forgotten.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -14,7 +15,6 @@ use super::inbound::Sink;
 use super::message::Message;
 
 /// A body of which the first chunk has arrived.
-#[derive(Debug)]
 struct Partial {
     /// Taken once the sink has refused the body: the rest is skipped.
     head: Option<PartialHead>,
@@ -26,7 +26,6 @@ struct Partial {
 }
 
 /// What the first chunk says about the whole.
-#[derive(Debug)]
 pub(super) enum PartialHead {
     Message(Message),
     Reply { corr: u64, raw_len: Option<u32> },
@@ -35,7 +34,6 @@ pub(super) enum PartialHead {
 }
 
 /// What a chunk did to its body.
-#[derive(Debug)]
 pub(super) enum Progress {
     /// It needs more chunks, or is being skipped.
     Pending,
@@ -45,7 +43,7 @@ pub(super) enum Progress {
     Complete(PartialHead, Bytes),
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Streams {
     open: BTreeMap<u32, Partial>,
 }
@@ -155,6 +153,14 @@ impl Streams {
         if partial.missing > 0 {
             self.open.insert(stream, partial);
         }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.open.iter().map(|(stream, partial)| (stream, partial.held.len())))
+            .finish()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What arrives on one connection.
 //!
-//! Frames are read where they lie: a small message is an event with a [`Span`](super::Span) of the
+//! Frames are read where they lie: a small message is an event with a [`Span`] of the
 //! caller's buffer, and nothing is allocated for it. Whatever does not fit the protocol, the limits or
 //! the peer's role is a [`LinkError`], which ends the connection.
 

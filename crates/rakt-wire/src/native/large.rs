@@ -12,7 +12,6 @@ use super::varint::put_varint;
 pub(super) const MAX_ACTIVE: usize = 32;
 
 /// One large body.
-#[derive(Debug)]
 pub(super) struct Large {
     pub(super) kind: FrameKind,
     /// What comes before the payload. Always goes out whole, in the first chunk.
@@ -25,7 +24,7 @@ pub(super) struct Large {
     progress: Option<Progress>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Progress {
     stream: u32,
     /// Bytes of the payload that have been given out.
@@ -74,7 +73,6 @@ impl Large {
 }
 
 /// All large bodies of one direction. The first [`MAX_ACTIVE`] take turns.
-#[derive(Debug)]
 pub(super) struct Queue {
     active: VecDeque<Large>,
     waiting: VecDeque<Large>,

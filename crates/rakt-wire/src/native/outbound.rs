@@ -144,8 +144,7 @@ pub enum SendError {
     Busy,
 }
 
-/// The sending half of a link.
-#[derive(Debug)]
+/// The sending half of a link. `Debug` shows how much there is to send, not what.
 pub struct Outbound {
     role: Role,
     limits: Limits,
@@ -544,6 +543,11 @@ impl Outbound {
         self.control.len().saturating_add(self.data.len()).saturating_add(self.large.unsent_len())
     }
 
+    /// The part of [`Outbound::buffered`] that is large bodies.
+    pub fn buffered_large(&self) -> usize {
+        self.large.unsent_len()
+    }
+
     /// Whether [`Outbound::poll_transmit`] has nothing to give.
     pub fn is_empty(&self) -> bool {
         self.buffered() == 0 && self.pong.is_none() && self.nack.is_none()
@@ -579,6 +583,17 @@ impl Outbound {
             }
         }
         is_busy
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("role", &self.role)
+            .field("limits", &self.limits)
+            .field("epoch", &self.epoch())
+            .field("buffered", &self.buffered())
+            .finish_non_exhaustive()
     }
 }
 

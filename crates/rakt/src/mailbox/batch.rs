@@ -48,6 +48,8 @@ pub(crate) enum RawKind {
     Tell,
     Confirm(u64),
     Ask(u64),
+    /// It was refused already, and is there only for the order of things.
+    Dropped,
 }
 
 /// What most messages do without.
@@ -93,8 +95,8 @@ impl Batch {
     }
 
     /// The payload of `message`, as it was before compression.
-    pub(crate) fn payload(&self, message: &mut RawMessage) -> Result<Bytes, Refusal> {
-        let whole = message.about.as_mut().and_then(|about| about.whole.take());
+    pub(crate) fn payload(&self, message: &RawMessage) -> Result<Bytes, Refusal> {
+        let whole = message.about.as_ref().and_then(|about| about.whole.clone());
         let bytes = whole.unwrap_or_else(|| {
             let start = message.start as usize;
             self.block.slice(start..start + message.len as usize)
@@ -117,6 +119,7 @@ impl Batch {
                 self.origin.nack(self.from, sender.map(|s| s.0), message.type_id, refusal);
             }
             RawKind::Confirm(corr) | RawKind::Ask(corr) => self.origin.refuse(corr, refusal),
+            RawKind::Dropped => {}
         }
     }
 

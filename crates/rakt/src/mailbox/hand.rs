@@ -31,14 +31,12 @@ impl<A: Actor> Item<A> {
 /// empty, something urgent came up, or a handler failed.
 ///
 /// A boxed future is made for a run of messages of one type, not for each message.
-pub(crate) type Dispatch<A> = for<'a> fn(
-    &'a mut A,
-    &'a mut Context<A>,
-    &'a mut InHand<A>,
-) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
-
-/// Handle this many messages before other tasks get a turn.
-const TURN: u32 = 256;
+pub(crate) type Dispatch<A> =
+    for<'a> fn(
+        &'a mut A,
+        &'a mut Context<A>,
+        &'a mut InHand<A>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
 
 pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     actor: &'a mut A,
@@ -46,10 +44,12 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     hand: &'a mut InHand<A>,
 ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
     Box::pin(async move {
-        let mut handled = 0;
         while let Some((message, reply, current)) = hand.next::<M>(ctx) {
             ctx.current = current;
             if let Err(refusal) = ctx.extract() {
+                if !reply.is_wanted() {
+                    ctx.lose::<M>(&refusal);
+                }
                 reply.send(Err(refusal));
                 continue;
             }
@@ -61,8 +61,7 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                     return Err(error);
                 }
             }
-            handled += 1;
-            if handled == TURN || ctx.is_interrupted() {
+            if ctx.count_message() {
                 break;
             }
         }
@@ -170,7 +169,6 @@ impl<A: Actor> InHand<A> {
         let letter = letter.into_any().downcast::<Letter<M>>().ok()?;
         let Letter { message, reply, sender, about } = *letter;
         let cancellation = reply.cancellation();
-        
         let (deadline, metadata) = about.map_or((None, None), |a| (a.deadline, a.metadata));
         Some((message, reply, Current::new(sender, deadline, metadata, cancellation)))
     }
@@ -178,10 +176,13 @@ impl<A: Actor> InHand<A> {
 
 /// Decodes the first message of a batch; `None` if that fails, after telling the peer.
 fn open_raw<M: Message>(batch: &mut Batch) -> Option<(M, Reply<M::Reply>, Current)> {
-    let mut raw = batch.messages.pop_front()?;
+    let raw = batch.messages.pop_front()?;
     batch.consumed(raw.cost());
+    if raw.kind == RawKind::Dropped {
+        return None;
+    }
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    let decoded = batch.payload(&mut raw).and_then(|payload| {
+    let decoded = batch.payload(&raw).and_then(|payload| {
         (wire.message.decode)(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
     });
     let message = match decoded {
@@ -193,7 +194,7 @@ fn open_raw<M: Message>(batch: &mut Batch) -> Option<(M, Reply<M::Reply>, Curren
     };
     let reply = match raw.kind {
         RawKind::Ask(corr) => Reply::remote(batch.origin.clone(), corr, wire.reply),
-        RawKind::Tell | RawKind::Confirm(_) => Reply::nowhere(),
+        RawKind::Tell | RawKind::Confirm(_) | RawKind::Dropped => Reply::nowhere(),
     };
     let cancellation = reply.cancellation();
     let sender = batch.sender(&raw).cloned();

@@ -1,6 +1,7 @@
 //! One message on its way to a handler, and the place where its reply goes.
 
 use std::any::{Any, TypeId};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -52,7 +53,13 @@ impl<M: Message> AnyLetter for Letter<M> {
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
-        self.reply.send(Err(refusal));
+        let Self { message, reply, .. } = *self;
+        reply.send(Err(refusal));
+        // Whoever discards a message is not to die of its destructor.
+        let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(message)));
+        if dropped.is_err() {
+            tracing::error!(message = std::any::type_name::<M>(), "panicked while it was dropped");
+        }
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {

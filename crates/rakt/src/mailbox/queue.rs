@@ -121,8 +121,11 @@ impl<A: Actor> Queue<A> {
             }
             Overflow::Refuse => {
                 let rest = batch.split_off(room);
-                batch.confirm_all();
-                self.push(Item::Remote(batch));
+                // An empty batch would hold on to its bytes, and nothing counts empty ones.
+                if room > 0 {
+                    batch.confirm_all();
+                    self.push(Item::Remote(batch));
+                }
                 let refusal = Refusal::MailboxFull { capacity: bounds.capacity.into() };
                 vec![(Item::Remote(Box::new(rest)), refusal)]
             }
@@ -226,9 +229,7 @@ impl<A: Actor> Queue<A> {
         loop {
             let one = match self.items.front_mut()? {
                 Item::Local { .. } => None,
-                Item::Remote(batch) if batch.messages.len() > 1 => {
-                    batch.take_first().map(Box::new)
-                }
+                Item::Remote(batch) if batch.messages.len() > 1 => batch.take_first().map(Box::new),
                 Item::Remote(batch) if batch.messages.is_empty() => {
                     self.items.pop_front();
                     continue;

@@ -1,0 +1,96 @@
+//! A small message costs no allocation, on the way out or in.
+#![expect(unsafe_code, reason = "counting allocations takes a global allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use rakt_wire::native::{Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`, which is the same here.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[derive(Default)]
+struct Seen(usize);
+
+impl Sink for Seen {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Message(_) | Event::Reply { .. } = event {
+            self.0 += 1;
+        }
+    }
+
+    fn admit(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn release(&mut self, _: usize) {}
+}
+
+const PAYLOAD: &[u8] = &[7; 64];
+const ROUNDS: usize = 100;
+const BATCH: usize = 50;
+
+/// Allocations of some rounds of sending and receiving, once the buffers have grown.
+fn allocations(near: &mut Outbound, far: &mut Inbound, mut send: impl FnMut(&mut Outbound)) -> u64 {
+    let (mut bytes, mut seen) = (Vec::new(), Seen::default());
+    let mut before = 0;
+    for round in 0..ROUNDS {
+        if round == 10 {
+            before = COUNT.get();
+        }
+        bytes.clear();
+        for _ in 0..BATCH {
+            send(near);
+        }
+        near.poll_transmit(&mut bytes);
+        far.handle_bytes(&bytes, &mut seen).expect("our own bytes");
+    }
+    let after = COUNT.get();
+    assert_eq!(seen.0, ROUNDS * BATCH);
+    after - before
+}
+
+#[test]
+fn a_tell_an_ask_and_a_reply_allocate_nothing() {
+    let limits = Limits::default();
+    let mut dialer = Outbound::new(Role::Dialer, limits);
+    let receiver = dialer.receiver("orders/42", None).id;
+    let sender = Some(dialer.sender("rakt://shop@127.0.0.1:3321/clerk").id);
+    let type_id = dialer.message_type("shop.Order").id;
+    let remaining = Some(std::time::Duration::from_secs(5));
+    let head = Head { receiver, sender, type_id, remaining, metadata: None };
+    let mut at_acceptor = Inbound::new(Role::Acceptor, limits);
+    for kind in [MessageKind::Tell, MessageKind::Ask { corr: u64::MAX }] {
+        let count = allocations(&mut dialer, &mut at_acceptor, |dialer| {
+            dialer.message(kind, &head, Payload::Encode(&PAYLOAD)).expect("it fits");
+        });
+        assert_eq!(count, 0, "{kind:?}");
+    }
+
+    let mut acceptor = Outbound::new(Role::Acceptor, limits);
+    let mut at_dialer = Inbound::new(Role::Dialer, limits);
+    let count = allocations(&mut acceptor, &mut at_dialer, |acceptor| {
+        acceptor.reply(u64::MAX, Payload::Encode(&PAYLOAD)).expect("it fits");
+    });
+    assert_eq!(count, 0, "reply");
+}

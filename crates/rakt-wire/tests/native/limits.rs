@@ -1,0 +1,370 @@
+use rakt_wire::Metadata;
+use rakt_wire::native::frame::MAX_CONTROL_LEN;
+use rakt_wire::native::varint::{DecodeError, put_string, put_varint};
+use rakt_wire::native::{
+    Event, FrameKind, HEADER_ALLOWANCE, Inbound, Limits, LinkError, MAX_STREAMS, Role,
+};
+
+use super::{On, frame};
+
+const LIMITS: Limits = Limits { max_frame_len: 64 * 1024, max_message_len: 100_000, ..Limits::MIN };
+
+/// What an acceptor makes of these frames: how many events, and how it ends.
+fn accept(frames: &[Vec<u8>]) -> (usize, Result<usize, LinkError>) {
+    read(Role::Acceptor, frames)
+}
+
+fn read(role: Role, frames: &[Vec<u8>]) -> (usize, Result<usize, LinkError>) {
+    let (bytes, mut count) = (frames.concat(), 0);
+    let mut sink = On::new(&bytes, |_| count += 1);
+    let result = Inbound::new(role, LIMITS).handle_bytes(&bytes, &mut sink);
+    (count, result)
+}
+
+fn definitions() -> Vec<u8> {
+    [
+        frame(FrameKind::Receiver, b"\0\0\x01a"),
+        frame(FrameKind::Sender, b"\0\x01b"),
+        frame(FrameKind::Type, b"\0\x01c"),
+    ]
+    .concat()
+}
+
+fn first(stream: u64, inner: FrameKind, total: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_varint(&mut body, stream);
+    body.push(inner.as_u8());
+    put_varint(&mut body, total);
+    body.extend_from_slice(bytes);
+    frame(FrameKind::First, &body)
+}
+
+fn more(stream: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_varint(&mut body, stream);
+    body.extend_from_slice(bytes);
+    frame(FrameKind::More, &body)
+}
+
+/// A tell to receiver 0 from sender 0 of type 0, without payload.
+const TELL: &[u8] = b"\0\0\x01\0";
+
+#[test]
+fn a_frame_above_the_limit_is_refused_by_its_header() {
+    let header = |len: u32| [&[FrameKind::Tell.as_u8()][..], &len.to_be_bytes()].concat();
+    assert_eq!(accept(&[header(64 * 1024)]).1, Ok(0));
+    let expected = LinkError::FrameTooLong { len: 64 * 1024 + 1, limit: 64 * 1024 };
+    assert_eq!(accept(&[header(64 * 1024 + 1)]).1, Err(expected));
+}
+
+#[test]
+fn a_control_frame_is_short() {
+    for kind in [FrameKind::Ping, FrameKind::Receiver, FrameKind::Cancel, FrameKind::Close] {
+        let header = |len: u32| [&[kind.as_u8()][..], &len.to_be_bytes()].concat();
+        assert_eq!(accept(&[header(MAX_CONTROL_LEN)]).1, Ok(0));
+        let len = MAX_CONTROL_LEN + 1;
+        let expected = LinkError::FrameTooLong { len, limit: MAX_CONTROL_LEN };
+        assert_eq!(accept(&[header(len)]).1, Err(expected));
+    }
+}
+
+#[test]
+fn an_unknown_frame_ends_the_link_at_its_first_byte() {
+    let error = accept(&[vec![0x7f, 0, 0, 0, 1]]).1.unwrap_err();
+    assert_eq!(error, LinkError::UnknownFrame { kind: 0x7f });
+}
+
+#[test]
+fn a_frame_in_the_wrong_direction_ends_the_link() {
+    for kind in FrameKind::ALL {
+        for role in [Role::Dialer, Role::Acceptor] {
+            let result = read(role, &[vec![kind.as_u8(), 0, 0, 0, 1]]).1;
+            let expected = if kind.may_come_from(role.peer()) {
+                Ok(0)
+            } else {
+                Err(LinkError::Direction { kind })
+            };
+            assert_eq!(result, expected);
+        }
+    }
+}
+
+#[test]
+fn definitions_are_dense() {
+    for (kind, body) in [
+        (FrameKind::Receiver, &b"\x01\0\x01a"[..]),
+        (FrameKind::Sender, b"\x01\x01a"),
+        (FrameKind::Type, b"\x01\x01a"),
+    ] {
+        let expected = LinkError::NotDense { kind, alias: 1, expected: 0 };
+        assert_eq!(accept(&[frame(kind, body)]), (0, Err(expected)));
+    }
+}
+
+#[test]
+fn definitions_are_counted_until_a_reset() {
+    for kind in [FrameKind::Receiver, FrameKind::Sender, FrameKind::Type] {
+        let define = |id: u8| {
+            let flag = if kind == FrameKind::Receiver { &[0][..] } else { &[] };
+            frame(kind, &[&[id], flag, b"\x01a"].concat())
+        };
+        let mut frames: Vec<_> = (0..4).map(define).collect();
+        assert!(accept(&frames).1.is_ok());
+        frames.push(define(4));
+        assert_eq!(accept(&frames), (4, Err(LinkError::TableFull { kind, limit: 4 })));
+        frames[4] = frame(FrameKind::Reset, b"");
+        frames.push(define(0));
+        assert_eq!(accept(&frames).0, 6);
+    }
+}
+
+#[test]
+fn a_message_speaks_only_of_what_is_defined() {
+    let tell = |body: &[u8]| accept(&[definitions(), frame(FrameKind::Tell, body)]);
+    assert!(tell(TELL).1.is_ok());
+    for (body, what) in
+        [(b"\0\x01\x01\0", "receiver"), (b"\0\0\x02\0", "sender"), (b"\0\0\x01\x01", "type")]
+    {
+        let expected = LinkError::Undefined { kind: FrameKind::Tell, what, alias: 1, count: 1 };
+        assert_eq!(tell(body).1, Err(expected));
+    }
+    let after_reset = [definitions(), frame(FrameKind::Reset, b""), frame(FrameKind::Tell, TELL)];
+    assert!(matches!(accept(&after_reset).1, Err(LinkError::Undefined { count: 0, .. })));
+}
+
+#[test]
+fn unknown_flags_end_the_link() {
+    for bit in 3..8 {
+        let tell = frame(FrameKind::Tell, &[1 << bit, 0, 1, 0]);
+        let source = DecodeError::Unknown { what: "flags", value: 1 << bit };
+        let expected = LinkError::Malformed { kind: FrameKind::Tell, source };
+        assert_eq!(accept(&[definitions(), tell]).1, Err(expected));
+    }
+}
+
+#[test]
+fn a_payload_is_bounded_raw_and_compressed() {
+    let claim = |raw_len: u64| {
+        let mut body = b"\x02\0\x01\0".to_vec();
+        put_varint(&mut body, raw_len);
+        accept(&[definitions(), frame(FrameKind::Tell, &body)]).1
+    };
+    assert!(claim(100_000).is_ok());
+    let expected = LinkError::TooLong { what: "a raw payload", len: 100_001, limit: 100_000 };
+    assert_eq!(claim(100_001), Err(expected));
+
+    let limits = Limits { max_message_len: 1024, ..LIMITS };
+    let tell = |len: usize| {
+        let body = [TELL, &vec![0; len]].concat();
+        let bytes = [definitions(), frame(FrameKind::Tell, &body)].concat();
+        Inbound::new(Role::Acceptor, limits).handle_bytes(&bytes, &mut On::new(&bytes, |_| ()))
+    };
+    assert!(tell(1024).is_ok());
+    let expected = LinkError::TooLong { what: "a payload", len: 1025, limit: 1024 };
+    assert_eq!(tell(1025), Err(expected));
+}
+
+#[test]
+fn a_reply_is_bounded_like_a_message() {
+    let reply = |raw_len: u64| {
+        let mut body = b"\x05\x02".to_vec();
+        put_varint(&mut body, raw_len);
+        read(Role::Dialer, &[frame(FrameKind::Reply, &body)]).1
+    };
+    assert!(reply(100_000).is_ok());
+    assert!(matches!(reply(100_001), Err(LinkError::TooLong { len: 100_001, .. })));
+}
+
+#[test]
+fn names_are_bounded() {
+    let define = |kind, front: &[u8], name: &str| {
+        let mut body = front.to_vec();
+        put_string(&mut body, name);
+        accept(&[frame(kind, &body)]).1
+    };
+    let path = |len: usize| "a/".repeat(len / 2 - 1) + &"b".repeat(2 + len % 2);
+    for (kind, front, limit) in [
+        (FrameKind::Receiver, &b"\0\0"[..], 1024),
+        (FrameKind::Sender, b"\0", 2048),
+        (FrameKind::Type, b"\0", 255),
+    ] {
+        assert!(define(kind, front, &path(limit)).is_ok(), "{kind}");
+        let result = define(kind, front, &path(limit + 1));
+        assert!(matches!(result, Err(LinkError::Malformed { .. })), "{kind}: {result:?}");
+    }
+}
+
+#[test]
+fn a_receivers_path_is_valid() {
+    for path in ["", "/a", "a//b", "a b", "../a"] {
+        let mut body = vec![0, 0];
+        put_string(&mut body, path);
+        let result = accept(&[frame(FrameKind::Receiver, &body)]).1;
+        assert!(matches!(result, Err(LinkError::Malformed { .. })), "{path:?}");
+    }
+}
+
+#[test]
+fn metadata_is_bounded() {
+    let tell = |claim: u64, metadata: &[u8]| {
+        let mut body = b"\x01\0\x01\0".to_vec();
+        put_varint(&mut body, claim);
+        body.extend_from_slice(metadata);
+        accept(&[definitions(), frame(FrameKind::Tell, &body)]).1
+    };
+    let mut metadata = Metadata::new();
+    metadata.append("k", "v".repeat(16 * 1024 - 5)).unwrap();
+    let mut bytes = Vec::new();
+    metadata.encode(&mut bytes);
+    assert!(tell(bytes.len() as u64, &bytes).is_ok());
+    bytes.push(0);
+    let source = DecodeError::TooLarge { what: "metadata", value: 16_385, limit: 16_384 };
+    let expected = LinkError::Malformed { kind: FrameKind::Tell, source };
+    assert_eq!(tell(bytes.len() as u64, &bytes), Err(expected));
+}
+
+#[test]
+fn a_chunked_body_is_bounded_by_its_claim() {
+    let limit = 100_000 + HEADER_ALLOWANCE as u64;
+    let claim = |total| accept(&[definitions(), first(1, FrameKind::Tell, total, TELL)]).1;
+    // The claim includes the header part, the payload alone must still fit.
+    assert!(claim(100_004).is_ok());
+    assert!(matches!(claim(100_005), Err(LinkError::TooLong { len: 100_001, .. })));
+    let expected = LinkError::TooLong { what: "a chunked body", len: limit + 1, limit };
+    assert_eq!(claim(limit + 1), Err(expected));
+    let request = |total| accept(&[first(1, FrameKind::Request, total, b"\x01")]).1;
+    assert!(request(limit).is_ok());
+    assert!(request(limit + 1).is_err());
+}
+
+#[test]
+fn streams_are_counted() {
+    let mut frames = vec![definitions()];
+    frames.extend((0..MAX_STREAMS as u64).map(|n| first(n, FrameKind::Tell, 5, TELL)));
+    assert!(accept(&frames).1.is_ok());
+    frames.push(first(MAX_STREAMS as u64, FrameKind::Tell, 5, TELL));
+    let expected = LinkError::TooManyStreams { limit: MAX_STREAMS };
+    assert_eq!(accept(&frames).1, Err(expected));
+    // One that ends makes room for the next.
+    let last = frames.len() - 1;
+    frames.insert(last, more(3, b"x"));
+    assert!(accept(&frames).1.is_ok());
+}
+
+#[test]
+fn chunks_fit_their_stream() {
+    let open = || first(1, FrameKind::Tell, 6, &[TELL, b"x"].concat());
+    let ends = |frames: &[Vec<u8>]| {
+        let frames = [&[definitions()], frames].concat();
+        match accept(&frames).1 {
+            Err(LinkError::Stream { what, .. }) => what,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ends(&[more(1, b"x")]), "it is not open");
+    assert_eq!(ends(&[open(), more(2, b"x")]), "it is not open");
+    assert_eq!(ends(&[open(), more(1, b"x"), more(1, b"x")]), "it is not open");
+    assert_eq!(ends(&[open(), open()]), "it is open already");
+    assert_eq!(ends(&[open(), more(1, b"")]), "it is empty");
+    assert_eq!(ends(&[open(), more(1, b"xy")]), "it is longer than announced");
+    assert_eq!(ends(&[first(1, FrameKind::Tell, 3, TELL)]), "it is longer than announced");
+    assert_eq!(ends(&[frame(FrameKind::Abort, b"\x01")]), "it is not open");
+    let aborted = frame(FrameKind::Abort, b"\x01");
+    assert_eq!(ends(&[open(), aborted.clone(), more(1, b"x")]), "it is not open");
+    assert!(accept(&[definitions(), open(), aborted, open()]).1.is_ok());
+}
+
+#[test]
+fn only_bodies_with_a_payload_come_in_chunks() {
+    for kind in FrameKind::ALL {
+        let may = matches!(
+            kind,
+            FrameKind::Tell | FrameKind::Confirm | FrameKind::Ask | FrameKind::Request
+        );
+        let result = accept(&[definitions(), first(1, kind, 20, b"\0\0\0\0\0\0")]).1;
+        assert_eq!(result.is_ok(), may, "{kind}: {result:?}");
+    }
+}
+
+#[test]
+fn a_reset_within_a_chunked_message_ends_the_link() {
+    let open = first(1, FrameKind::Tell, 6, TELL);
+    let reset = frame(FrameKind::Reset, b"");
+    let result = accept(&[definitions(), open.clone(), reset.clone()]).1;
+    assert!(matches!(result, Err(LinkError::Malformed { kind: FrameKind::Reset, .. })));
+    assert!(accept(&[definitions(), open, more(1, b"xy"), reset]).1.is_ok());
+}
+
+#[test]
+fn a_claimed_length_reserves_nothing() {
+    let bytes = [definitions(), first(1, FrameKind::Tell, 100_000, TELL)].concat();
+    let mut sink = On::new(&bytes, |_| ());
+    let mut inbound = Inbound::new(Role::Acceptor, LIMITS);
+    inbound.handle_bytes(&bytes, &mut sink).unwrap();
+    assert_eq!((inbound.held(), sink.held), (0, 0));
+    let chunk = more(1, &[0; 1000]);
+    inbound.handle_bytes(&chunk, &mut sink).unwrap();
+    assert_eq!((inbound.held(), sink.held), (1000, 1000));
+    inbound.clear(&mut sink);
+    assert_eq!((inbound.held(), sink.held), (0, 0));
+}
+
+#[test]
+fn a_large_message_without_room_is_refused_once_and_skipped() {
+    let mut refused = Vec::new();
+    let mut others = Vec::new();
+    let bytes = [
+        definitions(),
+        first(1, FrameKind::Ask, 3_005, &[b"\x09\0\0\x01\0", &[0; 1000][..]].concat()),
+        more(1, &[0; 1000]),
+        more(1, &[0; 1000]),
+        frame(FrameKind::Tell, TELL),
+        first(1, FrameKind::Tell, 6, &[TELL, b"xy"].concat()),
+    ]
+    .concat();
+    let mut sink = On::new(&bytes, |event| match event {
+        Event::Refused(message) => refused.push(message),
+        Event::Message(message) => others.push(message.body.len()),
+        _ => {}
+    });
+    sink.room = 1_500;
+    let mut inbound = Inbound::new(Role::Acceptor, LIMITS);
+    assert_eq!(inbound.handle_bytes(&bytes, &mut sink), Ok(bytes.len()));
+    assert_eq!(sink.held, 0);
+    let [message] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((message.kind.corr(), message.raw_len), (Some(9), Some(3_000)));
+    assert!(message.body.is_empty());
+    // The tell after it, and the stream that uses its number again, are not affected.
+    assert_eq!(others, [0, 2]);
+}
+
+#[test]
+fn a_large_request_or_reply_without_room_is_refused_too() {
+    let mut events = Vec::new();
+    for (role, inner) in [
+        (Role::Acceptor, FrameKind::Request),
+        (Role::Dialer, FrameKind::Reply),
+        (Role::Dialer, FrameKind::Response),
+    ] {
+        let bytes = [first(1, inner, 5, b"\x07\0x"), more(1, b"yz")].concat();
+        let mut sink = On::new(&bytes, |event| events.push(format!("{event:?}")));
+        sink.room = 0;
+        Inbound::new(role, LIMITS).handle_bytes(&bytes, &mut sink).unwrap();
+    }
+    let reply = "RefusedReply { corr: 7 }";
+    assert_eq!(events, ["RefusedRequest { corr: 7 }", reply, reply]);
+}
+
+#[test]
+fn wanted_says_what_the_front_frame_needs() {
+    let tell = frame(FrameKind::Tell, &[TELL, &[0; 100]].concat());
+    let bytes = [definitions(), tell].concat();
+    let mut inbound = Inbound::new(Role::Acceptor, LIMITS);
+    let part = &bytes[..bytes.len() - 30];
+    let taken = inbound.handle_bytes(part, &mut On::new(part, |_| ())).unwrap();
+    assert_eq!(taken, definitions().len());
+    assert_eq!(inbound.wanted(), 30);
+    let rest = &bytes[taken..];
+    inbound.handle_bytes(rest, &mut On::new(rest, |_| ())).unwrap();
+    assert_eq!(inbound.wanted(), 0);
+}

@@ -1,0 +1,422 @@
+//! Calls to other nodes: from an actor system, or from a [`Client`] without one.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rakt_wire::address::{self, Address};
+use rakt_wire::operation::{Operation, Outcome, SpawnArgument};
+
+use super::config::{Config, ConfigError};
+use super::endpoint::Endpoint;
+use super::net::{Net, Owner};
+use super::target::{Life, RemoteTarget};
+use crate::actor::AnyActor;
+use crate::error::{OperationError, Refusal};
+use crate::events::{EVENT_CAPACITY, Events};
+use crate::message::Message;
+use crate::reference::{ActorRef, Target};
+use crate::send::{Ask, DEFAULT_ASK_TIMEOUT, Tell};
+use crate::system::ActorSystem;
+
+/// Talks to actors on other nodes, without an actor system of its own.
+///
+/// Cheap to clone; reuse it, since its connections are pooled. Actors cannot answer it other than by
+/// the reply to an `ask`: it has no address.
+#[derive(Clone)]
+pub struct Client {
+    net: Arc<Net>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("name", &self.net.name()).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The options of a [`Client`], which listens nowhere.
+    pub fn client() -> Self {
+        Self::new("127.0.0.1", 0)
+    }
+}
+
+impl Client {
+    /// A client that peers know as `name`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the name or an option is out of its range.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(name: &str, config: Config) -> Result<Self, ConfigError> {
+        let options = config.check()?;
+        if address::validate_system_name(name).is_err() {
+            return Err(ConfigError {
+                option: "name",
+                value: format!("{name:?}"),
+                allowed: "letters, digits, - and _",
+            });
+        }
+        let owner = Owner::Client {
+            name: name.to_owned(),
+            events: tokio::sync::broadcast::Sender::new(EVENT_CAPACITY),
+            dead_letters: AtomicU64::new(0),
+        };
+        let propagator = options.propagator.clone();
+        Ok(Self { net: Net::new(owner, options, propagator, DEFAULT_ASK_TIMEOUT) })
+    }
+
+    pub(crate) fn of_node(net: Arc<Net>) -> Self {
+        Self { net }
+    }
+
+    /// Links up and down, and the dead letters of messages that were sent from here.
+    pub fn events(&self) -> Events {
+        match &self.net.owner {
+            Owner::Client { events, .. } => Events(events.subscribe()),
+            // A client with an owner is never handed out.
+            Owner::System { .. } => Events(tokio::sync::broadcast::channel(1).1),
+        }
+    }
+
+    /// How many messages sent from here have become dead letters so far.
+    pub fn dead_letter_count(&self) -> u64 {
+        match &self.net.owner {
+            Owner::Client { dead_letters, .. } => dead_letters.load(Ordering::Relaxed),
+            Owner::System { .. } => 0,
+        }
+    }
+
+    /// A reference to whoever has this address, now or later. Nothing is sent yet.
+    pub fn actor(&self, address: &Address) -> ActorRef {
+        self.reference(address.clone(), None)
+    }
+
+    fn reference<A>(&self, address: Address, life: Option<Life>) -> ActorRef<A> {
+        let endpoint = self.net.endpoint(address.host(), address.port());
+        ActorRef::from_target(Target::Remote(RemoteTarget::new(endpoint, address, life)))
+    }
+
+    /// Tells whoever has this address. See [`ActorRef::tell`].
+    pub fn tell<M: Message>(&self, to: &Address, message: M) -> Tell<'static, AnyActor, M> {
+        Tell::owned(self.actor(to), message)
+    }
+
+    /// Asks whoever has this address. See [`ActorRef::ask`].
+    pub fn ask<M: Message>(&self, to: &Address, message: M) -> Ask<'static, AnyActor, M> {
+        Ask::owned(self.actor(to), message)
+    }
+
+    /// Finds the actor called `name` on the node at `host` and `port`; `None` if there is none.
+    ///
+    /// The reference is to this life of the actor. `A` is its type, which the caller vouches for:
+    /// the actor itself refuses what it does not accept.
+    ///
+    /// # Errors
+    /// [`OperationError`]: the node could not be asked, or the name is not for peers.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn lookup<A>(
+        &self,
+        host: &str,
+        port: u16,
+        name: &str,
+    ) -> Result<Option<ActorRef<A>>, OperationError> {
+        let operation = Operation::Lookup { path: name.to_owned() };
+        let at = At::new(self, host, port, name);
+        match at.request("lookup", &operation).await? {
+            Outcome::Found { uid, .. } => at.reference(uid).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Starts an actor called `name` of the registered `kind` on the node at `host` and `port`.
+    ///
+    /// Await the result, after giving it the argument of the kind, if that takes one.
+    pub fn spawn_on<A>(&self, host: &str, port: u16, name: &str, kind: &str) -> SpawnOn<A> {
+        SpawnOn {
+            client: Some(self.clone()),
+            host: host.to_owned(),
+            port,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            argument: Ok(None),
+            actor: PhantomData,
+        }
+    }
+
+    /// Stops whoever has this address. See [`ActorRef::stop`].
+    ///
+    /// # Errors
+    /// As [`ActorRef::stop`].
+    pub async fn stop(&self, address: &Address) -> Result<(), OperationError> {
+        self.actor(address).stop().await
+    }
+
+    /// Builds whoever has this address anew. See [`ActorRef::respawn`].
+    ///
+    /// # Errors
+    /// As [`ActorRef::respawn`].
+    pub async fn respawn(&self, address: &Address) -> Result<(), OperationError> {
+        self.actor(address).respawn().await
+    }
+
+    /// Reinstates whoever has this address. See [`ActorRef::reinstate`].
+    ///
+    /// # Errors
+    /// As [`ActorRef::reinstate`].
+    pub async fn reinstate(&self, address: &Address) -> Result<(), OperationError> {
+        self.actor(address).reinstate().await
+    }
+
+    /// Asks the node itself whether it is there; returns how long the answer took.
+    ///
+    /// # Errors
+    /// [`OperationError`]: it could not be asked, or did not answer.
+    pub async fn ping(&self, host: &str, port: u16) -> Result<Duration, OperationError> {
+        let before = tokio::time::Instant::now();
+        At::new(self, host, port, "").request("ping", &Operation::Ping).await?;
+        Ok(before.elapsed())
+    }
+
+    /// The kinds that the node lets peers spawn.
+    ///
+    /// # Errors
+    /// [`OperationError`]: it could not be asked, or did not answer.
+    pub async fn kinds(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
+        match At::new(self, host, port, "").request("kinds", &Operation::Kinds).await? {
+            Outcome::Kinds(kinds) => Ok(kinds),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Closes all connections, once what was sent is written. Further calls are refused.
+    pub async fn close(&self) {
+        for conn in self.net.close("the client closes") {
+            conn.gone().await;
+        }
+    }
+}
+
+/// A place on another node.
+struct At<'a> {
+    endpoint: Arc<Endpoint>,
+    client: &'a Client,
+    name: &'a str,
+}
+
+impl<'a> At<'a> {
+    fn new(client: &'a Client, host: &str, port: u16, name: &'a str) -> Self {
+        Self { endpoint: client.net.endpoint(host, port), client, name }
+    }
+
+    fn target(&self) -> String {
+        format!("{}:{}/{}", self.endpoint.host, self.endpoint.port, self.name)
+    }
+
+    async fn request(
+        &self,
+        name: &'static str,
+        operation: &Operation,
+    ) -> Result<Outcome, OperationError> {
+        let limit = self.client.net.ask_timeout;
+        self.endpoint.request(name, &self.target(), None, operation, limit).await
+    }
+
+    /// A reference to the life `uid` of the actor at this place.
+    fn reference<A>(&self, uid: u64) -> Result<ActorRef<A>, OperationError> {
+        let failed = |refusal| OperationError::Refused {
+            operation: "lookup",
+            target: self.target(),
+            refusal,
+        };
+        let Some(peer) = self.endpoint.peer() else {
+            let detail = "the connection ended".to_owned();
+            return Err(failed(Refusal::Unreachable { detail }));
+        };
+        let (host, port) = (&*self.endpoint.host, self.endpoint.port);
+        let address = Address::new(self.name, peer.system(), host, port)
+            .map_err(|error| failed(Refusal::InvalidArgument { detail: error.to_string() }))?;
+        Ok(self.client.reference(address, Some(Life { uid, incarnation: peer.incarnation })))
+    }
+}
+
+/// An actor about to be started on another node.
+#[must_use = "an actor is started when this is awaited"]
+pub struct SpawnOn<A> {
+    client: Option<Client>,
+    host: String,
+    port: u16,
+    name: String,
+    kind: String,
+    argument: Result<Option<SpawnArgument>, Refusal>,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A> SpawnOn<A> {
+    /// Gives the kind the argument that it takes.
+    pub fn argument<M: Message>(mut self, argument: &M) -> Self {
+        self.argument = match M::wire() {
+            None => Err(Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() }),
+            Some(wire) => {
+                let mut payload = Vec::new();
+                match (wire.message.encode)(argument, &mut payload) {
+                    Ok(()) => Ok(Some(SpawnArgument {
+                        type_name: wire.name().to_owned(),
+                        payload: payload.into(),
+                    })),
+                    Err(error) => Err(Refusal::Unencodable { detail: error.0 }),
+                }
+            }
+        };
+        self
+    }
+
+    async fn send(self) -> Result<ActorRef<A>, OperationError> {
+        let target = format!("{}:{}/{}", self.host, self.port, self.name);
+        let not_sent = |refusal| OperationError::NotSent {
+            operation: "spawn",
+            target: target.clone(),
+            refusal,
+        };
+        let client = self.client.ok_or_else(|| not_sent(Refusal::RemotingOff))?;
+        let argument = self.argument.map_err(not_sent)?;
+        address::validate_name(&self.name)
+            .map_err(|error| not_sent(Refusal::InvalidArgument { detail: error.to_string() }))?;
+        let at = At::new(&client, &self.host, self.port, &self.name);
+        let (path, kind) = (self.name.clone(), self.kind);
+        match at.request("spawn", &Operation::Spawn { path, kind, argument }).await? {
+            Outcome::Spawned { uid } => at.reference(uid),
+            other => Err(OperationError::Refused {
+                operation: "spawn",
+                target,
+                refusal: Refusal::Internal { detail: format!("unexpected outcome {other:?}") },
+            }),
+        }
+    }
+}
+
+impl<A: 'static> IntoFuture for SpawnOn<A> {
+    type Output = Result<ActorRef<A>, OperationError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+/// Calls to other nodes. Without [remoting](crate::Builder::remoting) all of them are refused with
+/// [`Refusal::RemotingOff`].
+impl ActorSystem {
+    /// A reference to whoever has this address, now or later, here or on another node.
+    pub fn actor(&self, address: &Address) -> ActorRef {
+        let is_own = address.system() == self.name()
+            && (address.host(), address.port()) == self.advertised();
+        if is_own {
+            if let Some(found) = self.find(address.path()) {
+                return found;
+            }
+        }
+        match self.node() {
+            Some(node) => node.client().actor(address),
+            None => {
+                ActorRef::from_target(Target::Remote(RemoteTarget::unreachable(address.clone())))
+            }
+        }
+    }
+
+    /// Tells whoever has this address. See [`ActorRef::tell`].
+    pub fn tell<M: Message>(&self, to: &Address, message: M) -> Tell<'static, AnyActor, M> {
+        Tell::owned(self.actor(to), message)
+    }
+
+    /// Asks whoever has this address. See [`ActorRef::ask`].
+    pub fn ask<M: Message>(&self, to: &Address, message: M) -> Ask<'static, AnyActor, M> {
+        Ask::owned(self.actor(to), message)
+    }
+
+    /// Finds the actor called `name` on the node at `host` and `port`. See [`Client::lookup`].
+    ///
+    /// # Errors
+    /// As [`Client::lookup`].
+    pub async fn lookup<A: 'static>(
+        &self,
+        host: &str,
+        port: u16,
+        name: &str,
+    ) -> Result<Option<ActorRef<A>>, OperationError> {
+        self.remote("lookup", host, port)?.lookup(host, port, name).await
+    }
+
+    /// Starts an actor of a registered kind on the node at `host` and `port`. See
+    /// [`Client::spawn_on`].
+    pub fn spawn_on<A>(&self, host: &str, port: u16, name: &str, kind: &str) -> SpawnOn<A> {
+        SpawnOn {
+            client: self.node().map(|node| node.client().clone()),
+            host: host.to_owned(),
+            port,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            argument: Ok(None),
+            actor: PhantomData,
+        }
+    }
+
+    /// Stops whoever has this address. See [`ActorRef::stop`].
+    ///
+    /// # Errors
+    /// As [`ActorRef::stop`].
+    pub async fn stop(&self, address: &Address) -> Result<(), OperationError> {
+        self.actor(address).stop().await
+    }
+
+    /// Builds whoever has this address anew. See [`ActorRef::respawn`].
+    ///
+    /// # Errors
+    /// As [`ActorRef::respawn`].
+    pub async fn respawn(&self, address: &Address) -> Result<(), OperationError> {
+        self.actor(address).respawn().await
+    }
+
+    /// Reinstates whoever has this address. See [`ActorRef::reinstate`].
+    ///
+    /// # Errors
+    /// As [`ActorRef::reinstate`].
+    pub async fn reinstate(&self, address: &Address) -> Result<(), OperationError> {
+        self.actor(address).reinstate().await
+    }
+
+    /// Asks a node itself whether it is there. See [`Client::ping`].
+    ///
+    /// # Errors
+    /// As [`Client::ping`].
+    pub async fn ping(&self, host: &str, port: u16) -> Result<Duration, OperationError> {
+        self.remote("ping", host, port)?.ping(host, port).await
+    }
+
+    /// The kinds that a node lets peers spawn. See [`Client::kinds`].
+    ///
+    /// # Errors
+    /// As [`Client::kinds`].
+    pub async fn kinds_on(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
+        self.remote("kinds", host, port)?.kinds(host, port).await
+    }
+
+    fn remote(
+        &self,
+        operation: &'static str,
+        host: &str,
+        port: u16,
+    ) -> Result<&Client, OperationError> {
+        self.node().map(|node| node.client()).ok_or_else(|| OperationError::NotSent {
+            operation,
+            target: format!("{host}:{port}"),
+            refusal: Refusal::RemotingOff,
+        })
+    }
+}

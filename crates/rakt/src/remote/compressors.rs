@@ -1,0 +1,98 @@
+//! Compression contexts, kept for the next use.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use rakt_wire::compress::{Compression, Compressor};
+use rakt_wire::native::{Encode, Payload};
+
+use crate::error::Refusal;
+use crate::sync::Lock;
+
+/// Contexts that are kept; more are made when more are at work at one time.
+const KEPT: usize = 8;
+
+/// Payloads longer than this are judged by a sample of as many bytes before they are compressed.
+const SAMPLE_LEN: usize = 8 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Compressors {
+    idle: Mutex<Vec<Compressor>>,
+}
+
+impl Compressors {
+    /// Encodes a payload outside of any lock, where that is worth it, and compresses it if it pays.
+    pub(crate) fn prepare<'a>(
+        &self,
+        payload: &'a dyn Encode,
+        compression: Compression,
+        compress_from: u32,
+        max_message_len: u32,
+    ) -> Result<Payload<'a>, Refusal> {
+        let small = (compress_from as usize).min(rakt_wire::native::CHUNK_LEN);
+        if payload.encoded_len().is_some_and(|len| len < small) {
+            return Ok(Payload::Encode(payload));
+        }
+        let mut plain = Vec::with_capacity(payload.encoded_len().unwrap_or(0).min(1 << 26));
+        payload.encode(&mut plain).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
+        let (size, limit) = (plain.len() as u64, u64::from(max_message_len));
+        if size > limit {
+            return Err(Refusal::TooLarge { size, limit });
+        }
+        if compression != Compression::None && plain.len() >= compress_from as usize {
+            if let Some(bytes) = self.compress(compression, &plain) {
+                return Ok(Payload::Ready { bytes, raw_len: u32::try_from(size).ok() });
+            }
+        }
+        Ok(Payload::Ready { bytes: plain.into(), raw_len: None })
+    }
+
+    /// The compressed form, if it is smaller.
+    fn compress(&self, compression: Compression, plain: &[u8]) -> Option<Bytes> {
+        let mut compressor = self.take(compression)?;
+        let mut out = Vec::new();
+        let sample = plain.get(..SAMPLE_LEN).filter(|_| plain.len() > 4 * SAMPLE_LEN);
+        let pays =
+            sample.is_none_or(|sample| matches!(compressor.compress(sample, &mut out), Ok(true)));
+        out.clear();
+        let pays = pays && matches!(compressor.compress(plain, &mut out), Ok(true));
+        self.put_back(compressor);
+        pays.then(|| out.into())
+    }
+
+    /// Undoes the compression; the result has exactly `raw_len` bytes.
+    pub(crate) fn decompress(
+        &self,
+        compression: Compression,
+        payload: &[u8],
+        raw_len: u32,
+    ) -> Result<Bytes, Refusal> {
+        let undecodable = |detail: String| Refusal::Undecodable { detail };
+        let mut compressor = self
+            .take(compression)
+            .ok_or_else(|| undecodable("compressed, but no compression is in use".to_owned()))?;
+        let mut out = Vec::new();
+        let result = compressor.decompress(payload, raw_len as usize, &mut out);
+        self.put_back(compressor);
+        result.map_err(|error| undecodable(error.to_string()))?;
+        Ok(out.into())
+    }
+
+    fn take(&self, compression: Compression) -> Option<Compressor> {
+        if compression == Compression::None {
+            return None;
+        }
+        let mut idle = self.idle.hold();
+        match idle.iter().position(|compressor| compressor.compression() == compression) {
+            Some(at) => Some(idle.swap_remove(at)),
+            None => Compressor::new(compression).ok(),
+        }
+    }
+
+    fn put_back(&self, compressor: Compressor) {
+        let mut idle = self.idle.hold();
+        if idle.len() < KEPT {
+            idle.push(compressor);
+        }
+    }
+}

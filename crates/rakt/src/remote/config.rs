@@ -1,0 +1,364 @@
+//! The options of remoting, checked once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rakt_wire::compress::Compression;
+
+use super::transport::{Tcp, Transport};
+use crate::propagate::ContextPropagator;
+
+/// The options of remoting.
+///
+/// ```
+/// use rakt::remote::{Compression, Config};
+/// use std::time::Duration;
+///
+/// let config = Config::new("127.0.0.1", 3321)
+///     .max_frame_size(1024 * 1024)
+///     .read_idle_timeout(Duration::from_secs(5))
+///     .compression(Compression::None);
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) options: Options,
+}
+
+/// The options, valid once [`Config::check`] has passed.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) advertised: Option<(String, Option<u16>)>,
+    pub(crate) allow_plaintext: bool,
+    pub(crate) max_frame_size: u32,
+    pub(crate) max_message_size: Option<u32>,
+    pub(crate) inbound_budget: u64,
+    pub(crate) receiver_window: u32,
+    pub(crate) max_in_flight: u32,
+    pub(crate) max_connections: u32,
+    pub(crate) write_timeout: Duration,
+    pub(crate) read_idle_timeout: Duration,
+    pub(crate) compression: Compression,
+    pub(crate) compress_from: u32,
+    pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
+    pub(crate) max_idle_conns: u32,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) dial_timeout: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) seed: Option<u64>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("host", &self.options.host)
+            .field("port", &self.options.port)
+            .field("advertised", &self.options.advertised)
+            .field("max_frame_size", &self.options.max_frame_size)
+            .field("compression", &self.options.compression)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An option is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} is {value}, but must be {allowed}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The option.
+    pub option: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+/// 16 KiB, in bytes.
+const MIN_FRAME_SIZE: u32 = 16 * 1024;
+/// 16 MiB, in bytes.
+const MAX_FRAME_SIZE: u32 = 16 * 1024 * 1024;
+
+impl Config {
+    /// Listens on `host` and `port`; port 0 takes a free one, which
+    /// [`ActorSystem::advertised`](crate::ActorSystem::advertised) then tells.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        let options = Options {
+            host: host.into(),
+            port,
+            advertised: None,
+            allow_plaintext: false,
+            max_frame_size: MAX_FRAME_SIZE,
+            max_message_size: None,
+            inbound_budget: 256 * 1024 * 1024,
+            receiver_window: 4 * 1024 * 1024,
+            max_in_flight: 65_536,
+            max_connections: 10_000,
+            write_timeout: Duration::from_secs(10),
+            read_idle_timeout: Duration::from_secs(10),
+            compression: Compression::default(),
+            compress_from: 1024,
+            propagator: None,
+            max_idle_conns: 8,
+            idle_timeout: Duration::from_secs(30),
+            dial_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            transport: Arc::new(Tcp),
+            seed: None,
+        };
+        Self { options }
+    }
+
+    /// The host that peers use to reach this node, and that addresses show. Default: the host it
+    /// listens on; for `0.0.0.0` and `::` the address that this machine would use to reach others.
+    pub fn advertised_host(mut self, host: impl Into<String>) -> Self {
+        let port = self.options.advertised.and_then(|(_, port)| port);
+        self.options.advertised = Some((host.into(), port));
+        self
+    }
+
+    /// The host and port that peers use to reach this node, where that is not the port it listens on.
+    pub fn advertised(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.options.advertised = Some((host.into(), Some(port)));
+        self
+    }
+
+    /// Allows listening without encryption on an address that other machines can reach. Default: not
+    /// allowed, so that it is never an accident. It is logged when the system starts.
+    pub fn allow_plaintext_beyond_loopback(mut self) -> Self {
+        self.options.allow_plaintext = true;
+        self
+    }
+
+    /// Largest frame in bytes. Default 16 MiB, from 16 KiB to 16 MiB. The lower of both sides counts.
+    pub fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.options.max_frame_size = bytes;
+        self
+    }
+
+    /// Largest message in bytes. Default: as large as a frame, and at least that. The lower of both
+    /// sides counts. A larger message travels in chunks; what has arrived of it counts against the
+    /// [inbound budget](Self::inbound_budget).
+    pub fn max_message_size(mut self, bytes: u32) -> Self {
+        self.options.max_message_size = Some(bytes);
+        self
+    }
+
+    /// Bytes of messages from peers that this node holds, all peers together, until actors take them
+    /// from their mailboxes. Default 256 MiB, at least 1 MiB. Beyond that messages are refused.
+    pub fn inbound_budget(mut self, bytes: u64) -> Self {
+        self.options.inbound_budget = bytes;
+        self
+    }
+
+    /// Bytes that one connection may have under way to one actor here, each message counting 256 bytes
+    /// more than its payload. Default 4 MiB, at least 1 KiB. One message may exceed it.
+    pub fn receiver_window(mut self, bytes: u32) -> Self {
+        self.options.receiver_window = bytes;
+        self
+    }
+
+    /// Requests that one connection may have in flight. Default 65536, at least 1.
+    pub fn max_in_flight(mut self, requests: u32) -> Self {
+        self.options.max_in_flight = requests;
+        self
+    }
+
+    /// Connections that this node takes from peers, all together. Default 10000, at least 1.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.options.max_connections = connections;
+        self
+    }
+
+    /// A peer that takes none of our bytes for this long is disconnected. Default 10 s.
+    pub fn write_timeout(mut self, limit: Duration) -> Self {
+        self.options.write_timeout = limit;
+        self
+    }
+
+    /// After this long without a byte from the peer it is pinged, and after as long again without an
+    /// answer the connection is dead. Default 10 s.
+    pub fn read_idle_timeout(mut self, limit: Duration) -> Self {
+        self.options.read_idle_timeout = limit;
+        self
+    }
+
+    /// The compression that this node prefers. Default zstd, where it is compiled in.
+    ///
+    /// It is negotiated: with a peer that cannot do it, nothing is compressed, and that is logged.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.options.compression = compression;
+        self
+    }
+
+    /// Payloads from this size in bytes up are compressed, where it pays. Default 1 KiB.
+    pub fn compress_from(mut self, bytes: u32) -> Self {
+        self.options.compress_from = bytes;
+        self
+    }
+
+    /// Carries context along with messages. The same as
+    /// [`Builder::context_propagator`](crate::Builder::context_propagator).
+    pub fn context_propagator(mut self, propagator: impl ContextPropagator) -> Self {
+        self.options.propagator = Some(Arc::new(propagator));
+        self
+    }
+
+    /// Connections to one peer address. Default 8, at least 1. One carries control, and messages to
+    /// actors are spread over the others by receiver; each is opened when it is first needed.
+    pub fn max_idle_conns(mut self, connections: u32) -> Self {
+        self.options.max_idle_conns = connections;
+        self
+    }
+
+    /// A connection that was dialed here and not used for this long is closed. Default 30 s.
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.options.idle_timeout = limit;
+        self
+    }
+
+    /// Time for connecting and the handshake. Default 5 s.
+    pub fn dial_timeout(mut self, limit: Duration) -> Self {
+        self.options.dial_timeout = limit;
+        self
+    }
+
+    /// Interval of TCP keep-alive. Default 15 s; zero turns it off.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.options.keep_alive = interval;
+        self
+    }
+
+    /// Where connections come from. Default: TCP. Tests put a simulated network here.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.options.transport = Arc::new(transport);
+        self
+    }
+
+    /// Seeds the randomness of this node (its incarnation, the jitter of its back-off), for tests that
+    /// must repeat. Default: drawn from the operating system.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = Some(seed);
+        self
+    }
+
+    /// Checks every option against its range.
+    pub(crate) fn check(self) -> Result<Options, ConfigError> {
+        let options = self.options;
+        let fail = |option, value: &dyn std::fmt::Debug, allowed| {
+            Err(ConfigError { option, value: format!("{value:?}"), allowed })
+        };
+        if options.host.is_empty() {
+            return fail("host", &options.host, "a host name or IP address");
+        }
+        if options.advertised.as_ref().is_some_and(|(host, _)| host.is_empty()) {
+            return fail("advertised host", &"", "a host name or IP address");
+        }
+        if !options.allow_plaintext && !is_loopback(&options.host) {
+            return fail(
+                "host",
+                &options.host,
+                "a loopback address unless allow_plaintext_beyond_loopback() is set",
+            );
+        }
+        if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&options.max_frame_size) {
+            return fail("max_frame_size", &options.max_frame_size, "16 KiB ..= 16 MiB");
+        }
+        if options.max_message_size.is_some_and(|size| size < options.max_frame_size) {
+            return fail("max_message_size", &options.max_message_size, "at least max_frame_size");
+        }
+        if options.max_message_size.is_some_and(|size| u64::from(size) > options.inbound_budget) {
+            return fail("max_message_size", &options.max_message_size, "at most inbound_budget");
+        }
+        if options.inbound_budget < 1024 * 1024 {
+            return fail("inbound_budget", &options.inbound_budget, "at least 1 MiB");
+        }
+        if options.receiver_window < 1024 {
+            return fail("receiver_window", &options.receiver_window, "at least 1 KiB");
+        }
+        for (option, count) in [
+            ("max_in_flight", options.max_in_flight),
+            ("max_connections", options.max_connections),
+            ("max_idle_conns", options.max_idle_conns),
+        ] {
+            if count == 0 {
+                return fail(option, &count, "at least 1");
+            }
+        }
+        if options.max_idle_conns > 1024 {
+            return fail("max_idle_conns", &options.max_idle_conns, "at most 1024");
+        }
+        for (option, time) in [
+            ("write_timeout", options.write_timeout),
+            ("read_idle_timeout", options.read_idle_timeout),
+            ("idle_timeout", options.idle_timeout),
+            ("dial_timeout", options.dial_timeout),
+        ] {
+            if time.is_zero() {
+                return fail(option, &time, "more than zero");
+            }
+        }
+        if !options.compression.is_available() {
+            return fail(
+                "compression",
+                &options.compression,
+                "one that is compiled in: see the features of the crate",
+            );
+        }
+        Ok(options)
+    }
+}
+
+impl Options {
+    pub(crate) fn max_message_size(&self) -> u32 {
+        self.max_message_size.unwrap_or(self.max_frame_size)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(config: Config) -> &'static str {
+        config.check().map(drop).expect_err("out of range").option
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused_by_name() {
+        let config = || Config::new("127.0.0.1", 0);
+        assert!(config().check().is_ok());
+        assert_eq!(refused(Config::new("", 0)), "host");
+        assert_eq!(refused(config().max_frame_size(MIN_FRAME_SIZE - 1)), "max_frame_size");
+        assert_eq!(refused(config().max_frame_size(MAX_FRAME_SIZE + 1)), "max_frame_size");
+        assert_eq!(refused(config().max_message_size(MAX_FRAME_SIZE - 1)), "max_message_size");
+        assert_eq!(refused(config().inbound_budget(1)), "inbound_budget");
+        assert_eq!(refused(config().receiver_window(1)), "receiver_window");
+        assert_eq!(refused(config().max_in_flight(0)), "max_in_flight");
+        assert_eq!(refused(config().max_connections(0)), "max_connections");
+        assert_eq!(refused(config().max_idle_conns(0)), "max_idle_conns");
+        assert_eq!(refused(config().write_timeout(Duration::ZERO)), "write_timeout");
+        assert_eq!(refused(config().read_idle_timeout(Duration::ZERO)), "read_idle_timeout");
+        assert_eq!(refused(config().idle_timeout(Duration::ZERO)), "idle_timeout");
+        assert_eq!(refused(config().dial_timeout(Duration::ZERO)), "dial_timeout");
+        assert!(config().keep_alive(Duration::ZERO).check().is_ok(), "zero turns it off");
+    }
+
+    #[test]
+    fn plain_text_beyond_loopback_is_asked_for_by_name() {
+        assert_eq!(refused(Config::new("0.0.0.0", 0)), "host");
+        assert_eq!(refused(Config::new("node-7.internal", 0)), "host");
+        let config = Config::new("0.0.0.0", 0).allow_plaintext_beyond_loopback();
+        assert!(config.check().is_ok());
+        assert!(Config::new("localhost", 0).check().is_ok());
+        assert!(Config::new("::1", 0).check().is_ok());
+    }
+}

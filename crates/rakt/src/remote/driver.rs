@@ -1,0 +1,325 @@
+//! The task of one connection: it moves bytes and keeps time, and decides nothing.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use rakt_wire::native::{CloseCode, Inbound, Liveness, LivenessAction, Role, Sink};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Sleep;
+
+use super::conn::Conn;
+use super::transport::Stream;
+use crate::timers::now;
+
+/// Room made for one read, in bytes. A payload that an actor keeps pins at most this much.
+const READ_LEN: usize = 64 * 1024;
+/// Reads in a row before the actors get a turn.
+const READS_PER_TURN: usize = 4;
+/// How long a connection that ends with a reason waits for the peer to take it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How much a peer may still send meanwhile, in bytes.
+const FAREWELL_LEN: usize = 1024 * 1024;
+
+/// Why a connection must end, and what the peer is told.
+pub(crate) struct Broken {
+    pub(crate) code: CloseCode,
+    pub(crate) text: String,
+}
+
+/// What one end does with what arrives.
+pub(crate) trait Side: Sink + Send {
+    /// A read is about to be handled.
+    fn begin(&mut self, now: Instant);
+    /// A read has been handled; what was noted of it refers to this block.
+    ///
+    /// # Errors
+    /// The peer went beyond what it may do; the connection ends.
+    fn finish(&mut self, block: Bytes) -> Result<(), Broken>;
+    /// The connection has ended.
+    fn end(&mut self);
+    /// Whether the connection must stay although nothing is sent.
+    fn is_needed(&self) -> bool;
+}
+
+pub(crate) struct Driver<S: Side> {
+    conn: Arc<Conn>,
+    stream: Box<dyn Stream>,
+    role: Role,
+    side: S,
+    inbound: Inbound,
+    read: BytesMut,
+    write: Vec<u8>,
+    written: usize,
+    is_flushed: bool,
+    /// Since when the peer takes nothing.
+    stuck_since: Option<Instant>,
+    last_use: Instant,
+    liveness: Liveness,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Why a connection ended.
+enum End {
+    /// The peer, or nobody in particular, ended it.
+    Quiet(String),
+    /// This end ends it, and tells the peer why.
+    Told(CloseCode, String),
+}
+
+/// Runs a connection to its end.
+pub(crate) async fn drive<S: Side>(
+    conn: Arc<Conn>,
+    stream: Box<dyn Stream>,
+    role: Role,
+    side: S,
+    early: BytesMut,
+) {
+    let now = now();
+    let liveness = Liveness::new(now, conn.net.options.read_idle_timeout);
+    let timer = Box::pin(tokio::time::sleep_until(liveness.poll_timeout().into()));
+    let mut driver = Driver {
+        inbound: Inbound::new(role, conn.limits),
+        conn: conn.clone(),
+        stream,
+        role,
+        side,
+        read: early,
+        write: Vec::new(),
+        written: 0,
+        is_flushed: true,
+        stuck_since: None,
+        last_use: now,
+        liveness,
+        timer,
+    };
+    // A handshake may have read more than its own bytes.
+    let early = if driver.read.is_empty() { Ok(()) } else { driver.handle_read() };
+    let end = match early {
+        Ok(()) => std::future::poll_fn(|cx| driver.poll(cx)).await,
+        Err(end) => end,
+    };
+    driver.end(end).await;
+}
+
+impl<S: Side> Driver<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..READS_PER_TURN {
+            let is_open = match self.poll_write(cx) {
+                Ok(is_open) => is_open,
+                Err(end) => return Poll::Ready(end),
+            };
+            if is_open {
+                match self.poll_read(cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(end)) => return Poll::Ready(end),
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(end) = self.poll_timer(cx) {
+                return Poll::Ready(end);
+            }
+            return Poll::Pending;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what has piled up, as much as the peer takes; says whether to read as well.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        loop {
+            let mut shared = self.conn.lock();
+            shared.set_driver(cx.waker());
+            if shared.is_closed() {
+                return Err(End::Quiet("closed here".to_owned()));
+            }
+            let is_written = self.written == self.write.len();
+            let mut wakers = Vec::new();
+            if is_written {
+                self.write.clear();
+                self.written = 0;
+                wakers = shared.take_output(&mut self.write);
+                if shared.take_used() {
+                    self.last_use = now();
+                }
+            }
+            let is_backed_up = shared.is_backed_up();
+            let closing = match self.write.is_empty() {
+                true => shared.closing.clone(),
+                false => None,
+            };
+            drop(shared);
+            wakers.into_iter().for_each(Waker::wake);
+            if self.write.is_empty() && self.is_flushed {
+                self.write = shrunk(std::mem::take(&mut self.write));
+                return match closing {
+                    Some(reason) => Err(End::Quiet(reason)),
+                    None => Ok(!is_backed_up),
+                };
+            }
+            match self.poll_push(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(broken("write", &error)),
+                Poll::Pending => {
+                    let since = *self.stuck_since.get_or_insert_with(now);
+                    self.arm(since + self.conn.net.options.write_timeout);
+                    return Ok(!is_backed_up);
+                }
+            }
+        }
+    }
+
+    /// Pushes the write buffer into the stream, and flushes that: TLS may keep the last record back.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.write.len() {
+            self.is_flushed = false;
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.write[self.written..]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += n;
+            self.stuck_since = None;
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and handles it.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if self.read.capacity() - self.read.len() < READ_LEN / 4 {
+            self.read.reserve(READ_LEN);
+        }
+        let n = match pin!(self.stream.read_buf(&mut self.read)).poll(cx) {
+            Poll::Ready(Ok(n)) => n,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(broken("read", &error))),
+            Poll::Pending => {
+                if self.read.is_empty() {
+                    // An idle connection keeps no buffer.
+                    self.read = BytesMut::new();
+                }
+                return Poll::Pending;
+            }
+        };
+        if n == 0 {
+            return Poll::Ready(Err(End::Quiet("the peer closed the connection".to_owned())));
+        }
+        Poll::Ready(self.handle_read())
+    }
+
+    fn handle_read(&mut self) -> Result<(), End> {
+        let now = now();
+        self.liveness.handle_read(now);
+        self.side.begin(now);
+        let handled = self.inbound.handle_bytes(&self.read, &mut self.side);
+        // After an error the spans noted before it still refer to what was read.
+        let len = *handled.as_ref().unwrap_or(&self.read.len());
+        let finished = self.side.finish(self.read.split_to(len).freeze());
+        if let Err(error) = handled {
+            return Err(End::Told(error.close_code(), error.close_text()));
+        }
+        finished.map_err(|broken| End::Told(broken.code, broken.text))
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = now();
+            let options = &self.conn.net.options;
+            if self.stuck_since.is_some_and(|since| now >= since + options.write_timeout) {
+                let limit = options.write_timeout;
+                let text = format!("the peer took nothing for {limit:?}");
+                return Poll::Ready(End::Told(CloseCode::Timeout, text));
+            }
+            let idle_at = self.last_use + options.idle_timeout;
+            if self.role == Role::Dialer && now >= idle_at {
+                match self.side.is_needed() || !self.conn.finish_if_idle("idle") {
+                    true => self.last_use = now,
+                    false => cx.waker().wake_by_ref(),
+                }
+            }
+            match self.liveness.handle_timeout(now) {
+                LivenessAction::Ping => {
+                    self.conn.write(|out| out.ping(0));
+                }
+                LivenessAction::Dead => {
+                    let limit = options.read_idle_timeout * 2;
+                    let text = format!("nothing was heard from the peer for {limit:?}");
+                    return Poll::Ready(End::Told(CloseCode::Timeout, text));
+                }
+                _ => {}
+            }
+            let mut next = self.liveness.poll_timeout();
+            if let Some(since) = self.stuck_since {
+                next = next.min(since + self.conn.net.options.write_timeout);
+            }
+            if self.role == Role::Dialer {
+                next = next.min(self.last_use + self.conn.net.options.idle_timeout);
+            }
+            self.timer.as_mut().reset(next.into());
+        }
+        Poll::Pending
+    }
+
+    /// Has the timer go off no later than `at`.
+    fn arm(&mut self, at: Instant) {
+        if self.timer.deadline() > at.into() {
+            self.timer.as_mut().reset(at.into());
+        }
+    }
+
+    async fn end(mut self, end: End) {
+        let (reason, farewell) = match end {
+            End::Quiet(reason) => (reason, Vec::new()),
+            End::Told(code, reason) => {
+                let mut farewell = self.write.split_off(self.written);
+                let mut shared = self.conn.lock();
+                shared.out.close(code, &reason);
+                drop(shared.take_output(&mut farewell));
+                drop(shared);
+                tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
+                (reason, farewell)
+            }
+        };
+        let told = self.conn.closed();
+        let reason = told.as_deref().unwrap_or(&reason);
+        self.conn.close(reason);
+        self.inbound.clear(&mut self.side);
+        self.side.end();
+        self.conn.net.link_down(&self.conn, reason);
+        drop(tokio::time::timeout(FAREWELL, say_goodbye(self.stream, farewell)).await);
+        self.conn.set_gone();
+    }
+}
+
+/// Sends the last bytes, and reads on for a moment: closing with unread input would reset the
+/// connection, and the peer might never see the reason.
+async fn say_goodbye(mut stream: Box<dyn Stream>, farewell: Vec<u8>) -> io::Result<()> {
+    stream.write_all(&farewell).await?;
+    stream.shutdown().await?;
+    if !farewell.is_empty() {
+        let mut scratch = BytesMut::with_capacity(READ_LEN);
+        let mut left = FAREWELL_LEN;
+        while left > 0 {
+            scratch.clear();
+            let n = stream.read_buf(&mut scratch).await?;
+            if n == 0 {
+                break;
+            }
+            left = left.saturating_sub(n);
+        }
+    }
+    Ok(())
+}
+
+fn broken(what: &str, error: &io::Error) -> End {
+    End::Quiet(format!("{what}: {error}"))
+}
+
+/// An idle connection keeps no large buffer.
+fn shrunk(buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > READ_LEN { Vec::new() } else { buffer }
+}

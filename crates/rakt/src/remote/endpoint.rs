@@ -1,0 +1,268 @@
+//! One peer address, and the connections to it.
+//!
+//! The first connection carries control; receivers are spread over the others by a hash of their
+//! path, so that messages to one receiver use one connection and keep their order. Each connection is
+//! dialed when it is first needed, and again after it was lost, with back-off between failures.
+
+use std::future::Future;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rakt_wire::native::{Handshake, HandshakeError, RefuseReason, Role};
+use rakt_wire::operation::{Operation, Outcome};
+
+use super::answers::Answers;
+use super::conn::{Conn, Fate, NotTaken, Peer};
+use super::driver::drive;
+use super::net::{HandshakeFailure, Net, shake_hands};
+use super::watch::RemoteWatches;
+use crate::error::{OperationError, Refusal};
+use crate::sync::Lock;
+use crate::timers::now;
+
+/// The pause after the first failed dial; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// The longest pause between two dials.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+pub(crate) struct Endpoint {
+    net: Arc<Net>,
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+    slots: Box<[Mutex<Slot>]>,
+    pub(crate) watches: RemoteWatches,
+}
+
+/// The place of one connection.
+enum Slot {
+    /// Nothing is there; after failures, not to be dialed before a time.
+    Empty(Option<Failed>),
+    Dialing(Vec<Waker>),
+    Up(Arc<Conn>),
+}
+
+struct Failed {
+    times: u32,
+    until: Instant,
+    why: Refusal,
+}
+
+impl Endpoint {
+    pub(crate) fn new(net: Arc<Net>, host: &str, port: u16) -> Arc<Self> {
+        let slots = (0..net.options.max_idle_conns).map(|_| Mutex::new(Slot::Empty(None)));
+        let slots = slots.collect();
+        let watches = RemoteWatches::default();
+        Arc::new(Self { net, host: host.into(), port, slots, watches })
+    }
+
+    pub(crate) fn net(&self) -> &Arc<Net> {
+        &self.net
+    }
+
+    /// The place of the connection for messages to the receiver at `path`.
+    pub(crate) fn place_of(&self, path: &str) -> usize {
+        match self.slots.len() {
+            1 => 0,
+            n => {
+                // Fixed keys: the place of a receiver does not change over the life of a process.
+                let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(path);
+                1 + (hash % (n as u64 - 1)) as usize
+            }
+        }
+    }
+
+    /// The connection at a place, dialing it if needed. Without a waker the caller does not wait.
+    pub(crate) fn poll_conn(
+        self: &Arc<Self>,
+        place: usize,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Arc<Conn>, Refusal>> {
+        let mut slot = self.slots[place].hold();
+        match &mut *slot {
+            Slot::Up(conn) if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
+            Slot::Up(_) | Slot::Empty(None) => {}
+            Slot::Empty(Some(failed)) if failed.until > now() => {
+                return Poll::Ready(Err(failed.why.clone()));
+            }
+            Slot::Empty(Some(_)) => {}
+            Slot::Dialing(wakers) => {
+                let Some(waker) = waker else { return Poll::Ready(Err(not_yet())) };
+                if !wakers.iter().any(|known| known.will_wake(waker)) {
+                    wakers.push(waker.clone());
+                }
+                return Poll::Pending;
+            }
+        }
+        if self.net.is_closed() {
+            return Poll::Ready(Err(Refusal::ShuttingDown));
+        }
+        let times = match &*slot {
+            Slot::Empty(Some(failed)) => failed.times,
+            _ => 0,
+        };
+        *slot = Slot::Dialing(waker.cloned().into_iter().collect());
+        drop(slot);
+        let dialing = self.clone().dial(place, times);
+        self.net.runtime.spawn(dialing);
+        match waker {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(Err(not_yet())),
+        }
+    }
+
+    /// The control connection.
+    pub(crate) async fn control(self: &Arc<Self>) -> Result<Arc<Conn>, Refusal> {
+        std::future::poll_fn(|cx| self.poll_conn(0, Some(cx.waker()))).await
+    }
+
+    /// Dials a connection and puts it, or the failure, in its place.
+    fn dial(self: Arc<Self>, place: usize, times: u32) -> impl Future<Output = ()> + Send {
+        async move {
+            let limit = self.net.options.dial_timeout;
+            let connected = match tokio::time::timeout(limit, self.connect()).await {
+                Ok(connected) => connected,
+                Err(_) => Err(Refusal::Unreachable {
+                    detail: format!("{}:{} did not answer within {limit:?}", self.host, self.port),
+                }),
+            };
+            let next = match connected {
+                Ok(conn) => Slot::Up(conn),
+                Err(why) => {
+                    let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
+                    let pause = self.net.jittered(pause.min(LONGEST_BACKOFF));
+                    tracing::info!(host = %self.host, port = self.port, %why, ?pause, "no link");
+                    Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
+                }
+            };
+            let before = std::mem::replace(&mut *self.slots[place].hold(), next);
+            if let Slot::Dialing(wakers) = before {
+                wakers.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<Arc<Conn>, Refusal> {
+        let options = &self.net.options;
+        let unreachable = |detail: &dyn std::fmt::Display| Refusal::Unreachable {
+            detail: format!("{}:{}: {detail}", self.host, self.port),
+        };
+        let dialed = options.transport.dial(&self.host, self.port, options.keep_alive).await;
+        let mut stream = dialed.map_err(|error| unreachable(&error))?;
+        let handshake = Handshake::dial(self.net.hello());
+        let (session, early) = match shake_hands(&mut *stream, handshake).await {
+            Ok(done) => done,
+            Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
+                let detail = format!("{}:{}: {error}", self.host, self.port);
+                return Err(Refusal::Incompatible { detail });
+            }
+            Err(error) => return Err(unreachable(&error)),
+        };
+        let from = format!("{}:{}", self.host, self.port);
+        let conn = Conn::new(self.net.clone(), Role::Dialer, &session, &from);
+        self.net.link_up(&conn);
+        let side = Answers::new(conn.clone(), self.clone());
+        self.net.runtime.spawn(drive(conn.clone(), stream, Role::Dialer, side, early));
+        Ok(conn)
+    }
+
+    /// A connection has ended.
+    pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn>) {
+        for slot in &self.slots {
+            let mut slot = slot.hold();
+            if matches!(&*slot, Slot::Up(known) if Arc::ptr_eq(known, conn)) {
+                *slot = Slot::Empty(None);
+            }
+        }
+        self.watches.lost(self, conn);
+    }
+
+    /// Who was at the other end of the control connection last.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match &*self.slots[0].hold() {
+            Slot::Up(conn) => Some(conn.peer.clone()),
+            _ => None,
+        }
+    }
+
+    /// The connections that are up.
+    pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
+        let of_slot = |slot: &Mutex<Slot>| match &*slot.hold() {
+            Slot::Up(conn) => Some(conn.clone()),
+            _ => None,
+        };
+        self.slots.iter().filter_map(of_slot).collect()
+    }
+
+    /// Carries out an operation on the peer.
+    pub(crate) async fn request(
+        self: &Arc<Self>,
+        name: &'static str,
+        target: &str,
+        expected: Option<[u8; 16]>,
+        operation: &Operation,
+        limit: Duration,
+    ) -> Result<Outcome, OperationError> {
+        let not_sent = |refusal| OperationError::NotSent {
+            operation: name,
+            target: target.to_owned(),
+            refusal,
+        };
+        let until = tokio::time::Instant::now().checked_add(limit);
+        let sent = async {
+            loop {
+                let conn = self.control().await?;
+                if expected.is_some_and(|expected| expected != conn.peer.incarnation) {
+                    return Err(Refusal::StaleIncarnation);
+                }
+                match conn.request(operation, limit, None) {
+                    Ok(answer) => return Ok(answer),
+                    Err(NotTaken::Refused(refusal)) => return Err(refusal),
+                    Err(NotTaken::Gone) => {}
+                }
+            }
+        };
+        let answer = match tokio::time::timeout(limit, sent).await {
+            Ok(answer) => answer.map_err(not_sent)?,
+            Err(_) => return Err(not_sent(Refusal::DeadlineExceeded)),
+        };
+        let (operation, target) = (name, target.to_owned());
+        let fate = match until {
+            Some(until) => tokio::time::timeout_at(until, answer).await,
+            None => Ok(answer.await),
+        };
+        match fate {
+            Err(_) => Err(OperationError::Timeout { operation, target, limit }),
+            Ok(Fate::Outcome(outcome)) => Ok(outcome),
+            Ok(Fate::Refused(refusal)) => {
+                Err(OperationError::Refused { operation, target, refusal })
+            }
+            Ok(Fate::Lost(detail)) => {
+                Err(OperationError::ConnectionLost { operation, target, detail })
+            }
+            Ok(Fate::Reply(_)) => {
+                let detail = "a reply where an outcome belongs".to_owned();
+                let refusal = Refusal::Internal { detail };
+                Err(OperationError::Refused { operation, target, refusal })
+            }
+        }
+    }
+}
+
+fn not_yet() -> Refusal {
+    Refusal::Unreachable { detail: "not connected yet".to_owned() }
+}
+
+/// Whether no other try can succeed while both sides stay as they are.
+fn is_incompatible(error: &HandshakeError) -> bool {
+    match error {
+        HandshakeError::Version { .. } | HandshakeError::Feature(_) => true,
+        HandshakeError::NotRakt { .. } => true,
+        HandshakeError::RefusedByPeer(refusal) => matches!(
+            refusal.reason,
+            RefuseReason::IncompatibleVersion { .. } | RefuseReason::UnknownRequiredFeature(_)
+        ),
+        _ => false,
+    }
+}

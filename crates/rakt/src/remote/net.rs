@@ -1,0 +1,277 @@
+//! What a node and a standalone client have in common: options, peers, budget, randomness.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rakt_wire::compress::Compression;
+use rakt_wire::native::{
+    CloseCode, Encode, Handshake, HandshakeError, Hello, Limits, Payload, Session,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::broadcast;
+
+use super::budget::Budget;
+use super::compressors::Compressors;
+use super::config::Options;
+use super::conn::Conn;
+use super::endpoint::Endpoint;
+use super::transport::Stream;
+use crate::error::Refusal;
+use crate::events::{DeadLetter, Event};
+use crate::propagate::ContextPropagator;
+use crate::sync::Lock;
+use crate::system::{ActorSystem, WeakSystem};
+
+pub(crate) struct Net {
+    me: Weak<Net>,
+    pub(crate) owner: Owner,
+    pub(crate) options: Options,
+    pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
+    pub(crate) ask_timeout: Duration,
+    pub(crate) budget: Budget,
+    pub(crate) runtime: tokio::runtime::Handle,
+    incarnation: [u8; 16],
+    compressors: Compressors,
+    endpoints: Mutex<HashMap<(Arc<str>, u16), Arc<Endpoint>>>,
+    rng: Mutex<fastrand::Rng>,
+    conn_ids: AtomicU64,
+    advertised: std::sync::OnceLock<(String, u16)>,
+    is_closed: AtomicBool,
+}
+
+/// Whose net this is.
+pub(crate) enum Owner {
+    System { name: String, system: WeakSystem },
+    Client { name: String, events: broadcast::Sender<Event>, dead_letters: AtomicU64 },
+}
+
+impl Net {
+    pub(crate) fn new(
+        owner: Owner,
+        options: Options,
+        propagator: Option<Arc<dyn ContextPropagator>>,
+        ask_timeout: Duration,
+    ) -> Arc<Self> {
+        let mut rng = match options.seed {
+            Some(seed) => fastrand::Rng::with_seed(seed),
+            None => fastrand::Rng::with_seed(random_seed()),
+        };
+        let mut incarnation = rng.u128(..).to_be_bytes();
+        if options.seed.is_none() {
+            // All of the operating system's randomness, not the 64 bits of a seed.
+            let _ = getrandom::fill(&mut incarnation);
+        }
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            owner,
+            budget: Budget::new(options.inbound_budget),
+            options,
+            propagator,
+            ask_timeout,
+            runtime: tokio::runtime::Handle::current(),
+            incarnation,
+            compressors: Compressors::default(),
+            endpoints: Mutex::default(),
+            rng: Mutex::new(rng),
+            conn_ids: AtomicU64::new(1),
+            advertised: std::sync::OnceLock::new(),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match &self.owner {
+            Owner::System { name, .. } | Owner::Client { name, .. } => name,
+        }
+    }
+
+    /// The system, as long as somebody holds it.
+    pub(crate) fn system(&self) -> Option<ActorSystem> {
+        match &self.owner {
+            Owner::System { system, .. } => system.upgrade(),
+            Owner::Client { .. } => None,
+        }
+    }
+
+    pub(crate) fn set_advertised(&self, host: String, port: u16) {
+        self.advertised.get_or_init(|| (host, port));
+    }
+
+    pub(crate) fn advertised(&self) -> Option<&(String, u16)> {
+        self.advertised.get()
+    }
+
+    pub(crate) fn next_conn_id(&self) -> u64 {
+        self.conn_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What this side says of itself at the start of a connection.
+    pub(crate) fn hello(&self) -> Hello {
+        let options = &self.options;
+        let mut hello = Hello::new(self.name(), self.incarnation);
+        hello.advertised = self.advertised.get().cloned();
+        hello.compressions = compressions(options.compression);
+        hello.limits = Limits {
+            max_frame_len: options.max_frame_size,
+            max_message_len: options.max_message_size(),
+            receiver_window: options.receiver_window,
+            max_in_flight: options.max_in_flight.min(65_536),
+            ..Limits::default()
+        };
+        hello
+    }
+
+    /// The endpoint of a peer address, made when it is first needed.
+    pub(crate) fn endpoint(&self, host: &str, port: u16) -> Arc<Endpoint> {
+        let mut endpoints = self.endpoints.hold();
+        let key = (Arc::<str>::from(host), port);
+        let me = || self.me.upgrade().expect("whoever calls this holds a reference");
+        endpoints.entry(key).or_insert_with(|| Endpoint::new(me(), host, port)).clone()
+    }
+
+    /// A duration between half of `full` and `full`.
+    pub(crate) fn jittered(&self, full: Duration) -> Duration {
+        full.mul_f64(0.5 + self.rng.hold().f64() / 2.0)
+    }
+
+    pub(crate) fn prepare<'a>(
+        &self,
+        payload: &'a dyn Encode,
+        compression: Compression,
+        max_message_len: u32,
+    ) -> Result<Payload<'a>, Refusal> {
+        self.compressors.prepare(payload, compression, self.options.compress_from, max_message_len)
+    }
+
+    pub(crate) fn decompress(
+        &self,
+        compression: Compression,
+        payload: &[u8],
+        raw_len: u32,
+    ) -> Result<Bytes, Refusal> {
+        self.compressors.decompress(compression, payload, raw_len)
+    }
+
+    pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
+        match &self.owner {
+            Owner::System { system, .. } => {
+                if let Some(system) = system.upgrade() {
+                    system.publish(event);
+                }
+            }
+            Owner::Client { events, .. } => {
+                if events.receiver_count() > 0 {
+                    let _ = events.send(event());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn dead_letters(&self, count: u64, letter: impl FnOnce() -> DeadLetter) {
+        match &self.owner {
+            Owner::System { system, .. } => {
+                if let Some(system) = system.upgrade() {
+                    system.dead_letters(count, letter);
+                }
+            }
+            Owner::Client { dead_letters, .. } => {
+                dead_letters.fetch_add(count, Ordering::Relaxed);
+                self.publish(|| Event::DeadLetter(letter()));
+            }
+        }
+    }
+
+    pub(crate) fn link_up(&self, conn: &Conn) {
+        tracing::info!(peer = %conn.peer.name, compression = %conn.compression, "link up");
+        if conn.compression != self.options.compression {
+            tracing::info!(
+                peer = %conn.peer.name,
+                wanted = %self.options.compression,
+                used = %conn.compression,
+                "the peer does not have the compression wanted",
+            );
+        }
+        self.publish(|| Event::LinkUp { peer: conn.peer.name.to_string() });
+    }
+
+    pub(crate) fn link_down(&self, conn: &Conn, reason: &str) {
+        tracing::info!(peer = %conn.peer.name, reason, "link down");
+        self.publish(|| Event::LinkDown {
+            peer: conn.peer.name.to_string(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Closes all connections that were dialed here, and dials no more.
+    pub(crate) fn close(&self, reason: &str) -> Vec<Arc<Conn>> {
+        self.is_closed.store(true, Ordering::Release);
+        let endpoints: Vec<_> = self.endpoints.hold().values().cloned().collect();
+        let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
+        for conn in &conns {
+            conn.finish(CloseCode::Normal, reason);
+        }
+        conns
+    }
+}
+
+/// The compressions to offer, the preferred one first; none where none is wanted.
+fn compressions(preferred: Compression) -> Vec<Compression> {
+    if preferred == Compression::None {
+        return Vec::new();
+    }
+    let others = [Compression::Zstd, Compression::Gzip, Compression::Brotli];
+    let others = others.into_iter().filter(|c| *c != preferred && c.is_available());
+    std::iter::once(preferred).chain(others).collect()
+}
+
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    // Without randomness from the operating system, the addresses and times of this process.
+    match getrandom::fill(&mut seed) {
+        Ok(()) => u64::from_be_bytes(seed),
+        Err(_) => fastrand::u64(..),
+    }
+}
+
+/// Runs a handshake; returns the session, and bytes that belong to what follows.
+pub(crate) async fn shake_hands(
+    stream: &mut dyn Stream,
+    mut handshake: Handshake,
+) -> Result<(Session, BytesMut), HandshakeFailure> {
+    let mut read = BytesMut::with_capacity(4 * 1024);
+    loop {
+        while let Some(bytes) = handshake.poll_transmit() {
+            stream.write_all(&bytes).await.map_err(HandshakeFailure::Io)?;
+            stream.flush().await.map_err(HandshakeFailure::Io)?;
+        }
+        if stream.read_buf(&mut read).await.map_err(HandshakeFailure::Io)? == 0 {
+            return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        let handled = handshake.handle_bytes(&mut read);
+        if let Some(bytes) = handshake.poll_transmit() {
+            stream.write_all(&bytes).await.map_err(HandshakeFailure::Io)?;
+            stream.flush().await.map_err(HandshakeFailure::Io)?;
+        }
+        match handled {
+            Ok(Some(session)) => return Ok((session, read)),
+            Ok(None) => {}
+            Err(error) => return Err(HandshakeFailure::Protocol(error)),
+        }
+    }
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeFailure {
+    #[error("{0}")]
+    Io(std::io::Error),
+    #[error("{0}")]
+    Protocol(HandshakeError),
+}

@@ -1,0 +1,220 @@
+//! The listening side of a system.
+
+use std::net::{IpAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use rakt_wire::native::{CloseCode, Handshake, RefuseReason, Role};
+use tokio::sync::watch;
+
+use super::client::Client;
+use super::config::Config;
+use super::conn::Conn;
+use super::driver::drive;
+use super::net::{Net, Owner, shake_hands};
+use super::receive::Receive;
+use super::transport::{Listener, Stream};
+use crate::sync::Lock;
+use crate::system::{ActorSystem, StartError};
+
+/// The pause after the first failed accept; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause between two accepts that fail.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long the connections have to write their last bytes when the node closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Node {
+    net: Arc<Net>,
+    client: Client,
+    listener: Mutex<Option<Box<dyn Listener>>>,
+    /// Connections from peers.
+    inbound: Mutex<Vec<Weak<Conn>>>,
+    inbound_count: AtomicU32,
+    /// True once nothing new is taken.
+    draining: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Checks the options and binds the address. Nothing is accepted before [`Node::listen`].
+    pub(crate) async fn start(
+        system: &ActorSystem,
+        config: Config,
+    ) -> Result<Arc<Self>, StartError> {
+        let options = config.check()?;
+        let listener = options.transport.bind(&options.host, options.port).await;
+        let listener = listener.map_err(|source| StartError::Bind {
+            address: format!("{}:{}", options.host, options.port),
+            source,
+        })?;
+        let (host, port) = match options.advertised.clone() {
+            Some((host, port)) => (host, port.unwrap_or(listener.port())),
+            None => (reachable(&options.host), listener.port()),
+        };
+        let owner = Owner::System { name: system.name().to_owned(), system: system.downgrade() };
+        let propagator = system.propagator().cloned();
+        let net = Net::new(owner, options, propagator, system.ask_timeout());
+        tracing::info!(system = system.name(), %host, port, "listening");
+        if net.options.allow_plaintext {
+            tracing::warn!(host = %net.options.host, "peers are talked to without encryption");
+        }
+        net.set_advertised(host, port);
+        Ok(Arc::new(Self {
+            client: Client::of_node(net.clone()),
+            net,
+            listener: Mutex::new(Some(listener)),
+            inbound: Mutex::default(),
+            inbound_count: AtomicU32::new(0),
+            draining: watch::Sender::new(false),
+        }))
+    }
+
+    pub(crate) fn advertised(&self) -> (String, u16) {
+        self.net.advertised().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Starts to take connections.
+    pub(crate) fn listen(self: &Arc<Self>) {
+        if let Some(listener) = self.listener.hold().take() {
+            self.net.runtime.spawn(self.clone().accept(listener));
+        }
+    }
+
+    async fn accept(self: Arc<Self>, mut listener: Box<dyn Listener>) {
+        let mut draining = self.draining.subscribe();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = draining.wait_for(|draining| *draining) => return,
+            };
+            match accepted {
+                Ok((stream, from)) => {
+                    pause = FIRST_PAUSE;
+                    self.net.runtime.spawn(self.clone().welcome(stream, from));
+                }
+                // Out of file descriptors, most likely: some will be free again. Without the pause
+                // this loop would spin; without the loop the node would be deaf for ever.
+                Err(error) => {
+                    tracing::warn!(%error, ?pause, "cannot accept connections for now");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn welcome(self: Arc<Self>, mut stream: Box<dyn Stream>, from: String) {
+        let Some(system) = self.net.system() else { return };
+        let _place = Place::take(&self.inbound_count);
+        let mut handshake = Handshake::accept(self.net.hello());
+        if self.inbound_count.load(Ordering::Relaxed) > self.net.options.max_connections {
+            handshake.refuse(RefuseReason::TooManyConnections);
+        } else if *self.draining.borrow() {
+            handshake.refuse(RefuseReason::ShuttingDown);
+        }
+        let limit = self.net.options.dial_timeout;
+        let (session, early) =
+            match tokio::time::timeout(limit, shake_hands(&mut *stream, handshake)).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(error)) => {
+                    tracing::warn!(%from, %error, "refused a peer");
+                    return;
+                }
+                Err(_) => {
+                    tracing::warn!(%from, ?limit, "a peer did not greet in time");
+                    return;
+                }
+            };
+        let conn = Conn::new(self.net.clone(), Role::Acceptor, &session, &from);
+        {
+            let mut inbound = self.inbound.hold();
+            inbound.retain(|conn| conn.strong_count() > 0);
+            inbound.push(Arc::downgrade(&conn));
+        }
+        if *self.draining.borrow() {
+            conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
+        }
+        self.net.link_up(&conn);
+        let side = Receive::new(system, conn.clone());
+        drive(conn, stream, Role::Acceptor, side, early).await;
+    }
+
+    fn inbound(&self) -> Vec<Arc<Conn>> {
+        self.inbound.hold().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Takes no more connections, and tells peers to send nothing new.
+    pub(crate) fn drain(&self) {
+        self.draining.send_replace(true);
+        drop(self.listener.hold().take());
+        for conn in self.inbound() {
+            conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
+        }
+    }
+
+    /// Closes all connections, after what is buffered is written.
+    pub(crate) async fn close(&self) {
+        let mut conns = self.net.close("the node is shutting down");
+        for conn in self.inbound() {
+            conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
+            conns.push(conn);
+        }
+        let all_over = async {
+            for conn in conns {
+                conn.gone().await;
+            }
+        };
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
+    }
+}
+
+/// A place among the connections from peers, given back when dropped.
+struct Place<'a>(&'a AtomicU32);
+
+impl<'a> Place<'a> {
+    fn take(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The host by which others reach a node that listens on `host`.
+fn reachable(host: &str) -> String {
+    let bare = host.trim_matches(['[', ']']);
+    let unspecified = match bare.parse::<IpAddr>() {
+        Ok(address) => address.is_unspecified(),
+        Err(_) => false,
+    };
+    if !unspecified {
+        return bare.to_owned();
+    }
+    // "Connecting" a UDP socket sends nothing; it only asks the routing table which address this
+    // machine would use. The addresses asked about are reserved for documentation.
+    let (local, remote) = match bare.contains(':') {
+        true => ("[::]:0", "[2001:db8::1]:9"),
+        false => ("0.0.0.0:0", "192.0.2.1:9"),
+    };
+    let asked = UdpSocket::bind(local).and_then(|socket| {
+        socket.connect(remote)?;
+        socket.local_addr()
+    });
+    match asked {
+        Ok(address) if !address.ip().is_unspecified() => address.ip().to_string(),
+        _ => {
+            tracing::warn!(host, "no route to other machines: peers are told to use loopback");
+            if bare.contains(':') { "::1".to_owned() } else { "127.0.0.1".to_owned() }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Messages on their way to actors here: what one read brought goes to each actor as one batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::address;
+use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink, cost};
+
+use super::conn::Conn;
+use super::driver::{Broken, Side};
+use super::serve::{self, Watches};
+use crate::cell::AnyCell;
+use crate::error::Refusal;
+use crate::mailbox::batch::{Batch, RawAbout, RawKind, RawMessage};
+use crate::mailbox::letter::{Alias, Origin};
+use crate::reference::ActorRef;
+use crate::system::ActorSystem;
+
+/// The acceptor's side of a connection.
+pub(crate) struct Receive {
+    system: ActorSystem,
+    conn: Arc<Conn>,
+    receivers: Vec<Receiver>,
+    senders: Vec<Sender>,
+    types: Vec<Box<str>>,
+    epoch: u32,
+    /// Receivers with staged messages.
+    staged: Vec<u32>,
+    /// Receivers of an epoch that ended while messages for them were staged.
+    retired: Vec<(Alias, Receiver)>,
+    requests: u32,
+    now: Instant,
+    watches: Watches,
+    goodbye: Option<String>,
+}
+
+/// A receiver that the peer has named.
+#[derive(Default)]
+struct Receiver {
+    path: Box<str>,
+    uid: Option<u64>,
+    cell: Option<Arc<dyn AnyCell>>,
+    /// Which of the peer's types the actor accepts, and where they are in its list.
+    entries: Vec<(u32, Option<u16>)>,
+    messages: VecDeque<RawMessage>,
+    senders: Vec<(u32, ActorRef)>,
+    /// Cost of all messages that ever came, to compare with the credit given.
+    received: u64,
+    /// What had been granted when that was last looked up.
+    granted: u64,
+}
+
+/// A sender that the peer has named; the reference is made when a message needs it.
+struct Sender {
+    address: Box<str>,
+    actor: Option<ActorRef>,
+}
+
+impl Receive {
+    pub(crate) fn new(system: ActorSystem, conn: Arc<Conn>) -> Self {
+        Self {
+            system,
+            watches: Watches::new(conn.clone()),
+            conn,
+            receivers: Vec::new(),
+            senders: Vec::new(),
+            types: Vec::new(),
+            epoch: 0,
+            staged: Vec::new(),
+            retired: Vec::new(),
+            requests: 0,
+            now: crate::timers::now(),
+            goodbye: None,
+        }
+    }
+
+    /// Notes a message for the batch of its receiver, or refuses it.
+    fn stage(&mut self, message: Message) {
+        let raw_len = message.raw_len.unwrap_or(message.body.len() as u32);
+        let is_request = !matches!(message.kind, MessageKind::Tell);
+        self.requests += u32::from(is_request);
+        let cost = cost(raw_len as usize);
+        let receiver = &mut self.receivers[message.receiver as usize];
+        receiver.received += cost;
+        match receiver.accept(&self.system, &self.types, message.type_id) {
+            Ok(entry) => self.push(message, entry),
+            Err(refusal) => self.refuse(&message, cost, &refusal),
+        }
+    }
+
+    fn push(&mut self, message: Message, entry: u16) {
+        let receiver = &mut self.receivers[message.receiver as usize];
+        let (start, len, whole) = match message.body {
+            Body::Block(span) => (span.start, span.len, None),
+            Body::Whole(bytes) => (0, bytes.len() as u32, Some(bytes)),
+        };
+        let deadline = message.remaining.and_then(|left| self.now.checked_add(left));
+        let needs_about = deadline.is_some() || message.metadata.is_some() || whole.is_some();
+        let about = needs_about.then(|| {
+            Box::new(RawAbout { deadline, metadata: message.metadata.map(|m| *m), whole })
+        });
+        let sender = message.sender.and_then(|alias| {
+            let known = self.senders[alias as usize].actor(&self.system)?;
+            Some(receiver.note_sender(alias, known))
+        });
+        if receiver.messages.is_empty() {
+            self.staged.push(message.receiver);
+        }
+        receiver.messages.push_back(RawMessage {
+            entry,
+            kind: match message.kind {
+                MessageKind::Tell => RawKind::Tell,
+                MessageKind::Confirm { corr } => RawKind::Confirm(corr),
+                MessageKind::Ask { corr } => RawKind::Ask(corr),
+            },
+            sender,
+            type_id: message.type_id,
+            start,
+            len,
+            raw_len: message.raw_len,
+            about,
+        });
+    }
+
+    /// Turns a message down, and gives its credit back.
+    fn refuse(&mut self, message: &Message, cost: u64, refusal: &Refusal) {
+        let from = Alias { id: message.receiver, epoch: self.epoch };
+        match message.kind {
+            MessageKind::Tell => {
+                self.conn.nack(from, message.sender, message.type_id, refusal);
+            }
+            MessageKind::Confirm { corr } | MessageKind::Ask { corr } => {
+                self.conn.refuse(corr, refusal);
+            }
+        }
+        self.conn.net.budget.add(cost);
+        self.conn.consumed(from, cost);
+    }
+}
+
+/// Hands the staged messages of one receiver over.
+fn deliver(
+    system: &ActorSystem,
+    conn: &Arc<Conn>,
+    receiver: &mut Receiver,
+    from: Alias,
+    block: &Bytes,
+) -> Result<(), Broken> {
+    let window = u64::from(conn.limits.receiver_window);
+    let mut batch = Batch {
+        origin: conn.clone(),
+        from,
+        block: block.clone(),
+        messages: std::mem::take(&mut receiver.messages),
+        senders: std::mem::take(&mut receiver.senders),
+        unreturned: 0,
+        return_at: window / 4,
+    };
+    let (mut cost, mut largest) = (0, 0);
+    for message in &batch.messages {
+        cost += message.cost();
+        largest = largest.max(message.cost());
+    }
+    let has_room = conn.net.budget.add(cost);
+    if receiver.received - receiver.granted > window {
+        receiver.granted = conn.granted(from);
+    }
+    // One message may exceed the window, whatever its size.
+    if receiver.received.saturating_sub(receiver.granted) > window + largest {
+        let bound = "receiver window (bytes)".to_owned();
+        batch.refuse_all(&Refusal::ResourceExhausted { bound, limit: window });
+        let text = format!("more than the window of {window} bytes is under way to one receiver");
+        return Err(Broken { code: CloseCode::Limit, text });
+    }
+    if !has_room {
+        batch.refuse_all(&exhausted_budget(conn));
+        return Ok(());
+    }
+    match receiver.live_cell(system) {
+        Some(cell) => {
+            check_confirmed(&*cell, &mut batch);
+            cell.push_batch(batch);
+        }
+        None => batch.refuse_all(&receiver.missing(system)),
+    }
+    Ok(())
+}
+
+fn exhausted_budget(conn: &Conn) -> Refusal {
+    Refusal::ResourceExhausted {
+        bound: "inbound budget (bytes)".to_owned(),
+        limit: conn.net.budget.limit(),
+    }
+}
+
+/// A confirmed tell says that the message can be handled, so these are decoded to see.
+fn check_confirmed(cell: &dyn AnyCell, batch: &mut Batch) {
+    for at in 0..batch.messages.len() {
+        let Some(message) = batch.messages.get(at) else { return };
+        if !matches!(message.kind, RawKind::Confirm(_)) {
+            continue;
+        }
+        let checked = batch.payload(message).and_then(|payload| cell.check(message.entry, payload));
+        if let Err(refusal) = checked {
+            batch.refuse(message, &refusal);
+            // It is known to be undecodable: when its turn comes it is dropped without a word.
+            batch.messages[at].kind = RawKind::Dropped;
+        }
+    }
+}
+
+impl Receiver {
+    /// Where the type is in the actor's list, or why the message is refused.
+    fn accept(
+        &mut self,
+        system: &ActorSystem,
+        types: &[Box<str>],
+        type_id: u32,
+    ) -> Result<u16, Refusal> {
+        if let Some((_, Some(entry))) = self.entries.iter().find(|(known, _)| *known == type_id) {
+            return Ok(*entry);
+        }
+        let Some(cell) = self.live_cell(system) else { return Err(self.missing(system)) };
+        let name = &types[type_id as usize];
+        let entry = cell.accepted(name);
+        self.entries.retain(|(known, _)| *known != type_id);
+        self.entries.push((type_id, entry));
+        entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })
+    }
+
+    /// The actor that is meant, if it lives.
+    fn live_cell(&mut self, system: &ActorSystem) -> Option<Arc<dyn AnyCell>> {
+        match &self.cell {
+            Some(cell) if !cell.has_ended() => return Some(cell.clone()),
+            Some(_) => {
+                self.cell = None;
+                self.entries.clear();
+            }
+            None => {}
+        }
+        let found = serve::find(system, &self.path, self.uid).ok()?;
+        self.cell = Some(found.clone());
+        Some(found)
+    }
+
+    fn missing(&self, system: &ActorSystem) -> Refusal {
+        serve::find(system, &self.path, self.uid).err().unwrap_or(Refusal::Stopped)
+    }
+
+    /// The place of a sender in the batch.
+    fn note_sender(&mut self, alias: u32, actor: ActorRef) -> u32 {
+        if self.senders.last().is_none_or(|(last, _)| *last != alias) {
+            self.senders.push((alias, actor));
+        }
+        self.senders.len() as u32 - 1
+    }
+}
+
+impl Sender {
+    fn actor(&mut self, system: &ActorSystem) -> Option<ActorRef> {
+        if self.actor.is_none() {
+            let address = self.address.parse::<address::Address>().ok()?;
+            self.actor = Some(system.actor(&address));
+        }
+        self.actor.clone()
+    }
+}
+
+impl Sink for Receive {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Message(message) => self.stage(message),
+            Event::Receiver { uid, path, .. } => {
+                self.receivers.push(Receiver { path: path.into(), uid, ..Receiver::default() });
+            }
+            Event::Sender { address, .. } => {
+                self.senders.push(Sender { address: address.into(), actor: None });
+            }
+            Event::Type { name, .. } => self.types.push(name.into()),
+            Event::Reset => self.reset(),
+            Event::Refused(message) => {
+                let cost = cost(message.raw_len.unwrap_or(0) as usize);
+                self.requests += u32::from(!matches!(message.kind, MessageKind::Tell));
+                self.receivers[message.receiver as usize].received += cost;
+                self.refuse(&message, cost, &exhausted_budget(&self.conn));
+            }
+            Event::Cancel { corr } => self.conn.handle_cancel(corr),
+            Event::Request { corr, remaining, operation, .. } => {
+                self.requests += 1;
+                let (system, conn) = (self.system.clone(), self.conn.clone());
+                serve::serve(system, conn, &mut self.watches, corr, remaining, operation);
+            }
+            Event::Unsupported { corr, code } => {
+                self.requests += 1;
+                let detail = format!("operation {code}");
+                self.conn.respond(corr, Err(Refusal::Unsupported { detail }));
+            }
+            Event::RefusedRequest { corr } => {
+                self.requests += 1;
+                self.conn.respond(corr, Err(exhausted_budget(&self.conn)));
+            }
+            Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
+            Event::Close { text, .. } => {
+                self.goodbye = Some(format!("the peer closed the connection: {text}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn admit(&mut self, bytes: usize) -> bool {
+        self.conn.net.budget.try_add(bytes as u64)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.conn.net.budget.give_back(bytes as u64);
+    }
+}
+
+impl Receive {
+    /// All numbers are forgotten. What is staged goes by them still, and is kept for `finish`.
+    fn reset(&mut self) {
+        for alias in std::mem::take(&mut self.staged) {
+            let receiver = std::mem::take(&mut self.receivers[alias as usize]);
+            self.retired.push((Alias { id: alias, epoch: self.epoch }, receiver));
+        }
+        self.receivers.clear();
+        self.senders.clear();
+        self.types.clear();
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+}
+
+impl Side for Receive {
+    fn begin(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    fn finish(&mut self, block: Bytes) -> Result<(), Broken> {
+        let mut result = Ok(());
+        if self.requests > 0 && !self.conn.count_requests(std::mem::take(&mut self.requests)) {
+            let text = format!("more than {} requests in flight", self.conn.limits.max_in_flight);
+            result = Err(Broken { code: CloseCode::Limit, text });
+        }
+        for (from, mut receiver) in std::mem::take(&mut self.retired) {
+            let done = deliver(&self.system, &self.conn, &mut receiver, from, &block);
+            result = result.and(done);
+        }
+        for alias in self.staged.drain(..) {
+            let from = Alias { id: alias, epoch: self.epoch };
+            let receiver = &mut self.receivers[alias as usize];
+            let done = deliver(&self.system, &self.conn, receiver, from, &block);
+            result = result.and(done);
+        }
+        if let Some(goodbye) = self.goodbye.take() {
+            self.conn.close(&goodbye);
+        }
+        result
+    }
+
+    fn end(&mut self) {
+        self.watches.clear();
+    }
+
+    fn is_needed(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,177 @@
+//! What peers may ask of this node about its actors, and the one place that decides it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rakt_wire::address;
+use rakt_wire::operation::{Operation, Outcome};
+
+use super::conn::Conn;
+use crate::cell::{AnyCell, Watcher};
+use crate::error::Refusal;
+use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
+use crate::sync::Lock;
+use crate::system::ActorSystem;
+
+/// Watches that one peer connection may have here.
+const MAX_WATCHES: usize = 65_536;
+
+/// Decides whether a peer may reach `path` at all: the system's own actors are not for peers.
+///
+/// Every message and every operation of a peer passes here.
+fn authorize(path: &str) -> Result<(), Refusal> {
+    match path.split('/').any(address::is_reserved) {
+        false => Ok(()),
+        true => Err(Refusal::Denied { detail: "the name is reserved".to_owned() }),
+    }
+}
+
+/// The actor that a peer means.
+pub(crate) fn find(
+    system: &ActorSystem,
+    path: &str,
+    uid: Option<u64>,
+) -> Result<Arc<dyn AnyCell>, Refusal> {
+    authorize(path)?;
+    let cell = system.find_cell(path);
+    match (cell, uid) {
+        (Some(cell), None) => Ok(cell),
+        (Some(cell), Some(uid)) if cell.uid() == uid => Ok(cell),
+        (Some(_), Some(_)) => Err(Refusal::StaleIncarnation),
+        (None, _) if system.is_shutting_down() => Err(Refusal::ShuttingDown),
+        (None, _) => Err(Refusal::NotFound),
+    }
+}
+
+/// The watches that came over one connection.
+pub(crate) struct Watches {
+    conn: Arc<Conn>,
+    watched: Arc<std::sync::Mutex<HashMap<u64, Weak<dyn AnyCell>>>>,
+}
+
+impl Watches {
+    pub(crate) fn new(conn: Arc<Conn>) -> Self {
+        Self { conn, watched: Arc::default() }
+    }
+
+    fn add(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) -> Result<(), Refusal> {
+        let mut watched = self.watched.hold();
+        if watched.len() >= MAX_WATCHES {
+            let bound = "watches of one connection".to_owned();
+            return Err(Refusal::ResourceExhausted { bound, limit: MAX_WATCHES as u64 });
+        }
+        watched.insert(watch_id, Arc::downgrade(cell));
+        Ok(())
+    }
+
+    /// The registration with the actor itself, made after the peer has its answer.
+    fn begin(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) {
+        let (conn, watched) = (self.conn.clone(), self.watched.clone());
+        let key = (self.conn.id as usize, watch_id);
+        let notify = Box::new(move |reason: &crate::StopReason| {
+            watched.hold().remove(&watch_id);
+            conn.terminated(watch_id, reason);
+        });
+        cell.watch(Watcher::Call { key, notify });
+    }
+
+    fn remove(&self, watch_id: u64) {
+        let cell = self.watched.hold().remove(&watch_id).and_then(|cell| cell.upgrade());
+        if let Some(cell) = cell {
+            let own = (self.conn.id as usize, watch_id);
+            cell.unwatch(&|watcher| matches!(watcher, Watcher::Call { key, .. } if *key == own));
+        }
+    }
+
+    /// The connection has ended, and with it all its watches.
+    pub(crate) fn clear(&self) {
+        let all: Vec<u64> = self.watched.hold().keys().copied().collect();
+        all.into_iter().for_each(|watch_id| self.remove(watch_id));
+    }
+}
+
+/// Carries out an operation of a peer and answers it; what takes time has a task of its own.
+pub(crate) fn serve(
+    system: ActorSystem,
+    conn: Arc<Conn>,
+    watches: &mut Watches,
+    corr: u64,
+    remaining: Option<Duration>,
+    operation: Operation,
+) {
+    let slow = match operation {
+        Operation::Ping => return conn.respond(corr, Ok(Outcome::Done)),
+        Operation::Kinds => {
+            let kinds = system.exposed().into_iter().map(|exposed| exposed.kind).collect();
+            return conn.respond(corr, Ok(Outcome::Kinds(kinds)));
+        }
+        Operation::Lookup { path } => return conn.respond(corr, lookup(&system, &path)),
+        Operation::Watch { path, uid, watch_id } => {
+            let found = find(&system, &path, uid)
+                .and_then(|cell| watches.add(&cell, watch_id).map(|()| cell));
+            let begun = found.as_ref().ok().cloned();
+            conn.respond(corr, found.map(|cell| found_outcome(&*cell)));
+            if let Some(cell) = begun {
+                watches.begin(&cell, watch_id);
+            }
+            return;
+        }
+        Operation::Unwatch { watch_id } => {
+            watches.remove(watch_id);
+            return conn.respond(corr, Ok(Outcome::Done));
+        }
+        slow => slow,
+    };
+    let runtime = system.runtime().clone();
+    runtime.spawn(async move {
+        let work = carry_out(&system, slow);
+        let result = match remaining {
+            Some(left) => {
+                tokio::time::timeout(left, work).await.unwrap_or(Err(Refusal::DeadlineExceeded))
+            }
+            None => work.await,
+        };
+        conn.respond(corr, result);
+    });
+}
+
+async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome, Refusal> {
+    match operation {
+        Operation::Spawn { path, kind, argument } => {
+            if path.contains('/') {
+                let detail = format!("{path:?} is a child's path; peers spawn at the top");
+                return Err(Refusal::InvalidArgument { detail });
+            }
+            authorize(&path)?;
+            let cell = system.kinds().spawn(system.clone(), path, &kind, argument).await?;
+            Ok(Outcome::Spawned { uid: cell.uid() })
+        }
+        Operation::Stop { path, uid } => {
+            stop_cell(&find(system, &path, uid)?).await;
+            Ok(Outcome::Done)
+        }
+        Operation::Respawn { path, uid } => {
+            respawn_cell(&find(system, &path, uid)?).await?;
+            Ok(Outcome::Done)
+        }
+        Operation::Reinstate { path, uid } => {
+            reinstate_cell(&find(system, &path, uid)?).await?;
+            Ok(Outcome::Done)
+        }
+        other => Err(Refusal::Unsupported { detail: format!("{other:?}") }),
+    }
+}
+
+fn lookup(system: &ActorSystem, path: &str) -> Result<Outcome, Refusal> {
+    match find(system, path, None) {
+        Ok(cell) => Ok(found_outcome(&*cell)),
+        Err(Refusal::NotFound) => Ok(Outcome::Absent),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn found_outcome(cell: &dyn AnyCell) -> Outcome {
+    let kind = cell.kind().map(ToString::to_string).unwrap_or_default();
+    Outcome::Found { uid: cell.uid(), kind }
+}

@@ -1,0 +1,222 @@
+//! The ends of actors on other nodes.
+//!
+//! A watch is registered with the actor's node over the control connection. If that is lost, the
+//! watches are registered again over a new one, for the same lives of the actors; if there is none
+//! within the time in which a silent peer is found dead, the node counts as lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use rakt_wire::failure;
+use rakt_wire::operation::{Operation, Outcome};
+
+use super::conn::Conn;
+use super::endpoint::Endpoint;
+use super::target::{Life, RemoteTarget};
+use crate::cell::{AnyCell, Signal};
+use crate::error::{OperationError, Refusal};
+use crate::events::{StopReason, Terminated};
+use crate::sync::Lock;
+
+/// The watches of one endpoint.
+#[derive(Default)]
+pub(crate) struct RemoteWatches {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<u64, Entry>,
+    /// A task is bringing the watches to the peer.
+    is_registering: bool,
+}
+
+#[derive(Clone)]
+struct Entry {
+    target: Arc<RemoteTarget>,
+    watcher: Weak<dyn AnyCell>,
+    life: Option<Life>,
+    /// The connection over which the peer knows of the watch.
+    conn: Option<u64>,
+}
+
+impl RemoteWatches {
+    pub(crate) fn add(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        target: &Arc<RemoteTarget>,
+        watcher: Weak<dyn AnyCell>,
+        watch: u64,
+    ) {
+        let (target, life) = (target.clone(), target.life());
+        let entry = Entry { target, watcher, life, conn: None };
+        self.table.hold().entries.insert(watch, entry);
+        self.register(endpoint);
+    }
+
+    pub(crate) fn remove(&self, endpoint: &Arc<Endpoint>, watch: u64) {
+        let entry = self.table.hold().entries.remove(&watch);
+        let Some(conn) = entry.and_then(|entry| entry.conn) else { return };
+        let limit = endpoint.net().ask_timeout;
+        if let Some(conn) = endpoint.conns().into_iter().find(|known| known.id == conn) {
+            // The answer is of no interest: what still comes of the watch finds nobody.
+            if let Ok(answer) = conn.request(&Operation::Unwatch { watch_id: watch }, limit, None) {
+                endpoint.net().runtime.spawn(tokio::time::timeout(limit, answer));
+            }
+        }
+    }
+
+    /// The peer says that a watched actor has ended.
+    pub(crate) fn ended(&self, watch: u64, reason: StopReason) {
+        let entry = self.table.hold().entries.remove(&watch);
+        if let Some(Entry { target, watcher, .. }) = entry {
+            if let Some(watcher) = watcher.upgrade() {
+                let terminated = Terminated { address: target.address().clone(), reason };
+                watcher.signal(Signal::Terminated { watch, terminated });
+            }
+        }
+    }
+
+    /// Whether watches depend on the connection.
+    pub(crate) fn need(&self, conn: &Conn) -> bool {
+        self.table.hold().entries.values().any(|entry| entry.conn == Some(conn.id))
+    }
+
+    /// A connection has ended: what was registered over it is registered again.
+    pub(crate) fn lost(&self, endpoint: &Arc<Endpoint>, conn: &Arc<Conn>) {
+        let mut is_concerned = false;
+        for entry in self.table.hold().entries.values_mut() {
+            if entry.conn == Some(conn.id) {
+                entry.conn = None;
+                is_concerned = true;
+            }
+        }
+        if is_concerned {
+            self.register(endpoint);
+        }
+    }
+
+    /// Has a task bring the watches to the peer, if none does yet.
+    fn register(&self, endpoint: &Arc<Endpoint>) {
+        let mut table = self.table.hold();
+        if !std::mem::replace(&mut table.is_registering, true) {
+            endpoint.net().runtime.spawn(register_all(endpoint.clone()));
+        }
+    }
+
+    /// A watch that the peer does not know of yet.
+    fn next(&self) -> Option<(u64, Entry)> {
+        let mut table = self.table.hold();
+        table.entries.retain(|_, entry| entry.watcher.strong_count() > 0);
+        let next = table.entries.iter().find(|(_, entry)| entry.conn.is_none());
+        let next = next.map(|(watch, entry)| (*watch, entry.clone()));
+        table.is_registering = next.is_some();
+        next
+    }
+
+    fn registered(&self, watch: u64, conn: &Conn, uid: u64) {
+        if let Some(entry) = self.table.hold().entries.get_mut(&watch) {
+            entry.conn = Some(conn.id);
+            let incarnation = conn.peer.incarnation;
+            entry.life.get_or_insert(Life { uid, incarnation });
+        }
+    }
+
+    /// The node is lost: all who wait for news of it hear so.
+    fn node_lost(&self) {
+        let table = self.table.hold();
+        let waiting = table.entries.iter().filter(|(_, entry)| entry.conn.is_none());
+        let waiting: Vec<u64> = waiting.map(|(watch, _)| *watch).collect();
+        drop(table);
+        for watch in waiting {
+            self.ended(watch, StopReason::NodeLost);
+        }
+    }
+}
+
+async fn register_all(endpoint: Arc<Endpoint>) {
+    let limit = endpoint.net().options.read_idle_timeout * 2;
+    let mut until = tokio::time::Instant::now() + limit;
+    while let Some((watch, entry)) = endpoint.watches.next() {
+        match tokio::time::timeout_at(until, register_one(&endpoint, watch, &entry)).await {
+            Ok(Ok(())) => until = tokio::time::Instant::now() + limit,
+            // Dialing has its own back-off, within which it fails at once: a short pause here.
+            Ok(Err(_)) => {
+                let pause = endpoint.net().jittered(Duration::from_millis(50));
+                tokio::time::sleep_until((tokio::time::Instant::now() + pause).min(until)).await;
+            }
+            Err(_) => endpoint.watches.node_lost(),
+        }
+        if tokio::time::Instant::now() >= until || endpoint.net().is_closed() {
+            endpoint.watches.node_lost();
+        }
+    }
+}
+
+/// Brings one watch to the peer; an error means that it is worth another try.
+async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Result<(), Refusal> {
+    let conn = endpoint.control().await?;
+    if entry.life.is_some_and(|life| life.incarnation != conn.peer.incarnation) {
+        endpoint.watches.ended(watch, StopReason::NodeLost);
+        return Ok(());
+    }
+    let operation = Operation::Watch {
+        path: entry.target.path().to_owned(),
+        uid: entry.life.map(|life| life.uid),
+        watch_id: watch,
+    };
+    let limit = endpoint.net().ask_timeout;
+    let target = entry.target.address().to_string();
+    // From here on the peer may know of it: the news must find the entry, whatever comes first.
+    match endpoint.request("watch", &target, None, &operation, limit).await {
+        Ok(Outcome::Found { uid, .. }) => {
+            endpoint.watches.registered(watch, &conn, uid);
+            if conn.is_over() {
+                endpoint.watches.lost(endpoint, &conn);
+            }
+            Ok(())
+        }
+        Ok(_) => {
+            endpoint.watches.ended(watch, StopReason::NotFound);
+            Ok(())
+        }
+        Err(OperationError::Refused { refusal, .. }) => {
+            let reason = match refusal {
+                // It was there when the watch began, so its end was missed.
+                Refusal::NotFound if entry.life.is_some() => StopReason::Gone,
+                Refusal::NotFound => StopReason::NotFound,
+                Refusal::StaleIncarnation | Refusal::Stopped => StopReason::Gone,
+                refusal => return Err(refusal),
+            };
+            endpoint.watches.ended(watch, reason);
+            Ok(())
+        }
+        Err(OperationError::NotSent { refusal, .. }) => Err(refusal),
+        Err(error) => Err(Refusal::Unreachable { detail: error.to_string() }),
+    }
+}
+
+pub(crate) fn to_wire(reason: &StopReason) -> failure::Terminated {
+    match reason {
+        StopReason::Stopped => failure::Terminated::Stopped,
+        StopReason::Failed(text) => failure::Terminated::Failed(text.clone()),
+        StopReason::Passivated => failure::Terminated::Passivated,
+        StopReason::Shutdown => failure::Terminated::Shutdown,
+        StopReason::NotFound => failure::Terminated::NotFound,
+        StopReason::Gone => failure::Terminated::StaleIncarnation,
+        StopReason::NodeLost => failure::Terminated::NodeLost,
+    }
+}
+
+pub(crate) fn from_wire(reason: failure::Terminated) -> StopReason {
+    match reason {
+        failure::Terminated::Stopped => StopReason::Stopped,
+        failure::Terminated::Failed(text) => StopReason::Failed(text),
+        failure::Terminated::Passivated => StopReason::Passivated,
+        failure::Terminated::Shutdown => StopReason::Shutdown,
+        failure::Terminated::NotFound => StopReason::NotFound,
+        failure::Terminated::NodeLost => StopReason::NodeLost,
+        _ => StopReason::Gone,
+    }
+}
