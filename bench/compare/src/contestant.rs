@@ -30,6 +30,7 @@ pub(crate) struct Contestant {
 pub(crate) const ALL: &[Contestant] = &[
     raw::plain::CONTESTANT,
     raw::channel::CONTESTANT,
+    raw::channel::YIELDING,
     #[cfg(feature = "rakt")]
     crate::rakt_side::CONTESTANT,
 ];

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,19 @@ pub(crate) struct Current {
     pub(crate) cancellation: Cancellation,
     extensions: Extensions,
     /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
-    deferred: Option<Box<dyn Any + Send>>,
+    deferred: Exclusive<Option<Box<dyn Any + Send>>>,
+}
+
+/// What only a `&mut Context` reaches. It lets handlers keep a `&Context` across an await although
+/// messages need not be `Sync`.
+#[derive(Default)]
+struct Exclusive<T>(Mutex<T>);
+
+impl<T> Exclusive<T> {
+    /// The value; the lock is never taken.
+    fn reach(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Default for Current {
@@ -65,7 +77,7 @@ impl Current {
             metadata,
             cancellation,
             extensions: Extensions::default(),
-            deferred: None,
+            deferred: Exclusive::default(),
         }
     }
 
@@ -103,7 +115,7 @@ impl Extensions {
 /// What most actors do without.
 pub(crate) struct Extra<A: Actor> {
     children: Vec<Arc<dyn AnyCell>>,
-    stash: Vec<Item<A>>,
+    stash: Exclusive<Vec<Item<A>>>,
     watching: HashMap<u64, Watched>,
     timers: Vec<Timer>,
     decider: Decider,
@@ -150,7 +162,7 @@ impl<A: Actor> Default for Extra<A> {
     fn default() -> Self {
         Self {
             children: Vec::new(),
-            stash: Vec::new(),
+            stash: Exclusive(Vec::new().into()),
             watching: HashMap::new(),
             timers: Vec::new(),
             decider: Decider::default(),
@@ -314,7 +326,7 @@ impl<A: Actor> Context<A> {
     /// ```
     pub fn defer<R: Send + 'static>(&mut self) -> (ReplyLater<R>, Result<R>) {
         let handoff = Handoff::<R>::default();
-        self.current.deferred = Some(Box::new(handoff.clone()));
+        *self.current.deferred.reach() = Some(Box::new(handoff.clone()));
         (ReplyLater(handoff), Err(Box::new(Deferred)))
     }
 
@@ -328,7 +340,7 @@ impl<A: Actor> Context<A> {
     where
         A: Handler<M>,
     {
-        let stashed = self.extra.as_ref().map_or(0, |extra| extra.stash.len());
+        let stashed = self.extra.as_mut().map_or(0, |extra| extra.stash.reach().len());
         if stashed >= STASH_CAPACITY {
             return Err(Box::new(Refusal::ResourceExhausted {
                 bound: "stash (messages)".to_owned(),
@@ -339,7 +351,7 @@ impl<A: Actor> Context<A> {
             deadline: self.current.deadline,
             metadata: self.current.metadata.clone(),
         };
-        self.current.deferred = Some(Box::new(Letter {
+        *self.current.deferred.reach() = Some(Box::new(Letter {
             message,
             reply: Reply::nowhere(),
             sender: self.current.sender.clone(),
@@ -533,7 +545,7 @@ impl<A: Actor> Context<A> {
     where
         A: Handler<M>,
     {
-        let Some(deferred) = self.current.deferred.take() else { return };
+        let Some(deferred) = self.current.deferred.reach().take() else { return };
         let deferred = match deferred.downcast::<Handoff<M::Reply>>() {
             Ok(handoff) => return handoff.settle(reply),
             Err(deferred) => deferred,
@@ -541,7 +553,7 @@ impl<A: Actor> Context<A> {
         if let Ok(mut letter) = deferred.downcast::<Letter<M>>() {
             letter.reply = reply;
             let item = Item::Local { letter, dispatch: dispatch::<A, M> };
-            self.extra.get_or_insert_default().stash.push(item);
+            self.extra.get_or_insert_default().stash.reach().push(item);
         }
     }
 
@@ -553,7 +565,7 @@ impl<A: Actor> Context<A> {
 
     fn give_back_stash(&mut self, hand: &mut InHand<A>) {
         if let Some(extra) = &mut self.extra {
-            extra.stash.drain(..).rev().for_each(|item| hand.push_front(item));
+            extra.stash.reach().drain(..).rev().for_each(|item| hand.push_front(item));
         }
     }
 
@@ -610,7 +622,7 @@ impl<R: Send + 'static> Drop for ReplyLater<R> {
 }
 
 /// Where a deferred reply and its destination meet, whichever comes first.
-struct Handoff<R: Send + 'static>(Arc<std::sync::Mutex<Meeting<R>>>);
+struct Handoff<R: Send + 'static>(Arc<Mutex<Meeting<R>>>);
 
 enum Meeting<R: Send + 'static> {
     Neither,
@@ -627,7 +639,7 @@ impl<R: Send + 'static> Clone for Handoff<R> {
 
 impl<R: Send + 'static> Default for Handoff<R> {
     fn default() -> Self {
-        Self(Arc::new(std::sync::Mutex::new(Meeting::Neither)))
+        Self(Arc::new(Mutex::new(Meeting::Neither)))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::Result;
 use crate::contestant::Contestant;
 use crate::drive;
 use crate::message::Note;
+use crate::workload::{Job, Measured};
 
 /// Messages that wait in each channel.
 const CAPACITY: usize = 1024;
@@ -31,11 +32,27 @@ const CAPACITY: usize = 1024;
 pub(crate) const CONTESTANT: Contestant = Contestant {
     name: "raw-channel",
     about: "tokio TCP with bounded channels and a codec on both sides: the shape of a library",
-    serve: |ready| Box::pin(async { accept(listen(ready).await?, serve).await }),
-    run: |job| {
-        Box::pin(async move { drive::run(Client::start(connect(job.port).await?), job).await })
-    },
+    serve: |ready| Box::pin(async { accept(listen(ready).await?, serve::<AT_ONCE>).await }),
+    run: |job| Box::pin(run::<AT_ONCE>(job)),
 };
+
+pub(crate) const YIELDING: Contestant = Contestant {
+    name: "raw-yield",
+    about: "raw-channel whose writers yield once before they gather what to write",
+    serve: |ready| Box::pin(async { accept(listen(ready).await?, serve::<YIELD>).await }),
+    run: |job| Box::pin(run::<YIELD>(job)),
+};
+
+/// Whether a writer that was woken lets other tasks run before it looks at what there is to write.
+///
+/// The runtime runs a woken task next, ahead of all that wait. Without the yield a writer so takes the
+/// first of 64 messages to the kernel before the other 63 tasks could send theirs.
+const YIELD: bool = true;
+const AT_ONCE: bool = false;
+
+async fn run<const YIELDS: bool>(job: Job) -> Result<Measured> {
+    drive::run(Client::start::<YIELDS>(connect(job.port).await?), job).await
+}
 
 /// A decoded message on its way to the actor.
 struct Letter {
@@ -44,19 +61,16 @@ struct Letter {
     note: Note,
 }
 
-async fn serve(stream: TcpStream) -> Result {
+async fn serve<const YIELDS: bool>(stream: TcpStream) -> Result {
     let (mut reader, writer) = stream.into_split();
     let (mailbox, letters) = mpsc::channel(CAPACITY);
     let (outbox, replies) = mpsc::channel(CAPACITY);
     tokio::spawn(act(letters, outbox));
-    tokio::spawn(write(
-        writer,
-        replies,
-        |out: &mut BytesMut, (id, reply): (u32, Reply)| match reply {
-            Reply::Echo(note) => put_note(out, Kind::Reply, id, &note),
-            Reply::Counted(notes) => frame::put(out, Kind::Reply, id, &notes.to_be_bytes()),
-        },
-    ));
+    let put = |out: &mut BytesMut, (id, reply)| match reply {
+        Reply::Echo(note) => put_note(out, Kind::Reply, id, &note),
+        Reply::Counted(notes) => frame::put(out, Kind::Reply, id, &u64::to_be_bytes(notes)),
+    };
+    tokio::spawn(write::<YIELDS, _>(writer, replies, put));
     let mut inbox = BytesMut::new();
     while frame::read_more(&mut reader, &mut inbox).await? {
         while let Some(Frame { kind, id, body }) = frame::take(&mut inbox)? {
@@ -91,7 +105,7 @@ async fn act(mut letters: mpsc::Receiver<Letter>, outbox: mpsc::Sender<(u32, Rep
 }
 
 /// Writes what has piled up at once, about [`CHUNK_LEN`] at most.
-async fn write<T>(
+async fn write<const YIELDS: bool, T>(
     mut writer: OwnedWriteHalf,
     mut queue: mpsc::Receiver<T>,
     mut put: impl FnMut(&mut BytesMut, T),
@@ -99,6 +113,9 @@ async fn write<T>(
     let mut out = BytesMut::with_capacity(2 * CHUNK_LEN);
     while let Some(item) = queue.recv().await {
         put(&mut out, item);
+        if YIELDS {
+            tokio::task::yield_now().await;
+        }
         while out.len() < CHUNK_LEN
             && let Ok(item) = queue.try_recv()
         {
@@ -130,20 +147,21 @@ struct Client {
 }
 
 impl Client {
-    fn start(stream: TcpStream) -> Self {
+    fn start<const YIELDS: bool>(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
         let (outbox, queue) = mpsc::channel(CAPACITY);
         let asked = Asked::default();
         tokio::spawn(read_replies(reader, asked.clone()));
         let mut last_id = 0_u32;
-        tokio::spawn(write(writer, queue, move |out, Outgoing { kind, note, reply }| {
+        let put = move |out: &mut BytesMut, Outgoing { kind, note, reply }| {
             let id = reply.map_or(0, |reply| {
                 last_id = last_id.wrapping_add(1);
                 asked.lock().unwrap_or_else(PoisonError::into_inner).insert(last_id, reply);
                 last_id
             });
             put_note(out, kind, id, &note);
-        }));
+        };
+        tokio::spawn(write::<YIELDS, _>(writer, queue, put));
         Self { outbox }
     }
 

@@ -87,12 +87,12 @@ impl Streams {
         chunk: &[u8],
         sink: &mut impl Sink,
     ) -> Result<Progress, LinkError> {
-        let kind = FrameKind::More;
-        let what = if chunk.is_empty() { "it is empty" } else { "it is not open" };
-        match self.open.remove(&stream) {
-            Some(partial) if !chunk.is_empty() => self.feed(kind, stream, partial, chunk, sink),
-            _ => Err(LinkError::Stream { kind, stream, what }),
+        let error = |what| LinkError::Stream { kind: FrameKind::More, stream, what };
+        if chunk.is_empty() {
+            return Err(error("it is empty"));
         }
+        let partial = self.open.remove(&stream).ok_or(error("it is not open"))?;
+        self.feed(FrameKind::More, stream, partial, chunk, sink)
     }
 
     /// Forgets an open stream.

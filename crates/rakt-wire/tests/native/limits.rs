@@ -275,6 +275,19 @@ fn chunks_fit_their_stream() {
 }
 
 #[test]
+fn an_error_leaves_nothing_held() {
+    let open = || first(1, FrameKind::Tell, 100, &[TELL, b"held"].concat());
+    for bad in [more(1, b""), more(1, &[0; 100]), more(2, b"x"), open(), vec![0xff; 5]] {
+        let bytes = [definitions(), open(), bad].concat();
+        let mut sink = On::new(&bytes, |_| ());
+        let mut inbound = Inbound::new(Role::Acceptor, LIMITS);
+        inbound.handle_bytes(&bytes, &mut sink).unwrap_err();
+        inbound.clear(&mut sink);
+        assert_eq!(sink.held, 0);
+    }
+}
+
+#[test]
 fn only_bodies_with_a_payload_come_in_chunks() {
     for kind in FrameKind::ALL {
         let may = matches!(

@@ -514,3 +514,25 @@ fn payloads_do_not_show_in_debug() {
     assert!(inbound.held() > 0);
     assert!(!text.contains("s3cret") && !text.contains("115, 51"), "{text}");
 }
+
+#[test]
+fn only_some_large_messages_are_under_way_at_a_time() {
+    let mut outbound = Outbound::new(Role::Dialer, Limits::default());
+    outbound.message_type("t");
+    for n in 0..40 {
+        let receiver = outbound.receiver(&format!("r{n}"), None);
+        tell(&mut outbound, receiver.id, &[0; 20 * CHUNK_LEN]);
+    }
+    let (mut first, mut seen) = (0, 0);
+    // Long before any is complete, as many as may be have begun.
+    while seen < 10 * 32 {
+        for kind in only_kinds(&poll(&mut outbound)) {
+            first += usize::from(kind == FrameKind::First);
+            seen += usize::from(matches!(kind, FrameKind::First | FrameKind::More));
+        }
+    }
+    assert_eq!(first, 32);
+    // The others get their turn as well.
+    while !poll(&mut outbound).is_empty() {}
+    assert!(outbound.is_empty());
+}

@@ -15,6 +15,9 @@ use crate::error::Refusal;
 /// How many local messages an actor takes out at a time.
 const HANDFUL: usize = 32;
 
+/// An actor at rest keeps room for this many messages; more is given back.
+const KEPT_ROOM: usize = 16;
+
 /// Whether messages are taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intake {
@@ -187,7 +190,7 @@ impl<A: Actor> Queue<A> {
 
     /// Gives back the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
-        if self.items.is_empty() && self.items.capacity() > 2 * HANDFUL {
+        if self.items.is_empty() && self.items.capacity() > KEPT_ROOM {
             self.items = VecDeque::new();
         }
         if self.crowd.as_ref().is_some_and(|c| c.batches.is_empty() && c.waiters.is_empty()) {
@@ -269,5 +272,229 @@ impl Crowd {
     /// All wakers: each waiter tries again, and waits again if another was faster.
     fn wake(&mut self) -> Vec<Waker> {
         self.waiters.drain(..).map(|(_, waker)| waker).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Arc, Mutex};
+    use std::task::Poll;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::context::Context;
+    use crate::mailbox::batch::{RawKind, RawMessage};
+    use crate::mailbox::dispatch;
+    use crate::mailbox::letter::{Alias, Letter, Origin, Reply};
+    use crate::{Handler, Message};
+
+    struct Nobody;
+    impl Actor for Nobody {}
+
+    struct Numbered(u32);
+    impl Message for Numbered {
+        type Reply = ();
+    }
+    impl Handler<Numbered> for Nobody {
+        async fn handle(&mut self, _: Numbered, _: &mut Context<Self>) -> crate::Result {
+            Ok(())
+        }
+    }
+
+    fn local(n: u32) -> Item<Nobody> {
+        let letter =
+            Letter { message: Numbered(n), reply: Reply::nowhere(), sender: None, about: None };
+        Item::Local { letter: Box::new(letter), dispatch: dispatch::<Nobody, Numbered> }
+    }
+
+    /// A connection that notes what was confirmed.
+    #[derive(Default)]
+    struct Confirmed(Mutex<Vec<u32>>);
+
+    impl Origin for Confirmed {
+        fn reply(&self, _: u64, _: &dyn rakt_wire::native::Encode) {}
+        fn refuse(&self, _: u64, _: &Refusal) {}
+        fn confirm(&self, corr: u64) {
+            self.0.lock().expect("not poisoned").push(corr as u32);
+        }
+        fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
+        fn consumed(&self, _: Alias, _: u64) {}
+        fn decompress(&self, payload: &[u8], _: u32) -> Result<Bytes, Refusal> {
+            Ok(Bytes::copy_from_slice(payload))
+        }
+        fn is_cancelled(&self, _: u64) -> bool {
+            false
+        }
+        fn poll_cancelled(&self, _: u64, _: &mut std::task::Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    fn batch(origin: &Arc<Confirmed>, numbers: impl Iterator<Item = u32>) -> Box<Batch> {
+        let message = |n| RawMessage {
+            entry: 0,
+            kind: RawKind::Confirm(u64::from(n)),
+            sender: None,
+            type_id: n,
+            start: 0,
+            len: 0,
+            raw_len: None,
+            about: None,
+        };
+        Box::new(Batch {
+            origin: origin.clone(),
+            from: Alias { id: 0, epoch: 0 },
+            block: Bytes::new(),
+            messages: numbers.map(message).collect(),
+            senders: Vec::new(),
+            unreturned: 0,
+            return_at: u64::MAX,
+        })
+    }
+
+    /// The numbers in an item; remote ones apart, because only they keep order among themselves.
+    fn numbers(item: Item<Nobody>) -> (bool, Vec<u32>) {
+        match item {
+            Item::Local { letter, .. } => {
+                let letter = letter.into_any().downcast::<Letter<Numbered>>();
+                (false, letter.map(|letter| vec![letter.message.0]).expect("the only local type"))
+            }
+            Item::Remote(batch) => (true, batch.messages.iter().map(|m| m.type_id).collect()),
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Offer { waits: bool },
+        Batch(u32),
+        Take,
+        /// The actor is suspended with messages in hand.
+        PutBack,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => any::<bool>().prop_map(|waits| Step::Offer { waits }),
+            2 => (1_u32..6).prop_map(Step::Batch),
+            2 => Just(Step::Take),
+            1 => Just(Step::PutBack),
+        ]
+    }
+
+    fn overflow() -> impl Strategy<Value = Overflow> {
+        prop_oneof![Just(Overflow::Wait), Just(Overflow::Refuse), Just(Overflow::DropOldest)]
+    }
+
+    proptest! {
+        /// Whatever is offered and taken: the queue stays within its bound, each message comes out
+        /// once or is turned down, in order, and is confirmed only once there is room for it.
+        #[test]
+        fn a_queue_keeps_its_bound_and_its_order(
+            capacity in 1_u32..8,
+            overflow in overflow(),
+            steps in prop::collection::vec(step(), 0..120),
+        ) {
+            let bounds = Mailbox::bounded(capacity).overflow(overflow);
+            let origin = Arc::new(Confirmed::default());
+            let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
+            let (mut offered, mut came_out) = (0, Vec::new());
+            let mut turned_down = BTreeSet::new();
+            // Messages that were put back are let in again beyond the bound.
+            let mut excess = 0;
+            for step in steps {
+                match step {
+                    Step::Offer { waits } => {
+                        let mut ticket = None;
+                        let waiter = waits.then_some((&mut ticket, Waker::noop()));
+                        let item = match queue.offer(local(offered), bounds, waiter) {
+                            Offer::Accepted => None,
+                            Offer::Replaced(item) | Offer::Refused(item, _) => Some(item),
+                            Offer::Waiting(item) => {
+                                prop_assert!(waits && overflow == Overflow::Wait);
+                                Some(item)
+                            }
+                        };
+                        offered += 1;
+                        turned_down.extend(item.map(numbers).into_iter().flat_map(|(_, n)| n));
+                    }
+                    Step::Batch(len) => {
+                        let lost = queue.offer_batch(batch(&origin, offered..offered + len), bounds);
+                        offered += len;
+                        turned_down.extend(lost.into_iter().flat_map(|(item, _)| numbers(item).1));
+                    }
+                    Step::Take => {
+                        queue.take(&mut hand, bounds);
+                        while let Some(item) = hand.pop_front() {
+                            came_out.push(numbers(item));
+                        }
+                    }
+                    Step::PutBack => {
+                        queue.take(&mut hand, bounds);
+                        queue.put_back(&mut hand);
+                        excess = queue.len().saturating_sub(capacity as usize);
+                    }
+                }
+                excess = excess.min(queue.len().saturating_sub(capacity as usize));
+                prop_assert!(queue.len() <= capacity as usize + excess);
+                prop_assert!(queue.items.len() <= queue.len(), "nothing empty is kept");
+            }
+            queue.close(&mut hand);
+            while let Some(item) = hand.pop_front() {
+                came_out.push(numbers(item));
+            }
+            prop_assert_eq!(queue.len(), 0);
+
+            for remote in [false, true] {
+                let of_kind = came_out.iter().filter(|(other, _)| *other == remote);
+                let in_order: Vec<_> = of_kind.flat_map(|(_, numbers)| numbers).collect();
+                prop_assert!(in_order.is_sorted_by(|a, b| a < b), "{in_order:?}");
+            }
+            let came_out: BTreeSet<_> = came_out.into_iter().flat_map(|(_, n)| n).collect();
+            prop_assert!(came_out.is_disjoint(&turned_down));
+            prop_assert_eq!(came_out.len() + turned_down.len(), offered as usize);
+        }
+    }
+
+    #[test]
+    fn a_remote_message_is_confirmed_once_there_is_room_for_it() {
+        let (origin, bounds) = (Arc::new(Confirmed::default()), Mailbox::bounded(2));
+        let confirmed = || origin.0.lock().expect("not poisoned").clone();
+        let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
+        assert!(queue.offer_batch(batch(&origin, 0..5), bounds).is_empty());
+        assert_eq!((queue.len(), confirmed()), (2, vec![0, 1]));
+        queue.take(&mut hand, bounds);
+        assert_eq!((queue.len(), confirmed()), (2, vec![0, 1, 2, 3]));
+        queue.take(&mut hand, bounds);
+        assert_eq!((queue.len(), confirmed()), (1, vec![0, 1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn refused_batches_leave_nothing_behind() {
+        let origin = Arc::new(Confirmed::default());
+        let bounds = Mailbox::bounded(1).overflow(Overflow::Refuse);
+        let mut queue = Queue::<Nobody>::new();
+        assert!(matches!(queue.offer(local(0), bounds, None), Offer::Accepted));
+        for n in 1..100 {
+            assert_eq!(queue.offer_batch(batch(&origin, n..n + 1), bounds).len(), 1);
+        }
+        assert_eq!((queue.len(), queue.items.len()), (1, 1));
+        assert_eq!(Arc::strong_count(&origin), 1, "no batch is held");
+    }
+
+    #[test]
+    fn a_suspended_queue_refuses_and_a_paused_one_does_not() {
+        let bounds = Mailbox::default();
+        let mut queue = Queue::<Nobody>::new();
+        queue.intake = Intake::Paused;
+        assert!(matches!(queue.offer(local(0), bounds, None), Offer::Accepted));
+        queue.intake = Intake::Suspended;
+        let refused = queue.offer(local(1), bounds, None);
+        assert!(matches!(refused, Offer::Refused(_, Refusal::Suspended)));
+        queue.close(&mut InHand::default());
+        let refused = queue.offer(local(2), bounds, None);
+        assert!(matches!(refused, Offer::Refused(_, Refusal::Stopped)));
     }
 }

@@ -328,14 +328,16 @@ impl Conn {
         self.net.prepare(payload, self.compression, self.limits.max_message_len)
     }
 
-    /// Takes a message, or notes the sender in the line of those that wait.
+    /// Takes a message, or notes the sender in the line of those that wait. `known` is the number that
+    /// this connection gave the receiver before; the one that was used comes back.
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         target: &RemoteTarget,
+        known: Option<WireAlias>,
         outgoing: &Outgoing<'_>,
         place: &mut Place,
         waker: Option<&Waker>,
-    ) -> Poll<Result<Option<RemoteAnswer>, NotTaken>> {
+    ) -> Poll<Result<(WireAlias, Option<RemoteAnswer>), NotTaken>> {
         let payload = match place.prepared.take() {
             Some((conn, bytes, raw_len)) if conn == self.id => Payload::Ready { bytes, raw_len },
             _ => match self.prepare(outgoing.payload) {
@@ -347,15 +349,13 @@ impl Conn {
         if shared.closed.is_some() || shared.is_draining || shared.closing.is_some() {
             return Poll::Ready(Err(NotTaken::Gone));
         }
-        let receiver = target.alias(self.id, &mut shared);
-        let (receiver, sender, type_id) = match shared.resolve(receiver, target, outgoing) {
+        let (receiver, sender, type_id) = match shared.resolve(known, target, outgoing) {
             Some(aliases) => aliases,
             None => {
                 let detail = "the tables of the connection are too small".to_owned();
                 return Poll::Ready(Err(NotTaken::Refused(Refusal::Internal { detail })));
             }
         };
-        target.keep_alias(self.id, receiver);
         let need = shared.need(receiver, outgoing.how, &payload, &self.limits);
         if let Some(need) = need {
             return match waker {
@@ -394,7 +394,7 @@ impl Conn {
         match sent {
             Ok(()) => {
                 touch(shared);
-                Poll::Ready(Ok(answer))
+                Poll::Ready(Ok((receiver, answer)))
             }
             Err(error) => {
                 if let Some(mut answer) = answer {

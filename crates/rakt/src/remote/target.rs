@@ -8,7 +8,7 @@ use rakt_wire::address::Address;
 use rakt_wire::native::Alias;
 use rakt_wire::operation::{Operation, Outcome};
 
-use super::conn::{Conn, NotTaken, Outgoing, Place, RemoteAnswer, Shared};
+use super::conn::{Conn, NotTaken, Outgoing, Place, RemoteAnswer};
 use super::endpoint::Endpoint;
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
@@ -33,12 +33,9 @@ pub(crate) struct Life {
     pub(crate) incarnation: [u8; 16],
 }
 
-/// The connection last used, so that the next message finds it without a search.
-#[derive(Default)]
-struct Last {
-    conn: Option<Arc<Conn>>,
-    alias: Option<(u64, Alias)>,
-}
+/// The connection last used and its number for the receiver, so that the next message finds both
+/// without a search.
+type Last = Option<(Arc<Conn>, Option<Alias>)>;
 
 impl PartialEq for RemoteTarget {
     fn eq(&self, other: &Self) -> bool {
@@ -86,15 +83,6 @@ impl RemoteTarget {
         endpoint.map_or(crate::send::DEFAULT_ASK_TIMEOUT, |endpoint| endpoint.net().ask_timeout)
     }
 
-    /// The number that the connection knew this receiver by, if that connection is the same still.
-    pub(crate) fn alias(&self, conn: u64, _: &mut Shared) -> Option<Alias> {
-        self.last.hold().alias.filter(|(known, _)| *known == conn).map(|(_, alias)| alias)
-    }
-
-    pub(crate) fn keep_alias(&self, conn: u64, alias: Alias) {
-        self.last.hold().alias = Some((conn, alias));
-    }
-
     /// Gives a message to the connection, waiting for one, and for room, where needed.
     pub(crate) fn poll_send(
         &self,
@@ -105,28 +93,27 @@ impl RemoteTarget {
         let Some(endpoint) = &self.endpoint else {
             return Poll::Ready(Err(Refusal::RemotingOff));
         };
-        let mut conn = self.last.hold().conn.clone();
+        let mut last = self.last.hold().clone();
         for _ in 0..2 {
-            let current = match conn.take() {
-                Some(conn) => conn,
+            let (current, alias) = match last.take() {
+                Some(last) => last,
                 None => match std::task::ready!(endpoint.poll_conn(self.place, waker)) {
-                    Ok(conn) => conn,
+                    Ok(conn) => (conn, None),
                     Err(refusal) => return Poll::Ready(Err(refusal)),
                 },
             };
             if self.life.is_some_and(|life| life.incarnation != current.peer.incarnation) {
                 return Poll::Ready(Err(Refusal::StaleIncarnation));
             }
-            match std::task::ready!(current.poll_send(self, outgoing, place, waker)) {
-                Ok(answer) => {
-                    let mut last = self.last.hold();
-                    if last.conn.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
-                        last.conn = Some(current);
+            match std::task::ready!(current.poll_send(self, alias, outgoing, place, waker)) {
+                Ok((used, answer)) => {
+                    if alias != Some(used) {
+                        *self.last.hold() = Some((current, Some(used)));
                     }
                     return Poll::Ready(Ok(answer));
                 }
                 Err(NotTaken::Refused(refusal)) => return Poll::Ready(Err(refusal)),
-                Err(NotTaken::Gone) => self.last.hold().conn = None,
+                Err(NotTaken::Gone) => *self.last.hold() = None,
             }
         }
         // Two connections ended while they were tried; whoever waits tries again soon.

@@ -1,0 +1,193 @@
+//! A transport over TCP that can be cut, frozen and looked at.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rakt::remote::transport::Opening;
+use rakt::remote::{Listener, Stream, Transport};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The connections that a node dials, in the hands of the test.
+#[derive(Clone, Default)]
+pub(crate) struct Cable(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    dials: Mutex<Vec<Duration>>,
+    is_unplugged: Mutex<bool>,
+    lines: Mutex<Vec<Arc<Line>>>,
+    written: AtomicU64,
+    open: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Line(Mutex<LineState>);
+
+#[derive(Default)]
+struct LineState {
+    is_cut: bool,
+    is_frozen: bool,
+    wakers: Vec<Waker>,
+}
+
+impl Line {
+    fn change(&self, f: impl FnOnce(&mut LineState)) {
+        let mut state = self.0.lock().expect("not poisoned");
+        f(&mut state);
+        state.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Ready when bytes may pass, or never will.
+    fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock().expect("not poisoned");
+        if state.is_cut {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if !state.wakers.iter().any(|known| known.will_wake(cx.waker())) {
+            state.wakers.push(cx.waker().clone());
+        }
+        if state.is_frozen { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl Cable {
+    /// Breaks the connections there are; new ones can be made.
+    pub(crate) fn cut(&self) {
+        for line in self.0.lines.lock().expect("not poisoned").drain(..) {
+            line.change(|state| state.is_cut = true);
+        }
+    }
+
+    /// Breaks the connections there are, and lets none be made until [`Cable::plug`].
+    pub(crate) fn unplug(&self) {
+        *self.0.is_unplugged.lock().expect("not poisoned") = true;
+        self.cut();
+    }
+
+    pub(crate) fn plug(&self) {
+        *self.0.is_unplugged.lock().expect("not poisoned") = false;
+    }
+
+    /// Lets no byte pass on the connections there are, and says nothing.
+    pub(crate) fn freeze(&self) {
+        for line in self.0.lines.lock().expect("not poisoned").iter() {
+            line.change(|state| state.is_frozen = true);
+        }
+    }
+
+    /// How often was dialed.
+    pub(crate) fn dial_count(&self) -> usize {
+        self.0.dials.lock().expect("not poisoned").len()
+    }
+
+    /// The interval of keep-alive that was asked for with each dial.
+    pub(crate) fn keep_alives(&self) -> Vec<Duration> {
+        self.0.dials.lock().expect("not poisoned").clone()
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn open_count(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+}
+
+impl Transport for Cable {
+    fn bind<'a>(&'a self, host: &'a str, port: u16) -> Opening<'a, Box<dyn Listener>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind((host, port)).await?;
+            let listener: Box<dyn Listener> = Box::new(Accepting(listener));
+            Ok(listener)
+        })
+    }
+
+    fn dial<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+        keep_alive: Duration,
+    ) -> Opening<'a, Box<dyn Stream>> {
+        Box::pin(async move {
+            self.0.dials.lock().expect("not poisoned").push(keep_alive);
+            if *self.0.is_unplugged.lock().expect("not poisoned") {
+                return Err(io::ErrorKind::NetworkUnreachable.into());
+            }
+            let tcp = TcpStream::connect((host, port)).await?;
+            tcp.set_nodelay(true)?;
+            let line = Arc::new(Line::default());
+            self.0.lines.lock().expect("not poisoned").push(line.clone());
+            self.0.open.fetch_add(1, Ordering::Relaxed);
+            let stream: Box<dyn Stream> = Box::new(Wire { tcp, line, cable: self.0.clone() });
+            Ok(stream)
+        })
+    }
+}
+
+struct Accepting(TcpListener);
+
+impl Listener for Accepting {
+    fn accept(&mut self) -> Opening<'_, (Box<dyn Stream>, String)> {
+        Box::pin(async move {
+            let (tcp, peer) = self.0.accept().await?;
+            let stream: Box<dyn Stream> = Box::new(tcp);
+            Ok((stream, peer.to_string()))
+        })
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().expect("it is bound").port()
+    }
+}
+
+struct Wire {
+    tcp: TcpStream,
+    line: Arc<Line>,
+    cable: Arc<Shared>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.cable.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        std::task::ready!(self.line.poll(cx))?;
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.line.poll(cx))?;
+        let n = std::task::ready!(Pin::new(&mut self.tcp).poll_write(cx, bytes))?;
+        self.cable.written.fetch_add(n as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
