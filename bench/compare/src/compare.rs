@@ -1,5 +1,7 @@
 //! The rounds: every contestant does every workload, a new server and a new client each time.
 
+use std::fs::File;
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
@@ -23,15 +25,22 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    // Opened first: a path that cannot be written should not cost a whole comparison.
+    let json = args.json.as_deref().map(create).transpose()?;
     // One thread: a child is told of its parent's end when the thread that started it ends.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(compare(args))?;
     print!("{report}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report)?)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    if let Some(file) = json {
+        serde_json::to_writer_pretty(file, &report)?;
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn create(path: &Path) -> Result<File> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let file = folder.and_then(|()| File::create(path));
+    file.map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
 async fn compare(args: &CompareArgs) -> Result<Report> {

@@ -42,9 +42,12 @@ impl Actor for Worker {
 }
 
 impl Handler<WorkRequest> for Worker {
-    async fn handle(&mut self, work: WorkRequest, _: &mut Context<Self>) -> Result<WorkResponse> {
+    async fn handle(&mut self, work: WorkRequest, ctx: &mut Context<Self>) -> Result<WorkResponse> {
         if work.job == "a nap" {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(60)) => {}
+                () = ctx.cancelled() => println!("             worker-1: nobody waits, no nap then"),
+            }
         }
         Ok(WorkResponse { result: format!("{} is done", work.job) })
     }
@@ -131,7 +134,8 @@ fn show(what: &str, result: &Result<String, CallError>) {
     match result {
         Ok(reply) => println!("{what:<12} {reply}"),
         Err(error) => {
-            let retry = if error.is_safe_to_retry() { "safe to retry" } else { "may have happened" };
+            let retry =
+                if error.is_safe_to_retry() { "safe to retry" } else { "may have happened" };
             println!("{what:<12} {error} ({retry})");
         }
     }

@@ -185,10 +185,8 @@ impl Tally {
 async fn run(limit: u32) -> Result<u32> {
     let workshop = workshop().await?;
     let (host, port) = workshop.advertised();
-    let system = ActorSystem::builder("pool")
-        .remoting(remote::Config::new("127.0.0.1", 0))
-        .start()
-        .await?;
+    let system =
+        ActorSystem::builder("pool").remoting(remote::Config::new("127.0.0.1", 0)).start().await?;
 
     let fast = Machine { overhead: 2, trips_at: 0 };
     let slow = Machine { overhead: 12, trips_at: 0 };
@@ -248,7 +246,7 @@ async fn run(limit: u32) -> Result<u32> {
 
 #[tokio::main]
 async fn main() -> Result {
-    run(10_000_000).await?;
+    run(20_000_000).await?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! the body rests in here and there is no task; the message that finds it resting starts one.
 
 use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
@@ -65,10 +66,43 @@ struct State<A: Actor> {
 #[derive(Default)]
 struct Rare {
     signals: Vec<Signal>,
+    /// A stop after what is queued is among the signals: one more would say nothing new.
+    will_finish: bool,
     watchers: Vec<Watcher>,
+    /// Who is called at the end, by key: peers make many of them, and take them back one by one.
+    calls: HashMap<WatchKey, Notify>,
     ended: Option<StopReason>,
     /// When the actor last came to rest; kept only where passivation needs it.
     rested: Option<Instant>,
+}
+
+/// From this many on, those that nobody waits for any more are looked for when one is added.
+const MANY: usize = 64;
+
+impl Rare {
+    fn add_signal(&mut self, signal: Signal) {
+        if let Signal::Stop { finish: true, .. } = signal {
+            if std::mem::replace(&mut self.will_finish, true) {
+                return;
+            }
+        }
+        // A peer that gives up at once could otherwise pile up any number on a busy actor.
+        if self.signals.len() >= MANY && self.signals.len().is_power_of_two() {
+            self.signals.retain(Signal::is_wanted);
+        }
+        self.signals.push(signal);
+    }
+
+    fn add_watcher(&mut self, watcher: Watcher) {
+        if let Watcher::Call { key, notify } = watcher {
+            self.calls.insert(key, notify);
+            return;
+        }
+        if self.watchers.len() >= MANY && self.watchers.len().is_power_of_two() {
+            self.watchers.retain(Watcher::is_there);
+        }
+        self.watchers.push(watcher);
+    }
 }
 
 /// What concerns an actor's life rather than its work; handled before further messages.
@@ -99,7 +133,31 @@ pub(crate) enum Signal {
 pub(crate) enum Watcher {
     Actor { watcher: Weak<dyn AnyCell>, watch: u64 },
     Once(oneshot::Sender<StopReason>),
-    Call { key: (usize, u64), notify: Box<dyn FnOnce(&StopReason) + Send> },
+    Call { key: WatchKey, notify: Notify },
+}
+
+/// A connection, and its number for the watch.
+pub(crate) type WatchKey = (u64, u64);
+
+pub(crate) type Notify = Box<dyn FnOnce(&StopReason) + Send>;
+
+impl Signal {
+    fn is_wanted(&self) -> bool {
+        match self {
+            Self::Respawn(done) | Self::Reinstate(done) => !done.is_closed(),
+            _ => true,
+        }
+    }
+}
+
+impl Watcher {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Actor { watcher, .. } => watcher.strong_count() > 0,
+            Self::Once(sender) => !sender.is_closed(),
+            Self::Call { .. } => true,
+        }
+    }
 }
 
 /// A cell whose actor type only its own functions know.
@@ -114,6 +172,8 @@ pub(crate) trait AnyCell: Any + Send + Sync {
     fn watch(&self, watcher: Watcher);
     /// Removes watchers for whom this holds.
     fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool);
+    /// Removes the watcher that is called.
+    fn unwatch_call(&self, key: WatchKey);
     fn has_ended(&self) -> bool;
     fn queue_len(&self) -> usize;
     fn forget_waiter(&self, ticket: u64);
@@ -252,7 +312,9 @@ impl<A: Actor> Cell<A> {
     pub(crate) fn take_signals(&self) -> Vec<Signal> {
         let mut state = self.state.hold();
         self.interrupted.store(false, Ordering::Relaxed);
-        state.rare.as_mut().map(|rare| std::mem::take(&mut rare.signals)).unwrap_or_default()
+        let Some(rare) = &mut state.rare else { return Vec::new() };
+        rare.will_finish = false;
+        std::mem::take(&mut rare.signals)
     }
 
     pub(crate) fn set_intake(&self, intake: Intake) {
@@ -300,6 +362,7 @@ impl<A: Actor> Cell<A> {
         let rare = state.rare.get_or_insert_default();
         rare.ended = Some(reason.clone());
         let watchers = std::mem::take(&mut rare.watchers);
+        let calls = std::mem::take(&mut rare.calls);
         let signals = std::mem::take(&mut rare.signals);
         drop(state);
         for signal in signals {
@@ -307,6 +370,9 @@ impl<A: Actor> Cell<A> {
         }
         for watcher in watchers {
             self.notify(watcher, reason);
+        }
+        for notify in calls.into_values() {
+            notify(reason);
         }
     }
 
@@ -373,7 +439,7 @@ impl<A: Actor> AnyCell for Cell<A> {
             drop(state);
             return refuse_signal(signal);
         }
-        rare.signals.push(signal);
+        rare.add_signal(signal);
         self.interrupted.store(true, Ordering::Relaxed);
         self.rouse(&mut state);
     }
@@ -382,7 +448,7 @@ impl<A: Actor> AnyCell for Cell<A> {
         let mut state = self.state.hold();
         let rare = state.rare.get_or_insert_default();
         match rare.ended.clone() {
-            None => rare.watchers.push(watcher),
+            None => rare.add_watcher(watcher),
             Some(reason) => {
                 drop(state);
                 self.notify(watcher, &reason);
@@ -394,6 +460,13 @@ impl<A: Actor> AnyCell for Cell<A> {
         if let Some(rare) = &mut self.state.hold().rare {
             rare.watchers.retain(|watcher| !gone(watcher));
         }
+    }
+
+    fn unwatch_call(&self, key: WatchKey) {
+        let mut state = self.state.hold();
+        let call = state.rare.as_mut().and_then(|rare| rare.calls.remove(&key));
+        drop(state);
+        drop(call);
     }
 
     fn has_ended(&self) -> bool {

@@ -446,7 +446,9 @@ impl ActorSystem {
     }
 
     pub(crate) fn dead_letters(&self, count: u64, letter: impl FnOnce() -> DeadLetter) {
-        self.0.dead_letters.fetch_add(count, Ordering::Relaxed);
+        // A peer may claim any number of refused messages.
+        let add = |sum: u64| Some(sum.saturating_add(count));
+        let _ = self.0.dead_letters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         #[cfg(feature = "metrics")]
         metrics::counter!("rakt_dead_letters_total").increment(count);
         self.publish(|| Event::DeadLetter(letter()));

@@ -182,7 +182,10 @@ async fn a_message_without_a_codec_does_not_leave_the_process() -> Result {
     Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     let error = within(probe.ask(LocalOnly)).await.expect_err("it has no codec");
-    assert!(matches!(&error, AskError::NotSent { refusal: Refusal::NoCodec { .. }, .. }), "{error}");
+    assert!(
+        matches!(&error, AskError::NotSent { refusal: Refusal::NoCodec { .. }, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("LocalOnly"), "{error}");
     let error = within(probe.tell(LocalOnly)).await.expect_err("it has no codec");
     assert!(matches!(error.refusal, Refusal::NoCodec { .. }), "{error}");
@@ -308,7 +311,10 @@ async fn a_reply_that_cannot_be_read_is_its_own_error() -> Result {
     Probe::spawn(&there, "probe").await;
     let probe: ActorRef = remote(&here, &there, "probe").await;
     let error = within(probe.ask(Misread)).await.expect_err("the reply is an echo");
-    assert!(matches!(&error, AskError::BadReply { detail, .. } if detail == "not empty"), "{error}");
+    assert!(
+        matches!(&error, AskError::BadReply { detail, .. } if detail == "not empty"),
+        "{error}"
+    );
     assert!(!error.is_safe_to_retry());
     Ok(())
 }
@@ -565,7 +571,7 @@ async fn the_deadline_travels_as_the_time_that_remains() -> Result {
 #[tokio::test]
 async fn an_ask_times_out_and_the_handler_hears_of_it() -> Result {
     let (here, there) = (node("here").await, node("there").await);
-    let (clock, _, mut ends) = clock(&here, &there).await;
+    let (clock, _lefts, mut ends) = clock(&here, &there).await;
     let limit = Duration::from_millis(50);
     let error = within(clock.ask(Hold {}).timeout(limit)).await.expect_err("it never answers");
     match &error {

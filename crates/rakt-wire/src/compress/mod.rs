@@ -146,7 +146,7 @@ pub enum DecompressError {
 
 /// Compresses and decompresses in one format, with contexts that are made once and then reused.
 ///
-/// A context is made at its first use, so an idle one costs nothing; zstd's take about 1 MiB together.
+/// A context is made at its first use, so a link that never compresses pays for none.
 pub struct Compressor {
     compression: Compression,
     codec: Codec,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::MAX_STREAMS;
 use super::error::LinkError;
+use super::event::Sink;
 use super::frame::FrameKind;
-use super::inbound::Sink;
 use super::message::Message;
 
 /// A body of which the first chunk has arrived.

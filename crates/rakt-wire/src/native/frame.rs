@@ -239,6 +239,48 @@ pub(crate) fn end_frame(out: &mut [u8], start: usize) {
     }
 }
 
+/// A frame that is being written. Unless it is ended, dropping it takes it back: a payload that fails
+/// or panics in the middle leaves nothing behind.
+pub(crate) struct Draft<'a> {
+    pub(crate) out: &'a mut Vec<u8>,
+    start: usize,
+    is_done: bool,
+}
+
+impl<'a> Draft<'a> {
+    #[inline]
+    pub(crate) fn begin(out: &'a mut Vec<u8>, kind: FrameKind) -> Self {
+        let start = begin_frame(out, kind);
+        Self { out, start, is_done: false }
+    }
+
+    #[inline]
+    pub(crate) fn body(&self) -> &[u8] {
+        let start = self.start.saturating_add(HEADER_LEN);
+        self.out.get(start..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn body_len(&self) -> usize {
+        self.body().len()
+    }
+
+    #[inline]
+    pub(crate) fn end(mut self) {
+        end_frame(self.out, self.start);
+        self.is_done = true;
+    }
+}
+
+impl Drop for Draft<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.out.truncate(self.start);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

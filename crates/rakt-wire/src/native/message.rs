@@ -195,9 +195,26 @@ pub(crate) fn put_head(
     }
 }
 
-/// Reads the header part of a message. Its body is left empty; what the reader has left is the payload.
-#[inline]
-pub(crate) fn read_head(reader: &mut Reader<'_>, kind: FrameKind) -> Result<Message, DecodeError> {
+/// The numbers at the front of every message.
+pub(crate) struct Front {
+    pub(crate) kind: MessageKind,
+    flags: u8,
+    pub(crate) receiver: u32,
+    pub(crate) sender: Option<u32>,
+    pub(crate) type_id: u32,
+}
+
+/// What only some messages have.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) remaining: Option<Duration>,
+    pub(crate) metadata: Option<Box<Metadata>>,
+    pub(crate) raw_len: Option<u32>,
+}
+
+/// Reads the front of a message.
+#[inline(always)]
+pub(crate) fn read_front(reader: &mut Reader<'_>, kind: FrameKind) -> Result<Front, DecodeError> {
     let kind = match kind {
         FrameKind::Confirm => MessageKind::Confirm { corr: reader.varint("correlation")? },
         FrameKind::Ask => MessageKind::Ask { corr: reader.varint("correlation")? },
@@ -210,37 +227,23 @@ pub(crate) fn read_head(reader: &mut Reader<'_>, kind: FrameKind) -> Result<Mess
     let receiver = reader.varint_u32("receiver")?;
     let sender = reader.varint_u32("sender")?.checked_sub(1);
     let type_id = reader.varint_u32("type")?;
-    let mut message = Message {
-        kind,
-        receiver,
-        sender,
-        type_id,
-        remaining: None,
-        metadata: None,
-        raw_len: None,
-        body: Body::Block(Span::default()),
-    };
-    if flags != 0 {
-        read_options(reader, flags, &mut message)?;
-    }
-    Ok(message)
+    Ok(Front { kind, flags, receiver, sender, type_id })
 }
 
-fn read_options(
-    reader: &mut Reader<'_>,
-    flags: u8,
-    message: &mut Message,
-) -> Result<(), DecodeError> {
-    if flags & FLAG_REMAINING != 0 {
-        message.remaining = Some(Duration::from_micros(reader.varint("time remaining")?));
+/// Reads what comes between the front of a message and its payload.
+#[inline]
+pub(crate) fn read_options(reader: &mut Reader<'_>, front: &Front) -> Result<Options, DecodeError> {
+    let mut options = Options::default();
+    if front.flags & FLAG_REMAINING != 0 {
+        options.remaining = Some(Duration::from_micros(reader.varint("time remaining")?));
     }
-    if flags & FLAG_METADATA != 0 {
-        message.metadata = Some(Box::new(read_metadata(reader)?));
+    if front.flags & FLAG_METADATA != 0 {
+        options.metadata = Some(Box::new(read_metadata(reader)?));
     }
-    if flags & FLAG_COMPRESSED != 0 {
-        message.raw_len = Some(reader.varint_u32("raw length")?);
+    if front.flags & FLAG_COMPRESSED != 0 {
+        options.raw_len = Some(reader.varint_u32("raw length")?);
     }
-    Ok(())
+    Ok(options)
 }
 
 /// Writes metadata behind its encoded length.

@@ -12,13 +12,14 @@
 //! | `hello.rs`, `handshake.rs` | what both sides say first, and the state machine around it |
 //! | `message.rs` | the header part of a message, on the way out and in |
 //! | `operations.rs` | how operations, outcomes and failures are written |
-//! | `outbound.rs`, `tables.rs`, `large.rs` | one direction: what is to be sent; its aliases and credit; its chunks |
-//! | `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
+//! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs` | one direction: what is to be sent; its aliases and credit; its chunks |
+//! | `event.rs`, `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
 //! | `liveness.rs` | is the peer still there? |
-//! | `link.rs` | all of it put together, for tests and as an example of use |
+//! | `link/` | all of it put together, for tests and as an example of use |
 
-pub mod assembly;
+mod assembly;
 pub mod error;
+pub mod event;
 pub mod frame;
 pub mod handshake;
 pub mod hello;
@@ -29,17 +30,20 @@ pub mod liveness;
 pub mod message;
 pub mod operations;
 pub mod outbound;
+pub mod payload;
 mod tables;
 pub mod varint;
 
 pub use error::{CloseCode, LinkError};
+pub use event::{Event, Sink};
 pub use frame::{FrameKind, HEADER_LEN};
 pub use handshake::{Handshake, HandshakeError};
 pub use hello::{Feature, Hello, Limits, Refusal, RefuseReason, Session};
-pub use inbound::{Event, Inbound, Sink};
+pub use inbound::Inbound;
 pub use liveness::{Liveness, LivenessAction};
 pub use message::{Body, Head, Message, MessageKind, Span, cost};
-pub use outbound::{Alias, Encode, EncodeError, Outbound, Payload, SendError};
+pub use outbound::{Alias, Outbound};
+pub use payload::{Encode, EncodeError, Payload, SendError};
 
 /// The lowest protocol version spoken here.
 pub const VERSION_MIN: u8 = 1;

@@ -15,11 +15,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::error::{CloseCode, MAX_REASON_LEN};
-use super::frame::{FrameKind, begin_frame, end_frame};
+use super::frame::{Draft, FrameKind, begin_frame, end_frame};
 use super::hello::Limits;
 use super::large::{Large, Queue};
 use super::message::{FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, cost, put_head};
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
+use super::payload::{Payload, SendError};
 use super::tables::{Full, Tables};
 use super::varint::{cut_text, micros, put_string, put_varint};
 use super::{CHUNK_HEADER_LEN, CHUNK_LEN, HEADER_ALLOWANCE, Role, message};
@@ -41,107 +42,6 @@ pub struct Alias {
     pub id: u32,
     /// The epoch in which it was given.
     pub epoch: u32,
-}
-
-/// A payload that knows how to write itself.
-pub trait Encode {
-    /// How many bytes [`Encode::encode`] will append; `None` when that is not cheap to know. A hint:
-    /// it saves a copy of large payloads.
-    fn encoded_len(&self) -> Option<usize>;
-
-    /// Appends the encoded payload to `out`, and leaves what is there alone.
-    ///
-    /// # Errors
-    /// [`EncodeError`]; whatever was appended is taken back.
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError>;
-}
-
-impl Encode for [u8] {
-    fn encoded_len(&self) -> Option<usize> {
-        Some(self.len())
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        out.extend_from_slice(self);
-        Ok(())
-    }
-}
-
-impl Encode for &[u8] {
-    fn encoded_len(&self) -> Option<usize> {
-        Some(self.len())
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        out.extend_from_slice(self);
-        Ok(())
-    }
-}
-
-/// Why a payload could not be encoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EncodeError(pub String);
-
-/// The payload of a message or reply.
-#[derive(Clone)]
-pub enum Payload<'a> {
-    /// Still to be encoded.
-    Encode(&'a dyn Encode),
-    /// Encoded already.
-    Ready {
-        /// The bytes to send.
-        bytes: Bytes,
-        /// Set when they are compressed: the length they have when they are not.
-        raw_len: Option<u32>,
-    },
-}
-
-impl fmt::Debug for Payload<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Encode(payload) => {
-                f.debug_struct("Encode").field("encoded_len", &payload.encoded_len()).finish()
-            }
-            Self::Ready { bytes, raw_len } => f
-                .debug_struct("Ready")
-                .field("len", &bytes.len())
-                .field("raw_len", raw_len)
-                .finish(),
-        }
-    }
-}
-
-impl Payload<'_> {
-    fn raw_len(&self) -> Option<u32> {
-        match self {
-            Self::Encode(_) => None,
-            Self::Ready { raw_len, .. } => *raw_len,
-        }
-    }
-}
-
-/// Why something was not accepted for sending. Nothing of it was sent, so trying again is safe.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Larger than the connection allows.
-    #[error("the message is {size} bytes long, the limit is {limit}")]
-    TooLarge {
-        /// Its length in bytes.
-        size: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// The payload could not be encoded.
-    #[error("the payload could not be encoded")]
-    Encode(#[from] EncodeError),
-    /// An alias that is not defined: the caller kept one of an earlier epoch.
-    #[error("an alias is not defined in this epoch")]
-    Undefined,
-    /// A large message to the same receiver is not out yet, and this one must not overtake it.
-    #[error("the receiver is busy with a large message")]
-    Busy,
 }
 
 /// The sending half of a link. `Debug` shows how much there is to send, not what.
@@ -602,48 +502,6 @@ struct Sent {
     payload_len: usize,
     /// Set when it has to go out in chunks.
     large: Option<Large>,
-}
-
-/// A frame that is being written. Unless it is ended, dropping it takes it back: a payload that fails
-/// or panics in the middle leaves nothing behind.
-struct Draft<'a> {
-    out: &'a mut Vec<u8>,
-    start: usize,
-    is_done: bool,
-}
-
-impl<'a> Draft<'a> {
-    #[inline]
-    fn begin(out: &'a mut Vec<u8>, kind: FrameKind) -> Self {
-        let start = begin_frame(out, kind);
-        Self { out, start, is_done: false }
-    }
-
-    #[inline]
-    fn body(&self) -> &[u8] {
-        let start = self.start.saturating_add(super::HEADER_LEN);
-        self.out.get(start..).unwrap_or_default()
-    }
-
-    #[inline]
-    fn body_len(&self) -> usize {
-        self.body().len()
-    }
-
-    #[inline]
-    fn end(mut self) {
-        end_frame(self.out, self.start);
-        self.is_done = true;
-    }
-}
-
-impl Drop for Draft<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.out.truncate(self.start);
-        }
-    }
 }
 
 fn check_head(len: usize, limit: usize) -> Result<(), SendError> {

@@ -59,7 +59,24 @@ pub(crate) struct RawAbout {
     pub(crate) metadata: Option<Metadata>,
     /// The payload, where it came in chunks and so is not part of the block.
     pub(crate) whole: Option<Bytes>,
+    /// For what of it is no part of the message's cost.
+    pub(crate) _charge: Option<Charge>,
 }
+
+/// Bytes that count against the node's budget until this is dropped, besides the cost of a message.
+pub(crate) struct Charge {
+    pub(crate) origin: Arc<dyn Origin>,
+    pub(crate) bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.origin.release(self.bytes);
+    }
+}
+
+/// Payloads of a batch up to this many bytes are worth copying to let go of their block.
+const COMPACT_LEN: usize = 16 * 1024;
 
 impl RawMessage {
     /// What the message counts against its receiver's credit.
@@ -92,6 +109,26 @@ impl Batch {
     pub(crate) fn split_off(&mut self, n: usize) -> Self {
         let rest = self.messages.split_off(n.min(self.messages.len()));
         self.sibling(rest)
+    }
+
+    /// Copies the payloads if they are a small part of their block, which may hold much else, for a
+    /// batch that is going to wait. Else a peer could make a few bytes keep a whole block each.
+    pub(crate) fn compact(&mut self) {
+        let is_in_block = |message: &RawMessage| {
+            message.about.as_ref().is_none_or(|about| about.whole.is_none())
+        };
+        let in_block = self.messages.iter().filter(|message| is_in_block(message));
+        let len: usize = in_block.map(|message| message.len as usize).sum();
+        if len > COMPACT_LEN && len > self.block.len() / 4 {
+            return;
+        }
+        let mut copied = Vec::with_capacity(len);
+        for message in self.messages.iter_mut().filter(|message| is_in_block(message)) {
+            let start = message.start as usize;
+            message.start = copied.len() as u32;
+            copied.extend_from_slice(&self.block[start..start + message.len as usize]);
+        }
+        self.block = copied.into();
     }
 
     /// The payload of `message`, as it was before compression.

@@ -169,6 +169,8 @@ pub(crate) trait Origin: Send + Sync {
     fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal);
     /// `cost` bytes of credit are free again.
     fn consumed(&self, from: Alias, cost: u64);
+    /// `bytes` that counted against the node's budget are gone.
+    fn release(&self, bytes: u64);
     /// Undoes the compression of a payload of `raw_len` bytes.
     fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal>;
     /// Whether the request `corr` was cancelled.

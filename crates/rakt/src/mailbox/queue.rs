@@ -109,6 +109,9 @@ impl<A: Actor> Queue<A> {
         if let Some(refusal) = self.closed() {
             return vec![(Item::Remote(batch), refusal)];
         }
+        if self.len > 0 || self.intake != Intake::Open {
+            batch.compact();
+        }
         let room = (bounds.capacity as usize).saturating_sub(self.len);
         let crowded = self.crowd.as_ref().is_some_and(|crowd| !crowd.batches.is_empty());
         if batch.messages.len() <= room && !crowded {

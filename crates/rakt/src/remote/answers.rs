@@ -52,18 +52,18 @@ impl Sink for Answers {
             Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
             Event::GoAway { .. } => self.conn.handle_goaway(),
             Event::Close { text, .. } => {
-                self.goodbye = Some(format!("the peer closed the connection: {text}"));
+                self.goodbye = Some(format!("the peer closed the connection: {}", text.escape_debug()));
             }
             _ => {}
         }
     }
 
     fn admit(&mut self, bytes: usize) -> bool {
-        self.conn.net.budget.try_add(bytes as u64)
+        self.conn.admit(bytes as u64)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.conn.net.budget.give_back(bytes as u64);
+        self.conn.release(bytes as u64);
     }
 }
 

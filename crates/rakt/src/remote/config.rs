@@ -76,6 +76,8 @@ pub struct ConfigError {
     pub allowed: &'static str,
 }
 
+/// A limit longer than this is as good as none, and can be added to any point in time. A year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// 16 KiB, in bytes.
 const MIN_FRAME_SIZE: u32 = 16 * 1024;
 /// 16 MiB, in bytes.
@@ -140,14 +142,15 @@ impl Config {
 
     /// Largest message in bytes. Default: as large as a frame, and at least that. The lower of both
     /// sides counts. A larger message travels in chunks; what has arrived of it counts against the
-    /// [inbound budget](Self::inbound_budget).
+    /// [inbound budget](Self::inbound_budget), of which it may be half.
     pub fn max_message_size(mut self, bytes: u32) -> Self {
         self.options.max_message_size = Some(bytes);
         self
     }
 
     /// Bytes of messages from peers that this node holds, all peers together, until actors take them
-    /// from their mailboxes. Default 256 MiB, at least 1 MiB. Beyond that messages are refused.
+    /// from their mailboxes. Default 256 MiB, at least 1 MiB. Beyond that messages are refused. One
+    /// connection gets two thirds of it at most, so that it cannot shut out the others.
     pub fn inbound_budget(mut self, bytes: u64) -> Self {
         self.options.inbound_budget = bytes;
         self
@@ -246,7 +249,15 @@ impl Config {
 
     /// Checks every option against its range.
     pub(crate) fn check(self) -> Result<Options, ConfigError> {
-        let options = self.options;
+        let mut options = self.options;
+        for time in [
+            &mut options.write_timeout,
+            &mut options.read_idle_timeout,
+            &mut options.idle_timeout,
+            &mut options.dial_timeout,
+        ] {
+            *time = (*time).min(LONGEST);
+        }
         let fail = |option, value: &dyn std::fmt::Debug, allowed| {
             Err(ConfigError { option, value: format!("{value:?}"), allowed })
         };
@@ -269,8 +280,9 @@ impl Config {
         if options.max_message_size.is_some_and(|size| size < options.max_frame_size) {
             return fail("max_message_size", &options.max_message_size, "at least max_frame_size");
         }
-        if options.max_message_size.is_some_and(|size| u64::from(size) > options.inbound_budget) {
-            return fail("max_message_size", &options.max_message_size, "at most inbound_budget");
+        if options.max_message_size.is_some_and(|size| u64::from(size) > options.inbound_budget / 2) {
+            let allowed = "at most half of inbound_budget";
+            return fail("max_message_size", &options.max_message_size, allowed);
         }
         if options.inbound_budget < 1024 * 1024 {
             return fail("inbound_budget", &options.inbound_budget, "at least 1 MiB");

@@ -21,6 +21,7 @@ use rakt_wire::native::{
 };
 use rakt_wire::operation::{Operation, Outcome};
 
+use super::budget::Share;
 use super::net::Net;
 use super::target::RemoteTarget;
 use crate::error::Refusal;
@@ -64,6 +65,11 @@ pub(crate) struct Conn {
     /// Whether any request was ever cancelled: spares the others a look.
     any_cancelled: AtomicBool,
     over: AtomicBool,
+    role: Role,
+    /// Of the node's budgets for messages, names and replies.
+    inbound: Share,
+    names: Share,
+    replies: Share,
     /// The driver has let go of the stream.
     gone: (AtomicBool, tokio::sync::Notify),
 }
@@ -91,8 +97,13 @@ pub(crate) struct Shared {
     names_epoch: u32,
 
     // What an acceptor keeps.
-    /// Requests that are not answered yet.
-    in_flight: u32,
+    /// Requests that are not answered yet. Those of the read at hand are counted at its end, and some
+    /// are answered by then.
+    in_flight: i64,
+    /// Bytes that the driver is writing.
+    writing: usize,
+    /// How much of the node's budget for replies is used here.
+    noted: u64,
     owed: Vec<u64>,
     granted: Vec<u64>,
     granted_epoch: u32,
@@ -279,6 +290,8 @@ impl Conn {
             known_senders: HashMap::new(),
             names_epoch: 0,
             in_flight: 0,
+            writing: 0,
+            noted: 0,
             owed: Vec::new(),
             granted: Vec::new(),
             granted_epoch: 0,
@@ -295,6 +308,10 @@ impl Conn {
             shared,
             any_cancelled: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            role,
+            inbound: Share::default(),
+            names: Share::default(),
+            replies: Share::default(),
             gone: Default::default(),
         })
     }
@@ -533,6 +550,9 @@ impl Conn {
         }
         shared.closed = Some(reason.into());
         let pending = shared.pending.take_all();
+        // Messages in mailboxes may keep the rest of the connection for long.
+        shared.forget(self.role, self.limits);
+        self.net.replies.give_back_all(&self.replies);
         let mut wakers = shared.wake(|_| true);
         wakers.extend(shared.cancel_wakers.drain(..).map(|(_, waker)| waker));
         wakers.extend(shared.driver.take());
@@ -588,11 +608,45 @@ impl Conn {
 
     // What an acceptor's receiving side does.
 
-    /// Counts requests that came in; says how many there may still be, if there are too many.
+    /// Counts requests that came in; false if that makes too many of them.
     pub(crate) fn count_requests(&self, new: u32) -> bool {
         let mut shared = self.shared.hold();
-        shared.in_flight = shared.in_flight.saturating_add(new);
-        shared.in_flight <= self.limits.max_in_flight
+        shared.in_flight += i64::from(new);
+        shared.in_flight <= i64::from(self.limits.max_in_flight)
+    }
+
+    /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
+    pub(crate) fn admit(&self, bytes: u64) -> bool {
+        self.net.budget.try_add(&self.inbound, bytes)
+    }
+
+    /// Counts bytes that are here already; false if that is more than there is room for.
+    pub(crate) fn charge(&self, bytes: u64) -> bool {
+        self.net.budget.add(&self.inbound, bytes)
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.net.budget.give_back(&self.inbound, bytes);
+    }
+
+    /// Counts bytes of names that the peer has defined; false if that is more than there is room for.
+    pub(crate) fn charge_names(&self, bytes: u64) -> bool {
+        self.net.names.add(&self.names, bytes)
+    }
+
+    pub(crate) fn release_names(&self) {
+        self.net.names.give_back_all(&self.names);
+    }
+
+    /// Tells the node how much is buffered here, where that is much; false if there is no room for more.
+    pub(crate) fn note_buffered(&self, shared: &mut Shared) -> bool {
+        let buffered = shared.buffered();
+        if shared.noted == 0 && buffered <= HIGH_WATER {
+            return true;
+        }
+        let before = std::mem::replace(&mut shared.noted, buffered as u64);
+        self.net.replies.give_back(&self.replies, before);
+        self.net.replies.add(&self.replies, shared.noted) && buffered <= MAX_BUFFERED_REPLIES
     }
 
     /// Bytes of credit given back so far to a receiver of this epoch.
@@ -616,6 +670,8 @@ impl Conn {
                 shared.cancelled.remove(&oldest);
             }
         }
+        // A large reply may be half out.
+        shared.out.cancel(corr);
         self.any_cancelled.store(true, Ordering::Release);
         let wakers: Vec<_> =
             shared.cancel_wakers.extract_if(.., |(other, _)| *other == corr).collect();
@@ -629,6 +685,9 @@ impl Conn {
         if shared.closed.is_none() {
             shared.settle(corr);
             match result {
+                Ok(_) if !self.note_buffered(&mut shared) => {
+                    shared.out.fail(corr, &buffered_replies().to_wire());
+                }
                 Ok(outcome) => shared.out.respond(corr, &outcome),
                 Err(refusal) => shared.out.fail(corr, &refusal.to_wire()),
             }
@@ -649,6 +708,11 @@ fn touch(mut shared: MutexGuard<'_, Shared>) {
     if let Some(driver) = driver {
         driver.wake();
     }
+}
+
+fn buffered_replies() -> Refusal {
+    let bound = "buffered replies (bytes)".to_owned();
+    Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
 }
 
 fn not_sent(error: SendError) -> Refusal {
@@ -787,7 +851,7 @@ impl Shared {
 
     /// A request of the peer has been answered.
     fn settle(&mut self, corr: u64) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.in_flight -= 1;
         if !self.cancel_wakers.is_empty() {
             self.cancel_wakers.retain(|(other, _)| *other != corr);
         }
@@ -804,6 +868,7 @@ impl Shared {
     /// For the driver: what to write next, and who may go on because of it.
     pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) -> Vec<Waker> {
         self.out.poll_transmit(out);
+        self.writing = out.len();
         self.wake(|need| need == Need::Room)
     }
 
@@ -825,8 +890,35 @@ impl Shared {
     }
 
     /// For the driver: so much is buffered that the peer must read before it may send more.
-    pub(crate) fn is_backed_up(&self) -> bool {
-        self.out.buffered() > LARGE_HIGH_WATER
+    ///
+    /// What a dialer reads makes it write nothing. Were it to wait as well, both could wait for ever.
+    pub(crate) fn is_backed_up(&self, role: Role) -> bool {
+        role == Role::Acceptor && self.buffered() > LARGE_HIGH_WATER
+    }
+
+    /// For the driver: whether the node counts what is buffered here.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.noted > 0
+    }
+
+    /// Bytes that the peer has not taken yet.
+    fn buffered(&self) -> usize {
+        self.out.buffered() + self.writing
+    }
+
+    /// The connection has ended: gives back what took up memory.
+    fn forget(&mut self, role: Role, limits: Limits) {
+        self.out = Outbound::new(role, limits);
+        self.noted = 0;
+        self.receivers = Vec::new();
+        self.types = Vec::new();
+        self.senders = Vec::new();
+        self.known_types = HashMap::new();
+        self.known_senders = HashMap::new();
+        self.owed = Vec::new();
+        self.granted = Vec::new();
+        self.cancelled = HashSet::new();
+        self.cancelled_order = VecDeque::new();
     }
 }
 
@@ -840,10 +932,7 @@ impl Origin for Conn {
         }
         shared.settle(corr);
         let result = match prepared {
-            _ if shared.out.buffered() > MAX_BUFFERED_REPLIES => Err(Refusal::ResourceExhausted {
-                bound: "buffered replies (bytes)".to_owned(),
-                limit: MAX_BUFFERED_REPLIES as u64,
-            }),
+            _ if !self.note_buffered(&mut shared) => Err(buffered_replies()),
             Ok(payload) => shared.out.reply(corr, payload).map_err(not_sent),
             Err(refusal) => Err(refusal),
         };
@@ -871,7 +960,7 @@ impl Origin for Conn {
     }
 
     fn consumed(&self, from: Alias, cost: u64) {
-        self.net.budget.give_back(cost);
+        self.release(cost);
         let mut shared = self.shared.hold();
         if shared.closed.is_some() || shared.granted_epoch > from.epoch {
             return;
@@ -895,6 +984,10 @@ impl Origin for Conn {
             shared.out.grant(from.id, from.epoch, owed);
             touch(shared);
         }
+    }
+
+    fn release(&self, bytes: u64) {
+        Self::release(self, bytes);
     }
 
     fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal> {

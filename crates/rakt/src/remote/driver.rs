@@ -21,7 +21,7 @@ const READ_LEN: usize = 64 * 1024;
 /// Reads in a row before the actors get a turn.
 const READS_PER_TURN: usize = 4;
 /// How long a connection that ends with a reason waits for the peer to take it.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// How much a peer may still send meanwhile, in bytes.
 const FAREWELL_LEN: usize = 1024 * 1024;
 
@@ -53,6 +53,8 @@ pub(crate) struct Driver<S: Side> {
     side: S,
     inbound: Inbound,
     read: BytesMut,
+    /// How much of it counts against the node's budget.
+    held: usize,
     write: Vec<u8>,
     written: usize,
     is_flushed: bool,
@@ -67,6 +69,8 @@ pub(crate) struct Driver<S: Side> {
 enum End {
     /// The peer, or nobody in particular, ended it.
     Quiet(String),
+    /// This end was done with it, and everything is written.
+    Done(String),
     /// This end ends it, and tells the peer why.
     Told(CloseCode, String),
 }
@@ -89,6 +93,7 @@ pub(crate) async fn drive<S: Side>(
         role,
         side,
         read: early,
+        held: 0,
         write: Vec::new(),
         written: 0,
         is_flushed: true,
@@ -147,7 +152,10 @@ impl<S: Side> Driver<S> {
                     self.last_use = now();
                 }
             }
-            let is_backed_up = shared.is_backed_up();
+            if shared.is_noted() {
+                self.conn.note_buffered(&mut shared);
+            }
+            let is_backed_up = shared.is_backed_up(self.role);
             let closing = match self.write.is_empty() {
                 true => shared.closing.clone(),
                 false => None,
@@ -157,7 +165,7 @@ impl<S: Side> Driver<S> {
             if self.write.is_empty() && self.is_flushed {
                 self.write = shrunk(std::mem::take(&mut self.write));
                 return match closing {
-                    Some(reason) => Err(End::Quiet(reason)),
+                    Some(reason) => Err(End::Done(reason)),
                     None => Ok(!is_backed_up),
                 };
             }
@@ -186,6 +194,7 @@ impl<S: Side> Driver<S> {
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.is_flushed = true;
+        self.stuck_since = None;
         Poll::Ready(Ok(()))
     }
 
@@ -222,7 +231,26 @@ impl<S: Side> Driver<S> {
         if let Err(error) = handled {
             return Err(End::Told(error.close_code(), error.close_text()));
         }
-        finished.map_err(|broken| End::Told(broken.code, broken.text))
+        finished.map_err(|broken| End::Told(broken.code, broken.text))?;
+        self.charge_unread()
+    }
+
+    /// Counts what has arrived of a large frame. Ours come in chunks, which are counted elsewhere.
+    fn charge_unread(&mut self) -> Result<(), End> {
+        let beyond = self.read.len().saturating_sub(READ_LEN + rakt_wire::native::CHUNK_LEN);
+        if beyond < self.held {
+            self.side.release(self.held - beyond);
+        } else if beyond > self.held && !self.side.admit(beyond - self.held) {
+            let limit = self.conn.net.budget.limit();
+            let text = format!(
+                "no room for a frame of which {} bytes have arrived: all peers together may have \
+                 {limit} bytes under way",
+                self.read.len()
+            );
+            return Err(End::Told(CloseCode::Limit, text));
+        }
+        self.held = beyond;
+        Ok(())
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -272,8 +300,9 @@ impl<S: Side> Driver<S> {
     }
 
     async fn end(mut self, end: End) {
+        let lingers = !matches!(end, End::Quiet(_));
         let (reason, farewell) = match end {
-            End::Quiet(reason) => (reason, Vec::new()),
+            End::Quiet(reason) | End::Done(reason) => (reason, Vec::new()),
             End::Told(code, reason) => {
                 let mut farewell = self.write.split_off(self.written);
                 let mut shared = self.conn.lock();
@@ -288,19 +317,25 @@ impl<S: Side> Driver<S> {
         let reason = told.as_deref().unwrap_or(&reason);
         self.conn.close(reason);
         self.inbound.clear(&mut self.side);
+        self.side.release(self.held);
         self.side.end();
         self.conn.net.link_down(&self.conn, reason);
-        drop(tokio::time::timeout(FAREWELL, say_goodbye(self.stream, farewell)).await);
+        drop(tokio::time::timeout(FAREWELL, say_goodbye(self.stream, farewell, lingers)).await);
         self.conn.set_gone();
     }
 }
 
-/// Sends the last bytes, and reads on for a moment: closing with unread input would reset the
-/// connection, and the peer might never see the reason.
-async fn say_goodbye(mut stream: Box<dyn Stream>, farewell: Vec<u8>) -> io::Result<()> {
+/// Sends the last bytes. Where something of ours may still be under way, it then reads on until the
+/// peer has closed too: closing with unread input would reset the connection, and the peer might
+/// never see what was sent last.
+pub(crate) async fn say_goodbye(
+    mut stream: Box<dyn Stream>,
+    farewell: Vec<u8>,
+    lingers: bool,
+) -> io::Result<()> {
     stream.write_all(&farewell).await?;
     stream.shutdown().await?;
-    if !farewell.is_empty() {
+    if lingers {
         let mut scratch = BytesMut::with_capacity(READ_LEN);
         let mut left = FAREWELL_LEN;
         while left > 0 {

@@ -25,21 +25,50 @@ use crate::propagate::ContextPropagator;
 use crate::sync::Lock;
 use crate::system::{ActorSystem, WeakSystem};
 
+/// Bytes that the names take up which peers have given numbers, all peers together. 1 GiB.
+const NAMES_BUDGET: u64 = 1024 * 1024 * 1024;
+/// Bytes of replies that wait for peers to take them, all peers together. 1 GiB.
+const REPLIES_BUDGET: u64 = 1024 * 1024 * 1024;
+
 pub(crate) struct Net {
     me: Weak<Net>,
     pub(crate) owner: Owner,
     pub(crate) options: Options,
     pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
     pub(crate) ask_timeout: Duration,
+    /// Messages from peers.
     pub(crate) budget: Budget,
+    /// Names that peers have defined.
+    pub(crate) names: Budget,
+    /// Replies that peers have not taken yet.
+    pub(crate) replies: Budget,
     pub(crate) runtime: tokio::runtime::Handle,
     incarnation: [u8; 16],
     compressors: Compressors,
-    endpoints: Mutex<HashMap<(Arc<str>, u16), Arc<Endpoint>>>,
+    endpoints: Mutex<Endpoints>,
     rng: Mutex<fastrand::Rng>,
     conn_ids: AtomicU64,
     advertised: std::sync::OnceLock<(String, u16)>,
     is_closed: AtomicBool,
+}
+
+/// The peer addresses that something is known of: references, connections or watches hold on to
+/// each. Peers name senders at any address they like, so nothing else may keep one.
+#[derive(Default)]
+struct Endpoints {
+    known: HashMap<(Arc<str>, u16), Weak<Endpoint>>,
+    /// How many were in use when those that were not were last cleared out.
+    in_use: usize,
+}
+
+impl Endpoints {
+    fn add(&mut self, key: (Arc<str>, u16), endpoint: &Arc<Endpoint>) {
+        if self.known.len() > 2 * self.in_use + 16 {
+            self.known.retain(|_, endpoint| endpoint.strong_count() > 0);
+            self.in_use = self.known.len();
+        }
+        self.known.insert(key, Arc::downgrade(endpoint));
+    }
 }
 
 /// Whose net this is.
@@ -68,6 +97,8 @@ impl Net {
             me: me.clone(),
             owner,
             budget: Budget::new(options.inbound_budget),
+            names: Budget::new(NAMES_BUDGET),
+            replies: Budget::new(REPLIES_BUDGET),
             options,
             propagator,
             ask_timeout,
@@ -128,8 +159,13 @@ impl Net {
     pub(crate) fn endpoint(&self, host: &str, port: u16) -> Arc<Endpoint> {
         let mut endpoints = self.endpoints.hold();
         let key = (Arc::<str>::from(host), port);
-        let me = || self.me.upgrade().expect("whoever calls this holds a reference");
-        endpoints.entry(key).or_insert_with(|| Endpoint::new(me(), host, port)).clone()
+        if let Some(known) = endpoints.known.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let me = self.me.upgrade().expect("whoever calls this holds a reference");
+        let endpoint = Endpoint::new(me, host, port);
+        endpoints.add(key, &endpoint);
+        endpoint
     }
 
     /// A duration between half of `full` and `full`.
@@ -178,7 +214,8 @@ impl Net {
                 }
             }
             Owner::Client { dead_letters, .. } => {
-                dead_letters.fetch_add(count, Ordering::Relaxed);
+                let add = |sum: u64| Some(sum.saturating_add(count));
+                let _ = dead_letters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
                 self.publish(|| Event::DeadLetter(letter()));
             }
         }
@@ -212,7 +249,8 @@ impl Net {
     /// Closes all connections that were dialed here, and dials no more.
     pub(crate) fn close(&self, reason: &str) -> Vec<Arc<Conn>> {
         self.is_closed.store(true, Ordering::Release);
-        let endpoints: Vec<_> = self.endpoints.hold().values().cloned().collect();
+        let endpoints: Vec<_> =
+            self.endpoints.hold().known.values().filter_map(Weak::upgrade).collect();
         let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
         for conn in &conns {
             conn.finish(CloseCode::Normal, reason);

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use rakt_wire::native::{CloseCode, Handshake, RefuseReason, Role};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, RefuseReason, Role};
 use tokio::sync::watch;
 
 use super::client::Client;
 use super::config::Config;
 use super::conn::Conn;
-use super::driver::drive;
-use super::net::{Net, Owner, shake_hands};
+use super::driver::{FAREWELL, drive, say_goodbye};
+use super::net::{HandshakeFailure, Net, Owner, shake_hands};
 use super::receive::Receive;
 use super::transport::{Listener, Stream};
 use crate::sync::Lock;
@@ -24,6 +24,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the connections have to write their last bytes when the node closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections beyond the allowed ones that are told so, at a time; further ones are just closed.
+const MAX_TURNED_AWAY: u32 = 1024;
 
 pub(crate) struct Node {
     net: Arc<Net>,
@@ -96,7 +99,13 @@ impl Node {
             match accepted {
                 Ok((stream, from)) => {
                     pause = FIRST_PAUSE;
-                    self.net.runtime.spawn(self.clone().welcome(stream, from));
+                    let place = Place::take(&self);
+                    let limit = self.net.options.max_connections;
+                    if place.number > limit.saturating_add(MAX_TURNED_AWAY) {
+                        tracing::warn!(%from, limit, "closed a connection: far too many are open");
+                        continue;
+                    }
+                    self.net.runtime.spawn(self.clone().welcome(stream, from, place));
                 }
                 // Out of file descriptors, most likely: some will be free again. Without the pause
                 // this loop would spin; without the loop the node would be deaf for ever.
@@ -109,11 +118,10 @@ impl Node {
         }
     }
 
-    async fn welcome(self: Arc<Self>, mut stream: Box<dyn Stream>, from: String) {
+    async fn welcome(self: Arc<Self>, mut stream: Box<dyn Stream>, from: String, place: Place) {
         let Some(system) = self.net.system() else { return };
-        let _place = Place::take(&self.inbound_count);
         let mut handshake = Handshake::accept(self.net.hello());
-        if self.inbound_count.load(Ordering::Relaxed) > self.net.options.max_connections {
+        if place.number > self.net.options.max_connections {
             handshake.refuse(RefuseReason::TooManyConnections);
         } else if *self.draining.borrow() {
             handshake.refuse(RefuseReason::ShuttingDown);
@@ -124,6 +132,10 @@ impl Node {
                 Ok(Ok(done)) => done,
                 Ok(Err(error)) => {
                     tracing::warn!(%from, %error, "refused a peer");
+                    if is_told(&error) {
+                        let goodbye = say_goodbye(stream, Vec::new(), true);
+                        drop(tokio::time::timeout(FAREWELL, goodbye).await);
+                    }
                     return;
                 }
                 Err(_) => {
@@ -175,18 +187,30 @@ impl Node {
 }
 
 /// A place among the connections from peers, given back when dropped.
-struct Place<'a>(&'a AtomicU32);
+struct Place {
+    node: Arc<Node>,
+    /// How many were taken then, this one included.
+    number: u32,
+}
 
-impl<'a> Place<'a> {
-    fn take(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl Place {
+    fn take(node: &Arc<Node>) -> Self {
+        let number = node.inbound_count.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { node: node.clone(), number }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.node.inbound_count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the peer was sent the reason for which its handshake failed.
+fn is_told(error: &HandshakeFailure) -> bool {
+    match error {
+        HandshakeFailure::Io(_) => false,
+        HandshakeFailure::Protocol(error) => !matches!(error, HandshakeError::NotRakt { .. }),
     }
 }
 

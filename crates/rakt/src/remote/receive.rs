@@ -13,7 +13,7 @@ use super::driver::{Broken, Side};
 use super::serve::{self, Watches};
 use crate::cell::AnyCell;
 use crate::error::Refusal;
-use crate::mailbox::batch::{Batch, RawAbout, RawKind, RawMessage};
+use crate::mailbox::batch::{Batch, Charge, RawAbout, RawKind, RawMessage};
 use crate::mailbox::letter::{Alias, Origin};
 use crate::reference::ActorRef;
 use crate::system::ActorSystem;
@@ -34,7 +34,15 @@ pub(crate) struct Receive {
     now: Instant,
     watches: Watches,
     goodbye: Option<String>,
+    /// Why the connection must end.
+    broken: Option<Broken>,
 }
+
+/// Types that are remembered for a receiver; a peer that uses more than these of one actor has them
+/// looked up.
+const MAX_ENTRIES: usize = 32;
+/// What a name takes up besides its text, in bytes.
+const NAME_OVERHEAD: usize = 128;
 
 /// A receiver that the peer has named.
 #[derive(Default)]
@@ -43,7 +51,7 @@ struct Receiver {
     uid: Option<u64>,
     cell: Option<Arc<dyn AnyCell>>,
     /// Which of the peer's types the actor accepts, and where they are in its list.
-    entries: Vec<(u32, Option<u16>)>,
+    entries: VecDeque<(u32, u16)>,
     messages: VecDeque<RawMessage>,
     senders: Vec<(u32, ActorRef)>,
     /// Cost of all messages that ever came, to compare with the credit given.
@@ -73,6 +81,7 @@ impl Receive {
             requests: 0,
             now: crate::timers::now(),
             goodbye: None,
+            broken: None,
         }
     }
 
@@ -85,12 +94,25 @@ impl Receive {
         let receiver = &mut self.receivers[message.receiver as usize];
         receiver.received += cost;
         match receiver.accept(&self.system, &self.types, message.type_id) {
-            Ok(entry) => self.push(message, entry),
+            Ok(entry) => match self.charge_metadata(&message) {
+                Ok(charge) => self.push(message, entry, charge),
+                Err(refusal) => self.refuse(&message, cost, &refusal),
+            },
             Err(refusal) => self.refuse(&message, cost, &refusal),
         }
     }
 
-    fn push(&mut self, message: Message, entry: u16) {
+    /// Metadata is no part of what a message costs its sender, but takes up memory here.
+    fn charge_metadata(&self, message: &Message) -> Result<Option<Charge>, Refusal> {
+        let Some(metadata) = &message.metadata else { return Ok(None) };
+        let pairs = metadata.len() * size_of::<(String, String)>();
+        let bytes = (metadata.encoded_len() + pairs) as u64;
+        let has_room = self.conn.charge(bytes);
+        let charge = Charge { origin: self.conn.clone(), bytes };
+        if has_room { Ok(Some(charge)) } else { Err(exhausted_budget(&self.conn)) }
+    }
+
+    fn push(&mut self, message: Message, entry: u16, charge: Option<Charge>) {
         let receiver = &mut self.receivers[message.receiver as usize];
         let (start, len, whole) = match message.body {
             Body::Block(span) => (span.start, span.len, None),
@@ -99,7 +121,8 @@ impl Receive {
         let deadline = message.remaining.and_then(|left| self.now.checked_add(left));
         let needs_about = deadline.is_some() || message.metadata.is_some() || whole.is_some();
         let about = needs_about.then(|| {
-            Box::new(RawAbout { deadline, metadata: message.metadata.map(|m| *m), whole })
+            let metadata = message.metadata.map(|metadata| *metadata);
+            Box::new(RawAbout { deadline, metadata, whole, _charge: charge })
         });
         let sender = message.sender.and_then(|alias| {
             let known = self.senders[alias as usize].actor(&self.system)?;
@@ -135,7 +158,7 @@ impl Receive {
                 self.conn.refuse(corr, refusal);
             }
         }
-        self.conn.net.budget.add(cost);
+        self.conn.charge(cost);
         self.conn.consumed(from, cost);
     }
 }
@@ -163,7 +186,7 @@ fn deliver(
         cost += message.cost();
         largest = largest.max(message.cost());
     }
-    let has_room = conn.net.budget.add(cost);
+    let has_room = conn.charge(cost);
     if receiver.received - receiver.granted > window {
         receiver.granted = conn.granted(from);
     }
@@ -219,15 +242,18 @@ impl Receiver {
         types: &[Box<str>],
         type_id: u32,
     ) -> Result<u16, Refusal> {
-        if let Some((_, Some(entry))) = self.entries.iter().find(|(known, _)| *known == type_id) {
+        if let Some((_, entry)) = self.entries.iter().find(|(known, _)| *known == type_id) {
             return Ok(*entry);
         }
         let Some(cell) = self.live_cell(system) else { return Err(self.missing(system)) };
         let name = &types[type_id as usize];
         let entry = cell.accepted(name);
-        self.entries.retain(|(known, _)| *known != type_id);
-        self.entries.push((type_id, entry));
-        entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })
+        let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back((type_id, entry));
+        Ok(entry)
     }
 
     /// The actor that is meant, if it lives.
@@ -262,6 +288,10 @@ impl Sender {
     fn actor(&mut self, system: &ActorSystem) -> Option<ActorRef> {
         if self.actor.is_none() {
             let address = self.address.parse::<address::Address>().ok()?;
+            // A peer says who it is, and must not have us talk to an actor of the system in its name.
+            if address::is_reserved(address.path()) {
+                return None;
+            }
             self.actor = Some(system.actor(&address));
         }
         self.actor.clone()
@@ -273,12 +303,17 @@ impl Sink for Receive {
         match event {
             Event::Message(message) => self.stage(message),
             Event::Receiver { uid, path, .. } => {
+                self.charge_name(path.len() + size_of::<Receiver>());
                 self.receivers.push(Receiver { path: path.into(), uid, ..Receiver::default() });
             }
             Event::Sender { address, .. } => {
+                self.charge_name(address.len() + size_of::<Sender>());
                 self.senders.push(Sender { address: address.into(), actor: None });
             }
-            Event::Type { name, .. } => self.types.push(name.into()),
+            Event::Type { name, .. } => {
+                self.charge_name(name.len());
+                self.types.push(name.into());
+            }
             Event::Reset => self.reset(),
             Event::Refused(message) => {
                 let cost = cost(message.raw_len.unwrap_or(0) as usize);
@@ -303,22 +338,31 @@ impl Sink for Receive {
             }
             Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
             Event::Close { text, .. } => {
-                self.goodbye = Some(format!("the peer closed the connection: {text}"));
+                self.goodbye = Some(format!("the peer closed the connection: {}", text.escape_debug()));
             }
             _ => {}
         }
     }
 
     fn admit(&mut self, bytes: usize) -> bool {
-        self.conn.net.budget.try_add(bytes as u64)
+        self.conn.admit(bytes as u64)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.conn.net.budget.give_back(bytes as u64);
+        self.conn.release(bytes as u64);
     }
 }
 
 impl Receive {
+    /// Counts a name that takes up so many bytes until the next reset.
+    fn charge_name(&mut self, bytes: usize) {
+        if !self.conn.charge_names((bytes + NAME_OVERHEAD) as u64) {
+            let limit = self.conn.net.names.limit();
+            let text = format!("no room for more names: all peers together may use {limit} bytes");
+            self.broken.get_or_insert(Broken { code: CloseCode::Limit, text });
+        }
+    }
+
     /// All numbers are forgotten. What is staged goes by them still, and is kept for `finish`.
     fn reset(&mut self) {
         for alias in std::mem::take(&mut self.staged) {
@@ -328,6 +372,7 @@ impl Receive {
         self.receivers.clear();
         self.senders.clear();
         self.types.clear();
+        self.conn.release_names();
         self.epoch = self.epoch.wrapping_add(1);
     }
 }
@@ -338,10 +383,10 @@ impl Side for Receive {
     }
 
     fn finish(&mut self, block: Bytes) -> Result<(), Broken> {
-        let mut result = Ok(());
+        let mut result = self.broken.take().map_or(Ok(()), Err);
         if self.requests > 0 && !self.conn.count_requests(std::mem::take(&mut self.requests)) {
             let text = format!("more than {} requests in flight", self.conn.limits.max_in_flight);
-            result = Err(Broken { code: CloseCode::Limit, text });
+            result = result.and(Err(Broken { code: CloseCode::Limit, text }));
         }
         for (from, mut receiver) in std::mem::take(&mut self.retired) {
             let done = deliver(&self.system, &self.conn, &mut receiver, from, &block);
@@ -361,6 +406,7 @@ impl Side for Receive {
 
     fn end(&mut self) {
         self.watches.clear();
+        self.conn.release_names();
     }
 
     fn is_needed(&self) -> bool {

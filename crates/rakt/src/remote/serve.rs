@@ -56,6 +56,8 @@ impl Watches {
     }
 
     fn add(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) -> Result<(), Refusal> {
+        // A number that is used again stands for the new watch alone.
+        self.remove(watch_id);
         let mut watched = self.watched.hold();
         if watched.len() >= MAX_WATCHES {
             let bound = "watches of one connection".to_owned();
@@ -68,7 +70,7 @@ impl Watches {
     /// The registration with the actor itself, made after the peer has its answer.
     fn begin(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) {
         let (conn, watched) = (self.conn.clone(), self.watched.clone());
-        let key = (self.conn.id as usize, watch_id);
+        let key = (self.conn.id, watch_id);
         let notify = Box::new(move |reason: &crate::StopReason| {
             watched.hold().remove(&watch_id);
             conn.terminated(watch_id, reason);
@@ -79,8 +81,7 @@ impl Watches {
     fn remove(&self, watch_id: u64) {
         let cell = self.watched.hold().remove(&watch_id).and_then(|cell| cell.upgrade());
         if let Some(cell) = cell {
-            let own = (self.conn.id as usize, watch_id);
-            cell.unwatch(&|watcher| matches!(watcher, Watcher::Call { key, .. } if *key == own));
+            cell.unwatch_call((self.conn.id, watch_id));
         }
     }
 

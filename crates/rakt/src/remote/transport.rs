@@ -81,8 +81,15 @@ struct Accepting {
 impl Listener for Accepting {
     fn accept(&mut self) -> Opening<'_, (Box<dyn Stream>, String)> {
         Box::pin(async move {
-            let (stream, peer) = self.listener.accept().await?;
-            stream.set_nodelay(true)?;
+            let (stream, peer) = loop {
+                match self.listener.accept().await {
+                    // That peer has gone already; it is none of the others' concern.
+                    Err(error) if is_its_own(&error) => {}
+                    accepted => break accepted?,
+                }
+            };
+            // Fails where the peer has gone, which the first read will tell.
+            let _ = stream.set_nodelay(true);
             let stream: Box<dyn Stream> = Box::new(stream);
             Ok((stream, peer.to_string()))
         })
@@ -91,6 +98,12 @@ impl Listener for Accepting {
     fn port(&self) -> u16 {
         self.port
     }
+}
+
+/// Whether an error of `accept` is about the connection, not about accepting.
+fn is_its_own(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// An IPv6 address as the resolver wants it.

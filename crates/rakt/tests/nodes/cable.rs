@@ -23,6 +23,10 @@ struct Shared {
     lines: Mutex<Vec<Arc<Line>>>,
     written: AtomicU64,
     open: AtomicUsize,
+    /// Bytes that may still be written; without one, any number.
+    allowance: Mutex<Option<usize>>,
+    /// Connections that were cut while the network still held bytes of theirs.
+    stray: Mutex<Vec<(TcpStream, Vec<u8>)>>,
 }
 
 #[derive(Default)]
@@ -32,6 +36,8 @@ struct Line(Mutex<LineState>);
 struct LineState {
     is_cut: bool,
     is_frozen: bool,
+    /// What was written and is still on its way, where the network is slow.
+    held: Option<Vec<u8>>,
     wakers: Vec<Waker>,
 }
 
@@ -77,6 +83,37 @@ impl Cable {
     pub(crate) fn freeze(&self) {
         for line in self.0.lines.lock().expect("not poisoned").iter() {
             line.change(|state| state.is_frozen = true);
+        }
+    }
+
+    /// Keeps what is written from now on in the network, on the connections there are.
+    pub(crate) fn hold(&self) {
+        for line in self.0.lines.lock().expect("not poisoned").iter() {
+            line.change(|state| state.held = Some(Vec::new()));
+        }
+    }
+
+    /// Delivers what the network held of connections that have been cut since.
+    pub(crate) async fn deliver_late(&self) {
+        let stray = std::mem::take(&mut *self.0.stray.lock().expect("not poisoned"));
+        for (mut tcp, bytes) in stray {
+            // The peer may have closed its end.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut tcp, &bytes).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut tcp).await;
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut tcp, &mut Vec::new()).await;
+        }
+    }
+
+    /// Connections that were cut while the network held bytes of theirs.
+    pub(crate) fn stray_count(&self) -> usize {
+        self.0.stray.lock().expect("not poisoned").len()
+    }
+
+    /// Lets this many more bytes be written, and then none until the next call.
+    pub(crate) fn allow(&self, bytes: usize) {
+        *self.0.allowance.lock().expect("not poisoned").get_or_insert(0) += bytes;
+        for line in self.0.lines.lock().expect("not poisoned").iter() {
+            line.change(|_| {});
         }
     }
 
@@ -126,7 +163,10 @@ impl Transport for Cable {
             let line = Arc::new(Line::default());
             self.0.lines.lock().expect("not poisoned").push(line.clone());
             self.0.open.fetch_add(1, Ordering::Relaxed);
-            let stream: Box<dyn Stream> = Box::new(Wire { tcp, line, cable: self.0.clone() });
+            let stream: Box<dyn Stream> = {
+                let (tcp, cable) = (Some(tcp), self.0.clone());
+                Box::new(Wire { tcp, line, cable })
+            };
             Ok(stream)
         })
     }
@@ -149,14 +189,25 @@ impl Listener for Accepting {
 }
 
 struct Wire {
-    tcp: TcpStream,
+    /// There until it is dropped.
+    tcp: Option<TcpStream>,
     line: Arc<Line>,
     cable: Arc<Shared>,
+}
+
+impl Wire {
+    fn tcp(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.tcp.as_mut().expect("there until it is dropped"))
+    }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
         self.cable.open.fetch_sub(1, Ordering::Relaxed);
+        let held = self.line.0.lock().expect("not poisoned").held.take();
+        if let (Some(held), Some(tcp)) = (held, self.tcp.take()) {
+            self.cable.stray.lock().expect("not poisoned").push((tcp, held));
+        }
     }
 }
 
@@ -167,7 +218,7 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         std::task::ready!(self.line.poll(cx))?;
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        self.tcp().poll_read(cx, buf)
     }
 }
 
@@ -178,16 +229,33 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         std::task::ready!(self.line.poll(cx))?;
-        let n = std::task::ready!(Pin::new(&mut self.tcp).poll_write(cx, bytes))?;
+        if let Some(held) = &mut self.line.0.lock().expect("not poisoned").held {
+            held.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let cable = self.cable.clone();
+        let mut allowance = cable.allowance.lock().expect("not poisoned");
+        let len = bytes.len().min(allowance.unwrap_or(usize::MAX));
+        if len == 0 && !bytes.is_empty() {
+            return Poll::Pending;
+        }
+        let n = std::task::ready!(self.tcp().poll_write(cx, &bytes[..len]))?;
+        if let Some(allowance) = &mut *allowance {
+            *allowance -= n;
+        }
         self.cable.written.fetch_add(n as u64, Ordering::Relaxed);
         Poll::Ready(Ok(n))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        self.tcp().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        // What the network holds is followed by the end of the stream only when it is delivered.
+        if self.line.0.lock().expect("not poisoned").held.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.tcp().poll_shutdown(cx)
     }
 }

@@ -1,0 +1,161 @@
+//! What a remote message costs in allocations on each side. The only test in its process, because it
+//! counts all that is allocated; each side has its own threads, so that their counts are told apart.
+
+#![cfg(all(feature = "remote", feature = "prost"))]
+#![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rakt::prelude::*;
+
+struct Counting;
+
+/// Allocations of the threads of neither side, the near side, and the far side.
+static COUNTS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+thread_local! {
+    static SIDE: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes on to the system's allocator unchanged; counting has no other effect.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNTS[SIDE.try_with(Cell::get).unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const NEAR: usize = 1;
+const FAR: usize = 2;
+
+/// 64 opaque bytes, which share the memory they were read into.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Payload {
+    #[prost(bytes = "bytes", tag = "1")]
+    bytes: bytes::Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HowMany {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Count {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+}
+
+rakt::messages! {
+    Payload as "allocations.Payload",
+    HowMany => Count as "allocations.HowMany",
+}
+
+#[derive(Default)]
+struct Counter(u64);
+
+impl Actor for Counter {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Payload>().remote::<HowMany>();
+    }
+}
+
+impl Handler<Payload> for Counter {
+    async fn handle(&mut self, _: Payload, _: &mut Context<Self>) -> Result {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+impl Handler<HowMany> for Counter {
+    async fn handle(&mut self, _: HowMany, _: &mut Context<Self>) -> Result<Count> {
+        Ok(Count { count: self.0 })
+    }
+}
+
+fn runtime(side: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .on_thread_start(move || SIDE.set(side))
+        .build()
+        .expect("a runtime")
+}
+
+fn counts() -> [u64; 3] {
+    COUNTS.each_ref().map(|count| count.load(Ordering::Relaxed))
+}
+
+/// Allocations per message on both sides while `work` sends `messages` of them.
+fn per_message(messages: u64, work: impl FnOnce()) -> (f64, f64) {
+    let before = counts();
+    work();
+    let after = counts();
+    let of = |side: usize| (after[side] - before[side]) as f64 / messages as f64;
+    (of(NEAR), of(FAR))
+}
+
+#[test]
+fn a_remote_message_costs_few_allocations() -> Result {
+    const TELLS: u64 = 200_000;
+    const ASKS: u64 = 5_000;
+    let (near, far) = (runtime(NEAR), runtime(FAR));
+    let server = far.block_on(async {
+        let config = remote::Config::new("127.0.0.1", 0);
+        let system = ActorSystem::builder("far").remoting(config).start().await?;
+        system.spawn("counter", Counter::default).await?;
+        rakt::Result::Ok(system)
+    })?;
+    let port = server.advertised().1;
+    let counter = near.block_on(near.spawn(async move {
+        let config = remote::Config::new("127.0.0.1", 0);
+        let system = ActorSystem::builder("near").remoting(config).start().await?;
+        let counter = system.lookup::<Counter>("127.0.0.1", port, "counter").await?;
+        rakt::Result::Ok(counter.ok_or("there is a counter")?)
+    }))??;
+
+    let payload = || Payload { bytes: bytes::Bytes::from_static(&[7; 64]) };
+    let tell = |count: u64| {
+        let counter = counter.clone();
+        near.block_on(near.spawn(async move {
+            for _ in 0..count {
+                counter.tell(payload()).await.expect("accepted");
+            }
+            counter.ask(HowMany {}).await.expect("answered").count
+        }))
+        .expect("no panic")
+    };
+    let ask = |count: u64| {
+        let counter = counter.clone();
+        near.block_on(near.spawn(async move {
+            for _ in 0..count {
+                counter.ask(HowMany {}).await.expect("answered");
+            }
+        }))
+        .expect("no panic");
+    };
+
+    // Once to fill tables and buffers, then to count.
+    let sent = tell(10_000);
+    assert_eq!(sent, 10_000);
+    ask(100);
+    let (near_tell, far_tell) = per_message(TELLS, || assert_eq!(tell(TELLS), 10_000 + TELLS));
+    let (near_ask, far_ask) = per_message(ASKS, || ask(ASKS));
+
+    println!("allocations per tell: {near_tell:.3} at the sender, {far_tell:.3} at the receiver");
+    println!("allocations per ask:  {near_ask:.3} at the sender, {far_ask:.3} at the receiver");
+    // What grows with the messages is the message itself: here it has no memory of its own.
+    assert!(near_tell < 0.1, "{near_tell} allocations per tell at the sender");
+    assert!(far_tell < 0.2, "{far_tell} allocations per tell at the receiver");
+    assert!(near_ask < 16.0 && far_ask < 24.0, "{near_ask} and {far_ask} allocations per ask");
+    Ok(())
+}
