@@ -113,14 +113,14 @@ fn a_remote_message_costs_few_allocations() -> Result {
         let config = remote::Config::new("127.0.0.1", 0);
         let system = ActorSystem::builder("far").remoting(config).start().await?;
         system.spawn("counter", Counter::default).await?;
-        rakt::Result::Ok(system)
+        Ok::<_, rakt::BoxError>(system)
     })?;
     let port = server.advertised().1;
     let counter = near.block_on(near.spawn(async move {
         let config = remote::Config::new("127.0.0.1", 0);
         let system = ActorSystem::builder("near").remoting(config).start().await?;
         let counter = system.lookup::<Counter>("127.0.0.1", port, "counter").await?;
-        rakt::Result::Ok(counter.ok_or("there is a counter")?)
+        Ok::<_, rakt::BoxError>(counter.ok_or("there is a counter")?)
     }))??;
 
     let payload = || Payload { bytes: bytes::Bytes::from_static(&[7; 64]) };

@@ -880,6 +880,13 @@ impl Shared {
         }
     }
 
+    /// For the driver: a little is buffered, and other requests are in flight on either side, so that
+    /// more is likely to be buffered in a moment.
+    pub(crate) fn expects_more(&self) -> bool {
+        let others = self.in_flight > 0 || self.pending.len() > 1;
+        others && !self.out.is_empty() && self.out.buffered() < rakt_wire::native::CHUNK_LEN
+    }
+
     /// For the driver: whether something was sent since it last asked.
     pub(crate) fn take_used(&mut self) -> bool {
         std::mem::take(&mut self.is_used)

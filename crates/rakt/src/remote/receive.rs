@@ -211,7 +211,7 @@ fn deliver(
     Ok(())
 }
 
-fn exhausted_budget(conn: &Conn) -> Refusal {
+pub(crate) fn exhausted_budget(conn: &Conn) -> Refusal {
     Refusal::ResourceExhausted {
         bound: "inbound budget (bytes)".to_owned(),
         limit: conn.net.budget.limit(),

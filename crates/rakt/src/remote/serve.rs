@@ -8,8 +8,10 @@ use rakt_wire::address;
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::conn::Conn;
+use super::receive::exhausted_budget;
 use crate::cell::{AnyCell, Watcher};
 use crate::error::Refusal;
+use crate::mailbox::batch::Charge;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::sync::Lock;
 use crate::system::ActorSystem;
@@ -124,8 +126,18 @@ pub(crate) fn serve(
         }
         slow => slow,
     };
+    let argument_len = match &slow {
+        Operation::Spawn { argument: Some(argument), .. } => argument.payload.len() as u64,
+        _ => 0,
+    };
+    let has_room = conn.charge(argument_len);
+    let charge = Charge { origin: conn.clone(), bytes: argument_len };
+    if !has_room {
+        return conn.respond(corr, Err(exhausted_budget(&conn)));
+    }
     let runtime = system.runtime().clone();
     runtime.spawn(async move {
+        let _charge = charge;
         let work = carry_out(&system, slow);
         let result = match remaining {
             Some(left) => {
