@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rakt::prelude::*;
 use rakt::StopReason;
+use rakt::prelude::*;
 use rakt::supervision::Directive;
 use tokio::sync::mpsc;
 

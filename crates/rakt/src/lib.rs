@@ -23,6 +23,7 @@ pub mod kind;
 mod life;
 pub mod mailbox;
 pub mod message;
+mod metrics;
 mod operation;
 pub mod propagate;
 mod reference;
@@ -60,4 +61,17 @@ pub mod prelude {
         Accepts, Actor, ActorRef, ActorSystem, Address, Context, Handler, Kind, Mailbox, Message,
         Overflow, Result, Supervision, Terminated,
     };
+}
+
+/// The code in the documents of the repository, compiled and run as tests.
+#[cfg(all(doctest, feature = "remote", feature = "prost"))]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../ARCHITECTURE.md")]
+    struct Architecture;
+    #[doc = include_str!("../../../docs/from-goakt.md")]
+    struct FromGoakt;
+    #[doc = include_str!("../../../docs/PROTOCOL.md")]
+    struct Protocol;
 }

@@ -52,10 +52,10 @@ enum Step<A: Actor> {
 /// Runs an actor until it rests or ends.
 pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
     loop {
-        if life.ctx.is_interrupted() {
-            if let ControlFlow::Break(reason) = Box::pin(life.handle_interruption()).await {
-                return Box::pin(life.end(reason)).await;
-            }
+        if life.ctx.is_interrupted()
+            && let ControlFlow::Break(reason) = Box::pin(life.handle_interruption()).await
+        {
+            return Box::pin(life.end(reason)).await;
         }
         let Some(dispatch) = life.hand.front(&life.ctx) else {
             match life.take_or_rest() {
@@ -71,10 +71,10 @@ pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
         let handled =
             Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
         life.ctx.after_message();
-        if let Err(fault) = handled {
-            if let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await {
-                return Box::pin(life.end(reason)).await;
-            }
+        if let Err(fault) = handled
+            && let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await
+        {
+            return Box::pin(life.end(reason)).await;
         }
         if life.ctx.take_turn_end() {
             tokio::task::yield_now().await;

@@ -43,12 +43,14 @@ impl Registry {
         self.shard(path).hold().get(path).cloned()
     }
 
-    /// Removes this life of an actor, and no later one of the same name.
-    pub(crate) fn remove(&self, cell: &dyn AnyCell) {
+    /// Removes this life of an actor, and no later one of the same name; says whether it was there.
+    pub(crate) fn remove(&self, cell: &dyn AnyCell) -> bool {
         let mut shard = self.shard(cell.path()).hold();
-        if shard.get(cell.path()).is_some_and(|known| known.uid() == cell.uid()) {
+        let is_known = shard.get(cell.path()).is_some_and(|known| known.uid() == cell.uid());
+        if is_known {
             shard.remove(cell.path());
         }
+        is_known
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<dyn AnyCell>> {

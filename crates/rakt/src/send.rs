@@ -75,6 +75,9 @@ enum Receipt<R> {
     Remote(RemoteAnswer),
 }
 
+/// What became of an offer; a message that was not accepted comes back.
+type Offered<M> = Poll<Result<Receipt<<M as Message>::Reply>, (Refusal, M)>>;
+
 /// What the sender wants to hear of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -136,17 +139,13 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     }
 
     /// Offers the message. `waker` is `None` where the caller does not want to wait.
-    fn poll_accept(
-        &mut self,
-        wish: Wish,
-        waker: Option<&Waker>,
-    ) -> Poll<Result<Receipt<M::Reply>, (Refusal, M)>> {
+    fn poll_accept(&mut self, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
         match std::mem::replace(&mut self.stage, Stage::Sent) {
             Stage::Here(message) => {
-                if !std::mem::replace(&mut self.is_injected, true) {
-                    if let Err(refusal) = self.inject() {
-                        return Poll::Ready(Err((refusal, message)));
-                    }
+                if !std::mem::replace(&mut self.is_injected, true)
+                    && let Err(refusal) = self.inject()
+                {
+                    return Poll::Ready(Err((refusal, message)));
                 }
                 self.offer(message, wish, waker)
             }
@@ -155,12 +154,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         }
     }
 
-    fn offer(
-        &mut self,
-        message: M,
-        wish: Wish,
-        waker: Option<&Waker>,
-    ) -> Poll<Result<Receipt<M::Reply>, (Refusal, M)>> {
+    fn offer(&mut self, message: M, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
         match self.target.target() {
             Target::Local(_) => {
                 let (reply, answer) = match wish {
@@ -187,7 +181,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         letter: Box<dyn AnyLetter>,
         answer: Option<Answer<Result<M::Reply, Refusal>>>,
         waker: Option<&Waker>,
-    ) -> Poll<Result<Receipt<M::Reply>, (Refusal, M)>> {
+    ) -> Offered<M> {
         let receipt = answer.map_or(Receipt::Accepted, Receipt::Local);
         let cell = match self.target.target() {
             Target::Local(cell) => cell,
@@ -227,12 +221,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     }
 
     #[cfg(feature = "remote")]
-    fn offer_to_connection(
-        &mut self,
-        message: M,
-        wish: Wish,
-        waker: Option<&Waker>,
-    ) -> Poll<Result<Receipt<M::Reply>, (Refusal, M)>> {
+    fn offer_to_connection(&mut self, message: M, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
         let Target::Remote(remote) = self.target.target() else { return Poll::Pending };
         let Some(wire) = M::wire() else {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };

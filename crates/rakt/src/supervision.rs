@@ -1,4 +1,4 @@
-//! What happens to an actor whose handler or hook fails: a pure policy, decided by [`Decider`].
+//! What happens to an actor whose handler or hook fails: a pure policy, decided by `Decider`.
 //!
 //! A failure is an `Err` from a handler or hook, or a panic in one. The actor's [`Supervision`] turns
 //! it into a [`Directive`]; the runtime carries that out.

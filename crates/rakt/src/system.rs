@@ -410,14 +410,17 @@ impl ActorSystem {
         }
         // Looked at last: a shutdown that this check does not see finds the actor in the registry.
         if self.is_shutting_down() {
-            self.forget(&*cell);
+            self.0.registry.remove(&*cell);
             return Err(SpawnError::ShuttingDown { name: name.to_string() });
         }
+        crate::metrics::actor_started();
         Ok(())
     }
 
     pub(crate) fn forget(&self, cell: &dyn AnyCell) {
-        self.0.registry.remove(cell);
+        if self.0.registry.remove(cell) {
+            crate::metrics::actor_ended();
+        }
     }
 
     pub(crate) fn find_cell(&self, path: &str) -> Option<Arc<dyn AnyCell>> {
@@ -449,8 +452,7 @@ impl ActorSystem {
         // A peer may claim any number of refused messages.
         let add = |sum: u64| Some(sum.saturating_add(count));
         let _ = self.0.dead_letters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        #[cfg(feature = "metrics")]
-        metrics::counter!("rakt_dead_letters_total").increment(count);
+        crate::metrics::dead_letters(count);
         self.publish(|| Event::DeadLetter(letter()));
     }
 

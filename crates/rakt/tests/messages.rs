@@ -121,7 +121,8 @@ mod protobuf {
 
     #[tokio::test]
     async fn a_kind_is_registered_once() {
-        let builder = ActorSystem::builder("tests").kind::<Worker>("Worker").kind::<Worker>(" worker");
+        let builder =
+            ActorSystem::builder("tests").kind::<Worker>("Worker").kind::<Worker>(" worker");
         let error = builder.start().await.expect_err("twice");
         assert!(matches!(error, StartError::DuplicateKind(_)), "{error:?}");
     }

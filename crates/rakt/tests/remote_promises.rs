@@ -91,7 +91,7 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let sending = tokio::spawn(async move {
         let mut n = 0;
-        while stop.is_closed() == false {
+        while !stop.is_closed() {
             n += 1;
             // What fails is left out; what was cut may or may not have arrived.
             let _ = within(probe.tell(number(n))).await;
@@ -105,7 +105,14 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
             assert!(n > last, "{n} after {last}");
             last = n;
         }
+        let dials = cable.dial_count();
         cable.cut();
+        within(async {
+            while cable.dial_count() == dials {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
     drop(stopped);
     let end = within(sending).await??;
@@ -114,7 +121,6 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
         assert!(n > last, "{n} after {last}");
         last = n;
     }
-    assert!(cable.dial_count() > 20, "it was connected again and again");
     Ok(())
 }
 
@@ -382,12 +388,7 @@ async fn every_ask_ends_once_when_the_connection_is_cut() -> Result {
     for n in 0..200 {
         let probe = probe.clone();
         let limit = Duration::from_secs(600);
-        asks.spawn(async move {
-            match n % 2 {
-                0 => within(probe.ask(number(n)).timeout(limit)).await,
-                _ => within(probe.ask(number(n)).timeout(limit)).await,
-            }
-        });
+        asks.spawn(async move { within(probe.ask(number(n)).timeout(limit)).await });
     }
     within(async {
         while local.queue_len() != Some(200) {
@@ -546,12 +547,6 @@ async fn a_connection_has_a_bound_on_requests_in_flight() -> Result {
         held.spawn(async move { within(slow.ask(Hold {})).await });
     }
     seen.gate.entered().await;
-    within(async {
-        while there.find("slow").and_then(|slow| slow.queue_len()) != Some(0) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
     let (host, port) = there.advertised();
     let refusal = within(async {
         loop {
@@ -619,7 +614,7 @@ async fn a_reply_that_is_too_large_is_refused_with_size_and_limit() -> Result {
         (node("here").await, node_with("there", config().max_frame_size(100_000)).await);
     Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
-    let message = Blob { bytes: noise(99_990), back: true };
+    let message = Blob { bytes: noise(99_994), back: true };
     let error = within(probe.ask(message)).await.expect_err("it adds its length");
     match error.refusal() {
         Some(Refusal::TooLarge { size, limit: 100_000 }) => assert!(*size > 100_000),

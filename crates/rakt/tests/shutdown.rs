@@ -123,10 +123,7 @@ async fn stuck_actors_are_named_and_their_messages_counted_when_the_time_is_up()
     assert_eq!(report.unfinished, ["stuck", "stuck/child"]);
     assert_eq!(report.dropped_messages, 2);
     let error = within(asking).await?.expect_err("abandoned");
-    assert!(
-        matches!(error, AskError::Refused { refusal: Refusal::ShuttingDown, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, AskError::Refused { refusal: Refusal::ShuttingDown, .. }), "{error:?}");
     assert_eq!(diary(&other_log), ["other stopped"], "the others have ended properly");
     assert!(diary(&log).is_empty());
     child.tell(Note(3)).await.expect_err("abandoned too");
@@ -172,11 +169,8 @@ async fn nothing_can_be_spawned_once_a_shutdown_has_begun() -> Result {
     let stopping = tokio::spawn(async move { all.shutdown().await });
     tokio::task::yield_now().await;
     let spawn = || {
-        let spawn = system.spawn("b", || Diarist {
-            log: Log::default(),
-            gate: Gate::default(),
-            depth: 0,
-        });
+        let spawn =
+            system.spawn("b", || Diarist { log: Log::default(), gate: Gate::default(), depth: 0 });
         spawn.into_future()
     };
     let error = within(spawn()).await.expect_err("shutting down");

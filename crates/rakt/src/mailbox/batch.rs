@@ -114,9 +114,8 @@ impl Batch {
     /// Copies the payloads if they are a small part of their block, which may hold much else, for a
     /// batch that is going to wait. Else a peer could make a few bytes keep a whole block each.
     pub(crate) fn compact(&mut self) {
-        let is_in_block = |message: &RawMessage| {
-            message.about.as_ref().is_none_or(|about| about.whole.is_none())
-        };
+        let is_in_block =
+            |message: &RawMessage| message.about.as_ref().is_none_or(|about| about.whole.is_none());
         let in_block = self.messages.iter().filter(|message| is_in_block(message));
         let len: usize = in_block.map(|message| message.len as usize).sum();
         if len > COMPACT_LEN && len > self.block.len() / 4 {

@@ -1,9 +1,9 @@
 //! The queue in front of an actor.
 //!
-//! - [`letter`]: one message from this process, and the place for its reply
-//! - [`batch`]: the messages for one actor that one read from a connection brought
-//! - [`hand`]: what an actor has taken out and works through
-//! - [`queue`]: the bounded queue itself
+//! - `letter`: one message from this process, and the place for its reply
+//! - `batch`: the messages for one actor that one read from a connection brought
+//! - `hand`: what an actor has taken out and works through
+//! - `queue`: the bounded queue itself
 //!
 //! Local messages arrive one by one, remote ones as a batch; the actor takes out many at a time, so
 //! that a lock and a wake-up are paid by the batch.

@@ -4,6 +4,7 @@
 //! letters) is handed back to the caller to do after it lets go of the lock.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use super::batch::Batch;
@@ -43,7 +44,6 @@ struct Crowd {
     batches: VecDeque<Box<Batch>>,
     /// Local senders that wait for room.
     waiters: Vec<(u64, Waker)>,
-    next_ticket: u64,
 }
 
 /// What became of an item.
@@ -220,15 +220,18 @@ impl<A: Actor> Queue<A> {
 
     fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
         let crowd = self.crowd.get_or_insert_default();
-        if let Some(old) = *ticket {
-            if let Some((_, known)) = crowd.waiters.iter_mut().find(|(other, _)| *other == old) {
-                known.clone_from(waker);
-                return;
-            }
+        if let Some(old) = *ticket
+            && let Some((_, known)) = crowd.waiters.iter_mut().find(|(other, _)| *other == old)
+        {
+            known.clone_from(waker);
+            return;
         }
-        *ticket = Some(crowd.next_ticket);
-        crowd.waiters.push((crowd.next_ticket, waker.clone()));
-        crowd.next_ticket += 1;
+        // Never given twice: a sender may come back with its ticket after the crowd has gone and
+        // another has formed, and would take the place of somebody else in it.
+        static TICKETS: AtomicU64 = AtomicU64::new(0);
+        let new = TICKETS.fetch_add(1, Ordering::Relaxed);
+        *ticket = Some(new);
+        crowd.waiters.push((new, waker.clone()));
     }
 
     fn pop_oldest(&mut self) -> Option<Item<A>> {
@@ -325,6 +328,7 @@ mod tests {
         }
         fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
         fn consumed(&self, _: Alias, _: u64) {}
+        fn release(&self, _: u64) {}
         fn decompress(&self, payload: &[u8], _: u32) -> Result<Bytes, Refusal> {
             Ok(Bytes::copy_from_slice(payload))
         }
@@ -371,7 +375,9 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Offer { waits: bool },
+        Offer {
+            waits: bool,
+        },
         Batch(u32),
         Take,
         /// The actor is suspended with messages in hand.
@@ -485,6 +491,38 @@ mod tests {
         }
         assert_eq!((queue.len(), queue.items.len()), (1, 1));
         assert_eq!(Arc::strong_count(&origin), 1, "no batch is held");
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicU64);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_sender_that_comes_back_late_takes_nobodys_place() {
+        let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
+        let bounds = Mailbox::bounded(1);
+        let (early, late) = (Waker::noop(), Arc::new(Woken::default()));
+        let (mut first, mut second) = (None, None);
+        assert!(matches!(queue.offer(local(0), bounds, None), Offer::Accepted));
+        let waiting = queue.offer(local(1), bounds, Some((&mut first, early)));
+        assert!(matches!(waiting, Offer::Waiting(_)));
+        // The first is woken, and while it takes its time the actor rests and the mailbox fills up.
+        queue.take(&mut hand, bounds);
+        queue.shrink();
+        assert!(matches!(queue.offer(local(2), bounds, None), Offer::Accepted));
+        let waker = late.clone().into();
+        let waiting = queue.offer(local(3), bounds, Some((&mut second, &waker)));
+        assert!(matches!(waiting, Offer::Waiting(_)));
+        let waiting = queue.offer(local(1), bounds, Some((&mut first, early)));
+        assert!(matches!(waiting, Offer::Waiting(_)));
+        queue.take(&mut hand, bounds).into_iter().for_each(Waker::wake);
+        assert_eq!(late.0.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Sink for Answers {
             Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
             Event::GoAway { .. } => self.conn.handle_goaway(),
             Event::Close { text, .. } => {
-                self.goodbye = Some(format!("the peer closed the connection: {}", text.escape_debug()));
+                self.goodbye =
+                    Some(format!("the peer closed the connection: {}", text.escape_debug()));
             }
             _ => {}
         }

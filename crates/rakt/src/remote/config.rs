@@ -280,7 +280,8 @@ impl Config {
         if options.max_message_size.is_some_and(|size| size < options.max_frame_size) {
             return fail("max_message_size", &options.max_message_size, "at least max_frame_size");
         }
-        if options.max_message_size.is_some_and(|size| u64::from(size) > options.inbound_budget / 2) {
+        if options.max_message_size.is_some_and(|size| u64::from(size) > options.inbound_budget / 2)
+        {
             let allowed = "at most half of inbound_budget";
             return fail("max_message_size", &options.max_message_size, allowed);
         }

@@ -173,6 +173,17 @@ pub(crate) enum Fate {
     Lost(String),
 }
 
+impl Fate {
+    /// Its label in the metrics.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Reply(_) | Self::Outcome(_) => "reply",
+            Self::Refused(_) => "refused",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
 /// A reply as it came.
 pub(crate) struct Reply {
     pub(crate) bytes: Bytes,
@@ -491,6 +502,7 @@ impl Conn {
         let wakers = shared.wake(|need| need == Need::InFlight);
         drop(shared);
         for (slot, fate) in ended {
+            crate::metrics::requests_ended(fate.outcome(), 1);
             // Nobody waits any more: the answer crossed with the cancellation.
             drop(slot.answer(fate));
         }
@@ -558,6 +570,7 @@ impl Conn {
         wakers.extend(shared.driver.take());
         drop(shared);
         self.over.store(true, Ordering::Release);
+        crate::metrics::requests_ended("lost", pending.len() as u64);
         for slot in pending {
             drop(slot.answer(Fate::Lost(reason.to_owned())));
         }

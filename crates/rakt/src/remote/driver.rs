@@ -203,6 +203,7 @@ impl<S: Side> Driver<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += n;
+            crate::metrics::sent(n);
             self.stuck_since = None;
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
@@ -230,6 +231,7 @@ impl<S: Side> Driver<S> {
         if n == 0 {
             return Poll::Ready(Err(End::Quiet("the peer closed the connection".to_owned())));
         }
+        crate::metrics::received(n);
         Poll::Ready(self.handle_read())
     }
 

@@ -222,6 +222,7 @@ impl Net {
     }
 
     pub(crate) fn link_up(&self, conn: &Conn) {
+        crate::metrics::link_up();
         tracing::info!(peer = %conn.peer.name, compression = %conn.compression, "link up");
         if conn.compression != self.options.compression {
             tracing::info!(
@@ -235,6 +236,7 @@ impl Net {
     }
 
     pub(crate) fn link_down(&self, conn: &Conn, reason: &str) {
+        crate::metrics::link_down();
         tracing::info!(peer = %conn.peer.name, reason, "link down");
         self.publish(|| Event::LinkDown {
             peer: conn.peer.name.to_string(),

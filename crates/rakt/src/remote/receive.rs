@@ -338,7 +338,8 @@ impl Sink for Receive {
             }
             Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
             Event::Close { text, .. } => {
-                self.goodbye = Some(format!("the peer closed the connection: {}", text.escape_debug()));
+                self.goodbye =
+                    Some(format!("the peer closed the connection: {}", text.escape_debug()));
             }
             _ => {}
         }

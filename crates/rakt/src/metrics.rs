@@ -1,0 +1,61 @@
+//! The figures a system reports through the [`metrics`](https://docs.rs/metrics) facade, with the
+//! feature `metrics`; without it every function here is empty.
+//!
+//! | metric | kind | labels |
+//! | --- | --- | --- |
+//! | `rakt_links` | gauge | |
+//! | `rakt_received_bytes_total`, `rakt_sent_bytes_total` | counter | |
+//! | `rakt_requests_total`: asks, confirmed tells and operations sent from here | counter | `outcome`: `reply`, `refused`, `lost` |
+//! | `rakt_dead_letters_total` | counter | |
+//! | `rakt_actors` | gauge | |
+//!
+//! They are counted by the read, the write or the batch, not by the message.
+
+#[cfg(feature = "metrics")]
+mod reported {
+    pub(crate) fn link_up() {
+        metrics::gauge!("rakt_links").increment(1);
+    }
+
+    pub(crate) fn link_down() {
+        metrics::gauge!("rakt_links").decrement(1);
+    }
+
+    pub(crate) fn received(bytes: usize) {
+        metrics::counter!("rakt_received_bytes_total").increment(bytes as u64);
+    }
+
+    pub(crate) fn sent(bytes: usize) {
+        metrics::counter!("rakt_sent_bytes_total").increment(bytes as u64);
+    }
+
+    pub(crate) fn requests_ended(outcome: &'static str, count: u64) {
+        metrics::counter!("rakt_requests_total", "outcome" => outcome).increment(count);
+    }
+
+    pub(crate) fn dead_letters(count: u64) {
+        metrics::counter!("rakt_dead_letters_total").increment(count);
+    }
+
+    pub(crate) fn actor_started() {
+        metrics::gauge!("rakt_actors").increment(1);
+    }
+
+    pub(crate) fn actor_ended() {
+        metrics::gauge!("rakt_actors").decrement(1);
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod reported {
+    pub(crate) fn link_up() {}
+    pub(crate) fn link_down() {}
+    pub(crate) fn received(_: usize) {}
+    pub(crate) fn sent(_: usize) {}
+    pub(crate) fn requests_ended(_: &'static str, _: u64) {}
+    pub(crate) fn dead_letters(_: u64) {}
+    pub(crate) fn actor_started() {}
+    pub(crate) fn actor_ended() {}
+}
+
+pub(crate) use reported::*;

@@ -1,0 +1,131 @@
+//! What a system reports through the `metrics` facade. The only test in its process, because the
+//! recorder is global.
+
+#![cfg(all(feature = "metrics", feature = "remote", feature = "prost"))]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit,
+};
+use rakt::prelude::*;
+
+/// Keeps the current value of everything that is reported, by name and labels.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<BTreeMap<String, Arc<Value>>>>);
+
+#[derive(Default)]
+struct Value(AtomicU64);
+
+impl CounterFn for Value {
+    fn increment(&self, value: u64) {
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl GaugeFn for Value {
+    fn increment(&self, value: f64) {
+        self.0.fetch_add(value as u64, Ordering::Relaxed);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.fetch_sub(value as u64, Ordering::Relaxed);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value as u64, Ordering::Relaxed);
+    }
+}
+
+impl Kept {
+    fn value(&self, key: &Key) -> Arc<Value> {
+        let labels: String = key.labels().map(|l| format!(" {}={}", l.key(), l.value())).collect();
+        let name = format!("{}{labels}", key.name());
+        self.0.lock().expect("no panic").entry(name).or_default().clone()
+    }
+
+    fn read(&self, name: &str) -> u64 {
+        let values = self.0.lock().expect("no panic");
+        values.get(name).map_or(0, |value| value.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Recorder for Kept {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.value(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.value(key))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Hello {}
+
+rakt::messages! { Hello as "metrics.Hello" }
+
+struct Greeter;
+
+impl Actor for Greeter {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Hello>();
+    }
+}
+
+impl Handler<Hello> for Greeter {
+    async fn handle(&mut self, _: Hello, _: &mut Context<Self>) -> Result {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_system_reports_links_bytes_requests_actors_and_dead_letters() -> Result {
+    let kept = Kept::default();
+    metrics::set_global_recorder(kept.clone())?;
+    let start = |name: &str| {
+        ActorSystem::builder(name).remoting(remote::Config::new("127.0.0.1", 0)).start()
+    };
+    let (near, far) = (start("near").await?, start("far").await?);
+    let (host, port) = far.advertised();
+    far.spawn("greeter", || Greeter).await?;
+    assert_eq!(kept.read("rakt_actors"), 1);
+
+    let greeter = near.lookup::<Greeter>(host, port, "greeter").await?.ok_or("it is there")?;
+    greeter.ask(Hello {}).await?;
+    assert!(kept.read("rakt_links") >= 2, "one at each end");
+    assert!(kept.read("rakt_sent_bytes_total") > 0 && kept.read("rakt_received_bytes_total") > 0);
+    assert_eq!(kept.read("rakt_requests_total outcome=reply"), 2, "the lookup and the ask");
+
+    let nobody = near.actor(&format!("rakt://far@{host}:{port}/nobody").parse()?);
+    nobody.ask(Hello {}).await.expect_err("nobody is there");
+    assert_eq!(kept.read("rakt_requests_total outcome=refused"), 1);
+
+    let mut events = near.events();
+    nobody.tell(Hello {}).await?;
+    let is_dead_letter = |event| matches!(event, rakt::Event::DeadLetter(_)).then_some(());
+    let limit = std::time::Duration::from_secs(10);
+    tokio::time::timeout(limit, events.find(is_dead_letter)).await?.ok_or("the system lives")?;
+    assert_eq!(kept.read("rakt_dead_letters_total"), 1);
+
+    near.shutdown().await;
+    far.shutdown().await;
+    assert_eq!(kept.read("rakt_actors"), 0);
+    assert_eq!(kept.read("rakt_links"), 0);
+    Ok(())
+}
