@@ -248,6 +248,9 @@ impl<A: Actor> Context<A> {
     }
 
     /// Asks with this actor as the sender. See [`ActorRef::ask`].
+    ///
+    /// The actor handles nothing else while its handler awaits the reply: two actors that ask each
+    /// other wait until one times out. See [`forward`](Self::forward) and [`defer`](Self::defer).
     pub fn ask<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Ask<'a, T, M>
     where
         T: Receives<M>,
@@ -422,8 +425,8 @@ impl<A: Actor> Context<A> {
         self.keep(timer)
     }
 
-    /// Sends what `make` makes to this actor every `interval`, the first after one interval. A turn
-    /// is left out while the mailbox is full.
+    /// Sends what `make` makes to this actor every `interval` (at least 1 ms), the first after one
+    /// interval. A turn is left out while the mailbox is full.
     pub fn send_every<M: Message>(
         &mut self,
         interval: Duration,

@@ -7,7 +7,36 @@
 //! - [`supervision`]: what happens when one fails
 //! - [`events`]: dead letters, lifecycle, links
 //! - [`propagate`]: carrying context along
-//! - [`remote`]: actors on other nodes
+#![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
+//!
+//! ```
+//! use rakt::prelude::*;
+//!
+//! #[derive(Default)]
+//! struct Counter(u64);
+//!
+//! struct Add(u64);
+//! rakt::messages! { local Add => u64 }
+//!
+//! impl Actor for Counter {}
+//!
+//! impl Handler<Add> for Counter {
+//!     async fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> Result<u64> {
+//!         self.0 += n;
+//!         Ok(self.0)
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result {
+//!     let system = ActorSystem::builder("counting").start().await?;
+//!     let counter = system.spawn("counter", Counter::default).await?;
+//!     counter.tell(Add(40)).await?;
+//!     assert_eq!(counter.ask(Add(2)).await?, 42);
+//!     system.shutdown().await;
+//!     Ok(())
+//! }
+//! ```
 
 #![cfg_attr(
     not(feature = "remote"),

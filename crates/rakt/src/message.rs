@@ -36,7 +36,7 @@ pub trait Message: Send + Sized + 'static {
 
 /// A way to write and read values of `T`.
 ///
-/// [`Prost`] and [`Serde`] are the two that rakt brings; implement it on a type of your own to
+/// `Prost` and `Serde` are the two that rakt brings; implement it on a type of your own to
 /// bring another format.
 pub trait Codec<T>: 'static {
     /// The length of the encoding in bytes, where it is cheap to know.

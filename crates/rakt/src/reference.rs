@@ -164,7 +164,14 @@ impl<A> ActorRef<A> {
     }
 
     /// Sends messages in order; each is confirmed by the receiving mailbox and has its own outcome,
-    /// in the order given.
+    /// in the order given. One that fails does not hold back those after it.
+    ///
+    /// # Errors
+    /// Each outcome is that of a [confirmed](Tell::confirmed) `tell`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, messages that were not sent are not sent any more; what became of
+    /// the others is not known.
     pub fn tell_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> TellAll<'_, A, M>
     where
         A: Receives<M>,
@@ -173,6 +180,13 @@ impl<A> ActorRef<A> {
     }
 
     /// Asks with several messages at once, sent in order; each has its own outcome, in the order given.
+    /// One that fails does not hold back those after it.
+    ///
+    /// # Errors
+    /// Each outcome is that of an [`ask`](Self::ask).
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels all requests that have no outcome, as for one `ask`.
     pub fn ask_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> AskAll<'_, A, M>
     where
         A: Receives<M>,
@@ -184,11 +198,15 @@ impl<A> ActorRef<A> {
     /// ended already counts as stopped; a suspended one stops at once, and what is queued becomes dead
     /// letters.
     ///
+    /// To another node this goes over a connection of its own, and may overtake messages that were told
+    /// before it: confirm the last of them first. It waits as long as an `ask` does by default.
+    ///
     /// # Errors
     /// For an actor on another node, [`OperationError`](crate::OperationError) says what happened.
     ///
     /// # Cancel safety
-    /// The actor stops even if the future is dropped after its first poll.
+    /// The actor stops even if the future is dropped after its first poll, except on another node that
+    /// was not reached by then.
     pub async fn stop(&self) -> Result<(), crate::OperationError> {
         operation::stop(&self.target).await
     }
@@ -199,6 +217,10 @@ impl<A> ActorRef<A> {
     /// # Errors
     /// [`OperationError`](crate::OperationError): the actor has ended, its `started` hook failed, or
     /// its node could not be asked.
+    ///
+    /// # Cancel safety
+    /// The actor is built anew even if the future is dropped after its first poll, except on another
+    /// node that was not reached by then.
     pub async fn respawn(&self) -> Result<(), crate::OperationError> {
         operation::respawn(&self.target).await
     }
@@ -207,6 +229,9 @@ impl<A> ActorRef<A> {
     ///
     /// # Errors
     /// [`OperationError`](crate::OperationError): the actor has ended, or its node could not be asked.
+    ///
+    /// # Cancel safety
+    /// As [`respawn`](Self::respawn).
     pub async fn reinstate(&self) -> Result<(), crate::OperationError> {
         operation::reinstate(&self.target).await
     }

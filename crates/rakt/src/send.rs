@@ -366,6 +366,12 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
 
     /// Waits until the message is in the receiver's mailbox, also on another node, or for the reason
     /// why not. Takes as long as an [`ask`](ActorRef::ask) may, unless a timeout is given.
+    ///
+    /// # Errors
+    /// [`AskError`]: why it is not in the mailbox, or that this is not known.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the message may have been sent.
     pub fn confirmed(self) -> Confirmed<'a, T, M> {
         let limit = match self.limit.limit {
             DEFAULT_TELL_TIMEOUT => self.parcel.ask_timeout(),

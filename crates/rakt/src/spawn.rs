@@ -75,7 +75,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
         self
     }
 
-    /// Stops the actor once it has had no message for this long. Default: never.
+    /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
         self.setup.passivate_after = Some(idle.max(Duration::from_millis(1)));
         self

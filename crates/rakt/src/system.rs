@@ -121,12 +121,14 @@ pub enum StartError {
 }
 
 impl Builder {
-    /// Lets peers spawn actors of type `A` under the name `kind`, built by `A::default`.
+    /// Lets peers spawn actors of type `A` under the name `kind`, built by `A::default`. Default: no
+    /// kinds. See [`register`](Self::register).
     pub fn kind<A: Actor + Default>(self, kind: &str) -> Self {
         self.register(kind, Kind::new(A::default))
     }
 
-    /// Lets peers spawn actors by the recipe given, under the name `kind`.
+    /// Lets peers spawn actors by the recipe given, under a name that is compared without regard to
+    /// case. A name that is registered twice is an error of [`start`](Self::start).
     pub fn register(mut self, name: &str, kind: Kind) -> Self {
         if !self.kinds.add(name, kind) {
             self.duplicate_kind.get_or_insert_with(|| name.to_owned());
@@ -134,7 +136,8 @@ impl Builder {
         self
     }
 
-    /// How long an `ask` waits where it does not say. Default: 5 s.
+    /// How long an `ask`, a confirmed `tell` and an operation on another node (lookup, spawn, stop, …)
+    /// wait where they do not say. Default: 5 s.
     pub fn ask_timeout(mut self, limit: Duration) -> Self {
         self.ask_timeout = limit;
         self
@@ -345,6 +348,10 @@ impl ActorSystem {
     ///
     /// # Panics
     /// If the signal handlers cannot be installed.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost while it waits; after that as [`shutdown`](Self::shutdown). Once this was
+    /// called, the signals do not end the process by themselves any more.
     pub async fn until_shutdown_signal(&self) -> ShutdownReport {
         #[cfg(unix)]
         {

@@ -50,7 +50,7 @@ async fn whoever_breaks_the_protocol_is_told_how_and_cut_off() {
     put_varint(&mut big_total, 1 << 40);
     let mut overfull = varints(&[5]);
     overfull.push(TELL);
-    overfull.extend(varints(&[6, 0, 0, 0, 0]));
+    overfull.extend(varints(&[3, 0, 0, 0, 0]));
     let mut never_ends = vec![0xff; 12];
     never_ends[11] = 1;
     let (protocol, limit, too_long) = (CloseCode::Protocol, CloseCode::Limit, CloseCode::TooLong);

@@ -3,8 +3,6 @@
 mod support;
 
 use rakt::prelude::*;
-use rakt::{SpawnError, StartError};
-use support::system;
 
 /// The name of a message on the wire.
 fn wire_name<M: Message>() -> Option<&'static str> {
@@ -28,7 +26,10 @@ fn a_local_message_has_no_wire_name() {
 
 #[cfg(feature = "prost")]
 mod protobuf {
+    use rakt::{SpawnError, StartError};
+
     use super::*;
+    use crate::support::system;
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub(crate) struct Request {
@@ -193,6 +194,7 @@ mod protobuf {
 #[cfg(feature = "serde")]
 mod serde_types {
     use super::*;
+    use crate::support::system;
 
     #[derive(serde::Serialize, serde::Deserialize)]
     pub(crate) struct Move {

@@ -53,6 +53,8 @@ pub struct Outbound {
     control: Vec<u8>,
     data: Vec<u8>,
     large: Queue,
+    /// CLOSE, which waits for everything else.
+    close: Vec<u8>,
     /// Only the last ping is answered, so a peer that only pings does not make this side hoard answers.
     pong: Option<u64>,
     nack: Option<Nack>,
@@ -81,6 +83,7 @@ impl Outbound {
             control: Vec::new(),
             data: Vec::new(),
             large: Queue::new(chunk_len),
+            close: Vec::new(),
             pong: None,
             nack: None,
         }
@@ -433,14 +436,24 @@ impl Outbound {
         put_reason(&mut self.control, FrameKind::GoAway, code, text);
     }
 
-    /// Tells the peer why the connection ends. Text above [`MAX_REASON_LEN`] bytes is cut.
+    /// Tells the peer why the connection ends, once everything else is out. Text above
+    /// [`MAX_REASON_LEN`] bytes is cut.
     pub fn close(&mut self, code: CloseCode, text: &str) {
-        put_reason(&mut self.control, FrameKind::Close, code, text);
+        self.close.clear();
+        put_reason(&mut self.close, FrameKind::Close, code, text);
+    }
+
+    /// Tells the peer why the connection ends, without what is unsent of large bodies.
+    pub fn close_now(&mut self, code: CloseCode, text: &str) {
+        self.large = Queue::new(self.chunk_len);
+        self.close(code, text);
     }
 
     /// Bytes accepted and not yet given out, large bodies included.
     pub fn buffered(&self) -> usize {
-        self.control.len().saturating_add(self.data.len()).saturating_add(self.large.unsent_len())
+        [self.control.len(), self.data.len(), self.large.unsent_len(), self.close.len()]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 
     /// The part of [`Outbound::buffered`] that is large bodies.
@@ -474,6 +487,9 @@ impl Outbound {
                     entry.is_busy = false;
                 }
             });
+        }
+        if self.large.is_empty() {
+            hand_over(&mut self.close, out);
         }
         let is_busy = out.len() > before;
         let keep = if is_busy { BUSY_CAPACITY } else { IDLE_CAPACITY };

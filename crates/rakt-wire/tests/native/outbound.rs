@@ -122,9 +122,8 @@ fn control_goes_before_data() {
     tell(&mut outbound, 0, b"x");
     outbound.request(1, None, None, &Operation::Ping).unwrap();
     outbound.ping(1);
-    outbound.close(CloseCode::Normal, "");
     let sent = only_kinds(&poll(&mut outbound));
-    assert_eq!(sent[..3], [FrameKind::Request, FrameKind::Ping, FrameKind::Close]);
+    assert_eq!(sent[..2], [FrameKind::Request, FrameKind::Ping]);
     assert_eq!(sent.last(), Some(&FrameKind::Tell));
 
     let mut outbound = Outbound::new(Role::Acceptor, Limits::default());
@@ -138,6 +137,27 @@ fn control_goes_before_data() {
     use FrameKind::{Credit, Fail, GoAway, Pong, Reply, Response, Terminated as Ended};
     let expected = [Response, Ended, Credit, GoAway, Pong, Reply, Fail];
     assert_eq!(only_kinds(&poll(&mut outbound)), expected);
+}
+
+#[test]
+fn close_is_the_last_word() {
+    let large = vec![0; 3 * rakt_wire::native::CHUNK_LEN];
+    let mut outbound = Outbound::new(Role::Acceptor, Limits::default());
+    outbound.close(CloseCode::Normal, "");
+    outbound.reply(1, Payload::Encode(&&large[..])).unwrap();
+    outbound.fail(2, &Failure::new(Code::Denied));
+    let mut sent = Vec::new();
+    while !outbound.is_empty() {
+        sent.extend(only_kinds(&poll(&mut outbound)));
+    }
+    assert_eq!(sent.iter().filter(|kind| **kind == FrameKind::More).count(), 3);
+    assert_eq!(sent.last(), Some(&FrameKind::Close));
+
+    outbound.reply(1, Payload::Encode(&&large[..])).unwrap();
+    outbound.fail(2, &Failure::new(Code::Denied));
+    outbound.close_now(CloseCode::Protocol, "");
+    assert_eq!(only_kinds(&poll(&mut outbound)), [FrameKind::Fail, FrameKind::Close]);
+    assert!(outbound.is_empty());
 }
 
 #[test]

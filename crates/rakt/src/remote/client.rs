@@ -38,7 +38,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Config {
-    /// The options of a [`Client`], which listens nowhere.
+    /// The options of a [`Client`], which listens nowhere: those that concern listening have no effect.
     pub fn client() -> Self {
         Self::new("127.0.0.1", 0)
     }
@@ -137,7 +137,15 @@ impl Client {
 
     /// Starts an actor called `name` of the registered `kind` on the node at `host` and `port`.
     ///
-    /// Await the result, after giving it the argument of the kind, if that takes one.
+    /// Await the result, after giving it the argument of the kind, if that takes one. The reference is
+    /// to this life of the actor, whose type the caller vouches for.
+    ///
+    /// # Errors
+    /// [`OperationError`], when awaited: the node could not be asked, has no such kind, or its actor did
+    /// not start.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after its first poll, the actor may have been started.
     pub fn spawn_on<A>(&self, host: &str, port: u16, name: &str, kind: &str) -> SpawnOn<A> {
         SpawnOn {
             client: Some(self.clone()),
@@ -174,20 +182,27 @@ impl Client {
         self.actor(address).reinstate().await
     }
 
-    /// Asks the node itself whether it is there; returns how long the answer took.
+    /// Asks the node itself whether it is there; returns how long the answer took, the time for
+    /// connecting included where there was no connection.
     ///
     /// # Errors
     /// [`OperationError`]: it could not be asked, or did not answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
     pub async fn ping(&self, host: &str, port: u16) -> Result<Duration, OperationError> {
         let before = tokio::time::Instant::now();
         At::new(self, host, port, "").request("ping", &Operation::Ping).await?;
         Ok(before.elapsed())
     }
 
-    /// The kinds that the node lets peers spawn.
+    /// The names of the kinds that the node lets peers spawn.
     ///
     /// # Errors
     /// [`OperationError`]: it could not be asked, or did not answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
     pub async fn kinds(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
         match At::new(self, host, port, "").request("kinds", &Operation::Kinds).await? {
             Outcome::Kinds(kinds) => Ok(kinds),
@@ -195,7 +210,10 @@ impl Client {
         }
     }
 
-    /// Closes all connections, once what was sent is written. Further calls are refused.
+    /// Closes all connections, once what was sent is written. Further calls are refused, of clones too.
+    ///
+    /// # Cancel safety
+    /// The connections close even if the future is dropped after its first poll.
     pub async fn close(&self) {
         for conn in self.net.close("the client closes") {
             conn.gone().await;
@@ -259,7 +277,8 @@ pub struct SpawnOn<A> {
 }
 
 impl<A> SpawnOn<A> {
-    /// Gives the kind the argument that it takes.
+    /// Gives the kind the argument that it takes. One that cannot be encoded is an error when this is
+    /// awaited.
     pub fn argument<M: Message>(mut self, argument: &M) -> Self {
         self.argument = match M::wire() {
             None => Err(Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() }),

@@ -163,7 +163,8 @@ impl Config {
         self
     }
 
-    /// Requests that one connection may have in flight. Default 65536, at least 1.
+    /// Requests that one connection may have in flight. Default 65536, from 1; more than 65536 counts
+    /// as that. The lower of both sides counts.
     pub fn max_in_flight(mut self, requests: u32) -> Self {
         self.options.max_in_flight = requests;
         self
@@ -175,14 +176,14 @@ impl Config {
         self
     }
 
-    /// A peer that takes none of our bytes for this long is disconnected. Default 10 s.
+    /// A peer that takes none of our bytes for this long is disconnected. Default 10 s, more than zero.
     pub fn write_timeout(mut self, limit: Duration) -> Self {
         self.options.write_timeout = limit;
         self
     }
 
     /// After this long without a byte from the peer it is pinged, and after as long again without an
-    /// answer the connection is dead. Default 10 s.
+    /// answer the connection is dead. Default 10 s, more than zero.
     pub fn read_idle_timeout(mut self, limit: Duration) -> Self {
         self.options.read_idle_timeout = limit;
         self
@@ -196,7 +197,7 @@ impl Config {
         self
     }
 
-    /// Payloads from this size in bytes up are compressed, where it pays. Default 1 KiB.
+    /// Payloads from this size in bytes up are compressed, where it pays. Default 1 KiB, from 0.
     pub fn compress_from(mut self, bytes: u32) -> Self {
         self.options.compress_from = bytes;
         self
@@ -209,20 +210,22 @@ impl Config {
         self
     }
 
-    /// Connections to one peer address. Default 8, at least 1. One carries control, and messages to
+    /// Connections to one peer address. Default 8, from 1 to 1024. One carries control, and messages to
     /// actors are spread over the others by receiver; each is opened when it is first needed.
     pub fn max_idle_conns(mut self, connections: u32) -> Self {
         self.options.max_idle_conns = connections;
         self
     }
 
-    /// A connection that was dialed here and not used for this long is closed. Default 30 s.
+    /// A connection that was dialed here and not used for this long is closed. Default 30 s, more than
+    /// zero. One that a watch depends on is used.
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.options.idle_timeout = limit;
         self
     }
 
-    /// Time for connecting and the handshake. Default 5 s.
+    /// Time for connecting and the handshake, also for peers that connect here. Default 5 s, more than
+    /// zero.
     pub fn dial_timeout(mut self, limit: Duration) -> Self {
         self.options.dial_timeout = limit;
         self

@@ -321,7 +321,7 @@ impl<S: Side> Driver<S> {
             End::Told(code, reason) => {
                 let mut farewell = self.write.split_off(self.written);
                 let mut shared = self.conn.lock();
-                shared.out.close(code, &reason);
+                shared.out.close_now(code, &reason);
                 drop(shared.take_output(&mut farewell));
                 drop(shared);
                 tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");

@@ -20,8 +20,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub trait Listener: Send {
     /// Waits for the next connection, and returns it with the peer's address for the log.
     ///
+    /// # Errors
     /// An error is taken as passing, such as too many open files: it is logged, and after a pause
     /// this is called again.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when the system shuts down; a connection may be lost then.
     fn accept(&mut self) -> Opening<'_, (Box<dyn Stream>, String)>;
 
     /// The port that is listened on.
@@ -31,9 +35,16 @@ pub trait Listener: Send {
 /// Opens and takes connections. TCP is the default; tests bring a simulated network.
 pub trait Transport: Send + Sync + 'static {
     /// Listens; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Why the address cannot be listened on; the system then does not start.
     fn bind<'a>(&'a self, host: &'a str, port: u16) -> Opening<'a, Box<dyn Listener>>;
 
-    /// Connects to a peer. `keep_alive` is the interval of TCP keep-alive, zero for none.
+    /// Connects to a peer. `keep_alive` is the interval of TCP keep-alive, zero for none. The future is
+    /// dropped after [`dial_timeout`](super::Config::dial_timeout).
+    ///
+    /// # Errors
+    /// Why the peer cannot be reached; what waited for the connection is refused with it.
     fn dial<'a>(
         &'a self,
         host: &'a str,

@@ -339,7 +339,14 @@ impl Raw {
                 if self.read.len() >= HEADER_LEN + len {
                     let frame = self.read.split_to(HEADER_LEN + len).freeze();
                     let kind = FrameKind::from_u8(kind).expect("the node sends known frames");
-                    return Some((kind, frame.slice(HEADER_LEN..)));
+                    let body = frame.slice(HEADER_LEN..);
+                    if kind == FrameKind::Credit {
+                        let mut reader = Reader::new(&body);
+                        let mut next = || reader.varint("field").expect("a field");
+                        let (receiver, epoch, bytes) = (next() as u32, next() as u32, next());
+                        self.out.handle_credit(receiver, epoch, bytes);
+                    }
+                    return Some((kind, body));
                 }
             }
             match within(self.stream.read_buf(&mut self.read)).await {
@@ -410,6 +417,14 @@ impl Raw {
                 let count = reader.varint("count").expect("a count");
                 return (count, read_failure(&mut reader).expect("a failure"));
             }
+        }
+    }
+
+    /// Waits until the receiver takes another message.
+    pub(crate) async fn credit(&mut self, path: &str) {
+        let receiver = self.out.receiver(path, None);
+        while self.out.credit(receiver) <= 0 {
+            self.frame().await.expect("the connection is there");
         }
     }
 

@@ -153,7 +153,7 @@ impl Link {
     /// Closes the link and tells the peer why.
     pub fn close(&mut self, code: CloseCode, text: &str) {
         if let Phase::Open(open) = &mut self.phase {
-            open.state.outbound.close(code, text);
+            open.state.outbound.close_now(code, text);
         }
         self.finish(ClosedReason::ByUs);
     }
@@ -227,12 +227,14 @@ impl Link {
                 let outbound = &mut open.state.outbound;
                 match &reason {
                     ClosedReason::Protocol(error) => {
-                        outbound.close(error.close_code(), &error.close_text());
+                        outbound.close_now(error.close_code(), &error.close_text());
                     }
                     ClosedReason::Payload(_) | ClosedReason::Credit { .. } => {
-                        outbound.close(CloseCode::Protocol, &reason.to_string());
+                        outbound.close_now(CloseCode::Protocol, &reason.to_string());
                     }
-                    ClosedReason::Dead => outbound.close(CloseCode::Timeout, &reason.to_string()),
+                    ClosedReason::Dead => {
+                        outbound.close_now(CloseCode::Timeout, &reason.to_string())
+                    }
                     _ => {}
                 }
                 outbound.poll_transmit(&mut self.unsent);
