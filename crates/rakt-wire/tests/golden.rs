@@ -72,6 +72,7 @@ fn hello() -> Hello {
         features: Vec::new(),
         limits: Limits::default(),
         auth: Bytes::new(),
+        lane: None,
     }
 }
 

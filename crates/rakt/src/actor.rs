@@ -38,7 +38,8 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// An actor that this one [watches](Context::watch) has ended. Comes exactly once for each.
+    /// An actor that this one [watches](Context::watch) has ended. Comes exactly once for each, and
+    /// ahead of messages that wait, so also of some that the other sent before it ended.
     fn terminated(
         &mut self,
         terminated: &Terminated,

@@ -17,7 +17,7 @@ use crate::mailbox::hand::{Deferred, InHand, Item};
 use crate::mailbox::letter::{Cancellation, Letter, Reply};
 use crate::message::Message;
 use crate::reference::{ActorRef, Receives, Target};
-use crate::send::{Ask, Tell};
+use crate::send::{Ask, AskAll, Tell, TellAll};
 use crate::spawn::Spawn;
 use crate::supervision::Decider;
 use crate::sync::Lock;
@@ -257,6 +257,32 @@ impl<A: Actor> Context<A> {
         M: Message,
     {
         target.ask(message).from(&self.me()).carrying(&self.current.extensions)
+    }
+
+    /// Sends messages in order, with this actor as the sender. See [`ActorRef::tell_all`].
+    pub fn tell_all<'a, T, M>(
+        &self,
+        target: &'a ActorRef<T>,
+        messages: impl IntoIterator<Item = M>,
+    ) -> TellAll<'a, T, M>
+    where
+        T: Receives<M>,
+        M: Message,
+    {
+        target.tell_all(messages).from(&self.me()).carrying(&self.current.extensions)
+    }
+
+    /// Asks with several messages at once, with this actor as the sender. See [`ActorRef::ask_all`].
+    pub fn ask_all<'a, T, M>(
+        &self,
+        target: &'a ActorRef<T>,
+        messages: impl IntoIterator<Item = M>,
+    ) -> AskAll<'a, T, M>
+    where
+        T: Receives<M>,
+        M: Message,
+    {
+        target.ask_all(messages).from(&self.me()).carrying(&self.current.extensions)
     }
 
     /// Starts a child. It is stopped when this actor stops or is restarted. See

@@ -453,6 +453,11 @@ pub enum OperationError {
 }
 
 impl OperationError {
+    /// Whether the operation has certainly not been carried out, so that trying again is safe.
+    pub fn is_safe_to_retry(&self) -> bool {
+        matches!(self, Self::NotSent { .. } | Self::Refused { .. })
+    }
+
     /// Why it was refused, by this side or the other.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {

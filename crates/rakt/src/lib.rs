@@ -87,8 +87,8 @@ pub mod prelude {
     #[cfg(feature = "remote")]
     pub use crate::remote;
     pub use crate::{
-        Accepts, Actor, ActorRef, ActorSystem, Address, Context, Handler, Kind, Mailbox, Message,
-        Overflow, Result, Supervision, Terminated,
+        Accepts, Actor, ActorRef, ActorSystem, Address, AnyActor, AskError, Context, Handler, Kind,
+        Mailbox, Message, Overflow, Refusal, Result, Supervision, Terminated,
     };
 }
 

@@ -198,8 +198,8 @@ impl<A> ActorRef<A> {
     /// ended already counts as stopped; a suspended one stops at once, and what is queued becomes dead
     /// letters.
     ///
-    /// To another node this goes over a connection of its own, and may overtake messages that were told
-    /// before it: confirm the last of them first. It waits as long as an `ask` does by default.
+    /// To another node this keeps its order behind the messages sent before, but for one of more than
+    /// 64 KiB that is still under way. It waits as long as an `ask` does by default.
     ///
     /// # Errors
     /// For an actor on another node, [`OperationError`](crate::OperationError) says what happened.

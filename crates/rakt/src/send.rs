@@ -340,7 +340,7 @@ macro_rules! common_options {
 #[must_use = "a message is sent when this is awaited"]
 pub struct Tell<'a, T: Receives<M>, M: Message> {
     parcel: Parcel<'a, T, M>,
-    limit: Limit,
+    limit: Option<Limit>,
 }
 
 impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
@@ -353,14 +353,14 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     }
 
     fn new(target: Held<'a, T>, message: M) -> Self {
-        Self { parcel: Parcel::new(target, message), limit: Limit::new(DEFAULT_TELL_TIMEOUT) }
+        Self { parcel: Parcel::new(target, message), limit: None }
     }
 
     common_options!();
 
     /// How long to wait for room. Default: [`DEFAULT_TELL_TIMEOUT`].
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.limit = Limit::new(limit);
+        self.limit = Some(Limit::new(limit));
         self
     }
 
@@ -373,10 +373,7 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     /// # Cancel safety
     /// If the future is dropped, the message may have been sent.
     pub fn confirmed(self) -> Confirmed<'a, T, M> {
-        let limit = match self.limit.limit {
-            DEFAULT_TELL_TIMEOUT => self.parcel.ask_timeout(),
-            limit => limit,
-        };
+        let limit = self.limit.map_or_else(|| self.parcel.ask_timeout(), |limit| limit.limit);
         let request = Request::new(self.parcel, limit, Wish::Confirm);
         Confirmed { request }
     }
@@ -408,7 +405,8 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
             }
             Poll::Pending => {}
         }
-        if this.limit.poll(cx).is_pending() {
+        let limit = this.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
+        if limit.poll(cx).is_pending() {
             return Poll::Pending;
         }
         match this.parcel.take_back() {
@@ -645,6 +643,14 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
         }
     }
 
+    fn carry(&mut self, current: &Extensions) {
+        for request in &mut self.requests {
+            if let Part::UnderWay(request) = request {
+                request.parcel.carry(current);
+            }
+        }
+    }
+
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Vec<Ended<M>>> {
         let now = *self.since.get_or_insert_with(tokio::time::Instant::now);
         while let Some(one) = self.requests.get_mut(self.sent) {
@@ -699,6 +705,11 @@ impl<'a, T: Receives<M>, M: Message> TellAll<'a, T, M> {
         self.0.set_sender(&sender.untyped());
         self
     }
+
+    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+        self.0.carry(current);
+        self
+    }
 }
 
 impl<T: Receives<M>, M: Message> Unpin for TellAll<'_, T, M> {}
@@ -729,6 +740,11 @@ impl<'a, T: Receives<M>, M: Message> AskAll<'a, T, M> {
     /// Names the sender, whom the receiver can answer.
     pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
         self.0.set_sender(&sender.untyped());
+        self
+    }
+
+    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+        self.0.carry(current);
         self
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hostile::{
-    Answer, BLOCK, ECHO, Echo, MIB, Node, Raw, config, encoded, hello, resident, until, within,
+    Answer, ECHO, Echo, MIB, Node, Raw, config, encoded, hello, resident, until, within,
 };
 use rakt::prelude::*;
 use rakt::remote::{Client, Config};
@@ -329,15 +329,4 @@ async fn what_a_peer_claims_of_refused_messages_is_counted_with_care() {
     let system = node.system.clone();
     node.stop_unharmed().await;
     within(system.shutdown()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watch_on_a_blocked_actor_ends_with_it() {
-    let node = Node::start(config()).await;
-    let mut raw = node.dial().await;
-    raw.message(MessageKind::Tell, "target", BLOCK, &[]);
-    raw.request(1, &Operation::Watch { path: "target".to_owned(), uid: None, watch_id: 1 });
-    raw.flush().await;
-    assert!(matches!(raw.answer_to(1).await, Answer::Outcome(Outcome::Found { .. })));
-    node.stop_unharmed().await;
 }

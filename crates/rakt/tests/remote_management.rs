@@ -271,7 +271,7 @@ async fn a_spawned_actor_can_be_managed_by_a_client() -> Result {
     let there = host().await;
     let (host, port) = there.advertised();
     let client = remote::Client::new("client", remote::Config::client())?;
-    assert_eq!(within(client.kinds(host, port)).await?.len(), 3);
+    assert_eq!(within(client.kinds_on(host, port)).await?.len(), 3);
     let spawn = client.spawn_on::<Greeter>(host, port, "a", "Plain");
     let greeter = within(spawn.into_future()).await?;
     within(greeter.ask(echo("x"))).await?;

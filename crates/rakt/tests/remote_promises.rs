@@ -105,10 +105,10 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
             assert!(n > last, "{n} after {last}");
             last = n;
         }
-        let dials = cable.dial_count();
+        let made = cable.made_count();
         cable.cut();
         within(async {
-            while cable.dial_count() == dials {
+            while cable.made_count() == made {
                 tokio::task::yield_now().await;
             }
         })
@@ -513,7 +513,7 @@ async fn all_peers_together_share_one_inbound_budget() -> Result {
     within(b.tell(Hold {})).await?;
     b_seen.gate.entered().await;
 
-    within(a.tell(blob(600_000)).confirmed()).await?;
+    within(a.tell(blob(500_000)).confirmed()).await?;
     let exhausted =
         Refusal::ResourceExhausted { bound: "inbound budget (bytes)".to_owned(), limit: MIB };
     let error = within(b.ask(blob(600_000))).await.expect_err("the other peer's is held");
@@ -523,7 +523,7 @@ async fn all_peers_together_share_one_inbound_budget() -> Result {
     let mut events = two.events();
     within(b.tell(blob(600_000))).await?;
     assert_eq!(dead_letter(&mut events).await.reason, exhausted);
-    within(b.tell(blob(300_000)).confirmed()).await.map_err(|_| "what fits is taken")?;
+    within(b.tell(blob(100_000)).confirmed()).await.map_err(|_| "what fits is taken")?;
 
     a_seen.gate.open();
     within(a.ask(echo("the large one is handled"))).await?;

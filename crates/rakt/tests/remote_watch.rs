@@ -22,12 +22,10 @@ struct Watcher {
 /// Replied with the number of the watch.
 struct Watch(ActorRef<Probe>);
 struct Unwatch(u64);
-struct Crash;
 
 rakt::messages! {
     local Watch => u64,
     local Unwatch,
-    local Crash,
 }
 
 impl Actor for Watcher {
@@ -355,9 +353,14 @@ async fn a_watch_keeps_its_connection_open_although_nothing_is_sent() -> Result 
     let mut events = scene.here.events();
     // The connection for messages is idle and closed; the one that the watch needs stays.
     assert_eq!(nodes::link_down(&mut events).await, "idle");
-    tokio::task::yield_now().await;
-    assert_eq!(cable.open_count(), 1);
+    within(async {
+        while cable.open_count() != 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     within(scene.there.find("probe").expect("it lives").stop()).await?;
     assert_eq!(scene.heard.next().await.reason, StopReason::Stopped);
+    assert_eq!(cable.dial_count(), 2, "it was not opened again");
     Ok(())
 }

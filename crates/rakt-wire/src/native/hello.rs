@@ -30,6 +30,7 @@ mod tag {
     pub(super) const FEATURES: u64 = 5;
     pub(super) const LIMITS: u64 = 6;
     pub(super) const AUTH: u64 = 7;
+    pub(super) const LANE: u64 = 8;
 }
 
 /// Who a node is and what it can. `Debug` hides the authentication data.
@@ -49,6 +50,19 @@ pub struct Hello {
     pub limits: Limits,
     /// Opaque data for a later authentication step; at most [`MAX_AUTH_LEN`] bytes.
     pub auth: Bytes,
+    /// Which of the dialer's connections this one follows, so that nothing of those comes after it.
+    pub lane: Option<Lane>,
+}
+
+/// A line of connections, of which each takes the place of the one before.
+///
+/// The acceptor takes nothing from a connection before those of earlier turns in its lane have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Drawn by the dialer for this acceptor alone: who knows it may end the connections of the lane.
+    pub id: [u8; 16],
+    /// Higher for every further connection.
+    pub turn: u64,
 }
 
 /// An extension of the protocol, by name.
@@ -171,6 +185,7 @@ impl Hello {
             features: Vec::new(),
             limits: Limits::default(),
             auth: Bytes::new(),
+            lane: None,
         }
     }
 
@@ -209,6 +224,12 @@ impl Hello {
         if !self.auth.is_empty() {
             put_field(out, tag::AUTH, &self.auth);
         }
+        if let Some(lane) = &self.lane {
+            value.clear();
+            value.extend_from_slice(&lane.id);
+            put_varint(&mut value, lane.turn);
+            put_field(out, tag::LANE, &value);
+        }
     }
 
     /// Reads the body of a HELLO. Fields, compressions and limits of newer peers are passed over.
@@ -226,7 +247,7 @@ impl Hello {
         }
         let (mut system, mut incarnation, mut advertised) = (None, None, None);
         let (mut compressions, mut features) = (None, None);
-        let (mut limits, mut auth) = (None, None);
+        let (mut limits, mut auth, mut lane) = (None, None, None);
         let mut reader = Reader::new(body);
         while !reader.is_empty() {
             let tag = reader.varint("tag")?;
@@ -243,6 +264,7 @@ impl Hello {
                 tag::FEATURES => once(&mut features, "features", read_features(value)?)?,
                 tag::LIMITS => once(&mut limits, "limits", read_limits(value)?)?,
                 tag::AUTH => once(&mut auth, "auth", read_auth(value)?)?,
+                tag::LANE => once(&mut lane, "lane", read_lane(value)?)?,
                 _ => {}
             }
         }
@@ -254,6 +276,7 @@ impl Hello {
             features: features.unwrap_or_default(),
             limits: limits.ok_or(DecodeError::Occurrence { what: "limits" })?,
             auth: auth.unwrap_or_default(),
+            lane,
         })
     }
 
@@ -280,6 +303,7 @@ impl fmt::Debug for Hello {
             .field("features", &self.features)
             .field("limits", &self.limits)
             .field("auth_len", &self.auth.len())
+            .field("turn", &self.lane.map(|lane| lane.turn))
             .finish()
     }
 }
@@ -364,6 +388,12 @@ fn read_limits(mut value: Reader<'_>) -> Result<Limits, DecodeError> {
         None => Ok(limits),
         Some((what, _)) => Err(DecodeError::Invalid { what }),
     }
+}
+
+fn read_lane(mut value: Reader<'_>) -> Result<Lane, DecodeError> {
+    let lane = Lane { id: value.array("lane")?, turn: value.varint("turn")? };
+    value.finish()?;
+    Ok(lane)
 }
 
 fn read_auth(value: Reader<'_>) -> Result<Bytes, DecodeError> {

@@ -38,7 +38,7 @@ pub use error::{CloseCode, LinkError};
 pub use event::{Event, Sink};
 pub use frame::{FrameKind, HEADER_LEN};
 pub use handshake::{Handshake, HandshakeError};
-pub use hello::{Feature, Hello, Limits, Refusal, RefuseReason, Session};
+pub use hello::{Feature, Hello, Lane, Limits, Refusal, RefuseReason, Session};
 pub use inbound::Inbound;
 pub use liveness::{Liveness, LivenessAction};
 pub use message::{Body, Head, Message, MessageKind, Span, cost};

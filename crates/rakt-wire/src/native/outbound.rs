@@ -324,6 +324,9 @@ impl Outbound {
 
     /// Accepts an operation.
     ///
+    /// One that ends or changes an actor stays behind the messages accepted before it, but for large
+    /// ones; the others go ahead of messages.
+    ///
     /// # Errors
     /// [`SendError::TooLarge`] for a spawn argument above the limit of messages; nothing was sent.
     pub fn request(
@@ -334,7 +337,13 @@ impl Outbound {
         operation: &Operation,
     ) -> Result<(), SendError> {
         debug_assert_eq!(self.role, Role::Dialer, "only the dialer sends requests");
-        self.put_control(FrameKind::Request, corr, |out| {
+        let lane = match operation {
+            Operation::Stop { .. } | Operation::Respawn { .. } | Operation::Reinstate { .. } => {
+                Lane::Data
+            }
+            _ => Lane::Control,
+        };
+        self.put_operation(FrameKind::Request, corr, lane, |out| {
             // 0 means "no limit", so what is left of a limit is at least a microsecond.
             put_varint(out, remaining.map_or(0, |remaining| micros(remaining).max(1)));
             match metadata.filter(|metadata| !metadata.is_empty()) {
@@ -352,20 +361,25 @@ impl Outbound {
     pub fn respond(&mut self, corr: u64, outcome: &Outcome) {
         let put = |out: &mut Vec<u8>| put_outcome(out, outcome);
         if let Err(SendError::TooLarge { size, limit }) =
-            self.put_control(FrameKind::Response, corr, put)
+            self.put_operation(FrameKind::Response, corr, Lane::Control, put)
         {
             self.fail(corr, &Failure::too_large(size, limit));
         }
     }
 
-    fn put_control(
+    fn put_operation(
         &mut self,
         kind: FrameKind,
         corr: u64,
+        lane: Lane,
         put: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), SendError> {
         let limit = u64::from(self.limits.max_message_len).saturating_add(HEADER_ALLOWANCE as u64);
-        let frame = Draft::begin(&mut self.control, kind);
+        let out = match lane {
+            Lane::Control => &mut self.control,
+            Lane::Data => &mut self.data,
+        };
+        let frame = Draft::begin(out, kind);
         put_varint(frame.out, corr);
         let head_len = frame.body_len();
         put(frame.out);
@@ -511,6 +525,15 @@ impl fmt::Debug for Outbound {
             .field("buffered", &self.buffered())
             .finish_non_exhaustive()
     }
+}
+
+/// Which buffer a frame waits in.
+#[derive(Clone, Copy)]
+enum Lane {
+    /// Ahead of messages.
+    Control,
+    /// In line with messages.
+    Data,
 }
 
 /// What became of a payload.

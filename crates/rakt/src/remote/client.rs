@@ -11,7 +11,7 @@ use rakt_wire::address::{self, Address};
 use rakt_wire::operation::{Operation, Outcome, SpawnArgument};
 
 use super::config::{Config, ConfigError};
-use super::endpoint::Endpoint;
+use super::endpoint::{CONTROL, Endpoint};
 use super::net::{Net, Owner};
 use super::target::{Life, RemoteTarget};
 use crate::actor::AnyActor;
@@ -203,7 +203,7 @@ impl Client {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub async fn kinds(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
+    pub async fn kinds_on(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
         match At::new(self, host, port, "").request("kinds", &Operation::Kinds).await? {
             Outcome::Kinds(kinds) => Ok(kinds),
             _ => Ok(Vec::new()),
@@ -243,7 +243,7 @@ impl<'a> At<'a> {
         operation: &Operation,
     ) -> Result<Outcome, OperationError> {
         let limit = self.client.net.ask_timeout;
-        self.endpoint.request(name, &self.target(), None, operation, limit).await
+        self.endpoint.request(name, &self.target(), CONTROL, None, operation, limit).await
     }
 
     /// A reference to the life `uid` of the actor at this place.
@@ -418,12 +418,12 @@ impl ActorSystem {
         self.remote("ping", host, port)?.ping(host, port).await
     }
 
-    /// The kinds that a node lets peers spawn. See [`Client::kinds`].
+    /// The kinds that a node lets peers spawn. See [`Client::kinds_on`].
     ///
     /// # Errors
-    /// As [`Client::kinds`].
+    /// As [`Client::kinds_on`].
     pub async fn kinds_on(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
-        self.remote("kinds", host, port)?.kinds(host, port).await
+        self.remote("kinds", host, port)?.kinds_on(host, port).await
     }
 
     fn remote(

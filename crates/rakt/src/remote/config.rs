@@ -80,6 +80,8 @@ pub struct ConfigError {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// 16 KiB, in bytes.
 const MIN_FRAME_SIZE: u32 = 16 * 1024;
+/// A request's number has 16 bits for its place.
+const MAX_IN_FLIGHT: u32 = 65_536;
 /// 16 MiB, in bytes.
 const MAX_FRAME_SIZE: u32 = 16 * 1024 * 1024;
 
@@ -303,6 +305,9 @@ impl Config {
                 return fail(option, &count, "at least 1");
             }
         }
+        if options.max_in_flight > MAX_IN_FLIGHT {
+            return fail("max_in_flight", &options.max_in_flight, "at most 65536");
+        }
         if options.max_idle_conns > 1024 {
             return fail("max_idle_conns", &options.max_idle_conns, "at most 1024");
         }
@@ -359,6 +364,7 @@ mod tests {
         assert_eq!(refused(config().inbound_budget(1)), "inbound_budget");
         assert_eq!(refused(config().receiver_window(1)), "receiver_window");
         assert_eq!(refused(config().max_in_flight(0)), "max_in_flight");
+        assert_eq!(refused(config().max_in_flight(MAX_IN_FLIGHT + 1)), "max_in_flight");
         assert_eq!(refused(config().max_connections(0)), "max_connections");
         assert_eq!(refused(config().max_idle_conns(0)), "max_idle_conns");
         assert_eq!(refused(config().write_timeout(Duration::ZERO)), "write_timeout");

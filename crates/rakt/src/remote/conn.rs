@@ -70,6 +70,8 @@ pub(crate) struct Conn {
     inbound: Share,
     names: Share,
     replies: Share,
+    /// A newer connection has taken the place of this one.
+    superseded: AtomicBool,
     /// The driver has let go of the stream.
     gone: (AtomicBool, tokio::sync::Notify),
 }
@@ -80,12 +82,14 @@ pub(crate) struct Shared {
     closed: Option<Arc<str>>,
     /// The peer takes nothing new.
     pub(crate) is_draining: bool,
-    /// The driver is to end the connection once everything is written.
-    pub(crate) closing: Option<String>,
+    /// The driver is to end the connection once everything is written, and to say so last.
+    pub(crate) closing: Option<(CloseCode, String)>,
     waiters: Vec<Waiter>,
     next_ticket: u64,
     /// Something was sent since the driver last looked; heartbeats do not count.
     is_used: bool,
+    /// Tells that the driver has not taken yet: they have certainly not left.
+    untaken_tells: u64,
 
     // What a dialer keeps.
     pending: Pending,
@@ -293,6 +297,7 @@ impl Conn {
             waiters: Vec::new(),
             next_ticket: 0,
             is_used: false,
+            untaken_tells: 0,
             pending: Pending::default(),
             receivers: Vec::new(),
             types: Vec::new(),
@@ -323,6 +328,7 @@ impl Conn {
             inbound: Share::default(),
             names: Share::default(),
             replies: Share::default(),
+            superseded: AtomicBool::new(false),
             gone: Default::default(),
         })
     }
@@ -421,6 +427,7 @@ impl Conn {
         let sent = shared.out.message(kind, &head, payload);
         match sent {
             Ok(()) => {
+                shared.untaken_tells += u64::from(outgoing.how == How::Tell);
                 touch(shared);
                 Poll::Ready(Ok((receiver, answer)))
             }
@@ -562,6 +569,7 @@ impl Conn {
         }
         shared.closed = Some(reason.into());
         let pending = shared.pending.take_all();
+        let untaken = std::mem::take(&mut shared.untaken_tells);
         // Messages in mailboxes may keep the rest of the connection for long.
         shared.forget(self.role, self.limits);
         self.net.replies.give_back_all(&self.replies);
@@ -570,6 +578,15 @@ impl Conn {
         wakers.extend(shared.driver.take());
         drop(shared);
         self.over.store(true, Ordering::Release);
+        if untaken > 0 {
+            self.net.dead_letters(untaken, || DeadLetter {
+                target: format!("rakt://{}/?", self.peer.name),
+                sender: None,
+                message: "?".to_owned(),
+                reason: Refusal::Unreachable { detail: reason.to_owned() },
+                count: untaken,
+            });
+        }
         crate::metrics::requests_ended("lost", pending.len() as u64);
         for slot in pending {
             drop(slot.answer(Fate::Lost(reason.to_owned())));
@@ -596,8 +613,7 @@ impl Conn {
     pub(crate) fn finish(&self, code: CloseCode, reason: &str) {
         let mut shared = self.shared.hold();
         if shared.closed.is_none() && shared.closing.is_none() {
-            shared.out.close(code, reason);
-            shared.closing = Some(reason.to_owned());
+            shared.closing = Some((code, reason.to_owned()));
             touch(shared);
         }
     }
@@ -612,6 +628,16 @@ impl Conn {
             self.finish(CloseCode::Normal, reason);
         }
         is_idle
+    }
+
+    /// Has the driver end the connection after what has arrived of it by now.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Ordering::Release);
+        touch(self.shared.hold());
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
     }
 
     /// The reason why the connection ended, if it has.
@@ -881,6 +907,7 @@ impl Shared {
     /// For the driver: what to write next, and who may go on because of it.
     pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) -> Vec<Waker> {
         self.out.poll_transmit(out);
+        self.untaken_tells = 0;
         self.writing = out.len();
         self.wake(|need| need == Need::Room)
     }

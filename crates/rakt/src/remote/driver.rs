@@ -71,8 +71,8 @@ pub(crate) struct Driver<S: Side> {
 enum End {
     /// The peer, or nobody in particular, ended it.
     Quiet(String),
-    /// This end was done with it, and everything is written.
-    Done(String),
+    /// This end was done with it, and everything but the end itself is written.
+    Done(CloseCode, String),
     /// This end ends it, and tells the peer why.
     Told(CloseCode, String),
 }
@@ -128,6 +128,10 @@ impl<S: Side> Driver<S> {
                     Poll::Pending => {}
                 }
             }
+            if self.conn.is_superseded() {
+                let reason = "a newer connection of the peer took its place".to_owned();
+                return Poll::Ready(End::Quiet(reason));
+            }
             if let Poll::Ready(end) = self.poll_timer(cx) {
                 return Poll::Ready(end);
             }
@@ -178,7 +182,7 @@ impl<S: Side> Driver<S> {
             if self.write.is_empty() && self.is_flushed {
                 self.write = shrunk(std::mem::take(&mut self.write));
                 return match closing {
-                    Some(reason) => Err(End::Done(reason)),
+                    Some((code, reason)) => Err(End::Done(code, reason)),
                     None => Ok(!is_backed_up),
                 };
             }
@@ -317,7 +321,16 @@ impl<S: Side> Driver<S> {
     async fn end(mut self, end: End) {
         let lingers = !matches!(end, End::Quiet(_));
         let (reason, farewell) = match end {
-            End::Quiet(reason) | End::Done(reason) => (reason, Vec::new()),
+            End::Quiet(reason) => (reason, Vec::new()),
+            End::Done(code, reason) => {
+                let mut farewell = Vec::new();
+                let mut shared = self.conn.lock();
+                // An answer that has just been given goes first.
+                drop(shared.take_output(&mut farewell));
+                shared.out.close(code, &reason);
+                drop(shared.take_output(&mut farewell));
+                (reason, farewell)
+            }
             End::Told(code, reason) => {
                 let mut farewell = self.write.split_off(self.written);
                 let mut shared = self.conn.lock();

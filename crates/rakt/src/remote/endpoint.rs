@@ -6,11 +6,12 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use rakt_wire::native::{Handshake, HandshakeError, RefuseReason, Role};
+use rakt_wire::native::{Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::answers::Answers;
@@ -27,11 +28,18 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest pause between two dials.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
+/// The place of the control connection.
+pub(crate) const CONTROL: usize = 0;
+
 pub(crate) struct Endpoint {
     net: Arc<Net>,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
     slots: Box<[Mutex<Slot>]>,
+    /// The first of the lane numbers, one for each slot; known to this peer alone.
+    lanes: [u8; 16],
+    /// Connections dialed so far.
+    turns: AtomicU64,
     pub(crate) watches: RemoteWatches,
 }
 
@@ -53,8 +61,9 @@ impl Endpoint {
     pub(crate) fn new(net: Arc<Net>, host: &str, port: u16) -> Arc<Self> {
         let slots = (0..net.options.max_idle_conns).map(|_| Mutex::new(Slot::Empty(None)));
         let slots = slots.collect();
+        let (lanes, turns) = (net.random_id(), AtomicU64::new(0));
         let watches = RemoteWatches::default();
-        Arc::new(Self { net, host: host.into(), port, slots, watches })
+        Arc::new(Self { net, host: host.into(), port, slots, lanes, turns, watches })
     }
 
     pub(crate) fn net(&self) -> &Arc<Net> {
@@ -114,14 +123,18 @@ impl Endpoint {
 
     /// The control connection.
     pub(crate) async fn control(self: &Arc<Self>) -> Result<Arc<Conn>, Refusal> {
-        std::future::poll_fn(|cx| self.poll_conn(0, Some(cx.waker()))).await
+        self.conn_at(CONTROL).await
+    }
+
+    async fn conn_at(self: &Arc<Self>, place: usize) -> Result<Arc<Conn>, Refusal> {
+        std::future::poll_fn(|cx| self.poll_conn(place, Some(cx.waker()))).await
     }
 
     /// Dials a connection and puts it, or the failure, in its place.
     fn dial(self: Arc<Self>, place: usize, times: u32) -> impl Future<Output = ()> + Send {
         async move {
             let limit = self.net.options.dial_timeout;
-            let connected = match tokio::time::timeout(limit, self.connect()).await {
+            let connected = match tokio::time::timeout(limit, self.connect(place)).await {
                 Ok(connected) => connected,
                 Err(_) => Err(Refusal::Unreachable {
                     detail: format!("{}:{} did not answer within {limit:?}", self.host, self.port),
@@ -143,14 +156,21 @@ impl Endpoint {
         }
     }
 
-    async fn connect(self: &Arc<Self>) -> Result<Arc<Conn>, Refusal> {
+    /// What a connection for this place says of itself.
+    fn hello(&self, place: usize) -> Hello {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = u128::from_be_bytes(self.lanes).wrapping_add(place as u128).to_be_bytes();
+        Hello { lane: Some(Lane { id, turn }), ..self.net.hello() }
+    }
+
+    async fn connect(self: &Arc<Self>, place: usize) -> Result<Arc<Conn>, Refusal> {
         let options = &self.net.options;
         let unreachable = |detail: &dyn std::fmt::Display| Refusal::Unreachable {
             detail: format!("{}:{}: {detail}", self.host, self.port),
         };
         let dialed = options.transport.dial(&self.host, self.port, options.keep_alive).await;
         let mut stream = dialed.map_err(|error| unreachable(&error))?;
-        let handshake = Handshake::dial(self.net.hello());
+        let handshake = Handshake::dial(self.hello(place));
         let (session, early) = match shake_hands(&mut *stream, handshake).await {
             Ok(done) => done,
             Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
@@ -195,11 +215,12 @@ impl Endpoint {
         self.slots.iter().filter_map(of_slot).collect()
     }
 
-    /// Carries out an operation on the peer.
+    /// Carries out an operation on the peer, over the connection at `place`.
     pub(crate) async fn request(
         self: &Arc<Self>,
         name: &'static str,
         target: &str,
+        place: usize,
         expected: Option<[u8; 16]>,
         operation: &Operation,
         limit: Duration,
@@ -212,7 +233,7 @@ impl Endpoint {
         let until = tokio::time::Instant::now().checked_add(limit);
         let sent = async {
             loop {
-                let conn = self.control().await?;
+                let conn = self.conn_at(place).await?;
                 if expected.is_some_and(|expected| expected != conn.peer.incarnation) {
                     return Err(Refusal::StaleIncarnation);
                 }

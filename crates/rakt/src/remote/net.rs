@@ -149,7 +149,7 @@ impl Net {
             max_frame_len: options.max_frame_size,
             max_message_len: options.max_message_size(),
             receiver_window: options.receiver_window,
-            max_in_flight: options.max_in_flight.min(65_536),
+            max_in_flight: options.max_in_flight,
             ..Limits::default()
         };
         hello
@@ -166,6 +166,15 @@ impl Net {
         let endpoint = Endpoint::new(me, host, port);
         endpoints.add(key, &endpoint);
         endpoint
+    }
+
+    /// Bytes that nobody can guess.
+    pub(crate) fn random_id(&self) -> [u8; 16] {
+        let mut id = self.rng.hold().u128(..).to_be_bytes();
+        if self.options.seed.is_none() {
+            let _ = getrandom::fill(&mut id);
+        }
+        id
     }
 
     /// A duration between half of `full` and `full`.

@@ -1,11 +1,13 @@
 //! The listening side of a system.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use rakt_wire::native::{CloseCode, Handshake, HandshakeError, RefuseReason, Role};
+use rakt_wire::native::{CloseCode, Handshake, Lane, HandshakeError, RefuseReason, Role};
 use tokio::sync::watch;
 
 use super::client::Client;
@@ -34,6 +36,7 @@ pub(crate) struct Node {
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
     inbound: Mutex<Vec<Weak<Conn>>>,
+    lanes: Mutex<Lanes>,
     inbound_count: AtomicU32,
     /// True once nothing new is taken.
     draining: watch::Sender<bool>,
@@ -68,6 +71,7 @@ impl Node {
             net,
             listener: Mutex::new(Some(listener)),
             inbound: Mutex::default(),
+            lanes: Mutex::default(),
             inbound_count: AtomicU32::new(0),
             draining: watch::Sender::new(false),
         }))
@@ -153,6 +157,13 @@ impl Node {
             conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
         }
         self.net.link_up(&conn);
+        if let Some(lane) = session.peer.lane {
+            let earlier = self.lanes.hold().enter(lane, &conn);
+            if let Some(earlier) = earlier {
+                earlier.supersede();
+                earlier.gone().await;
+            }
+        }
         let side = Receive::new(system, conn.clone());
         drive(conn, stream, Role::Acceptor, side, early).await;
     }
@@ -183,6 +194,29 @@ impl Node {
             }
         };
         drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
+    }
+}
+
+/// The newest connection of each lane.
+#[derive(Default)]
+struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn>)>);
+
+impl Lanes {
+    /// Puts a connection into its lane; returns the one whose place it takes.
+    ///
+    /// A connection that comes after one of a later turn takes no place: its dialer has given up on it.
+    fn enter(&mut self, lane: Lane, conn: &Arc<Conn>) -> Option<Arc<Conn>> {
+        self.0.retain(|_, (_, conn)| conn.strong_count() > 0);
+        match self.0.entry(lane.id) {
+            Entry::Vacant(free) => {
+                free.insert((lane.turn, Arc::downgrade(conn)));
+                None
+            }
+            Entry::Occupied(taken) if taken.get().0 > lane.turn => None,
+            Entry::Occupied(mut taken) => {
+                taken.insert((lane.turn, Arc::downgrade(conn))).1.upgrade()
+            }
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rakt_wire::address;
 use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink, cost};
+
+use rakt_wire::operation::Operation;
 
 use super::conn::Conn;
 use super::driver::{Broken, Side};
@@ -33,6 +35,8 @@ pub(crate) struct Receive {
     requests: u32,
     now: Instant,
     watches: Watches,
+    /// Operations of the read at hand: they are carried out after its messages are delivered.
+    operations: Vec<(u64, Option<Duration>, Operation)>,
     goodbye: Option<String>,
     /// Why the connection must end.
     broken: Option<Broken>,
@@ -80,6 +84,7 @@ impl Receive {
             retired: Vec::new(),
             requests: 0,
             now: crate::timers::now(),
+            operations: Vec::new(),
             goodbye: None,
             broken: None,
         }
@@ -324,8 +329,7 @@ impl Sink for Receive {
             Event::Cancel { corr } => self.conn.handle_cancel(corr),
             Event::Request { corr, remaining, operation, .. } => {
                 self.requests += 1;
-                let (system, conn) = (self.system.clone(), self.conn.clone());
-                serve::serve(system, conn, &mut self.watches, corr, remaining, operation);
+                self.operations.push((corr, remaining, operation));
             }
             Event::Unsupported { corr, code } => {
                 self.requests += 1;
@@ -398,6 +402,10 @@ impl Side for Receive {
             let receiver = &mut self.receivers[alias as usize];
             let done = deliver(&self.system, &self.conn, receiver, from, &block);
             result = result.and(done);
+        }
+        for (corr, remaining, operation) in self.operations.drain(..) {
+            let (system, conn) = (self.system.clone(), self.conn.clone());
+            serve::serve(system, conn, &mut self.watches, corr, remaining, operation);
         }
         if let Some(goodbye) = self.goodbye.take() {
             self.conn.close(&goodbye);

@@ -183,7 +183,9 @@ impl RemoteTarget {
         let target = self.address.to_string();
         match &self.endpoint {
             Some(endpoint) => {
-                endpoint.request(name, &target, expected, operation, self.ask_timeout()).await
+                // Behind the messages that were sent to the actor before.
+                let (place, limit) = (self.place, self.ask_timeout());
+                endpoint.request(name, &target, place, expected, operation, limit).await
             }
             None => Err(OperationError::NotSent {
                 operation: name,

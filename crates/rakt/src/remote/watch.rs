@@ -12,7 +12,7 @@ use rakt_wire::failure;
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::conn::Conn;
-use super::endpoint::Endpoint;
+use super::endpoint::{CONTROL, Endpoint};
 use super::target::{Life, RemoteTarget};
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
@@ -169,7 +169,7 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
     let limit = endpoint.net().ask_timeout;
     let target = entry.target.address().to_string();
     // From here on the peer may know of it: the news must find the entry, whatever comes first.
-    match endpoint.request("watch", &target, None, &operation, limit).await {
+    match endpoint.request("watch", &target, CONTROL, None, &operation, limit).await {
         Ok(Outcome::Found { uid, .. }) => {
             endpoint.watches.registered(watch, &conn, uid);
             if conn.is_over() {

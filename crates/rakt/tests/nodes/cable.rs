@@ -23,6 +23,7 @@ struct Shared {
     lines: Mutex<Vec<Arc<Line>>>,
     written: AtomicU64,
     open: AtomicUsize,
+    made: AtomicUsize,
     /// Bytes that may still be written; without one, any number.
     allowance: Mutex<Option<usize>>,
     /// Connections that were cut while the network still held bytes of theirs.
@@ -122,6 +123,11 @@ impl Cable {
         self.0.dials.lock().expect("not poisoned").len()
     }
 
+    /// Connections that were ever made.
+    pub(crate) fn made_count(&self) -> usize {
+        self.0.made.load(Ordering::Relaxed)
+    }
+
     /// The interval of keep-alive that was asked for with each dial.
     pub(crate) fn keep_alives(&self) -> Vec<Duration> {
         self.0.dials.lock().expect("not poisoned").clone()
@@ -160,9 +166,13 @@ impl Transport for Cable {
             }
             let tcp = TcpStream::connect((host, port)).await?;
             tcp.set_nodelay(true)?;
+            if *self.0.is_unplugged.lock().expect("not poisoned") {
+                return Err(io::ErrorKind::NetworkUnreachable.into());
+            }
             let line = Arc::new(Line::default());
             self.0.lines.lock().expect("not poisoned").push(line.clone());
             self.0.open.fetch_add(1, Ordering::Relaxed);
+            self.0.made.fetch_add(1, Ordering::Relaxed);
             let stream: Box<dyn Stream> = {
                 let (tcp, cable) = (Some(tcp), self.0.clone());
                 Box::new(Wire { tcp, line, cable })
