@@ -81,10 +81,10 @@ const MANY: usize = 64;
 
 impl Rare {
     fn add_signal(&mut self, signal: Signal) {
-        if let Signal::Stop { finish: true, .. } = signal {
-            if std::mem::replace(&mut self.will_finish, true) {
-                return;
-            }
+        if let Signal::Stop { finish: true, .. } = signal
+            && std::mem::replace(&mut self.will_finish, true)
+        {
+            return;
         }
         // A peer that gives up at once could otherwise pile up any number on a busy actor.
         if self.signals.len() >= MANY && self.signals.len().is_power_of_two() {

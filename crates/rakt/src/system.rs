@@ -399,10 +399,10 @@ impl ActorSystem {
 
     /// The list of what actors of this type accept, made once.
     pub(crate) fn accepts_of<A: Actor>(&self) -> Result<Arc<Accepts<A>>, DuplicateName> {
-        if let Some(known) = self.0.accepts.hold().get(&TypeId::of::<A>()) {
-            if let Ok(accepts) = known.clone().downcast() {
-                return Ok(accepts);
-            }
+        if let Some(known) = self.0.accepts.hold().get(&TypeId::of::<A>())
+            && let Ok(accepts) = known.clone().downcast()
+        {
+            return Ok(accepts);
         }
         // The list is user code, so it is made outside of the lock.
         let accepts = Arc::new(Accepts::<A>::of_actor()?);

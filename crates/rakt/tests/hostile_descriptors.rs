@@ -26,7 +26,9 @@ struct Victim {
 impl Victim {
     fn start() -> Self {
         let program = std::env::current_exe().expect("it is known");
-        let script = format!("ulimit -n {DESCRIPTORS}; exec \"$0\" role_of_the_victim --ignored --nocapture");
+        let script = format!(
+            "ulimit -n {DESCRIPTORS}; exec \"$0\" role_of_the_victim --ignored --nocapture"
+        );
         let mut process = Command::new("sh")
             .args(["-c", &script])
             .arg(program)
@@ -35,10 +37,10 @@ impl Victim {
             .spawn()
             .expect("a process starts");
         let output = BufReader::new(process.stdout.take().expect("it has an output"));
-        let port = output.lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("ready ")?;
-            port.trim().parse().ok()
-        });
+        let mut lines = output.lines().map_while(Result::ok);
+        let port = lines.find_map(|line| line.split_once("ready ")?.1.trim().parse().ok());
+        // What it says later is of no interest, but must go somewhere.
+        std::thread::spawn(move || lines.count());
         Self { process, port: port.expect("the node starts") }
     }
 

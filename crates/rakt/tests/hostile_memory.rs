@@ -116,7 +116,9 @@ async fn messages_that_are_never_finished_leave_room_for_others() {
         for stream in 0..8 {
             raw.send(&first(stream, 16 * MIB as u64 - 1, b"")).await;
             for _ in 0..64 {
-                if raw.try_send(&more(stream, &chunk)).await.is_err() { panic!("{:?}", raw.farewell().await) }
+                if raw.try_send(&more(stream, &chunk)).await.is_err() {
+                    panic!("{:?}", raw.farewell().await)
+                }
             }
         }
         raws.push(raw);

@@ -149,7 +149,9 @@ async fn nobody_speaks_in_the_name_of_the_system() -> Result {
     let mut raw = node.dial().await;
     let own = format!("rakt://victim@127.0.0.1:{}/rakt.system", node.port());
     let other = "rakt://shop@127.0.0.1:1/clerk".to_owned();
-    for (claimed, seen) in [(own, None), ("nonsense".to_owned(), None), (other.clone(), Some(other))] {
+    for (claimed, seen) in
+        [(own, None), ("nonsense".to_owned(), None), (other.clone(), Some(other))]
+    {
         let receiver = raw.out.receiver("sender", None).id;
         let sender = Some(raw.out.sender(&claimed).id);
         let type_id = raw.out.message_type(ECHO).id;
@@ -263,7 +265,8 @@ async fn bombs(compression: Compression) {
     // More than may be, says the head alone.
     let body = [&[2, 0, 0, 0][..], &hostile::varints(&[1 << 31]), &bomb].concat();
     raw.send(&hostile::frame(0x20, &body)).await;
-    node.ended(&mut raw, CloseCode::TooLong, &["a raw payload is 2147483648 bytes", "16777216"]).await;
+    node.ended(&mut raw, CloseCode::TooLong, &["a raw payload is 2147483648 bytes", "16777216"])
+        .await;
     node.stop_unharmed().await;
 }
 

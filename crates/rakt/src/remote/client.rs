@@ -336,10 +336,8 @@ impl ActorSystem {
     pub fn actor(&self, address: &Address) -> ActorRef {
         let is_own = address.system() == self.name()
             && (address.host(), address.port()) == self.advertised();
-        if is_own {
-            if let Some(found) = self.find(address.path()) {
-                return found;
-            }
+        if is_own && let Some(found) = self.find(address.path()) {
+            return found;
         }
         match self.node() {
             Some(node) => node.client().actor(address),

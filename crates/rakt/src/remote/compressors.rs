@@ -39,10 +39,11 @@ impl Compressors {
         if size > limit {
             return Err(Refusal::TooLarge { size, limit });
         }
-        if compression != Compression::None && plain.len() >= compress_from as usize {
-            if let Some(bytes) = self.compress(compression, &plain) {
-                return Ok(Payload::Ready { bytes, raw_len: u32::try_from(size).ok() });
-            }
+        if compression != Compression::None
+            && plain.len() >= compress_from as usize
+            && let Some(bytes) = self.compress(compression, &plain)
+        {
+            return Ok(Payload::Ready { bytes, raw_len: u32::try_from(size).ok() });
         }
         Ok(Payload::Ready { bytes: plain.into(), raw_len: None })
     }

@@ -704,10 +704,10 @@ impl Conn {
         if shared.cancelled.insert(corr) {
             shared.cancelled_order.push_back(corr);
         }
-        if shared.cancelled_order.len() > MAX_CANCELLED {
-            if let Some(oldest) = shared.cancelled_order.pop_front() {
-                shared.cancelled.remove(&oldest);
-            }
+        if shared.cancelled_order.len() > MAX_CANCELLED
+            && let Some(oldest) = shared.cancelled_order.pop_front()
+        {
+            shared.cancelled.remove(&oldest);
         }
         // A large reply may be half out.
         shared.out.cancel(corr);

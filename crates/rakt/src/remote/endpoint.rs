@@ -4,7 +4,6 @@
 //! path, so that messages to one receiver use one connection and keep their order. Each connection is
 //! dialed when it is first needed, and again after it was lost, with back-off between failures.
 
-use std::future::Future;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -131,28 +130,26 @@ impl Endpoint {
     }
 
     /// Dials a connection and puts it, or the failure, in its place.
-    fn dial(self: Arc<Self>, place: usize, times: u32) -> impl Future<Output = ()> + Send {
-        async move {
-            let limit = self.net.options.dial_timeout;
-            let connected = match tokio::time::timeout(limit, self.connect(place)).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Refusal::Unreachable {
-                    detail: format!("{}:{} did not answer within {limit:?}", self.host, self.port),
-                }),
-            };
-            let next = match connected {
-                Ok(conn) => Slot::Up(conn),
-                Err(why) => {
-                    let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
-                    let pause = self.net.jittered(pause.min(LONGEST_BACKOFF));
-                    tracing::info!(host = %self.host, port = self.port, %why, ?pause, "no link");
-                    Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
-                }
-            };
-            let before = std::mem::replace(&mut *self.slots[place].hold(), next);
-            if let Slot::Dialing(wakers) = before {
-                wakers.into_iter().for_each(Waker::wake);
+    async fn dial(self: Arc<Self>, place: usize, times: u32) {
+        let limit = self.net.options.dial_timeout;
+        let connected = match tokio::time::timeout(limit, self.connect(place)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(Refusal::Unreachable {
+                detail: format!("{}:{} did not answer within {limit:?}", self.host, self.port),
+            }),
+        };
+        let next = match connected {
+            Ok(conn) => Slot::Up(conn),
+            Err(why) => {
+                let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
+                let pause = self.net.jittered(pause.min(LONGEST_BACKOFF));
+                tracing::info!(host = %self.host, port = self.port, %why, ?pause, "no link");
+                Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
             }
+        };
+        let before = std::mem::replace(&mut *self.slots[place].hold(), next);
+        if let Slot::Dialing(wakers) = before {
+            wakers.into_iter().for_each(Waker::wake);
         }
     }
 

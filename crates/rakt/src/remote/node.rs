@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use rakt_wire::native::{CloseCode, Handshake, Lane, HandshakeError, RefuseReason, Role};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason, Role};
 use tokio::sync::watch;
 
 use super::client::Client;

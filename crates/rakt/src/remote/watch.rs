@@ -70,11 +70,11 @@ impl RemoteWatches {
     /// The peer says that a watched actor has ended.
     pub(crate) fn ended(&self, watch: u64, reason: StopReason) {
         let entry = self.table.hold().entries.remove(&watch);
-        if let Some(Entry { target, watcher, .. }) = entry {
-            if let Some(watcher) = watcher.upgrade() {
-                let terminated = Terminated { address: target.address().clone(), reason };
-                watcher.signal(Signal::Terminated { watch, terminated });
-            }
+        if let Some(Entry { target, watcher, .. }) = entry
+            && let Some(watcher) = watcher.upgrade()
+        {
+            let terminated = Terminated { address: target.address().clone(), reason };
+            watcher.signal(Signal::Terminated { watch, terminated });
         }
     }
 

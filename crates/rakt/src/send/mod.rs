@@ -1,0 +1,226 @@
+//! Sending: the futures behind `tell`, `ask`, and their batches.
+//!
+//! Each is a plain struct that sends when it is first polled, so that the common case costs neither a
+//! task nor a boxed future.
+//!
+//! - `parcel`: a message on its way to be accepted, by a mailbox or a connection
+//! - `request`: a message whose outcome is awaited
+//! - `together`: several of those at once
+
+mod parcel;
+mod request;
+mod together;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use rakt_wire::metadata::Metadata;
+
+use crate::actor::AnyActor;
+use crate::context::Extensions;
+use crate::error::{AskError, Refusal, TellError};
+use crate::message::Message;
+use crate::reference::{ActorRef, Receives};
+
+pub use together::{AskAll, TellAll};
+
+use parcel::{Held, Limit, Parcel, Wish};
+use request::Request;
+
+/// How long a `tell` waits for room unless told otherwise: 30 s.
+pub const DEFAULT_TELL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an `ask` waits for its reply unless told or configured otherwise: 5 s.
+pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The result of [`ActorRef::try_tell`].
+pub type TryTell<M> = Result<(), TellError<M>>;
+
+macro_rules! common_options {
+    () => {
+        /// Names the sender, whom the receiver can answer.
+        pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+            self.parcel.sender = Some(sender.untyped());
+            self
+        }
+
+        /// Sends metadata along. Replaces what was given before.
+        ///
+        /// At most 64 pairs and 16 KiB cross the wire.
+        pub fn metadata(mut self, metadata: Metadata) -> Self {
+            self.parcel.metadata = Some(metadata);
+            self
+        }
+
+        pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+            self.parcel.carry(current);
+            self
+        }
+    };
+}
+
+/// The future of [`ActorRef::tell`].
+#[must_use = "a message is sent when this is awaited"]
+pub struct Tell<'a, T: Receives<M>, M: Message> {
+    parcel: Parcel<'a, T, M>,
+    limit: Option<Limit>,
+}
+
+impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
+    pub(crate) fn borrowed(target: &'a ActorRef<T>, message: M) -> Self {
+        Self::new(Held::Borrowed(target), message)
+    }
+
+    pub(crate) fn owned(target: ActorRef<T>, message: M) -> Self {
+        Self::new(Held::Owned(target), message)
+    }
+
+    fn new(target: Held<'a, T>, message: M) -> Self {
+        Self { parcel: Parcel::new(target, message), limit: None }
+    }
+
+    common_options!();
+
+    /// How long to wait for room. Default: [`DEFAULT_TELL_TIMEOUT`].
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = Some(Limit::new(limit));
+        self
+    }
+
+    /// Waits until the message is in the receiver's mailbox, also on another node, or for the reason
+    /// why not. Takes as long as an [`ask`](ActorRef::ask) may, unless a timeout is given.
+    ///
+    /// # Errors
+    /// [`AskError`]: why it is not in the mailbox, or that this is not known.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the message may have been sent.
+    pub fn confirmed(self) -> Confirmed<'a, T, M> {
+        let limit = self.limit.map_or_else(|| self.parcel.ask_timeout(), |limit| limit.limit);
+        let request = Request::new(self.parcel, limit, Wish::Confirm);
+        Confirmed { request }
+    }
+
+    pub(crate) fn now(mut self) -> TryTell<M> {
+        match self.parcel.poll_accept(Wish::Tell, None) {
+            Poll::Ready(Ok(_)) => Ok(()),
+            Poll::Ready(Err((refusal, message))) => Err(self.error(refusal, message)),
+            Poll::Pending => unreachable!("nothing waits without a waker"),
+        }
+    }
+
+    fn error(&self, refusal: Refusal, message: M) -> TellError<M> {
+        TellError { target: self.parcel.target.to_string(), refusal, message }
+    }
+}
+
+impl<T: Receives<M>, M: Message> Unpin for Tell<'_, T, M> {}
+
+impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
+    type Output = Result<(), TellError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match this.parcel.poll_accept(Wish::Tell, Some(cx.waker())) {
+            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err((refusal, message))) => {
+                return Poll::Ready(Err(this.error(refusal, message)));
+            }
+            Poll::Pending => {}
+        }
+        let limit = this.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
+        if limit.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match this.parcel.take_back() {
+            Some(message) => Poll::Ready(Err(this.error(Refusal::DeadlineExceeded, message))),
+            None => Poll::Pending,
+        }
+    }
+}
+/// The future of [`Tell::confirmed`].
+#[must_use = "a message is sent when this is awaited"]
+pub struct Confirmed<'a, T: Receives<M>, M: Message> {
+    request: Request<'a, T, M>,
+}
+
+impl<T: Receives<M>, M: Message> Unpin for Confirmed<'_, T, M> {}
+
+impl<T: Receives<M>, M: Message> Future for Confirmed<'_, T, M> {
+    type Output = Result<(), AskError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        self.request.poll(cx).map_ok(drop)
+    }
+}
+
+impl<T: Receives<M>, M: Message> Confirmed<'_, T, M> {
+    /// How long to wait for the confirmation. Default: as for an [`ask`](ActorRef::ask).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.request.limit = Limit::new(limit);
+        self
+    }
+}
+
+/// The future of [`ActorRef::ask`].
+#[must_use = "a message is sent when this is awaited"]
+pub struct Ask<'a, T: Receives<M>, M: Message> {
+    request: Request<'a, T, M>,
+}
+
+impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
+    pub(crate) fn borrowed(target: &'a ActorRef<T>, message: M) -> Self {
+        Self::new(Held::Borrowed(target), message)
+    }
+
+    pub(crate) fn owned(target: ActorRef<T>, message: M) -> Self {
+        Self::new(Held::Owned(target), message)
+    }
+
+    fn new(target: Held<'a, T>, message: M) -> Self {
+        let parcel = Parcel::new(target, message);
+        let limit = parcel.ask_timeout();
+        Self { request: Request::new(parcel, limit, Wish::Ask) }
+    }
+
+    /// How long to wait for the reply. Default: that of the system, 5 s if it has none.
+    ///
+    /// The time that remains travels with the message, as a duration: clocks need not agree.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.request.limit = Limit::new(limit);
+        self
+    }
+
+    /// Names the sender, whom the receiver can answer.
+    pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+        self.request.parcel.sender = Some(sender.untyped());
+        self
+    }
+
+    /// Sends metadata along. Replaces what was given before.
+    ///
+    /// At most 64 pairs and 16 KiB cross the wire.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.request.parcel.metadata = Some(metadata);
+        self
+    }
+
+    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+        self.request.parcel.carry(current);
+        self
+    }
+}
+
+impl<T: Receives<M>, M: Message> Unpin for Ask<'_, T, M> {}
+
+impl<T: Receives<M>, M: Message> Future for Ask<'_, T, M> {
+    type Output = Result<M::Reply, AskError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        self.request.poll(cx).map_ok(|reply| reply.expect("an ask ends with a reply or an error"))
+    }
+}
+/// An untyped request, as made from an address.
+pub type AskAny<M> = Ask<'static, AnyActor, M>;

@@ -1,0 +1,112 @@
+//! A message whose outcome is awaited.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use super::parcel::{Limit, Parcel, Receipt, Wish};
+use crate::error::{AskError, Refusal};
+use crate::message::Message;
+use crate::reference::Receives;
+use crate::timers;
+
+#[cfg(feature = "remote")]
+use crate::remote::Fate;
+
+/// A message whose outcome is awaited.
+pub(super) struct Request<'a, T: Receives<M>, M: Message> {
+    pub(super) parcel: Parcel<'a, T, M>,
+    receipt: Option<Receipt<M::Reply>>,
+    pub(super) limit: Limit,
+    wish: Wish,
+}
+
+/// How a request ended: with a reply, or, where none was asked for, without.
+pub(super) type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
+
+impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
+    pub(super) fn new(parcel: Parcel<'a, T, M>, limit: Duration, wish: Wish) -> Self {
+        Self { parcel, receipt: None, limit: Limit::new(limit), wish }
+    }
+
+    fn target(&self) -> String {
+        self.parcel.target.to_string()
+    }
+
+    /// Has the message accepted, and no more: what came of it is for [`poll`](Self::poll).
+    pub(super) fn poll_send(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), AskError<M>>> {
+        if self.receipt.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.wish == Wish::Ask && self.parcel.deadline.is_none() {
+            self.parcel.deadline = timers::now().checked_add(self.limit.limit);
+        }
+        match self.parcel.poll_accept(self.wish, Some(cx.waker())) {
+            Poll::Ready(Ok(receipt)) => {
+                self.receipt = Some(receipt);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err((refusal, message))) => {
+                let target = self.target();
+                Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
+            }
+            Poll::Pending if self.limit.poll(cx).is_ready() => match self.parcel.take_back() {
+                Some(message) => {
+                    let (target, refusal) = (self.target(), Refusal::DeadlineExceeded);
+                    Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
+                }
+                None => Poll::Pending,
+            },
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ended<M>> {
+        std::task::ready!(self.poll_send(cx))?;
+        let ended = match self.receipt.as_mut() {
+            None => return Poll::Pending,
+            Some(Receipt::Accepted) => return Poll::Ready(Ok(None)),
+            Some(Receipt::Local(answer)) => Pin::new(answer).poll(cx).map(|answer| match answer {
+                Ok(reply) => Ok(Some(reply)),
+                Err(refusal) => Err(AskError::Refused { target: self.target(), refusal }),
+            }),
+            #[cfg(feature = "remote")]
+            Some(Receipt::Remote(answer)) => Pin::new(answer).poll(cx).map(|fate| self.read(fate)),
+        };
+        if ended.is_ready() {
+            return ended;
+        }
+        if self.limit.poll(cx).is_ready() {
+            let (target, limit) = (self.target(), self.limit.limit);
+            return Poll::Ready(Err(AskError::Timeout { target, limit }));
+        }
+        Poll::Pending
+    }
+
+    #[cfg(feature = "remote")]
+    fn read(&self, fate: Fate) -> Ended<M> {
+        let payload = match fate {
+            Fate::Reply(_) if self.wish == Wish::Confirm => return Ok(None),
+            Fate::Reply(payload) => payload,
+            Fate::Outcome(_) => {
+                let detail = "an outcome where a reply belongs".to_owned();
+                return Err(AskError::BadReply { target: self.target(), detail });
+            }
+            Fate::Refused(refusal) => {
+                return Err(AskError::Refused { target: self.target(), refusal });
+            }
+            Fate::Lost(detail) => {
+                return Err(AskError::ConnectionLost { target: self.target(), detail });
+            }
+        };
+        let decode = |payload| match M::wire() {
+            Some(wire) => (wire.reply.decode)(payload).map_err(|error| error.0),
+            None => Err("the type has no codec".to_owned()),
+        };
+        match payload.open().map_err(|refusal| refusal.to_string()).and_then(decode) {
+            Ok(reply) => Ok(Some(reply)),
+            Err(detail) => Err(AskError::BadReply { target: self.target(), detail }),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Several requests to one actor, sent in order and under way together.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use super::parcel::{Held, Limit, Parcel, Wish};
+use super::request::{Ended, Request};
+use crate::context::Extensions;
+use crate::error::AskError;
+use crate::message::Message;
+use crate::reference::{ActorRef, Receives};
+
+/// Several requests to one actor, sent in order and under way together.
+struct Together<'a, T: Receives<M>, M: Message> {
+    requests: Vec<Part<'a, T, M>>,
+    since: Option<tokio::time::Instant>,
+    /// Requests before this one have been sent.
+    sent: usize,
+    /// Requests before this one have ended.
+    ended: usize,
+}
+
+enum Part<'a, T: Receives<M>, M: Message> {
+    UnderWay(Box<Request<'a, T, M>>),
+    Ended(Ended<M>),
+    Taken,
+}
+
+impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
+    fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>, wish: Wish) -> Self {
+        let request = |message| {
+            let parcel = Parcel::new(Held::Borrowed(target), message);
+            let limit = parcel.ask_timeout();
+            Part::UnderWay(Box::new(Request::new(parcel, limit, wish)))
+        };
+        Self {
+            requests: messages.into_iter().map(request).collect(),
+            since: None,
+            sent: 0,
+            ended: 0,
+        }
+    }
+
+    fn set_limit(&mut self, limit: Duration) {
+        for request in &mut self.requests {
+            if let Part::UnderWay(request) = request {
+                request.limit = Limit::new(limit);
+            }
+        }
+    }
+
+    fn set_sender(&mut self, sender: &ActorRef) {
+        for request in &mut self.requests {
+            if let Part::UnderWay(request) = request {
+                request.parcel.sender = Some(sender.clone());
+            }
+        }
+    }
+
+    fn carry(&mut self, current: &Extensions) {
+        for request in &mut self.requests {
+            if let Part::UnderWay(request) = request {
+                request.parcel.carry(current);
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Vec<Ended<M>>> {
+        let now = *self.since.get_or_insert_with(tokio::time::Instant::now);
+        while let Some(one) = self.requests.get_mut(self.sent) {
+            let Part::UnderWay(request) = one else { break };
+            request.limit.since = Some(now);
+            match request.poll_send(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => *one = Part::Ended(Err(error)),
+                Poll::Pending => break,
+            }
+            self.sent += 1;
+        }
+        // Looking at the first that has not ended is enough: all must end, in any order.
+        while self.ended < self.sent {
+            let one = &mut self.requests[self.ended];
+            if let Part::UnderWay(request) = one {
+                match request.poll(cx) {
+                    Poll::Ready(ended) => *one = Part::Ended(ended),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            self.ended += 1;
+        }
+        if self.ended < self.requests.len() {
+            return Poll::Pending;
+        }
+        let take = |one: &mut Part<'a, T, M>| match std::mem::replace(one, Part::Taken) {
+            Part::Ended(ended) => Some(ended),
+            Part::UnderWay(_) | Part::Taken => None,
+        };
+        Poll::Ready(self.requests.iter_mut().filter_map(take).collect())
+    }
+}
+
+/// The future of [`ActorRef::tell_all`]: one outcome a message, in the order given.
+#[must_use = "messages are sent when this is awaited"]
+pub struct TellAll<'a, T: Receives<M>, M: Message>(Together<'a, T, M>);
+
+impl<'a, T: Receives<M>, M: Message> TellAll<'a, T, M> {
+    pub(crate) fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>) -> Self {
+        Self(Together::new(target, messages, Wish::Confirm))
+    }
+
+    /// How long to wait for each confirmation. Default: as for an [`ask`](ActorRef::ask).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.0.set_limit(limit);
+        self
+    }
+
+    /// Names the sender, whom the receiver can answer.
+    pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+        self.0.set_sender(&sender.untyped());
+        self
+    }
+
+    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+        self.0.carry(current);
+        self
+    }
+}
+
+impl<T: Receives<M>, M: Message> Unpin for TellAll<'_, T, M> {}
+
+impl<T: Receives<M>, M: Message> Future for TellAll<'_, T, M> {
+    type Output = Vec<Result<(), AskError<M>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx).map(|all| all.into_iter().map(|one| one.map(drop)).collect())
+    }
+}
+
+/// The future of [`ActorRef::ask_all`]: one outcome a message, in the order given.
+#[must_use = "messages are sent when this is awaited"]
+pub struct AskAll<'a, T: Receives<M>, M: Message>(Together<'a, T, M>);
+
+impl<'a, T: Receives<M>, M: Message> AskAll<'a, T, M> {
+    pub(crate) fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>) -> Self {
+        Self(Together::new(target, messages, Wish::Ask))
+    }
+
+    /// How long to wait for each reply. Default: as for an [`ask`](ActorRef::ask).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.0.set_limit(limit);
+        self
+    }
+
+    /// Names the sender, whom the receiver can answer.
+    pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+        self.0.set_sender(&sender.untyped());
+        self
+    }
+
+    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+        self.0.carry(current);
+        self
+    }
+}
+
+impl<T: Receives<M>, M: Message> Unpin for AskAll<'_, T, M> {}
+
+impl<T: Receives<M>, M: Message> Future for AskAll<'_, T, M> {
+    type Output = Vec<Result<M::Reply, AskError<M>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let reply = |ended: Ended<M>| ended.map(|reply| reply.expect("an ask ends with a reply"));
+        self.0.poll(cx).map(|all| all.into_iter().map(reply).collect())
+    }
+}
