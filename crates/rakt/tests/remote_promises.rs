@@ -516,19 +516,19 @@ async fn all_peers_together_share_one_inbound_budget() -> Result {
     within(a.tell(blob(500_000)).confirmed()).await?;
     let exhausted =
         Refusal::ResourceExhausted { bound: "inbound budget (bytes)".to_owned(), limit: MIB };
-    let error = within(b.ask(blob(600_000))).await.expect_err("the other peer's is held");
+    let error = within(b.ask(blob(400_000))).await.expect_err("the other peer's is held");
     assert_eq!(error.refusal(), Some(&exhausted));
-    let error = within(b.tell(blob(600_000)).confirmed()).await.expect_err("still held");
+    let error = within(b.tell(blob(400_000)).confirmed()).await.expect_err("still held");
     assert_eq!(error.refusal(), Some(&exhausted));
     let mut events = two.events();
-    within(b.tell(blob(600_000))).await?;
+    within(b.tell(blob(400_000))).await?;
     assert_eq!(dead_letter(&mut events).await.reason, exhausted);
     within(b.tell(blob(100_000)).confirmed()).await.map_err(|_| "what fits is taken")?;
 
     a_seen.gate.open();
     within(a.ask(echo("the large one is handled"))).await?;
     b_seen.gate.open();
-    assert_eq!(within(b.ask(blob(600_000))).await?.len, 600_000);
+    assert_eq!(within(b.ask(blob(400_000))).await?.len, 400_000);
     Ok(())
 }
 

@@ -337,13 +337,13 @@ impl Outbound {
         operation: &Operation,
     ) -> Result<(), SendError> {
         debug_assert_eq!(self.role, Role::Dialer, "only the dialer sends requests");
-        let lane = match operation {
+        let queueing = match operation {
             Operation::Stop { .. } | Operation::Respawn { .. } | Operation::Reinstate { .. } => {
-                Lane::Data
+                Queueing::InLine
             }
-            _ => Lane::Control,
+            _ => Queueing::Ahead,
         };
-        self.put_operation(FrameKind::Request, corr, lane, |out| {
+        self.put_operation(FrameKind::Request, corr, queueing, |out| {
             // 0 means "no limit", so what is left of a limit is at least a microsecond.
             put_varint(out, remaining.map_or(0, |remaining| micros(remaining).max(1)));
             match metadata.filter(|metadata| !metadata.is_empty()) {
@@ -361,7 +361,7 @@ impl Outbound {
     pub fn respond(&mut self, corr: u64, outcome: &Outcome) {
         let put = |out: &mut Vec<u8>| put_outcome(out, outcome);
         if let Err(SendError::TooLarge { size, limit }) =
-            self.put_operation(FrameKind::Response, corr, Lane::Control, put)
+            self.put_operation(FrameKind::Response, corr, Queueing::Ahead, put)
         {
             self.fail(corr, &Failure::too_large(size, limit));
         }
@@ -371,13 +371,13 @@ impl Outbound {
         &mut self,
         kind: FrameKind,
         corr: u64,
-        lane: Lane,
+        queueing: Queueing,
         put: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), SendError> {
         let limit = u64::from(self.limits.max_message_len).saturating_add(HEADER_ALLOWANCE as u64);
-        let out = match lane {
-            Lane::Control => &mut self.control,
-            Lane::Data => &mut self.data,
+        let out = match queueing {
+            Queueing::Ahead => &mut self.control,
+            Queueing::InLine => &mut self.data,
         };
         let frame = Draft::begin(out, kind);
         put_varint(frame.out, corr);
@@ -529,11 +529,11 @@ impl fmt::Debug for Outbound {
 
 /// Which buffer a frame waits in.
 #[derive(Clone, Copy)]
-enum Lane {
+enum Queueing {
     /// Ahead of messages.
-    Control,
+    Ahead,
     /// In line with messages.
-    Data,
+    InLine,
 }
 
 /// What became of a payload.

@@ -4,7 +4,8 @@ use rakt_wire::Compression;
 use rakt_wire::native::hello::{MAX_AUTH_LEN, MAX_FEATURES, MAX_HELLO_LEN};
 use rakt_wire::native::varint::DecodeError;
 use rakt_wire::native::{
-    Feature, FrameKind, Handshake, HandshakeError, Hello, Limits, Refusal, RefuseReason, Session,
+    Feature, FrameKind, Handshake, HandshakeError, Hello, Lane, Limits, Refusal, RefuseReason,
+    Session,
 };
 
 fn hello(system: &str) -> Hello {
@@ -311,14 +312,16 @@ fn any_hello() -> impl Strategy<Value = Hello> {
         proptest::collection::vec(compression, 0..16),
         proptest::collection::vec(feature, 0..16),
         limits,
-        proptest::collection::vec(any::<u8>(), 0..1024),
+        (
+            proptest::collection::vec(any::<u8>(), 0..1024),
+            proptest::option::of(any::<([u8; 16], u64)>()),
+        ),
     )
-        .prop_map(
-            |((system, incarnation), advertised, compressions, features, limits, auth)| {
-                let auth = auth.into();
-                Hello { system, incarnation, advertised, compressions, features, limits, auth }
-            },
-        )
+        .prop_map(|(who, advertised, compressions, features, limits, (auth, lane))| {
+            let ((system, incarnation), auth) = (who, auth.into());
+            let lane = lane.map(|(id, turn)| Lane { id, turn });
+            Hello { system, incarnation, advertised, compressions, features, limits, auth, lane }
+        })
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! What the tests of remoting share: nodes, an actor that shows what reaches it, and a cable that can
 //! be cut.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 mod cable;
 
