@@ -281,19 +281,29 @@ async fn more_requests_than_agreed_end_the_connection() {
 async fn requests_that_are_answered_at_once_do_not_count() {
     let node = Node::start(config().max_in_flight(10)).await;
     let mut raw = node.dial().await;
-    for corr in 0..100 {
-        raw.ask(corr, "nobody", ECHO, &[]);
-        raw.request(corr + 1000, &Operation::Lookup { path: "nobody".to_owned() });
-        raw.flush().await;
-        let (mut refused, mut absent) = (0, 0);
-        for _ in 0..2 {
-            match raw.answer().await.1 {
-                Answer::Fail(failure) if failure.code == Code::NotFound => refused += 1,
-                Answer::Outcome(Outcome::Absent) => absent += 1,
-                other => panic!("{other:?}"),
-            }
+    for round in 0..20 {
+        for corr in 0..10 {
+            raw.ask(corr, "nobody", ECHO, &[]);
         }
-        assert_eq!((refused, absent), (1, 1));
+        raw.flush().await;
+        for _ in 0..10 {
+            assert_eq!(raw.answer().await.1.failure().code, Code::NotFound, "round {round}");
+        }
+        for corr in 0..10 {
+            raw.request(corr, &Operation::Lookup { path: "nobody".to_owned() });
+        }
+        raw.flush().await;
+        for _ in 0..10 {
+            assert!(matches!(raw.answer().await.1, Answer::Outcome(Outcome::Absent)));
+        }
+        // These are not answered at once, and have the whole room for themselves.
+        for corr in 0..10 {
+            raw.ask(corr, "target", ECHO, &[]);
+        }
+        raw.flush().await;
+        for _ in 0..10 {
+            assert!(matches!(raw.answer().await.1, Answer::Reply(_)), "round {round}");
+        }
     }
     node.stop_unharmed().await;
 }
@@ -388,5 +398,30 @@ async fn watches_are_bounded_and_end_with_their_connection() {
     let before = node.calm_count();
     until("the others are served meanwhile", || node.calm_count() > before + 20).await;
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    node.stop_unharmed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_number_that_is_used_again_stands_for_the_last_watch() {
+    let node = Node::start(config()).await;
+    let mut raw = node.dial().await;
+    let watch = |path: &str| Operation::Watch { path: path.to_owned(), uid: None, watch_id: 1 };
+    for path in ["other", "target", "other", "target", "target"] {
+        raw.request(1, &watch(path));
+        raw.flush().await;
+        assert!(matches!(raw.answer_to(1).await, Answer::Outcome(Outcome::Found { .. })));
+    }
+    raw.request(2, &Operation::Stop { path: "target".to_owned(), uid: None });
+    raw.flush().await;
+    let mut told = 0;
+    loop {
+        match raw.frame().await.expect("the connection is there").0 {
+            FrameKind::Terminated => told += 1,
+            FrameKind::Response => break,
+            _ => {}
+        }
+    }
+    raw.works(3).await;
+    assert_eq!(told, 1);
     node.stop_unharmed().await;
 }

@@ -16,7 +16,7 @@ use rakt::remote::{Client, Config};
 use rakt::{AskError, Refusal};
 use rakt_wire::compress::{Compression, Compressor};
 use rakt_wire::native::{CloseCode, MessageKind, Payload};
-use rakt_wire::{Code, Operation, Outcome};
+use rakt_wire::{Code, Operation};
 
 /// The three ways to send a message that is refused, and how the peer hears of each.
 async fn refused(raw: &mut Raw, path: &str, type_name: &str, body: &[u8], code: Code, what: &str) {

@@ -318,7 +318,9 @@ async fn an_unused_connection_is_closed_after_the_idle_timeout_and_opened_on_use
     for n in 1..4 {
         within(probe.tell(number(n))).await?;
         assert_eq!(seen.next().await, n);
+        let before = Instant::now();
         assert_eq!(nodes::link_down(&mut events).await, "idle");
+        assert!(before.elapsed() < 50 * SOON, "it was idle for {:?}", before.elapsed());
         assert_eq!(cable.made_count(), n as usize);
     }
     // A request that is not answered yet is use.

@@ -11,6 +11,7 @@ use rakt_wire::address::{self, Address};
 use rakt_wire::operation::{Operation, Outcome, SpawnArgument};
 
 use super::config::{Config, ConfigError};
+use super::conn::{Conn, Peer};
 use super::endpoint::{CONTROL, Endpoint};
 use super::net::{Net, Owner};
 use super::target::{Life, RemoteTarget};
@@ -130,7 +131,7 @@ impl Client {
         let operation = Operation::Lookup { path: name.to_owned() };
         let at = At::new(self, host, port, name);
         match at.request("lookup", &operation).await? {
-            Outcome::Found { uid, .. } => at.reference(uid).map(Some),
+            (conn, Outcome::Found { uid, .. }) => at.reference(&conn.peer, uid).map(Some),
             _ => Ok(None),
         }
     }
@@ -205,7 +206,7 @@ impl Client {
     /// Nothing is lost when the future is dropped.
     pub async fn kinds_on(&self, host: &str, port: u16) -> Result<Vec<String>, OperationError> {
         match At::new(self, host, port, "").request("kinds", &Operation::Kinds).await? {
-            Outcome::Kinds(kinds) => Ok(kinds),
+            (_, Outcome::Kinds(kinds)) => Ok(kinds),
             _ => Ok(Vec::new()),
         }
     }
@@ -241,21 +242,17 @@ impl<'a> At<'a> {
         &self,
         name: &'static str,
         operation: &Operation,
-    ) -> Result<Outcome, OperationError> {
+    ) -> Result<(Arc<Conn>, Outcome), OperationError> {
         let limit = self.client.net.ask_timeout;
         self.endpoint.request(name, &self.target(), CONTROL, None, operation, limit).await
     }
 
-    /// A reference to the life `uid` of the actor at this place.
-    fn reference<A>(&self, uid: u64) -> Result<ActorRef<A>, OperationError> {
+    /// A reference to the life `uid` of the actor at this place, as `peer` answered.
+    fn reference<A>(&self, peer: &Peer, uid: u64) -> Result<ActorRef<A>, OperationError> {
         let failed = |refusal| OperationError::Refused {
             operation: "lookup",
             target: self.target(),
             refusal,
-        };
-        let Some(peer) = self.endpoint.peer() else {
-            let detail = "the connection ended".to_owned();
-            return Err(failed(Refusal::Unreachable { detail }));
         };
         let (host, port) = (&*self.endpoint.host, self.endpoint.port);
         let address = Address::new(self.name, peer.system(), host, port)
@@ -310,8 +307,8 @@ impl<A> SpawnOn<A> {
         let at = At::new(&client, &self.host, self.port, &self.name);
         let (path, kind) = (self.name.clone(), self.kind);
         match at.request("spawn", &Operation::Spawn { path, kind, argument }).await? {
-            Outcome::Spawned { uid } => at.reference(uid),
-            other => Err(OperationError::Refused {
+            (conn, Outcome::Spawned { uid }) => at.reference(&conn.peer, uid),
+            (_, other) => Err(OperationError::Refused {
                 operation: "spawn",
                 target,
                 refusal: Refusal::Internal { detail: format!("unexpected outcome {other:?}") },

@@ -87,7 +87,11 @@ pub(crate) async fn drive<S: Side>(
 ) {
     let now = now();
     let liveness = Liveness::new(now, conn.net.options.read_idle_timeout);
-    let timer = Box::pin(tokio::time::sleep_until(liveness.poll_timeout().into()));
+    let mut first = liveness.poll_timeout();
+    if role == Role::Dialer {
+        first = first.min(now + conn.net.options.idle_timeout);
+    }
+    let timer = Box::pin(tokio::time::sleep_until(first.into()));
     let mut driver = Driver {
         inbound: Inbound::new(role, conn.limits),
         conn: conn.clone(),

@@ -168,7 +168,7 @@ impl Endpoint {
         let dialed = options.transport.dial(&self.host, self.port, options.keep_alive).await;
         let mut stream = dialed.map_err(|error| unreachable(&error))?;
         let handshake = Handshake::dial(self.hello(place));
-        let (session, early) = match shake_hands(&mut *stream, handshake).await {
+        let (session, early) = match shake_hands(&mut *stream, handshake, |_| {}).await {
             Ok(done) => done,
             Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
                 let detail = format!("{}:{}: {error}", self.host, self.port);
@@ -195,14 +195,6 @@ impl Endpoint {
         self.watches.lost(self, conn);
     }
 
-    /// Who was at the other end of the control connection last.
-    pub(crate) fn peer(&self) -> Option<Peer> {
-        match &*self.slots[0].hold() {
-            Slot::Up(conn) => Some(conn.peer.clone()),
-            _ => None,
-        }
-    }
-
     /// The connections that are up.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         let of_slot = |slot: &Mutex<Slot>| match &*slot.hold() {
@@ -221,7 +213,7 @@ impl Endpoint {
         expected: Option<[u8; 16]>,
         operation: &Operation,
         limit: Duration,
-    ) -> Result<Outcome, OperationError> {
+    ) -> Result<(Arc<Conn>, Outcome), OperationError> {
         let not_sent = |refusal| OperationError::NotSent {
             operation: name,
             target: target.to_owned(),
@@ -235,13 +227,13 @@ impl Endpoint {
                     return Err(Refusal::StaleIncarnation);
                 }
                 match conn.request(operation, limit, None) {
-                    Ok(answer) => return Ok(answer),
+                    Ok(answer) => return Ok((conn, answer)),
                     Err(NotTaken::Refused(refusal)) => return Err(refusal),
                     Err(NotTaken::Gone) => {}
                 }
             }
         };
-        let answer = match tokio::time::timeout(limit, sent).await {
+        let (conn, answer) = match tokio::time::timeout(limit, sent).await {
             Ok(answer) => answer.map_err(not_sent)?,
             Err(_) => return Err(not_sent(Refusal::DeadlineExceeded)),
         };
@@ -252,7 +244,7 @@ impl Endpoint {
         };
         match fate {
             Err(_) => Err(OperationError::Timeout { operation, target, limit }),
-            Ok(Fate::Outcome(outcome)) => Ok(outcome),
+            Ok(Fate::Outcome(outcome)) => Ok((conn, outcome)),
             Ok(Fate::Refused(refusal)) => {
                 Err(OperationError::Refused { operation, target, refusal })
             }

@@ -290,9 +290,13 @@ fn random_seed() -> u64 {
 }
 
 /// Runs a handshake; returns the session, and bytes that belong to what follows.
+///
+/// `agreed` is told of the session before the peer is: what it does comes before anything that the
+/// peer sends over the connection.
 pub(crate) async fn shake_hands(
     stream: &mut dyn Stream,
     mut handshake: Handshake,
+    mut agreed: impl FnMut(&Session) + Send,
 ) -> Result<(Session, BytesMut), HandshakeFailure> {
     let mut read = BytesMut::with_capacity(4 * 1024);
     loop {
@@ -304,6 +308,9 @@ pub(crate) async fn shake_hands(
             return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
         }
         let handled = handshake.handle_bytes(&mut read);
+        if let Ok(Some(session)) = &handled {
+            agreed(session);
+        }
         if let Some(bytes) = handshake.poll_transmit() {
             stream.write_all(&bytes).await.map_err(HandshakeFailure::Io)?;
             stream.flush().await.map_err(HandshakeFailure::Io)?;

@@ -131,23 +131,32 @@ impl Node {
             handshake.refuse(RefuseReason::ShuttingDown);
         }
         let limit = self.net.options.dial_timeout;
-        let (session, early) =
-            match tokio::time::timeout(limit, shake_hands(&mut *stream, handshake)).await {
-                Ok(Ok(done)) => done,
-                Ok(Err(error)) => {
-                    tracing::warn!(%from, %error, "refused a peer");
-                    if is_told(&error) {
-                        let goodbye = say_goodbye(stream, Vec::new(), true);
-                        drop(tokio::time::timeout(FAREWELL, goodbye).await);
-                    }
-                    return;
-                }
-                Err(_) => {
-                    tracing::warn!(%from, ?limit, "a peer did not greet in time");
-                    return;
-                }
+        let mut newcomer = None;
+        let shaken = shake_hands(&mut *stream, handshake, |session| {
+            let conn = Conn::new(self.net.clone(), Role::Acceptor, session, &from);
+            let turn = match session.peer.lane {
+                Some(lane) => self.lanes.hold().enter(lane, &conn),
+                None => Turn::First,
             };
-        let conn = Conn::new(self.net.clone(), Role::Acceptor, &session, &from);
+            newcomer = Some((Newcomer(conn), turn));
+        });
+        let (_, early) = match tokio::time::timeout(limit, shaken).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
+                tracing::warn!(%from, %error, "refused a peer");
+                if is_told(&error) {
+                    let goodbye = say_goodbye(stream, Vec::new(), true);
+                    drop(tokio::time::timeout(FAREWELL, goodbye).await);
+                }
+                return;
+            }
+            Err(_) => {
+                tracing::warn!(%from, ?limit, "a peer did not greet in time");
+                return;
+            }
+        };
+        let Some((newcomer, turn)) = newcomer else { return };
+        let conn = newcomer.0.clone();
         {
             let mut inbound = self.inbound.hold();
             inbound.retain(|conn| conn.strong_count() > 0);
@@ -157,12 +166,13 @@ impl Node {
             conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
         }
         self.net.link_up(&conn);
-        if let Some(lane) = session.peer.lane {
-            let earlier = self.lanes.hold().enter(lane, &conn);
-            if let Some(earlier) = earlier {
+        match turn {
+            Turn::First => {}
+            Turn::After(earlier) => {
                 earlier.supersede();
                 earlier.gone().await;
             }
+            Turn::TooLate => conn.close("a newer connection of the peer was here first"),
         }
         let side = Receive::new(system, conn.clone());
         drive(conn, stream, Role::Acceptor, side, early).await;
@@ -202,21 +212,38 @@ impl Node {
 struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn>)>);
 
 impl Lanes {
-    /// Puts a connection into its lane; returns the one whose place it takes.
-    ///
-    /// A connection that comes after one of a later turn takes no place: its dialer has given up on it.
-    fn enter(&mut self, lane: Lane, conn: &Arc<Conn>) -> Option<Arc<Conn>> {
+    /// Puts a connection into its lane.
+    fn enter(&mut self, lane: Lane, conn: &Arc<Conn>) -> Turn {
         self.0.retain(|_, (_, conn)| conn.strong_count() > 0);
         match self.0.entry(lane.id) {
             Entry::Vacant(free) => {
                 free.insert((lane.turn, Arc::downgrade(conn)));
-                None
+                Turn::First
             }
-            Entry::Occupied(taken) if taken.get().0 > lane.turn => None,
+            Entry::Occupied(taken) if taken.get().0 > lane.turn => Turn::TooLate,
             Entry::Occupied(mut taken) => {
-                taken.insert((lane.turn, Arc::downgrade(conn))).1.upgrade()
+                let earlier = taken.insert((lane.turn, Arc::downgrade(conn))).1.upgrade();
+                earlier.map_or(Turn::First, Turn::After)
             }
         }
+    }
+}
+
+/// When a connection has its turn.
+enum Turn {
+    First,
+    /// Once this one has ended.
+    After(Arc<Conn>),
+    /// Never: its dialer has given up on it and has a newer one.
+    TooLate,
+}
+
+/// A connection that the next one of its lane may wait for: gone when this is dropped.
+struct Newcomer(Arc<Conn>);
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        self.0.set_gone();
     }
 }
 

@@ -185,7 +185,8 @@ impl RemoteTarget {
             Some(endpoint) => {
                 // Behind the messages that were sent to the actor before.
                 let (place, limit) = (self.place, self.ask_timeout());
-                endpoint.request(name, &target, place, expected, operation, limit).await
+                let asked = endpoint.request(name, &target, place, expected, operation, limit);
+                asked.await.map(|(_, outcome)| outcome)
             }
             None => Err(OperationError::NotSent {
                 operation: name,

@@ -156,11 +156,6 @@ async fn register_all(endpoint: Arc<Endpoint>) {
 
 /// Brings one watch to the peer; an error means that it is worth another try.
 async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Result<(), Refusal> {
-    let conn = endpoint.control().await?;
-    if entry.life.is_some_and(|life| life.incarnation != conn.peer.incarnation) {
-        endpoint.watches.ended(watch, StopReason::NodeLost);
-        return Ok(());
-    }
     let operation = Operation::Watch {
         path: entry.target.path().to_owned(),
         uid: entry.life.map(|life| life.uid),
@@ -169,8 +164,9 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
     let limit = endpoint.net().ask_timeout;
     let target = entry.target.address().to_string();
     // From here on the peer may know of it: the news must find the entry, whatever comes first.
-    match endpoint.request("watch", &target, CONTROL, None, &operation, limit).await {
-        Ok(Outcome::Found { uid, .. }) => {
+    let expected = entry.life.map(|life| life.incarnation);
+    match endpoint.request("watch", &target, CONTROL, expected, &operation, limit).await {
+        Ok((conn, Outcome::Found { uid, .. })) => {
             endpoint.watches.registered(watch, &conn, uid);
             if conn.is_over() {
                 endpoint.watches.lost(endpoint, &conn);
@@ -190,6 +186,10 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
                 refusal => return Err(refusal),
             };
             endpoint.watches.ended(watch, reason);
+            Ok(())
+        }
+        Err(OperationError::NotSent { refusal: Refusal::StaleIncarnation, .. }) => {
+            endpoint.watches.ended(watch, StopReason::NodeLost);
             Ok(())
         }
         Err(OperationError::NotSent { refusal, .. }) => Err(refusal),

@@ -359,15 +359,13 @@ impl Raw {
     /// The last word of the node, after which it closes.
     pub(crate) async fn farewell(&mut self) -> (CloseCode, String) {
         loop {
-            match self.frame().await.expect("the node says why it closes") {
-                (FrameKind::Close, body) => {
-                    let mut reader = Reader::new(&body);
-                    let code = CloseCode::from_u8(reader.u8("code").expect("a code"));
-                    let text = reader.string("text", 1024).expect("a text").to_owned();
-                    assert!(self.frame().await.is_none(), "nothing follows CLOSE");
-                    return (code, text);
-                }
-                _ => {}
+            let (kind, body) = self.frame().await.expect("the node says why it closes");
+            if kind == FrameKind::Close {
+                let mut reader = Reader::new(&body);
+                let code = CloseCode::from_u8(reader.u8("code").expect("a code"));
+                let text = reader.string("text", 1024).expect("a text").to_owned();
+                assert!(self.frame().await.is_none(), "nothing follows CLOSE");
+                return (code, text);
             }
         }
     }
@@ -432,12 +430,8 @@ impl Raw {
     pub(crate) async fn works(&mut self, corr: u64) {
         self.request(corr, &Operation::Ping);
         self.flush().await;
-        loop {
-            if let (answered, Answer::Outcome(Outcome::Done)) = self.answer().await {
-                if answered == corr {
-                    return;
-                }
-            }
+        while !matches!(self.answer().await, (other, Answer::Outcome(Outcome::Done)) if other == corr)
+        {
         }
     }
 }

@@ -1,0 +1,137 @@
+//! How requests end: the future that waits, and the table of those that have no answer yet.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rakt_wire::operation::Outcome;
+
+use super::Conn;
+use crate::error::Refusal;
+use crate::mailbox::letter::Origin;
+use crate::slot::{Answer, Slot};
+
+/// How a request ended.
+pub(crate) enum Fate {
+    Reply(Reply),
+    /// The outcome of an operation.
+    Outcome(Outcome),
+    Refused(Refusal),
+    /// The connection ended first.
+    Lost(String),
+}
+
+impl Fate {
+    /// Its label in the metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Reply(_) | Self::Outcome(_) => "reply",
+            Self::Refused(_) => "refused",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+/// A reply as it came.
+pub(crate) struct Reply {
+    pub(crate) bytes: Bytes,
+    pub(crate) raw_len: Option<u32>,
+    pub(crate) conn: Arc<Conn>,
+}
+
+impl Reply {
+    /// The payload, without compression.
+    pub(crate) fn open(self) -> Result<Bytes, Refusal> {
+        match self.raw_len {
+            None => Ok(self.bytes),
+            Some(raw_len) => self.conn.decompress(&self.bytes, raw_len),
+        }
+    }
+}
+
+/// The future of a request's end. Dropped before that, it cancels the request.
+pub(crate) struct RemoteAnswer {
+    pub(super) answer: Answer<Fate>,
+    pub(super) conn: Arc<Conn>,
+    pub(super) corr: u64,
+    pub(super) is_done: bool,
+}
+
+impl Future for RemoteAnswer {
+    type Output = Fate;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
+        let polled = Pin::new(&mut self.answer).poll(cx);
+        self.is_done |= polled.is_ready();
+        polled
+    }
+}
+
+impl Drop for RemoteAnswer {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.conn.cancel(self.corr);
+        }
+    }
+}
+
+/// The requests that have no answer yet, by number.
+#[derive(Default)]
+pub(super) struct Pending {
+    slots: Vec<(u32, Option<Arc<Slot<Fate>>>)>,
+    free: Vec<u32>,
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// A number is a place and how often the place was used, so that a late answer finds nobody.
+    pub(super) fn add(&mut self, slot: Arc<Slot<Fate>>) -> u64 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            u32::try_from(self.slots.len() - 1).expect("bounded by max_in_flight")
+        });
+        let (generation, place) = &mut self.slots[index as usize];
+        *place = Some(slot);
+        (u64::from(*generation) << 16) | u64::from(index)
+    }
+
+    pub(super) fn remove(&mut self, corr: u64) -> Option<Arc<Slot<Fate>>> {
+        let index = (corr & 0xffff) as u32;
+        let (generation, place) = self.slots.get_mut(index as usize)?;
+        if u64::from(*generation) != corr >> 16 {
+            return None;
+        }
+        let slot = place.take()?;
+        // The number stays short for a connection that is asked one thing after another.
+        *generation = (*generation + 1) & 0xffff;
+        self.free.push(index);
+        Some(slot)
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Slot<Fate>>> {
+        let Self { slots, .. } = std::mem::take(self);
+        slots.into_iter().filter_map(|(_, slot)| slot).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_finds_nobody() {
+        let mut pending = Pending::default();
+        let first = pending.add(Slot::new().0);
+        assert!(pending.remove(first).is_some());
+        let second = pending.add(Slot::new().0);
+        assert_ne!(first, second);
+        assert!(pending.remove(first).is_none(), "the place is another request's now");
+        assert!(pending.remove(second).is_some());
+        assert_eq!(pending.len(), 0);
+    }
+}

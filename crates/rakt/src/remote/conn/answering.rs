@@ -1,0 +1,190 @@
+//! The acceptor's half of a connection: answers, credit and cancelled requests.
+
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rakt_wire::native::Encode;
+use rakt_wire::operation::Outcome;
+
+use super::asking::not_sent;
+use super::{Conn, MAX_BUFFERED_REPLIES, Shared, touch};
+use crate::error::Refusal;
+use crate::events::StopReason;
+use crate::mailbox::letter::{Alias, Origin};
+use crate::remote::watch;
+use crate::sync::Lock;
+
+/// Cancelled requests that are remembered; the oldest are forgotten first.
+const MAX_CANCELLED: usize = 4096;
+
+impl Conn {
+    /// Counts requests that came in; false if that makes too many of them.
+    pub(crate) fn count_requests(&self, new: u32) -> bool {
+        let mut shared = self.shared.hold();
+        shared.in_flight += i64::from(new);
+        shared.in_flight <= i64::from(self.limits.max_in_flight)
+    }
+
+    /// Bytes of credit given back so far to a receiver of this epoch.
+    pub(crate) fn granted(&self, from: Alias) -> u64 {
+        let shared = self.shared.hold();
+        if shared.granted_epoch != from.epoch {
+            return 0;
+        }
+        let at = from.id as usize;
+        let sum = |list: &Vec<u64>| list.get(at).copied().unwrap_or(0);
+        sum(&shared.granted) + sum(&shared.owed)
+    }
+
+    pub(crate) fn handle_cancel(&self, corr: u64) {
+        let mut shared = self.shared.hold();
+        if shared.cancelled.insert(corr) {
+            shared.cancelled_order.push_back(corr);
+        }
+        if shared.cancelled_order.len() > MAX_CANCELLED
+            && let Some(oldest) = shared.cancelled_order.pop_front()
+        {
+            shared.cancelled.remove(&oldest);
+        }
+        // A large reply may be half out.
+        shared.out.cancel(corr);
+        self.any_cancelled.store(true, Ordering::Release);
+        let wakers: Vec<_> =
+            shared.cancel_wakers.extract_if(.., |(other, _)| *other == corr).collect();
+        drop(shared);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Answers a request about actors.
+    pub(crate) fn respond(&self, corr: u64, result: Result<Outcome, Refusal>) {
+        let mut shared = self.shared.hold();
+        if shared.closed.is_none() {
+            shared.settle(corr);
+            match result {
+                Ok(_) if !self.note_buffered(&mut shared) => {
+                    shared.out.fail(corr, &buffered_replies().to_wire());
+                }
+                Ok(outcome) => shared.out.respond(corr, &outcome),
+                Err(refusal) => shared.out.fail(corr, &refusal.to_wire()),
+            }
+            touch(shared);
+        }
+    }
+
+    pub(crate) fn terminated(&self, watch_id: u64, reason: &StopReason) {
+        let reason = watch::to_wire(reason);
+        self.write(|out| out.terminated(watch_id, &reason));
+    }
+}
+
+fn buffered_replies() -> Refusal {
+    let bound = "buffered replies (bytes)".to_owned();
+    Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
+}
+
+impl Shared {
+    /// A request of the peer has been answered.
+    fn settle(&mut self, corr: u64) {
+        self.in_flight -= 1;
+        if !self.cancel_wakers.is_empty() {
+            self.cancel_wakers.retain(|(other, _)| *other != corr);
+        }
+    }
+}
+
+/// The actor side's view of a connection that messages came from.
+impl Origin for Conn {
+    fn reply(&self, corr: u64, payload: &dyn Encode) {
+        let prepared = self.prepare(payload);
+        let mut shared = self.shared.hold();
+        if shared.closed.is_some() {
+            return;
+        }
+        shared.settle(corr);
+        let result = match prepared {
+            _ if !self.note_buffered(&mut shared) => Err(buffered_replies()),
+            Ok(payload) => shared.out.reply(corr, payload).map_err(not_sent),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = result {
+            shared.out.fail(corr, &refusal.to_wire());
+        }
+        touch(shared);
+    }
+
+    fn refuse(&self, corr: u64, refusal: &Refusal) {
+        let mut shared = self.shared.hold();
+        if shared.closed.is_none() {
+            shared.settle(corr);
+            shared.out.fail(corr, &refusal.to_wire());
+            touch(shared);
+        }
+    }
+
+    fn confirm(&self, corr: u64) {
+        self.reply(corr, &[].as_slice());
+    }
+
+    fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
+        self.write(|out| out.nack(from.id, sender, type_id, from.epoch, &refusal.to_wire()));
+    }
+
+    fn consumed(&self, from: Alias, cost: u64) {
+        self.release(cost);
+        let mut shared = self.shared.hold();
+        if shared.closed.is_some() || shared.granted_epoch > from.epoch {
+            return;
+        }
+        if shared.granted_epoch < from.epoch {
+            shared.granted_epoch = from.epoch;
+            shared.granted.clear();
+            shared.owed.clear();
+        }
+        let at = from.id as usize;
+        if shared.owed.len() <= at {
+            shared.owed.resize(at + 1, 0);
+            shared.granted.resize(at + 1, 0);
+        }
+        shared.owed[at] += cost;
+        // Credit goes back in quarters of a window: the sender never runs dry, and a lone message
+        // does not cost a frame.
+        if shared.owed[at] >= u64::from(self.limits.receiver_window / 4) {
+            let owed = std::mem::take(&mut shared.owed[at]);
+            shared.granted[at] += owed;
+            shared.out.grant(from.id, from.epoch, owed);
+            touch(shared);
+        }
+    }
+
+    fn release(&self, bytes: u64) {
+        Self::release(self, bytes);
+    }
+
+    fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal> {
+        self.net.decompress(self.compression, payload, raw_len)
+    }
+
+    fn is_cancelled(&self, corr: u64) -> bool {
+        if self.is_over() {
+            return true;
+        }
+        self.any_cancelled.load(Ordering::Acquire) && self.shared.hold().cancelled.contains(&corr)
+    }
+
+    fn poll_cancelled(&self, corr: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.shared.hold();
+        if shared.closed.is_some() || shared.cancelled.contains(&corr) {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker();
+        if !shared
+            .cancel_wakers
+            .iter()
+            .any(|(other, known)| *other == corr && known.will_wake(waker))
+        {
+            shared.cancel_wakers.push((corr, waker.clone()));
+        }
+        Poll::Pending
+    }
+}
