@@ -307,7 +307,7 @@ fn cuts_delays_and_restarts_together_keep_every_promise() {
 #[test]
 fn a_host_that_is_not_there_is_unreachable() {
     let mut sim = turmoil::Builder::new().build();
-    sim.host("server", || std::future::pending());
+    sim.host("server", std::future::pending);
     sim.client("client", async {
         let system = node("client", 1).await?;
         let error = system.ping("server", PORT).await.expect_err("nobody listens");

@@ -14,7 +14,7 @@ use rakt_wire::native::{Handshake, HandshakeError, Hello, Lane, RefuseReason, Ro
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::answers::Answers;
-use super::conn::{Conn, Fate, NotTaken, Peer};
+use super::conn::{Conn, Fate, NotTaken};
 use super::driver::drive;
 use super::net::{HandshakeFailure, Net, shake_hands};
 use super::watch::RemoteWatches;
@@ -24,6 +24,8 @@ use crate::timers::now;
 
 /// The pause after the first failed dial; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// A connection that ends sooner than this after it was up counts as brief.
+const BRIEF: Duration = Duration::from_secs(1);
 /// The longest pause between two dials.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -47,7 +49,13 @@ enum Slot {
     /// Nothing is there; after failures, not to be dialed before a time.
     Empty(Option<Failed>),
     Dialing(Vec<Waker>),
-    Up(Arc<Conn>),
+    Up {
+        conn: Arc<Conn>,
+        since: Instant,
+        brief: u32,
+    },
+    /// The last so many connections ended soon after they were up; a pause precedes the next.
+    Brief(u32),
 }
 
 struct Failed {
@@ -89,8 +97,8 @@ impl Endpoint {
     ) -> Poll<Result<Arc<Conn>, Refusal>> {
         let mut slot = self.slots[place].hold();
         match &mut *slot {
-            Slot::Up(conn) if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
-            Slot::Up(_) | Slot::Empty(None) => {}
+            Slot::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
+            Slot::Up { .. } | Slot::Brief(_) | Slot::Empty(None) => {}
             Slot::Empty(Some(failed)) if failed.until > now() => {
                 return Poll::Ready(Err(failed.why.clone()));
             }
@@ -106,13 +114,15 @@ impl Endpoint {
         if self.net.is_closed() {
             return Poll::Ready(Err(Refusal::ShuttingDown));
         }
-        let times = match &*slot {
-            Slot::Empty(Some(failed)) => failed.times,
-            _ => 0,
+        let (times, brief) = match &*slot {
+            Slot::Empty(Some(failed)) => (failed.times, 0),
+            Slot::Up { since, brief, .. } => (0, after(*brief, *since)),
+            Slot::Brief(brief) => (0, *brief),
+            _ => (0, 0),
         };
         *slot = Slot::Dialing(waker.cloned().into_iter().collect());
         drop(slot);
-        let dialing = self.clone().dial(place, times);
+        let dialing = self.clone().dial(place, times, brief);
         self.net.runtime.spawn(dialing);
         match waker {
             Some(_) => Poll::Pending,
@@ -120,17 +130,16 @@ impl Endpoint {
         }
     }
 
-    /// The control connection.
-    pub(crate) async fn control(self: &Arc<Self>) -> Result<Arc<Conn>, Refusal> {
-        self.conn_at(CONTROL).await
-    }
-
     async fn conn_at(self: &Arc<Self>, place: usize) -> Result<Arc<Conn>, Refusal> {
         std::future::poll_fn(|cx| self.poll_conn(place, Some(cx.waker()))).await
     }
 
     /// Dials a connection and puts it, or the failure, in its place.
-    async fn dial(self: Arc<Self>, place: usize, times: u32) {
+    async fn dial(self: Arc<Self>, place: usize, times: u32, brief: u32) {
+        // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
+        if let Some(earlier) = brief.checked_sub(2) {
+            tokio::time::sleep(self.pause(earlier)).await;
+        }
         let limit = self.net.options.dial_timeout;
         let connected = match tokio::time::timeout(limit, self.connect(place)).await {
             Ok(connected) => connected,
@@ -139,10 +148,9 @@ impl Endpoint {
             }),
         };
         let next = match connected {
-            Ok(conn) => Slot::Up(conn),
+            Ok(conn) => Slot::Up { conn, since: now(), brief },
             Err(why) => {
-                let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
-                let pause = self.net.jittered(pause.min(LONGEST_BACKOFF));
+                let pause = self.pause(times);
                 tracing::info!(host = %self.host, port = self.port, %why, ?pause, "no link");
                 Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
             }
@@ -151,6 +159,12 @@ impl Endpoint {
         if let Slot::Dialing(wakers) = before {
             wakers.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// The pause after `times` earlier ones.
+    fn pause(&self, times: u32) -> Duration {
+        let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
+        self.net.jittered(pause.min(LONGEST_BACKOFF))
     }
 
     /// What a connection for this place says of itself.
@@ -188,8 +202,10 @@ impl Endpoint {
     pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn>) {
         for slot in &self.slots {
             let mut slot = slot.hold();
-            if matches!(&*slot, Slot::Up(known) if Arc::ptr_eq(known, conn)) {
-                *slot = Slot::Empty(None);
+            if let Slot::Up { conn: known, since, brief } = &*slot
+                && Arc::ptr_eq(known, conn)
+            {
+                *slot = Slot::Brief(after(*brief, *since));
             }
         }
         self.watches.lost(self, conn);
@@ -198,7 +214,7 @@ impl Endpoint {
     /// The connections that are up.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         let of_slot = |slot: &Mutex<Slot>| match &*slot.hold() {
-            Slot::Up(conn) => Some(conn.clone()),
+            Slot::Up { conn, .. } => Some(conn.clone()),
             _ => None,
         };
         self.slots.iter().filter_map(of_slot).collect()
@@ -258,6 +274,11 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// How many connections in a row were brief, after one that was up since then has ended.
+fn after(brief: u32, since: Instant) -> u32 {
+    if now().saturating_duration_since(since) < BRIEF { brief + 1 } else { 0 }
 }
 
 fn not_yet() -> Refusal {
