@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use rakt_wire::metadata::Metadata;
 
-use crate::actor::AnyActor;
 use crate::context::Extensions;
 use crate::error::{AskError, Refusal, TellError};
 use crate::message::Message;
@@ -38,11 +37,12 @@ pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The result of [`ActorRef::try_tell`].
 pub type TryTell<M> = Result<(), TellError<M>>;
 
-macro_rules! common_options {
-    () => {
+/// The options that a tell and an ask share; `$parcel` is where they keep the message.
+macro_rules! message_options {
+    ($($parcel:ident).+) => {
         /// Names the sender, whom the receiver can answer.
         pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
-            self.parcel.sender = Some(sender.untyped());
+            self.$($parcel).+.sender = Some(sender.untyped());
             self
         }
 
@@ -50,12 +50,12 @@ macro_rules! common_options {
         ///
         /// At most 64 pairs and 16 KiB cross the wire.
         pub fn metadata(mut self, metadata: Metadata) -> Self {
-            self.parcel.metadata = Some(metadata);
+            self.$($parcel).+.metadata = Some(metadata);
             self
         }
 
         pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-            self.parcel.carry(current);
+            self.$($parcel).+.carry(current);
             self
         }
     };
@@ -81,7 +81,7 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
         Self { parcel: Parcel::new(target, message), limit: None }
     }
 
-    common_options!();
+    message_options!(parcel);
 
     /// How long to wait for room. Default: [`DEFAULT_TELL_TIMEOUT`].
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -193,24 +193,7 @@ impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
         self
     }
 
-    /// Names the sender, whom the receiver can answer.
-    pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
-        self.request.parcel.sender = Some(sender.untyped());
-        self
-    }
-
-    /// Sends metadata along. Replaces what was given before.
-    ///
-    /// At most 64 pairs and 16 KiB cross the wire.
-    pub fn metadata(mut self, metadata: Metadata) -> Self {
-        self.request.parcel.metadata = Some(metadata);
-        self
-    }
-
-    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-        self.request.parcel.carry(current);
-        self
-    }
+    message_options!(request.parcel);
 }
 
 impl<T: Receives<M>, M: Message> Unpin for Ask<'_, T, M> {}
@@ -222,5 +205,3 @@ impl<T: Receives<M>, M: Message> Future for Ask<'_, T, M> {
         self.request.poll(cx).map_ok(|reply| reply.expect("an ask ends with a reply or an error"))
     }
 }
-/// An untyped request, as made from an address.
-pub type AskAny<M> = Ask<'static, AnyActor, M>;

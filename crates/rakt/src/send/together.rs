@@ -101,6 +101,28 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     }
 }
 
+/// The options that both kinds of batch share.
+macro_rules! batch_options {
+    () => {
+        /// How long to wait for each outcome. Default: as for an [`ask`](ActorRef::ask).
+        pub fn timeout(mut self, limit: Duration) -> Self {
+            self.0.set_limit(limit);
+            self
+        }
+
+        /// Names the sender, whom the receiver can answer.
+        pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+            self.0.set_sender(&sender.untyped());
+            self
+        }
+
+        pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
+            self.0.carry(current);
+            self
+        }
+    };
+}
+
 /// The future of [`ActorRef::tell_all`]: one outcome a message, in the order given.
 #[must_use = "messages are sent when this is awaited"]
 pub struct TellAll<'a, T: Receives<M>, M: Message>(Together<'a, T, M>);
@@ -110,22 +132,7 @@ impl<'a, T: Receives<M>, M: Message> TellAll<'a, T, M> {
         Self(Together::new(target, messages, Wish::Confirm))
     }
 
-    /// How long to wait for each confirmation. Default: as for an [`ask`](ActorRef::ask).
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.0.set_limit(limit);
-        self
-    }
-
-    /// Names the sender, whom the receiver can answer.
-    pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
-        self.0.set_sender(&sender.untyped());
-        self
-    }
-
-    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-        self.0.carry(current);
-        self
-    }
+    batch_options!();
 }
 
 impl<T: Receives<M>, M: Message> Unpin for TellAll<'_, T, M> {}
@@ -147,22 +154,7 @@ impl<'a, T: Receives<M>, M: Message> AskAll<'a, T, M> {
         Self(Together::new(target, messages, Wish::Ask))
     }
 
-    /// How long to wait for each reply. Default: as for an [`ask`](ActorRef::ask).
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.0.set_limit(limit);
-        self
-    }
-
-    /// Names the sender, whom the receiver can answer.
-    pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
-        self.0.set_sender(&sender.untyped());
-        self
-    }
-
-    pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-        self.0.carry(current);
-        self
-    }
+    batch_options!();
 }
 
 impl<T: Receives<M>, M: Message> Unpin for AskAll<'_, T, M> {}
