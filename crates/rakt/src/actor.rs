@@ -95,8 +95,11 @@ impl<A: Actor> fmt::Debug for Accepts<A> {
 }
 
 impl<A: Actor> Accepts<A> {
-    /// The list as [`Actor::accepts`] gives it.
-    pub(crate) fn of_actor() -> Result<Self, DuplicateName> {
+    /// The list as [`Actor::accepts`] gives it: what peers may send to such actors, to be printed.
+    ///
+    /// # Errors
+    /// [`DuplicateName`] if two of its message types claim one wire name.
+    pub fn of_actor() -> Result<Self, DuplicateName> {
         let mut accepts = Self { entries: Vec::new(), by_name: HashMap::new(), duplicate: None };
         A::accepts(&mut accepts);
         match accepts.duplicate.take() {

@@ -130,6 +130,12 @@ pub enum Refusal {
         /// What failed: the dial, the handshake, the connection.
         detail: String,
     },
+    /// The node at that host and port belongs to another actor system.
+    #[error("the node there is of system {found:?}")]
+    WrongSystem {
+        /// The system that it belongs to.
+        found: String,
+    },
     /// The peer speaks no version of the protocol that this node speaks.
     #[error("incompatible peer: {detail}")]
     Incompatible {
@@ -175,6 +181,8 @@ impl Refusal {
     pub(crate) fn to_wire(&self) -> Failure {
         let (code, detail, size, limit) = match self {
             Self::NotFound => (Code::NotFound, "", 0, 0),
+            // Found out where a message is sent, so it does not cross the wire other than forwarded.
+            Self::WrongSystem { found } => (Code::NotFound, found.as_str(), 0, 0),
             Self::StaleIncarnation => (Code::StaleIncarnation, "", 0, 0),
             Self::Suspended => (Code::Suspended, "", 0, 0),
             Self::Stopped => (Code::Stopped, "", 0, 0),

@@ -158,6 +158,24 @@ async fn messages_can_be_sent_to_a_bare_address() -> Result {
 }
 
 #[tokio::test]
+async fn an_address_of_another_system_reaches_no_stranger() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    let (_, mut seen) = Probe::spawn(&there, "probe").await;
+    let (host, port) = there.advertised();
+    let elsewhere = Address::new("probe", "elsewhere", host, port)?;
+    let error = within(here.ask(&elsewhere, echo("hi"))).await.expect_err("not that system");
+    assert!(error.is_safe_to_retry());
+    assert_eq!(error.refusal(), Some(&Refusal::WrongSystem { found: "there".to_owned() }));
+    let error = within(here.tell(&elsewhere, number(1))).await.expect_err("not that system");
+    assert_eq!(error.message, number(1));
+    let error = within(here.stop(&elsewhere)).await.expect_err("not that system");
+    assert!(matches!(error.refusal(), Some(Refusal::WrongSystem { .. })), "{error}");
+    within(here.tell(&there.address("probe")?, number(2))).await?;
+    assert_eq!(seen.next().await, 2, "and nothing before it");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_child_is_reached_by_its_path() -> Result {
     struct Parent(Probe);
     impl Actor for Parent {

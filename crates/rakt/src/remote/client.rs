@@ -11,6 +11,7 @@ use rakt_wire::address::{self, Address};
 use rakt_wire::operation::{Operation, Outcome, SpawnArgument};
 
 use super::config::{Config, ConfigError};
+use super::conn::Expected;
 use super::conn::{Conn, Peer};
 use super::endpoint::{CONTROL, Endpoint};
 use super::net::{Net, Owner};
@@ -244,7 +245,9 @@ impl<'a> At<'a> {
         operation: &Operation,
     ) -> Result<(Arc<Conn>, Outcome), OperationError> {
         let limit = self.client.net.ask_timeout;
-        self.endpoint.request(name, &self.target(), CONTROL, None, operation, limit).await
+        self.endpoint
+            .request(name, &self.target(), CONTROL, Expected::Anyone, operation, limit)
+            .await
     }
 
     /// A reference to the life `uid` of the actor at this place, as `peer` answered.

@@ -14,7 +14,7 @@ use rakt_wire::native::{Handshake, HandshakeError, Hello, Lane, RefuseReason, Ro
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::answers::Answers;
-use super::conn::{Conn, Fate, NotTaken};
+use super::conn::{Conn, Expected, Fate, NotTaken};
 use super::driver::drive;
 use super::net::{HandshakeFailure, Net, shake_hands};
 use super::watch::RemoteWatches;
@@ -226,7 +226,7 @@ impl Endpoint {
         name: &'static str,
         target: &str,
         place: usize,
-        expected: Option<[u8; 16]>,
+        expected: Expected<'_>,
         operation: &Operation,
         limit: Duration,
     ) -> Result<(Arc<Conn>, Outcome), OperationError> {
@@ -239,9 +239,7 @@ impl Endpoint {
         let sent = async {
             loop {
                 let conn = self.conn_at(place).await?;
-                if expected.is_some_and(|expected| expected != conn.peer.incarnation) {
-                    return Err(Refusal::StaleIncarnation);
-                }
+                expected.check(&conn.peer)?;
                 match conn.request(operation, limit, None) {
                     Ok(answer) => return Ok((conn, answer)),
                     Err(NotTaken::Refused(refusal)) => return Err(refusal),

@@ -8,7 +8,7 @@ use rakt_wire::address::Address;
 use rakt_wire::native::Alias;
 use rakt_wire::operation::{Operation, Outcome};
 
-use super::conn::{Conn, NotTaken, Outgoing, Place, RemoteAnswer};
+use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer};
 use super::endpoint::Endpoint;
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
@@ -97,14 +97,12 @@ impl RemoteTarget {
         for _ in 0..2 {
             let (current, alias) = match last.take() {
                 Some(last) => last,
-                None => match std::task::ready!(endpoint.poll_conn(self.place, waker)) {
-                    Ok(conn) => (conn, None),
-                    Err(refusal) => return Poll::Ready(Err(refusal)),
-                },
+                None => {
+                    let conn = std::task::ready!(endpoint.poll_conn(self.place, waker))?;
+                    self.expected().check(&conn.peer)?;
+                    (conn, None)
+                }
             };
-            if self.life.is_some_and(|life| life.incarnation != current.peer.incarnation) {
-                return Poll::Ready(Err(Refusal::StaleIncarnation));
-            }
             match std::task::ready!(current.poll_send(self, alias, outgoing, place, waker)) {
                 Ok((used, answer)) => {
                     if alias != Some(used) {
@@ -147,6 +145,14 @@ impl RemoteTarget {
         }
     }
 
+    /// Who must be at the other end. Only for an address it is enough that the system is the same.
+    pub(crate) fn expected(&self) -> Expected<'_> {
+        match self.life {
+            Some(life) => Expected::Incarnation(life.incarnation),
+            None => Expected::System(self.address.system()),
+        }
+    }
+
     pub(crate) fn life(&self) -> Option<Life> {
         self.life
     }
@@ -179,7 +185,7 @@ impl RemoteTarget {
         name: &'static str,
         operation: &Operation,
     ) -> Result<Outcome, OperationError> {
-        let expected = self.life.map(|life| life.incarnation);
+        let expected = self.expected();
         let target = self.address.to_string();
         match &self.endpoint {
             Some(endpoint) => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rakt_wire::failure;
 use rakt_wire::operation::{Operation, Outcome};
 
-use super::conn::Conn;
+use super::conn::{Conn, Expected};
 use super::endpoint::{CONTROL, Endpoint};
 use super::target::{Life, RemoteTarget};
 use crate::cell::{AnyCell, Signal};
@@ -164,7 +164,10 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
     let limit = endpoint.net().ask_timeout;
     let target = entry.target.address().to_string();
     // From here on the peer may know of it: the news must find the entry, whatever comes first.
-    let expected = entry.life.map(|life| life.incarnation);
+    let expected = match entry.life {
+        Some(life) => Expected::Incarnation(life.incarnation),
+        None => entry.target.expected(),
+    };
     match endpoint.request("watch", &target, CONTROL, expected, &operation, limit).await {
         Ok((conn, Outcome::Found { uid, .. })) => {
             endpoint.watches.registered(watch, &conn, uid);
@@ -190,6 +193,10 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
         }
         Err(OperationError::NotSent { refusal: Refusal::StaleIncarnation, .. }) => {
             endpoint.watches.ended(watch, StopReason::NodeLost);
+            Ok(())
+        }
+        Err(OperationError::NotSent { refusal: Refusal::WrongSystem { .. }, .. }) => {
+            endpoint.watches.ended(watch, StopReason::NotFound);
             Ok(())
         }
         Err(OperationError::NotSent { refusal, .. }) => Err(refusal),

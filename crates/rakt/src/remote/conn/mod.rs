@@ -56,6 +56,28 @@ impl Peer {
     }
 }
 
+/// Who must be at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expected<'a> {
+    Anyone,
+    /// A node of this actor system, in whatever life.
+    System(&'a str),
+    /// This life of a node.
+    Incarnation([u8; 16]),
+}
+
+impl Expected<'_> {
+    pub(crate) fn check(self, peer: &Peer) -> Result<(), Refusal> {
+        match self {
+            Self::Anyone => Ok(()),
+            Self::System(system) if system == peer.system() => Ok(()),
+            Self::System(_) => Err(Refusal::WrongSystem { found: peer.system().to_owned() }),
+            Self::Incarnation(incarnation) if incarnation == peer.incarnation => Ok(()),
+            Self::Incarnation(_) => Err(Refusal::StaleIncarnation),
+        }
+    }
+}
+
 pub(crate) struct Conn {
     pub(crate) id: u64,
     pub(crate) net: Arc<Net>,
