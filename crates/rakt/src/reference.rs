@@ -20,6 +20,19 @@ use crate::send::{Ask, AskAll, Tell, TellAll, TryTell};
 /// `A` is the actor's type where it is known: then a message that the actor does not handle does not
 /// compile. `ActorRef` alone, that is `ActorRef<AnyActor>`, refers to an actor of unknown type.
 ///
+/// ```compile_fail
+/// use rakt::prelude::*;
+///
+/// struct Deaf;
+/// impl Actor for Deaf {}
+/// struct Word;
+/// rakt::messages! { local Word }
+///
+/// async fn talk(to: ActorRef<Deaf>) {
+///     let _ = to.tell(Word).await; // `Deaf` has no handler for `Word`
+/// }
+/// ```
+///
 /// Cheap to clone. It does not keep the actor alive, and refers to one life of it: once the actor has
 /// ended, messages are refused even if another actor has taken its name. A reference made from an
 /// [`Address`] alone refers to whoever has the name.

@@ -225,7 +225,7 @@ pub struct ShutdownReport {
 }
 
 impl ActorSystem {
-    /// A system called `name`: letters, digits, `-` and `_`.
+    /// A system called `name`: letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
     pub fn builder(name: impl Into<String>) -> Builder {
         Builder {
             name: name.into(),

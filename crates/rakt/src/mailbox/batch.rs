@@ -149,6 +149,7 @@ impl Batch {
 
     /// Tells the peer that `message` was not delivered.
     pub(crate) fn refuse(&self, message: &RawMessage, refusal: &Refusal) {
+        tracing::debug!(kind = ?message.kind, %refusal, "refused a message of a peer");
         match message.kind {
             RawKind::Tell => {
                 let sender = message.sender.and_then(|index| self.senders.get(index as usize));

@@ -60,7 +60,7 @@ impl Client {
             return Err(ConfigError {
                 option: "name",
                 value: format!("{name:?}"),
-                allowed: "letters, digits, - and _",
+                allowed: "letters, digits, -, _ and ., beginning with a letter or digit",
             });
         }
         let owner = Owner::Client {

@@ -233,7 +233,7 @@ impl Config {
         self
     }
 
-    /// Interval of TCP keep-alive. Default 15 s; zero turns it off.
+    /// Interval of TCP keep-alive. Default 15 s; zero turns it off. Taken in whole seconds, at least 1.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.options.keep_alive = interval;
         self

@@ -5,7 +5,7 @@
 //! dialed when it is first needed, and again after it was lost, with back-off between failures.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -42,6 +42,8 @@ pub(crate) struct Endpoint {
     /// Connections dialed so far.
     turns: AtomicU64,
     pub(crate) watches: RemoteWatches,
+    /// A compression other than the one wanted is told once.
+    has_told_compression: AtomicBool,
 }
 
 /// The place of one connection.
@@ -70,7 +72,9 @@ impl Endpoint {
         let slots = slots.collect();
         let (lanes, turns) = (net.random_id(), AtomicU64::new(0));
         let watches = RemoteWatches::default();
-        Arc::new(Self { net, host: host.into(), port, slots, lanes, turns, watches })
+        let has_told_compression = AtomicBool::new(false);
+        let host = host.into();
+        Arc::new(Self { net, host, port, slots, lanes, turns, watches, has_told_compression })
     }
 
     pub(crate) fn net(&self) -> &Arc<Net> {
@@ -192,6 +196,11 @@ impl Endpoint {
         };
         let from = format!("{}:{}", self.host, self.port);
         let conn = Conn::new(self.net.clone(), Role::Dialer, &session, &from);
+        let (wanted, used) = (options.compression, session.compression);
+        if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
+            let peer = &conn.peer.name;
+            tracing::info!(%peer, %wanted, %used, "the peer does not have the compression wanted");
+        }
         self.net.link_up(&conn);
         let side = Answers::new(conn.clone(), self.clone());
         self.net.runtime.spawn(drive(conn.clone(), stream, Role::Dialer, side, early));

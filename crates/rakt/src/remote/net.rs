@@ -233,14 +233,6 @@ impl Net {
     pub(crate) fn link_up(&self, conn: &Conn) {
         crate::metrics::link_up();
         tracing::info!(peer = %conn.peer.name, compression = %conn.compression, "link up");
-        if conn.compression != self.options.compression {
-            tracing::info!(
-                peer = %conn.peer.name,
-                wanted = %self.options.compression,
-                used = %conn.compression,
-                "the peer does not have the compression wanted",
-            );
-        }
         self.publish(|| Event::LinkUp { peer: conn.peer.name.to_string() });
     }
 

@@ -154,6 +154,7 @@ impl Receive {
 
     /// Turns a message down, and gives its credit back.
     fn refuse(&mut self, message: &Message, cost: u64, refusal: &Refusal) {
+        tracing::debug!(peer = %self.conn.peer.name, receiver = %self.receivers[message.receiver as usize].path, %refusal, "refused a message");
         let from = Alias { id: message.receiver, epoch: self.epoch };
         match message.kind {
             MessageKind::Tell => {

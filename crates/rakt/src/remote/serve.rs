@@ -136,16 +136,21 @@ pub(crate) fn serve(
         return conn.respond(corr, Err(exhausted_budget(&conn)));
     }
     let runtime = system.runtime().clone();
-    runtime.spawn(async move {
+    let work = runtime.spawn(async move {
         let _charge = charge;
         let work = carry_out(&system, slow);
-        let result = match remaining {
+        match remaining {
             Some(left) => {
                 tokio::time::timeout(left, work).await.unwrap_or(Err(Refusal::DeadlineExceeded))
             }
             None => work.await,
-        };
-        conn.respond(corr, result);
+        }
+    });
+    // A task of its own answers: a codec or a list of messages that panics must not leave the peer
+    // without an answer.
+    runtime.spawn(async move {
+        let panicked = || Refusal::Internal { detail: "the operation panicked".to_owned() };
+        conn.respond(corr, work.await.unwrap_or_else(|_| Err(panicked())));
     });
 }
 

@@ -74,10 +74,7 @@ impl Transport for Tcp {
         Box::pin(async move {
             let stream = TcpStream::connect((unbracketed(host), port)).await?;
             stream.set_nodelay(true)?;
-            if !keep_alive.is_zero() {
-                let keep_alive = socket2::TcpKeepalive::new().with_time(keep_alive);
-                socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
-            }
+            set_keep_alive(&stream, keep_alive)?;
             let stream: Box<dyn Stream> = Box::new(stream);
             Ok(stream)
         })
@@ -117,7 +114,47 @@ fn is_its_own(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
+/// Has the system probe a silent peer after `interval`, and every `interval` from then on.
+fn set_keep_alive(stream: &TcpStream, interval: Duration) -> io::Result<()> {
+    if interval.is_zero() {
+        return Ok(());
+    }
+    // Systems count in whole seconds, and Linux up to 32767 of them.
+    let interval = interval.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
+    let keep_alive = socket2::TcpKeepalive::new().with_time(interval);
+    #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
+    let keep_alive = keep_alive.with_interval(interval);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+}
+
 /// An IPv6 address as the resolver wants it.
 fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn keep_alive_is_set_in_whole_seconds_and_zero_leaves_it_off() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let probe = |asked: Duration| {
+            let address = listener.local_addr();
+            async move {
+                let stream = TcpStream::connect(address?).await?;
+                set_keep_alive(&stream, asked)?;
+                let socket = socket2::SockRef::from(&stream);
+                let times = (socket.tcp_keepalive_time()?, socket.tcp_keepalive_interval()?);
+                io::Result::Ok(socket.keepalive()?.then_some(times))
+            }
+        };
+        let seconds = |n| Some((Duration::from_secs(n), Duration::from_secs(n)));
+        assert_eq!(probe(Duration::ZERO).await?, None);
+        assert_eq!(probe(Duration::from_secs(7)).await?, seconds(7));
+        assert_eq!(probe(Duration::from_millis(500)).await?, seconds(1));
+        assert_eq!(probe(Duration::from_secs(100_000)).await?, seconds(32_767));
+        Ok(())
+    }
 }

@@ -268,6 +268,7 @@ impl Conn {
         let sender = name(sender.and_then(|sender| shared.senders.get(sender as usize).cloned()));
         drop(shared);
         let target = format!("rakt://{}/{}", self.peer.name, path.as_deref().unwrap_or("?"));
+        tracing::debug!(%target, count, %refusal, "the peer refused messages");
         let letter = || DeadLetter {
             target,
             sender,
