@@ -5,9 +5,11 @@
 mod nodes;
 mod support;
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use nodes::{Echo, Fail, Number, Probe, config, echo, node, number, remote};
+use rakt::message::{Codec, CodecError, WireType};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, OperationError, Refusal};
@@ -365,5 +367,58 @@ async fn an_operation_that_waits_on_an_actor_holds_up_no_other() -> Result {
     assert!(until_stopped.try_recv().is_err(), "it waits for the handler");
     seen.gate.open();
     within(stopping).await??;
+    Ok(())
+}
+
+/// An argument whose codec panics on what it reads.
+struct Explosive;
+
+enum Touchy {}
+
+impl Codec<Explosive> for Touchy {
+    fn encoded_len(_: &Explosive) -> Option<usize> {
+        Some(0)
+    }
+    fn encode(_: &Explosive, _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Ok(())
+    }
+    fn decode(_: bytes::Bytes) -> Result<Explosive, CodecError> {
+        panic!("do not touch")
+    }
+}
+
+impl Codec<()> for Touchy {
+    fn encoded_len(_: &()) -> Option<usize> {
+        Some(0)
+    }
+    fn encode(_: &(), _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Ok(())
+    }
+    fn decode(_: bytes::Bytes) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
+
+impl Message for Explosive {
+    type Reply = ();
+    fn wire() -> Option<&'static WireType<Self>> {
+        static WIRE: WireType<Explosive> = WireType::new::<Touchy>("tests.Explosive");
+        Some(&WIRE)
+    }
+}
+
+#[tokio::test]
+async fn a_codec_that_panics_on_a_spawn_argument_leaves_nobody_without_an_answer() -> Result {
+    let there = ActorSystem::builder("there")
+        .register("touchy", Kind::with_argument(|_: &Explosive| Greeter::default()))
+        .remoting(config())
+        .start()
+        .await?;
+    let here = node("here").await;
+    let (host, port) = there.advertised();
+    let spawn = here.spawn_on::<Greeter>(host, port, "touchy", "touchy").argument(&Explosive);
+    let error = within(spawn.into_future()).await.expect_err("the codec panics");
+    assert!(matches!(error.refusal(), Some(Refusal::Internal { .. })), "{error}");
+    assert!(within(here.ping(host, port)).await.is_ok(), "the node goes on");
     Ok(())
 }
