@@ -160,7 +160,9 @@ fn read_argument<M: Message>(argument: Option<SpawnArgument>) -> Result<M, Refus
             wire.name(),
             given.type_name
         )),
-        Some(given) => (wire.message.decode)(given.payload)
+        Some(given) => wire
+            .message
+            .decode(given.payload)
             .map_err(|error| Refusal::Undecodable { detail: error.0 }),
     }
 }

@@ -137,15 +137,36 @@ impl<M: Message> WireType<M> {
 
 /// The three functions of a codec, without its type.
 pub(crate) struct Functions<T> {
-    pub(crate) encoded_len: fn(&T) -> Option<usize>,
-    pub(crate) encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
-    pub(crate) decode: fn(Bytes) -> Result<T, CodecError>,
+    encoded_len: fn(&T) -> Option<usize>,
+    encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
+    decode: fn(Bytes) -> Result<T, CodecError>,
 }
 
 impl<T> Functions<T> {
     const fn of<C: Codec<T>>() -> Self {
         Self { encoded_len: C::encoded_len, encode: C::encode, decode: C::decode }
     }
+}
+
+/// Codecs are user code, and some run where a panic would take others along: in the task of a
+/// connection, or under its lock. So a panic in one is an error like any other.
+impl<T> Functions<T> {
+    pub(crate) fn encoded_len(&self, value: &T) -> Option<usize> {
+        contained(|| Ok((self.encoded_len)(value))).unwrap_or(None)
+    }
+
+    pub(crate) fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        contained(|| (self.encode)(value, out))
+    }
+
+    pub(crate) fn decode(&self, bytes: Bytes) -> Result<T, CodecError> {
+        contained(|| (self.decode)(bytes))
+    }
+}
+
+fn contained<R>(codec: impl FnOnce() -> Result<R, CodecError>) -> Result<R, CodecError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(codec))
+        .unwrap_or_else(|_| Err(CodecError("the codec panicked".to_owned())))
 }
 
 impl<T> Clone for Functions<T> {
@@ -164,11 +185,11 @@ pub(crate) struct Encoded<'a, T> {
 
 impl<T> rakt_wire::native::Encode for Encoded<'_, T> {
     fn encoded_len(&self) -> Option<usize> {
-        (self.functions.encoded_len)(self.value)
+        self.functions.encoded_len(self.value)
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::native::EncodeError> {
-        (self.functions.encode)(self.value, out).map_err(|e| rakt_wire::native::EncodeError(e.0))
+        self.functions.encode(self.value, out).map_err(|e| rakt_wire::native::EncodeError(e.0))
     }
 }
 

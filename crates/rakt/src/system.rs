@@ -44,7 +44,6 @@ struct Inner {
     name: String,
     runtime: tokio::runtime::Handle,
     registry: Registry,
-    uids: AtomicU64,
     accepts: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     events: broadcast::Sender<Event>,
     dead_letters: AtomicU64,
@@ -190,7 +189,6 @@ impl Builder {
             name: self.name,
             runtime: tokio::runtime::Handle::current(),
             registry: Registry::new(),
-            uids: AtomicU64::new(1),
             accepts: Mutex::default(),
             events: broadcast::Sender::new(EVENT_CAPACITY),
             dead_letters: AtomicU64::new(0),
@@ -382,7 +380,9 @@ impl ActorSystem {
     }
 
     pub(crate) fn next_uid(&self) -> u64 {
-        self.0.uids.fetch_add(1, Ordering::Relaxed)
+        // One count for the whole process: actors of two systems are told apart as well.
+        static UIDS: AtomicU64 = AtomicU64::new(1);
+        UIDS.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
@@ -418,6 +418,9 @@ impl ActorSystem {
         // Looked at last: a shutdown that this check does not see finds the actor in the registry.
         if self.is_shutting_down() {
             self.0.registry.remove(&*cell);
+            // The shutdown may have seen it meanwhile, and wait for its end.
+            cell.abandon(&Refusal::ShuttingDown);
+            cell.end(&StopReason::Shutdown);
             return Err(SpawnError::ShuttingDown { name: name.to_string() });
         }
         crate::metrics::actor_started();

@@ -819,3 +819,109 @@ async fn a_system_reaches_its_own_actors_by_address_without_a_connection() -> Re
     assert_eq!(seen.next().await, 4);
     Ok(())
 }
+
+/// A message whose codec panics where it is told to.
+struct Bomb {
+    explodes_when_written: bool,
+}
+
+enum Fuse {}
+
+impl Codec<Bomb> for Fuse {
+    fn encoded_len(_: &Bomb) -> Option<usize> {
+        Some(1)
+    }
+    fn encode(bomb: &Bomb, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        assert!(!bomb.explodes_when_written, "written");
+        out.push(0);
+        Ok(())
+    }
+    fn decode(_: Bytes) -> Result<Bomb, CodecError> {
+        panic!("read")
+    }
+}
+
+impl Codec<()> for Fuse {
+    fn encoded_len(_: &()) -> Option<usize> {
+        Some(0)
+    }
+    fn encode(_: &(), _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Ok(())
+    }
+    fn decode(_: Bytes) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
+
+impl Message for Bomb {
+    type Reply = ();
+    fn wire() -> Option<&'static WireType<Self>> {
+        static WIRE: WireType<Bomb> = WireType::new::<Fuse>("tests.Bomb");
+        Some(&WIRE)
+    }
+}
+
+/// Would handle a [`Bomb`], if one could be read.
+struct Sapper;
+
+impl Actor for Sapper {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Bomb>().remote::<Echo>();
+    }
+}
+
+impl Handler<Bomb> for Sapper {
+    async fn handle(&mut self, _: Bomb, _: &mut Context<Self>) -> Result {
+        Ok(())
+    }
+}
+
+impl Handler<Echo> for Sapper {
+    async fn handle(&mut self, echo: Echo, _: &mut Context<Self>) -> Result<Echo> {
+        Ok(echo)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codec_that_panics_harms_its_own_message_alone() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    there.spawn("sapper", || Sapper).await?;
+    let sapper: ActorRef<Sapper> = remote(&here, &there, "sapper").await;
+    for explodes_when_written in [true, false] {
+        let bomb = || Bomb { explodes_when_written };
+        let asked = within(sapper.ask(bomb())).await.expect_err("it explodes");
+        let confirmed = within(sapper.tell(bomb()).confirmed()).await.expect_err("it explodes");
+        for error in [asked, confirmed] {
+            match explodes_when_written {
+                true => assert!(matches!(error.refusal(), Some(Refusal::Unencodable { .. }))),
+                false => assert!(matches!(error.refusal(), Some(Refusal::Undecodable { .. }))),
+            }
+        }
+        // The connection is the same, and so are the others on it.
+        assert_eq!(within(sapper.ask(echo("still here"))).await?, echo("still here"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_were_given_up_do_not_count_as_in_flight() -> Result {
+    let config = || nodes::config().max_in_flight(4);
+    let here = nodes::node_with("here", config()).await;
+    let there = nodes::node_with("there", config()).await;
+    let (_, seen) = Probe::spawn(&there, "stuck").await;
+    Probe::spawn(&there, "probe").await;
+    let stuck: ActorRef<Probe> = remote(&here, &there, "stuck").await;
+    within(stuck.tell(Hold {})).await?;
+    seen.gate.entered().await;
+    for _ in 0..3 {
+        let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
+        for _ in 0..4 {
+            let asked = stuck.ask(echo("?")).timeout(Duration::from_millis(1));
+            within(asked).await.expect_err("it is stuck");
+        }
+        assert_eq!(within(probe.ask(echo("!"))).await?, echo("!"));
+        assert_eq!(within(stuck.tell(number(1))).await.map_err(|e| e.refusal), Ok(()));
+    }
+    seen.gate.open();
+    Ok(())
+}

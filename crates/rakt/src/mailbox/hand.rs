@@ -183,7 +183,7 @@ fn open_raw<M: Message>(batch: &mut Batch) -> Option<(M, Reply<M::Reply>, Curren
     }
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
     let decoded = batch.payload(&raw).and_then(|payload| {
-        (wire.message.decode)(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
+        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
     });
     let message = match decoded {
         Ok(message) => message,

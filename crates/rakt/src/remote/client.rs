@@ -284,7 +284,7 @@ impl<A> SpawnOn<A> {
             None => Err(Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() }),
             Some(wire) => {
                 let mut payload = Vec::new();
-                match (wire.message.encode)(argument, &mut payload) {
+                match wire.message.encode(argument, &mut payload) {
                     Ok(()) => Ok(Some(SpawnArgument {
                         type_name: wire.name().to_owned(),
                         payload: payload.into(),

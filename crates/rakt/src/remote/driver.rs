@@ -60,6 +60,8 @@ pub(crate) struct Driver<S: Side> {
     is_flushed: bool,
     /// Others had their turn before what is buffered now is written.
     has_waited: bool,
+    /// The peer is not read from until it has taken more.
+    is_held_back: bool,
     /// Since when the peer takes nothing.
     stuck_since: Option<Instant>,
     last_use: Instant,
@@ -104,6 +106,7 @@ pub(crate) async fn drive<S: Side>(
         written: 0,
         is_flushed: true,
         has_waited: false,
+        is_held_back: false,
         stuck_since: None,
         last_use: now,
         liveness,
@@ -177,6 +180,7 @@ impl<S: Side> Driver<S> {
                 self.conn.note_buffered(&mut shared);
             }
             let is_backed_up = shared.is_backed_up(self.role);
+            self.is_held_back = is_backed_up;
             let closing = match self.write.is_empty() {
                 true => shared.closing.clone(),
                 false => None,
@@ -211,6 +215,10 @@ impl<S: Side> Driver<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += n;
+            if self.is_held_back {
+                // Its answers to our pings lie unread: that it takes bytes has to do.
+                self.liveness.handle_read(now());
+            }
             crate::metrics::sent(n);
             self.stuck_since = None;
         }
@@ -330,17 +338,22 @@ impl<S: Side> Driver<S> {
                 let mut farewell = Vec::new();
                 let mut shared = self.conn.lock();
                 // An answer that has just been given goes first.
-                drop(shared.take_output(&mut farewell));
+                let mut waiting = shared.take_output(&mut farewell);
                 shared.out.close(code, &reason);
-                drop(shared.take_output(&mut farewell));
+                waiting.append(&mut shared.take_output(&mut farewell));
+                drop(shared);
+                waiting.into_iter().for_each(Waker::wake);
                 (reason, farewell)
             }
             End::Told(code, reason) => {
                 let mut farewell = self.write.split_off(self.written);
                 let mut shared = self.conn.lock();
                 shared.out.close_now(code, &reason);
-                drop(shared.take_output(&mut farewell));
+                let waiting = shared.take_output(&mut farewell);
+                // Closed before those that waited for room try again.
                 drop(shared);
+                self.conn.close(&reason);
+                waiting.into_iter().for_each(Waker::wake);
                 tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
                 (reason, farewell)
             }

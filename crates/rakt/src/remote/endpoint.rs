@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use rakt_wire::native::{Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::answers::Answers;
@@ -159,7 +159,14 @@ impl Endpoint {
                 Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
             }
         };
+        let up = match &next {
+            Slot::Up { conn, .. } => Some(conn.clone()),
+            _ => None,
+        };
         let before = std::mem::replace(&mut *self.slots[place].hold(), next);
+        if let Some(conn) = up.filter(|_| self.net.is_closed()) {
+            conn.finish(CloseCode::Normal, "closed while it was dialed");
+        }
         if let Slot::Dialing(wakers) = before {
             wakers.into_iter().for_each(Waker::wake);
         }

@@ -162,6 +162,9 @@ impl Node {
             inbound.retain(|conn| conn.strong_count() > 0);
             inbound.push(Arc::downgrade(&conn));
         }
+        if self.net.is_closed() {
+            conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
+        }
         if *self.draining.borrow() {
             conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
         }

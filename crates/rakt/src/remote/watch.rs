@@ -186,7 +186,14 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
                 Refusal::NotFound if entry.life.is_some() => StopReason::Gone,
                 Refusal::NotFound => StopReason::NotFound,
                 Refusal::StaleIncarnation | Refusal::Stopped => StopReason::Gone,
-                refusal => return Err(refusal),
+                refusal @ (Refusal::ShuttingDown | Refusal::Unreachable { .. }) => {
+                    return Err(refusal);
+                }
+                // It will not be granted later either; only this watch is concerned.
+                refusal => {
+                    tracing::warn!(%target, %refusal, "an actor cannot be watched");
+                    StopReason::NotFound
+                }
             };
             endpoint.watches.ended(watch, reason);
             Ok(())

@@ -101,7 +101,7 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
             }
         };
         let decode = |payload| match M::wire() {
-            Some(wire) => (wire.reply.decode)(payload).map_err(|error| error.0),
+            Some(wire) => wire.reply.decode(payload).map_err(|error| error.0),
             None => Err("the type has no codec".to_owned()),
         };
         match payload.open().map_err(|refusal| refusal.to_string()).and_then(decode) {

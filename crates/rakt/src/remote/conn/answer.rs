@@ -80,7 +80,7 @@ impl Drop for RemoteAnswer {
 /// The requests that have no answer yet, by number.
 #[derive(Default)]
 pub(super) struct Pending {
-    slots: Vec<(u32, Option<Arc<Slot<Fate>>>)>,
+    slots: Vec<(u64, Option<Arc<Slot<Fate>>>)>,
     free: Vec<u32>,
 }
 
@@ -97,18 +97,18 @@ impl Pending {
         });
         let (generation, place) = &mut self.slots[index as usize];
         *place = Some(slot);
-        (u64::from(*generation) << 16) | u64::from(index)
+        (*generation << 16) | u64::from(index)
     }
 
     pub(super) fn remove(&mut self, corr: u64) -> Option<Arc<Slot<Fate>>> {
         let index = (corr & 0xffff) as u32;
         let (generation, place) = self.slots.get_mut(index as usize)?;
-        if u64::from(*generation) != corr >> 16 {
+        if *generation != corr >> 16 {
             return None;
         }
         let slot = place.take()?;
-        // The number stays short for a connection that is asked one thing after another.
-        *generation = (*generation + 1) & 0xffff;
+        // 48 bits: a number does not come again in the life of a connection.
+        *generation = (*generation + 1) & ((1 << 48) - 1);
         self.free.push(index);
         Some(slot)
     }

@@ -16,14 +16,16 @@ use crate::remote::watch;
 use crate::sync::Lock;
 
 /// Cancelled requests that are remembered; the oldest are forgotten first.
-const MAX_CANCELLED: usize = 4096;
+const MAX_CANCELLED: usize = 65_536;
 
 impl Conn {
     /// Counts requests that came in; false if that makes too many of them.
     pub(crate) fn count_requests(&self, new: u32) -> bool {
         let mut shared = self.shared.hold();
         shared.in_flight += i64::from(new);
-        shared.in_flight <= i64::from(self.limits.max_in_flight)
+        // A peer that has given up on a request counts it no more, though its handler may be at it.
+        let given_up = shared.cancelled.len() as i64;
+        shared.in_flight - given_up <= i64::from(self.limits.max_in_flight)
     }
 
     /// Bytes of credit given back so far to a receiver of this epoch.
@@ -87,6 +89,9 @@ impl Shared {
     /// A request of the peer has been answered.
     fn settle(&mut self, corr: u64) {
         self.in_flight -= 1;
+        if !self.cancelled.is_empty() {
+            self.cancelled.remove(&corr);
+        }
         if !self.cancel_wakers.is_empty() {
             self.cancel_wakers.retain(|(other, _)| *other != corr);
         }

@@ -20,6 +20,9 @@ use crate::remote::target::RemoteTarget;
 use crate::slot::Slot;
 use crate::sync::Lock;
 
+/// Senders whose numbers are remembered by actor; beyond that by address alone.
+const KNOWN_SENDERS: usize = 65_536;
+
 /// A sender that waits for the connection.
 pub(super) struct Waiter {
     pub(super) ticket: u64,
@@ -100,7 +103,14 @@ impl Conn {
         if shared.closed.is_some() || shared.is_draining || shared.closing.is_some() {
             return Poll::Ready(Err(NotTaken::Gone));
         }
-        let (receiver, sender, type_id) = match shared.resolve(known, target, outgoing) {
+        let epoch = shared.out.epoch();
+        let resolved = shared.resolve(known, target, outgoing);
+        if shared.out.epoch() != epoch {
+            // The tables were emptied, and every receiver has a new window.
+            let waiting = shared.wake(|need| matches!(need, Need::Credit(_)));
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        let (receiver, sender, type_id) = match resolved {
             Some(aliases) => aliases,
             None => {
                 let detail = "the tables of the connection are too small".to_owned();
@@ -211,7 +221,8 @@ impl Conn {
         let mut shared = self.shared.hold();
         if shared.pending.remove(corr).is_some() && shared.closed.is_none() {
             shared.out.cancel(corr);
-            let wakers = shared.wake(|need| need == Need::InFlight);
+            // Also credit may have come back: that of a large message that is not sent to its end.
+            let wakers = shared.wake(|need| need != Need::Room);
             touch(shared);
             wakers.into_iter().for_each(Waker::wake);
         }
@@ -397,6 +408,10 @@ impl Shared {
             self.senders.push(address);
         }
         if let Some(key) = key {
+            // Actors that are gone leave their numbers behind.
+            if self.known_senders.len() >= KNOWN_SENDERS {
+                self.known_senders.clear();
+            }
             self.known_senders.insert(key, alias);
         }
         alias

@@ -280,12 +280,13 @@ impl Conn {
 
     /// Ends the connection if nobody uses it; says whether it does.
     pub(crate) fn finish_if_idle(&self, reason: &str) -> bool {
-        let shared = self.shared.hold();
+        let mut shared = self.shared.hold();
         let is_idle = shared.pending.len() == 0 && shared.waiters.is_empty();
         let is_idle = is_idle && shared.out.is_empty() && shared.closing.is_none();
-        drop(shared);
-        if is_idle {
-            self.finish(CloseCode::Normal, reason);
+        if is_idle && shared.closed.is_none() {
+            // Under the same lock: what is sent from now on goes over another connection.
+            shared.closing = Some((CloseCode::Normal, reason.to_owned()));
+            touch(shared);
         }
         is_idle
     }
