@@ -418,7 +418,7 @@ async fn a_codec_that_panics_on_a_spawn_argument_leaves_nobody_without_an_answer
     let (host, port) = there.advertised();
     let spawn = here.spawn_on::<Greeter>(host, port, "touchy", "touchy").argument(&Explosive);
     let error = within(spawn.into_future()).await.expect_err("the codec panics");
-    assert!(matches!(error.refusal(), Some(Refusal::Internal { .. })), "{error}");
+    assert!(matches!(error.refusal(), Some(Refusal::Undecodable { .. })), "{error}");
     assert!(within(here.ping(host, port)).await.is_ok(), "the node goes on");
     Ok(())
 }
