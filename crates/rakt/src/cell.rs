@@ -39,6 +39,8 @@ pub(crate) struct Setup<A: Actor> {
 pub(crate) struct Body<A: Actor> {
     pub(crate) actor: A,
     pub(crate) extra: Option<Box<Extra<A>>>,
+    /// Its `stopped` hook has run, and no new actor is in its place yet.
+    pub(crate) has_stopped: bool,
 }
 
 pub(crate) struct Cell<A: Actor> {

@@ -92,7 +92,7 @@ impl<A: Actor> Life<A> {
     /// Starts a new actor in the caller's task, and lays it to rest.
     pub(crate) async fn start(cell: Arc<Cell<A>>) -> Result<(), Fault> {
         let actor = build(&cell)?;
-        let mut life = Self::wake(cell, Box::new(Body { actor, extra: None }));
+        let mut life = Self::wake(cell, Box::new(Body { actor, extra: None, has_stopped: false }));
         if let Err(fault) = life.hook_started().await {
             life.stop_children(&StopReason::Stopped).await;
             life.drop_actor();
@@ -335,6 +335,7 @@ impl<A: Actor> Life<A> {
         self.ctx.forget_the_past(&mut self.hand);
         let new = build(self.ctx.cell())?;
         contain_drop(std::mem::replace(&mut self.body.actor, new), &self.ctx);
+        self.body.has_stopped = false;
         self.hook_started().await?;
         let cell = self.ctx.cell();
         if self.finishing.is_none() {
@@ -387,7 +388,11 @@ impl<A: Actor> Life<A> {
         started
     }
 
+    /// Runs the hook once for each actor, also where several tries to replace it fail.
     async fn hook_stopped(&mut self) {
+        if std::mem::replace(&mut self.body.has_stopped, true) {
+            return;
+        }
         let stopped = Contained(Box::pin(self.body.actor.stopped(&mut self.ctx))).await;
         self.ctx.after_message();
         if let Err(fault) = stopped {

@@ -480,6 +480,7 @@ struct Script {
     fail_factory: Arc<AtomicBool>,
     fail_drop: Arc<AtomicBool>,
     built: Arc<AtomicU32>,
+    stopped: Arc<AtomicU32>,
 }
 
 impl Script {
@@ -510,6 +511,7 @@ impl Actor for Scripted {
     }
 
     async fn stopped(&mut self, _: &mut Context<Self>) -> Result {
+        self.0.stopped.fetch_add(1, Ordering::SeqCst);
         play(&self.0.fail_stopped)
     }
 
@@ -650,6 +652,7 @@ async fn an_actor_that_can_never_be_restarted_can_still_be_stopped() -> Result {
         tokio::task::yield_now().await;
     }
     within(actor.stop()).await?;
+    assert_eq!(script.stopped.load(Ordering::SeqCst), 1, "one actor, one end");
     Ok(())
 }
 
