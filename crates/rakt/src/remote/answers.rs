@@ -7,8 +7,9 @@ use bytes::Bytes;
 use rakt_wire::native::{Body, Event, Sink};
 
 use super::conn::{Conn, Fate, Reply};
-use super::driver::{Broken, Side};
+use super::driver::{Broken, Side, closed_by_peer};
 use super::endpoint::Endpoint;
+use super::receive::exhausted_budget;
 use crate::error::Refusal;
 
 pub(crate) struct Answers {
@@ -35,9 +36,7 @@ impl Sink for Answers {
             }
             Event::Response { corr, outcome } => self.ended.push((corr, Fate::Outcome(outcome))),
             Event::RefusedReply { corr } => {
-                let limit = self.conn.net.budget.limit();
-                let bound = "inbound budget (bytes)".to_owned();
-                self.ended.push((corr, Fate::Refused(Refusal::ResourceExhausted { bound, limit })));
+                self.ended.push((corr, Fate::Refused(exhausted_budget(&self.conn))));
             }
             Event::Nack { receiver, sender, type_id, epoch, count, failure } => {
                 let refusal = Refusal::from_wire(failure);
@@ -52,8 +51,7 @@ impl Sink for Answers {
             Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
             Event::GoAway { .. } => self.conn.handle_goaway(),
             Event::Close { text, .. } => {
-                self.goodbye =
-                    Some(format!("the peer closed the connection: {}", text.escape_debug()));
+                self.goodbye = Some(closed_by_peer(text));
             }
             _ => {}
         }

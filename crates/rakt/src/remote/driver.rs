@@ -395,6 +395,11 @@ pub(crate) async fn say_goodbye(
     Ok(())
 }
 
+/// The reason of a connection that the peer has closed, in words that came from the peer.
+pub(crate) fn closed_by_peer(text: &str) -> String {
+    format!("the peer closed the connection: {}", text.escape_debug())
+}
+
 fn broken(what: &str, error: &io::Error) -> End {
     End::Quiet(format!("{what}: {error}"))
 }

@@ -11,7 +11,7 @@ use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink, cost
 use rakt_wire::operation::Operation;
 
 use super::conn::Conn;
-use super::driver::{Broken, Side};
+use super::driver::{Broken, Side, closed_by_peer};
 use super::serve::{self, Watches};
 use crate::cell::AnyCell;
 use crate::error::Refusal;
@@ -98,11 +98,9 @@ impl Receive {
         let cost = cost(raw_len as usize);
         let receiver = &mut self.receivers[message.receiver as usize];
         receiver.received += cost;
-        match receiver.accept(&self.system, &self.types, message.type_id) {
-            Ok(entry) => match self.charge_metadata(&message) {
-                Ok(charge) => self.push(message, entry, charge),
-                Err(refusal) => self.refuse(&message, cost, &refusal),
-            },
+        let accepted = receiver.accept(&self.system, &self.types, message.type_id);
+        match accepted.and_then(|entry| Ok((entry, self.charge_metadata(&message)?))) {
+            Ok((entry, charge)) => self.push(message, entry, charge),
             Err(refusal) => self.refuse(&message, cost, &refusal),
         }
     }
@@ -343,8 +341,7 @@ impl Sink for Receive {
             }
             Event::Ping { nonce } => self.conn.write(|out| out.pong(nonce)),
             Event::Close { text, .. } => {
-                self.goodbye =
-                    Some(format!("the peer closed the connection: {}", text.escape_debug()));
+                self.goodbye = Some(closed_by_peer(text));
             }
             _ => {}
         }

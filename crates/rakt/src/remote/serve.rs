@@ -146,8 +146,8 @@ pub(crate) fn serve(
             None => work.await,
         }
     });
-    // A task of its own answers: a codec or a list of messages that panics must not leave the peer
-    // without an answer.
+    // A task of its own answers: user code that is not contained elsewhere, such as a list of accepted
+    // messages, must not leave the peer without an answer when it panics.
     runtime.spawn(async move {
         let panicked = || Refusal::Internal { detail: "the operation panicked".to_owned() };
         conn.respond(corr, work.await.unwrap_or_else(|_| Err(panicked())));
