@@ -1,0 +1,176 @@
+//! NATS: `nats-server`, a process of its own, between client and responder.
+
+use std::ffi::OsString;
+use std::process::Stdio;
+
+use async_nats::{ConnectOptions, Subject, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use prost::Message as _;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Child;
+use tokio::task::JoinSet;
+
+use crate::contestant::{Contestant, Halves, Ready};
+use crate::measured::Measured;
+use crate::message::Note;
+use crate::workload::{Job, TARGETS, Workload};
+use crate::{Result, drive, process};
+
+/// What the responder holds while it is behind: past it, async-nats drops messages.
+const SUBSCRIPTION_CAPACITY: usize = 8 << 20;
+
+/// A free port, and room for 1 MiB and its protobuf header: the default is exactly 1 MiB.
+const SERVER_CONFIG: &str = "host: 127.0.0.1\nport: -1\nmax_payload: 8MB\n";
+
+pub(crate) const CONTESTANT: Contestant = Contestant {
+    name: "nats",
+    about: "nats-server on the server's side, async-nats on both: publish, request; prost messages",
+    marks: "through a broker; unacked, a slow subscriber loses messages",
+    workloads: &[
+        Workload::Ask1,
+        Workload::Ask64,
+        Workload::Tell,
+        Workload::Fan,
+        Workload::Bulk,
+        Workload::Mixed,
+        Workload::Links,
+    ],
+    scale: |workload| match workload {
+        Workload::Tell | Workload::Fan => 0.5,
+        _ => 1.0,
+    },
+    check: is_installed,
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(serve(ready)),
+        run: |job| Box::pin(run(job)),
+    },
+};
+
+fn is_installed() -> Result {
+    let asked = std::process::Command::new("nats-server").arg("--version").output();
+    asked.map_err(|error| format!("nats-server (Debian: nats-server) does not run: {error}"))?;
+    Ok(())
+}
+
+/// How many notes came.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Counted {
+    #[prost(uint64, tag = "1")]
+    notes: u64,
+}
+
+async fn serve(ready: Ready) -> Result {
+    let (mut server, port) = start_server().await?;
+    let client = connect(port).await?;
+    let mut actors = JoinSet::new();
+    for index in 0..=TARGETS {
+        // One subscription for all that an actor understands keeps them in order.
+        let messages = client.subscribe(format!("{index}.*")).await?;
+        actors.spawn(work(client.clone(), messages));
+    }
+    client.flush().await?;
+    ready(port, &[server.id().ok_or("nats-server ended at once")?])?;
+    tokio::select! {
+        status = server.wait() => Err(format!("nats-server ended: {}", status?).into()),
+        Some(ended) = actors.join_next() => ended?,
+    }
+}
+
+async fn work(client: async_nats::Client, mut messages: Subscriber) -> Result {
+    let mut notes = 0;
+    while let Some(message) = messages.next().await {
+        let note = Note::decode(message.payload)?;
+        let Some(reply) = message.reply else {
+            notes += 1;
+            continue;
+        };
+        let answer = if message.subject.ends_with(".echo") {
+            note.encode_to_vec()
+        } else {
+            Counted { notes }.encode_to_vec()
+        };
+        client.publish(reply, answer.into()).await?;
+    }
+    Err("a subscription ended".into())
+}
+
+/// Starts `nats-server`; it ends with this process.
+async fn start_server() -> Result<(Child, u16)> {
+    let program = ["nats-server", "--config", "/dev/stdin"];
+    let mut server = process::pinned(&[], program.map(OsString::from))?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut stdin = server.stdin.take().ok_or("no pipe")?;
+    stdin.write_all(SERVER_CONFIG.as_bytes()).await?;
+    drop(stdin);
+    let mut log = BufReader::new(server.stderr.take().ok_or("no pipe")?).lines();
+    while let Some(line) = log.next_line().await? {
+        if let Some((_, address)) = line.split_once("Listening for client connections on ") {
+            let port = address.rsplit(':').next().ok_or("no port")?.parse()?;
+            tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+            return Ok((server, port));
+        }
+    }
+    Err("nats-server ended before it listened".into())
+}
+
+async fn connect(port: u16) -> Result<async_nats::Client> {
+    let options = ConnectOptions::new().subscription_capacity(SUBSCRIPTION_CAPACITY);
+    Ok(options.connect(("127.0.0.1", port)).await?)
+}
+
+async fn run(job: Job) -> Result<Measured> {
+    if job.workload == Workload::Links {
+        let peer = async || Ok(Client::new(&connect(job.port).await?, 0));
+        return drive::links(peer, job.clone()).await;
+    }
+    let client = connect(job.port).await?;
+    let actor = |index| Client::new(&client, index);
+    match job.workload {
+        Workload::Fan => drive::fan((1..=TARGETS).map(actor).collect(), job).await,
+        Workload::Mixed => drive::mixed(actor(0), actor(1), job).await,
+        _ => drive::run(actor(0), job).await,
+    }
+}
+
+/// One actor, known by its subjects.
+#[derive(Clone)]
+struct Client {
+    client: async_nats::Client,
+    note: Subject,
+    echo: Subject,
+    count: Subject,
+}
+
+impl Client {
+    fn new(client: &async_nats::Client, index: usize) -> Self {
+        let subject = |name| Subject::from(format!("{index}.{name}"));
+        let (note, echo, count) = (subject("note"), subject("echo"), subject("count"));
+        Self { client: client.clone(), note, echo, count }
+    }
+
+    async fn request(&self, subject: &Subject, payload: Bytes) -> Result<Bytes> {
+        let note = Note { payload }.encode_to_vec();
+        Ok(self.client.request(subject.clone(), note.into()).await?.payload)
+    }
+}
+
+impl drive::Client for Client {
+    async fn tell(&self, payload: Bytes) -> Result {
+        let note = Note { payload }.encode_to_vec();
+        Ok(self.client.publish(self.note.clone(), note.into()).await?)
+    }
+
+    async fn echo(&self, payload: Bytes) -> Result<Bytes> {
+        Ok(Note::decode(self.request(&self.echo, payload).await?)?.payload)
+    }
+
+    async fn count(&self) -> Result<u64> {
+        self.client.flush().await?;
+        Ok(Counted::decode(self.request(&self.count, Bytes::new()).await?)?.notes)
+    }
+}
