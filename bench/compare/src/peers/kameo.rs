@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use kameo::prelude::*;
+use kameo::remote::registry::Event::RoutingUpdated;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, SwarmBuilder, noise, tcp, yamux};
@@ -169,8 +170,18 @@ async fn start(count: u64) -> Result<Vec<ActorRef<Counter>>> {
 async fn connect(port: u16) -> Result<Remote> {
     let mut swarm = swarm()?;
     swarm.dial(format!("/ip4/127.0.0.1/tcp/{port}").parse::<Multiaddr>()?)?;
-    until(&mut swarm, |event| {
-        matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())
+    let (server, address) = until(&mut swarm, |event| match event {
+        SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+            Some((peer_id, endpoint.get_remote_address().clone()))
+        }
+        _ => None,
+    })
+    .await;
+    // As the library does with peers that it finds by itself.
+    swarm.add_peer_address(server, address);
+    until(&mut swarm, |event| match event {
+        SwarmEvent::Behaviour(remote::Event::Registry(RoutingUpdated { .. })) => Some(()),
+        _ => None,
     })
     .await;
     tokio::spawn(work(swarm));

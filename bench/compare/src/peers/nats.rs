@@ -20,6 +20,9 @@ use crate::{Result, drive, process};
 /// What the responder holds while it is behind: past it, async-nats drops messages.
 const SUBSCRIPTION_CAPACITY: usize = 8 << 20;
 
+/// What waits in the sending client: the default of 2,048 messages would be 2 GiB of large ones.
+const LARGE_WAITING: usize = 16;
+
 /// A free port, and room for 1 MiB and its protobuf header: the default is exactly 1 MiB.
 const SERVER_CONFIG: &str = "host: 127.0.0.1\nport: -1\nmax_payload: 8MB\n";
 
@@ -119,8 +122,12 @@ async fn start_server() -> Result<(Child, u16)> {
 }
 
 async fn connect(port: u16) -> Result<async_nats::Client> {
-    let options = ConnectOptions::new().subscription_capacity(SUBSCRIPTION_CAPACITY);
-    Ok(options.connect(("127.0.0.1", port)).await?)
+    connect_with(port, ConnectOptions::new()).await
+}
+
+async fn connect_with(port: u16, options: ConnectOptions) -> Result<async_nats::Client> {
+    let options = options.subscription_capacity(SUBSCRIPTION_CAPACITY);
+    Ok(options.connect(format!("127.0.0.1:{port}")).await?)
 }
 
 async fn run(job: Job) -> Result<Measured> {
@@ -128,7 +135,11 @@ async fn run(job: Job) -> Result<Measured> {
         let peer = async || Ok(Client::new(&connect(job.port).await?, 0));
         return drive::links(peer, job.clone()).await;
     }
-    let client = connect(job.port).await?;
+    let options = match job.workload {
+        Workload::Bulk | Workload::Mixed => ConnectOptions::new().client_capacity(LARGE_WAITING),
+        _ => ConnectOptions::new(),
+    };
+    let client = connect_with(job.port, options).await?;
     let actor = |index| Client::new(&client, index);
     match job.workload {
         Workload::Fan => drive::fan((1..=TARGETS).map(actor).collect(), job).await,

@@ -28,7 +28,6 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         Workload::Tell,
         Workload::Fan,
         Workload::Bulk,
-        Workload::Mixed,
         Workload::LocalTell,
         Workload::LocalAsk,
         Workload::Spawn,
@@ -127,12 +126,7 @@ async fn run(job: Job) -> Result<Measured> {
         }
         Workload::Fan => {
             let first = connect(job.port).await?;
-            drive::fan(others(&first, TARGETS).await?, job).await
-        }
-        Workload::Mixed => {
-            let first = connect(job.port).await?;
-            let second = others(&first, 1).await?.pop().ok_or("the server has no other actor")?;
-            drive::mixed(first, second, job).await
+            drive::fan(others(&first).await?, job).await
         }
         _ => drive::run(connect(job.port).await?, job).await,
     }
@@ -153,8 +147,8 @@ async fn connect(port: u16) -> Result<Client> {
 }
 
 /// Has the server start actors; their node tells of them before it passes on the answer.
-async fn others(first: &Client, count: usize) -> Result<Vec<Client>> {
-    call!(first.0, CounterMessage::Start, count as u64)?;
+async fn others(first: &Client) -> Result<Vec<Client>> {
+    call!(first.0, CounterMessage::Start, TARGETS as u64)?;
     let others = pg::get_members(&OTHERS.to_owned());
     Ok(others.into_iter().map(|other| Client(other.into())).collect())
 }
