@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,89 +12,111 @@ use crate::process::Pin;
 use crate::workload::{Job, Workload};
 
 pub(crate) const HELP: &str = "\
-compare: what the same work costs over bare TCP and over actor libraries
+compare: what the same work costs over bare TCP, over rakt and over its peers
 
 usage: compare [options]
 
   --only A,B          these contestants (see --list); default all
-  --workload A,B      of ask-1, ask-64, tell, bulk; default all
-  --pin WHERE         split: client and server on a core each (default)
+  --workload A,B      of ask-1, ask-64, tell, fan, bulk, mixed, links,
+                      local-tell, local-ask, spawn; default all
+  --pin WHERE         split: client and server on a core each
                       one: both on one core; none: as the scheduler likes
+                      both: split, and the asks and the local rows on one core
+                      as well (default)
   --rounds N          rounds, interleaved; the table gives medians; default 5
-  --scale X           multiplies every message count; default 1
+  --scale X           multiplies every count; default 1
   --quick             --rounds 1 --scale 0.005: shows that it works, measures nothing
   --limit SECONDS     longest time for one client before it is killed; default 120
   --json FILE         writes every round to FILE as well
+  --svg FILE          draws the medians into FILE as well
   --list              names the contestants
 ";
 
 /// Rounds that one comparison may have.
 const MAX_ROUNDS: usize = 1000;
 
+#[derive(Debug)]
 pub(crate) enum Command {
     Help,
     Compare(CompareArgs),
-    Serve(ServeArgs),
-    Client(ClientArgs),
+    Pinned { cpus: Vec<usize>, program: Vec<OsString> },
+    Serve { contestant: String },
+    Client { contestant: String, job: Job },
 }
 
+#[derive(Debug)]
 pub(crate) struct CompareArgs {
     pub(crate) list: bool,
     pub(crate) only: Vec<String>,
     pub(crate) workloads: Vec<Workload>,
-    pub(crate) pin: Pin,
+    pub(crate) pins: Pins,
     pub(crate) rounds: usize,
     pub(crate) scale: f64,
     pub(crate) limit: Duration,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// Where client and server run in one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pins {
+    /// Everything with a core each, and on one core what that tells most about.
+    Both,
+    Only(Pin),
+}
+
+impl Pins {
+    pub(crate) fn of(self, workload: Workload) -> &'static [Pin] {
+        match self {
+            Self::Both if workload.is_told_on_one_core() => &[Pin::Split, Pin::One],
+            Self::Both | Self::Only(Pin::Split) => &[Pin::Split],
+            Self::Only(Pin::One) => &[Pin::One],
+            Self::Only(Pin::None) => &[Pin::None],
+        }
+    }
 }
 
 impl Default for CompareArgs {
     fn default() -> Self {
         Self {
             list: false,
-            only: contestant::ALL.iter().map(|contestant| contestant.name.to_owned()).collect(),
+            only: contestant::all().map(|contestant| contestant.name.to_owned()).collect(),
             workloads: Workload::ALL.to_vec(),
-            pin: Pin::Split,
+            pins: Pins::Both,
             rounds: 5,
             scale: 1.0,
             limit: Duration::from_secs(120),
             json: None,
+            svg: None,
         }
     }
 }
 
-pub(crate) struct ServeArgs {
-    pub(crate) contestant: String,
-    pub(crate) cpu: Option<usize>,
-}
-
-pub(crate) struct ClientArgs {
-    pub(crate) contestant: String,
-    pub(crate) cpu: Option<usize>,
-    pub(crate) job: Job,
-}
-
-pub(crate) fn parse() -> Result<Command> {
-    let mut parser = lexopt::Parser::from_env();
+/// The first of the words is the name of the program.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
+    let mut parser = lexopt::Parser::from_iter(words.into_iter().collect::<Vec<_>>());
     let mut args = CompareArgs::default();
     while let Some(arg) = parser.next()? {
         match arg {
-            Value(word) if word == "serve" => return serve(parser),
-            Value(word) if word == "client" => return client(parser),
+            Value(word) if word == "pinned" => return pinned(parser),
+            Value(word) if word == "serve" => {
+                return Ok(Command::Serve { contestant: parser.value()?.string()? });
+            }
+            Value(word) if word == "client" || word == "local" => return client(parser),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => args.list = true,
             Long("only") => args.only = list(&mut parser)?,
-            Long("workload") => {
-                args.workloads =
-                    list(&mut parser)?.iter().map(|name| name.parse()).collect::<Result<_>>()?;
+            Long("workload") => args.workloads = list(&mut parser)?,
+            Long("pin") => {
+                let name = parser.value()?.string()?;
+                args.pins = if name == "both" { Pins::Both } else { Pins::Only(name.parse()?) };
             }
-            Long("pin") => args.pin = parser.value()?.parse()?,
             Long("rounds") => args.rounds = parser.value()?.parse()?,
             Long("scale") => args.scale = parser.value()?.parse()?,
             Long("quick") => (args.rounds, args.scale) = (1, 0.005),
             Long("limit") => args.limit = Duration::from_secs(parser.value()?.parse()?),
             Long("json") => args.json = Some(parser.value()?.into()),
+            Long("svg") => args.svg = Some(parser.value()?.into()),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -109,45 +132,92 @@ pub(crate) fn parse() -> Result<Command> {
     Ok(Command::Compare(args))
 }
 
-/// What follows `serve`, as [`crate::compare`] writes it.
-fn serve(mut parser: lexopt::Parser) -> Result<Command> {
-    let contestant = parser.value()?.string()?;
-    let mut cpu = None;
+/// What follows `pinned`: cores, and a program with its arguments behind `--`.
+fn pinned(mut parser: lexopt::Parser) -> Result<Command> {
+    let mut cpus = Vec::new();
     while let Some(arg) = parser.next()? {
         match arg {
-            Long("cpu") => cpu = Some(parser.value()?.parse()?),
+            Long("cpu") => cpus.push(parser.value()?.parse()?),
+            Value(program) => {
+                let program = [program].into_iter().chain(parser.raw_args()?).collect();
+                return Ok(Command::Pinned { cpus, program });
+            }
             other => return Err(other.unexpected().into()),
         }
     }
-    Ok(Command::Serve(ServeArgs { contestant, cpu }))
+    Err("pinned needs a program".into())
 }
 
-/// What follows `client`, as [`crate::compare`] writes it.
+/// What follows `client` and `local`.
 fn client(mut parser: lexopt::Parser) -> Result<Command> {
     let contestant = parser.value()?.string()?;
-    let (mut cpu, mut workload, mut count, mut port, mut server_pid) =
-        (None, None, None, None, None);
+    let (mut workload, mut count, mut port, mut server_pids) = (None, None, 0, Vec::new());
     while let Some(arg) = parser.next()? {
         match arg {
-            Long("cpu") => cpu = Some(parser.value()?.parse()?),
             Long("workload") => workload = Some(parser.value()?.string()?.parse()?),
             Long("count") => count = Some(parser.value()?.parse()?),
-            Long("port") => port = Some(parser.value()?.parse()?),
-            Long("server-pid") => server_pid = Some(parser.value()?.parse()?),
+            Long("port") => port = parser.value()?.parse()?,
+            Long("server-pid") => server_pids = list(&mut parser)?,
             other => return Err(other.unexpected().into()),
         }
     }
-    let missing = |option: &'static str| move || format!("client needs --{option}");
-    let job = Job {
-        workload: workload.ok_or_else(missing("workload"))?,
-        count: count.ok_or_else(missing("count"))?,
-        port: port.ok_or_else(missing("port"))?,
-        server_pid: server_pid.ok_or_else(missing("server-pid"))?,
-    };
-    Ok(Command::Client(ClientArgs { contestant, cpu, job }))
+    let workload: Workload = workload.ok_or("a client needs --workload")?;
+    let count = count.ok_or("a client needs --count")?;
+    if !workload.is_local() && (port == 0 || server_pids.is_empty()) {
+        return Err("a client needs --port and --server-pid".into());
+    }
+    Ok(Command::Client { contestant, job: Job { workload, count, port, server_pids } })
 }
 
-fn list(parser: &mut lexopt::Parser) -> Result<Vec<String>> {
-    let words: Vec<_> = parser.value()?.string()?.split(',').map(str::to_owned).collect();
-    Ok(words)
+fn list<T>(parser: &mut lexopt::Parser) -> Result<Vec<T>>
+where
+    T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    parser.value()?.string()?.split(',').map(|word| word.parse().map_err(Into::into)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(["compare"].into_iter().chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    #[test]
+    fn without_options_everything_runs_and_the_asks_on_one_core_too() {
+        let Ok(Command::Compare(args)) = parsed("") else { panic!("a comparison") };
+        assert_eq!(args.workloads, Workload::ALL);
+        assert_eq!(args.only.len(), contestant::all().count());
+        assert_eq!(args.pins.of(Workload::Ask1), [Pin::Split, Pin::One]);
+        assert_eq!(args.pins.of(Workload::Tell), [Pin::Split]);
+        assert_eq!((args.rounds, args.scale), (5, 1.0));
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused_before_anything_starts() {
+        assert!(parsed("--only raw,nobody").is_err());
+        assert!(parsed("--workload tell,tale").is_err());
+        assert!(parsed("--rounds 0").is_err());
+        assert!(parsed("--scale 0").is_err());
+        assert!(parsed("--pin here").is_err());
+        assert!(parsed("client raw --workload tell --count 8").is_err());
+        assert!(parsed("pinned --cpu 1").is_err());
+    }
+
+    #[test]
+    fn the_command_lines_of_the_halves_are_understood() {
+        let line = "client raw --workload ask-1 --count 8 --port 80 --server-pid 7,9";
+        let Ok(Command::Client { contestant, job }) = parsed(line) else { panic!("a client") };
+        assert_eq!((contestant.as_str(), job.workload), ("raw", Workload::Ask1));
+        assert_eq!((job.count, job.port, job.server_pids), (8, 80, vec![7, 9]));
+        assert!(parsed("local mpsc --workload spawn --count 8").is_ok());
+        let Ok(Command::Pinned { cpus, program }) =
+            parsed("pinned --cpu 0 --cpu 1 -- prog serve --cpu 5")
+        else {
+            panic!("a pinned program")
+        };
+        assert_eq!(cpus, [0, 1]);
+        assert_eq!(program, ["prog", "serve", "--cpu", "5"]);
+    }
 }

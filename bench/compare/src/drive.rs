@@ -1,15 +1,22 @@
 //! Does the work through the client of a library: the same loops, whoever the contestant is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::message::payload;
-use crate::workload::{ASKERS, Job, Measured, Workload, check_count};
+use crate::measured::{Figure, Measured, latencies};
+use crate::message::{BULK_LEN, payload};
+use crate::process::resident_memory;
+use crate::workload::{
+    ASKERS, ASKS_PER_LINK, Job, MIXED_LIMIT, PRODUCERS, TARGETS, Workload, check_count,
+};
 
-/// One actor on the server, seen from the client.
+/// One actor, seen from whoever sends to it.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
     /// Sends a note; completes when the library takes it, before it arrives.
     fn tell(&self, payload: Bytes) -> impl Future<Output = Result> + Send;
@@ -17,63 +24,219 @@ pub(crate) trait Client: Clone + Send + Sync + 'static {
     /// Asks for an echo of the payload.
     fn echo(&self, payload: Bytes) -> impl Future<Output = Result<Bytes>> + Send;
 
-    /// Asks how many notes came; arrives after every note sent before.
+    /// Asks how many notes came; arrives after every note that this task sent before.
     fn count(&self) -> impl Future<Output = Result<u64>> + Send;
 }
 
+/// The workloads for which one actor is enough.
 pub(crate) async fn run(client: impl Client, job: Job) -> Result<Measured> {
     let payload = payload(job.workload.payload_len());
     match job.workload {
-        Workload::Ask1 => ask_one_by_one(client, job, payload).await,
+        Workload::Ask1 => {
+            for _ in 0..job.warm_up() {
+                client.echo(payload.clone()).await?;
+            }
+            let run = job.start()?;
+            let nanos = ask_one_by_one(&client, job.count, &payload).await?;
+            run.finish_with(job.count, latencies(nanos))
+        }
+        Workload::LocalAsk => {
+            ask(&client, job.warm_up(), &payload).await?;
+            let run = job.start()?;
+            ask(&client, job.count, &payload).await?;
+            run.finish()
+        }
         Workload::Ask64 => {
             ask_concurrently(&client, job.warm_up(), &payload).await?;
             let run = job.start()?;
             ask_concurrently(&client, job.count, &payload).await?;
             run.finish()
         }
-        Workload::Tell | Workload::Bulk => tell(client, job, payload).await,
+        Workload::Tell | Workload::Bulk | Workload::LocalTell => {
+            tell(&client, job.warm_up(), &payload).await?;
+            let before = client.count().await?;
+            let run = job.start()?;
+            tell(&client, job.count, &payload).await?;
+            check_count(client.count().await? - before, job.count)?;
+            run.finish()
+        }
+        Workload::Fan | Workload::Mixed | Workload::Links | Workload::Spawn => {
+            Err(format!("{} needs more than one actor", job.workload.name()).into())
+        }
     }
 }
 
-async fn ask_one_by_one(client: impl Client, job: Job, payload: Bytes) -> Result<Measured> {
-    for _ in 0..job.warm_up() {
+async fn tell(client: &impl Client, count: u64, payload: &Bytes) -> Result {
+    for _ in 0..count {
+        client.tell(payload.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn ask(client: &impl Client, count: u64, payload: &Bytes) -> Result {
+    for _ in 0..count {
         client.echo(payload.clone()).await?;
     }
-    let mut nanos = Vec::with_capacity(job.count as usize);
-    let run = job.start()?;
-    for _ in 0..job.count {
+    Ok(())
+}
+
+/// How long each took, in nanoseconds.
+async fn ask_one_by_one(client: &impl Client, count: u64, payload: &Bytes) -> Result<Vec<u64>> {
+    let mut nanos = Vec::with_capacity(count as usize);
+    for _ in 0..count {
         let asked = Instant::now();
         client.echo(payload.clone()).await?;
         nanos.push(asked.elapsed().as_nanos() as u64);
     }
-    run.finish_with_latencies(nanos)
+    Ok(nanos)
 }
 
 async fn ask_concurrently(client: &impl Client, count: u64, payload: &Bytes) -> Result {
     let mut askers = JoinSet::new();
-    let askers_count = ASKERS as u64;
-    for asker in 0..askers_count {
-        let share = count / askers_count + u64::from(asker < count % askers_count);
+    for asker in 0..ASKERS {
+        let share = share(count, asker, ASKERS);
         let (client, payload) = (client.clone(), payload.clone());
-        askers.spawn(async move {
-            for _ in 0..share {
-                client.echo(payload.clone()).await?;
-            }
-            Ok(())
-        });
+        askers.spawn(async move { ask(&client, share, &payload).await });
     }
     askers.join_all().await.into_iter().collect()
 }
 
-async fn tell(client: impl Client, job: Job, payload: Bytes) -> Result<Measured> {
-    for _ in 0..job.warm_up() {
-        client.tell(payload.clone()).await?;
+/// What the task of number `index` does of a `count` that is spread evenly over `tasks`.
+fn share(count: u64, index: usize, tasks: usize) -> u64 {
+    let (index, tasks) = (index as u64, tasks as u64);
+    count / tasks + u64::from(index < count % tasks)
+}
+
+/// [`Workload::Fan`]; `targets` are all on one server.
+pub(crate) async fn fan<C: Client>(targets: Vec<C>, job: Job) -> Result<Measured> {
+    if targets.len() != TARGETS {
+        return Err(format!("fan needs {TARGETS} actors").into());
     }
-    let before = client.count().await?;
+    let payload = payload(job.workload.payload_len());
+    spread(&targets, job.warm_up(), &payload).await?;
     let run = job.start()?;
-    for _ in 0..job.count {
-        client.tell(payload.clone()).await?;
-    }
-    check_count(client.count().await? - before, job.count)?;
+    spread(&targets, job.count, &payload).await?;
     run.finish()
+}
+
+/// Every producer goes round its own targets, and then asks each for its count.
+async fn spread<C: Client>(targets: &[C], count: u64, payload: &Bytes) -> Result {
+    let mut producers = JoinSet::new();
+    for producer in 0..PRODUCERS {
+        let own: Vec<C> = targets.iter().skip(producer).step_by(PRODUCERS).cloned().collect();
+        let (share, payload) = (share(count, producer, PRODUCERS), payload.clone());
+        producers.spawn(async move {
+            let mut before = 0;
+            for target in &own {
+                before += target.count().await?;
+            }
+            for target in own.iter().cycle().take(share as usize) {
+                target.tell(payload.clone()).await?;
+            }
+            let mut after = 0;
+            for target in &own {
+                after += target.count().await?;
+            }
+            check_count(after - before, share)
+        });
+    }
+    producers.join_all().await.into_iter().collect()
+}
+
+/// [`Workload::Mixed`]; the two actors are on one server.
+pub(crate) async fn mixed<C: Client>(asked: C, told: C, job: Job) -> Result<Measured> {
+    let small = payload(job.workload.payload_len());
+    ask(&asked, job.warm_up(), &small).await?;
+    let (saturated, is_saturated) = oneshot::channel();
+    let enough = Arc::new(AtomicBool::new(false));
+    let bulk = tokio::spawn(tell_until(told, enough.clone(), saturated));
+    is_saturated.await.map_err(|_| "the bulk task ended")?;
+    let run = job.start()?;
+    let mut nanos = Vec::with_capacity(job.count as usize);
+    while (nanos.len() as u64) < job.count && run.elapsed() < MIXED_LIMIT {
+        nanos.extend(ask_one_by_one(&asked, 1, &small).await?);
+    }
+    enough.store(true, Ordering::Relaxed);
+    let bulk = bulk.await??;
+    let figures = latencies(nanos.clone()).into_iter().chain([bulk]);
+    run.finish_with(nanos.len() as u64, figures)
+}
+
+/// Tells large messages, and gives the rate of those after the first few, which say that it has begun.
+async fn tell_until(
+    told: impl Client,
+    enough: Arc<AtomicBool>,
+    saturated: oneshot::Sender<()>,
+) -> Result<Figure> {
+    const FIRST: u64 = 32;
+    let large = payload(BULK_LEN);
+    tell(&told, FIRST, &large).await?;
+    let before = told.count().await?;
+    let began = Instant::now();
+    let _ = saturated.send(());
+    let mut sent = 0;
+    while !enough.load(Ordering::Relaxed) {
+        tell(&told, 1, &large).await?;
+        sent += 1;
+        // A tell that always finds room never waits: let the asker have its turn.
+        tokio::task::consume_budget().await;
+    }
+    check_count(told.count().await? - before, sent)?;
+    Ok(Figure::megabytes(sent, began.elapsed()))
+}
+
+/// [`Workload::Links`]; every `connect` is a peer with connections of its own.
+pub(crate) async fn links<C, F>(connect: impl Fn() -> F, job: Job) -> Result<Measured>
+where
+    C: Client,
+    F: Future<Output = Result<C>> + Send,
+{
+    let payload = payload(job.workload.payload_len());
+    let asker = connect().await?;
+    ask(&asker, 1000, &payload).await?;
+    let before = resident_memory(&job.server_pids)?;
+    let mut idle = Vec::with_capacity(job.count as usize);
+    for _ in 0..job.count {
+        let peer = connect().await?;
+        ask(&peer, 1, &payload).await?;
+        idle.push(peer);
+    }
+    let run = job.start()?;
+    let asks = job.count * ASKS_PER_LINK;
+    let nanos = ask_one_by_one(&asker, asks, &payload).await?;
+    let grown = resident_memory(&job.server_pids)?.saturating_sub(before);
+    let bytes = Figure::cost("bytes/peer", grown as f64 / job.count as f64);
+    let measured = run.finish_with(asks, [bytes].into_iter().chain(latencies(nanos)));
+    drop(idle);
+    measured
+}
+
+/// [`Workload::Spawn`]; `start` starts as many actors as it is told, and gives what keeps them alive.
+pub(crate) async fn spawn<K, F>(start: impl FnOnce(u64) -> F, job: Job) -> Result<Measured>
+where
+    F: Future<Output = Result<K>>,
+{
+    let this = [std::process::id()];
+    let before = resident_memory(&this)?;
+    let run = job.start()?;
+    let actors = start(job.count).await?;
+    let each = job.count as f64;
+    let micros = Figure::cost("µs/actor", run.elapsed().as_secs_f64() * 1e6 / each);
+    let grown = resident_memory(&this)?.saturating_sub(before);
+    let bytes = Figure::cost("bytes/actor", grown as f64 / each);
+    let measured = run.finish_with(job.count, [micros, bytes]);
+    drop(actors);
+    measured
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_and_differ_by_one_at_most() {
+        let shares: Vec<u64> = (0..PRODUCERS).map(|index| share(2007, index, PRODUCERS)).collect();
+        assert_eq!(shares.iter().sum::<u64>(), 2007);
+        assert!(shares.iter().all(|share| [100, 101].contains(share)));
+    }
 }

@@ -1,18 +1,23 @@
 //! What the same work costs over bare TCP and over actor libraries, side by side.
 //!
 //! - [`args`]: the command line
-//! - [`compare`]: the rounds; starts this program again as server and as client
+//! - [`compare`]: the rounds; [`child`] starts this program and others as server and as client
 //! - [`contestant`]: what takes part, and the contract it meets
-//! - [`workload`], [`message`]: the work, and what is sent
+//! - [`workload`], [`message`], [`measured`]: the work, what is sent, what is reported
 //! - [`drive`]: does the work through the client of a library
-//! - [`raw`], [`rakt_side`]: the contestants
-//! - [`process`], [`stats`], [`report`]: cores and CPU time, medians, the table
+//! - [`raw`], [`local`], [`rakt_side`], [`peers`]: the contestants
+//! - [`process`], [`stats`]: cores, CPU time and memory; medians
+//! - [`report`]: the table, the JSON file, the picture
 
 mod args;
+mod child;
 mod compare;
 mod contestant;
 mod drive;
+mod local;
+mod measured;
 mod message;
+mod peers;
 mod process;
 #[cfg(feature = "rakt")]
 mod rakt_side;
@@ -24,20 +29,23 @@ mod workload;
 use std::io::Write;
 use std::process::ExitCode;
 
-use args::{ClientArgs, Command, ServeArgs};
+use args::Command;
+use contestant::Halves;
+use workload::Job;
 
 /// Any error; this program only reports them.
 type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
-    let outcome = args::parse().and_then(|command| match command {
+    let outcome = args::parse(std::env::args_os()).and_then(|command| match command {
         Command::Help => {
             print!("{}", args::HELP);
             Ok(ExitCode::SUCCESS)
         }
         Command::Compare(args) => compare::run(&args),
-        Command::Serve(args) => serve(&args),
-        Command::Client(args) => client(&args),
+        Command::Pinned { cpus, program } => match process::become_pinned(&cpus, &program)? {},
+        Command::Serve { contestant } => serve(&contestant),
+        Command::Client { contestant, job } => client(&contestant, job),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("compare: {error}");
@@ -46,29 +54,32 @@ fn main() -> ExitCode {
 }
 
 /// The server half: prints `ready PORT` and works until it is killed.
-fn serve(args: &ServeArgs) -> Result<ExitCode> {
-    process::end_with_parent()?;
-    process::pin_to(args.cpu)?;
-    let contestant = contestant::find(&args.contestant)?;
+fn serve(contestant: &str) -> Result<ExitCode> {
+    let Halves::Rust { serve, .. } = contestant::find(contestant)?.halves else {
+        return Err(format!("{contestant} has no server in this program").into());
+    };
     runtime()?.block_on(async {
-        let ready = |port: u16| {
+        let ready = |port: u16, others: &[u32]| {
             let mut stdout = std::io::stdout().lock();
-            writeln!(stdout, "ready {port}")?;
+            write!(stdout, "ready {port}")?;
+            others.iter().try_for_each(|pid| write!(stdout, " {pid}"))?;
+            writeln!(stdout)?;
             stdout.flush()
         };
-        tokio::spawn((contestant.serve)(Box::new(ready))).await?
+        tokio::spawn(serve(Box::new(ready))).await?
     })?;
     Err("the server ended by itself".into())
 }
 
-/// The client half: does one workload and prints what it measured as one line of JSON.
-fn client(args: &ClientArgs) -> Result<ExitCode> {
-    process::end_with_parent()?;
-    process::pin_to(args.cpu)?;
-    let contestant = contestant::find(&args.contestant)?;
+/// The client half, or both where the workload is local: does one workload and prints what it measured
+/// as one line of JSON.
+fn client(contestant: &str, job: Job) -> Result<ExitCode> {
+    let run = match contestant::find(contestant)?.halves {
+        Halves::Rust { run, .. } | Halves::Local { run } => run,
+        Halves::Program { .. } => return Err(format!("{contestant} is another program").into()),
+    };
     // On a task of its own: the thread of `block_on` is no worker, and wakes more slowly.
-    let measured =
-        runtime()?.block_on(async { tokio::spawn((contestant.run)(args.job)).await? })?;
+    let measured = runtime()?.block_on(async { tokio::spawn(run(job)).await? })?;
     println!("{}", serde_json::to_string(&measured)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rakt::prelude::*;
 
-use crate::contestant::{Contestant, Ready};
+use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready, SAME};
+use crate::measured::Measured;
 use crate::message::Note;
-use crate::workload::{Job, Measured};
+use crate::workload::{Job, TARGETS, Workload};
 use crate::{Result, drive};
 
 /// The answer to a count waits behind every note sent before.
@@ -16,8 +17,11 @@ const COUNT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const CONTESTANT: Contestant = Contestant {
     name: "rakt",
     about: "rakt's native protocol, the defaults",
-    serve: |ready| Box::pin(serve(ready)),
-    run: |job| Box::pin(run(job)),
+    marks: "told when a message is turned down; bounded by credit and mailbox; zstd from 1 KiB",
+    workloads: &Workload::ALL,
+    scale: SAME,
+    check: EVERYWHERE,
+    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
 };
 
 /// A message to answer with the same payload.
@@ -74,22 +78,70 @@ impl Handler<Count> for Counter {
 }
 
 async fn serve(ready: Ready) -> Result {
-    let system = start("server").await?;
-    let _counter = system.spawn("counter", Counter::default).await?;
-    ready(system.advertised().1)?;
+    let system = listening("server").await?;
+    let _counter = system.spawn(COUNTER, Counter::default).await?;
+    let mut targets = Vec::with_capacity(TARGETS);
+    for index in 0..TARGETS {
+        targets.push(system.spawn(target(index), Counter::default).await?);
+    }
+    ready(system.advertised().1, &[])?;
     std::future::pending().await
 }
 
-async fn run(job: Job) -> Result<Measured> {
-    let system = start("client").await?;
-    let counter = system
-        .lookup::<Counter>("127.0.0.1", job.port, "counter")
-        .await?
-        .ok_or("the server has no counter")?;
-    drive::run(Client(counter), job).await
+const COUNTER: &str = "counter";
+
+fn target(index: usize) -> String {
+    format!("target-{index}")
 }
 
-async fn start(name: &str) -> Result<ActorSystem> {
+async fn run(job: Job) -> Result<Measured> {
+    let port = job.port;
+    match job.workload {
+        Workload::LocalTell | Workload::LocalAsk => {
+            let system = ActorSystem::builder("local").start().await?;
+            let counter = system.spawn(COUNTER, Counter::default).await?;
+            drive::run(Client(counter), job).await
+        }
+        Workload::Spawn => drive::spawn(spawn, job).await,
+        Workload::Links => drive::links(|| connect(port), job).await,
+        Workload::Fan => {
+            let system = listening("client").await?;
+            let mut targets = Vec::with_capacity(TARGETS);
+            for index in 0..TARGETS {
+                targets.push(find(&system, port, &target(index)).await?);
+            }
+            drive::fan(targets, job).await
+        }
+        Workload::Mixed => {
+            let system = listening("client").await?;
+            let asked = find(&system, port, COUNTER).await?;
+            let told = find(&system, port, &target(0)).await?;
+            drive::mixed(asked, told, job).await
+        }
+        _ => drive::run(connect(port).await?, job).await,
+    }
+}
+
+async fn spawn(count: u64) -> Result<Vec<ActorRef<Counter>>> {
+    let system = ActorSystem::builder("local").start().await?;
+    let mut actors = Vec::with_capacity(count as usize);
+    for index in 0..count {
+        actors.push(system.spawn(index.to_string(), Counter::default).await?);
+    }
+    Ok(actors)
+}
+
+/// A system of its own that has found the counter.
+async fn connect(port: u16) -> Result<Client> {
+    find(&listening("client").await?, port, COUNTER).await
+}
+
+async fn find(system: &ActorSystem, port: u16, name: &str) -> Result<Client> {
+    let counter = system.lookup::<Counter>("127.0.0.1", port, name).await?;
+    Ok(Client(counter.ok_or_else(|| format!("the server has no {name}"))?))
+}
+
+async fn listening(name: &str) -> Result<ActorSystem> {
     let config = rakt::remote::Config::new("127.0.0.1", 0);
     Ok(ActorSystem::builder(name).remoting(config).start().await?)
 }

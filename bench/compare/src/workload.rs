@@ -1,17 +1,23 @@
-//! The work that every contestant does, and what a client reports of it.
+//! The work that every contestant does.
 
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::message::{BULK_LEN, SMALL_LEN};
-use crate::process::CpuClock;
-use crate::stats::percentile;
 
 /// Asks under way at once in [`Workload::Ask64`].
 pub(crate) const ASKERS: usize = 64;
+/// Tasks that send in [`Workload::Fan`].
+pub(crate) const PRODUCERS: usize = 20;
+/// Actors that they send to: producer `p` to those whose index leaves `p` when divided by [`PRODUCERS`].
+pub(crate) const TARGETS: usize = 2000;
+/// Asks for each peer in [`Workload::Links`].
+pub(crate) const ASKS_PER_LINK: u64 = 20;
+/// [`Workload::Mixed`] ends after this long, however many asks were answered.
+pub(crate) const MIXED_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,41 +30,90 @@ pub(crate) enum Workload {
     Ask64,
     /// One producer's small tells to one actor.
     Tell,
+    /// 20 producers' small tells to 2,000 actors.
+    Fan,
     /// One producer's large tells to one actor.
     Bulk,
+    /// One ask after the other to one actor, large tells to another beside it.
+    Mixed,
+    /// One ask after the other, with 1,000 idle peers beside it.
+    Links,
+    /// [`Self::Tell`] within one process.
+    LocalTell,
+    /// One ask after the other within one process.
+    LocalAsk,
+    /// Starting actors that then have nothing to do.
+    Spawn,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 4] = [Self::Ask1, Self::Ask64, Self::Tell, Self::Bulk];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Ask1,
+        Self::Ask64,
+        Self::Tell,
+        Self::Fan,
+        Self::Bulk,
+        Self::Mixed,
+        Self::Links,
+        Self::LocalTell,
+        Self::LocalAsk,
+        Self::Spawn,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ask1 => "ask-1",
             Self::Ask64 => "ask-64",
             Self::Tell => "tell",
+            Self::Fan => "fan",
             Self::Bulk => "bulk",
+            Self::Mixed => "mixed",
+            Self::Links => "links",
+            Self::LocalTell => "local-tell",
+            Self::LocalAsk => "local-ask",
+            Self::Spawn => "spawn",
         }
     }
 
-    /// Messages at scale 1; each takes about a second or more over bare TCP.
+    /// Whether it happens within one process.
+    pub(crate) fn is_local(self) -> bool {
+        matches!(self, Self::LocalTell | Self::LocalAsk | Self::Spawn)
+    }
+
+    /// Whether it is worth a second look with both sides on one core, where nothing waits for another
+    /// core to wake.
+    pub(crate) fn is_told_on_one_core(self) -> bool {
+        matches!(self, Self::Ask1 | Self::Ask64 | Self::LocalTell | Self::LocalAsk)
+    }
+
+    /// At scale 1: messages, and with `links` peers, with `spawn` actors.
     fn full_count(self) -> u64 {
         match self {
             Self::Ask1 => 40_000,
-            Self::Ask64 => 400_000,
-            Self::Tell => 4_000_000,
-            Self::Bulk => 2_000,
+            Self::Ask64 => 200_000,
+            Self::Tell | Self::Fan | Self::LocalTell => 4_000_000,
+            Self::Bulk => 1024,
+            Self::Mixed => 2000,
+            Self::Links => 1000,
+            Self::LocalAsk | Self::Spawn => 1_000_000,
         }
     }
 
+    /// At least one for each asker or producer.
     pub(crate) fn count(self, scale: f64) -> u64 {
-        ((self.full_count() as f64 * scale) as u64).max(ASKERS as u64)
+        let least = match self {
+            Self::Ask64 => ASKERS as u64,
+            Self::Fan => TARGETS as u64,
+            _ => 8,
+        };
+        ((self.full_count() as f64 * scale) as u64).max(least)
     }
 
-    /// Bytes in the payload of one message.
+    /// Bytes in the payload of one message; with `mixed`, of one ask.
     pub(crate) fn payload_len(self) -> usize {
         match self {
-            Self::Ask1 | Self::Ask64 | Self::Tell => SMALL_LEN,
             Self::Bulk => BULK_LEN,
+            _ => SMALL_LEN,
         }
     }
 }
@@ -75,107 +130,21 @@ impl FromStr for Workload {
 }
 
 /// What one client is to do.
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) workload: Workload,
-    /// Messages to measure.
+    /// How much of it, see [`Workload::count`].
     pub(crate) count: u64,
+    /// Of the server; 0 where the workload is local.
     pub(crate) port: u16,
-    pub(crate) server_pid: i32,
+    /// The processes of the server; none where the workload is local.
+    pub(crate) server_pids: Vec<u32>,
 }
 
 impl Job {
     /// Messages to send before the clock starts, so that caches and windows have opened.
     pub(crate) fn warm_up(&self) -> u64 {
         (self.count / 20).max(1)
-    }
-
-    /// Starts the clock, and notes the CPU time that both processes have used so far.
-    pub(crate) fn start(&self) -> Result<Run> {
-        let (client, server) = (CpuClock::of_self()?, CpuClock::of(self.server_pid)?);
-        Ok(Run {
-            job: *self,
-            cpu_before: (client.now()?, server.now()?),
-            client,
-            server,
-            began: Instant::now(),
-        })
-    }
-}
-
-/// A job with its clock running.
-pub(crate) struct Run {
-    job: Job,
-    client: CpuClock,
-    server: CpuClock,
-    cpu_before: (Duration, Duration),
-    began: Instant,
-}
-
-impl Run {
-    /// Stops the clock after the last of the job's messages, as a rate.
-    pub(crate) fn finish(self) -> Result<Measured> {
-        let elapsed = self.began.elapsed();
-        let per_second = self.job.count as f64 / elapsed.as_secs_f64();
-        let megabytes = per_second * self.job.workload.payload_len() as f64 / 1e6;
-        let figure = match self.job.workload {
-            Workload::Ask1 | Workload::Ask64 => Figure::rate("asks/s", per_second),
-            Workload::Tell => Figure::rate("messages/s", per_second),
-            Workload::Bulk => Figure::rate("MB/s", megabytes),
-        };
-        self.measured(elapsed, vec![figure])
-    }
-
-    /// Stops the clock; `nanos` holds how long each of the job's messages took.
-    pub(crate) fn finish_with_latencies(self, mut nanos: Vec<u64>) -> Result<Measured> {
-        let elapsed = self.began.elapsed();
-        nanos.sort_unstable();
-        let micros = |fraction| percentile(&nanos, fraction).map(|nanos| nanos as f64 / 1e3);
-        let figures = [("p50 µs", 0.5), ("p99 µs", 0.99)]
-            .into_iter()
-            .filter_map(|(name, fraction)| Some(Figure::time(name, micros(fraction)?)))
-            .collect();
-        self.measured(elapsed, figures)
-    }
-
-    fn measured(self, elapsed: Duration, figures: Vec<Figure>) -> Result<Measured> {
-        let (client_before, server_before) = self.cpu_before;
-        Ok(Measured {
-            count: self.job.count,
-            seconds: elapsed.as_secs_f64(),
-            client_cpu_seconds: (self.client.now()?.saturating_sub(client_before)).as_secs_f64(),
-            server_cpu_seconds: (self.server.now()?.saturating_sub(server_before)).as_secs_f64(),
-            figures,
-        })
-    }
-}
-
-/// What one client measured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Measured {
-    pub(crate) count: u64,
-    pub(crate) seconds: f64,
-    pub(crate) client_cpu_seconds: f64,
-    pub(crate) server_cpu_seconds: f64,
-    pub(crate) figures: Vec<Figure>,
-}
-
-/// One number of a workload.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Figure {
-    /// What is counted, with its unit.
-    pub(crate) name: String,
-    pub(crate) value: f64,
-    pub(crate) more_is_better: bool,
-}
-
-impl Figure {
-    fn rate(name: &str, value: f64) -> Self {
-        Self { name: name.to_owned(), value, more_is_better: true }
-    }
-
-    fn time(name: &str, value: f64) -> Self {
-        Self { name: name.to_owned(), value, more_is_better: false }
     }
 }
 
@@ -185,4 +154,26 @@ pub(crate) fn check_count(counted: u64, sent: u64) -> Result {
         return Ok(());
     }
     Err(format!("{sent} messages were sent, the server counted {counted}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_is_found_by_its_name() {
+        for workload in Workload::ALL {
+            assert_eq!(workload.name().parse::<Workload>().ok(), Some(workload));
+            let json = serde_json::to_value(workload).expect("a name");
+            assert_eq!(json, workload.name());
+        }
+        assert!("ask".parse::<Workload>().is_err());
+    }
+
+    #[test]
+    fn a_small_scale_leaves_something_to_do_for_everyone() {
+        assert_eq!(Workload::Ask64.count(1e-9), ASKERS as u64);
+        assert_eq!(Workload::Fan.count(1e-9), TARGETS as u64);
+        assert_eq!(Workload::Links.count(0.5), 500);
+    }
 }

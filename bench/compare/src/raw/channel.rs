@@ -20,11 +20,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{self, Frame, Kind};
 use super::{CHUNK_LEN, accept, connect, listen};
-use crate::Result;
-use crate::contestant::Contestant;
-use crate::drive;
+use crate::contestant::{Contestant, EVERYWHERE, Halves, SAME};
+use crate::measured::Measured;
 use crate::message::Note;
-use crate::workload::{Job, Measured};
+use crate::workload::{Job, TARGETS, Workload};
+use crate::{Result, drive};
 
 /// Messages that wait in each channel.
 const CAPACITY: usize = 1024;
@@ -32,26 +32,39 @@ const CAPACITY: usize = 1024;
 pub(crate) const CONTESTANT: Contestant = Contestant {
     name: "raw-channel",
     about: "tokio TCP with bounded channels and a codec on both sides: the shape of a library",
-    serve: |ready| Box::pin(async { accept(listen(ready).await?, serve::<AT_ONCE>).await }),
-    run: |job| Box::pin(run::<AT_ONCE>(job)),
+    marks: "bounded at 1024 messages a channel",
+    workloads: &[
+        Workload::Ask1,
+        Workload::Ask64,
+        Workload::Tell,
+        Workload::Fan,
+        Workload::Bulk,
+        Workload::Mixed,
+        Workload::Links,
+    ],
+    scale: SAME,
+    check: EVERYWHERE,
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(async { accept(listen(ready).await?, serve).await }),
+        run: |job| Box::pin(run(job)),
+    },
 };
 
-pub(crate) const YIELDING: Contestant = Contestant {
-    name: "raw-yield",
-    about: "raw-channel whose writers yield once before they gather what to write",
-    serve: |ready| Box::pin(async { accept(listen(ready).await?, serve::<YIELD>).await }),
-    run: |job| Box::pin(run::<YIELD>(job)),
-};
-
-/// Whether a writer that was woken lets other tasks run before it looks at what there is to write.
-///
-/// The runtime runs a woken task next, ahead of all that wait. Without the yield a writer so takes the
-/// first of 64 messages to the kernel before the other 63 tasks could send theirs.
-const YIELD: bool = true;
-const AT_ONCE: bool = false;
-
-async fn run<const YIELDS: bool>(job: Job) -> Result<Measured> {
-    drive::run(Client::start::<YIELDS>(connect(job.port).await?), job).await
+async fn run(job: Job) -> Result<Measured> {
+    let port = job.port;
+    match job.workload {
+        Workload::Fan => {
+            let outbox = Client::connect(port).await?.outbox;
+            let client = |actor| Client { actor, outbox: outbox.clone() };
+            drive::fan((0..TARGETS as u16).map(client).collect(), job).await
+        }
+        // One stream would let the asks wait behind whole messages of the bulk.
+        Workload::Mixed => {
+            drive::mixed(Client::connect(port).await?, Client::connect(port).await?, job).await
+        }
+        Workload::Links => drive::links(|| Client::connect(port), job).await,
+        _ => drive::run(Client::connect(port).await?, job).await,
+    }
 }
 
 /// A decoded message on its way to the actor.
@@ -61,19 +74,25 @@ struct Letter {
     note: Note,
 }
 
-async fn serve<const YIELDS: bool>(stream: TcpStream) -> Result {
+async fn serve(stream: TcpStream) -> Result {
     let (mut reader, writer) = stream.into_split();
-    let (mailbox, letters) = mpsc::channel(CAPACITY);
     let (outbox, replies) = mpsc::channel(CAPACITY);
-    tokio::spawn(act(letters, outbox));
-    let put = |out: &mut BytesMut, (id, reply)| match reply {
-        Reply::Echo(note) => put_note(out, Kind::Reply, id, &note),
-        Reply::Counted(notes) => frame::put(out, Kind::Reply, id, &u64::to_be_bytes(notes)),
-    };
-    tokio::spawn(write::<YIELDS, _>(writer, replies, put));
+    tokio::spawn(write(writer, replies, |out, (actor, id, reply)| match reply {
+        Reply::Echo(note) => put_note(out, Kind::Reply, actor, id, &note),
+        Reply::Counted(notes) => frame::put(out, Kind::Reply, actor, id, &u64::to_be_bytes(notes)),
+    }));
+    let mut mailboxes = HashMap::new();
     let mut inbox = BytesMut::new();
     while frame::read_more(&mut reader, &mut inbox).await? {
-        while let Some(Frame { kind, id, body }) = frame::take(&mut inbox)? {
+        while let Some(Frame { kind, actor, id, body }) = frame::take(&mut inbox)? {
+            if usize::from(actor) >= TARGETS {
+                return Err("no such actor".into());
+            }
+            let mailbox = mailboxes.entry(actor).or_insert_with(|| {
+                let (mailbox, letters) = mpsc::channel(CAPACITY);
+                tokio::spawn(act(actor, letters, outbox.clone()));
+                mailbox
+            });
             let letter = Letter { kind, id, note: Note::decode(body)? };
             mailbox.send(letter).await.map_err(|_| "the actor has ended")?;
         }
@@ -81,13 +100,16 @@ async fn serve<const YIELDS: bool>(stream: TcpStream) -> Result {
     Ok(())
 }
 
+/// What an actor says to whom.
+type Said = (u16, u32, Reply);
+
 enum Reply {
     Echo(Note),
     Counted(u64),
 }
 
 /// The actor: one message at a time.
-async fn act(mut letters: mpsc::Receiver<Letter>, outbox: mpsc::Sender<(u32, Reply)>) {
+async fn act(actor: u16, mut letters: mpsc::Receiver<Letter>, outbox: mpsc::Sender<Said>) {
     let mut notes = 0;
     while let Some(Letter { kind, id, note }) = letters.recv().await {
         let reply = match kind {
@@ -98,14 +120,14 @@ async fn act(mut letters: mpsc::Receiver<Letter>, outbox: mpsc::Sender<(u32, Rep
                 continue;
             }
         };
-        if outbox.send((id, reply)).await.is_err() {
+        if outbox.send((actor, id, reply)).await.is_err() {
             return;
         }
     }
 }
 
 /// Writes what has piled up at once, about [`CHUNK_LEN`] at most.
-async fn write<const YIELDS: bool, T>(
+async fn write<T>(
     mut writer: OwnedWriteHalf,
     mut queue: mpsc::Receiver<T>,
     mut put: impl FnMut(&mut BytesMut, T),
@@ -113,9 +135,6 @@ async fn write<const YIELDS: bool, T>(
     let mut out = BytesMut::with_capacity(2 * CHUNK_LEN);
     while let Some(item) = queue.recv().await {
         put(&mut out, item);
-        if YIELDS {
-            tokio::task::yield_now().await;
-        }
         while out.len() < CHUNK_LEN
             && let Ok(item) = queue.try_recv()
         {
@@ -127,8 +146,8 @@ async fn write<const YIELDS: bool, T>(
     Ok(())
 }
 
-fn put_note(out: &mut BytesMut, kind: Kind, id: u32, note: &Note) {
-    frame::put_header(out, kind, id, note.encoded_len());
+fn put_note(out: &mut BytesMut, kind: Kind, actor: u16, id: u32, note: &Note) {
+    frame::put_header(out, kind, actor, id, note.encoded_len());
     note.encode(out).expect("a BytesMut grows");
 }
 
@@ -137,48 +156,52 @@ type Asked = Arc<Mutex<HashMap<u32, oneshot::Sender<Bytes>>>>;
 
 struct Outgoing {
     kind: Kind,
+    actor: u16,
     note: Note,
     reply: Option<oneshot::Sender<Bytes>>,
 }
 
+/// One actor behind a connection.
 #[derive(Clone)]
 struct Client {
+    actor: u16,
     outbox: mpsc::Sender<Outgoing>,
 }
 
 impl Client {
-    fn start<const YIELDS: bool>(stream: TcpStream) -> Self {
-        let (reader, writer) = stream.into_split();
+    async fn connect(port: u16) -> Result<Self> {
+        let (reader, writer) = connect(port).await?.into_split();
         let (outbox, queue) = mpsc::channel(CAPACITY);
         let asked = Asked::default();
         tokio::spawn(read_replies(reader, asked.clone()));
         let mut last_id = 0_u32;
-        let put = move |out: &mut BytesMut, Outgoing { kind, note, reply }| {
+        let put = move |out: &mut BytesMut, Outgoing { kind, actor, note, reply }| {
             let id = reply.map_or(0, |reply| {
                 last_id = last_id.wrapping_add(1);
                 asked.lock().unwrap_or_else(PoisonError::into_inner).insert(last_id, reply);
                 last_id
             });
-            put_note(out, kind, id, &note);
+            put_note(out, kind, actor, id, &note);
         };
-        tokio::spawn(write::<YIELDS, _>(writer, queue, put));
-        Self { outbox }
+        tokio::spawn(write(writer, queue, put));
+        Ok(Self { actor: 0, outbox })
     }
 
     async fn ask(&self, kind: Kind, note: Note) -> Result<Bytes> {
         let (reply, answer) = oneshot::channel();
-        self.send(Outgoing { kind, note, reply: Some(reply) }).await?;
+        self.send(kind, note, Some(reply)).await?;
         answer.await.map_err(|_| "the connection was lost".into())
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Result {
+    async fn send(&self, kind: Kind, note: Note, reply: Option<oneshot::Sender<Bytes>>) -> Result {
+        let outgoing = Outgoing { kind, actor: self.actor, note, reply };
         self.outbox.send(outgoing).await.map_err(|_| "the connection was lost".into())
     }
 }
 
 impl drive::Client for Client {
     async fn tell(&self, payload: Bytes) -> Result {
-        self.send(Outgoing { kind: Kind::Note, note: Note { payload }, reply: None }).await
+        self.send(Kind::Note, Note { payload }, None).await
     }
 
     async fn echo(&self, payload: Bytes) -> Result<Bytes> {

@@ -2,29 +2,27 @@
 //!
 //! - [`frame`]: the smallest framing that does the work
 //! - [`plain`]: frames straight to and from the socket
-//! - [`channel`]: the same with bounded channels and tasks between, the shape of an actor library
+//! - [`mux`]: the same for many tasks that ask on one connection
+//! - [`channel`]: frames with bounded channels and tasks between, the shape of an actor library
 
 pub(crate) mod channel;
 mod frame;
+pub(crate) mod mux;
 pub(crate) mod plain;
 
 use std::net::Ipv4Addr;
 
-use bytes::Bytes;
-use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Result;
 use crate::contestant::Ready;
-use crate::message::{Note, payload};
-use crate::workload::Workload;
 
 /// Room for what one read may bring, and how much is gathered before a write, in bytes.
 const CHUNK_LEN: usize = 64 * 1024;
 
 async fn listen(ready: Ready) -> Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    ready(listener.local_addr()?.port())?;
+    ready(listener.local_addr()?.port(), &[])?;
     Ok(listener)
 }
 
@@ -48,9 +46,4 @@ async fn connect(port: u16) -> Result<TcpStream> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// The workload's message as it goes into a frame.
-fn body(workload: Workload) -> Bytes {
-    Note { payload: payload(workload.payload_len()) }.encode_to_vec().into()
 }

@@ -1,0 +1,153 @@
+//! The processes of one measurement.
+
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::Result;
+use crate::contestant::{Contestant, Halves};
+use crate::measured::Measured;
+use crate::process::{self, Pin};
+use crate::workload::Workload;
+
+/// How long a server may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A contestant that can run here.
+pub(crate) struct Starter {
+    pub(crate) contestant: &'static Contestant,
+    /// What comes before `serve`, `client` or `local` on the command line, and after it.
+    before: Vec<OsString>,
+    after: Vec<OsString>,
+}
+
+impl Starter {
+    /// Builds what has to be built; an error says why the contestant cannot run here.
+    pub(crate) fn prepare(contestant: &'static Contestant) -> Result<Self> {
+        (contestant.check)()?;
+        let (before, after) = match contestant.halves {
+            Halves::Rust { .. } | Halves::Local { .. } => {
+                (vec![std::env::current_exe()?.into()], vec![contestant.name.into()])
+            }
+            Halves::Program { program } => (program()?, Vec::new()),
+        };
+        Ok(Self { contestant, before, after })
+    }
+
+    /// One workload, one time.
+    pub(crate) async fn measure(
+        &self,
+        workload: Workload,
+        count: u64,
+        pin: Pin,
+        limit: Duration,
+    ) -> Result<Measured> {
+        let (client_cpus, server_cpus) = pin.cpus()?;
+        let job = ["--workload".into(), workload.name().into(), "--count".into()];
+        let job = job.into_iter().chain([count.to_string()]);
+        if workload.is_local() {
+            let mut cpus = client_cpus;
+            cpus.extend(server_cpus);
+            let mut alone = self.command("local", &cpus)?;
+            alone.args(job);
+            return output(alone, limit).await;
+        }
+        let server = Server::start(self.command("serve", &server_cpus)?).await?;
+        let pids: Vec<String> = server.pids.iter().map(u32::to_string).collect();
+        let mut client = self.command("client", &client_cpus)?;
+        client.args(job).args(["--port", &server.port.to_string()]);
+        client.args(["--server-pid", &pids.join(",")]);
+        output(client, limit).await
+    }
+
+    /// One half, in a process group of its own.
+    fn command(&self, half: &str, cpus: &[usize]) -> Result<Command> {
+        let program = self.before.iter().cloned().chain([half.into()]);
+        let mut command = process::pinned(cpus, program.chain(self.after.iter().cloned()))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.kill_on_drop(true).process_group(0);
+        Ok(command)
+    }
+}
+
+/// What a client prints when it is done.
+async fn output(mut client: Command, limit: Duration) -> Result<Measured> {
+    let (child, _group) = start(&mut client)?;
+    let output = timeout(limit, child.wait_with_output())
+        .await
+        .map_err(|_| format!("the client was not done within {limit:?}"))??;
+    if !output.status.success() {
+        return Err(format!("the client failed: {}", output.status).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// A server that is ready; killed when dropped.
+struct Server {
+    port: u16,
+    pids: Vec<u32>,
+    _group: Group,
+    _child: Child,
+}
+
+impl Server {
+    /// Starts a server and waits until it says on which port it listens.
+    async fn start(mut command: Command) -> Result<Self> {
+        let (mut child, group) = start(&mut command)?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or("no pipe")?).lines();
+        let line = timeout(READY_TIMEOUT, lines.next_line())
+            .await
+            .map_err(|_| format!("the server was not ready within {READY_TIMEOUT:?}"))??
+            .ok_or("the server ended before it was ready")?;
+        let (port, others) = ready(&line)?;
+        let own = child.id().ok_or("the server ended at once")?;
+        let pids = [own].into_iter().chain(others).collect();
+        Ok(Self { port, pids, _group: group, _child: child })
+    }
+}
+
+/// The port, and the processes that belong to the server besides the one that was started.
+fn ready(line: &str) -> Result<(u16, Vec<u32>)> {
+    let mut words = line.split_whitespace();
+    if words.next() != Some("ready") {
+        return Err(format!("the server said {line:?}").into());
+    }
+    let port = words.next().ok_or("the server named no port")?.parse()?;
+    Ok((port, words.map(str::parse).collect::<Result<_, _>>()?))
+}
+
+fn start(command: &mut Command) -> Result<(Child, Group)> {
+    let child = command.spawn()?;
+    let leader = child.id().ok_or("it ended at once")?;
+    Ok((child, Group(Pid::from_raw(leader.try_into()?))))
+}
+
+/// A process with all that it started, unless that left the group; killed when dropped.
+struct Group(Pid);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // An error means that none of them is left.
+        let _ = killpg(self.0, Signal::SIGKILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_names_its_port_and_its_other_processes() {
+        assert_eq!(ready("ready 80").ok(), Some((80, vec![])));
+        assert_eq!(ready("ready 80 7 8").ok(), Some((80, vec![7, 8])));
+        assert!(ready("ready").is_err());
+        assert!(ready("ready 80 x").is_err());
+        assert!(ready("listening 80").is_err());
+    }
+}
