@@ -22,6 +22,10 @@ pub(crate) const TWO_THREADS: Contestant = Contestant {
     name: "actix-2",
     about: "actix with the actor on an arbiter of its own: a thread for it and one for the sender",
     workloads: &[Workload::LocalTell, Workload::LocalAsk],
+    scale: |workload| match workload {
+        Workload::LocalAsk => 0.1,
+        _ => 1.0,
+    },
     halves: Halves::Local { run: |job| Box::pin(run(job, Threads::Two)) },
     ..ONE_THREAD
 };
@@ -81,9 +85,10 @@ impl Handler<Count> for Counter {
     }
 }
 
-/// actix brings a runtime, and its threads, of its own.
+/// actix brings a runtime, and its threads, of its own; the sender is a task there, as an actor is.
 async fn run(job: Job, threads: Threads) -> Result<Measured> {
-    tokio::task::spawn_blocking(move || System::new().block_on(work(job, threads))).await?
+    let system = move || System::new().block_on(async { actix::spawn(work(job, threads)).await? });
+    tokio::task::spawn_blocking(system).await?
 }
 
 async fn work(job: Job, threads: Threads) -> Result<Measured> {

@@ -34,14 +34,11 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
     scale: |workload| match workload {
         Workload::Ask1 | Workload::Ask64 => 0.2,
         Workload::Tell | Workload::Fan => 0.01,
-        Workload::Bulk => 0.25,
+        Workload::Bulk | Workload::Spawn => 0.25,
         _ => 1.0,
     },
     check: EVERYWHERE,
-    halves: Halves::Rust {
-        serve: |ready| Box::pin(serve(ready)),
-        run: |job| Box::pin(run(job)),
-    },
+    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
 };
 
 /// The name under which the server registers its actor.
@@ -70,6 +67,8 @@ struct Start(usize);
 #[derive(Actor, RemoteActor, Default)]
 struct Counter {
     notes: u64,
+    /// Those that it started, which would stop with their last reference.
+    others: Vec<ActorRef<Self>>,
 }
 
 #[remote_message]
@@ -108,11 +107,12 @@ impl Message<Start> for Counter {
         start: Start,
         _: &mut Context<Self, Self::Reply>,
     ) -> Vec<RemoteActorRef<Self>> {
-        let mut others = Vec::with_capacity(start.0);
-        for _ in 0..start.0 {
-            others.push(Self::spawn(Self::default()).into_remote_ref().await);
+        self.others.extend((0..start.0).map(|_| Self::spawn(Self::default())));
+        let mut remote = Vec::with_capacity(self.others.len());
+        for other in &self.others {
+            remote.push(other.into_remote_ref().await);
         }
-        others
+        remote
     }
 }
 

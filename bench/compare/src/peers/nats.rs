@@ -44,10 +44,7 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         _ => 1.0,
     },
     check: is_installed,
-    halves: Halves::Rust {
-        serve: |ready| Box::pin(serve(ready)),
-        run: |job| Box::pin(run(job)),
-    },
+    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
 };
 
 fn is_installed() -> Result {

@@ -32,10 +32,7 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
     ],
     scale: SAME,
     check: EVERYWHERE,
-    halves: Halves::Rust {
-        serve: |ready| Box::pin(serve(ready)),
-        run: |job| Box::pin(run(job)),
-    },
+    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
 };
 
 /// Large notes that wait for their turn in the stream.
@@ -78,7 +75,10 @@ impl Counter for Service {
 async fn serve(ready: Ready) -> Result {
     let incoming = TcpIncoming::bind((Ipv4Addr::LOCALHOST, 0).into())?.with_nodelay(Some(true));
     ready(incoming.local_addr()?.port(), &[])?;
-    Server::builder().add_service(CounterServer::new(Service)).serve_with_incoming(incoming).await?;
+    Server::builder()
+        .add_service(CounterServer::new(Service))
+        .serve_with_incoming(incoming)
+        .await?;
     Ok(())
 }
 
