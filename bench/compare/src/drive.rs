@@ -24,7 +24,7 @@ pub(crate) trait Client: Clone + Send + Sync + 'static {
     /// Asks for an echo of the payload.
     fn echo(&self, payload: Bytes) -> impl Future<Output = Result<Bytes>> + Send;
 
-    /// Asks how many notes came; arrives after every note that this task sent before.
+    /// Asks how many notes came; arrives after every note that was taken before.
     fn count(&self) -> impl Future<Output = Result<u64>> + Send;
 }
 
@@ -113,31 +113,27 @@ pub(crate) async fn fan<C: Client>(targets: Vec<C>, job: Job) -> Result<Measured
         return Err(format!("fan needs {TARGETS} actors").into());
     }
     let payload = payload(job.workload.payload_len());
-    spread(&targets, job.warm_up(), &payload).await?;
+    spread(&targets, 0, job.warm_up(), &payload).await?;
     let run = job.start()?;
-    spread(&targets, job.count, &payload).await?;
+    spread(&targets, job.warm_up(), job.count, &payload).await?;
     run.finish()
 }
 
-/// Every producer goes round its own targets, and then asks each for its count.
-async fn spread<C: Client>(targets: &[C], count: u64, payload: &Bytes) -> Result {
+/// Every producer goes round its own targets, and then asks all of them for their counts.
+async fn spread<C: Client>(targets: &[C], before: u64, count: u64, payload: &Bytes) -> Result {
     let mut producers = JoinSet::new();
     for producer in 0..PRODUCERS {
         let own: Vec<C> = targets.iter().skip(producer).step_by(PRODUCERS).cloned().collect();
-        let (share, payload) = (share(count, producer, PRODUCERS), payload.clone());
+        let [before, share] = [before, count].map(|count| share(count, producer, PRODUCERS));
+        let payload = payload.clone();
         producers.spawn(async move {
-            let mut before = 0;
-            for target in &own {
-                before += target.count().await?;
-            }
             for target in own.iter().cycle().take(share as usize) {
                 target.tell(payload.clone()).await?;
             }
-            let mut after = 0;
-            for target in &own {
-                after += target.count().await?;
-            }
-            check_count(after - before, share)
+            let counts: JoinSet<_> =
+                own.into_iter().map(|target| async move { target.count().await }).collect();
+            let counted = counts.join_all().await.into_iter().sum::<Result<u64>>()?;
+            check_count(counted, before + share)
         });
     }
     producers.join_all().await.into_iter().collect()

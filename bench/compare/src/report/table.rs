@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Contender, Report, Row, Section};
+use crate::workload::Workload;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +66,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, section: &Section, row: &Row) -> fmt::R
             if more_is_better { '+' } else { '-' },
             ratio(section.shape()),
         );
-        let rest = if index == 0 { costs(row, section.workload.is_local()) } else { String::new() };
+        let rest = if index == 0 { costs(row, section.workload) } else { String::new() };
         writeln!(f, "  {}", format!("{line}{rest}").trim_end())?;
     }
     if let Some(last) = row.failures.last() {
@@ -75,19 +76,21 @@ fn write_row(f: &mut fmt::Formatter<'_>, section: &Section, row: &Row) -> fmt::R
     Ok(())
 }
 
-/// CPU time and memory; a local workload has no server.
-fn costs(row: &Row, is_local: bool) -> String {
+/// CPU time and memory. A local workload has no server; and with `mixed` the asks are few, and most of
+/// the time goes into the bulk beside them.
+fn costs(row: &Row, workload: Workload) -> String {
+    let shown = |is_shown: bool, value: f64| if is_shown { number(value) } else { "-".to_owned() };
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let each = row.median(|measured| {
         let cpu = measured.client_cpu_seconds + measured.server_cpu_seconds;
         cpu * 1e6 / measured.count as f64
     });
-    let server = |value: f64| if is_local { "-".to_owned() } else { number(value) };
+    let server = |value: f64| shown(!workload.is_local(), value);
     format!(
         "{:>10}{:>10}{:>12}{:>12}{:>12}",
         number(row.median(|measured| measured.client_cpu_seconds)),
         server(row.median(|measured| measured.server_cpu_seconds)),
-        number(each),
+        shown(workload != Workload::Mixed, each),
         number(row.median(|measured| mebibytes(measured.client_peak_bytes))),
         server(row.median(|measured| mebibytes(measured.server_peak_bytes))),
     )
@@ -114,7 +117,6 @@ mod tests {
     use super::super::{Settings, tests::row};
     use super::*;
     use crate::process::Pin;
-    use crate::workload::Workload;
 
     #[test]
     fn numbers_are_readable() {
