@@ -1,5 +1,7 @@
 //! kameo: local actors, and actors of another node through its libp2p swarm.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use kameo::prelude::*;
@@ -8,6 +10,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, SwarmBuilder, noise, tcp, yamux};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready};
 use crate::drive::Client as _;
@@ -40,6 +43,9 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
     check: EVERYWHERE,
     halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
 };
+
+/// Tells and counts at once: each is a libp2p stream of its own, and a node drops those beyond 100.
+const WINDOW: usize = 64;
 
 /// The name under which the server registers its actor.
 const NAME: &str = "counter";
@@ -186,12 +192,12 @@ async fn connect(port: u16) -> Result<Remote> {
     .await;
     tokio::spawn(work(swarm));
     let first = RemoteActorRef::lookup(NAME).await?.ok_or("the server has no actor")?;
-    Ok(Remote(first))
+    Ok(Remote { actor: first, turns: Arc::new(Semaphore::new(WINDOW)) })
 }
 
 async fn others(first: &Remote, count: usize) -> Result<Vec<Remote>> {
-    let others = first.0.ask(&Start(count)).await?;
-    Ok(others.into_iter().map(Remote).collect())
+    let others = first.actor.ask(&Start(count)).await?;
+    Ok(others.into_iter().map(|actor| Remote { actor, turns: first.turns.clone() }).collect())
 }
 
 /// A node as the documentation builds one, without the search for peers by multicast.
@@ -251,25 +257,27 @@ impl drive::Client for Local {
 }
 
 #[derive(Clone)]
-struct Remote(RemoteActorRef<Counter>);
+struct Remote {
+    actor: RemoteActorRef<Counter>,
+    /// As many as [`WINDOW`].
+    turns: Arc<Semaphore>,
+}
 
 impl drive::Client for Remote {
     /// `send` alone would lose what comes beyond 100 at once, see [`WINDOW`].
     async fn tell(&self, payload: Bytes) -> Result {
-        Ok(self.0.tell(&Note { payload }).send_ack().await?)
+        Ok(self.actor.tell(&Note { payload }).send_ack().await?)
     }
 
     async fn echo(&self, payload: Bytes) -> Result<Bytes> {
-        Ok(self.0.ask(&Echo { payload }).await?.payload)
+        Ok(self.actor.ask(&Echo { payload }).await?.payload)
     }
 
     async fn count(&self) -> Result<u64> {
-        Ok(self.0.ask(&Count).await?)
+        let _turn = self.turns.acquire().await?;
+        Ok(self.actor.ask(&Count).await?)
     }
 }
-
-/// Tells at once: each is a libp2p stream of its own, of which the receiver drops those beyond 100.
-const WINDOW: usize = 64;
 
 /// Keeps a window of tells under way, each acknowledged.
 async fn tell(actor: &Remote, count: u64, payload: &Bytes) -> Result {

@@ -20,7 +20,9 @@ use crate::{Result, drive, process};
 /// What the responder holds while it is behind: past it, async-nats drops messages.
 const SUBSCRIPTION_CAPACITY: usize = 8 << 20;
 
-/// What waits in the sending client: the default of 2,048 messages would be 2 GiB of large ones.
+/// Messages that wait in a client until they are written: the default.
+const WAITING: usize = 2048;
+/// The same where they are of 1 MiB.
 const LARGE_WAITING: usize = 16;
 
 /// A free port, and room for 1 MiB and its protobuf header: the default is exactly 1 MiB.
@@ -62,7 +64,7 @@ struct Counted {
 
 async fn serve(ready: Ready) -> Result {
     let (mut server, port) = start_server().await?;
-    let client = connect(port).await?;
+    let client = connect(port, WAITING).await?;
     let mut actors = JoinSet::new();
     for index in 0..=TARGETS {
         // One subscription for all that an actor understands keeps them in order.
@@ -118,25 +120,22 @@ async fn start_server() -> Result<(Child, u16)> {
     Err("nats-server ended before it listened".into())
 }
 
-async fn connect(port: u16) -> Result<async_nats::Client> {
-    connect_with(port, ConnectOptions::new()).await
-}
-
-async fn connect_with(port: u16, options: ConnectOptions) -> Result<async_nats::Client> {
-    let options = options.subscription_capacity(SUBSCRIPTION_CAPACITY);
+async fn connect(port: u16, waiting: usize) -> Result<async_nats::Client> {
+    let options =
+        ConnectOptions::new().client_capacity(waiting).subscription_capacity(SUBSCRIPTION_CAPACITY);
     Ok(options.connect(format!("127.0.0.1:{port}")).await?)
 }
 
 async fn run(job: Job) -> Result<Measured> {
     if job.workload == Workload::Links {
-        let peer = async || Ok(Client::new(&connect(job.port).await?, 0));
+        let peer = async || Ok(Client::new(&connect(job.port, WAITING).await?, 0));
         return drive::links(peer, job.clone()).await;
     }
-    let options = match job.workload {
-        Workload::Bulk | Workload::Mixed => ConnectOptions::new().client_capacity(LARGE_WAITING),
-        _ => ConnectOptions::new(),
+    let waiting = match job.workload {
+        Workload::Bulk | Workload::Mixed => LARGE_WAITING,
+        _ => WAITING,
     };
-    let client = connect_with(job.port, options).await?;
+    let client = connect(job.port, waiting).await?;
     let actor = |index| Client::new(&client, index);
     match job.workload {
         Workload::Fan => drive::fan((1..=TARGETS).map(actor).collect(), job).await,
