@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) const ALL: [Path; 12] = [
+pub(crate) static ALL: [Path; 12] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -91,8 +91,7 @@ pub(crate) const ALL: [Path; 12] = [
 ];
 
 pub(crate) fn find(name: &str) -> Result<&'static Path> {
-    const { &ALL }
-        .iter()
+    ALL.iter()
         .find(|path| path.name == name)
         .ok_or_else(|| format!("there is no path {name:?}").into())
 }
