@@ -17,8 +17,8 @@ import (
 	"rakt/interop/goakt/internal/wire"
 )
 
-// requestTimeout is how long a request may take, and how long Outcomes waits for one.
-const requestTimeout = 5 * time.Second
+// requestTimeout is how long a request may take; Outcomes waits for it twice as long.
+const requestTimeout = 3 * time.Second
 
 // Requester sends the payload of a messages.Relay as an asynchronous request and answers with Empty at once. What
 // comes of the request is told by Outcomes.
@@ -136,7 +136,7 @@ func (x *board) wait(id string) *messages.Outcome {
 	select {
 	case outcome := <-x.slot(id):
 		return outcome
-	case <-time.After(requestTimeout):
+	case <-time.After(2 * requestTimeout):
 		return &messages.Outcome{Id: id, Error: "no outcome in time"}
 	}
 }
