@@ -93,6 +93,10 @@ func frameSize(request proto.Message) int {
 	return lengths + len(request.ProtoReflect().Descriptor().FullName()) + proto.Size(request)
 }
 
+// stillThere asks by a client of its own: after a brotli stream that broke off, GoAkt's client cannot read the next.
 func (x *target) stillThere(ctx context.Context) error {
-	return x.expectLookup(ctx, actors.EchoName, true)
+	fresh := *x
+	fresh.remoting = newRemoting(x.compression)
+	defer fresh.remoting.Close()
+	return fresh.expectLookup(ctx, actors.EchoName, true)
 }

@@ -13,8 +13,9 @@ import (
 
 const (
 	restartWorkers = 8
-	// An outage is that many failures without an answer between them, its end that many answers without a failure.
-	outageFailures  = 2 * restartWorkers
+	// An outage is that many failures without an answer between them, its end that many answers without a failure. If
+	// the node is back within milliseconds, each worker fails just once.
+	outageFailures  = restartWorkers / 2
 	outageAnswers   = 500
 	restartTimeout  = 2 * time.Second
 	restartPause    = 10 * time.Millisecond

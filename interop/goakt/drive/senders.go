@@ -61,19 +61,19 @@ func (x *target) asTarget(own actor.ActorSystem) *target {
 // mailbox is an actor that hands on what it is told.
 type mailbox struct{ taken chan proto.Message }
 
-func (mailbox) PreStart(*actor.Context) error { return nil }
-func (mailbox) PostStop(*actor.Context) error { return nil }
+func (*mailbox) PreStart(*actor.Context) error { return nil }
+func (*mailbox) PostStop(*actor.Context) error { return nil }
 
-func (x mailbox) Receive(ctx *actor.ReceiveContext) {
+func (x *mailbox) Receive(ctx *actor.ReceiveContext) {
 	if message, ok := ctx.Message().(*wrapperspb.BytesValue); ok {
 		x.taken <- message
 	}
 }
 
-func newMailbox() mailbox { return mailbox{taken: make(chan proto.Message, 100)} }
+func newMailbox() *mailbox { return &mailbox{taken: make(chan proto.Message, 100)} }
 
 // expectAnswers tells the node's replier a few messages from the actor that has the mailbox.
-func (x *target) expectAnswers(ctx context.Context, from *actor.PID, box mailbox) error {
+func (x *target) expectAnswers(ctx context.Context, from *actor.PID, box *mailbox) error {
 	for i := range cap(box.taken) {
 		if err := from.RemoteTell(ctx, x.address(actors.ReplierName), wrapperspb.Bytes([]byte{byte(i)})); err != nil {
 			return err
