@@ -129,7 +129,8 @@ func (x *worker) echo(ctx context.Context, to *address.Address, message proto.Me
 	return err
 }
 
-// trace: with GoAkt the trace context of another request is a known failure, not a wrong reply.
+// trace: with GoAkt the trace context of another request is a known failure, not a wrong reply. Often that is bytes of
+// another frame, which are no text, so that GoAkt cannot pack the reply and answers with an empty one.
 func (x *worker) trace(ctx context.Context, number int) error {
 	parent := fmt.Sprintf("00-%032x-%016x-01", number, number)
 	reply, err := askFor[*messages.Trace](trace.WithParent(ctx, parent), x.target, actors.TracerName, &messages.TraceRequest{})
