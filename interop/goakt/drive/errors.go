@@ -192,6 +192,7 @@ func (x *target) fill(text string) string {
 	return strings.NewReplacer("SYSTEM", x.system, "HOST", x.host, "PORT", strconv.Itoa(x.port)).Replace(text)
 }
 
+// parse reads a request in which SYSTEM, HOST and PORT are left to be filled in.
 func (x *target) parse(request protoreflect.FullName, text string) (proto.Message, error) {
 	return wire.Parse(request, x.fill(text))
 }

@@ -61,7 +61,7 @@ func (x *target) ask(ctx context.Context, name string, message proto.Message, ti
 	return unpack(x.remoting.RemoteAsk(ctx, address.NoSender(), x.address(name), message, timeout))
 }
 
-// raw sends one of GoAkt's own requests, whose text can leave HOST, PORT and SYSTEM to be filled in.
+// raw sends one of GoAkt's own requests, in a frame without metadata, and returns whatever is answered.
 func (x *target) raw(ctx context.Context, request proto.Message) (proto.Message, error) {
 	return x.remoting.NetClient(x.host, x.port).SendProto(ctx, request)
 }
