@@ -63,6 +63,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Contestant> {
     const OURS: &[Contestant] = &[
         raw::plain::CONTESTANT,
         raw::mux::CONTESTANT,
+        raw::mux::YIELDING,
         raw::channel::CONTESTANT,
         local::DEFAULT,
         local::TIGHT,

@@ -228,11 +228,80 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// Counts what it is told, all but the notes that it loses.
+    #[derive(Clone, Default)]
+    struct Counter {
+        told: Arc<AtomicU64>,
+        /// Loses every note whose number this divides; 0 loses none.
+        loses: u64,
+    }
+
+    impl Client for Counter {
+        async fn tell(&self, _: Bytes) -> Result {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn echo(&self, payload: Bytes) -> Result<Bytes> {
+            tokio::task::yield_now().await;
+            Ok(payload)
+        }
+
+        async fn count(&self) -> Result<u64> {
+            let told = self.told.load(Ordering::Relaxed);
+            Ok(told - told.checked_div(self.loses).unwrap_or(0))
+        }
+    }
+
+    fn job(workload: Workload) -> Job {
+        let server_pids = vec![std::process::id()];
+        Job { workload, count: workload.count(0.005), port: 1, server_pids }
+    }
+
+    fn names(measured: &Measured) -> Vec<&str> {
+        measured.figures.iter().map(|figure| figure.name.as_str()).collect()
+    }
 
     #[test]
     fn shares_add_up_and_differ_by_one_at_most() {
         let shares: Vec<u64> = (0..PRODUCERS).map(|index| share(2007, index, PRODUCERS)).collect();
         assert_eq!(shares.iter().sum::<u64>(), 2007);
         assert!(shares.iter().all(|share| [100, 101].contains(share)));
+    }
+
+    #[tokio::test]
+    async fn every_workload_reports_its_figures() -> Result {
+        for (workload, figures) in [
+            (Workload::Ask1, vec!["p50 µs", "p99 µs"]),
+            (Workload::Ask64, vec!["asks/s"]),
+            (Workload::Tell, vec!["messages/s"]),
+            (Workload::Bulk, vec!["MB/s"]),
+            (Workload::LocalTell, vec!["messages/s"]),
+            (Workload::LocalAsk, vec!["asks/s"]),
+        ] {
+            let measured = run(Counter::default(), job(workload)).await?;
+            assert_eq!(names(&measured), figures, "{}", workload.name());
+            assert_eq!(measured.count, job(workload).count);
+        }
+        let targets = std::iter::repeat_with(Counter::default).take(TARGETS).collect();
+        assert_eq!(names(&fan(targets, job(Workload::Fan)).await?), ["messages/s"]);
+        let mixed = mixed(Counter::default(), Counter::default(), job(Workload::Mixed)).await?;
+        assert_eq!(names(&mixed), ["p50 µs", "p99 µs", "MB/s"]);
+        let connect = || async { Ok(Counter::default()) };
+        let links = links(connect, job(Workload::Links)).await?;
+        assert_eq!(names(&links), ["bytes/peer", "p50 µs", "p99 µs"]);
+        let start = async |count: u64| Ok(vec![Counter::default(); count as usize]);
+        assert_eq!(names(&spawn(start, job(Workload::Spawn)).await?), ["µs/actor", "bytes/actor"]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_lost_message_fails_the_run() {
+        let lossy = || Counter { loses: 10, ..Counter::default() };
+        assert!(run(lossy(), job(Workload::Tell)).await.is_err());
+        let targets = std::iter::repeat_with(lossy).take(TARGETS).collect();
+        assert!(fan(targets, job(Workload::Fan)).await.is_err());
     }
 }

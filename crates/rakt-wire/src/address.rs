@@ -13,13 +13,33 @@ pub const MAX_ADDRESS_LEN: usize = 2048;
 /// Names that start with one of these belong to the system; users and peers may not create them.
 pub const RESERVED_PREFIXES: &[&str] = &["rakt.", "GoAkt"];
 
-const SCHEME: &str = "rakt://";
-const GOAKT_SCHEME: &str = "goakt://";
+/// How the node at an address is spoken to.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dialect {
+    /// rakt's own protocol; addresses begin with `rakt://`.
+    #[default]
+    Native,
+    /// The protocol of GoAkt v3; addresses begin with `goakt://`.
+    GoAkt,
+}
 
-/// The place of one actor in a network of systems.
+impl Dialect {
+    const ALL: [Self; 2] = [Self::Native, Self::GoAkt];
+
+    /// What an address begins with.
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Native => "rakt://",
+            Self::GoAkt => "goakt://",
+        }
+    }
+}
+
+/// The place of one actor in a network of systems, and how it is spoken to there.
 ///
-/// Its text form is `rakt://system@host:port/path`; an IPv6 host stands in brackets. Parsing also takes
-/// `goakt://`, which is what [`Address::to_goakt`] writes.
+/// Its text form is `rakt://system@host:port/path`, or `goakt://` for an actor that is reached by GoAkt's
+/// protocol; an IPv6 host stands in brackets.
 ///
 /// ```
 /// use rakt_wire::Address;
@@ -30,6 +50,7 @@ const GOAKT_SCHEME: &str = "goakt://";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
+    dialect: Dialect,
     system: String,
     host: String,
     port: u16,
@@ -57,7 +78,17 @@ impl Address {
             host = inner.to_owned();
         }
         validate_host(&host)?;
-        Ok(Self { system, host, port, path })
+        Ok(Self { dialect: Dialect::Native, system, host, port, path })
+    }
+
+    /// The same place, spoken to in `dialect`. [`Address::new`] gives native ones.
+    pub fn with_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
+    }
+
+    /// How the node is spoken to.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The last segment of the path.
@@ -84,24 +115,13 @@ impl Address {
     pub fn port(&self) -> u16 {
         self.port
     }
-
-    /// The text form with GoAkt's scheme: `goakt://system@host:port/path`.
-    pub fn to_goakt(&self) -> String {
-        let mut text = String::from(GOAKT_SCHEME);
-        self.write_rest(&mut text).expect("writing to a String cannot fail");
-        text
-    }
-
-    fn write_rest(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(out, "{}@{open}{}{close}:{}/{}", self.system, self.host, self.port, self.path)
-    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(SCHEME)?;
-        self.write_rest(f)
+        let Self { dialect, system, host, port, path } = self;
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{}{system}@{open}{host}{close}:{port}/{path}", dialect.scheme())
     }
 }
 
@@ -117,9 +137,9 @@ impl FromStr for Address {
             });
         }
         let malformed = |expected| AddressError::Malformed { text: text.to_owned(), expected };
-        let rest = text
-            .strip_prefix(SCHEME)
-            .or_else(|| text.strip_prefix(GOAKT_SCHEME))
+        let (dialect, rest) = Dialect::ALL
+            .into_iter()
+            .find_map(|dialect| Some((dialect, text.strip_prefix(dialect.scheme())?)))
             .ok_or_else(|| malformed("rakt:// or goakt://"))?;
         let (system, rest) =
             rest.split_once('@').ok_or_else(|| malformed("an @ after the system name"))?;
@@ -139,7 +159,7 @@ impl FromStr for Address {
             return Err(malformed("a port of 0 to 65535"));
         }
         let port = port.parse().map_err(|_| malformed("a port of 0 to 65535"))?;
-        Self::new(path, system, host, port)
+        Ok(Self::new(path, system, host, port)?.with_dialect(dialect))
     }
 }
 
@@ -304,11 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn goakt_text_is_read_and_written() {
-        let text = "goakt://shop@[::1]:3321/a/b";
+    fn the_scheme_tells_the_dialect() {
+        let text = "goakt://shop@10.0.0.7:3321/a/b";
         let address: Address = text.parse().unwrap();
-        assert_eq!(address.to_goakt(), text);
-        assert_eq!(address.to_string(), "rakt://shop@[::1]:3321/a/b");
+        assert_eq!(address.dialect(), Dialect::GoAkt);
+        assert_eq!(address.to_string(), text);
+        let native = address.clone().with_dialect(Dialect::Native);
+        assert_eq!(native.to_string(), "rakt://shop@10.0.0.7:3321/a/b");
+        assert_ne!(native, address);
     }
 
     #[test]

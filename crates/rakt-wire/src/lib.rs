@@ -31,7 +31,7 @@ pub mod metadata;
 pub mod native;
 pub mod operation;
 
-pub use address::Address;
+pub use address::{Address, Dialect};
 pub use compress::Compression;
 pub use failure::{Code, Failure, Terminated};
 pub use metadata::Metadata;

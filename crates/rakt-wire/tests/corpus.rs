@@ -8,8 +8,8 @@ use rakt_wire::native::{
     Feature, Handshake, Head, Hello, Limits, MessageKind, Outbound, Payload, Role, operations,
 };
 use rakt_wire::{
-    Address, Code, Compression, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated,
-    compress::Compressor, fuzz,
+    Address, Code, Compression, Dialect, Failure, Metadata, Operation, Outcome, SpawnArgument,
+    Terminated, compress::Compressor, fuzz,
 };
 
 fn corpus() -> PathBuf {
@@ -86,7 +86,7 @@ fn address_seeds() -> Seeds {
     let address = Address::new("orders/42", "shop", "127.0.0.1", 3321).expect("it is valid");
     named([
         ("rakt", address.to_string().into_bytes()),
-        ("goakt", address.to_goakt().into_bytes()),
+        ("goakt", address.with_dialect(Dialect::GoAkt).to_string().into_bytes()),
         ("ipv6", b"rakt://s@[fe80::1%eth0]:65535/a.b-c_d".to_vec()),
         ("no-port", b"rakt://s@h/a".to_vec()),
     ])

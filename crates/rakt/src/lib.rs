@@ -74,7 +74,7 @@ pub use events::{DeadLetter, Event, Events, StopReason, Terminated};
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
 pub use message::Message;
-pub use rakt_wire::address::Address;
+pub use rakt_wire::address::{Address, Dialect};
 pub use rakt_wire::metadata::Metadata;
 pub use reference::{ActorRef, Receives};
 pub use spawn::Spawn;

@@ -108,7 +108,7 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
     }
 }
 
-/// The name of a message on the wire, and the codecs of the message and of its reply.
+/// The names of a message and of its reply on the wire, and their codecs.
 ///
 /// Lives in a `static`, one a message type; [`messages!`](crate::messages) declares it.
 pub struct WireType<M: Message> {
@@ -126,25 +126,38 @@ impl<M: Message> fmt::Debug for WireType<M> {
 impl<M: Message> WireType<M> {
     /// A wire type called `name`, written by the codec `C`.
     pub const fn new<C: Codec<M> + Codec<M::Reply>>(name: &'static str) -> Self {
-        Self { name, message: Functions::of::<C>(), reply: Functions::of::<C>() }
+        Self { name, message: Functions::of::<C>(Some(name)), reply: Functions::of::<C>(None) }
+    }
+
+    /// Names the reply as well. rakt's own protocol needs no name for it, GoAkt's does.
+    pub const fn with_reply_name(mut self, name: &'static str) -> Self {
+        self.reply.name = Some(name);
+        self
     }
 
     /// The name that peers use for this message.
     pub fn name(&self) -> &'static str {
         self.name
     }
+
+    /// The name that peers use for its reply, where that has one.
+    pub fn reply_name(&self) -> Option<&'static str> {
+        self.reply.name
+    }
 }
 
-/// The three functions of a codec, without its type.
+/// The three functions of a codec, without its type, and the name of what they read and write.
 pub(crate) struct Functions<T> {
+    /// `None` for a reply that was given none.
+    pub(crate) name: Option<&'static str>,
     encoded_len: fn(&T) -> Option<usize>,
     encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
     decode: fn(Bytes) -> Result<T, CodecError>,
 }
 
 impl<T> Functions<T> {
-    const fn of<C: Codec<T>>() -> Self {
-        Self { encoded_len: C::encoded_len, encode: C::encode, decode: C::decode }
+    const fn of<C: Codec<T>>(name: Option<&'static str>) -> Self {
+        Self { name, encoded_len: C::encoded_len, encode: C::encode, decode: C::decode }
     }
 }
 
@@ -228,13 +241,19 @@ pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), Duplicate
 /// #     impl prost::Name for WorkRequest { const NAME: &'static str = "WorkRequest"; const PACKAGE: &'static str = "demo"; }
 /// #     #[derive(Clone, PartialEq, prost::Message)]
 /// #     pub struct WorkResponse { #[prost(string, tag = "1")] pub result: String }
+/// #     impl prost::Name for WorkResponse { const NAME: &'static str = "WorkResponse"; const PACKAGE: &'static str = "demo"; }
 /// #     #[derive(Clone, PartialEq, prost::Message)]
 /// #     pub struct LogEvent { #[prost(string, tag = "1")] pub text: String }
+/// #     #[derive(Clone, PartialEq, prost::Message)]
+/// #     pub struct Ping {}
+/// #     #[derive(Clone, PartialEq, prost::Message)]
+/// #     pub struct Pong {}
 /// # }
 /// # struct Tick; struct Count;
 /// rakt::messages! {
-///     pb::WorkRequest => pb::WorkResponse,   // prost types; the wire name is their `prost::Name`
+///     pb::WorkRequest => pb::WorkResponse,   // prost types; the wire names are their `prost::Name`s
 ///     pb::LogEvent as "demo.LogEvent",       // no reply; an explicit wire name
+///     pb::Ping as "demo.Ping" => pb::Pong as "demo.Pong",
 ///     local Tick,                            // never leaves the process: needs no codec
 ///     local Count => u64,
 /// }
@@ -242,7 +261,8 @@ pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), Duplicate
 ///
 /// With the `serde` feature, `serde Move => Position as "chess.Move"` declares serde types; these
 /// always have an explicit name, since a Rust path is no stable one. The reply uses the codec of its
-/// request, and is `()` where none is given.
+/// request, and is `()` where none is given. It needs a name only towards GoAkt peers:
+/// `Ping => Pong as "demo.Ping"` names the request alone.
 #[macro_export]
 macro_rules! messages {
     () => {};
@@ -262,12 +282,16 @@ macro_rules! messages {
     (serde $message:ty as $name:literal $(, $($rest:tt)*)?) => {
         $crate::messages! { serde $message => () as $name $(, $($rest)*)? }
     };
+    ($message:ty as $name:literal => $reply:ty as $reply_name:literal $(, $($rest:tt)*)?) => {
+        $crate::messages! { @wire $crate::message::Prost, $message, $reply, $name, $reply_name }
+        $($crate::messages! { $($rest)* })?
+    };
     ($message:ty => $reply:ty as $name:literal $(, $($rest:tt)*)?) => {
         $crate::messages! { @wire $crate::message::Prost, $message, $reply, $name }
         $($crate::messages! { $($rest)* })?
     };
     ($message:ty as $name:literal $(, $($rest:tt)*)?) => {
-        $crate::messages! { $message => () as $name $(, $($rest)*)? }
+        $crate::messages! { $message as $name => () as "google.protobuf.Empty" $(, $($rest)*)? }
     };
     ($message:ty => $reply:ty $(, $($rest:tt)*)?) => {
         impl $crate::Message for $message {
@@ -286,28 +310,30 @@ macro_rules! messages {
     ($message:ty $(, $($rest:tt)*)?) => {
         $crate::messages! { $message => () $(, $($rest)*)? }
     };
-    (@wire $codec:ty, $message:ty, $reply:ty, $name:literal) => {
+    (@wire $codec:ty, $message:ty, $reply:ty, $name:literal $(, $reply_name:literal)?) => {
         impl $crate::Message for $message {
             type Reply = $reply;
 
             fn wire() -> Option<&'static $crate::message::WireType<Self>> {
                 static WIRE: $crate::message::WireType<$message> =
-                    $crate::message::WireType::new::<$codec>($name);
+                    $crate::message::WireType::new::<$codec>($name)$(.with_reply_name($reply_name))?;
                 Some(&WIRE)
             }
         }
     };
 }
 
-/// The wire type of a prost message that knows its own full name.
+/// The wire type of prost messages that know their own full names.
 #[cfg(feature = "prost")]
 #[doc(hidden)]
 pub fn prost_wire_type<M>() -> WireType<M>
 where
     M: Message + prost::Message + prost::Name + Default,
-    M::Reply: prost::Message + Default,
+    M::Reply: prost::Message + prost::Name + Default,
 {
-    WireType::new::<Prost>(Box::leak(M::full_name().into_boxed_str()))
+    let leaked = |name: String| -> &'static str { Box::leak(name.into_boxed_str()) };
+    WireType::new::<Prost>(leaked(M::full_name()))
+        .with_reply_name(leaked(<M::Reply as prost::Name>::full_name()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,11 @@ fn wire_name<M: Message>() -> Option<&'static str> {
     M::wire().map(|wire| wire.name())
 }
 
+#[cfg(feature = "prost")]
+fn reply_name<M: Message>() -> Option<&'static str> {
+    M::wire().and_then(|wire| wire.reply_name())
+}
+
 struct Tick;
 struct Count;
 
@@ -48,6 +53,11 @@ mod protobuf {
         pub result: String,
     }
 
+    impl prost::Name for Response {
+        const NAME: &'static str = "Response";
+        const PACKAGE: &'static str = "demo.v1";
+    }
+
     #[derive(Clone, PartialEq, prost::Message)]
     pub(crate) struct Event {}
 
@@ -62,11 +72,15 @@ mod protobuf {
     #[derive(Clone, PartialEq, prost::Message)]
     pub(crate) struct NamedRequest {}
 
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(crate) struct NamedBoth {}
+
     rakt::messages! {
         Request => Response,
         Event,
         Named as "demo.named",
         NamedRequest => Response as "demo.named-request",
+        NamedBoth as "demo.named-both" => Response as "demo.named-response",
     }
 
     #[test]
@@ -75,6 +89,16 @@ mod protobuf {
         assert_eq!(wire_name::<Event>(), Some("demo.v1.Event"));
         assert_eq!(wire_name::<Named>(), Some("demo.named"));
         assert_eq!(wire_name::<NamedRequest>(), Some("demo.named-request"));
+        assert_eq!(wire_name::<NamedBoth>(), Some("demo.named-both"));
+    }
+
+    #[test]
+    fn a_reply_goes_by_its_full_name_or_the_one_given() {
+        assert_eq!(reply_name::<Request>(), Some("demo.v1.Response"));
+        assert_eq!(reply_name::<Event>(), Some("google.protobuf.Empty"));
+        assert_eq!(reply_name::<Named>(), Some("google.protobuf.Empty"));
+        assert_eq!(reply_name::<NamedRequest>(), None);
+        assert_eq!(reply_name::<NamedBoth>(), Some("demo.named-response"));
     }
 
     #[derive(Default)]

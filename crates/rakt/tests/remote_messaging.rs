@@ -152,8 +152,6 @@ async fn messages_can_be_sent_to_a_bare_address() -> Result {
     assert_eq!(within(here.ask(&address, echo("hi"))).await?, echo("hi"));
     let parsed: Address = address.to_string().parse()?;
     assert_eq!(within(here.ask(&parsed, echo("parsed"))).await?, echo("parsed"));
-    let goakt: Address = address.to_goakt().parse()?;
-    assert_eq!(within(here.ask(&goakt, echo("goakt"))).await?, echo("goakt"));
     Ok(())
 }
 

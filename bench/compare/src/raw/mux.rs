@@ -18,22 +18,47 @@ use tokio::sync::{Notify, oneshot};
 use super::frame::{self, Frame, Kind};
 use super::{accept, connect, listen};
 use crate::contestant::{Contestant, EVERYWHERE, Halves, SAME};
+use crate::measured::Measured;
 use crate::message::Note;
-use crate::workload::Workload;
+use crate::workload::{Job, Workload};
 use crate::{Result, drive};
 
 pub(crate) const CONTESTANT: Contestant = Contestant {
     name: "raw-mux",
-    about: "tokio TCP, an id and a oneshot for each ask, a writer that coalesces, all decoded",
+    about: "tokio TCP, an id and a oneshot for each ask, a writer that coalesces what has piled up",
     marks: "bounded by its askers",
     workloads: &[Workload::Ask1, Workload::Ask64],
     scale: SAME,
     check: EVERYWHERE,
     halves: Halves::Rust {
         serve: |ready| Box::pin(async { accept(listen(ready).await?, serve).await }),
-        run: |job| Box::pin(async move { drive::run(Client::connect(job.port).await?, job).await }),
+        run: |job| Box::pin(run(job, Turn::Now)),
     },
 };
+
+pub(crate) const YIELDING: Contestant = Contestant {
+    name: "raw-mux-yield",
+    about: "raw-mux whose writer lets the tasks that are ready to ask do so first",
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(async { accept(listen(ready).await?, serve).await }),
+        run: |job| Box::pin(run(job, Turn::Last)),
+    },
+    ..CONTESTANT
+};
+
+/// When a writer that was woken looks at what there is to write.
+///
+/// The runtime runs a woken task next, ahead of all that wait. So a writer that looks at once takes the
+/// first of 64 questions to the kernel before the other 63 tasks could add theirs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Now,
+    Last,
+}
+
+async fn run(job: Job, turn: Turn) -> Result<Measured> {
+    drive::run(Client::connect(job.port, turn).await?, job).await
+}
 
 /// Answers what one read brought with one write.
 async fn serve(mut stream: TcpStream) -> Result {
@@ -101,10 +126,10 @@ impl Asked {
 struct Client(Arc<Shared>);
 
 impl Client {
-    async fn connect(port: u16) -> Result<Self> {
+    async fn connect(port: u16, turn: Turn) -> Result<Self> {
         let (reader, writer) = connect(port).await?.into_split();
         let shared = Arc::<Shared>::default();
-        tokio::spawn(write(writer, shared.clone()));
+        tokio::spawn(write(writer, shared.clone(), turn));
         tokio::spawn(read_replies(reader, shared.clone()));
         Ok(Self(shared))
     }
@@ -135,13 +160,14 @@ impl drive::Client for Client {
     }
 }
 
-/// Writes what has piled up at once. It lets the tasks that are ready to ask do so first: the runtime
-/// runs a woken task next, ahead of all that wait.
-async fn write(mut writer: OwnedWriteHalf, shared: Arc<Shared>) -> Result {
+/// Writes what has piled up at once.
+async fn write(mut writer: OwnedWriteHalf, shared: Arc<Shared>, turn: Turn) -> Result {
     let mut out = BytesMut::new();
     loop {
         shared.written.notified().await;
-        tokio::task::yield_now().await;
+        if turn == Turn::Last {
+            tokio::task::yield_now().await;
+        }
         std::mem::swap(
             &mut out,
             &mut shared.state.lock().unwrap_or_else(PoisonError::into_inner).out,

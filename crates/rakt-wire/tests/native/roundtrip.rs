@@ -11,7 +11,7 @@ use rakt_wire::native::{
     operations,
 };
 use rakt_wire::{
-    Address, Code, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated, fuzz,
+    Address, Code, Dialect, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated, fuzz,
 };
 
 use super::On;
@@ -374,7 +374,8 @@ proptest! {
     ) {
         let address = Address::new(path, system, host, port).unwrap();
         prop_assert_eq!(address.to_string().parse(), Ok(address.clone()));
-        prop_assert_eq!(address.to_goakt().parse(), Ok(address));
+        let goakt = address.with_dialect(Dialect::GoAkt);
+        prop_assert_eq!(goakt.to_string().parse(), Ok(goakt));
     }
 }
 

@@ -1,15 +1,17 @@
-//! What the tests of remoting share: nodes, an actor that shows what reaches it, and a cable that can
-//! be cut.
+//! What the tests of remoting share: nodes, an actor that shows what reaches it, a cable that can be
+//! cut, and a network in memory.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 mod cable;
+mod memory;
 
 use rakt::prelude::*;
 use rakt::{DeadLetter, Event, Events};
 use tokio::sync::mpsc;
 
 pub(crate) use self::cable::Cable;
+pub(crate) use self::memory::Memory;
 use crate::support::{Gate, event, within};
 
 /// A number that [`Probe`] passes on to the test.

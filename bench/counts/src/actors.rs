@@ -1,0 +1,179 @@
+//! Actors, in one process and over a network in memory. All on one thread, so that the same things
+//! happen in the same order in every run.
+
+use std::future::Future;
+use std::hint::black_box;
+
+use bytes::Bytes;
+use rakt::message::{Codec, Prost};
+use rakt::prelude::*;
+use rakt::remote::{Compression, Config};
+
+use crate::Result;
+use crate::memory::Memory;
+use crate::wire::expect;
+
+/// 64 opaque bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Note {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) payload: Bytes,
+}
+
+/// Comes back as it is.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Echo {
+    #[prost(bytes = "bytes", tag = "1")]
+    payload: Bytes,
+}
+
+/// Asks how many notes came.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Count {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Counted {
+    #[prost(uint64, tag = "1")]
+    pub(crate) notes: u64,
+}
+
+rakt::messages! {
+    Note as "counts.Note",
+    Echo => Echo as "counts.Echo",
+    Count => Counted as "counts.Count",
+}
+
+#[derive(Default)]
+pub(crate) struct Counter(u64);
+
+impl Actor for Counter {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Note>().remote::<Echo>().remote::<Count>();
+    }
+}
+
+impl Handler<Note> for Counter {
+    async fn handle(&mut self, note: Note, _: &mut Context<Self>) -> rakt::Result {
+        black_box(note);
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+impl Handler<Echo> for Counter {
+    async fn handle(&mut self, echo: Echo, _: &mut Context<Self>) -> rakt::Result<Echo> {
+        Ok(echo)
+    }
+}
+
+impl Handler<Count> for Counter {
+    async fn handle(&mut self, _: Count, _: &mut Context<Self>) -> rakt::Result<Counted> {
+        Ok(Counted { notes: self.0 })
+    }
+}
+
+const PAYLOAD: Bytes = Bytes::from_static(&[7; 64]);
+
+pub(crate) fn codec(count: u64) -> Result {
+    let mut written = Vec::new();
+    for _ in 0..count {
+        written.clear();
+        let note = black_box(Note { payload: PAYLOAD });
+        <Prost as Codec<Note>>::encode(&note, &mut written)?;
+        let read = Bytes::copy_from_slice(&written);
+        black_box(<Prost as Codec<Note>>::decode(read)?);
+    }
+    Ok(())
+}
+
+pub(crate) fn local_tell(count: u64) -> Result {
+    on_one_thread(async move {
+        let system = ActorSystem::builder("local").start().await?;
+        tell(&system.spawn("counter", Counter::default).await?, count).await
+    })
+}
+
+pub(crate) fn local_ask(count: u64) -> Result {
+    on_one_thread(async move {
+        let system = ActorSystem::builder("local").start().await?;
+        ask(&system.spawn("counter", Counter::default).await?, count).await
+    })
+}
+
+pub(crate) fn spawn(count: u64) -> Result {
+    on_one_thread(async move {
+        let system = ActorSystem::builder("local").start().await?;
+        for n in 0..count {
+            system.spawn(format!("counter-{n}"), Counter::default).await?;
+        }
+        expect(system.actor_count() as u64, count)
+    })
+}
+
+pub(crate) fn remote_tell(count: u64, compression: Compression) -> Result {
+    on_one_thread(async move {
+        let counter = counter_over(&Memory::default(), compression).await?;
+        tell(&counter, count).await
+    })
+}
+
+pub(crate) fn remote_ask(count: u64) -> Result {
+    on_one_thread(async move {
+        let counter = counter_over(&Memory::default(), Compression::default()).await?;
+        ask(&counter, count).await
+    })
+}
+
+pub(crate) fn remote_ask_64(count: u64) -> Result {
+    on_one_thread(async move {
+        const ASKERS: u64 = 64;
+        let counter = counter_over(&Memory::default(), Compression::default()).await?;
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|_| {
+                let counter = counter.clone();
+                tokio::spawn(async move { ask(&counter, count / ASKERS).await })
+            })
+            .collect();
+        for asker in askers {
+            asker.await??;
+        }
+        Ok(())
+    })
+}
+
+/// A reference to a counter on another node.
+pub(crate) async fn counter_over(
+    network: &Memory,
+    compression: Compression,
+) -> Result<ActorRef<Counter>> {
+    let start = |name: &str, seed| {
+        let config = Config::new("127.0.0.1", 0).transport(network.clone());
+        ActorSystem::builder(name).remoting(config.compression(compression).seed(seed)).start()
+    };
+    let (near, far) = (start("near", 1).await?, start("far", 2).await?);
+    far.spawn("counter", Counter::default).await?;
+    let (host, port) = far.advertised();
+    Ok(near.lookup(host, port, "counter").await?.ok_or("the far node has no counter")?)
+}
+
+async fn tell(counter: &ActorRef<Counter>, count: u64) -> Result {
+    for _ in 0..count {
+        counter.tell(Note { payload: PAYLOAD }).await?;
+    }
+    expect(counter.ask(Count {}).await?.notes, count)
+}
+
+async fn ask(counter: &ActorRef<Counter>, count: u64) -> Result {
+    for _ in 0..count {
+        black_box(counter.ask(Echo { payload: PAYLOAD }).await?);
+    }
+    Ok(())
+}
+
+pub(crate) fn on_one_thread(work: impl Future<Output = Result> + Send + 'static) -> Result {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let done = runtime.block_on(async { tokio::spawn(work).await? });
+    // Tearing down is no part of what is counted, and the process ends in a moment.
+    std::mem::forget(runtime);
+    done
+}
