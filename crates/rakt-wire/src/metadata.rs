@@ -79,7 +79,7 @@ impl Metadata {
     }
 
     /// All pairs in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
         self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 

@@ -10,6 +10,8 @@ use crate::native::varint::Reader;
 
 /// Magic, deflate, no flags, no time, "fastest", unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+/// How every header starts: magic, deflate.
+const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 const FLAG_HEADER_CRC: u8 = 0x02;
 const FLAG_EXTRA: u8 = 0x04;
 const FLAG_NAME: u8 = 0x08;
@@ -101,21 +103,50 @@ fn corrupt(error: crate::native::varint::DecodeError) -> DecompressError {
 
 /// Reads over the header and the optional fields that other writers put there.
 fn skip_header(reader: &mut Reader<'_>) -> Result<(), DecompressError> {
-    let [magic_1, magic_2, method, flags, ..] = reader.array::<10>("header").map_err(corrupt)?;
-    if [magic_1, magic_2, method] != [0x1f, 0x8b, 8] || flags & FLAGS_RESERVED != 0 {
-        return Err(DecompressError::Corrupt("not a gzip header".to_owned()));
+    let len = header_len(reader.rest())?
+        .ok_or_else(|| DecompressError::Corrupt("the gzip header is cut short".to_owned()))?;
+    *reader = Reader::new(reader.rest().get(len..).unwrap_or_default());
+    Ok(())
+}
+
+/// How long the header at the start of `bytes` is; `None` while some of it is missing.
+pub(crate) fn header_len(bytes: &[u8]) -> Result<Option<usize>, DecompressError> {
+    let magic_len = bytes.len().min(MAGIC.len());
+    let Some(&[.., flags, _, _, _, _, _, _]) = bytes.first_chunk::<10>() else {
+        return match bytes.get(..magic_len) == MAGIC.get(..magic_len) {
+            true => Ok(None),
+            false => Err(not_gzip()),
+        };
+    };
+    if !bytes.starts_with(&MAGIC) || flags & FLAGS_RESERVED != 0 {
+        return Err(not_gzip());
     }
+    let mut reader = Reader::new(bytes.get(10..).unwrap_or_default());
+    match skip_optional(&mut reader, flags) {
+        Ok(()) => Ok(Some(bytes.len().saturating_sub(reader.len()))),
+        // Nothing else can be wrong with these fields.
+        Err(_) => Ok(None),
+    }
+}
+
+fn not_gzip() -> DecompressError {
+    DecompressError::Corrupt("not a gzip header".to_owned())
+}
+
+fn skip_optional(
+    reader: &mut Reader<'_>,
+    flags: u8,
+) -> Result<(), crate::native::varint::DecodeError> {
     if flags & FLAG_EXTRA != 0 {
-        let len = reader.array("header").map(u16::from_le_bytes).map_err(corrupt)?;
-        for _ in 0..len {
-            reader.u8("header").map_err(corrupt)?;
+        for _ in 0..reader.array("header").map(u16::from_le_bytes)? {
+            reader.u8("header")?;
         }
     }
     for flag in [FLAG_NAME, FLAG_COMMENT] {
-        while flags & flag != 0 && reader.u8("header").map_err(corrupt)? != 0 {}
+        while flags & flag != 0 && reader.u8("header")? != 0 {}
     }
     if flags & FLAG_HEADER_CRC != 0 {
-        reader.array::<2>("header").map_err(corrupt)?;
+        reader.array::<2>("header")?;
     }
     Ok(())
 }

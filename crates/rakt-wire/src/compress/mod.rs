@@ -13,7 +13,7 @@
 #[cfg(feature = "brotli")]
 mod brotli;
 #[cfg(feature = "gzip")]
-mod gzip;
+pub(crate) mod gzip;
 #[cfg(feature = "zstd")]
 mod zstd;
 
