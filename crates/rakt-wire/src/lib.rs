@@ -12,6 +12,7 @@
 //! | [`operation`] | what one node may ask of another, independent of how it is written |
 //! | [`compress`] | zstd, gzip and brotli behind one type |
 //! | [`native`] | rakt's own protocol: handshake, frames, both directions of a link |
+//! | `goakt` | the protocol of GoAkt v3, with the feature of that name |
 //!
 //! What a peer sends is data. It may end its own connection, but it never makes this crate panic, and
 //! a length it claims reserves no memory: buffers grow as bytes arrive.
@@ -27,6 +28,8 @@ pub mod compress;
 pub mod failure;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "goakt")]
+pub mod goakt;
 pub mod metadata;
 pub mod native;
 pub mod operation;

@@ -1,0 +1,260 @@
+//! What the fuzz targets of this dialect run; see [`crate::fuzz`].
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::address::last_two;
+use super::stream::{MAX_STEP, StreamDecoder, StreamEncoder};
+use super::{
+    Answer, Call, Client, ClientConfig, Error, Frame, GoAddress, GrainIdentity, Local, Outgoing,
+    Payload, Procedure, Request, Response, Section, Server, ServerConfig, SystemMessage, proto,
+};
+use crate::{Compression, Metadata};
+
+/// Small, so that the limit is met.
+const MAX_FRAME_LEN: usize = 64 * 1024;
+
+/// Frames mean the same however they are cut, and their parts lie within them.
+pub fn frame(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let whole = frames(data, data.len().max(1));
+    assert_eq!(frames(data, usize::from(cut).max(1)), whole);
+}
+
+fn frames(data: &[u8], cut: usize) -> Vec<String> {
+    let (mut buf, mut list) = (BytesMut::new(), Vec::new());
+    for piece in data.chunks(cut) {
+        buf.extend_from_slice(piece);
+        loop {
+            match Frame::decode(&mut buf, MAX_FRAME_LEN) {
+                Ok(Some(frame)) => {
+                    let total = frame.total_len();
+                    assert!(total <= MAX_FRAME_LEN);
+                    let parts = format!("{:?} {:?}", frame.name(), frame.metadata());
+                    list.push(format!("{total} {parts} {:?}", frame.into_body()));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    list.push(error.to_string());
+                    return list;
+                }
+            }
+        }
+    }
+    list
+}
+
+/// Headers that can be held are written and read back.
+pub fn metadata(data: &[u8]) {
+    let Ok(section) = Section::decode(data) else { return };
+    let Ok(headers) = section.headers() else { return };
+    let mut out = Vec::new();
+    super::metadata::put_section(&mut out, headers.iter(), section.deadline)
+        .expect("what was read can be written");
+    let again = Section::decode(&out).expect("our own bytes");
+    assert_eq!(again.deadline, section.deadline);
+    assert_eq!(again.headers(), Ok(headers));
+}
+
+/// Requests that decode are well-behaved: lists are as long as they say, and addresses read back.
+pub fn request(data: &[u8]) {
+    let Some((&which, body)) = data.split_first() else { return };
+    let Some(&procedure) = Procedure::ALL.get(usize::from(which)) else { return };
+    let body = Bytes::copy_from_slice(body);
+    let Ok(Ok(request)) = Request::decode(procedure, body) else { return };
+    assert_eq!(request.procedure(), procedure);
+    let local = Local::new("s", "h", 1);
+    drop(local.admit(&request));
+    drop(request.operation());
+    if let Ok(identity) = GrainIdentity::parse(request.subject()) {
+        assert_eq!(GrainIdentity::parse(&identity.to_string()), Ok(identity));
+    }
+    let (Request::Tell(messages) | Request::Ask { messages, .. }) = &request else { return };
+    assert_eq!(messages.iter().count(), messages.len());
+    for message in messages.iter() {
+        for text in [message.sender, message.receiver] {
+            if let Ok(address) = GoAddress::parse(text) {
+                assert_eq!(GoAddress::parse(&address.to_string()), Ok(address));
+                assert_eq!(last_two(address.path), address.path);
+            }
+        }
+        drop(SystemMessage::read(&message.message));
+    }
+    resend(messages.iter().collect());
+}
+
+/// Messages that were read are read again once they have been written.
+fn resend(messages: Vec<super::RemoteMessage<'_>>) {
+    let outgoing: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let type_name = message.message.type_name();
+            let payload = Payload { type_name, bytes: &message.message.value };
+            Outgoing { sender: message.sender, receiver: message.receiver, payload }
+        })
+        .collect();
+    let mut out = Vec::new();
+    Call::Tell(&outgoing)
+        .encode(&mut out, &Metadata::new(), None, usize::MAX)
+        .expect("there is no limit");
+    let frame = Frame::decode(&mut BytesMut::from(&out[..]), usize::MAX);
+    let body = frame.expect("our own bytes").expect("all of them").into_body();
+    let Ok(Ok(Request::Tell(again))) = Request::decode(Procedure::Tell, body) else {
+        panic!("what was written is read")
+    };
+    let key = |message: &super::RemoteMessage<'_>| {
+        let type_name = message.message.type_name().to_owned();
+        let ends = [message.sender, message.receiver].map(str::to_owned);
+        (ends, type_name, message.message.value.clone())
+    };
+    let again: Vec<_> = again.iter().map(|message| key(&message)).collect();
+    assert_eq!(again, messages.iter().map(key).collect::<Vec<_>>());
+}
+
+/// Responses that decode are well-behaved.
+pub fn response(data: &[u8]) {
+    let Some((&which, bytes)) = data.split_first() else { return };
+    let Some(&procedure) = Procedure::ALL.get(usize::from(which)) else { return };
+    let Ok(Some(frame)) = Frame::decode(&mut BytesMut::from(bytes), MAX_FRAME_LEN) else { return };
+    match Answer::decode(procedure, frame) {
+        Ok(Answer::Replies(replies)) => {
+            for reply in replies.iter() {
+                assert!(!reply.type_name().contains('/'));
+            }
+            assert_eq!(replies.iter().count(), replies.len());
+        }
+        Ok(answer) => drop(answer.into_result(procedure)),
+        Err(_) => {}
+    }
+}
+
+/// A stream gives no more than is asked for, the same in whatever pieces it comes, and what it gave can
+/// be packed again.
+pub fn stream(data: &[u8]) {
+    let Some((&setup, data)) = data.split_first() else { return };
+    let Some(compression) = Compression::from_u8(setup & 3) else { return };
+    if !compression.is_available() {
+        return;
+    }
+    let (Ok(whole) | Err(whole)) = unpack(compression, data, data.len().max(1), MAX_STEP);
+    let room = usize::from(setup >> 2).saturating_add(1);
+    let (Ok(pieces) | Err(pieces)) = unpack(compression, data, room, room);
+    // A library may notice damage before or after it gives what is there.
+    assert!(whole.starts_with(&pieces) || pieces.starts_with(&whole));
+
+    let (mut packed, mut encoder) =
+        (Vec::new(), StreamEncoder::new(compression).expect("it is there"));
+    encoder.encode(&whole, &mut packed).expect("there is memory");
+    encoder.finish(&mut packed).expect("there is memory");
+    assert_eq!(unpack(compression, &packed, packed.len().max(1), MAX_STEP), Ok(whole));
+}
+
+fn unpack(
+    compression: Compression,
+    data: &[u8],
+    cut: usize,
+    room: usize,
+) -> Result<Vec<u8>, Vec<u8>> {
+    const ENOUGH: usize = 1 << 20;
+    let mut decoder = StreamDecoder::new(compression).expect("it is there");
+    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+    for piece in data.chunks(cut) {
+        input.extend_from_slice(piece);
+        loop {
+            let before = out.len();
+            match decoder.decode(&mut input, &mut out, room.min(ENOUGH.saturating_sub(before))) {
+                Ok(_) if out.len() >= ENOUGH => return Ok(out.to_vec()),
+                Ok(true) => assert!(out.len().saturating_sub(before) <= room),
+                Ok(false) => break,
+                Err(_) => return Err(out.to_vec()),
+            }
+        }
+    }
+    Ok(out.to_vec())
+}
+
+/// A server that is told anything answers each request once, and holds no more than it may.
+pub fn server(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let config = ServerConfig {
+        max_frame_len: MAX_FRAME_LEN,
+        max_in_flight: 4,
+        max_in_flight_len: 16 * 1024,
+        ..ServerConfig::default()
+    };
+    let mut server = Server::new(config);
+    let (mut unread, mut out, mut open) = (BytesMut::new(), Vec::new(), Vec::new());
+    for piece in data.chunks(usize::from(cut).max(1)) {
+        unread.extend_from_slice(piece);
+        for _ in 0..1000 {
+            match server.poll_request(&mut unread) {
+                Ok(Some(incoming)) => open.push((incoming.id, incoming.request.procedure())),
+                Ok(None) | Err(_) if open.is_empty() => break,
+                Ok(None) | Err(_) => {}
+            }
+            assert!(server.in_flight() <= 4);
+            assert_eq!(open.is_empty(), server.is_idle());
+            // The last one first, so that answers wait for each other.
+            if server.is_full() || cut & 1 == 0 {
+                open.drain(..).rev().for_each(|(id, procedure)| answer(&mut server, id, procedure));
+            }
+            server.poll_transmit(&mut out).expect("there is memory");
+            out.clear();
+        }
+    }
+    open.drain(..).rev().for_each(|(id, procedure)| answer(&mut server, id, procedure));
+    assert!(server.is_idle());
+    server.finish(&mut out).expect("there is memory");
+}
+
+fn answer(server: &mut Server, id: u64, procedure: Procedure) {
+    let payload = Payload { type_name: "a.B", bytes: b"reply" };
+    let response = match procedure {
+        Procedure::Ask => Response::Replies(&[payload]),
+        Procedure::Lookup => Response::Address("goakt://s@h:1/a"),
+        Procedure::AskGrain => Response::GrainReply(Some(payload)),
+        Procedure::Stop => Response::Error(Error::not_found("a")),
+        _ => Response::Done,
+    };
+    server.respond(id, &response).expect("it waits for that");
+}
+
+/// A client that is answered anything has one outcome for each request.
+pub fn client(data: &[u8]) {
+    let Some((&setup, data)) = data.split_first() else { return };
+    let Some(compression) = Compression::from_u8(setup & 3) else { return };
+    let config = ClientConfig { compression, max_frame_len: MAX_FRAME_LEN, max_in_flight: 8 };
+    let Ok(mut client) = Client::new(config) else { return };
+    #[expect(clippy::disallowed_methods, reason = "any instant will do to start from")]
+    let now = Instant::now();
+    let messages = [Outgoing {
+        sender: super::address::NO_SENDER,
+        receiver: "goakt://s@h:1/a",
+        payload: Payload { type_name: "a.B", bytes: b"message" },
+    }];
+    let target = proto::Target { host: "h".to_owned(), port: 1, name: "a".to_owned() };
+    let calls = [
+        Call::Tell(&messages),
+        Call::Ask { messages: &messages, timeout: Duration::from_secs(1) },
+        Call::Lookup(target),
+    ];
+    let mut open = 0_u64;
+    for call in calls.iter().cycle().take(8) {
+        let sent = client.send(call, &Metadata::new(), None, now);
+        assert_eq!(sent, Ok(open));
+        open = open.saturating_add(1);
+    }
+    assert!(client.is_full());
+    client.poll_transmit(&mut Vec::new()).expect("there is memory");
+    let (mut unread, mut answered) = (BytesMut::new(), 0_u64);
+    for piece in data.chunks(usize::from(setup >> 2).saturating_add(1)) {
+        unread.extend_from_slice(piece);
+        while let Ok(Some((id, _))) = client.poll_answer(&mut unread) {
+            assert_eq!(id, answered, "answers come in order");
+            answered = answered.saturating_add(1);
+        }
+    }
+    let lost: Vec<_> = client.take_lost().map(|lost| lost.id).collect();
+    assert_eq!(lost, (answered..open).collect::<Vec<_>>());
+}

@@ -1,0 +1,342 @@
+//! What carries user messages: `RemoteMessage`, `google.protobuf.Any`, and lists of them.
+//!
+//! Reading a list checks all of it once and keeps it as it arrived; going through it makes nothing but
+//! references. Writing needs the lengths first, since protobuf puts them in front.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::fields::{
+    Field, Fields, Malformed, bytes_field_len, put_bytes_field, put_bytes_key, text,
+};
+
+/// What GoAkt writes before the full name of a type. A reader takes any prefix, and none.
+const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
+
+/// A message that goes out, encoded already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Payload<'a> {
+    /// The full name of its type; empty for "nothing", which is how an actor answers with nil.
+    pub type_name: &'a str,
+    /// The message.
+    pub bytes: &'a [u8],
+}
+
+/// A message to an actor that goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// The address it comes from; [`NO_SENDER`](super::address::NO_SENDER) when it comes from no actor.
+    pub sender: &'a str,
+    /// The address it goes to.
+    pub receiver: &'a str,
+    /// What it says.
+    pub payload: Payload<'a>,
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("type_name", &self.type_name)
+            .field("len", &self.bytes.len())
+            .finish()
+    }
+}
+
+impl Payload<'_> {
+    fn type_url_len(&self) -> usize {
+        match self.type_name.len() {
+            0 => 0,
+            len => len.saturating_add(TYPE_URL_PREFIX.len()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        field_len(self.type_url_len()).saturating_add(field_len(self.bytes.len()))
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        if !self.type_name.is_empty() {
+            put_bytes_key(out, 1, self.type_url_len());
+            out.extend_from_slice(TYPE_URL_PREFIX.as_bytes());
+            out.extend_from_slice(self.type_name.as_bytes());
+        }
+        put_bytes_field(out, 2, self.bytes);
+    }
+}
+
+impl Outgoing<'_> {
+    fn len(&self) -> usize {
+        [
+            field_len(self.sender.len()),
+            field_len(self.receiver.len()),
+            bytes_field_len(self.payload.len()),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_bytes_field(out, 1, self.sender.as_bytes());
+        put_bytes_field(out, 2, self.receiver.as_bytes());
+        put_bytes_key(out, 3, self.payload.len());
+        self.payload.put(out);
+    }
+}
+
+fn field_len(len: usize) -> usize {
+    if len == 0 { 0 } else { bytes_field_len(len) }
+}
+
+/// What [`put_messages`] writes.
+pub(super) fn messages_len(messages: &[Outgoing<'_>]) -> usize {
+    messages.iter().fold(0, |sum, message| sum.saturating_add(bytes_field_len(message.len())))
+}
+
+/// Writes messages as field 1, one after another.
+pub(super) fn put_messages(out: &mut Vec<u8>, messages: &[Outgoing<'_>]) {
+    for message in messages {
+        put_bytes_key(out, 1, message.len());
+        message.put(out);
+    }
+}
+
+/// What [`put_payloads`] writes.
+pub(super) fn payloads_len(payloads: &[Payload<'_>]) -> usize {
+    payloads.iter().fold(0, |sum, payload| sum.saturating_add(bytes_field_len(payload.len())))
+}
+
+/// Writes payloads as field 1, one after another.
+pub(super) fn put_payloads(out: &mut Vec<u8>, payloads: &[Payload<'_>]) {
+    for payload in payloads {
+        put_bytes_key(out, 1, payload.len());
+        payload.put(out);
+    }
+}
+
+/// A message that has arrived.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Any<'a> {
+    type_url: &'a str,
+    /// The message, where it lies in its frame.
+    pub value: Bytes,
+}
+
+impl<'a> Any<'a> {
+    /// The full name of its type: what follows the last `/`. Empty when it names none.
+    pub fn type_name(&self) -> &'a str {
+        self.type_url.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The type as it was sent.
+    pub fn type_url(&self) -> &'a str {
+        self.type_url
+    }
+}
+
+impl fmt::Debug for Any<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Any")
+            .field("type_url", &self.type_url)
+            .field("len", &self.value.len())
+            .finish()
+    }
+}
+
+/// The fields of an `Any`, still as part of what holds them. A field that occurs again replaces itself,
+/// also when the whole message does.
+#[derive(Clone, Copy, Default)]
+struct RawAny<'a> {
+    type_url: &'a str,
+    value: &'a [u8],
+}
+
+impl<'a> RawAny<'a> {
+    fn merge(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Field::Bytes(bytes)) => self.type_url = text(bytes)?,
+                (2, Field::Bytes(bytes)) => self.value = bytes,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn of(self, holder: &Bytes) -> Any<'a> {
+        let value = if self.value.is_empty() { Bytes::new() } else { holder.slice_ref(self.value) };
+        Any { type_url: self.type_url, value }
+    }
+}
+
+/// A message to an actor that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteMessage<'a> {
+    /// The address it comes from, as text.
+    pub sender: &'a str,
+    /// The address it goes to, as text.
+    pub receiver: &'a str,
+    /// What it says.
+    pub message: Any<'a>,
+}
+
+impl<'a> RemoteMessage<'a> {
+    fn read(bytes: &'a [u8], holder: &Bytes) -> Result<Self, Malformed> {
+        let (mut sender, mut receiver, mut message) = ("", "", RawAny::default());
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Field::Bytes(bytes)) => sender = text(bytes)?,
+                (2, Field::Bytes(bytes)) => receiver = text(bytes)?,
+                (3, Field::Bytes(bytes)) => message.merge(bytes)?,
+                _ => {}
+            }
+        }
+        Ok(Self { sender, receiver, message: message.of(holder) })
+    }
+}
+
+/// The messages of one request, in order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RemoteMessages {
+    body: Bytes,
+    count: usize,
+}
+
+impl RemoteMessages {
+    /// Takes the body of a tell or an ask; fields other than the messages are left to the caller.
+    pub(super) fn decode(
+        body: Bytes,
+        mut other: impl FnMut(u32, Field<'_>) -> Result<(), Malformed>,
+    ) -> Result<Self, Malformed> {
+        let (mut fields, mut count) = (Fields::new(&body), 0_usize);
+        while let Some((number, field)) = fields.next()? {
+            match field {
+                Field::Bytes(bytes) if number == 1 => {
+                    RemoteMessage::read(bytes, &body)?;
+                    count = count.saturating_add(1);
+                }
+                field => other(number, field)?,
+            }
+        }
+        Ok(Self { body, count })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none, which is not an error.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All messages in order.
+    pub fn iter(&self) -> impl Iterator<Item = RemoteMessage<'_>> {
+        elements(&self.body).filter_map(|bytes| RemoteMessage::read(bytes, &self.body).ok())
+    }
+}
+
+impl fmt::Debug for RemoteMessages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The replies to one ask, in the order of its messages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Replies {
+    body: Bytes,
+    count: usize,
+}
+
+impl Replies {
+    /// Takes the body of a response.
+    pub(super) fn decode(body: Bytes) -> Result<Self, Malformed> {
+        let (mut fields, mut count) = (Fields::new(&body), 0_usize);
+        while let Some(field) = fields.next()? {
+            if let (1, Field::Bytes(bytes)) = field {
+                RawAny::default().merge(bytes)?;
+                count = count.saturating_add(1);
+            }
+        }
+        Ok(Self { body, count })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All replies in order.
+    pub fn iter(&self) -> impl Iterator<Item = Any<'_>> {
+        elements(&self.body).map(|bytes| {
+            let mut any = RawAny::default();
+            // Checked when the list was made.
+            drop(any.merge(bytes));
+            any.of(&self.body)
+        })
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The values of field 1 of a message that has been checked.
+fn elements(body: &Bytes) -> impl Iterator<Item = &[u8]> {
+    let mut fields = Fields::new(body);
+    std::iter::from_fn(move || {
+        loop {
+            match fields.next().ok()?? {
+                (1, Field::Bytes(bytes)) => return Some(bytes),
+                _ => continue,
+            }
+        }
+    })
+}
+
+/// One message that has arrived on its own, as a grain's do.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Packed {
+    body: Bytes,
+}
+
+impl Packed {
+    /// Takes the bytes of an `Any`.
+    pub(super) fn decode(body: Bytes) -> Result<Self, Malformed> {
+        RawAny::default().merge(&body)?;
+        Ok(Self { body })
+    }
+
+    /// Adds another occurrence of the field, as protobuf wants it.
+    pub(super) fn merge(self, more: Bytes) -> Result<Self, Malformed> {
+        match self.body.is_empty() {
+            true => Self::decode(more),
+            false => Self::decode([self.body, more].concat().into()),
+        }
+    }
+
+    /// The message.
+    pub fn get(&self) -> Any<'_> {
+        let mut any = RawAny::default();
+        // Checked when it was made.
+        drop(any.merge(&self.body));
+        any.of(&self.body)
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}

@@ -1,0 +1,458 @@
+//! Requests: as they go out, as they arrive, and what they ask for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::address::canonical_kind;
+use super::error::Error;
+use super::fields::{Field, Fields, Malformed, bytes_field_len, put_bytes_key};
+use super::frame::{EncodeError, put_frame};
+use super::messages::{Outgoing, Packed, Payload, RemoteMessages, messages_len, put_messages};
+use super::metadata::Deadline;
+use super::{Procedure, proto};
+use crate::failure::{Code, Failure};
+use crate::{Metadata, Operation, SpawnArgument};
+
+/// How long an ask waits for its reply when it does not say: what a Go node grants.
+pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest request that starts something, and longest description of a grain, in bytes; 256 KiB. Lists in
+/// them grow when they are read, and stay below one frame this way.
+pub const MAX_SETUP_LEN: usize = 256 * 1024;
+/// What an actor knows the [`SpawnArgument`] by, which crosses as its only dependency.
+pub const ARGUMENT_ID: &str = "argument";
+
+/// A request that goes out.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Call<'a> {
+    /// Messages to actors; the first that fails ends it, and those before it stay delivered.
+    Tell(&'a [Outgoing<'a>]),
+    /// Messages to actors that reply; the first that fails ends it, and replies before it are lost.
+    Ask {
+        /// The messages.
+        messages: &'a [Outgoing<'a>],
+        /// How long each of them may take, one after another.
+        timeout: Duration,
+    },
+    /// Is there an actor of this name?
+    Lookup(proto::Target),
+    /// Start an actor.
+    Spawn(Box<proto::SpawnRequest>),
+    /// Restart an actor.
+    Respawn(proto::Target),
+    /// Stop an actor.
+    Stop(proto::Target),
+    /// Let a suspended actor go on.
+    Reinstate(proto::Target),
+    /// A message to a grain that replies.
+    AskGrain {
+        /// Which grain.
+        grain: Box<proto::Grain>,
+        /// What it is told.
+        message: Payload<'a>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// A message to a grain, which acknowledges it.
+    TellGrain {
+        /// Which grain.
+        grain: Box<proto::Grain>,
+        /// What it is told.
+        message: Payload<'a>,
+    },
+    /// Bring a grain into memory.
+    ActivateGrain(Box<proto::Grain>),
+    /// How busy is the node?
+    GetNodeMetric(proto::NodeRequest),
+    /// Which kinds can it run?
+    GetKinds(proto::NodeRequest),
+}
+
+impl Call<'static> {
+    /// The request for an operation at the node that calls itself `host` and `port`.
+    ///
+    /// A ping becomes a lookup: any answer shows that the node is there. Actors have no incarnations on
+    /// the wire, so `uid`s are left out. A spawn argument becomes the only dependency, with the id
+    /// [`ARGUMENT_ID`].
+    ///
+    /// # Errors
+    /// [`Code::Unsupported`] for what has no counterpart: watching an actor.
+    pub fn from_operation(operation: &Operation, host: &str, port: u16) -> Result<Self, Failure> {
+        let target = |name: &str| proto::Target {
+            host: host.to_owned(),
+            port: port.into(),
+            name: name.to_owned(),
+        };
+        Ok(match operation {
+            Operation::Lookup { path } => Self::Lookup(target(path)),
+            Operation::Stop { path, .. } => Self::Stop(target(path)),
+            Operation::Respawn { path, .. } => Self::Respawn(target(path)),
+            Operation::Reinstate { path, .. } => Self::Reinstate(target(path)),
+            Operation::Ping => Self::Lookup(target("GoAktRootGuardian")),
+            Operation::Kinds => {
+                Self::GetKinds(proto::NodeRequest { node_address: format!("{host}:{port}") })
+            }
+            Operation::Spawn { path, kind, argument } => {
+                let dependency = |argument: &SpawnArgument| proto::Dependency {
+                    id: ARGUMENT_ID.to_owned(),
+                    type_name: argument.type_name.clone(),
+                    bytea: argument.payload.clone(),
+                };
+                Self::Spawn(Box::new(proto::SpawnRequest {
+                    host: host.to_owned(),
+                    port: port.into(),
+                    actor_name: path.trim().to_owned(),
+                    actor_type: canonical_kind(kind),
+                    dependencies: argument.iter().map(dependency).collect(),
+                    ..proto::SpawnRequest::default()
+                }))
+            }
+            Operation::Watch { .. } | Operation::Unwatch { .. } => {
+                let detail = "GoAkt v3 has no way to watch an actor on another node";
+                return Err(Failure::with_detail(Code::Unsupported, detail));
+            }
+        })
+    }
+}
+
+impl Call<'_> {
+    /// Which kind of request it is.
+    pub fn procedure(&self) -> Procedure {
+        match self {
+            Self::Tell(_) => Procedure::Tell,
+            Self::Ask { .. } => Procedure::Ask,
+            Self::Lookup(_) => Procedure::Lookup,
+            Self::Spawn(_) => Procedure::Spawn,
+            Self::Respawn(_) => Procedure::Respawn,
+            Self::Stop(_) => Procedure::Stop,
+            Self::Reinstate(_) => Procedure::Reinstate,
+            Self::AskGrain { .. } => Procedure::AskGrain,
+            Self::TellGrain { .. } => Procedure::TellGrain,
+            Self::ActivateGrain(_) => Procedure::ActivateGrain,
+            Self::GetNodeMetric(_) => Procedure::GetNodeMetric,
+            Self::GetKinds(_) => Procedure::GetKinds,
+        }
+    }
+
+    /// Appends the request as one frame, in the form with metadata. On error `out` is as it was.
+    ///
+    /// # Errors
+    /// [`EncodeError`] for what the protocol or the limit has no room for.
+    pub fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        headers: &Metadata,
+        deadline: Option<Deadline>,
+        max_frame_len: usize,
+    ) -> Result<(), EncodeError> {
+        let name = self.procedure().request_name();
+        let head = Some((headers, deadline));
+        let mut put = |len: usize, body: &dyn Fn(&mut Vec<u8>)| {
+            put_frame(out, name, head, max_frame_len, len, body)
+        };
+        let (len, fields): (usize, Fields3<'_>) = match self {
+            Self::Tell(messages) => {
+                return put(messages_len(messages), &|out| put_messages(out, messages));
+            }
+            Self::Ask { messages, timeout } => {
+                let timeout = proto::Duration::from_std(*timeout);
+                let len =
+                    messages_len(messages).saturating_add(bytes_field_len(timeout.encoded_len()));
+                return put(len, &|out| {
+                    put_messages(out, messages);
+                    put_nested(out, 2, &timeout);
+                });
+            }
+            Self::Lookup(target) | Self::Respawn(target) => return put_whole(target, put),
+            Self::Stop(target) | Self::Reinstate(target) => return put_whole(target, put),
+            Self::Spawn(spawn) => return put_whole(&**spawn, put),
+            Self::GetNodeMetric(node) | Self::GetKinds(node) => return put_whole(node, put),
+            Self::AskGrain { grain, message, timeout } => {
+                let timeout = proto::Duration::from_std(*timeout);
+                let fields = Fields3 { grain, message: Some(message), timeout: Some(timeout) };
+                (fields.len(), fields)
+            }
+            Self::TellGrain { grain, message } => {
+                let fields = Fields3 { grain, message: Some(message), timeout: None };
+                (fields.len(), fields)
+            }
+            Self::ActivateGrain(grain) => {
+                let fields = Fields3 { grain, message: None, timeout: None };
+                (fields.len(), fields)
+            }
+        };
+        put(len, &|out| fields.put(out))
+    }
+}
+
+/// The fields that the three requests to grains have in common.
+struct Fields3<'a> {
+    grain: &'a proto::Grain,
+    message: Option<&'a Payload<'a>>,
+    timeout: Option<proto::Duration>,
+}
+
+impl Fields3<'_> {
+    fn len(&self) -> usize {
+        let grain = bytes_field_len(self.grain.encoded_len());
+        let message = self.message.map_or(0, |message| bytes_field_len(message.len()));
+        let timeout = self.timeout.map_or(0, |timeout| bytes_field_len(timeout.encoded_len()));
+        grain.saturating_add(message).saturating_add(timeout)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_nested(out, 1, self.grain);
+        if let Some(message) = self.message {
+            put_bytes_key(out, 2, message.len());
+            message.put(out);
+        }
+        if let Some(timeout) = &self.timeout {
+            put_nested(out, 3, timeout);
+        }
+    }
+}
+
+fn put_whole<R>(message: &impl Message, put: impl FnOnce(usize, &dyn Fn(&mut Vec<u8>)) -> R) -> R {
+    put(message.encoded_len(), &|out| put_message(out, message))
+}
+
+/// Writes a message that is not part of another.
+pub(super) fn put_message(out: &mut Vec<u8>, message: &impl Message) {
+    message.encode(out).expect("a Vec grows as needed");
+}
+
+fn put_nested(out: &mut Vec<u8>, number: u8, message: &impl Message) {
+    put_bytes_key(out, number, message.encoded_len());
+    put_message(out, message);
+}
+
+/// A request that has arrived.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Messages to actors: in order, until one fails.
+    Tell(RemoteMessages),
+    /// Messages to actors that reply: one after another, until one fails.
+    Ask {
+        /// The messages.
+        messages: RemoteMessages,
+        /// How long each of them may take. Zero when the sender asks for no time at all, in which case
+        /// a Go node delivers the message and answers at once that time is up.
+        timeout: Duration,
+    },
+    /// Is there an actor of this name?
+    Lookup(proto::Target),
+    /// Start an actor.
+    Spawn(Box<proto::SpawnRequest>),
+    /// Restart an actor.
+    Respawn(proto::Target),
+    /// Stop an actor.
+    Stop(proto::Target),
+    /// Let a suspended actor go on.
+    Reinstate(proto::Target),
+    /// A message to a grain that replies.
+    AskGrain {
+        /// Which grain.
+        grain: Box<proto::Grain>,
+        /// What it is told.
+        message: Packed,
+        /// How long it may take. Here, nothing said is no time at all.
+        timeout: Duration,
+    },
+    /// A message to a grain, which acknowledges it.
+    TellGrain {
+        /// Which grain.
+        grain: Box<proto::Grain>,
+        /// What it is told.
+        message: Packed,
+    },
+    /// Bring a grain into memory.
+    ActivateGrain(Box<proto::Grain>),
+    /// Keep what another node of the cluster runs; the body is not looked into.
+    PersistPeerState(Bytes),
+    /// How busy is the node?
+    GetNodeMetric(proto::NodeRequest),
+    /// Which kinds can it run?
+    GetKinds(proto::NodeRequest),
+}
+
+impl Request {
+    /// Reads the body of a request.
+    ///
+    /// The inner error is for a request that is understood and refused; it is the answer.
+    ///
+    /// # Errors
+    /// [`Malformed`], which ends the connection.
+    pub fn decode(procedure: Procedure, body: Bytes) -> Result<Result<Self, Error>, Malformed> {
+        let is_setup = !matches!(
+            procedure,
+            Procedure::Tell
+                | Procedure::Ask
+                | Procedure::AskGrain
+                | Procedure::TellGrain
+                | Procedure::PersistPeerState
+        );
+        if is_setup && body.len() > MAX_SETUP_LEN {
+            Fields::new(&body).check()?;
+            return Ok(Err(too_large(body.len())));
+        }
+        Ok(Ok(match procedure {
+            Procedure::Tell => Self::Tell(RemoteMessages::decode(body, |_, _| Ok(()))?),
+            Procedure::Ask => {
+                let mut timeout = None;
+                let messages = RemoteMessages::decode(body, |number, field| {
+                    merge_if(2, number, field, &mut timeout)
+                })?;
+                let timeout = timeout.map_or(DEFAULT_ASK_TIMEOUT, proto::Duration::to_std);
+                Self::Ask { messages, timeout }
+            }
+            Procedure::Lookup => Self::Lookup(proto::Target::decode(body)?),
+            Procedure::Spawn => Self::Spawn(Box::new(proto::SpawnRequest::decode(body)?)),
+            Procedure::Respawn => Self::Respawn(proto::Target::decode(body)?),
+            Procedure::Stop => Self::Stop(proto::Target::decode(body)?),
+            Procedure::Reinstate => Self::Reinstate(proto::Target::decode(body)?),
+            Procedure::AskGrain => match GrainMessage::decode(&body)? {
+                Ok(GrainMessage { grain, message, timeout }) => {
+                    let timeout = timeout.unwrap_or_default().to_std();
+                    Self::AskGrain { grain, message, timeout }
+                }
+                Err(error) => return Ok(Err(error)),
+            },
+            Procedure::TellGrain => match GrainMessage::decode(&body)? {
+                Ok(GrainMessage { grain, message, .. }) => Self::TellGrain { grain, message },
+                Err(error) => return Ok(Err(error)),
+            },
+            Procedure::ActivateGrain => {
+                let grain = proto::ActivateGrainRequest::decode(body)?.grain;
+                Self::ActivateGrain(Box::new(grain.unwrap_or_default()))
+            }
+            Procedure::PersistPeerState => {
+                Fields::new(&body).check()?;
+                Self::PersistPeerState(body)
+            }
+            Procedure::GetNodeMetric => Self::GetNodeMetric(proto::NodeRequest::decode(body)?),
+            Procedure::GetKinds => Self::GetKinds(proto::NodeRequest::decode(body)?),
+        }))
+    }
+
+    /// Which kind of request it is.
+    pub fn procedure(&self) -> Procedure {
+        match self {
+            Self::Tell(_) => Procedure::Tell,
+            Self::Ask { .. } => Procedure::Ask,
+            Self::Lookup(_) => Procedure::Lookup,
+            Self::Spawn(_) => Procedure::Spawn,
+            Self::Respawn(_) => Procedure::Respawn,
+            Self::Stop(_) => Procedure::Stop,
+            Self::Reinstate(_) => Procedure::Reinstate,
+            Self::AskGrain { .. } => Procedure::AskGrain,
+            Self::TellGrain { .. } => Procedure::TellGrain,
+            Self::ActivateGrain(_) => Procedure::ActivateGrain,
+            Self::PersistPeerState(_) => Procedure::PersistPeerState,
+            Self::GetNodeMetric(_) => Procedure::GetNodeMetric,
+            Self::GetKinds(_) => Procedure::GetKinds,
+        }
+    }
+
+    /// What it asks about actors; `None` for messages, and for what concerns grains or clusters.
+    ///
+    /// The inner error is the answer to a spawn that cannot be expressed here: of a singleton, or with
+    /// other dependencies than one.
+    pub fn operation(&self) -> Option<Result<Operation, Error>> {
+        Some(Ok(match self {
+            Self::Lookup(target) => Operation::Lookup { path: target.name.clone() },
+            Self::Stop(target) => Operation::Stop { path: target.name.clone(), uid: None },
+            Self::Respawn(target) => Operation::Respawn { path: target.name.clone(), uid: None },
+            Self::Reinstate(target) => {
+                Operation::Reinstate { path: target.name.clone(), uid: None }
+            }
+            Self::Spawn(spawn) => return Some(spawn_operation(spawn)),
+            _ => return None,
+        }))
+    }
+
+    /// What the texts of failures call it: a name, or `KIND/NAME`. Messages have a receiver each.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Lookup(target)
+            | Self::Respawn(target)
+            | Self::Stop(target)
+            | Self::Reinstate(target) => &target.name,
+            Self::Spawn(spawn) => &spawn.actor_name,
+            Self::AskGrain { grain, .. }
+            | Self::TellGrain { grain, .. }
+            | Self::ActivateGrain(grain) => {
+                grain.grain_id.as_ref().map_or("", |identity| &identity.value)
+            }
+            Self::Tell(_) | Self::Ask { .. } | Self::PersistPeerState(_) => "",
+            Self::GetNodeMetric(node) | Self::GetKinds(node) => &node.node_address,
+        }
+    }
+}
+
+fn spawn_operation(spawn: &proto::SpawnRequest) -> Result<Operation, Error> {
+    if spawn.singleton.is_some() {
+        return Err(Error::singleton_without_cluster());
+    }
+    let argument = match spawn.dependencies.as_slice() {
+        [] => None,
+        [only] => {
+            Some(SpawnArgument { type_name: only.type_name.clone(), payload: only.bytea.clone() })
+        }
+        _ => return Err(Error::unknown_dependency()),
+    };
+    let kind = canonical_kind(&spawn.actor_type);
+    Ok(Operation::Spawn { path: spawn.actor_name.clone(), kind, argument })
+}
+
+fn too_large(size: usize) -> Error {
+    let failure = Failure::too_large(size as u64, MAX_SETUP_LEN as u64);
+    Error::from_failure(Procedure::Spawn, "", &failure)
+}
+
+/// Adds a field to a duration, if it is the one with that number.
+fn merge_if(
+    wanted: u32,
+    number: u32,
+    field: Field<'_>,
+    timeout: &mut Option<proto::Duration>,
+) -> Result<(), Malformed> {
+    if let Field::Bytes(bytes) = field
+        && number == wanted
+    {
+        timeout.get_or_insert_default().merge(bytes)?;
+    }
+    Ok(())
+}
+
+/// A message to a grain. The message itself may be as long as a frame and stays where it is.
+struct GrainMessage {
+    grain: Box<proto::Grain>,
+    message: Packed,
+    timeout: Option<proto::Duration>,
+}
+
+impl GrainMessage {
+    fn decode(body: &Bytes) -> Result<Result<Self, Error>, Malformed> {
+        let mut grain = Box::<proto::Grain>::default();
+        let (mut message, mut timeout, mut grain_len) = (Packed::default(), None, 0_usize);
+        let mut fields = Fields::new(body);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Field::Bytes(bytes)) => {
+                    grain_len = grain_len.saturating_add(bytes.len());
+                    if grain_len > MAX_SETUP_LEN {
+                        fields.check()?;
+                        return Ok(Err(too_large(grain_len)));
+                    }
+                    grain.merge(body.slice_ref(bytes))?;
+                }
+                (2, Field::Bytes(bytes)) => message = message.merge(body.slice_ref(bytes))?,
+                (number, field) => merge_if(3, number, field, &mut timeout)?,
+            }
+        }
+        Ok(Ok(Self { grain, message, timeout }))
+    }
+}

@@ -1,0 +1,247 @@
+//! Responses: as they go out, and as they arrive.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::error::{Error, ErrorCode};
+use super::fields::{Field, Fields, Malformed, bytes_field_len, put_bytes_key};
+use super::frame::{EncodeError, Frame, put_frame};
+use super::messages::{Packed, Payload, Replies, payloads_len, put_payloads};
+use super::procedure::ERROR_NAME;
+use super::request::{MAX_SETUP_LEN, put_message};
+use super::{Procedure, proto};
+use crate::failure::Failure;
+use crate::operation::{MAX_KINDS, Outcome};
+
+/// A response that goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Response<'a> {
+    /// It is done. For every request whose response is empty.
+    Done,
+    /// To an ask: one reply for each message, in their order.
+    Replies(&'a [Payload<'a>]),
+    /// To a lookup: where the actor is, as a `goakt://` address.
+    Address(&'a str),
+    /// To a message to a grain: what it replied, if it did.
+    GrainReply(Option<Payload<'a>>),
+    /// To [`Procedure::GetNodeMetric`].
+    NodeMetric {
+        /// `host:port` of this node.
+        node_address: &'a str,
+        /// How many actors and grains it runs.
+        load: u64,
+    },
+    /// To [`Procedure::GetKinds`].
+    Kinds(&'a [String]),
+    /// It failed.
+    Error(Error),
+}
+
+/// Why a response could not be sent as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RespondError {
+    /// There is no such request, or it has its response already.
+    #[error("no request with the id {0} waits for a response")]
+    Unknown(u64),
+    /// The request has another kind of response. It still waits.
+    #[error("that is no response to {0}")]
+    Mismatch(Procedure),
+    /// The response is longer than a frame. The peer was told so in its place.
+    #[error("a response of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Its length in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+impl Response<'_> {
+    /// The response to an operation that succeeded or failed; `subject` is
+    /// [`Request::subject`](super::Request::subject), and `address` where the actor is.
+    pub fn from_result<'a>(
+        procedure: Procedure,
+        subject: &str,
+        address: &'a str,
+        result: Result<&Outcome, &Failure>,
+    ) -> Response<'a> {
+        match result {
+            Ok(Outcome::Absent) => Response::Error(Error::not_found(subject)),
+            Ok(_) if procedure == Procedure::Lookup => Response::Address(address),
+            Ok(_) => Response::Done,
+            Err(failure) => Response::Error(Error::from_failure(procedure, subject, failure)),
+        }
+    }
+
+    /// Appends the response to a request of this kind as one frame, in the plain form.
+    pub(super) fn encode(
+        &self,
+        procedure: Procedure,
+        out: &mut Vec<u8>,
+        max_frame_len: usize,
+    ) -> Result<(), RespondError> {
+        use Procedure as P;
+        let name = procedure.response_name();
+        let mut put = |name: &str, len: usize, body: &dyn Fn(&mut Vec<u8>)| {
+            put_frame(out, name, None, max_frame_len, len, body)
+        };
+        let result = match (self, procedure) {
+            (
+                Self::Done,
+                P::Tell
+                | P::Spawn
+                | P::Respawn
+                | P::Stop
+                | P::Reinstate
+                | P::TellGrain
+                | P::ActivateGrain
+                | P::PersistPeerState,
+            )
+            | (Self::GrainReply(None), P::AskGrain) => put(name, 0, &|_| {}),
+            (Self::Replies(payloads), P::Ask) => {
+                put(name, payloads_len(payloads), &|out| put_payloads(out, payloads))
+            }
+            (Self::GrainReply(Some(payload)), P::AskGrain) => {
+                put(name, bytes_field_len(payload.len()), &|out| {
+                    put_bytes_key(out, 1, payload.len());
+                    payload.put(out);
+                })
+            }
+            (Self::Address(address), P::Lookup) => {
+                let message = proto::LookupResponse { address: (*address).to_owned() };
+                put(name, message.encoded_len(), &|out| put_message(out, &message))
+            }
+            (Self::NodeMetric { node_address, load }, P::GetNodeMetric) => {
+                let node_address = (*node_address).to_owned();
+                let message = proto::NodeMetricResponse { node_address, load: *load };
+                put(name, message.encoded_len(), &|out| put_message(out, &message))
+            }
+            (Self::Kinds(kinds), P::GetKinds) => {
+                let message = proto::KindsResponse { kinds: kinds.to_vec() };
+                put(name, message.encoded_len(), &|out| put_message(out, &message))
+            }
+            (Self::Error(error), _) => {
+                let (code, message) = (error.code.as_i32(), error.message.clone());
+                let message = proto::Error { code, message };
+                put(ERROR_NAME, message.encoded_len(), &|out| put_message(out, &message))
+            }
+            _ => return Err(RespondError::Mismatch(procedure)),
+        };
+        result.map_err(|error| match error {
+            EncodeError::TooLarge { size, limit } => RespondError::TooLarge { size, limit },
+            // There is no metadata in a response.
+            EncodeError::Metadata(_) => RespondError::Mismatch(procedure),
+        })
+    }
+}
+
+/// A response that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// To an ask: a reply for each message, in their order.
+    Replies(Replies),
+    /// To a lookup: where the actor is. It may be on another node.
+    Address(String),
+    /// To a message to a grain: what it replied, if it did.
+    GrainReply(Option<Packed>),
+    /// To [`Procedure::GetNodeMetric`].
+    NodeMetric(proto::NodeMetricResponse),
+    /// To [`Procedure::GetKinds`].
+    Kinds(Vec<String>),
+    /// It failed.
+    Error(Error),
+}
+
+impl Answer {
+    /// What became of it, as a failure of ours where it failed.
+    ///
+    /// A lookup that finds nothing, and a stop, respawn or reinstate of an actor that does not exist,
+    /// fail with [`Code::NotFound`](crate::Code::NotFound); a Go client would call the latter three a
+    /// success.
+    ///
+    /// # Errors
+    /// What the other node said.
+    pub fn into_result(self, procedure: Procedure) -> Result<Self, Failure> {
+        match self {
+            Self::Error(error) => Err(error.into_failure(procedure)),
+            other => Ok(other),
+        }
+    }
+
+    /// Reads the response to a request of this kind.
+    pub(super) fn decode(procedure: Procedure, frame: Frame) -> Result<Self, AnswerError> {
+        let name = frame.name();
+        let is_error = name == ERROR_NAME.as_bytes();
+        if !is_error && name != procedure.response_name().as_bytes() {
+            let shown = name.get(..name.len().min(100)).unwrap_or_default();
+            let found = String::from_utf8_lossy(shown).into_owned();
+            return Err(AnswerError::Unexpected { procedure, found });
+        }
+        let body = frame.into_body();
+        let result = if is_error { read_error(body) } else { Self::read(procedure, body) };
+        result.map_err(|source| AnswerError::Malformed { procedure, source })
+    }
+
+    fn read(procedure: Procedure, body: Bytes) -> Result<Self, Malformed> {
+        Ok(match procedure {
+            Procedure::Ask => Self::Replies(Replies::decode(body)?),
+            Procedure::Lookup => Self::Address(proto::LookupResponse::decode(body)?.address),
+            Procedure::AskGrain => Self::GrainReply(read_grain_reply(&body)?),
+            Procedure::GetNodeMetric => Self::NodeMetric(proto::NodeMetricResponse::decode(body)?),
+            Procedure::GetKinds if body.len() <= MAX_SETUP_LEN => {
+                let mut kinds = proto::KindsResponse::decode(body)?.kinds;
+                kinds.truncate(MAX_KINDS);
+                Self::Kinds(kinds)
+            }
+            Procedure::GetKinds => return Err(Malformed::TOO_LONG),
+            _ => {
+                Fields::new(&body).check()?;
+                Self::Done
+            }
+        })
+    }
+}
+
+fn read_error(body: Bytes) -> Result<Answer, Malformed> {
+    let proto::Error { code, message } = proto::Error::decode(body)?;
+    Ok(Answer::Error(Error { code: ErrorCode::from_i32(code), message }))
+}
+
+fn read_grain_reply(body: &Bytes) -> Result<Option<Packed>, Malformed> {
+    let (mut fields, mut reply) = (Fields::new(body), None);
+    while let Some(field) = fields.next()? {
+        if let (1, Field::Bytes(bytes)) = field {
+            let before: Packed = reply.unwrap_or_default();
+            reply = Some(before.merge(body.slice_ref(bytes))?);
+        }
+    }
+    Ok(reply)
+}
+
+/// Why a frame is no response to the request it stands for. The connection is of no use after that:
+/// nothing but their order tells responses apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// It has another name.
+    #[error("{procedure} is answered with {found:?}")]
+    Unexpected {
+        /// The request.
+        procedure: Procedure,
+        /// The name of the response, cut if it is long.
+        found: String,
+    },
+    /// It does not decode.
+    #[error("the response to {procedure} is malformed: {source}")]
+    Malformed {
+        /// The request.
+        procedure: Procedure,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+}

@@ -1,0 +1,334 @@
+//! Compression of a whole connection, one stream in each direction.
+//!
+//! GoAkt wraps the bytes of a connection in one stream of its format for each direction, which lasts as
+//! long as the connection and is flushed after each frame (GoAkt v3.14.0, `internal/net/compress*.go`).
+//! Whether it ends in an orderly way or is cut off makes no difference.
+//!
+//! | file | format | what is written | what is accepted |
+//! | --- | --- | --- | --- |
+//! | `zstd.rs` | zstd | one frame, window 512 KiB | frames one after another, windows of up to 64 MiB |
+//! | `gzip.rs` | gzip | one member, sync flush | members one after another |
+//! | `brotli.rs` | brotli | one stream, window 4 MiB | one stream, windows of up to 16 MiB |
+//!
+//! What a decoder makes is bounded by whoever asks it: it never holds more than its window besides.
+
+#[cfg(feature = "brotli")]
+mod brotli;
+#[cfg(feature = "gzip")]
+mod gzip;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+use std::fmt;
+
+#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
+use bytes::Buf;
+use bytes::BytesMut;
+
+use super::frame::{Frame, FrameError, Missing, missing};
+use crate::Compression;
+use crate::compress::{CompressError, DecompressError, Unavailable};
+
+/// Largest window of a zstd stream that is accepted, as a power of two: 64 MiB, as in Go.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 26;
+/// Most output that one step of a decoder makes room for, in bytes.
+pub const MAX_STEP: usize = 64 * 1024;
+/// Least output that one step makes room for, so that a small frame takes one step.
+const MIN_STEP: usize = 512;
+
+/// Compresses one direction of a connection.
+pub struct StreamEncoder {
+    compression: Compression,
+    codec: Encoder,
+}
+
+enum Encoder {
+    None,
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::Encoder),
+    #[cfg(feature = "gzip")]
+    Gzip(gzip::Encoder),
+    #[cfg(feature = "brotli")]
+    Brotli(Box<brotli::Encoder>),
+}
+
+impl StreamEncoder {
+    /// An encoder at the start of its stream. It takes no memory before its first byte.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when this build does not contain the format.
+    pub fn new(compression: Compression) -> Result<Self, Unavailable> {
+        let codec = match compression {
+            Compression::None => Encoder::None,
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => Encoder::Zstd(zstd::Encoder::default()),
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => Encoder::Gzip(gzip::Encoder::default()),
+            #[cfg(feature = "brotli")]
+            Compression::Brotli => Encoder::Brotli(Box::default()),
+            #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
+            other => return Err(Unavailable(other)),
+        };
+        Ok(Self { compression, codec })
+    }
+
+    /// The format.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Appends `input` to the stream, and flushes it: the peer can read all of it.
+    ///
+    /// # Errors
+    /// [`CompressError`] when the library fails, after which the stream is of no use.
+    pub fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+        match &mut self.codec {
+            Encoder::None => {
+                out.extend_from_slice(input);
+                Ok(())
+            }
+            #[cfg(feature = "zstd")]
+            Encoder::Zstd(zstd) => zstd.encode(input, out),
+            #[cfg(feature = "gzip")]
+            Encoder::Gzip(gzip) => gzip.encode(input, out),
+            #[cfg(feature = "brotli")]
+            Encoder::Brotli(brotli) => brotli.encode(input, out),
+        }
+    }
+
+    /// Ends the stream in an orderly way, if anything was written at all. Nothing may follow.
+    ///
+    /// # Errors
+    /// [`CompressError`] when the library fails.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
+        match &mut self.codec {
+            Encoder::None => {
+                let _ = out;
+                Ok(())
+            }
+            #[cfg(feature = "zstd")]
+            Encoder::Zstd(zstd) => zstd.finish(out),
+            #[cfg(feature = "gzip")]
+            Encoder::Gzip(gzip) => gzip.finish(out),
+            #[cfg(feature = "brotli")]
+            Encoder::Brotli(brotli) => brotli.finish(out),
+        }
+    }
+}
+
+impl fmt::Debug for StreamEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StreamEncoder").field(&self.compression).finish()
+    }
+}
+
+/// Decompresses one direction of a connection.
+pub struct StreamDecoder {
+    compression: Compression,
+    codec: Decoder,
+}
+
+enum Decoder {
+    None,
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::Decoder),
+    #[cfg(feature = "gzip")]
+    Gzip(gzip::Decoder),
+    #[cfg(feature = "brotli")]
+    Brotli(Box<brotli::Decoder>),
+}
+
+/// What one step of a decoder did.
+#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
+struct Step {
+    read: usize,
+    written: usize,
+}
+
+impl StreamDecoder {
+    /// A decoder at the start of its stream. It takes no memory before its first byte.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when this build does not contain the format.
+    pub fn new(compression: Compression) -> Result<Self, Unavailable> {
+        let codec = match compression {
+            Compression::None => Decoder::None,
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => Decoder::Zstd(zstd::Decoder::default()),
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => Decoder::Gzip(gzip::Decoder::default()),
+            #[cfg(feature = "brotli")]
+            Compression::Brotli => Decoder::Brotli(Box::default()),
+            #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
+            other => return Err(Unavailable(other)),
+        };
+        Ok(Self { compression, codec })
+    }
+
+    /// The format.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Takes from the front of `input` and appends at most `room` bytes to `out`, of which at most
+    /// [`MAX_STEP`] at a time. False when it can do nothing before more input arrives.
+    ///
+    /// # Errors
+    /// [`DecompressError`], after which the stream is of no use.
+    pub fn decode(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+        room: usize,
+    ) -> Result<bool, DecompressError> {
+        #[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
+        let step = {
+            let filled = out.len();
+            out.resize(filled.saturating_add(room.min(MAX_STEP)), 0);
+            let free = out.get_mut(filled..).unwrap_or_default();
+            let result = match &mut self.codec {
+                Decoder::None => Ok(copy(input, free)),
+                #[cfg(feature = "zstd")]
+                Decoder::Zstd(zstd) => zstd.step(input, free),
+                #[cfg(feature = "gzip")]
+                Decoder::Gzip(gzip) => gzip.step(input, free),
+                #[cfg(feature = "brotli")]
+                Decoder::Brotli(brotli) => brotli.step(input, free),
+            };
+            let written = result.as_ref().map_or(0, |step| step.written);
+            out.truncate(filled.saturating_add(written));
+            let step = result?;
+            input.advance(step.read);
+            Ok(step.read > 0 || step.written > 0)
+        };
+        #[cfg(not(any(feature = "zstd", feature = "gzip", feature = "brotli")))]
+        let step = {
+            let Decoder::None = self.codec;
+            let taken = input.split_to(input.len().min(room));
+            out.extend_from_slice(&taken);
+            Ok(!taken.is_empty())
+        };
+        step
+    }
+}
+
+#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
+fn copy(input: &[u8], room: &mut [u8]) -> Step {
+    let len = input.len().min(room.len());
+    if let (Some(room), Some(input)) = (room.get_mut(..len), input.get(..len)) {
+        room.copy_from_slice(input);
+    }
+    Step { read: len, written: len }
+}
+
+impl fmt::Debug for StreamDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StreamDecoder").field(&self.compression).finish()
+    }
+}
+
+/// Why no further frame can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The bytes are not frames.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The bytes are not a stream of the agreed format.
+    #[error("the compressed stream: {0}")]
+    Stream(#[from] DecompressError),
+}
+
+/// Takes frames out of a stream, with no more output of the decoder held than the next frame needs.
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    decoder: StreamDecoder,
+    plain: BytesMut,
+    max_frame_len: usize,
+}
+
+impl FrameReader {
+    pub(super) fn new(compression: Compression, max_frame_len: usize) -> Result<Self, Unavailable> {
+        let decoder = StreamDecoder::new(compression)?;
+        Ok(Self { decoder, plain: BytesMut::new(), max_frame_len })
+    }
+
+    pub(super) fn compression(&self) -> Compression {
+        self.decoder.compression()
+    }
+
+    /// The next frame, taken off the front of `unread`. Without compression it is not copied.
+    pub(super) fn next(&mut self, unread: &mut BytesMut) -> Result<Option<Frame>, ReadError> {
+        if self.compression() == Compression::None {
+            return Ok(Frame::decode(unread, self.max_frame_len)?);
+        }
+        loop {
+            match missing(&self.plain, self.max_frame_len)? {
+                Missing::Nothing { .. } => {
+                    return Ok(Frame::decode(&mut self.plain, self.max_frame_len)?);
+                }
+                Missing::Bytes(missing) => {
+                    let room = missing.max(MIN_STEP);
+                    if !self.decoder.decode(unread, &mut self.plain, room)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a frame has begun and not ended, as far as it has been read.
+    pub(super) fn is_inside(&self) -> bool {
+        !self.plain.is_empty()
+    }
+}
+
+/// Frames that wait to be written, and the stream they go into.
+#[derive(Debug)]
+pub(super) struct FrameWriter {
+    encoder: StreamEncoder,
+    plain: Vec<u8>,
+}
+
+/// Memory that is kept for the next frames once a large one has gone.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+impl FrameWriter {
+    pub(super) fn new(compression: Compression) -> Result<Self, Unavailable> {
+        Ok(Self { encoder: StreamEncoder::new(compression)?, plain: Vec::new() })
+    }
+
+    /// Where frames are appended.
+    pub(super) fn plain(&mut self) -> &mut Vec<u8> {
+        &mut self.plain
+    }
+
+    /// Bytes that wait, before compression.
+    pub(super) fn len(&self) -> usize {
+        self.plain.len()
+    }
+
+    /// Appends all that waits to `out`, in a form that can be read up to its end.
+    pub(super) fn transmit(&mut self, out: &mut Vec<u8>) -> Result<bool, CompressError> {
+        if self.plain.is_empty() {
+            return Ok(false);
+        }
+        if self.encoder.compression() == Compression::None {
+            // Without a copy where nothing is in the way.
+            if out.is_empty() {
+                std::mem::swap(out, &mut self.plain);
+            } else {
+                out.append(&mut self.plain);
+            }
+        } else {
+            self.encoder.encode(&self.plain, out)?;
+        }
+        self.plain.clear();
+        self.plain.shrink_to(KEPT_CAPACITY);
+        Ok(true)
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
+        self.encoder.finish(out)
+    }
+}

@@ -1,0 +1,84 @@
+//! zstd (RFC 8878).
+
+use std::io;
+
+use zstd::stream::raw::{self, CParameter, DParameter, Operation};
+use zstd::zstd_safe::{InBuffer, OutBuffer};
+
+use super::{MAX_ZSTD_WINDOW_LOG, Step};
+use crate::compress::{CompressError, DecompressError};
+
+/// The fastest of the regular levels: frames wait while it runs.
+const LEVEL: i32 = 1;
+/// Window that is written, as a power of two: 512 KiB, as in Go.
+const WINDOW_LOG: u32 = 19;
+/// Room that is made at a time.
+const ROOM: usize = 4 * 1024;
+
+#[derive(Default)]
+pub(super) struct Encoder(Option<raw::Encoder<'static>>);
+
+impl Encoder {
+    pub(super) fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+        let encoder = match &mut self.0 {
+            Some(encoder) => encoder,
+            empty => empty.insert(new_encoder().map_err(failed)?),
+        };
+        let mut input = InBuffer::around(input);
+        while input.pos() < input.src.len() {
+            into_vec(out, input.src.len(), |out| encoder.run(&mut input, out).map(|_| 0))?;
+        }
+        while into_vec(out, ROOM, |out| encoder.flush(out))? > 0 {}
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
+        let Some(encoder) = &mut self.0 else { return Ok(()) };
+        while into_vec(out, ROOM, |out| encoder.finish(out, true))? > 0 {}
+        Ok(())
+    }
+}
+
+/// Appends to `out` what `run` writes, with room for at least `room` bytes or [`ROOM`].
+fn into_vec(
+    out: &mut Vec<u8>,
+    room: usize,
+    run: impl FnOnce(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
+) -> Result<usize, CompressError> {
+    out.reserve(room.clamp(64, ROOM));
+    let filled = out.len();
+    run(&mut OutBuffer::around_pos(out, filled)).map_err(failed)
+}
+
+fn new_encoder() -> io::Result<raw::Encoder<'static>> {
+    let mut encoder = raw::Encoder::new(LEVEL)?;
+    encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    // Damage in memory or on disk-less hops is not noticed otherwise.
+    encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(encoder)
+}
+
+fn failed(error: io::Error) -> CompressError {
+    CompressError(error.to_string())
+}
+
+#[derive(Default)]
+pub(super) struct Decoder(Option<raw::Decoder<'static>>);
+
+impl Decoder {
+    pub(super) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        let corrupt = |error: io::Error| DecompressError::Corrupt(error.to_string());
+        let decoder = match &mut self.0 {
+            Some(decoder) => decoder,
+            empty => empty.insert(new_decoder().map_err(corrupt)?),
+        };
+        let status = decoder.run_on_buffers(input, room).map_err(corrupt)?;
+        Ok(Step { read: status.bytes_read, written: status.bytes_written })
+    }
+}
+
+fn new_decoder() -> io::Result<raw::Decoder<'static>> {
+    let mut decoder = raw::Decoder::new()?;
+    decoder.set_parameter(DParameter::WindowLogMax(MAX_ZSTD_WINDOW_LOG))?;
+    Ok(decoder)
+}
