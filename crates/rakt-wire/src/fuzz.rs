@@ -20,9 +20,23 @@ use crate::{Address, Code, Compression, Failure, Metadata, Operation, compress::
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("address", address),
     ("brotli", brotli),
+    #[cfg(feature = "goakt")]
+    ("goakt-client", crate::goakt::fuzz::client),
+    #[cfg(feature = "goakt")]
+    ("goakt-frame", crate::goakt::fuzz::frame),
+    #[cfg(feature = "goakt")]
+    ("goakt-metadata", crate::goakt::fuzz::metadata),
+    #[cfg(feature = "goakt")]
+    ("goakt-request", crate::goakt::fuzz::request),
+    #[cfg(feature = "goakt")]
+    ("goakt-response", crate::goakt::fuzz::response),
+    #[cfg(feature = "goakt")]
+    ("goakt-server", crate::goakt::fuzz::server),
+    #[cfg(feature = "goakt")]
+    ("goakt-stream", crate::goakt::fuzz::stream),
     ("gzip", gzip),
     ("hello", hello),
     ("inbound", inbound),

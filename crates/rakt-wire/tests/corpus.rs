@@ -36,7 +36,7 @@ fn every_seed_passes() {
 #[test]
 fn seeds_of_every_length_pass() {
     // Cut seeds are the cheapest way to reach "not enough bytes yet" everywhere.
-    for (target, run) in fuzz::TARGETS.into_iter().filter(|(target, _)| *target != "link") {
+    for (target, run) in fuzz::TARGETS.iter().filter(|(target, _)| *target != "link") {
         for entry in fs::read_dir(corpus().join(target)).expect("every target has a corpus") {
             let data = fs::read(entry.expect("the folder can be read").path()).expect("a seed");
             for len in 0..data.len().min(300) {
@@ -59,6 +59,10 @@ fn write_seeds() {
     }
 }
 
+#[cfg(feature = "goakt")]
+#[path = "corpus/goakt.rs"]
+mod goakt;
+
 type Seeds = Vec<(String, Vec<u8>)>;
 
 fn named<const N: usize>(seeds: [(&str, Vec<u8>); N]) -> Seeds {
@@ -74,6 +78,8 @@ fn seeds() -> Vec<(&'static str, Seeds)> {
         ("inbound", inbound_seeds()),
         ("link", link_seeds()),
     ];
+    #[cfg(feature = "goakt")]
+    all.extend(goakt::seeds());
     for (target, compression) in
         [("zstd", Compression::Zstd), ("gzip", Compression::Gzip), ("brotli", Compression::Brotli)]
     {
