@@ -159,13 +159,13 @@ impl GrainIdentity {
     pub fn parse(value: &str) -> Result<Self, GrainIdentityError> {
         let (kind, name) = value.split_once('/').ok_or(GrainIdentityError::Form)?;
         let again = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/'));
-        let name = again.unwrap_or(name);
+        let (kind, name) = (canonical_kind(kind), again.unwrap_or(name));
         if kind.is_empty() || name.is_empty() {
             return Err(GrainIdentityError::Form);
         }
         // The rule of names, but reserved ones are told apart by their own failure.
         crate::address::validate_system_name(name).map_err(|_| GrainIdentityError::Name)?;
-        Ok(Self { kind: canonical_kind(kind), name: name.to_owned() })
+        Ok(Self { kind, name: name.to_owned() })
     }
 
     /// Whether the kind or the name belongs to the system.
@@ -265,7 +265,7 @@ mod tests {
         let parse = |value| GrainIdentity::parse(value).map(|identity| identity.to_string());
         assert_eq!(parse("main.Cart/42"), Ok("main.cart/42".into()));
         assert_eq!(parse("main.cart/main.cart/42"), Ok("main.cart/42".into()));
-        for value in ["", "cart", "cart/", "/42", "cart/cart/"] {
+        for value in ["", "cart", "cart/", "/42", "\n/42", "cart/cart/"] {
             assert_eq!(parse(value), Err(GrainIdentityError::Form), "{value}");
         }
         for value in ["cart/a/b", "cart/-a", "cart/ä"] {

@@ -264,8 +264,13 @@ impl FrameReader {
         }
         loop {
             match missing(&self.plain, self.max_frame_len)? {
-                Missing::Nothing { .. } => {
-                    return Ok(Frame::decode(&mut self.plain, self.max_frame_len)?);
+                Missing::Nothing { total } => {
+                    let frame = Frame::decode(&mut self.plain, self.max_frame_len)?;
+                    if total > KEPT_CAPACITY && self.plain.is_empty() {
+                        // What is left would keep the memory of the frame.
+                        self.plain = BytesMut::new();
+                    }
+                    return Ok(frame);
                 }
                 Missing::Bytes(missing) => {
                     let room = missing.max(MIN_STEP);
