@@ -33,7 +33,7 @@ pub struct ClientConfig {
     /// The compression, which must be that of the peer. Default zstd where it is compiled in, as in Go.
     pub compression: Compression,
     /// Longest frame in both directions, in bytes before compression. Default 16 MiB, which is also the
-    /// most that a Go node takes; at most [`HIGHEST_MAX_FRAME_LEN`](super::frame::HIGHEST_MAX_FRAME_LEN).
+    /// most that a Go node takes; at most [`HIGHEST_MAX_FRAME_LEN`].
     pub max_frame_len: usize,
     /// Most requests without a response. Default 256.
     pub max_in_flight: usize,

@@ -181,19 +181,31 @@ pub struct RemoteMessage<'a> {
     pub message: Any<'a>,
 }
 
-impl<'a> RemoteMessage<'a> {
-    fn read(bytes: &'a [u8], holder: &Bytes) -> Result<Self, Malformed> {
-        let (mut sender, mut receiver, mut message) = ("", "", RawAny::default());
-        let mut fields = Fields::new(bytes);
+/// A message to an actor before its payload is shared with the frame.
+#[derive(Default)]
+struct RawMessage<'a> {
+    sender: &'a str,
+    receiver: &'a str,
+    message: RawAny<'a>,
+}
+
+impl<'a> RawMessage<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut raw, mut fields) = (Self::default(), Fields::new(bytes));
         while let Some(field) = fields.next()? {
             match field {
-                (1, Field::Bytes(bytes)) => sender = text(bytes)?,
-                (2, Field::Bytes(bytes)) => receiver = text(bytes)?,
-                (3, Field::Bytes(bytes)) => message.merge(bytes)?,
+                (1, Field::Bytes(bytes)) => raw.sender = text(bytes)?,
+                (2, Field::Bytes(bytes)) => raw.receiver = text(bytes)?,
+                (3, Field::Bytes(bytes)) => raw.message.merge(bytes)?,
                 _ => {}
             }
         }
-        Ok(Self { sender, receiver, message: message.of(holder) })
+        Ok(raw)
+    }
+
+    fn of(self, holder: &Bytes) -> RemoteMessage<'a> {
+        let message = self.message.of(holder);
+        RemoteMessage { sender: self.sender, receiver: self.receiver, message }
     }
 }
 
@@ -214,7 +226,7 @@ impl RemoteMessages {
         while let Some((number, field)) = fields.next()? {
             match field {
                 Field::Bytes(bytes) if number == 1 => {
-                    RemoteMessage::read(bytes, &body)?;
+                    RawMessage::read(bytes)?;
                     count = count.saturating_add(1);
                 }
                 field => other(number, field)?,
@@ -235,7 +247,10 @@ impl RemoteMessages {
 
     /// All messages in order.
     pub fn iter(&self) -> impl Iterator<Item = RemoteMessage<'_>> {
-        elements(&self.body).filter_map(|bytes| RemoteMessage::read(bytes, &self.body).ok())
+        // All of them were checked when the list was made.
+        elements(&self.body)
+            .filter_map(|bytes| RawMessage::read(bytes).ok())
+            .map(|raw| raw.of(&self.body))
     }
 }
 

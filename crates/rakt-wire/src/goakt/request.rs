@@ -152,7 +152,7 @@ impl Call<'_> {
         let mut put = |len: usize, body: &dyn Fn(&mut Vec<u8>)| {
             put_frame(out, name, head, max_frame_len, len, body)
         };
-        let (len, fields): (usize, Fields3<'_>) = match self {
+        let (len, fields): (usize, GrainFields<'_>) = match self {
             Self::Tell(messages) => {
                 return put(messages_len(messages), &|out| put_messages(out, messages));
             }
@@ -171,15 +171,15 @@ impl Call<'_> {
             Self::GetNodeMetric(node) | Self::GetKinds(node) => return put_whole(node, put),
             Self::AskGrain { grain, message, timeout } => {
                 let timeout = proto::Duration::from_std(*timeout);
-                let fields = Fields3 { grain, message: Some(message), timeout: Some(timeout) };
+                let fields = GrainFields { grain, message: Some(message), timeout: Some(timeout) };
                 (fields.len(), fields)
             }
             Self::TellGrain { grain, message } => {
-                let fields = Fields3 { grain, message: Some(message), timeout: None };
+                let fields = GrainFields { grain, message: Some(message), timeout: None };
                 (fields.len(), fields)
             }
             Self::ActivateGrain(grain) => {
-                let fields = Fields3 { grain, message: None, timeout: None };
+                let fields = GrainFields { grain, message: None, timeout: None };
                 (fields.len(), fields)
             }
         };
@@ -188,13 +188,13 @@ impl Call<'_> {
 }
 
 /// The fields that the three requests to grains have in common.
-struct Fields3<'a> {
+struct GrainFields<'a> {
     grain: &'a proto::Grain,
     message: Option<&'a Payload<'a>>,
     timeout: Option<proto::Duration>,
 }
 
-impl Fields3<'_> {
+impl GrainFields<'_> {
     fn len(&self) -> usize {
         let grain = bytes_field_len(self.grain.encoded_len());
         let message = self.message.map_or(0, |message| bytes_field_len(message.len()));

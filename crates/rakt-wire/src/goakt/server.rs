@@ -43,7 +43,7 @@ pub struct ServerConfig {
     /// The compression; `None` takes any, as the peer's first bytes tell. Default `None`.
     pub compression: Option<Compression>,
     /// Longest frame, in bytes before compression. Default 16 MiB, at most
-    /// [`HIGHEST_MAX_FRAME_LEN`](super::frame::HIGHEST_MAX_FRAME_LEN).
+    /// [`HIGHEST_MAX_FRAME_LEN`].
     pub max_frame_len: usize,
     /// Most requests without a response. Default 64.
     pub max_in_flight: usize,

@@ -100,12 +100,13 @@ impl StreamEncoder {
     ///
     /// # Errors
     /// [`CompressError`] when the library fails.
+    #[cfg_attr(
+        not(any(feature = "gzip", feature = "zstd", feature = "brotli")),
+        expect(unused_variables, reason = "a build without any format ends none")
+    )]
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
         match &mut self.codec {
-            Encoder::None => {
-                let _ = out;
-                Ok(())
-            }
+            Encoder::None => Ok(()),
             #[cfg(feature = "zstd")]
             Encoder::Zstd(zstd) => zstd.finish(out),
             #[cfg(feature = "gzip")]
@@ -181,44 +182,41 @@ impl StreamDecoder {
         out: &mut BytesMut,
         room: usize,
     ) -> Result<bool, DecompressError> {
-        #[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
-        let step = {
-            let filled = out.len();
-            out.resize(filled.saturating_add(room.min(MAX_STEP)), 0);
-            let free = out.get_mut(filled..).unwrap_or_default();
-            let result = match &mut self.codec {
-                Decoder::None => Ok(copy(input, free)),
-                #[cfg(feature = "zstd")]
-                Decoder::Zstd(zstd) => zstd.step(input, free),
-                #[cfg(feature = "gzip")]
-                Decoder::Gzip(gzip) => gzip.step(input, free),
-                #[cfg(feature = "brotli")]
-                Decoder::Brotli(brotli) => brotli.step(input, free),
-            };
-            let written = result.as_ref().map_or(0, |step| step.written);
-            out.truncate(filled.saturating_add(written));
-            let step = result?;
-            input.advance(step.read);
-            Ok(step.read > 0 || step.written > 0)
-        };
-        #[cfg(not(any(feature = "zstd", feature = "gzip", feature = "brotli")))]
-        let step = {
-            let Decoder::None = self.codec;
-            let taken = input.split_to(input.len().min(room));
-            out.extend_from_slice(&taken);
-            Ok(!taken.is_empty())
-        };
-        step
+        let room = room.min(MAX_STEP);
+        match &mut self.codec {
+            Decoder::None => {
+                let taken = input.split_to(input.len().min(room));
+                out.extend_from_slice(&taken);
+                Ok(!taken.is_empty())
+            }
+            #[cfg(feature = "zstd")]
+            Decoder::Zstd(zstd) => run(input, out, room, |input, room| zstd.step(input, room)),
+            #[cfg(feature = "gzip")]
+            Decoder::Gzip(gzip) => run(input, out, room, |input, room| gzip.step(input, room)),
+            #[cfg(feature = "brotli")]
+            Decoder::Brotli(brotli) => {
+                run(input, out, room, |input, room| brotli.step(input, room))
+            }
+        }
     }
 }
 
+/// Runs one step of a decoder from the front of `input` to the end of `out`.
 #[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
-fn copy(input: &[u8], room: &mut [u8]) -> Step {
-    let len = input.len().min(room.len());
-    if let (Some(room), Some(input)) = (room.get_mut(..len), input.get(..len)) {
-        room.copy_from_slice(input);
-    }
-    Step { read: len, written: len }
+fn run(
+    input: &mut BytesMut,
+    out: &mut BytesMut,
+    room: usize,
+    step: impl FnOnce(&[u8], &mut [u8]) -> Result<Step, DecompressError>,
+) -> Result<bool, DecompressError> {
+    let filled = out.len();
+    out.resize(filled.saturating_add(room), 0);
+    let result = step(input, out.get_mut(filled..).unwrap_or_default());
+    let written = result.as_ref().map_or(0, |step| step.written);
+    out.truncate(filled.saturating_add(written));
+    let read = result?.read;
+    input.advance(read);
+    Ok(read > 0 || written > 0)
 }
 
 impl fmt::Debug for StreamDecoder {

@@ -53,7 +53,7 @@ fn into_vec(
 fn new_encoder() -> io::Result<raw::Encoder<'static>> {
     let mut encoder = raw::Encoder::new(LEVEL)?;
     encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
-    // Damage in memory or on disk-less hops is not noticed otherwise.
+    // As in Go. It stands at the end of the stream, and is missing when that is cut off.
     encoder.set_parameter(CParameter::ChecksumFlag(true))?;
     Ok(encoder)
 }
