@@ -130,6 +130,12 @@ fn parse_port(text: &str) -> Result<i32, ParseError> {
     })
 }
 
+/// Whether a host can stand in an address. An IPv6 address cannot, so a node that has no other cannot be
+/// answered by Go nodes.
+pub fn is_host(host: &str) -> bool {
+    !host.is_empty() && !host.contains([':', '@', '/'])
+}
+
 /// The form in which kinds are compared and sent: without blanks around it and in lower case. Go kinds
 /// are `package.type`.
 pub fn canonical_kind(kind: &str) -> String {
@@ -258,6 +264,15 @@ mod tests {
         assert_eq!(text("a"), "goakt://sys@10.0.0.1:4001/a");
         assert_eq!(text("a/b"), "goakt://sys@10.0.0.1:4001/a/b");
         assert_eq!(text("a/b/c/d"), "goakt://sys@10.0.0.1:4001/c/d");
+    }
+
+    #[test]
+    fn an_ipv6_host_cannot_be_written() {
+        assert!(is_host("10.0.0.1") && is_host("node-a.example.com"));
+        for host in ["", "::1", "[::1]", "a@b", "a/b"] {
+            assert!(!is_host(host), "{host}");
+            assert!(GoAddress::parse(&format!("goakt://s@{host}:1/a")).is_err() || host.is_empty());
+        }
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl<'a> Fields<'a> {
         Ok((number as u32, (key & 7) as u8))
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
         // Nearly all keys and most lengths.
         if let Some((&byte, rest)) = self.rest.split_first()
@@ -93,6 +94,10 @@ impl<'a> Fields<'a> {
             self.rest = rest;
             return Ok(byte.into());
         }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (at, &byte) in self.rest.iter().take(10).enumerate() {
             if at == 9 && byte > 1 {
