@@ -140,8 +140,8 @@ impl Error {
         Self::new(ErrorCode::InternalError, format!("{REMOTE_SEND}\n{cause}"))
     }
 
-    /// What a Go client is told when `procedure` failed on `subject`: the address for messages, the name
-    /// for everything else, `KIND/NAME` for grains.
+    /// What a Go client is told when `procedure` failed on `subject`: the name for a spawn,
+    /// `KIND/NAME` for grains, the whole address for everything else.
     pub fn from_failure(procedure: Procedure, subject: &str, failure: &Failure) -> Self {
         let detail = || match failure.detail.is_empty() {
             true => failure.to_string(),

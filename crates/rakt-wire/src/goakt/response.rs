@@ -60,13 +60,19 @@ pub enum RespondError {
 
 impl Response<'_> {
     /// The response to an operation that succeeded or failed; `subject` is
-    /// [`Request::subject`](super::Request::subject), and `address` where the actor is.
+    /// [`Request::subject`](super::Request::subject), and `address` the whole address of that actor,
+    /// which is what the texts of most failures name.
     pub fn from_result<'a>(
         procedure: Procedure,
         subject: &str,
         address: &'a str,
         result: Result<&Outcome, &Failure>,
     ) -> Response<'a> {
+        let subject = match procedure {
+            Procedure::Spawn => subject,
+            _ if procedure.is_grain() => subject,
+            _ => address,
+        };
         match result {
             Ok(Outcome::Absent) => Response::Error(Error::not_found(subject)),
             Ok(_) if procedure == Procedure::Lookup => Response::Address(address),

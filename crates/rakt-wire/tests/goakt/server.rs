@@ -230,8 +230,8 @@ fn operations_cross_both_ways() {
     let watch = Operation::Watch { path: "a".into(), uid: None, watch_id: 1 };
     let failure = Call::from_operation(&watch, "h", 1).unwrap_err();
     assert_eq!(failure.code, Code::Unsupported);
-    let absent = Response::from_result(Procedure::Lookup, "a", "", Ok(&Outcome::Absent));
-    assert_eq!(absent, Response::Error(Error::not_found("a")));
+    let absent = Response::from_result(Procedure::Lookup, "echo", ECHO, Ok(&Outcome::Absent));
+    assert_eq!(absent, Response::Error(Error::not_found(ECHO)));
 }
 
 #[test]
