@@ -237,18 +237,13 @@ impl Outbound {
             }
             Ok(())
         };
-        let known_len = match &payload {
-            Payload::Encode(payload) => payload.encoded_len(),
-            Payload::Ready { bytes, raw_len } => {
-                Some(bytes.len().max(raw_len.map_or(0, |len| len as usize)))
-            }
-        };
-        check(known_len.unwrap_or(0))?;
+        if let Payload::Ready { bytes, raw_len } = &payload {
+            check(bytes.len().max(raw_len.map_or(0, |len| len as usize)))?;
+        }
         let frame = Draft::begin(&mut self.data, kind);
         put_head(frame.out);
         let head_len = frame.body_len();
         check_head(head_len, self.chunk_len)?;
-        // What is known to become large is never written to the shared buffer.
         let is_large = |len: usize| len.saturating_add(head_len) > self.chunk_len;
         let payload = match payload {
             Payload::Ready { bytes, .. } if is_large(bytes.len()) => bytes,
@@ -256,11 +251,6 @@ impl Outbound {
                 frame.out.extend_from_slice(&bytes);
                 frame.end();
                 return Ok(Sent { payload_len: bytes.len(), large: None });
-            }
-            Payload::Encode(payload) if known_len.is_some_and(is_large) => {
-                let mut bytes = Vec::with_capacity(known_len.unwrap_or(0).min(limit));
-                payload.encode(&mut bytes)?;
-                bytes.into()
             }
             Payload::Encode(payload) => {
                 payload.encode(frame.out)?;

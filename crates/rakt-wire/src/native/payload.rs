@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 /// A payload that knows how to write itself.
 pub trait Encode {
-    /// How many bytes [`Encode::encode`] will append; `None` when that is not cheap to know. A hint:
-    /// it saves a copy of large payloads.
+    /// How many bytes [`Encode::encode`] will append; `None` when that is not cheap to know. A hint
+    /// for whoever decides where to encode it.
     fn encoded_len(&self) -> Option<usize>;
 
     /// Appends the encoded payload to `out`, and leaves what is there alone.
@@ -47,7 +47,7 @@ pub struct EncodeError(pub String);
 /// The payload of a message or reply.
 #[derive(Clone)]
 pub enum Payload<'a> {
-    /// Still to be encoded.
+    /// Still to be encoded, straight into the outbound buffer: for what is small.
     Encode(&'a dyn Encode),
     /// Encoded already.
     Ready {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use rakt_wire::compress::{Compression, Compressor};
-use rakt_wire::native::{Encode, Payload};
+use rakt_wire::native::Encode;
 
 use crate::error::Refusal;
 use crate::sync::Lock;
@@ -15,24 +15,34 @@ const KEPT: usize = 8;
 /// Payloads longer than this are judged by a sample of as many bytes before they are compressed.
 const SAMPLE_LEN: usize = 8 * 1024;
 
+/// An encoded payload.
+pub(crate) struct Prepared {
+    pub(crate) bytes: Bytes,
+    /// Set when they are compressed: the length they have when they are not.
+    pub(crate) raw_len: Option<u32>,
+}
+
+/// Whether a payload is known to be so short that it is encoded straight into an outbound buffer.
+pub(crate) fn is_small(payload: &dyn Encode, compress_from: u32) -> bool {
+    let small = (compress_from as usize).min(rakt_wire::native::CHUNK_LEN);
+    payload.encoded_len().is_some_and(|len| len < small)
+}
+
 #[derive(Default)]
 pub(crate) struct Compressors {
     idle: Mutex<Vec<Compressor>>,
 }
 
 impl Compressors {
-    /// Encodes a payload outside of any lock, where that is worth it, and compresses it if it pays.
-    pub(crate) fn prepare<'a>(
+    /// Encodes a payload that is not [small](is_small), outside of any lock, and compresses it if it
+    /// pays.
+    pub(crate) fn prepare(
         &self,
-        payload: &'a dyn Encode,
+        payload: &dyn Encode,
         compression: Compression,
         compress_from: u32,
         max_message_len: u32,
-    ) -> Result<Payload<'a>, Refusal> {
-        let small = (compress_from as usize).min(rakt_wire::native::CHUNK_LEN);
-        if payload.encoded_len().is_some_and(|len| len < small) {
-            return Ok(Payload::Encode(payload));
-        }
+    ) -> Result<Prepared, Refusal> {
         let mut plain = Vec::with_capacity(payload.encoded_len().unwrap_or(0).min(1 << 26));
         payload.encode(&mut plain).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
         let (size, limit) = (plain.len() as u64, u64::from(max_message_len));
@@ -43,9 +53,9 @@ impl Compressors {
             && plain.len() >= compress_from as usize
             && let Some(bytes) = self.compress(compression, &plain)
         {
-            return Ok(Payload::Ready { bytes, raw_len: u32::try_from(size).ok() });
+            return Ok(Prepared { bytes, raw_len: u32::try_from(size).ok() });
         }
-        Ok(Payload::Ready { bytes: plain.into(), raw_len: None })
+        Ok(Prepared { bytes: plain.into(), raw_len: None })
     }
 
     /// The compressed form, if it is smaller.

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rakt_wire::compress::Compression;
-use rakt_wire::native::{
-    CloseCode, Encode, Handshake, HandshakeError, Hello, Limits, Payload, Session,
-};
+use rakt_wire::native::{CloseCode, Encode, Handshake, HandshakeError, Hello, Limits, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::broadcast;
 
 use super::budget::Budget;
-use super::compressors::Compressors;
+use super::compressors::{self, Compressors, Prepared};
 use super::config::Options;
 use super::conn::Conn;
 use super::endpoint::Endpoint;
@@ -182,12 +180,17 @@ impl Net {
         full.mul_f64(0.5 + self.rng.hold().f64() / 2.0)
     }
 
-    pub(crate) fn prepare<'a>(
+    /// Whether a payload is encoded where it goes, and need not be [prepared](Self::prepare).
+    pub(crate) fn is_small(&self, payload: &dyn Encode) -> bool {
+        compressors::is_small(payload, self.options.compress_from)
+    }
+
+    pub(crate) fn prepare(
         &self,
-        payload: &'a dyn Encode,
+        payload: &dyn Encode,
         compression: Compression,
         max_message_len: u32,
-    ) -> Result<Payload<'a>, Refusal> {
+    ) -> Result<Prepared, Refusal> {
         self.compressors.prepare(payload, compression, self.options.compress_from, max_message_len)
     }
 

@@ -8,7 +8,7 @@ use rakt_wire::address::Address;
 use rakt_wire::native::Alias;
 use rakt_wire::operation::{Operation, Outcome};
 
-use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer};
+use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer, Sent};
 use super::endpoint::Endpoint;
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
@@ -93,25 +93,37 @@ impl RemoteTarget {
         let Some(endpoint) = &self.endpoint else {
             return Poll::Ready(Err(Refusal::RemotingOff));
         };
-        let mut last = self.last.hold().clone();
-        for _ in 0..2 {
-            let (current, alias) = match last.take() {
+        let is_small = endpoint.net().is_small(outgoing.payload);
+        // Each connection takes a turn to prepare the payload for it, where that is needed, and one
+        // to send.
+        for _ in 0..4 {
+            // Held while sending: it spares each message a reference of its own to the connection.
+            let mut last = self.last.hold();
+            let (conn, alias) = match &mut *last {
                 Some(last) => last,
-                None => {
+                empty => {
                     let conn = std::task::ready!(endpoint.poll_conn(self.place, waker))?;
                     self.expected().check(&conn.peer)?;
-                    (conn, None)
+                    empty.insert((conn, None))
                 }
             };
-            match std::task::ready!(current.poll_send(self, alias, outgoing, place, waker)) {
-                Ok((used, answer)) => {
-                    if alias != Some(used) {
-                        *self.last.hold() = Some((current, Some(used)));
+            if !is_small && !place.is_prepared_for(conn) {
+                let conn = conn.clone();
+                drop(last);
+                place.prepare(&conn, outgoing.payload)?;
+                continue;
+            }
+            match std::task::ready!(conn.poll_send(self, *alias, outgoing, place, waker)) {
+                Ok(Sent { receiver, answer, driver }) => {
+                    *alias = Some(receiver);
+                    drop(last);
+                    if let Some(driver) = driver {
+                        driver.wake();
                     }
                     return Poll::Ready(Ok(answer));
                 }
                 Err(NotTaken::Refused(refusal)) => return Poll::Ready(Err(refusal)),
-                Err(NotTaken::Gone) => *self.last.hold() = None,
+                Err(NotTaken::Gone) => *last = None,
             }
         }
         // Two connections ended while they were tried; whoever waits tries again soon.

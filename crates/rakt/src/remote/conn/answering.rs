@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rakt_wire::native::Encode;
+use rakt_wire::native::{Encode, Payload};
 use rakt_wire::operation::Outcome;
 
 use super::asking::not_sent;
@@ -12,6 +12,7 @@ use super::{Conn, MAX_BUFFERED_REPLIES, Shared, touch};
 use crate::error::Refusal;
 use crate::events::StopReason;
 use crate::mailbox::letter::{Alias, Origin};
+use crate::remote::compressors::Prepared;
 use crate::remote::watch;
 use crate::sync::Lock;
 
@@ -101,7 +102,12 @@ impl Shared {
 /// The actor side's view of a connection that messages came from.
 impl Origin for Conn {
     fn reply(&self, corr: u64, payload: &dyn Encode) {
-        let prepared = self.prepare(payload);
+        let prepared = match self.net.is_small(payload) {
+            true => Ok(Payload::Encode(payload)),
+            false => self
+                .prepare(payload)
+                .map(|Prepared { bytes, raw_len }| Payload::Ready { bytes, raw_len }),
+        };
         let mut shared = self.shared.hold();
         if shared.closed.is_some() {
             return;

@@ -4,7 +4,6 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rakt_wire::metadata::Metadata;
 use rakt_wire::native::{
     Alias as WireAlias, Encode, Head, Limits, MessageKind, Payload, SendError,
@@ -16,6 +15,7 @@ use super::{Conn, HIGH_WATER, LARGE_HIGH_WATER, Shared, touch};
 use crate::error::Refusal;
 use crate::events::DeadLetter;
 use crate::reference::{ActorRef, Target};
+use crate::remote::compressors::Prepared;
 use crate::remote::target::RemoteTarget;
 use crate::slot::Slot;
 use crate::sync::Lock;
@@ -63,7 +63,20 @@ pub(crate) struct Outgoing<'a> {
 #[derive(Default)]
 pub(crate) struct Place {
     ticket: Option<(Arc<Conn>, u64)>,
-    prepared: Option<(u64, Bytes, Option<u32>)>,
+    /// For the connection of this number: the next one may compress in another way.
+    prepared: Option<(u64, Prepared)>,
+}
+
+impl Place {
+    pub(crate) fn is_prepared_for(&self, conn: &Conn) -> bool {
+        self.prepared.as_ref().is_some_and(|(known, _)| *known == conn.id)
+    }
+
+    /// Encodes a payload that is not to be encoded under a lock.
+    pub(crate) fn prepare(&mut self, conn: &Conn, payload: &dyn Encode) -> Result<(), Refusal> {
+        self.prepared = Some((conn.id, conn.prepare(payload)?));
+        Ok(())
+    }
 }
 
 impl Drop for Place {
@@ -72,6 +85,15 @@ impl Drop for Place {
             conn.shared.hold().waiters.retain(|waiter| waiter.ticket != ticket);
         }
     }
+}
+
+/// A message that a connection has taken.
+pub(crate) struct Sent {
+    /// The number that was used for the receiver.
+    pub(crate) receiver: WireAlias,
+    pub(crate) answer: Option<RemoteAnswer>,
+    /// To be woken once no lock is held, if nobody has woken it yet.
+    pub(crate) driver: Option<Waker>,
 }
 
 /// Why a connection did not take a message.
@@ -83,7 +105,7 @@ pub(crate) enum NotTaken {
 
 impl Conn {
     /// Takes a message, or notes the sender in the line of those that wait. `known` is the number that
-    /// this connection gave the receiver before; the one that was used comes back.
+    /// this connection gave the receiver before. A payload is small, or [prepared](Place::prepare).
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         target: &RemoteTarget,
@@ -91,13 +113,10 @@ impl Conn {
         outgoing: &Outgoing<'_>,
         place: &mut Place,
         waker: Option<&Waker>,
-    ) -> Poll<Result<(WireAlias, Option<RemoteAnswer>), NotTaken>> {
+    ) -> Poll<Result<Sent, NotTaken>> {
         let payload = match place.prepared.take() {
-            Some((conn, bytes, raw_len)) if conn == self.id => Payload::Ready { bytes, raw_len },
-            _ => match self.prepare(outgoing.payload) {
-                Ok(payload) => payload,
-                Err(refusal) => return Poll::Ready(Err(NotTaken::Refused(refusal))),
-            },
+            Some((_, Prepared { bytes, raw_len })) => Payload::Ready { bytes, raw_len },
+            None => Payload::Encode(outgoing.payload),
         };
         let mut shared = self.shared.hold();
         if shared.closed.is_some() || shared.is_draining || shared.closing.is_some() {
@@ -122,7 +141,7 @@ impl Conn {
             return match waker {
                 Some(waker) => {
                     if let Payload::Ready { bytes, raw_len } = payload {
-                        place.prepared = Some((self.id, bytes, raw_len));
+                        place.prepared = Some((self.id, Prepared { bytes, raw_len }));
                     }
                     self.wait(&mut shared, place, waker, need);
                     Poll::Pending
@@ -155,15 +174,14 @@ impl Conn {
         match sent {
             Ok(()) => {
                 shared.untaken_tells += u64::from(outgoing.how == How::Tell);
-                touch(shared);
-                Poll::Ready(Ok((receiver, answer)))
+                let driver = shared.driver.take();
+                Poll::Ready(Ok(Sent { receiver, answer, driver }))
             }
             Err(error) => {
                 if let Some(mut answer) = answer {
                     shared.pending.remove(answer.corr);
                     answer.is_done = true;
                 }
-                drop(shared);
                 Poll::Ready(Err(NotTaken::Refused(not_sent(error))))
             }
         }

@@ -13,23 +13,23 @@ mod answering;
 mod asking;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use rakt_wire::compress::Compression;
-use rakt_wire::native::{
-    Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Payload, Role, Session,
-};
+use rakt_wire::native::{Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Role, Session};
 
 use super::budget::Share;
+use super::compressors::Prepared;
 use super::net::Net;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
 use crate::sync::Lock;
 
 pub(crate) use answer::{Fate, RemoteAnswer, Reply};
-pub(crate) use asking::{How, NotTaken, Outgoing, Place};
+pub(crate) use asking::{How, NotTaken, Outgoing, Place, Sent};
 
 use answer::Pending;
 use asking::{Need, Waiter};
@@ -119,8 +119,8 @@ pub(crate) struct Shared {
     receivers: Vec<Arc<str>>,
     types: Vec<&'static str>,
     senders: Vec<String>,
-    known_types: HashMap<usize, WireAlias>,
-    known_senders: HashMap<u64, WireAlias>,
+    known_types: HashMap<usize, WireAlias, Spread>,
+    known_senders: HashMap<u64, WireAlias, Spread>,
     names_epoch: u32,
 
     // What an acceptor keeps.
@@ -161,8 +161,8 @@ impl Conn {
             receivers: Vec::new(),
             types: Vec::new(),
             senders: Vec::new(),
-            known_types: HashMap::new(),
-            known_senders: HashMap::new(),
+            known_types: HashMap::default(),
+            known_senders: HashMap::default(),
             names_epoch: 0,
             in_flight: 0,
             writing: 0,
@@ -216,8 +216,8 @@ impl Conn {
         self.shared.hold()
     }
 
-    /// Encodes and compresses a payload, if it is one that should not be encoded under the lock.
-    fn prepare<'a>(&self, payload: &'a dyn Encode) -> Result<Payload<'a>, Refusal> {
+    /// Encodes and compresses a payload that should not be encoded under the lock.
+    fn prepare(&self, payload: &dyn Encode) -> Result<Prepared, Refusal> {
         self.net.prepare(payload, self.compression, self.limits.max_message_len)
     }
 
@@ -341,6 +341,31 @@ impl Conn {
     }
 }
 
+/// A hash of one number that is our own: no peer chooses it.
+#[derive(Clone, Copy, Default)]
+struct SpreadHasher(u64);
+
+type Spread = BuildHasherDefault<SpreadHasher>;
+
+impl Hasher for SpreadHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing; the table takes its bits from both ends.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Wakes the driver, unless somebody has already.
 fn touch(mut shared: MutexGuard<'_, Shared>) {
     let driver = shared.driver.take();
@@ -415,8 +440,8 @@ impl Shared {
         self.receivers = Vec::new();
         self.types = Vec::new();
         self.senders = Vec::new();
-        self.known_types = HashMap::new();
-        self.known_senders = HashMap::new();
+        self.known_types = HashMap::default();
+        self.known_senders = HashMap::default();
         self.owed = Vec::new();
         self.granted = Vec::new();
         self.cancelled = HashSet::new();
