@@ -60,29 +60,32 @@ impl<T> Exclusive<T> {
 
 impl Default for Current {
     fn default() -> Self {
-        Self::new(None, None, None, Cancellation::Never)
-    }
-}
-
-impl Current {
-    pub(crate) fn new(
-        sender: Option<ActorRef>,
-        deadline: Option<Instant>,
-        metadata: Option<Metadata>,
-        cancellation: Cancellation,
-    ) -> Self {
         Self {
-            sender,
-            deadline,
-            metadata,
-            cancellation,
+            sender: None,
+            deadline: None,
+            metadata: None,
+            cancellation: Cancellation::Never,
             extensions: Extensions::default(),
             deferred: Exclusive::default(),
         }
     }
+}
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+impl Current {
+    /// The next message. In place: most of this is as empty as it was for the one before.
+    pub(crate) fn begin(
+        &mut self,
+        sender: Option<ActorRef>,
+        deadline: Option<Instant>,
+        metadata: Option<Metadata>,
+        cancellation: Cancellation,
+    ) {
+        self.sender = sender;
+        self.deadline = deadline;
+        self.metadata = metadata;
+        self.cancellation = cancellation;
+        self.extensions.0.clear();
+        *self.deferred.reach() = None;
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Batch {
     pub(crate) from: Alias,
     pub(crate) block: Bytes,
     pub(crate) messages: VecDeque<RawMessage>,
+    /// Some of them are confirmed tells.
+    pub(crate) has_confirms: bool,
     /// The connection's number for each sender, and the sender.
     pub(crate) senders: Vec<(u32, ActorRef)>,
     /// Credit of handled messages that has not been given back yet.
@@ -93,6 +95,7 @@ impl Batch {
             from: self.from,
             block: self.block.clone(),
             messages,
+            has_confirms: self.has_confirms,
             senders: self.senders.clone(),
             unreturned: 0,
             return_at: self.return_at,
@@ -170,6 +173,9 @@ impl Batch {
 
     /// Acknowledges the confirmed tells: all messages are in the mailbox now.
     pub(crate) fn confirm_all(&mut self) {
+        if !std::mem::take(&mut self.has_confirms) {
+            return;
+        }
         for message in &mut self.messages {
             if let RawKind::Confirm(corr) = message.kind {
                 self.origin.confirm(corr);

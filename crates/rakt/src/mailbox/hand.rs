@@ -44,8 +44,7 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     hand: &'a mut InHand<A>,
 ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
     Box::pin(async move {
-        while let Some((message, reply, current)) = hand.next::<M>(ctx) {
-            ctx.current = current;
+        while let Some((message, reply)) = hand.next::<M>(ctx) {
             if let Err(refusal) = ctx.extract() {
                 if !reply.is_wanted() {
                     ctx.lose::<M>(&refusal);
@@ -126,15 +125,16 @@ impl<A: Actor> InHand<A> {
         }
     }
 
-    /// Takes the message at the front if it is an `M` that is still wanted.
-    fn next<M: Message>(&mut self, ctx: &Context<A>) -> Option<(M, Reply<M::Reply>, Current)> {
+    /// Takes the message at the front if it is an `M` that is still wanted, and has the context tell
+    /// of it.
+    fn next<M: Message>(&mut self, ctx: &mut Context<A>) -> Option<(M, Reply<M::Reply>)> {
         loop {
             let taken = match self.items.front_mut()? {
                 Item::Local { letter, .. } => {
                     if letter.message_type() != std::any::TypeId::of::<M>() {
                         return None;
                     }
-                    self.open_letter()
+                    self.open_letter(&mut ctx.current)
                 }
                 Item::Remote(batch) => match batch.messages.front() {
                     None => {
@@ -146,36 +146,36 @@ impl<A: Actor> InHand<A> {
                     {
                         return None;
                     }
-                    Some(_) => open_raw(batch),
+                    Some(_) => open_raw(batch, &mut ctx.current),
                 },
             };
-            let Some((message, reply, current)) = taken else { continue };
+            let Some((message, reply)) = taken else { continue };
             if reply.is_wanted() {
-                if current.cancellation.is_cancelled() {
+                if ctx.is_cancelled() {
                     reply.send(Err(Refusal::Cancelled));
                     continue;
                 }
-                if current.deadline().is_some_and(|deadline| deadline <= crate::timers::now()) {
+                if ctx.deadline().is_some_and(|deadline| deadline <= crate::timers::now()) {
                     reply.send(Err(Refusal::DeadlineExceeded));
                     continue;
                 }
             }
-            return Some((message, reply, current));
+            return Some((message, reply));
         }
     }
 
-    fn open_letter<M: Message>(&mut self) -> Option<(M, Reply<M::Reply>, Current)> {
+    fn open_letter<M: Message>(&mut self, current: &mut Current) -> Option<(M, Reply<M::Reply>)> {
         let Some(Item::Local { letter, .. }) = self.items.pop_front() else { return None };
         let letter = letter.into_any().downcast::<Letter<M>>().ok()?;
         let Letter { message, reply, sender, about } = *letter;
-        let cancellation = reply.cancellation();
         let (deadline, metadata) = about.map_or((None, None), |a| (a.deadline, a.metadata));
-        Some((message, reply, Current::new(sender, deadline, metadata, cancellation)))
+        current.begin(sender, deadline, metadata, reply.cancellation());
+        Some((message, reply))
     }
 }
 
 /// Decodes the first message of a batch; `None` if that fails, after telling the peer.
-fn open_raw<M: Message>(batch: &mut Batch) -> Option<(M, Reply<M::Reply>, Current)> {
+fn open_raw<M: Message>(batch: &mut Batch, current: &mut Current) -> Option<(M, Reply<M::Reply>)> {
     let raw = batch.messages.pop_front()?;
     batch.consumed(raw.cost());
     if raw.kind == RawKind::Dropped {
@@ -196,8 +196,8 @@ fn open_raw<M: Message>(batch: &mut Batch) -> Option<(M, Reply<M::Reply>, Curren
         RawKind::Ask(corr) => Reply::remote(batch.origin.clone(), corr, wire.reply),
         RawKind::Tell | RawKind::Confirm(_) | RawKind::Dropped => Reply::nowhere(),
     };
-    let cancellation = reply.cancellation();
     let sender = batch.sender(&raw).cloned();
     let (deadline, metadata) = raw.about.map_or((None, None), |a| (a.deadline, a.metadata));
-    Some((message, reply, Current::new(sender, deadline, metadata, cancellation)))
+    current.begin(sender, deadline, metadata, reply.cancellation());
+    Some((message, reply))
 }

@@ -356,6 +356,7 @@ mod tests {
             from: Alias { id: 0, epoch: 0 },
             block: Bytes::new(),
             messages: numbers.map(message).collect(),
+            has_confirms: true,
             senders: Vec::new(),
             unreturned: 0,
             return_at: u64::MAX,

@@ -56,12 +56,24 @@ struct Receiver {
     cell: Option<Arc<dyn AnyCell>>,
     /// Which of the peer's types the actor accepts, and where they are in its list.
     entries: VecDeque<(u32, u16)>,
-    messages: VecDeque<RawMessage>,
-    senders: Vec<(u32, ActorRef)>,
+    staged: Staged,
+    /// How many messages the last batch had, as a hint for the next one.
+    last_len: usize,
     /// Cost of all messages that ever came, to compare with the credit given.
     received: u64,
     /// What had been granted when that was last looked up.
     granted: u64,
+}
+
+/// The messages of the read at hand for one receiver.
+#[derive(Default)]
+struct Staged {
+    messages: VecDeque<RawMessage>,
+    has_confirms: bool,
+    senders: Vec<(u32, ActorRef)>,
+    /// What they cost together, and the most that one costs.
+    cost: u64,
+    largest: u64,
 }
 
 /// A sender that the peer has named; the reference is made when a message needs it.
@@ -100,7 +112,7 @@ impl Receive {
         receiver.received += cost;
         let accepted = receiver.accept(&self.system, &self.types, message.type_id);
         match accepted.and_then(|entry| Ok((entry, self.charge_metadata(&message)?))) {
-            Ok((entry, charge)) => self.push(message, entry, charge),
+            Ok((entry, charge)) => self.push(message, entry, cost, charge),
             Err(refusal) => self.refuse(&message, cost, &refusal),
         }
     }
@@ -115,7 +127,7 @@ impl Receive {
         if has_room { Ok(Some(charge)) } else { Err(exhausted_budget(&self.conn)) }
     }
 
-    fn push(&mut self, message: Message, entry: u16, charge: Option<Charge>) {
+    fn push(&mut self, message: Message, entry: u16, cost: u64, charge: Option<Charge>) {
         let receiver = &mut self.receivers[message.receiver as usize];
         let (start, len, whole) = match message.body {
             Body::Block(span) => (span.start, span.len, None),
@@ -129,12 +141,17 @@ impl Receive {
         });
         let sender = message.sender.and_then(|alias| {
             let known = self.senders[alias as usize].actor(&self.system)?;
-            Some(receiver.note_sender(alias, known))
+            Some(receiver.staged.note_sender(alias, known))
         });
-        if receiver.messages.is_empty() {
+        let staged = &mut receiver.staged;
+        if staged.messages.is_empty() {
             self.staged.push(message.receiver);
+            staged.messages.reserve_exact(receiver.last_len);
         }
-        receiver.messages.push_back(RawMessage {
+        staged.has_confirms |= matches!(message.kind, MessageKind::Confirm { .. });
+        staged.cost += cost;
+        staged.largest = staged.largest.max(cost);
+        staged.messages.push_back(RawMessage {
             entry,
             kind: match message.kind {
                 MessageKind::Tell => RawKind::Tell,
@@ -176,20 +193,19 @@ fn deliver(
     block: &Bytes,
 ) -> Result<(), Broken> {
     let window = u64::from(conn.limits.receiver_window);
+    let Staged { messages, has_confirms, senders, cost, largest } =
+        std::mem::take(&mut receiver.staged);
+    receiver.last_len = messages.len();
     let mut batch = Batch {
         origin: conn.clone(),
         from,
         block: block.clone(),
-        messages: std::mem::take(&mut receiver.messages),
-        senders: std::mem::take(&mut receiver.senders),
+        messages,
+        has_confirms,
+        senders,
         unreturned: 0,
         return_at: window / 4,
     };
-    let (mut cost, mut largest) = (0, 0);
-    for message in &batch.messages {
-        cost += message.cost();
-        largest = largest.max(message.cost());
-    }
     let has_room = conn.charge(cost);
     if receiver.received - receiver.granted > window {
         receiver.granted = conn.granted(from);
@@ -207,7 +223,9 @@ fn deliver(
     }
     match receiver.live_cell(system) {
         Some(cell) => {
-            check_confirmed(&*cell, &mut batch);
+            if batch.has_confirms {
+                check_confirmed(&*cell, &mut batch);
+            }
             cell.push_batch(batch);
         }
         None => batch.refuse_all(&receiver.missing(system)),
@@ -278,7 +296,9 @@ impl Receiver {
     fn missing(&self, system: &ActorSystem) -> Refusal {
         serve::find(system, &self.path, self.uid).err().unwrap_or(Refusal::Stopped)
     }
+}
 
+impl Staged {
     /// The place of a sender in the batch.
     fn note_sender(&mut self, alias: u32, actor: ActorRef) -> u32 {
         if self.senders.last().is_none_or(|(last, _)| *last != alias) {
