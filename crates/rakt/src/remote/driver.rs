@@ -18,8 +18,10 @@ use crate::timers::now;
 
 /// Room made for one read, in bytes. A payload that an actor keeps pins at most this much.
 const READ_LEN: usize = 64 * 1024;
-/// Reads in a row before the actors get a turn.
-const READS_PER_TURN: usize = 4;
+/// Bytes read and written before all others get a turn. Each byte costs about a quarter of a
+/// nanosecond or more, and a lone request on another connection may have to wait for a turn of this
+/// one four times.
+const TURN_LEN: usize = 256 * 1024;
 /// How long a connection that ends with a reason waits for the peer to take it.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// How much a peer may still send meanwhile, in bytes.
@@ -58,6 +60,8 @@ pub(crate) struct Driver<S: Side> {
     write: Vec<u8>,
     written: usize,
     is_flushed: bool,
+    /// Bytes read and written in this turn.
+    moved: usize,
     /// Others had their turn before what is buffered now is written.
     has_waited: bool,
     /// The peer is not read from until it has taken more.
@@ -105,6 +109,7 @@ pub(crate) async fn drive<S: Side>(
         write: Vec::new(),
         written: 0,
         is_flushed: true,
+        moved: 0,
         has_waited: false,
         is_held_back: false,
         stuck_since: None,
@@ -123,7 +128,8 @@ pub(crate) async fn drive<S: Side>(
 
 impl<S: Side> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        for _ in 0..READS_PER_TURN {
+        self.moved = 0;
+        while self.moved < TURN_LEN {
             let is_open = match self.poll_write(cx) {
                 Ok(is_open) => is_open,
                 Err(end) => return Poll::Ready(end),
@@ -135,17 +141,20 @@ impl<S: Side> Driver<S> {
                     Poll::Pending => {}
                 }
             }
+            if self.moved >= TURN_LEN {
+                break;
+            }
             if self.conn.is_superseded() {
                 let reason = "a newer connection of the peer took its place".to_owned();
                 return Poll::Ready(End::Quiet(reason));
             }
-            if let Poll::Ready(end) = self.poll_timer(cx) {
-                return Poll::Ready(end);
-            }
-            return Poll::Pending;
+            return self.poll_timer(cx);
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        // Where nobody else is ready, the runtime looks at its sockets and timers before this task
+        // goes on. Woken at once, it would look only every 61st time, and all other connections would
+        // wait.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        self.poll_timer(cx)
     }
 
     /// Writes what has piled up, as much as the peer takes; says whether to read as well.
@@ -169,9 +178,15 @@ impl<S: Side> Driver<S> {
             }
             if is_written {
                 self.has_waited = false;
+                let has_written = !self.write.is_empty();
                 self.write.clear();
                 self.written = 0;
-                wakers = shared.take_output(&mut self.write);
+                shared.take_output(&mut self.write);
+                // Not before it is written: while they fill the next megabyte on this thread, the
+                // peer needs something to do.
+                if has_written || self.write.is_empty() {
+                    wakers = shared.wake_for_room();
+                }
                 if shared.take_used() {
                     self.last_use = now();
                 }
@@ -195,7 +210,8 @@ impl<S: Side> Driver<S> {
                 };
             }
             match self.poll_push(cx) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) if self.moved < TURN_LEN => {}
+                Poll::Ready(Ok(())) => return Ok(!is_backed_up),
                 Poll::Ready(Err(error)) => return Err(broken("write", &error)),
                 Poll::Pending => {
                     let since = *self.stuck_since.get_or_insert_with(now);
@@ -206,21 +222,28 @@ impl<S: Side> Driver<S> {
         }
     }
 
-    /// Pushes the write buffer into the stream, and flushes that: TLS may keep the last record back.
+    /// Pushes the write buffer into the stream, as much as this turn allows, and flushes that: TLS may
+    /// keep the last record back.
     fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.write.len() {
             self.is_flushed = false;
-            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.write[self.written..]))?;
+            let rest = &self.write[self.written..];
+            let rest = &rest[..rest.len().min(TURN_LEN)];
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += n;
+            self.moved += n;
             if self.is_held_back {
                 // Its answers to our pings lie unread: that it takes bytes has to do.
                 self.liveness.handle_read(now());
             }
             crate::metrics::sent(n);
             self.stuck_since = None;
+            if self.moved >= TURN_LEN && self.written < self.write.len() {
+                return Poll::Ready(Ok(()));
+            }
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.is_flushed = true;
@@ -248,6 +271,7 @@ impl<S: Side> Driver<S> {
             return Poll::Ready(Err(End::Quiet("the peer closed the connection".to_owned())));
         }
         crate::metrics::received(n);
+        self.moved += n;
         Poll::Ready(self.handle_read())
     }
 
@@ -338,9 +362,10 @@ impl<S: Side> Driver<S> {
                 let mut farewell = Vec::new();
                 let mut shared = self.conn.lock();
                 // An answer that has just been given goes first.
-                let mut waiting = shared.take_output(&mut farewell);
+                shared.take_output(&mut farewell);
                 shared.out.close(code, &reason);
-                waiting.append(&mut shared.take_output(&mut farewell));
+                shared.take_output(&mut farewell);
+                let waiting = shared.wake_for_room();
                 drop(shared);
                 waiting.into_iter().for_each(Waker::wake);
                 (reason, farewell)
@@ -349,7 +374,8 @@ impl<S: Side> Driver<S> {
                 let mut farewell = self.write.split_off(self.written);
                 let mut shared = self.conn.lock();
                 shared.out.close_now(code, &reason);
-                let waiting = shared.take_output(&mut farewell);
+                shared.take_output(&mut farewell);
+                let waiting = shared.wake_for_room();
                 // Closed before those that waited for room try again.
                 drop(shared);
                 self.conn.close(&reason);

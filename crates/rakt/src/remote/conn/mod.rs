@@ -384,11 +384,15 @@ impl Shared {
         woken.map(|waiter| waiter.waker).collect()
     }
 
-    /// For the driver: what to write next, and who may go on because of it.
-    pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) -> Vec<Waker> {
+    /// For the driver: what to write next.
+    pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) {
         self.out.poll_transmit(out);
         self.untaken_tells = 0;
         self.writing = out.len();
+    }
+
+    /// For the driver: who may go on because there is room.
+    pub(crate) fn wake_for_room(&mut self) -> Vec<Waker> {
         self.wake(|need| need == Need::Room)
     }
 
