@@ -6,7 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rakt::prelude::*;
 
@@ -14,6 +14,9 @@ struct Counting;
 
 /// Allocations of the threads of neither side, the near side, and the far side.
 static COUNTS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+/// Bytes allocated and not freed, by all threads.
+static LIVE: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
     static SIDE: Cell<usize> = const { Cell::new(0) };
@@ -23,11 +26,13 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNTS[SIDE.try_with(Cell::get).unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
         // SAFETY: the caller keeps the contract, which is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -55,17 +60,25 @@ struct Count {
     count: u64,
 }
 
+/// To be kept by the actor as it came.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Keep {
+    #[prost(bytes = "bytes", tag = "1")]
+    bytes: bytes::Bytes,
+}
+
 rakt::messages! {
+    Keep => Count as "allocations.Keep",
     Payload as "allocations.Payload",
     HowMany => Count as "allocations.HowMany",
 }
 
 #[derive(Default)]
-struct Counter(u64);
+struct Counter(u64, Vec<bytes::Bytes>);
 
 impl Actor for Counter {
     fn accepts(accepts: &mut Accepts<Self>) {
-        accepts.remote::<Payload>().remote::<HowMany>();
+        accepts.remote::<Payload>().remote::<HowMany>().remote::<Keep>();
     }
 }
 
@@ -79,6 +92,13 @@ impl Handler<Payload> for Counter {
 impl Handler<HowMany> for Counter {
     async fn handle(&mut self, _: HowMany, _: &mut Context<Self>) -> Result<Count> {
         Ok(Count { count: self.0 })
+    }
+}
+
+impl Handler<Keep> for Counter {
+    async fn handle(&mut self, keep: Keep, _: &mut Context<Self>) -> Result<Count> {
+        self.1.push(keep.bytes);
+        Ok(Count { count: self.1.len() as u64 })
     }
 }
 
@@ -143,6 +163,25 @@ fn a_remote_message_costs_few_allocations() -> Result {
         }))
         .expect("no panic");
     };
+
+    // A payload that an actor keeps is a part of what was read, and must not keep all of the buffer.
+    let keep = |count: u64| {
+        let counter = counter.clone();
+        let kept = near.block_on(near.spawn(async move {
+            let mut kept = 0;
+            for _ in 0..count {
+                kept = counter.ask(Keep { bytes: payload().bytes }).await.expect("answered").count;
+            }
+            kept
+        }));
+        kept.expect("no panic")
+    };
+    keep(24);
+    let before = LIVE.load(Ordering::Relaxed);
+    assert_eq!(keep(1000), 1024);
+    let kept = (LIVE.load(Ordering::Relaxed) - before) / 1000;
+    println!("bytes held for a payload of 64 that came alone and is kept: {kept}");
+    assert!(kept < 1024, "{kept} bytes are held for a payload of 64");
 
     // Once to fill tables and buffers, then to count.
     let sent = tell(10_000);

@@ -1,5 +1,6 @@
 //! The task of one connection: it moves bytes and keeps time, and decides nothing.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rakt_wire::native::{CloseCode, Inbound, Liveness, LivenessAction, Role, Sink};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
@@ -16,8 +17,13 @@ use super::conn::Conn;
 use super::transport::Stream;
 use crate::timers::now;
 
-/// Room made for one read, in bytes. A payload that an actor keeps pins at most this much.
+/// Room made for reads, in bytes. A payload that an actor keeps pins at most this much.
 const READ_LEN: usize = 64 * 1024;
+/// With less room than this a buffer is given up for a new one.
+const LEAST_ROOM: usize = READ_LEN / 4;
+/// What one read brought is copied out if it is at most this much, in bytes: the payload of a message
+/// that comes alone pins no more than what came with it.
+const COPIED_LEN: usize = 4 * 1024;
 /// Bytes read and written before all others get a turn. Each byte costs about a quarter of a
 /// nanosecond or more, and a lone request on another connection may have to wait for a turn of this
 /// one four times.
@@ -26,6 +32,11 @@ const TURN_LEN: usize = 256 * 1024;
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// How much a peer may still send meanwhile, in bytes.
 const FAREWELL_LEN: usize = 1024 * 1024;
+
+thread_local! {
+    /// A read buffer, or the rest of one, for the next connection that has something to read.
+    static SPARE: Cell<BytesMut> = Cell::default();
+}
 
 /// Why a connection must end, and what the peer is told.
 pub(crate) struct Broken {
@@ -253,7 +264,10 @@ impl<S: Side> Driver<S> {
 
     /// Reads once and handles it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        if self.read.capacity() - self.read.len() < READ_LEN / 4 {
+        if self.read.capacity() == 0 {
+            self.read = SPARE.take();
+        }
+        if self.read.capacity() - self.read.len() < LEAST_ROOM {
             self.read.reserve(READ_LEN);
         }
         let n = match pin!(self.stream.read_buf(&mut self.read)).poll(cx) {
@@ -261,8 +275,12 @@ impl<S: Side> Driver<S> {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(broken("read", &error))),
             Poll::Pending => {
                 if self.read.is_empty() {
-                    // An idle connection keeps no buffer.
-                    self.read = BytesMut::new();
+                    // An idle connection keeps no buffer; its thread keeps one for all of them.
+                    let mut spare = std::mem::take(&mut self.read);
+                    let has_room = spare.try_reclaim(READ_LEN) || spare.capacity() >= LEAST_ROOM;
+                    if has_room && spare.capacity() <= 2 * READ_LEN {
+                        SPARE.set(spare);
+                    }
                 }
                 return Poll::Pending;
             }
@@ -282,7 +300,14 @@ impl<S: Side> Driver<S> {
         let handled = self.inbound.handle_bytes(&self.read, &mut self.side);
         // After an error the spans noted before it still refer to what was read.
         let len = *handled.as_ref().unwrap_or(&self.read.len());
-        let finished = self.side.finish(self.read.split_to(len).freeze());
+        let block = if len <= COPIED_LEN {
+            let copy = Bytes::copy_from_slice(&self.read[..len]);
+            self.read.advance(len);
+            copy
+        } else {
+            self.read.split_to(len).freeze()
+        };
+        let finished = self.side.finish(block);
         if let Err(error) = handled {
             return Err(End::Told(error.close_code(), error.close_text()));
         }
