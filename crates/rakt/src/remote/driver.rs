@@ -24,10 +24,11 @@ const LEAST_ROOM: usize = READ_LEN / 4;
 /// What one read brought is copied out if it is at most this much, in bytes: the payload of a message
 /// that comes alone pins no more than what came with it.
 const COPIED_LEN: usize = 4 * 1024;
-/// Bytes read and written before all others get a turn. Each byte costs about a quarter of a
-/// nanosecond or more, and a lone request on another connection may have to wait for a turn of this
-/// one four times.
+/// Bytes read and written before all others get a turn. A lone request on another connection may have
+/// to wait for a turn of this one at four places: both ways, on both nodes.
 const TURN_LEN: usize = 256 * 1024;
+/// What a read counts in a turn at least.
+const LEAST_COUNT: usize = TURN_LEN / 8;
 /// How long a connection that ends with a reason waits for the peer to take it.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// How much a peer may still send meanwhile, in bytes.
@@ -71,7 +72,7 @@ pub(crate) struct Driver<S: Side> {
     write: Vec<u8>,
     written: usize,
     is_flushed: bool,
-    /// Bytes read and written in this turn.
+    /// What has been read and written in this turn.
     moved: usize,
     /// Others had their turn before what is buffered now is written.
     has_waited: bool,
@@ -289,7 +290,7 @@ impl<S: Side> Driver<S> {
             return Poll::Ready(Err(End::Quiet("the peer closed the connection".to_owned())));
         }
         crate::metrics::received(n);
-        self.moved += n;
+        self.moved += n.max(LEAST_COUNT);
         Poll::Ready(self.handle_read())
     }
 
