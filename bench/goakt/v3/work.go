@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// payload is so many bytes that no compressor makes smaller, the same in every run.
+func payload(length int) []byte {
+	state := uint64(0x9e3779b97f4a7c15)
+	bytes := make([]byte, 0, length+8)
+	for len(bytes) < length {
+		state ^= state << 13
+		state ^= state >> 7
+		state ^= state << 17
+		bytes = binary.LittleEndian.AppendUint64(bytes, state)
+	}
+	return bytes[:length]
+}
+
+// together runs the work in so many goroutines and waits for all.
+func together(goroutines int, work func(index int) error) error {
+	var group errgroup.Group
+	for index := range goroutines {
+		group.Go(func() error { return work(index) })
+	}
+	return group.Wait()
+}
+
+func repeat(count int, work func() error) error {
+	for range count {
+		if err := work(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// share is how much of count falls to one of so many.
+func share(count, among, index int) int {
+	if index < count%among {
+		return count/among + 1
+	}
+	return count / among
+}
+
+// checkCount tells whether every note arrived.
+func checkCount(counted uint64, sent int) error {
+	if counted != uint64(sent) {
+		return fmt.Errorf("%d messages were sent, %d were counted", sent, counted)
+	}
+	return nil
+}
