@@ -3,264 +3,239 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
-	"github.com/tochemey/goakt/v3/actor"
 	"github.com/tochemey/goakt/v3/address"
-	"google.golang.org/protobuf/proto"
+	"github.com/tochemey/goakt/v3/remote"
 )
 
 const (
-	smallLen  = 64
-	bulkLen   = 1 << 20
 	askers    = 64
 	producers = 20
-
-	// askTimeout is longer than anything that goes well.
-	askTimeout = 60 * time.Second
+	// mixedFirst large notes show that the bulk half of mixed has begun.
+	mixedFirst = 32
+	// mixedLimit ends mixed, however many asks were answered.
+	mixedLimit = 5 * time.Second
+	// asksPerLink is how often links asks for each peer.
+	asksPerLink = 20
 )
 
-// peer sends to actors of the server on behalf of no actor, as the documentation shows for a
-// program's main.
-type peer struct {
-	from  *actor.PID
-	opts  options
-	batch []proto.Message
-}
-
-// client does one workload against the server.
-func client(ctx context.Context, opts options) (*measured, error) {
-	system, err := startNode(ctx, options{plain: opts.plain})
+// client does one workload against the server. It sends as the system's NoSender, which is how the
+// documentation has a program send that is no actor.
+func client(opts options) (*measured, error) {
+	system, err := startNode(options{plain: opts.plain})
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{from: system.NoSender(), opts: opts}
-	to := p.address(counterName)
+	find := func(name string) target {
+		return target{system.NoSender(), opts.address(name)}
+	}
+	counter := find(counterName)
 	switch opts.workload {
 	case "ask-1":
-		return p.askOneByOne(ctx, to)
+		return askOneByOne(counter, opts)
 	case "ask-64":
-		return p.askConcurrently(ctx, to)
+		return askConcurrently(counter, opts)
 	case "tell":
-		return p.tellOne(ctx, to, smallLen, func(seconds float64) []figure {
-			return []figure{rate("messages/s", float64(opts.count)/seconds)}
-		})
-	case "bulk":
-		return p.tellOne(ctx, to, bulkLen, func(seconds float64) []figure {
-			return []figure{rate("MB/s", float64(opts.count)*bulkLen/1e6/seconds)}
-		})
+		return tell(counter, opts)
 	case "fan":
-		return p.fan(ctx)
+		all := make([]target, targets)
+		for index := range all {
+			all[index] = find(targetName(index))
+		}
+		return fan(all, opts)
+	case "bulk":
+		return bulk(counter, opts)
 	case "mixed":
-		return p.mixed(ctx, to)
+		return mixed(counter, find(targetName(0)), opts)
+	case "links":
+		return links(counter, opts)
 	}
 	return nil, fmt.Errorf("no workload %q between two processes", opts.workload)
 }
 
-func (p *peer) address(name string) *address.Address {
-	return address.New(name, systemName, p.opts.host, p.opts.port)
+func (opts options) address(name string) *address.Address {
+	return address.New(name, systemName, opts.host, opts.port)
 }
 
-func (p *peer) warmUp() int {
-	return max(p.opts.count/20, 1)
-}
-
-func (p *peer) askOneByOne(ctx context.Context, to *address.Address) (*measured, error) {
-	echo := &Echo{Payload: payload(smallLen)}
-	if err := repeat(p.warmUp(), func() error { return p.echo(ctx, to, echo) }); err != nil {
+func askOneByOne(counter target, opts options) (*measured, error) {
+	if err := repeat(opts.warmUp(), counter.echo); err != nil {
 		return nil, err
 	}
-	took := make([]time.Duration, 0, p.opts.count)
-	clock, err := startClock(p.opts.count, p.opts.serverPIDs)
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	for range p.opts.count {
-		asked := time.Now()
-		if err := p.echo(ctx, to, echo); err != nil {
-			return nil, err
-		}
-		took = append(took, time.Since(asked))
+	took, err := timed(opts.count, counter.echo)
+	if err != nil {
+		return nil, err
 	}
-	return clock.stop(func(float64) []figure { return latencies(took) })
+	return clock.stopWith(opts.count, latencies(took)...)
 }
 
-func (p *peer) askConcurrently(ctx context.Context, to *address.Address) (*measured, error) {
-	echo := &Echo{Payload: payload(smallLen)}
+func askConcurrently(counter target, opts options) (*measured, error) {
 	ask := func(count int) error {
 		return together(askers, func(asker int) error {
-			return repeat(share(count, askers, asker), func() error { return p.echo(ctx, to, echo) })
+			return repeat(share(count, askers, asker), counter.echo)
 		})
 	}
-	if err := ask(p.warmUp()); err != nil {
+	if err := ask(opts.warmUp()); err != nil {
 		return nil, err
 	}
-	clock, err := startClock(p.opts.count, p.opts.serverPIDs)
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := ask(p.opts.count); err != nil {
+	if err := ask(opts.count); err != nil {
 		return nil, err
 	}
-	return clock.stop(func(seconds float64) []figure {
-		return []figure{rate("asks/s", float64(p.opts.count)/seconds)}
+	return clock.stop("asks/s")
+}
+
+func tell(counter target, opts options) (*measured, error) {
+	clock, err := tellAndCount(counter, smallNote, opts)
+	if err != nil {
+		return nil, err
+	}
+	return clock.stop("messages/s")
+}
+
+func bulk(counter target, opts options) (*measured, error) {
+	clock, err := tellAndCount(counter, bulkNote, opts)
+	if err != nil {
+		return nil, err
+	}
+	return clock.stopWith(opts.count, megabytes(opts.count, clock.seconds()))
+}
+
+// tellAndCount has one producer tell one actor; its clock runs until that has counted every note.
+func tellAndCount(counter target, note *Note, opts options) (clock *clock, err error) {
+	if err := counter.tellMany(note, opts.warmUp(), opts.batch); err != nil {
+		return nil, err
+	}
+	err = counting([]target{counter}, opts.count, func() error {
+		if clock, err = startClock(opts); err != nil {
+			return err
+		}
+		return counter.tellMany(note, opts.count, opts.batch)
 	})
+	return clock, err
 }
 
-// tellOne has one producer tell one actor, until that has counted every note.
-func (p *peer) tellOne(
-	ctx context.Context, to *address.Address, length int, figures func(float64) []figure,
-) (*measured, error) {
-	note := &Note{Payload: payload(length)}
-	if err := p.tell(ctx, to, note, p.warmUp()); err != nil {
-		return nil, err
-	}
-	before, err := p.counted(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	clock, err := startClock(p.opts.count, p.opts.serverPIDs)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.tell(ctx, to, note, p.opts.count); err != nil {
-		return nil, err
-	}
-	after, err := p.counted(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkCount(after-before, p.opts.count); err != nil {
-		return nil, err
-	}
-	return clock.stop(figures)
-}
-
-// fan has every producer tell each actor in turn, until all of them have counted every note.
-func (p *peer) fan(ctx context.Context) (*measured, error) {
-	note := &Note{Payload: payload(smallLen)}
-	to := make([]*address.Address, fanActors)
-	for index := range to {
-		to[index] = p.address(fanName(index))
-	}
-	tell := func(count int) error {
+// fan has every producer tell its own targets in turn, and ask each for its count before and after.
+func fan(all []target, opts options) (*measured, error) {
+	spread := func(count int) error {
 		return together(producers, func(producer int) error {
-			next := producer * fanActors / producers
-			return repeat(share(count, producers, producer), func() error {
-				next = (next + 1) % fanActors
-				return p.from.RemoteTell(ctx, to[next], note)
+			var own []target
+			for index := producer; index < len(all); index += producers {
+				own = append(own, all[index])
+			}
+			share := share(count, producers, producer)
+			return counting(own, share, func() error {
+				for sent := range share {
+					if err := own[sent%len(own)].tell(smallNote); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		})
 	}
-	count := func() (sum uint64, err error) {
-		for _, to := range to {
-			counted, err := p.counted(ctx, to)
-			if err != nil {
-				return 0, err
-			}
-			sum += counted
-		}
-		return sum, nil
-	}
-	if err := tell(p.warmUp()); err != nil {
+	if err := spread(opts.warmUp()); err != nil {
 		return nil, err
 	}
-	before, err := count()
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	clock, err := startClock(p.opts.count, p.opts.serverPIDs)
-	if err != nil {
+	if err := spread(opts.count); err != nil {
 		return nil, err
 	}
-	if err := tell(p.opts.count); err != nil {
-		return nil, err
-	}
-	after, err := count()
-	if err != nil {
-		return nil, err
-	}
-	if err := checkCount(after-before, p.opts.count); err != nil {
-		return nil, err
-	}
-	return clock.stop(func(seconds float64) []figure {
-		return []figure{rate("messages/s", float64(p.opts.count)/seconds)}
-	})
+	return clock.stop("messages/s")
 }
 
-// mixed asks one by one while another goroutine tells the same actor large notes without a pause.
-func (p *peer) mixed(ctx context.Context, to *address.Address) (*measured, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	told := make(chan error, 1)
+// mixed asks one actor, one by one, while a goroutine tells another large notes without a pause.
+func mixed(asked, told target, opts options) (*measured, error) {
+	if err := repeat(opts.warmUp(), asked.echo); err != nil {
+		return nil, err
+	}
+	if err := told.tellMany(bulkNote, mixedFirst, 1); err != nil {
+		return nil, err
+	}
+	var enough atomic.Bool
+	var rate figure
+	bulk := make(chan error, 1)
 	go func() {
-		note := &Note{Payload: payload(bulkLen)}
-		for ctx.Err() == nil {
-			if err := p.from.RemoteTell(ctx, to, note); err != nil {
-				told <- err
-				return
+		began, sent := time.Now(), 0
+		before, err := told.counted()
+		for ; err == nil && !enough.Load(); sent++ {
+			err = told.tell(bulkNote)
+		}
+		if err == nil {
+			var after uint64
+			if after, err = told.counted(); err == nil {
+				err = checkCount(after-before, sent)
 			}
 		}
-		told <- nil
+		rate = megabytes(sent, time.Since(began).Seconds())
+		bulk <- err
 	}()
-	before, err := p.counted(ctx, to)
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	measured, err := p.askOneByOne(ctx, to)
-	if err != nil {
+	var took []time.Duration
+	for len(took) < opts.count && time.Since(clock.began) < mixedLimit {
+		one, err := timed(1, asked.echo)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, one...)
+	}
+	enough.Store(true)
+	if err := <-bulk; err != nil {
 		return nil, err
 	}
-	after, err := p.counted(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	megabytes := float64(after-before) * bulkLen / 1e6 / time.Since(began).Seconds()
-	measured.Figures = append(measured.Figures, rate("MB/s", megabytes))
-	cancel()
-	return measured, <-told
+	return clock.stopWith(len(took), append(latencies(took), rate)...)
 }
 
-// tell sends the note count times, in batches where that was asked for.
-func (p *peer) tell(ctx context.Context, to *address.Address, note *Note, count int) error {
-	if p.opts.batch == 1 {
-		return repeat(count, func() error { return p.from.RemoteTell(ctx, to, note) })
+// links has so many peers ask once and then stay connected, and asks on beside them. A peer is a
+// remoting client without an actor system, with connections of its own.
+func links(counter target, opts options) (*measured, error) {
+	if err := repeat(1000, counter.echo); err != nil {
+		return nil, err
 	}
-	batch := make([]proto.Message, p.opts.batch)
-	for index := range batch {
-		batch[index] = note
+	before, err := memory("VmRSS", opts.serverPIDs...)
+	if err != nil {
+		return nil, err
 	}
-	for ; count > 0; count -= len(batch) {
-		batch = batch[:min(count, len(batch))]
-		if err := p.from.RemoteBatchTell(ctx, to, batch); err != nil {
-			return err
+	var settings []remote.RemotingOption
+	if opts.plain {
+		settings = append(settings, remote.WithRemotingCompression(remote.NoCompression))
+	}
+	for range opts.count {
+		peer := remote.NewRemoting(settings...)
+		defer peer.Close()
+		_, err := peer.RemoteAsk(
+			context.Background(), address.NoSender(), counter.to, smallEcho, askTimeout)
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil
-}
-
-func (p *peer) echo(ctx context.Context, to *address.Address, echo *Echo) error {
-	answer := new(Echo)
-	if err := p.ask(ctx, to, echo, answer); err != nil {
-		return err
-	}
-	if len(answer.Payload) != len(echo.Payload) {
-		return fmt.Errorf("an echo of %d bytes has %d", len(echo.Payload), len(answer.Payload))
-	}
-	return nil
-}
-
-func (p *peer) counted(ctx context.Context, to *address.Address) (uint64, error) {
-	answer := new(Counted)
-	err := p.ask(ctx, to, new(Count), answer)
-	return answer.Notes, err
-}
-
-func (p *peer) ask(ctx context.Context, to *address.Address, request, answer proto.Message) error {
-	response, err := p.from.RemoteAsk(ctx, to, request, askTimeout)
+	clock, err := startClock(opts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return response.UnmarshalTo(answer)
+	asks := opts.count * asksPerLink
+	took, err := timed(asks, counter.echo)
+	if err != nil {
+		return nil, err
+	}
+	after, err := memory("VmRSS", opts.serverPIDs...)
+	if err != nil {
+		return nil, err
+	}
+	each := (float64(after) - float64(before)) / float64(opts.count)
+	return clock.stopWith(asks, append([]figure{cost("bytes/peer", each)}, latencies(took)...)...)
 }

@@ -6,108 +6,100 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
-	"time"
 
 	"github.com/tochemey/goakt/v3/actor"
 )
 
 // local does one workload within this process, on an actor system without remoting.
-func local(ctx context.Context, opts options) (*measured, error) {
-	system, err := start(ctx)
+func local(opts options) (*measured, error) {
+	system, err := start()
 	if err != nil {
 		return nil, err
 	}
 	if opts.workload == "spawn" {
-		return spawn(ctx, system, opts.count)
+		return spawnMany(system, opts)
 	}
-	to, err := system.Spawn(ctx, counterName, new(counter))
+	to, err := spawn(system, counterName)
 	if err != nil {
 		return nil, err
 	}
 	switch opts.workload {
 	case "local-tell":
-		return localTell(ctx, to, opts.count)
+		return localTell(to, opts)
 	case "local-ask":
-		return localAsk(ctx, to, opts.count)
+		return localAsk(to, opts)
 	}
 	return nil, fmt.Errorf("no workload %q within one process", opts.workload)
 }
 
-func localTell(ctx context.Context, to *actor.PID, count int) (*measured, error) {
-	note := &Note{Payload: payload(smallLen)}
-	tell := func() error { return actor.Tell(ctx, to, note) }
+func localTell(to *actor.PID, opts options) (*measured, error) {
+	tell := func() error { return actor.Tell(context.Background(), to, smallNote) }
 	counted := func() (uint64, error) {
-		answer, err := actor.Ask(ctx, to, new(Count), askTimeout)
+		answer, err := actor.Ask(context.Background(), to, new(Count), askTimeout)
 		if err != nil {
 			return 0, err
 		}
 		return answer.(*Counted).Notes, nil
 	}
-	if err := repeat(max(count/20, 1), tell); err != nil {
+	if err := repeat(opts.warmUp(), tell); err != nil {
 		return nil, err
 	}
 	before, err := counted()
 	if err != nil {
 		return nil, err
 	}
-	clock, err := startClock(count, nil)
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := repeat(count, tell); err != nil {
+	if err := repeat(opts.count, tell); err != nil {
 		return nil, err
 	}
 	after, err := counted()
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCount(after-before, count); err != nil {
+	if err := checkCount(after-before, opts.count); err != nil {
 		return nil, err
 	}
-	return clock.stop(func(seconds float64) []figure {
-		return []figure{rate("messages/s", float64(count)/seconds)}
-	})
+	return clock.stop("messages/s")
 }
 
-func localAsk(ctx context.Context, to *actor.PID, count int) (*measured, error) {
-	echo := &Echo{Payload: payload(smallLen)}
+func localAsk(to *actor.PID, opts options) (*measured, error) {
 	ask := func() error {
-		_, err := actor.Ask(ctx, to, echo, askTimeout)
+		_, err := actor.Ask(context.Background(), to, smallEcho, askTimeout)
 		return err
 	}
-	if err := repeat(max(count/20, 1), ask); err != nil {
+	if err := repeat(opts.warmUp(), ask); err != nil {
 		return nil, err
 	}
-	clock, err := startClock(count, nil)
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := repeat(count, ask); err != nil {
+	if err := repeat(opts.count, ask); err != nil {
 		return nil, err
 	}
-	return clock.stop(func(seconds float64) []figure {
-		return []figure{rate("asks/s", float64(count)/seconds)}
-	})
+	return clock.stop("asks/s")
 }
 
-// spawn starts actors that stay idle. What they occupy is what the process grew by, once the
+// spawnMany starts actors that stay idle. What they occupy is what the process grew by, once the
 // garbage of starting them is gone.
-func spawn(ctx context.Context, system actor.ActorSystem, count int) (*measured, error) {
+func spawnMany(system actor.ActorSystem, opts options) (*measured, error) {
 	before, err := resident()
 	if err != nil {
 		return nil, err
 	}
-	clock, err := startClock(count, nil)
+	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	for index := range count {
-		if _, err := system.Spawn(ctx, strconv.Itoa(index), new(counter)); err != nil {
+	for index := range opts.count {
+		if _, err := spawn(system, strconv.Itoa(index)); err != nil {
 			return nil, err
 		}
 	}
-	took := time.Since(clock.began)
-	measured, err := clock.stop(func(float64) []figure { return nil })
+	measured, err := clock.stopWith(opts.count, cost("µs/actor", clock.seconds()*1e6/float64(opts.count)))
 	if err != nil {
 		return nil, err
 	}
@@ -115,10 +107,8 @@ func spawn(ctx context.Context, system actor.ActorSystem, count int) (*measured,
 	if err != nil {
 		return nil, err
 	}
-	measured.Figures = []figure{
-		cost("µs each", took.Seconds()*1e6/float64(count)),
-		cost("bytes each", float64(after-before)/float64(count)),
-	}
+	each := (float64(after) - float64(before)) / float64(opts.count)
+	measured.Figures = append(measured.Figures, cost("bytes/actor", each))
 	return measured, nil
 }
 

@@ -1,13 +1,15 @@
-// GoAkt v3 as a contestant of the benchmark: a server, a client and work within one process.
+// GoAkt v3 as a contestant of the benchmark: a server, a client, and both within one process.
 //
-//	v3 serve                 prints "ready PORT" and works until it is killed
-//	v3 client --workload W   does one workload against a server and prints a line of JSON
-//	v3 local --workload W    does one workload within this process and prints the same
+//	v3 [--plain] serve       prints "ready PORT" and works until it is killed
+//	v3 [--plain] [--batch N] client --workload W --count N --port P --server-pid PID,...
+//	v3 local --workload W --count N
+//
+// A client, like what is local, does one workload and prints a line of JSON.
 package main
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -18,6 +20,7 @@ import (
 
 // options is the command line.
 type options struct {
+	half       string
 	workload   string
 	count      int
 	host       string
@@ -30,12 +33,9 @@ type options struct {
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("goakt v3: ")
-	if len(os.Args) < 2 {
-		log.Fatal("usage: v3 serve | client | local [options]")
-	}
-	opts, err := parse(os.Args[2:])
+	opts, err := parse(os.Args[1:])
 	if err == nil {
-		err = run(os.Args[1], opts)
+		err = run(opts)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -47,16 +47,21 @@ func parse(args []string) (options, error) {
 	var pids string
 	flags := flag.NewFlagSet("v3", flag.ExitOnError)
 	flags.StringVar(&opts.workload, "workload", "", "what to do")
-	flags.IntVar(&opts.count, "count", 1000, "messages, or actors, to measure")
+	flags.IntVar(&opts.count, "count", 1000, "how much of it: messages, peers or actors")
 	flags.StringVar(&opts.host, "host", "127.0.0.1", "the server's address")
 	flags.IntVar(&opts.port, "port", 0, "the server's port; for serve 0 is any free one")
 	flags.StringVar(&pids, "server-pid", "", "the server's processes, with commas")
 	flags.BoolVar(&opts.plain, "plain", false, "without compression")
-	flags.IntVar(&opts.batch, "batch", 1, "messages in one RemoteBatchTell; 1 is RemoteTell")
-	_ = flags.Parse(args) // ends the process when it fails
+	flags.IntVar(&opts.batch, "batch", 1, "notes in one RemoteBatchTell; 1 is RemoteTell")
 
+	// Options may stand on both sides of the word; a wrong one ends the process.
+	_ = flags.Parse(args)
+	opts.half = flags.Arg(0)
+	if flags.NArg() > 0 {
+		_ = flags.Parse(flags.Args()[1:])
+	}
 	if opts.count < 1 || opts.batch < 1 {
-		return opts, fmt.Errorf("--count and --batch are at least 1")
+		return opts, errors.New("--count and --batch are at least 1")
 	}
 	for _, word := range strings.FieldsFunc(pids, func(r rune) bool { return r == ',' }) {
 		pid, err := strconv.Atoi(word)
@@ -68,19 +73,18 @@ func parse(args []string) (options, error) {
 	return opts, nil
 }
 
-func run(half string, opts options) error {
-	ctx := context.Background()
+func run(opts options) error {
 	var measured *measured
 	var err error
-	switch half {
+	switch opts.half {
 	case "serve":
-		return serve(ctx, opts)
+		return serve(opts)
 	case "client":
-		measured, err = client(ctx, opts)
+		measured, err = client(opts)
 	case "local":
-		measured, err = local(ctx, opts)
+		measured, err = local(opts)
 	default:
-		err = fmt.Errorf("neither serve nor client nor local: %q", half)
+		err = errors.New("what to do is serve, client or local")
 	}
 	if err != nil {
 		return err

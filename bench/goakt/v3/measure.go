@@ -29,8 +29,12 @@ type figure struct {
 	MoreIsBetter bool    `json:"more_is_better"`
 }
 
-func rate(name string, value float64) figure { return figure{name, value, true} }
+func gain(name string, value float64) figure { return figure{name, value, true} }
 func cost(name string, value float64) figure { return figure{name, value, false} }
+
+func megabytes(messages int, seconds float64) figure {
+	return gain("MB/s", float64(messages)*bulkLen/1e6/seconds)
+}
 
 // latencies are the median and the 99th percentile.
 func latencies(took []time.Duration) []figure {
@@ -42,54 +46,52 @@ func latencies(took []time.Duration) []figure {
 	return []figure{cost("p50 µs", at(0.5)), cost("p99 µs", at(0.99))}
 }
 
-// clock runs from start to stop and knows the CPU time that both sides had used when it started.
+// clock runs from its start on, and knows the CPU time that both sides had used by then.
 type clock struct {
-	count          int
-	servers        []int
+	opts           options
 	client, server time.Duration
 	began          time.Time
 }
 
-func startClock(count int, servers []int) (*clock, error) {
+func startClock(opts options) (*clock, error) {
 	client, err := cpuTime(os.Getpid())
 	if err != nil {
 		return nil, err
 	}
-	server, err := cpuTime(servers...)
+	server, err := cpuTime(opts.serverPIDs...)
 	if err != nil {
 		return nil, err
 	}
-	return &clock{count, servers, client, server, time.Now()}, nil
+	return &clock{opts, client, server, time.Now()}, nil
 }
 
-// stop gets the time that passed and gives the figures of it.
-func (c *clock) stop(figures func(seconds float64) []figure) (*measured, error) {
-	seconds := time.Since(c.began).Seconds()
+func (c *clock) seconds() float64 {
+	return time.Since(c.began).Seconds()
+}
+
+// stop is for work whose figure is a rate of its messages.
+func (c *clock) stop(name string) (*measured, error) {
+	return c.stopWith(c.opts.count, gain(name, float64(c.opts.count)/c.seconds()))
+}
+
+// stopWith is for work of which count was done and figures were found.
+func (c *clock) stopWith(count int, figures ...figure) (*measured, error) {
+	m := &measured{Count: count, Seconds: c.seconds(), Figures: figures}
 	client, err := cpuTime(os.Getpid())
 	if err != nil {
 		return nil, err
 	}
-	server, err := cpuTime(c.servers...)
+	server, err := cpuTime(c.opts.serverPIDs...)
 	if err != nil {
 		return nil, err
 	}
-	clientPeak, err := memory("VmHWM", os.Getpid())
-	if err != nil {
+	m.ClientCPUSeconds = (client - c.client).Seconds()
+	m.ServerCPUSeconds = (server - c.server).Seconds()
+	if m.ClientPeakBytes, err = memory("VmHWM", os.Getpid()); err != nil {
 		return nil, err
 	}
-	serverPeak, err := memory("VmHWM", c.servers...)
-	if err != nil {
-		return nil, err
-	}
-	return &measured{
-		Count:            c.count,
-		Seconds:          seconds,
-		ClientCPUSeconds: (client - c.client).Seconds(),
-		ServerCPUSeconds: (server - c.server).Seconds(),
-		ClientPeakBytes:  clientPeak,
-		ServerPeakBytes:  serverPeak,
-		Figures:          figures(seconds),
-	}, nil
+	m.ServerPeakBytes, err = memory("VmHWM", c.opts.serverPIDs...)
+	return m, err
 }
 
 // cpuTime is what all threads of these processes have used, user and system.

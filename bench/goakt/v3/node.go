@@ -13,12 +13,12 @@ import (
 const (
 	systemName  = "bench"
 	counterName = "counter"
-	// fanActors are the receivers of the fan workload, each named by fanName.
-	fanActors = 2000
+	// targets are the receivers of the fan workload, each named by targetName.
+	targets = 2000
 )
 
-func fanName(index int) string {
-	return fmt.Sprintf("fan-%d", index)
+func targetName(index int) string {
+	return fmt.Sprintf("target-%d", index)
 }
 
 // counter counts notes and answers an echo with its payload.
@@ -44,16 +44,16 @@ func (c *counter) Receive(ctx *actor.ReceiveContext) {
 func (c *counter) PostStop(*actor.Context) error { return nil }
 
 // serve spawns the actors of all workloads and never returns, unless that fails.
-func serve(ctx context.Context, opts options) error {
-	system, err := startNode(ctx, opts)
+func serve(opts options) error {
+	system, err := startNode(opts)
 	if err != nil {
 		return err
 	}
-	if _, err := system.Spawn(ctx, counterName, new(counter)); err != nil {
+	if _, err := spawn(system, counterName); err != nil {
 		return err
 	}
-	for index := range fanActors {
-		if _, err := system.Spawn(ctx, fanName(index), new(counter)); err != nil {
+	for index := range targets {
+		if _, err := spawn(system, targetName(index)); err != nil {
 			return err
 		}
 	}
@@ -61,8 +61,12 @@ func serve(ctx context.Context, opts options) error {
 	select {}
 }
 
+func spawn(system actor.ActorSystem, name string) (*actor.PID, error) {
+	return system.Spawn(context.Background(), name, new(counter))
+}
+
 // startNode starts an actor system that others can reach.
-func startNode(ctx context.Context, opts options) (actor.ActorSystem, error) {
+func startNode(opts options) (actor.ActorSystem, error) {
 	port := opts.port
 	if port == 0 {
 		var err error
@@ -74,18 +78,18 @@ func startNode(ctx context.Context, opts options) (actor.ActorSystem, error) {
 	if opts.plain {
 		settings = append(settings, remote.WithCompression(remote.NoCompression))
 	}
-	return start(ctx, actor.WithRemote(remote.NewConfig("127.0.0.1", port, settings...)))
+	return start(actor.WithRemote(remote.NewConfig("127.0.0.1", port, settings...)))
 }
 
 // start starts an actor system that logs nothing: what it prints would get between the lines that
 // this program has to print.
-func start(ctx context.Context, settings ...actor.Option) (actor.ActorSystem, error) {
+func start(settings ...actor.Option) (actor.ActorSystem, error) {
 	settings = append(settings, actor.WithLogger(log.DiscardLogger))
 	system, err := actor.NewActorSystem(systemName, settings...)
 	if err != nil {
 		return nil, err
 	}
-	return system, system.Start(ctx)
+	return system, system.Start(context.Background())
 }
 
 // freePort asks the kernel for a port: the addresses of actors hold the number that the system was

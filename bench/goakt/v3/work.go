@@ -3,8 +3,14 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+)
+
+const (
+	smallLen = 64
+	bulkLen  = 1 << 20
 )
 
 // payload is so many bytes that no compressor makes smaller, the same in every run.
@@ -18,6 +24,10 @@ func payload(length int) []byte {
 		bytes = binary.LittleEndian.AppendUint64(bytes, state)
 	}
 	return bytes[:length]
+}
+
+func (opts options) warmUp() int {
+	return max(opts.count/20, 1)
 }
 
 // together runs the work in so many goroutines and waits for all.
@@ -36,6 +46,18 @@ func repeat(count int, work func() error) error {
 		}
 	}
 	return nil
+}
+
+// timed tells how long the work took each time.
+func timed(count int, work func() error) ([]time.Duration, error) {
+	took := make([]time.Duration, 0, count)
+	err := repeat(count, func() error {
+		began := time.Now()
+		err := work()
+		took = append(took, time.Since(began))
+		return err
+	})
+	return took, err
 }
 
 // share is how much of count falls to one of so many.
