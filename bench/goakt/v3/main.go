@@ -1,11 +1,14 @@
 // GoAkt v3 as a contestant of the benchmark: a server, a client, and both within one process.
 //
-//	v3 [--plain] serve       prints "ready PORT" and works until it is killed
-//	v3 [--plain] [--batch N] client --workload W --count N --port P --server-pid PID,...
-//	v3 local --workload W --count N
+//	goakt [--plain] serve
+//	goakt [--plain] [--batch N] client --workload W --count N --port P --server-pid PID,...
+//	goakt local --workload W --count N
 //
-// A client, like what is local, does one workload and prints a line of JSON.
+// A server prints "ready PORT" and works until it is killed. The others do one workload and print
+// what they measured as one line of JSON.
 package main
+
+//go:generate protoc --go_out=. --go_opt=paths=source_relative compare.proto
 
 import (
 	"encoding/json"
@@ -45,7 +48,7 @@ func main() {
 func parse(args []string) (options, error) {
 	var opts options
 	var pids string
-	flags := flag.NewFlagSet("v3", flag.ExitOnError)
+	flags := flag.NewFlagSet("goakt", flag.ExitOnError)
 	flags.StringVar(&opts.workload, "workload", "", "what to do")
 	flags.IntVar(&opts.count, "count", 1000, "how much of it: messages, peers or actors")
 	flags.StringVar(&opts.host, "host", "127.0.0.1", "the server's address")
