@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use crate::measured::Measured;
 use crate::workload::{Job, Workload};
-use crate::{Result, local, peers, raw};
+use crate::{Result, external, local, peers, raw};
 
 /// Work for the runtime of one process.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -70,7 +70,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Contestant> {
         #[cfg(feature = "rakt")]
         crate::rakt_side::CONTESTANT,
     ];
-    OURS.iter().chain(peers::ALL)
+    OURS.iter().chain(peers::ALL).chain(external::ALL)
 }
 
 pub(crate) fn find(name: &str) -> Result<&'static Contestant> {

@@ -5,7 +5,7 @@
 //! - [`contestant`]: what takes part, and the contract it meets
 //! - [`workload`], [`message`], [`measured`]: the work, what is sent, what is reported
 //! - [`drive`]: does the work through the client of a library
-//! - [`raw`], [`local`], [`rakt_side`], [`peers`]: the contestants
+//! - [`raw`], [`local`], [`rakt_side`], [`peers`], [`external`]: the contestants
 //! - [`process`], [`stats`]: cores, CPU time and memory; medians
 //! - [`report`]: the table, the JSON file, the picture
 
@@ -14,6 +14,7 @@ mod child;
 mod compare;
 mod contestant;
 mod drive;
+mod external;
 mod local;
 mod measured;
 mod message;
