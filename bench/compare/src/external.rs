@@ -14,7 +14,8 @@ use crate::workload::Workload::{
 /// The folder that holds this package and the sources of the programs.
 const BENCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-pub(crate) const ALL: &[Contestant] = &[GOAKT3, GOAKT3_PLAIN, GOAKT3_BATCH, ERLANG];
+pub(crate) const ALL: &[Contestant] =
+    &[GOAKT3, GOAKT3_PLAIN, GOAKT3_BATCH, GOAKT4, GOAKT4_ZSTD, ERLANG];
 
 const GOAKT3: Contestant = Contestant {
     name: "goakt3",
@@ -28,7 +29,7 @@ const GOAKT3: Contestant = Contestant {
         _ => 1.0,
     },
     check: || found("go", "version"),
-    halves: Halves::Program { program: || goakt3(&[]) },
+    halves: Halves::Program { program: || goakt("v3", &[]) },
 };
 
 const GOAKT3_PLAIN: Contestant = Contestant {
@@ -36,7 +37,7 @@ const GOAKT3_PLAIN: Contestant = Contestant {
     about: "goakt3 with NoCompression on both sides",
     marks: "each tell acked by the mailbox before the next; mailbox unbounded",
     workloads: &[Ask1, Ask64, Tell, Fan, Bulk, Mixed, Links],
-    halves: Halves::Program { program: || goakt3(&["--plain"]) },
+    halves: Halves::Program { program: || goakt("v3", &["--compression", "none"]) },
     ..GOAKT3
 };
 
@@ -46,8 +47,31 @@ const GOAKT3_BATCH: Contestant = Contestant {
     marks: "each batch acked by the mailbox before the next; zstd; mailbox unbounded",
     workloads: &[Tell],
     scale: |_| 0.4,
-    halves: Halves::Program { program: || goakt3(&["--batch", "1000"]) },
+    halves: Halves::Program { program: || goakt("v3", &["--batch", "1000"]) },
     ..GOAKT3
+};
+
+const GOAKT4: Contestant = Contestant {
+    name: "goakt4",
+    about: "GoAkt v4.2.13 with its defaults, Tell and Ask of NoSender",
+    marks: "tells not acked, but those of 1 MiB; sender waits for a full queue, mailbox unbounded",
+    scale: |workload| match workload {
+        Tell => 0.2,
+        Fan => 0.1,
+        Spawn => 0.02,
+        _ => 1.0,
+    },
+    halves: Halves::Program { program: || goakt("v4", &[]) },
+    ..GOAKT3
+};
+
+const GOAKT4_ZSTD: Contestant = Contestant {
+    name: "goakt4-zstd",
+    about: "goakt4 with ZstdCompression on both sides",
+    marks: "as goakt4; zstd",
+    workloads: &[Ask1, Ask64, Tell, Fan, Bulk, Mixed, Links],
+    halves: Halves::Program { program: || goakt("v4", &["--compression", "zstd"]) },
+    ..GOAKT4
 };
 
 const ERLANG: Contestant = Contestant {
@@ -63,12 +87,12 @@ const ERLANG: Contestant = Contestant {
     halves: Halves::Program { program: erlang },
 };
 
-/// Builds the Go program; `options` come before what it is to do.
-fn goakt3(options: &[&str]) -> Result<Vec<OsString>> {
-    let program = folder("goakt3")?.join("goakt");
+/// Builds the Go program of a version; `options` come before what it is to do.
+fn goakt(version: &str, options: &[&str]) -> Result<Vec<OsString>> {
+    let program = folder("goakt")?.join(version);
     let mut build = Command::new("go");
     build.arg("build").arg("-o").arg(&program).arg(".");
-    succeed(build.current_dir(Path::new(BENCH).join("goakt/v3")))?;
+    succeed(build.current_dir(Path::new(BENCH).join("goakt").join(version)))?;
     Ok([program.into()].into_iter().chain(options.iter().map(OsString::from)).collect())
 }
 

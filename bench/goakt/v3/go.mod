@@ -2,14 +2,20 @@ module bench/goakt/v3
 
 go 1.26.0
 
+replace bench/goakt/common => ../common
+
 require (
 	github.com/tochemey/goakt/v3 v3.14.0
-	golang.org/x/sync v0.24.0
-	golang.org/x/sys v0.49.0
 	google.golang.org/protobuf v1.36.11
 )
 
 require (
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+require (
+	bench/goakt/common v0.0.0
 	github.com/RoaringBitmap/roaring v1.9.4 // indirect
 	github.com/Workiva/go-datastructures v1.1.7 // indirect
 	github.com/andybalholm/brotli v1.2.0 // indirect

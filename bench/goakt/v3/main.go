@@ -1,96 +1,128 @@
-// GoAkt v3 as a contestant of the benchmark: a server, a client, and both within one process.
-//
-//	goakt [--plain] serve
-//	goakt [--plain] [--batch N] client --workload W --count N --port P --server-pid PID,...
-//	goakt local --workload W --count N
-//
-// A server prints "ready PORT" and works until it is killed. The others do one workload and print
-// what they measured as one line of JSON.
+// GoAkt v3 as a contestant of the benchmark; package common says what it can be told to do.
 package main
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative compare.proto
-
 import (
-	"encoding/json"
-	"errors"
-	"flag"
-	"fmt"
-	"log"
-	"os"
-	"strconv"
-	"strings"
+	"context"
+
+	"bench/goakt/common"
+
+	"github.com/tochemey/goakt/v3/actor"
+	"github.com/tochemey/goakt/v3/address"
+	"github.com/tochemey/goakt/v3/log"
+	"github.com/tochemey/goakt/v3/remote"
+	"google.golang.org/protobuf/proto"
 )
 
-// options is the command line.
-type options struct {
-	half       string
-	workload   string
-	count      int
-	host       string
-	port       int
-	serverPIDs []int
-	plain      bool
-	batch      int
+var compressions = map[string]remote.Compression{
+	"":     remote.DefaultConfig().Compression(),
+	"none": remote.NoCompression,
+	"zstd": remote.ZstdCompression,
 }
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("goakt v3: ")
-	opts, err := parse(os.Args[1:])
-	if err == nil {
-		err = run(opts)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
+	common.Main("goakt v3", start)
 }
 
-func parse(args []string) (options, error) {
-	var opts options
-	var pids string
-	flags := flag.NewFlagSet("goakt", flag.ExitOnError)
-	flags.StringVar(&opts.workload, "workload", "", "what to do")
-	flags.IntVar(&opts.count, "count", 1000, "how much of it: messages, peers or actors")
-	flags.StringVar(&opts.host, "host", "127.0.0.1", "the server's address")
-	flags.IntVar(&opts.port, "port", 0, "the server's port; for serve 0 is any free one")
-	flags.StringVar(&pids, "server-pid", "", "the server's processes, with commas")
-	flags.BoolVar(&opts.plain, "plain", false, "without compression")
-	flags.IntVar(&opts.batch, "batch", 1, "notes in one RemoteBatchTell; 1 is RemoteTell")
+type system struct {
+	actor.ActorSystem
+	opts common.Options
+}
 
-	// Options may stand on both sides of the word; a wrong one ends the process.
-	_ = flags.Parse(args)
-	opts.half = flags.Arg(0)
-	if flags.NArg() > 0 {
-		_ = flags.Parse(flags.Args()[1:])
-	}
-	if opts.count < 1 || opts.batch < 1 {
-		return opts, errors.New("--count and --batch are at least 1")
-	}
-	for _, word := range strings.FieldsFunc(pids, func(r rune) bool { return r == ',' }) {
-		pid, err := strconv.Atoi(word)
+func start(opts common.Options) (common.System, error) {
+	settings := []actor.Option{actor.WithLogger(log.DiscardLogger)}
+	if opts.Half != common.Local {
+		port, err := opts.ListenPort()
 		if err != nil {
-			return opts, fmt.Errorf("--server-pid: %w", err)
+			return nil, err
 		}
-		opts.serverPIDs = append(opts.serverPIDs, pid)
+		compression := remote.WithCompression(compressions[opts.Compression])
+		settings = append(settings, actor.WithRemote(remote.NewConfig("127.0.0.1", port, compression)))
 	}
-	return opts, nil
+	started, err := actor.NewActorSystem(common.SystemName, settings...)
+	if err != nil {
+		return nil, err
+	}
+	return system{started, opts}, started.Start(context.Background())
 }
 
-func run(opts options) error {
-	var measured *measured
-	var err error
-	switch opts.half {
-	case "serve":
-		return serve(opts)
-	case "client":
-		measured, err = client(opts)
-	case "local":
-		measured, err = local(opts)
-	default:
-		err = errors.New("what to do is serve, client or local")
-	}
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(measured)
+func (s system) Spawn(name string) (common.Target, error) {
+	pid, err := s.ActorSystem.Spawn(context.Background(), name, new(counter))
+	return near{pid}, err
 }
+
+func (s system) Find(name string) (common.Target, error) {
+	return far{s.NoSender(), s.address(name)}, nil
+}
+
+// Visit is done by a remoting client with connections of its own.
+func (s system) Visit(name string, question proto.Message) (leave func(), err error) {
+	visitor := remote.NewRemoting(remote.WithRemotingCompression(compressions[s.opts.Compression]))
+	_, err = visitor.RemoteAsk(
+		context.Background(), address.NoSender(), s.address(name), question, common.AskTimeout)
+	return visitor.Close, err
+}
+
+func (s system) address(name string) *address.Address {
+	return address.New(name, common.SystemName, s.opts.Host, s.opts.Port)
+}
+
+// near is an actor of this process.
+type near struct {
+	to *actor.PID
+}
+
+func (n near) Tell(note *common.Note) error {
+	return actor.Tell(context.Background(), n.to, note)
+}
+
+func (n near) TellBatch(note *common.Note, count int) error {
+	return actor.BatchTell(context.Background(), n.to, common.Batch[proto.Message](note, count)...)
+}
+
+func (n near) Ask(question proto.Message) (any, error) {
+	return actor.Ask(context.Background(), n.to, question, common.AskTimeout)
+}
+
+// far is an actor of the server; from sends to it.
+type far struct {
+	from *actor.PID
+	to   *address.Address
+}
+
+func (f far) Tell(note *common.Note) error {
+	return f.from.RemoteTell(context.Background(), f.to, note)
+}
+
+func (f far) TellBatch(note *common.Note, count int) error {
+	return f.from.RemoteBatchTell(context.Background(), f.to, common.Batch[proto.Message](note, count))
+}
+
+func (f far) Ask(question proto.Message) (any, error) {
+	answer, err := f.from.RemoteAsk(context.Background(), f.to, question, common.AskTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return answer.UnmarshalNew()
+}
+
+// counter counts notes and answers an echo with its payload.
+type counter struct {
+	notes uint64
+}
+
+func (c *counter) PreStart(*actor.Context) error { return nil }
+
+func (c *counter) Receive(ctx *actor.ReceiveContext) {
+	switch message := ctx.Message().(type) {
+	case *common.Note:
+		c.notes++
+	case *common.Echo:
+		ctx.Response(message)
+	case *common.Count:
+		ctx.Response(&common.Counted{Notes: c.notes})
+	default:
+		ctx.Unhandled()
+	}
+}
+
+func (c *counter) PostStop(*actor.Context) error { return nil }

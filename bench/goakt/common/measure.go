@@ -1,4 +1,4 @@
-package main
+package common
 
 import (
 	"fmt"
@@ -48,12 +48,12 @@ func latencies(took []time.Duration) []figure {
 
 // clock runs from its start on, and knows the CPU time that both sides had used by then.
 type clock struct {
-	opts           options
+	opts           Options
 	client, server time.Duration
 	began          time.Time
 }
 
-func startClock(opts options) (*clock, error) {
+func startClock(opts Options) (*clock, error) {
 	client, err := cpuTime(os.Getpid())
 	if err != nil {
 		return nil, err

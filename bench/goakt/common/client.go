@@ -1,13 +1,9 @@
-package main
+package common
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/tochemey/goakt/v3/address"
-	"github.com/tochemey/goakt/v3/remote"
 )
 
 const (
@@ -23,15 +19,11 @@ const (
 
 // client does one workload against the server. It sends as the system's NoSender, which is how the
 // documentation has a program send that is no actor.
-func client(opts options) (*measured, error) {
-	system, err := startNode(options{plain: opts.plain})
+func client(system System, opts Options) (*measured, error) {
+	counter, err := system.Find(counterName)
 	if err != nil {
 		return nil, err
 	}
-	find := func(name string) target {
-		return target{system.NoSender(), opts.address(name)}
-	}
-	counter := find(counterName)
 	switch opts.workload {
 	case "ask-1":
 		return askOneByOne(counter, opts)
@@ -40,44 +32,46 @@ func client(opts options) (*measured, error) {
 	case "tell":
 		return tell(counter, opts)
 	case "fan":
-		all := make([]target, targets)
+		all := make([]Target, targets)
 		for index := range all {
-			all[index] = find(targetName(index))
+			if all[index], err = system.Find(targetName(index)); err != nil {
+				return nil, err
+			}
 		}
 		return fan(all, opts)
 	case "bulk":
 		return bulk(counter, opts)
 	case "mixed":
-		return mixed(counter, find(targetName(0)), opts)
+		told, err := system.Find(targetName(0))
+		if err != nil {
+			return nil, err
+		}
+		return mixed(counter, told, opts)
 	case "links":
-		return links(counter, opts)
+		return links(system, counter, opts)
 	}
 	return nil, fmt.Errorf("no workload %q between two processes", opts.workload)
 }
 
-func (opts options) address(name string) *address.Address {
-	return address.New(name, systemName, opts.host, opts.port)
-}
-
-func askOneByOne(counter target, opts options) (*measured, error) {
-	if err := repeat(opts.warmUp(), counter.echo); err != nil {
+func askOneByOne(counter Target, opts Options) (*measured, error) {
+	if err := repeat(opts.warmUp(), echo(counter)); err != nil {
 		return nil, err
 	}
 	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
-	took, err := timed(opts.count, counter.echo)
+	took, err := timed(opts.count, echo(counter))
 	if err != nil {
 		return nil, err
 	}
 	return clock.stopWith(opts.count, latencies(took)...)
 }
 
-func askConcurrently(counter target, opts options) (*measured, error) {
+func askConcurrently(counter Target, opts Options) (*measured, error) {
 	ask := func(count int) error {
 		return together(askers, func(asker int) error {
-			return repeat(share(count, askers, asker), counter.echo)
+			return repeat(share(count, askers, asker), echo(counter))
 		})
 	}
 	if err := ask(opts.warmUp()); err != nil {
@@ -93,7 +87,7 @@ func askConcurrently(counter target, opts options) (*measured, error) {
 	return clock.stop("asks/s")
 }
 
-func tell(counter target, opts options) (*measured, error) {
+func tell(counter Target, opts Options) (*measured, error) {
 	clock, err := tellAndCount(counter, smallNote, opts)
 	if err != nil {
 		return nil, err
@@ -101,7 +95,7 @@ func tell(counter target, opts options) (*measured, error) {
 	return clock.stop("messages/s")
 }
 
-func bulk(counter target, opts options) (*measured, error) {
+func bulk(counter Target, opts Options) (*measured, error) {
 	clock, err := tellAndCount(counter, bulkNote, opts)
 	if err != nil {
 		return nil, err
@@ -110,35 +104,37 @@ func bulk(counter target, opts options) (*measured, error) {
 }
 
 // tellAndCount has one producer tell one actor; its clock runs until that has counted every note.
-func tellAndCount(counter target, note *Note, opts options) (clock *clock, err error) {
-	if err := counter.tellMany(note, opts.warmUp(), opts.batch); err != nil {
+func tellAndCount(counter Target, note *Note, opts Options) (clock *clock, err error) {
+	tell := func(count int) error {
+		return counting([]Target{counter}, func() (int, error) {
+			if clock, err = startClock(opts); err != nil {
+				return 0, err
+			}
+			return count, tellMany(counter, note, count, opts.batch)
+		})
+	}
+	if err := tell(opts.warmUp()); err != nil {
 		return nil, err
 	}
-	err = counting([]target{counter}, opts.count, func() error {
-		if clock, err = startClock(opts); err != nil {
-			return err
-		}
-		return counter.tellMany(note, opts.count, opts.batch)
-	})
-	return clock, err
+	return clock, tell(opts.count)
 }
 
 // fan has every producer tell its own targets in turn, and ask each for its count before and after.
-func fan(all []target, opts options) (*measured, error) {
+func fan(all []Target, opts Options) (*measured, error) {
 	spread := func(count int) error {
 		return together(producers, func(producer int) error {
-			var own []target
+			var own []Target
 			for index := producer; index < len(all); index += producers {
 				own = append(own, all[index])
 			}
 			share := share(count, producers, producer)
-			return counting(own, share, func() error {
+			return counting(own, func() (int, error) {
 				for sent := range share {
-					if err := own[sent%len(own)].tell(smallNote); err != nil {
-						return err
+					if err := own[sent%len(own)].Tell(smallNote); err != nil {
+						return sent, err
 					}
 				}
-				return nil
+				return share, nil
 			})
 		})
 	}
@@ -156,11 +152,12 @@ func fan(all []target, opts options) (*measured, error) {
 }
 
 // mixed asks one actor, one by one, while a goroutine tells another large notes without a pause.
-func mixed(asked, told target, opts options) (*measured, error) {
-	if err := repeat(opts.warmUp(), asked.echo); err != nil {
+func mixed(asked, told Target, opts Options) (*measured, error) {
+	if err := repeat(opts.warmUp(), echo(asked)); err != nil {
 		return nil, err
 	}
-	if err := told.tellMany(bulkNote, mixedFirst, 1); err != nil {
+	first := func() (int, error) { return mixedFirst, tellMany(told, bulkNote, mixedFirst, opts.batch) }
+	if err := counting([]Target{told}, first); err != nil {
 		return nil, err
 	}
 	var enough atomic.Bool
@@ -168,16 +165,14 @@ func mixed(asked, told target, opts options) (*measured, error) {
 	bulk := make(chan error, 1)
 	go func() {
 		began, sent := time.Now(), 0
-		before, err := told.counted()
-		for ; err == nil && !enough.Load(); sent++ {
-			err = told.tell(bulkNote)
-		}
-		if err == nil {
-			var after uint64
-			if after, err = told.counted(); err == nil {
-				err = checkCount(after-before, sent)
+		err := counting([]Target{told}, func() (int, error) {
+			for ; !enough.Load(); sent += opts.batch {
+				if err := tellMany(told, bulkNote, opts.batch, opts.batch); err != nil {
+					return sent, err
+				}
 			}
-		}
+			return sent, nil
+		})
 		rate = megabytes(sent, time.Since(began).Seconds())
 		bulk <- err
 	}()
@@ -187,7 +182,7 @@ func mixed(asked, told target, opts options) (*measured, error) {
 	}
 	var took []time.Duration
 	for len(took) < opts.count && time.Since(clock.began) < mixedLimit {
-		one, err := timed(1, asked.echo)
+		one, err := timed(1, echo(asked))
 		if err != nil {
 			return nil, err
 		}
@@ -200,35 +195,28 @@ func mixed(asked, told target, opts options) (*measured, error) {
 	return clock.stopWith(len(took), append(latencies(took), rate)...)
 }
 
-// links has so many peers ask once and then stay connected, and asks on beside them. A peer is a
-// remoting client without an actor system, with connections of its own.
-func links(counter target, opts options) (*measured, error) {
-	if err := repeat(1000, counter.echo); err != nil {
+// links has so many peers ask once and then stay connected, and asks on beside them.
+func links(system System, counter Target, opts Options) (*measured, error) {
+	if err := repeat(1000, echo(counter)); err != nil {
 		return nil, err
 	}
 	before, err := memory("VmRSS", opts.serverPIDs...)
 	if err != nil {
 		return nil, err
 	}
-	var settings []remote.RemotingOption
-	if opts.plain {
-		settings = append(settings, remote.WithRemotingCompression(remote.NoCompression))
-	}
 	for range opts.count {
-		peer := remote.NewRemoting(settings...)
-		defer peer.Close()
-		_, err := peer.RemoteAsk(
-			context.Background(), address.NoSender(), counter.to, smallEcho, askTimeout)
+		leave, err := system.Visit(counterName, smallEcho)
 		if err != nil {
 			return nil, err
 		}
+		defer leave()
 	}
 	clock, err := startClock(opts)
 	if err != nil {
 		return nil, err
 	}
 	asks := opts.count * asksPerLink
-	took, err := timed(asks, counter.echo)
+	took, err := timed(asks, echo(counter))
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@
 // 	protoc        v3.21.12
 // source: compare.proto
 
-package main
+package common
 
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -205,7 +205,7 @@ const file_compare_proto_rawDesc = "" +
 	"\apayload\x18\x01 \x01(\fR\apayload\"\a\n" +
 	"\x05Count\"\x1f\n" +
 	"\aCounted\x12\x14\n" +
-	"\x05notes\x18\x01 \x01(\x04R\x05notesB\x15Z\x13bench/goakt/v3;mainb\x06proto3"
+	"\x05notes\x18\x01 \x01(\x04R\x05notesB\x14Z\x12bench/goakt/commonb\x06proto3"
 
 var (
 	file_compare_proto_rawDescOnce sync.Once

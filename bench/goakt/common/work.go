@@ -1,8 +1,7 @@
-package main
+package common
 
 import (
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +25,7 @@ func payload(length int) []byte {
 	return bytes[:length]
 }
 
-func (opts options) warmUp() int {
+func (opts Options) warmUp() int {
 	return max(opts.count/20, 1)
 }
 
@@ -66,12 +65,4 @@ func share(count, among, index int) int {
 		return count/among + 1
 	}
 	return count / among
-}
-
-// checkCount tells whether every note arrived.
-func checkCount(counted uint64, sent int) error {
-	if counted != uint64(sent) {
-		return fmt.Errorf("%d messages were sent, %d were counted", sent, counted)
-	}
-	return nil
 }
