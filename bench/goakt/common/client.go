@@ -69,22 +69,11 @@ func askOneByOne(counter Target, opts Options) (*measured, error) {
 }
 
 func askConcurrently(counter Target, opts Options) (*measured, error) {
-	ask := func(count int) error {
+	return rate("asks/s", opts, func(count int) error {
 		return together(askers, func(asker int) error {
 			return repeat(share(count, askers, asker), echo(counter))
 		})
-	}
-	if err := ask(opts.warmUp()); err != nil {
-		return nil, err
-	}
-	clock, err := startClock(opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := ask(opts.count); err != nil {
-		return nil, err
-	}
-	return clock.stop("asks/s")
+	})
 }
 
 func tell(counter Target, opts Options) (*measured, error) {
@@ -121,7 +110,7 @@ func tellAndCount(counter Target, note *Note, opts Options) (clock *clock, err e
 
 // fan has every producer tell its own targets in turn, and ask each for its count before and after.
 func fan(all []Target, opts Options) (*measured, error) {
-	spread := func(count int) error {
+	return rate("messages/s", opts, func(count int) error {
 		return together(producers, func(producer int) error {
 			var own []Target
 			for index := producer; index < len(all); index += producers {
@@ -137,18 +126,7 @@ func fan(all []Target, opts Options) (*measured, error) {
 				return share, nil
 			})
 		})
-	}
-	if err := spread(opts.warmUp()); err != nil {
-		return nil, err
-	}
-	clock, err := startClock(opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := spread(opts.count); err != nil {
-		return nil, err
-	}
-	return clock.stop("messages/s")
+	})
 }
 
 // mixed asks one actor, one by one, while a goroutine tells another large notes without a pause.
@@ -161,7 +139,7 @@ func mixed(asked, told Target, opts Options) (*measured, error) {
 		return nil, err
 	}
 	var enough atomic.Bool
-	var rate figure
+	var moved figure
 	bulk := make(chan error, 1)
 	go func() {
 		began, sent := time.Now(), 0
@@ -173,7 +151,7 @@ func mixed(asked, told Target, opts Options) (*measured, error) {
 			}
 			return sent, nil
 		})
-		rate = megabytes(sent, time.Since(began).Seconds())
+		moved = megabytes(sent, time.Since(began).Seconds())
 		bulk <- err
 	}()
 	clock, err := startClock(opts)
@@ -192,7 +170,7 @@ func mixed(asked, told Target, opts Options) (*measured, error) {
 	if err := <-bulk; err != nil {
 		return nil, err
 	}
-	return clock.stopWith(len(took), append(latencies(took), rate)...)
+	return clock.stopWith(len(took), append(latencies(took), moved)...)
 }
 
 // links has so many peers ask once and then stay connected, and asks on beside them.

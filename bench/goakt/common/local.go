@@ -20,23 +20,9 @@ func local(system System, opts Options) (*measured, error) {
 	case "local-tell":
 		return tell(to, opts)
 	case "local-ask":
-		return localAsk(to, opts)
+		return rate("asks/s", opts, func(count int) error { return repeat(count, echo(to)) })
 	}
 	return nil, fmt.Errorf("no workload %q within one process", opts.workload)
-}
-
-func localAsk(to Target, opts Options) (*measured, error) {
-	if err := repeat(opts.warmUp(), echo(to)); err != nil {
-		return nil, err
-	}
-	clock, err := startClock(opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := repeat(opts.count, echo(to)); err != nil {
-		return nil, err
-	}
-	return clock.stop("asks/s")
 }
 
 // spawnMany starts actors that stay idle. What they occupy is what the process grew by, once the

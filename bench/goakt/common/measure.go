@@ -94,6 +94,21 @@ func (c *clock) stopWith(count int, figures ...figure) (*measured, error) {
 	return m, err
 }
 
+// rate is how much of the work is done in a second, warm-up apart.
+func rate(name string, opts Options, work func(count int) error) (*measured, error) {
+	if err := work(opts.warmUp()); err != nil {
+		return nil, err
+	}
+	clock, err := startClock(opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := work(opts.count); err != nil {
+		return nil, err
+	}
+	return clock.stop(name)
+}
+
 // cpuTime is what all threads of these processes have used, user and system.
 func cpuTime(pids ...int) (time.Duration, error) {
 	var sum time.Duration

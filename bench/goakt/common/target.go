@@ -36,7 +36,7 @@ func echo(from Target) func() error {
 		}
 		echo, is := answer.(*Echo)
 		if !is || len(echo.Payload) != smallLen {
-			return fmt.Errorf("an echo of %d bytes was answered with a %T of another size", smallLen, answer)
+			return fmt.Errorf("an echo of %d bytes was answered otherwise, with a %T", smallLen, answer)
 		}
 		return nil
 	}

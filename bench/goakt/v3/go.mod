@@ -5,17 +5,12 @@ go 1.26.0
 replace bench/goakt/common => ../common
 
 require (
+	bench/goakt/common v0.0.0
 	github.com/tochemey/goakt/v3 v3.14.0
 	google.golang.org/protobuf v1.36.11
 )
 
 require (
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
-)
-
-require (
-	bench/goakt/common v0.0.0
 	github.com/RoaringBitmap/roaring v1.9.4 // indirect
 	github.com/Workiva/go-datastructures v1.1.7 // indirect
 	github.com/andybalholm/brotli v1.2.0 // indirect
@@ -63,5 +58,7 @@ require (
 	go.uber.org/zap v1.27.1 // indirect
 	golang.org/x/mod v0.33.0 // indirect
 	golang.org/x/net v0.50.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/tools v0.42.0 // indirect
 )
