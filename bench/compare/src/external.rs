@@ -54,7 +54,7 @@ const GOAKT3_BATCH: Contestant = Contestant {
 const GOAKT4: Contestant = Contestant {
     name: "goakt4",
     about: "GoAkt v4.2.13 with its defaults, Tell and Ask of NoSender",
-    marks: "tells not acked, but those of 1 MiB; sender waits for a full queue, mailbox unbounded",
+    marks: "tells not acked, except of 1 MiB; sender waits for a full queue, mailbox unbounded",
     scale: |workload| match workload {
         Tell => 0.2,
         Fan => 0.1,
