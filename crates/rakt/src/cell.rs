@@ -41,6 +41,8 @@ pub(crate) struct Body<A: Actor> {
     pub(crate) extra: Option<Box<Extra<A>>>,
     /// Its `stopped` hook has run, and no new actor is in its place yet.
     pub(crate) has_stopped: bool,
+    /// How often the actor has been made to wait for its restart.
+    pub(crate) pauses: u32,
 }
 
 pub(crate) struct Cell<A: Actor> {
@@ -115,8 +117,8 @@ pub(crate) enum Signal {
     Passivate,
     /// Build the actor anew.
     Respawn(oneshot::Sender<Result<(), Refusal>>),
-    /// The pause before a restart is over.
-    RestartDue,
+    /// This pause before a restart is over.
+    RestartDue { pause: u32 },
     /// Take messages again.
     Reinstate(oneshot::Sender<Result<(), Refusal>>),
     /// A sibling failed under one for all, and this is what concerns all.

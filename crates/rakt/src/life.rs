@@ -92,7 +92,8 @@ impl<A: Actor> Life<A> {
     /// Starts a new actor in the caller's task, and lays it to rest.
     pub(crate) async fn start(cell: Arc<Cell<A>>) -> Result<(), Fault> {
         let actor = build(&cell)?;
-        let mut life = Self::wake(cell, Box::new(Body { actor, extra: None, has_stopped: false }));
+        let mut life =
+            Self::wake(cell, Box::new(Body { actor, extra: None, has_stopped: false, pauses: 0 }));
         if let Err(fault) = life.hook_started().await {
             life.stop_children(&StopReason::Stopped).await;
             life.drop_actor();
@@ -162,11 +163,14 @@ impl<A: Actor> Life<A> {
                     });
                     self.after_restart(result).await
                 }
-                Signal::RestartDue if self.ctx.cell().intake() == Intake::Paused => {
+                Signal::RestartDue { pause }
+                    if pause == self.body.pauses && self.ctx.cell().intake() == Intake::Paused =>
+                {
                     let result = self.restart().await;
                     self.after_restart(result).await
                 }
-                Signal::RestartDue => Flow::Continue(()),
+                // That pause was cut short by a respawn.
+                Signal::RestartDue { .. } => Flow::Continue(()),
                 Signal::Reinstate(done) => {
                     self.reinstate();
                     let _ = done.send(Ok(()));
@@ -323,10 +327,12 @@ impl<A: Actor> Life<A> {
         cell.set_intake(Intake::Paused);
         cell.keep_back(&mut self.hand);
         match delay {
-            Duration::ZERO => cell.signal(Signal::RestartDue),
-            delay => crate::timers::signal_after(cell, delay, || Signal::RestartDue),
+            Duration::ZERO => cell.signal(Signal::RestartDue { pause }),
+            delay => crate::timers::signal_after(cell, delay, move || Signal::RestartDue { pause }),
         }
     }
+        self.body.pauses = self.body.pauses.wrapping_add(1);
+        let pause = self.body.pauses;
 
     /// Replaces the actor by a new one. What is queued or stashed stays.
     async fn restart(&mut self) -> Result<(), Fault> {

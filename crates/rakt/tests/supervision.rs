@@ -306,6 +306,22 @@ async fn backing_off_holds_messages_until_the_restart() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_respawn_takes_the_pause_it_cuts_short_along() -> Result {
+    let second = Duration::from_secs(1);
+    let policy = Supervision::always(Directive::Restart).backoff(10 * second, 10 * second);
+    let fragile = system().await.spawn("fragile", Fragile::new).supervision(policy).await?;
+    fragile.tell(Fail(How::Error)).await?;
+    tokio::time::sleep(5 * second).await;
+    within(fragile.respawn()).await?;
+    let failed = Instant::now();
+    fragile.tell(Fail(How::Error)).await?;
+    // The pause before the respawn would have been over five seconds from now.
+    assert_eq!(within(fragile.ask(Add(5)).timeout(60 * second)).await?, 5);
+    assert_eq!(failed.elapsed().as_secs(), 10);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_restart_too_many_within_the_window_stops_the_actor() -> Result {
     let window = Duration::from_secs(60);
     let system = system().await;
