@@ -188,7 +188,7 @@ impl Builder {
         let system = ActorSystem(Arc::new(Inner {
             name: self.name,
             runtime: tokio::runtime::Handle::current(),
-            registry: Registry::new(),
+            registry: Registry::default(),
             accepts: Mutex::default(),
             events: broadcast::Sender::new(EVENT_CAPACITY),
             dead_letters: AtomicU64::new(0),
