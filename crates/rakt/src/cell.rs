@@ -6,8 +6,8 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::task::Waker;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -16,11 +16,11 @@ use crate::actor::{Accepts, Actor};
 use crate::context::Extra;
 use crate::error::Refusal;
 use crate::events::{StopReason, Terminated};
-use crate::life::{self, Life};
+use crate::life;
 use crate::mailbox::Mailbox;
 use crate::mailbox::batch::Batch;
 use crate::mailbox::hand::{InHand, Item};
-use crate::mailbox::letter::AnyLetter;
+use crate::mailbox::letter::Loose;
 use crate::mailbox::queue::{Intake, Offer, Queue};
 use crate::supervision::{Decision, Supervision};
 use crate::sync::Lock;
@@ -61,9 +61,18 @@ pub(crate) struct Cell<A: Actor> {
 
 struct State<A: Actor> {
     queue: Queue<A>,
-    /// Present exactly while nobody runs the actor.
-    resting: Option<Box<Body<A>>>,
+    runner: Runner<A>,
     rare: Option<Box<Rare>>,
+}
+
+/// Who runs the actor.
+enum Runner<A: Actor> {
+    /// A task that does so, or is about to.
+    Working,
+    /// A task that has nothing to do, and stays a while in case something comes.
+    Dozing(Waker),
+    /// Nobody.
+    Resting(Box<Body<A>>),
 }
 
 /// What most actors do without.
@@ -191,17 +200,17 @@ pub(crate) trait AnyCell: Any + Send + Sync {
     /// Puts a letter in the mailbox, if the actor's list has its type.
     fn push_listed(
         &self,
-        letter: Box<dyn AnyLetter>,
+        letter: &mut dyn Loose,
         message: TypeId,
         waiter: Option<(&mut Option<u64>, &Waker)>,
     ) -> Push;
 }
 
-/// What became of a letter.
+/// What became of a letter. It was taken only if it was accepted.
 pub(crate) enum Push {
     Accepted,
-    Waiting(Box<dyn AnyLetter>),
-    Refused(Box<dyn AnyLetter>, Refusal),
+    Waiting,
+    Refused(Refusal),
 }
 
 impl<A: Actor> Cell<A> {
@@ -223,7 +232,7 @@ impl<A: Actor> Cell<A> {
             setup,
             parent,
             interrupted: AtomicBool::new(false),
-            state: Mutex::new(State { queue: Queue::new(), resting: None, rare: None }),
+            state: Mutex::new(State { queue: Queue::new(), runner: Runner::Working, rare: None }),
         })
     }
 
@@ -231,56 +240,57 @@ impl<A: Actor> Cell<A> {
         self.me.upgrade().expect("whoever calls this holds a reference")
     }
 
-    /// Starts a task for the actor if it rests.
-    fn rouse(&self, state: &mut State<A>) {
-        if let Some(body) = state.resting.take() {
-            self.system.runtime().spawn(life::run(Life::wake(self.me(), body)));
+    /// Sees to it that the actor runs, if it rests or dozes.
+    fn rouse(&self, mut state: MutexGuard<'_, State<A>>) {
+        let runner = std::mem::replace(&mut state.runner, Runner::Working);
+        drop(state);
+        match runner {
+            Runner::Working => {}
+            Runner::Dozing(waker) => waker.wake(),
+            Runner::Resting(body) => {
+                self.system.runtime().spawn(life::run(self.me(), body));
+            }
         }
     }
 
     /// Puts a letter of known type in the mailbox.
-    pub(crate) fn push(
+    pub(crate) fn push<L: Loose + ?Sized>(
         &self,
-        letter: Box<dyn AnyLetter>,
+        letter: &mut L,
         dispatch: crate::mailbox::Dispatch<A>,
         waiter: Option<(&mut Option<u64>, &Waker)>,
     ) -> Push {
         let mut state = self.state.hold();
-        let offer = state.queue.offer(Item::Local { letter, dispatch }, self.setup.mailbox, waiter);
-        if matches!(offer, Offer::Accepted | Offer::Replaced(_))
-            && state.queue.intake == Intake::Open
-        {
-            self.rouse(&mut state);
-        }
-        drop(state);
-        let letter_of = |item| match item {
-            Item::Local { letter, .. } => letter,
-            Item::Remote(_) => unreachable!("a letter was offered"),
+        let offer = state.queue.offer(letter, dispatch, self.setup.mailbox, waiter);
+        let oldest = match offer {
+            Offer::Accepted => None,
+            Offer::Replaced(oldest) => Some(oldest),
+            Offer::Waiting => return Push::Waiting,
+            Offer::Refused(refusal) => return Push::Refused(refusal),
         };
-        match offer {
-            Offer::Accepted => Push::Accepted,
-            Offer::Replaced(oldest) => {
-                self.discard(oldest, &Refusal::Dropped);
-                Push::Accepted
-            }
-            Offer::Waiting(item) => Push::Waiting(letter_of(item)),
-            Offer::Refused(item, refusal) => Push::Refused(letter_of(item), refusal),
+        if state.queue.intake == Intake::Open {
+            self.rouse(state);
+        } else {
+            drop(state);
         }
+        if let Some(oldest) = oldest {
+            self.discard(oldest, &Refusal::Dropped);
+        }
+        Push::Accepted
     }
 
     /// Tells whoever cares that a message is not going to be handled.
     pub(crate) fn discard(&self, item: Item<A>, refusal: &Refusal) {
         match item {
-            Item::Local { letter, .. } => {
+            Item::Local { run, .. } => run.refuse_all(refusal, &|message, sender| {
                 self.system.dead_letter(|| crate::events::DeadLetter {
                     target: self.path.to_string(),
-                    sender: letter.sender().map(|sender| sender.to_string()),
-                    message: letter.message_name().to_owned(),
+                    sender: sender.map(ToString::to_string),
+                    message: message.to_owned(),
                     reason: refusal.clone(),
                     count: 1,
                 });
-                letter.refuse(refusal.clone());
-            }
+            }),
             // The peer hears of it, and makes a dead letter of it where the sender is.
             Item::Remote(batch) => batch.refuse_all(refusal),
         }
@@ -303,13 +313,44 @@ impl<A: Actor> Cell<A> {
             Intake::Open => {}
             Intake::Closed => return Next::Drained(body),
         }
-        hand.shrink();
+        state.queue.settle();
+        self.note_rest(&mut state);
+        state.runner = Runner::Resting(body);
+        Next::Resting
+    }
+
+    /// Takes the next messages; says false if there is something else to do. With nothing to do it
+    /// notes the task, and says so by `Pending`; with `is_over` it says false then as well.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut TaskContext<'_>,
+        is_over: bool,
+        hand: &mut InHand<A>,
+    ) -> Poll<bool> {
+        let mut state = self.state.hold();
+        state.runner = Runner::Working;
+        if self.interrupted.load(Ordering::Relaxed) || state.queue.intake != Intake::Open {
+            return Poll::Ready(false);
+        }
+        if !state.queue.is_empty() {
+            let wakers = state.queue.take(hand, self.setup.mailbox);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+            return Poll::Ready(true);
+        }
+        if is_over {
+            return Poll::Ready(false);
+        }
         state.queue.shrink();
+        self.note_rest(&mut state);
+        state.runner = Runner::Dozing(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn note_rest(&self, state: &mut State<A>) {
         if self.setup.passivate_after.is_some() {
             state.rare.get_or_insert_default().rested = Some(crate::timers::now());
         }
-        state.resting = Some(body);
-        Next::Resting
     }
 
     /// The signals that wait.
@@ -344,7 +385,9 @@ impl<A: Actor> Cell<A> {
     /// How long the actor has rested, where passivation keeps count.
     pub(crate) fn rested_for(&self, now: Instant) -> Option<Duration> {
         let state = self.state.hold();
-        state.resting.as_ref()?;
+        if matches!(state.runner, Runner::Working) {
+            return None;
+        }
         let rested = state.rare.as_ref()?.rested?;
         Some(now.saturating_duration_since(rested))
     }
@@ -445,7 +488,7 @@ impl<A: Actor> AnyCell for Cell<A> {
         }
         rare.add_signal(signal);
         self.interrupted.store(true, Ordering::Relaxed);
-        self.rouse(&mut state);
+        self.rouse(state);
     }
 
     fn watch(&self, watcher: Watcher) {
@@ -482,7 +525,8 @@ impl<A: Actor> AnyCell for Cell<A> {
     }
 
     fn forget_waiter(&self, ticket: u64) {
-        self.state.hold().queue.forget(ticket);
+        let wakers = self.state.hold().queue.forget(ticket, self.setup.mailbox);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn abandon(&self, refusal: &Refusal) {
@@ -506,9 +550,10 @@ impl<A: Actor> AnyCell for Cell<A> {
         let mut state = self.state.hold();
         let dropped = state.queue.offer_batch(Box::new(batch), self.setup.mailbox);
         if state.queue.intake == Intake::Open {
-            self.rouse(&mut state);
+            self.rouse(state);
+        } else {
+            drop(state);
         }
-        drop(state);
         for (item, refusal) in dropped {
             self.discard(item, &refusal);
         }
@@ -516,7 +561,7 @@ impl<A: Actor> AnyCell for Cell<A> {
 
     fn push_listed(
         &self,
-        letter: Box<dyn AnyLetter>,
+        letter: &mut dyn Loose,
         message: TypeId,
         waiter: Option<(&mut Option<u64>, &Waker)>,
     ) -> Push {
@@ -524,7 +569,7 @@ impl<A: Actor> AnyCell for Cell<A> {
             Some(entry) => self.push(letter, entry.dispatch, waiter),
             None => {
                 let message = letter.message_name().to_owned();
-                Push::Refused(letter, Refusal::NotAccepted { message })
+                Push::Refused(Refusal::NotAccepted { message })
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{AskError, BoxError, Refusal, Result};
 use crate::events::{DeadLetter, StopReason};
 use crate::mailbox::dispatch;
 use crate::mailbox::hand::{Deferred, InHand, Item};
-use crate::mailbox::letter::{Cancellation, Letter, Reply};
+use crate::mailbox::letter::{About, Asker, Cancellation, Letter, Reply, Run};
 use crate::message::Message;
 use crate::reference::{ActorRef, Receives, Target};
 use crate::send::{Ask, AskAll, Tell, TellAll};
@@ -22,6 +22,7 @@ use crate::spawn::Spawn;
 use crate::supervision::Decider;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
+use crate::ticks::Call;
 use crate::timers::{self, Timer};
 
 /// The actor's view of itself, its system, and the message at hand.
@@ -33,6 +34,15 @@ pub struct Context<A: Actor> {
     unstash_requested: bool,
     /// Messages handled since other tasks had a turn.
     handled: u32,
+    doze: Doze,
+}
+
+/// An actor that has worked off its mailbox waits for more until the next but one tick.
+#[derive(Default)]
+struct Doze {
+    call: Option<Call>,
+    /// Something was taken out of the mailbox since the call.
+    has_worked: bool,
 }
 
 /// What is known of the message at hand.
@@ -379,13 +389,14 @@ impl<A: Actor> Context<A> {
                 limit: STASH_CAPACITY as u64,
             }));
         }
-        let about = crate::mailbox::letter::About {
+        let about = About {
             deadline: self.current.deadline,
             metadata: self.current.metadata.clone(),
+            reply: Reply::nowhere(),
         };
         *self.current.deferred.reach() = Some(Box::new(Letter {
             message,
-            reply: Reply::nowhere(),
+            asker: Asker(None),
             sender: self.current.sender.clone(),
             about: Some(Box::new(about)),
         }));
@@ -480,7 +491,15 @@ impl<A: Actor> Context<A> {
 impl<A: Actor> Context<A> {
     pub(crate) fn new(cell: Arc<Cell<A>>, extra: Option<Box<Extra<A>>>) -> Self {
         let current = Current::default();
-        Self { cell, current, extra, stop_requested: false, unstash_requested: false, handled: 0 }
+        Self {
+            cell,
+            current,
+            extra,
+            stop_requested: false,
+            unstash_requested: false,
+            handled: 0,
+            doze: Doze::default(),
+        }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell<A>> {
@@ -507,6 +526,30 @@ impl<A: Actor> Context<A> {
 
     pub(crate) fn after_message(&mut self) {
         self.current = Current::default();
+    }
+
+    /// Takes more messages into the empty hand, waiting a little if there are none; says false if there
+    /// is something else to do, or nothing at all.
+    pub(crate) async fn more(&mut self, hand: &mut InHand<A>) -> bool {
+        self.after_message();
+        let (cell, doze) = (&self.cell, &mut self.doze);
+        let handled = &mut self.handled;
+        let is_there = std::future::poll_fn(|cx| {
+            let ticks = cell.system.ticks();
+            let is_due = doze.call.is_some_and(|call| ticks.is_over(cx.waker(), call));
+            let taken = cell.poll_take(cx, is_due && !doze.has_worked, hand);
+            if taken.is_pending() {
+                let call = ticks.call(cell.system.runtime(), cx.waker(), doze.call);
+                if doze.call.replace(call) != Some(call) {
+                    doze.has_worked = false;
+                }
+                *handled = 0;
+            }
+            taken
+        });
+        let is_there = is_there.await;
+        self.doze.has_worked = true;
+        is_there
     }
 
     /// Counts a message, and says whether the runner is to look up.
@@ -541,12 +584,11 @@ impl<A: Actor> Context<A> {
 
     /// Makes the metadata of the message at hand into extensions.
     pub(crate) fn extract(&mut self) -> Result<(), Refusal> {
-        match (&self.current.metadata, self.cell.system.propagator()) {
-            (Some(metadata), Some(propagator)) => propagator
-                .extract(metadata, &mut self.current.extensions)
-                .map_err(|error| Refusal::Propagation { detail: error.to_string() }),
-            _ => Ok(()),
-        }
+        let Some(metadata) = &self.current.metadata else { return Ok(()) };
+        let Some(propagator) = self.cell.system.propagator() else { return Ok(()) };
+        propagator
+            .extract(metadata, &mut self.current.extensions)
+            .map_err(|error| Refusal::Propagation { detail: error.to_string() })
     }
 
     pub(crate) fn decider(&mut self) -> &mut Decider {
@@ -583,8 +625,10 @@ impl<A: Actor> Context<A> {
             Err(deferred) => deferred,
         };
         if let Ok(mut letter) = deferred.downcast::<Letter<M>>() {
-            letter.reply = reply;
-            let item = Item::Local { letter, dispatch: dispatch::<A, M> };
+            if let Some(about) = &mut letter.about {
+                about.reply = reply;
+            }
+            let item = Item::Local { run: Run::of(*letter), dispatch: dispatch::<A, M> };
             self.extra.get_or_insert_default().stash.reach().push(item);
         }
     }

@@ -65,6 +65,7 @@ pub mod spawn;
 pub mod supervision;
 mod sync;
 pub mod system;
+mod ticks;
 mod timers;
 
 pub use actor::{Accepts, Actor, AnyActor, Handler};

@@ -49,8 +49,16 @@ enum Step<A: Actor> {
     Resting,
 }
 
+/// Wakes an actor that rested, and runs it until it rests again or ends.
+pub(crate) fn run<A: Actor>(
+    cell: Arc<Cell<A>>,
+    body: Box<Body<A>>,
+) -> impl Future<Output = ()> + Send {
+    go_on(Life::wake(cell, body))
+}
+
 /// Runs an actor until it rests or ends.
-pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
+async fn go_on<A: Actor>(mut life: Life<A>) {
     loop {
         if life.ctx.is_interrupted()
             && let ControlFlow::Break(reason) = Box::pin(life.handle_interruption()).await
@@ -84,7 +92,7 @@ pub(crate) async fn run<A: Actor>(mut life: Life<A>) {
 
 impl<A: Actor> Life<A> {
     /// The life of an actor that rested.
-    pub(crate) fn wake(cell: Arc<Cell<A>>, mut body: Box<Body<A>>) -> Self {
+    fn wake(cell: Arc<Cell<A>>, mut body: Box<Body<A>>) -> Self {
         let ctx = Context::new(cell, body.extra.take());
         Self { body, ctx, hand: InHand::default(), finishing: None }
     }
@@ -111,7 +119,7 @@ impl<A: Actor> Life<A> {
         match life.take_or_rest() {
             Step::Resting => {}
             // Something came in meanwhile; it has its own task, not the spawner's.
-            Step::Go(life) | Step::Drained(life) => drop(cell.system.runtime().spawn(run(life))),
+            Step::Go(life) | Step::Drained(life) => drop(cell.system.runtime().spawn(go_on(life))),
         }
         Ok(())
     }
@@ -323,6 +331,8 @@ impl<A: Actor> Life<A> {
 
     /// Holds messages back until the restart that is due after `delay`.
     fn pause(&mut self, delay: Duration) {
+        self.body.pauses = self.body.pauses.wrapping_add(1);
+        let pause = self.body.pauses;
         let cell = self.ctx.cell();
         cell.set_intake(Intake::Paused);
         cell.keep_back(&mut self.hand);
@@ -331,8 +341,6 @@ impl<A: Actor> Life<A> {
             delay => crate::timers::signal_after(cell, delay, move || Signal::RestartDue { pause }),
         }
     }
-        self.body.pauses = self.body.pauses.wrapping_add(1);
-        let pause = self.body.pauses;
 
     /// Replaces the actor by a new one. What is queued or stashed stays.
     async fn restart(&mut self) -> Result<(), Fault> {

@@ -10,7 +10,7 @@ use rakt_wire::address::Address;
 use crate::actor::{Actor, AnyActor, Handler};
 use crate::cell::{AnyCell, Cell, Push};
 use crate::mailbox::dispatch;
-use crate::mailbox::letter::AnyLetter;
+use crate::mailbox::letter::Letter;
 use crate::message::Message;
 use crate::operation;
 use crate::send::{Ask, AskAll, Tell, TellAll, TryTell};
@@ -294,7 +294,7 @@ pub(crate) mod sealed {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(
             cell: &dyn AnyCell,
-            letter: Box<dyn AnyLetter>,
+            letter: &mut Option<Letter<M>>,
             waiter: Option<(&mut Option<u64>, &Waker)>,
         ) -> Push;
     }
@@ -304,7 +304,7 @@ pub(crate) mod sealed {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(
             cell: &dyn AnyCell,
-            letter: Box<dyn AnyLetter>,
+            letter: &mut Option<Letter<M>>,
             waiter: Option<(&mut Option<u64>, &Waker)>,
         ) -> Push {
             match cell.as_any().downcast_ref::<Cell<A>>() {
@@ -318,7 +318,7 @@ pub(crate) mod sealed {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(
             cell: &dyn AnyCell,
-            letter: Box<dyn AnyLetter>,
+            letter: &mut Option<Letter<M>>,
             waiter: Option<(&mut Option<u64>, &Waker)>,
         ) -> Push {
             cell.push_listed(letter, std::any::TypeId::of::<M>(), waiter)

@@ -3,13 +3,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::sync::Lock;
 
 /// One answer, awaited by an [`Answer`] and given by whoever holds the slot.
 pub(crate) struct Slot<T> {
+    /// When the asker stops waiting.
+    deadline: Option<Instant>,
+    /// The same as the state says, to be seen without the lock.
+    is_abandoned: AtomicBool,
     state: Mutex<State<T>>,
 }
 
@@ -33,9 +39,23 @@ pub(crate) trait Abandonment: Send + Sync {
 impl<T> Slot<T> {
     /// A slot, and the future of its answer.
     pub(crate) fn new() -> (Arc<Self>, Answer<T>) {
-        let state = Mutex::new(State::Waiting { asker: None, answerers: Vec::new() });
-        let slot = Arc::new(Self { state });
-        (slot.clone(), Answer { slot })
+        Self::expected(None, None)
+    }
+
+    /// A slot with a deadline, and the future of its answer. With a waker given here, the first poll
+    /// of the answer must be by the same task; it does nothing.
+    pub(crate) fn expected(
+        deadline: Option<Instant>,
+        waker: Option<&Waker>,
+    ) -> (Arc<Self>, Answer<T>) {
+        let state = State::Waiting { asker: waker.cloned(), answerers: Vec::new() };
+        let (is_abandoned, state) = (AtomicBool::new(false), Mutex::new(state));
+        let slot = Arc::new(Self { deadline, is_abandoned, state });
+        (slot.clone(), Answer { slot, is_expected: waker.is_some(), is_taken: false })
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Gives the answer; gives it back if nobody waits any more.
@@ -54,7 +74,7 @@ impl<T> Slot<T> {
 
 impl<T: Send> Abandonment for Slot<T> {
     fn is_abandoned(&self) -> bool {
-        matches!(*self.state.hold(), State::Abandoned)
+        self.is_abandoned.load(Ordering::Relaxed)
     }
 
     fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -74,13 +94,20 @@ impl<T: Send> Abandonment for Slot<T> {
 /// The future of an answer. Dropping it abandons the slot.
 pub(crate) struct Answer<T> {
     slot: Arc<Slot<T>>,
+    /// The slot has the waker of the next poll already.
+    is_expected: bool,
+    is_taken: bool,
 }
 
 impl<T> Future for Answer<T> {
     type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.slot.state.hold();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        if std::mem::take(&mut self.is_expected) {
+            return Poll::Pending;
+        }
+        let this = &mut *self;
+        let mut state = this.slot.state.hold();
         match &mut *state {
             State::Waiting { asker, .. } => {
                 match asker {
@@ -92,6 +119,7 @@ impl<T> Future for Answer<T> {
             State::Answered(_) => {}
             State::Taken | State::Abandoned => return Poll::Pending,
         }
+        this.is_taken = true;
         match std::mem::replace(&mut *state, State::Taken) {
             State::Answered(answer) => Poll::Ready(answer),
             _ => Poll::Pending,
@@ -101,10 +129,14 @@ impl<T> Future for Answer<T> {
 
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
+        if self.is_taken {
+            return;
+        }
         let mut state = self.slot.state.hold();
         let State::Waiting { answerers, .. } = &mut *state else { return };
         let answerers = std::mem::take(answerers);
         *state = State::Abandoned;
+        self.slot.is_abandoned.store(true, Ordering::Relaxed);
         drop(state);
         answerers.into_iter().for_each(Waker::wake);
     }

@@ -23,6 +23,7 @@ use crate::send::DEFAULT_ASK_TIMEOUT;
 use crate::spawn::Spawn;
 use crate::supervision::Decision;
 use crate::sync::Lock;
+use crate::ticks::Ticks;
 
 /// A system of actors: it names them, starts them, and, with remoting, connects them to others.
 ///
@@ -52,6 +53,7 @@ struct Inner {
     propagator: Option<Arc<dyn ContextPropagator>>,
     kinds: Kinds,
     shutting_down: AtomicBool,
+    ticks: Arc<Ticks>,
     /// Where peers reach this node; nowhere without remoting.
     advertised: OnceLock<(String, u16)>,
     #[cfg(feature = "remote")]
@@ -197,6 +199,7 @@ impl Builder {
             propagator: self.propagator.or(propagator),
             kinds: self.kinds,
             shutting_down: AtomicBool::new(false),
+            ticks: Arc::default(),
             advertised: OnceLock::new(),
             #[cfg(feature = "remote")]
             remote: OnceLock::new(),
@@ -373,6 +376,10 @@ impl ActorSystem {
 impl ActorSystem {
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
         &self.0.runtime
+    }
+
+    pub(crate) fn ticks(&self) -> &Arc<Ticks> {
+        &self.0.ticks
     }
 
     pub(crate) fn downgrade(&self) -> WeakSystem {

@@ -1,19 +1,20 @@
 //! What an actor has taken out of its mailbox, and the loop that hands it to the handlers.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 
 use super::batch::{Batch, RawKind};
-use super::letter::{AnyLetter, Letter, Reply};
+use super::letter::{AnyRun, Reply, Run};
 use crate::actor::{Actor, Handler};
 use crate::context::{Context, Current};
 use crate::error::{BoxError, Refusal};
 use crate::message::Message;
 
-/// A message in the queue, or the messages that arrived together.
+/// Messages in the queue: of one type from this process, or those that a connection brought together.
 pub(crate) enum Item<A: Actor> {
-    Local { letter: Box<dyn AnyLetter>, dispatch: Dispatch<A> },
+    Local { run: Box<dyn AnyRun>, dispatch: Dispatch<A> },
     Remote(Box<Batch>),
 }
 
@@ -21,16 +22,16 @@ impl<A: Actor> Item<A> {
     /// How many messages this is.
     pub(crate) fn count(&self) -> usize {
         match self {
-            Self::Local { .. } => 1,
+            Self::Local { run, .. } => run.len(),
             Self::Remote(batch) => batch.messages.len(),
         }
     }
 }
 
-/// Handles messages of one type from the front of the hand, until another type is there, the hand is
-/// empty, something urgent came up, or a handler failed.
+/// Handles messages of one type from the front of the hand, and those that come after; until another
+/// type is there, nothing comes for a while, something urgent came up, or a handler failed.
 ///
-/// A boxed future is made for a run of messages of one type, not for each message.
+/// So a boxed future is made when the type changes, not for each message.
 pub(crate) type Dispatch<A> =
     for<'a> fn(
         &'a mut A,
@@ -44,27 +45,31 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     hand: &'a mut InHand<A>,
 ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
     Box::pin(async move {
-        while let Some((message, reply)) = hand.next::<M>(ctx) {
-            if let Err(refusal) = ctx.extract() {
-                if !reply.is_wanted() {
-                    ctx.lose::<M>(&refusal);
+        loop {
+            while let Some((message, reply)) = hand.next::<M>(ctx) {
+                if let Err(refusal) = ctx.extract() {
+                    if !reply.is_wanted() {
+                        ctx.lose::<M>(&refusal);
+                    }
+                    reply.send(Err(refusal));
+                    continue;
                 }
-                reply.send(Err(refusal));
-                continue;
-            }
-            match actor.handle(message, ctx).await {
-                Ok(value) => reply.send(Ok(value)),
-                Err(error) if error.is::<Deferred>() => ctx.settle::<M>(reply),
-                Err(error) => {
-                    reply.send(Err(Refusal::HandlerFailed { detail: error.to_string() }));
-                    return Err(error);
+                match actor.handle(message, ctx).await {
+                    Ok(value) => reply.send(Ok(value)),
+                    Err(error) if error.is::<Deferred>() => ctx.settle::<M>(reply),
+                    Err(error) => {
+                        reply.send(Err(Refusal::HandlerFailed { detail: error.to_string() }));
+                        return Err(error);
+                    }
+                }
+                if ctx.count_message() {
+                    return Ok(());
                 }
             }
-            if ctx.count_message() {
-                break;
+            if !hand.is_empty() || !ctx.more(hand).await {
+                return Ok(());
             }
         }
-        Ok(())
     })
 }
 
@@ -75,12 +80,15 @@ pub(crate) struct Deferred;
 
 /// The messages that an actor works through.
 pub(crate) struct InHand<A: Actor> {
+    /// None of them is empty of letters.
     items: VecDeque<Item<A>>,
+    /// A run that has been worked through, for its memory.
+    spare: Option<Box<dyn AnyRun>>,
 }
 
 impl<A: Actor> Default for InHand<A> {
     fn default() -> Self {
-        Self { items: VecDeque::new() }
+        Self { items: VecDeque::new(), spare: None }
     }
 }
 
@@ -105,11 +113,9 @@ impl<A: Actor> InHand<A> {
         self.items.pop_front()
     }
 
-    /// Gives back the memory that a burst took.
-    pub(crate) fn shrink(&mut self) {
-        if self.items.is_empty() {
-            self.items = VecDeque::new();
-        }
+    /// An empty run, if there is one.
+    pub(crate) fn take_spare(&mut self) -> Option<Box<dyn AnyRun>> {
+        self.spare.take()
     }
 
     /// The function for the message at the front.
@@ -130,11 +136,15 @@ impl<A: Actor> InHand<A> {
     fn next<M: Message>(&mut self, ctx: &mut Context<A>) -> Option<(M, Reply<M::Reply>)> {
         loop {
             let taken = match self.items.front_mut()? {
-                Item::Local { letter, .. } => {
-                    if letter.message_type() != std::any::TypeId::of::<M>() {
-                        return None;
+                Item::Local { run, .. } => {
+                    let run = (&mut **run as &mut dyn Any).downcast_mut::<Run<M>>()?;
+                    let letter = run.next();
+                    if run.is_empty()
+                        && let Some(Item::Local { run, .. }) = self.items.pop_front()
+                    {
+                        self.spare = Some(run);
                     }
-                    self.open_letter(&mut ctx.current)
+                    letter.map(|letter| letter.open(&mut ctx.current))
                 }
                 Item::Remote(batch) => match batch.messages.front() {
                     None => {
@@ -162,15 +172,6 @@ impl<A: Actor> InHand<A> {
             }
             return Some((message, reply));
         }
-    }
-
-    fn open_letter<M: Message>(&mut self, current: &mut Current) -> Option<(M, Reply<M::Reply>)> {
-        let Some(Item::Local { letter, .. }) = self.items.pop_front() else { return None };
-        let letter = letter.into_any().downcast::<Letter<M>>().ok()?;
-        let Letter { message, reply, sender, about } = *letter;
-        let (deadline, metadata) = about.map_or((None, None), |a| (a.deadline, a.metadata));
-        current.begin(sender, deadline, metadata, reply.cancellation());
-        Some((message, reply))
     }
 }
 

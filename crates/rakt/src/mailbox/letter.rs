@@ -1,6 +1,7 @@
 //! One message on its way to a handler, and the place where its reply goes.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use rakt_wire::metadata::Metadata;
 
+use crate::context::Current;
 use crate::error::Refusal;
 use crate::message::{Encoded, Functions, Message};
 use crate::reference::ActorRef;
@@ -17,43 +19,58 @@ use crate::slot::{Abandonment, Slot};
 /// A message with what its handler can learn about it.
 pub(crate) struct Letter<M: Message> {
     pub(crate) message: M,
-    pub(crate) reply: Reply<M::Reply>,
+    pub(crate) asker: Asker<M::Reply>,
     pub(crate) sender: Option<ActorRef>,
-    pub(crate) about: Option<Box<About>>,
+    pub(crate) about: Option<Box<About<M::Reply>>>,
 }
 
 /// What most messages do without.
-#[derive(Default)]
-pub(crate) struct About {
+pub(crate) struct About<R: Send + 'static> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: Option<Metadata>,
+    /// Where the reply goes, if not to an asker in this process.
+    pub(crate) reply: Reply<R>,
 }
 
-/// A letter whose type is known to its dispatch function alone.
-pub(crate) trait AnyLetter: Send {
-    fn message_type(&self) -> TypeId;
-    fn message_name(&self) -> &'static str;
-    fn sender(&self) -> Option<&ActorRef>;
+/// Who waits in this process for the reply to a letter, if anybody does. Hears of it when the letter
+/// is dropped.
+pub(crate) struct Asker<R: Send + 'static>(pub(crate) Option<Arc<Slot<Result<R, Refusal>>>>);
+
+impl<R: Send + 'static> Asker<R> {
+    pub(crate) fn into_reply(mut self) -> Reply<R> {
+        self.0.take().map_or(Reply::nowhere(), Reply::local)
+    }
+}
+
+impl<R: Send + 'static> Drop for Asker<R> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            drop(Reply::local(slot));
+        }
+    }
+}
+
+impl<M: Message> Letter<M> {
+    /// Takes the letter apart, into what a handler gets and what it can ask its context for.
+    pub(crate) fn open(self, current: &mut Current) -> (M, Reply<M::Reply>) {
+        let Self { message, asker, sender, about } = self;
+        let mut deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
+        let mut reply = asker.into_reply();
+        let mut metadata = None;
+        if let Some(about) = about {
+            deadline = deadline.or(about.deadline);
+            metadata = about.metadata;
+            if about.reply.is_wanted() {
+                reply = about.reply;
+            }
+        }
+        current.begin(sender, deadline, metadata, reply.cancellation());
+        (message, reply)
+    }
+
     /// Answers whoever waits for a reply; the message is lost.
-    fn refuse(self: Box<Self>, refusal: Refusal);
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
-}
-
-impl<M: Message> AnyLetter for Letter<M> {
-    fn message_type(&self) -> TypeId {
-        TypeId::of::<M>()
-    }
-
-    fn message_name(&self) -> &'static str {
-        crate::actor::message_name::<M>()
-    }
-
-    fn sender(&self) -> Option<&ActorRef> {
-        self.sender.as_ref()
-    }
-
-    fn refuse(self: Box<Self>, refusal: Refusal) {
-        let Self { message, reply, .. } = *self;
+    fn refuse(self, refusal: Refusal) {
+        let (message, reply) = self.open(&mut Current::default());
         reply.send(Err(refusal));
         // Whoever discards a message is not to die of its destructor.
         let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(message)));
@@ -61,9 +78,97 @@ impl<M: Message> AnyLetter for Letter<M> {
             tracing::error!(message = std::any::type_name::<M>(), "panicked while it was dropped");
         }
     }
+}
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
+/// Letters of one type that follow each other.
+pub(crate) struct Run<M: Message> {
+    letters: VecDeque<Letter<M>>,
+}
+
+/// A run has at most this many letters; more of them make another.
+const RUN_LEN: usize = 128;
+
+impl<M: Message> Run<M> {
+    pub(crate) fn of(letter: Letter<M>) -> Box<Self> {
+        Box::new(Self { letters: VecDeque::from([letter]) })
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Letter<M>> {
+        self.letters.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.letters.is_empty()
+    }
+}
+
+/// A run whose type is known to its dispatch function alone.
+pub(crate) trait AnyRun: Any + Send {
+    fn len(&self) -> usize;
+    /// How many letters there is memory for.
+    fn room(&self) -> usize;
+    /// Takes the first letter off, as a run of its own.
+    fn take_first(&mut self) -> Option<Box<dyn AnyRun>>;
+    /// Turns every letter down, after telling `lost` the name of the message and its sender.
+    fn refuse_all(
+        self: Box<Self>,
+        refusal: &Refusal,
+        lost: &dyn Fn(&'static str, Option<&ActorRef>),
+    );
+}
+
+impl<M: Message> AnyRun for Run<M> {
+    fn len(&self) -> usize {
+        self.letters.len()
+    }
+
+    fn room(&self) -> usize {
+        self.letters.capacity()
+    }
+
+    fn take_first(&mut self) -> Option<Box<dyn AnyRun>> {
+        Some(Self::of(self.letters.pop_front()?))
+    }
+
+    fn refuse_all(
+        self: Box<Self>,
+        refusal: &Refusal,
+        lost: &dyn Fn(&'static str, Option<&ActorRef>),
+    ) {
+        for letter in self.letters {
+            lost(crate::actor::message_name::<M>(), letter.sender.as_ref());
+            letter.refuse(refusal.clone());
+        }
+    }
+}
+
+/// A letter that may be taken into a mailbox, or stays where it is.
+pub(crate) trait Loose {
+    /// Moves the letter into `run`, if that is of its type and not full.
+    fn join(&mut self, run: &mut dyn AnyRun) -> bool;
+    /// Moves the letter into a run of its own.
+    fn begin(&mut self) -> Box<dyn AnyRun>;
+    fn message_name(&self) -> &'static str;
+}
+
+/// Empty once the letter has been taken in.
+impl<M: Message> Loose for Option<Letter<M>> {
+    fn join(&mut self, run: &mut dyn AnyRun) -> bool {
+        match (run as &mut dyn Any).downcast_mut::<Run<M>>() {
+            Some(run) if run.letters.len() < RUN_LEN => {
+                run.letters.extend(self.take());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn begin(&mut self) -> Box<dyn AnyRun> {
+        Run::of(self.take().expect("a letter is taken in once"))
+    }
+
+    fn message_name(&self) -> &'static str {
+        crate::actor::message_name::<M>()
     }
 }
 

@@ -1,14 +1,17 @@
 //! The queue in front of an actor.
 //!
-//! - `letter`: one message from this process, and the place for its reply
+//! - `letter`: a message from this process and the place for its reply; runs of such messages
 //! - `batch`: the messages for one actor that one read from a connection brought
 //! - `hand`: what an actor has taken out and works through
 //! - `queue`: the bounded queue itself
+//! - `crowd`: those who wait for room in it
 //!
-//! Local messages arrive one by one, remote ones as a batch; the actor takes out many at a time, so
-//! that a lock and a wake-up are paid by the batch.
+//! Local messages arrive one by one and join the run of their type at the end of the queue, remote
+//! ones come as a batch; the actor takes out many at a time, so that memory, a lock and a wake-up are
+//! paid by the run or the batch.
 
 pub(crate) mod batch;
+mod crowd;
 pub(crate) mod hand;
 pub(crate) mod letter;
 pub(crate) mod queue;

@@ -4,19 +4,20 @@
 //! letters) is handed back to the caller to do after it lets go of the lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use super::batch::Batch;
-use super::hand::{InHand, Item};
+use super::crowd::Crowd;
+use super::hand::{Dispatch, InHand, Item};
+use super::letter::{AnyRun, Loose};
 use super::{Mailbox, Overflow};
 use crate::actor::Actor;
 use crate::error::Refusal;
 
-/// How many local messages an actor takes out at a time.
-const HANDFUL: usize = 32;
+/// An actor takes out local messages until it has this many.
+const HANDFUL: usize = 1024;
 
-/// An actor at rest keeps room for this many messages; more is given back.
+/// An actor that dozes keeps room for this many messages; more is given back.
 const KEPT_ROOM: usize = 16;
 
 /// Whether messages are taken in.
@@ -30,35 +31,29 @@ pub(crate) enum Intake {
 }
 
 pub(crate) struct Queue<A: Actor> {
+    /// None of them is empty.
     items: VecDeque<Item<A>>,
     /// Messages in `items`.
     len: usize,
     pub(crate) intake: Intake,
+    /// An empty run, for its memory.
+    spare: Option<Box<dyn AnyRun>>,
     crowd: Option<Box<Crowd>>,
 }
 
-/// What is there only when more came than there is room for.
-#[derive(Default)]
-struct Crowd {
-    /// Remote messages beyond the capacity: bounded by the credit of their connections.
-    batches: VecDeque<Box<Batch>>,
-    /// Local senders that wait for room.
-    waiters: Vec<(u64, Waker)>,
-}
-
-/// What became of an item.
+/// What became of a letter.
 pub(crate) enum Offer<A: Actor> {
     Accepted,
     /// Room was made by dropping the oldest message.
     Replaced(Item<A>),
     /// The mailbox is full; the waker will be woken when there is room.
-    Waiting(Item<A>),
-    Refused(Item<A>, Refusal),
+    Waiting,
+    Refused(Refusal),
 }
 
 impl<A: Actor> Queue<A> {
     pub(crate) fn new() -> Self {
-        Self { items: VecDeque::new(), len: 0, intake: Intake::Open, crowd: None }
+        Self { items: VecDeque::new(), len: 0, intake: Intake::Open, spare: None, crowd: None }
     }
 
     /// Why nothing is taken in, if so.
@@ -71,31 +66,33 @@ impl<A: Actor> Queue<A> {
     }
 
     /// Takes in a local message; a full mailbox that makes senders wait notes `waiter`.
-    pub(crate) fn offer(
+    pub(crate) fn offer<L: Loose + ?Sized>(
         &mut self,
-        item: Item<A>,
+        letter: &mut L,
+        dispatch: Dispatch<A>,
         bounds: Mailbox,
         waiter: Option<(&mut Option<u64>, &Waker)>,
     ) -> Offer<A> {
         if let Some(refusal) = self.closed() {
-            return Offer::Refused(item, refusal);
+            return Offer::Refused(refusal);
         }
-        if self.len < bounds.capacity as usize {
-            self.push(item);
+        let ticket = waiter.as_ref().and_then(|(ticket, _)| **ticket);
+        if self.has_room_for(ticket, bounds) {
+            self.push_letter(letter, dispatch);
             return Offer::Accepted;
         }
         match (bounds.overflow, waiter) {
             (Overflow::DropOldest, _) => {
                 let oldest = self.pop_oldest();
-                self.push(item);
+                self.push_letter(letter, dispatch);
                 oldest.map_or(Offer::Accepted, Offer::Replaced)
             }
             (Overflow::Wait, Some((ticket, waker))) => {
-                self.wait(ticket, waker);
-                Offer::Waiting(item)
+                self.crowd.get_or_insert_default().wait(ticket, waker);
+                Offer::Waiting
             }
             (Overflow::Wait, None) | (Overflow::Refuse, _) => {
-                Offer::Refused(item, Refusal::MailboxFull { capacity: bounds.capacity.into() })
+                Offer::Refused(Refusal::MailboxFull { capacity: bounds.capacity.into() })
             }
         }
     }
@@ -112,7 +109,7 @@ impl<A: Actor> Queue<A> {
         if self.len > 0 || self.intake != Intake::Open {
             batch.compact();
         }
-        let room = (bounds.capacity as usize).saturating_sub(self.len);
+        let room = self.room(bounds);
         let crowded = self.crowd.as_ref().is_some_and(|crowd| !crowd.batches.is_empty());
         if batch.messages.len() <= room && !crowded {
             batch.confirm_all();
@@ -122,7 +119,7 @@ impl<A: Actor> Queue<A> {
         match bounds.overflow {
             Overflow::Wait => {
                 self.crowd.get_or_insert_default().batches.push_back(batch);
-                self.promote(bounds);
+                self.promote(room);
                 Vec::new()
             }
             Overflow::Refuse => {
@@ -153,19 +150,22 @@ impl<A: Actor> Queue<A> {
         }
     }
 
-    /// Moves the next messages into `hand`, and says whether any were there.
+    /// Moves the next messages into `hand`. Returns whom to wake because there is room.
     pub(crate) fn take(&mut self, hand: &mut InHand<A>, bounds: Mailbox) -> Vec<Waker> {
-        for _ in 0..HANDFUL {
+        let mut taken = 0;
+        while taken < HANDFUL {
             let Some(item) = self.items.pop_front() else { break };
-            self.len -= item.count();
+            let count = item.count();
+            taken += count;
+            self.len -= count;
             let is_batch = matches!(item, Item::Remote(_));
             hand.push_back(item);
             if is_batch {
                 break;
             }
         }
-        self.promote(bounds);
-        self.crowd.as_mut().map(|crowd| crowd.wake()).unwrap_or_default()
+        self.spare = self.spare.take().or_else(|| hand.take_spare());
+        self.let_in(bounds)
     }
 
     /// Takes out everything, for good.
@@ -179,7 +179,7 @@ impl<A: Actor> Queue<A> {
         for batch in crowd.batches.drain(..) {
             hand.push_back(Item::Remote(batch));
         }
-        crowd.wake()
+        crowd.dissolve()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -191,26 +191,63 @@ impl<A: Actor> Queue<A> {
         self.len
     }
 
-    /// Gives back the memory that a burst took.
+    /// Gives back the memory that a burst took, of a queue that is empty.
     pub(crate) fn shrink(&mut self) {
-        if self.items.is_empty() && self.items.capacity() > KEPT_ROOM {
+        if self.items.capacity() > KEPT_ROOM {
             self.items = VecDeque::new();
         }
-        if self.crowd.as_ref().is_some_and(|c| c.batches.is_empty() && c.waiters.is_empty()) {
+        if self.spare.as_ref().is_some_and(|spare| spare.room() > KEPT_ROOM) {
+            self.spare = None;
+        }
+        if self.crowd.as_ref().is_some_and(|crowd| crowd.is_over()) {
             self.crowd = None;
+        }
+    }
+
+    /// Gives back all memory that can be, of an actor that comes to rest.
+    pub(crate) fn settle(&mut self) {
+        self.spare = None;
+        if self.items.is_empty() {
+            self.items = VecDeque::new();
+            self.shrink();
         }
     }
 
     /// Wakes all who wait, so that they see that the mailbox has closed or been suspended.
     pub(crate) fn wake_waiters(&mut self) -> Vec<Waker> {
-        self.crowd.as_mut().map(|crowd| crowd.wake()).unwrap_or_default()
+        self.crowd.as_mut().map(|crowd| crowd.dissolve()).unwrap_or_default()
     }
 
-    /// A waiter has gone away.
-    pub(crate) fn forget(&mut self, ticket: u64) {
-        if let Some(crowd) = &mut self.crowd {
-            crowd.waiters.retain(|(other, _)| *other != ticket);
+    /// A waiter has gone away. Returns whom to wake in its place.
+    pub(crate) fn forget(&mut self, ticket: u64, bounds: Mailbox) -> Vec<Waker> {
+        let was_promised = self.crowd.as_mut().is_some_and(|crowd| crowd.redeem(ticket));
+        if was_promised { self.let_in(bounds) } else { Vec::new() }
+    }
+
+    /// The room that nobody has been promised.
+    fn room(&self, bounds: Mailbox) -> usize {
+        let promised = self.crowd.as_ref().map_or(0, |crowd| crowd.promised());
+        (bounds.capacity as usize).saturating_sub(self.len + promised)
+    }
+
+    /// Whether there is room for one more, or the holder of `ticket` was promised some.
+    fn has_room_for(&mut self, ticket: Option<u64>, bounds: Mailbox) -> bool {
+        let Some(crowd) = &mut self.crowd else { return self.len < bounds.capacity as usize };
+        let was_promised = ticket.is_some_and(|ticket| crowd.redeem(ticket));
+        match was_promised {
+            true => self.len < bounds.capacity as usize,
+            false => self.room(bounds) > 0,
         }
+    }
+
+    /// Shares the room between those who wait for it.
+    fn let_in(&mut self, bounds: Mailbox) -> Vec<Waker> {
+        let room = self.room(bounds);
+        let Some(crowd) = &mut self.crowd else { return Vec::new() };
+        let for_local = crowd.local_share(room);
+        let wakers = crowd.admit(for_local);
+        self.promote(room - for_local);
+        wakers
     }
 
     fn push(&mut self, item: Item<A>) {
@@ -218,72 +255,55 @@ impl<A: Actor> Queue<A> {
         self.items.push_back(item);
     }
 
-    fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
-        let crowd = self.crowd.get_or_insert_default();
-        if let Some(old) = *ticket
-            && let Some((_, known)) = crowd.waiters.iter_mut().find(|(other, _)| *other == old)
+    fn push_letter<L: Loose + ?Sized>(&mut self, letter: &mut L, dispatch: Dispatch<A>) {
+        self.len += 1;
+        if let Some(Item::Local { run, .. }) = self.items.back_mut()
+            && letter.join(&mut **run)
         {
-            known.clone_from(waker);
             return;
         }
-        // Never given twice: a sender may come back with its ticket after the crowd has gone and
-        // another has formed, and would take the place of somebody else in it.
-        static TICKETS: AtomicU64 = AtomicU64::new(0);
-        let new = TICKETS.fetch_add(1, Ordering::Relaxed);
-        *ticket = Some(new);
-        crowd.waiters.push((new, waker.clone()));
+        let joined = |mut run: Box<dyn AnyRun>| letter.join(&mut *run).then_some(run);
+        let joined = self.spare.take().and_then(joined);
+        let run = joined.unwrap_or_else(|| letter.begin());
+        self.items.push_back(Item::Local { run, dispatch });
     }
 
     fn pop_oldest(&mut self) -> Option<Item<A>> {
-        loop {
-            let one = match self.items.front_mut()? {
-                Item::Local { .. } => None,
-                Item::Remote(batch) if batch.messages.len() > 1 => batch.take_first().map(Box::new),
-                Item::Remote(batch) if batch.messages.is_empty() => {
-                    self.items.pop_front();
-                    continue;
-                }
-                Item::Remote(_) => None,
-            };
-            self.len -= 1;
-            return one.map(Item::Remote).or_else(|| self.items.pop_front());
-        }
-    }
-
-    /// Moves remote messages that waited for room into the mailbox, as far as there is room.
-    fn promote(&mut self, bounds: Mailbox) {
-        let Some(crowd) = &mut self.crowd else { return };
-        while let Some(batch) = crowd.batches.front_mut() {
-            let room = (bounds.capacity as usize).saturating_sub(self.len);
-            if room == 0 {
-                return;
+        let one = match self.items.front_mut()? {
+            Item::Local { run, dispatch } if run.len() > 1 => {
+                run.take_first().map(|run| Item::Local { run, dispatch: *dispatch })
             }
-            let mut whole = if batch.messages.len() > room {
-                let rest = batch.split_off(room);
-                std::mem::replace(batch, Box::new(rest))
-            } else {
-                match crowd.batches.pop_front() {
-                    Some(batch) => batch,
-                    None => return,
-                }
-            };
-            whole.confirm_all();
-            self.len += whole.messages.len();
-            self.items.push_back(Item::Remote(whole));
-        }
+            Item::Remote(batch) if batch.messages.len() > 1 => {
+                batch.take_first().map(|batch| Item::Remote(Box::new(batch)))
+            }
+            Item::Local { .. } | Item::Remote(_) => None,
+        };
+        self.len -= 1;
+        one.or_else(|| self.items.pop_front())
     }
-}
 
-impl Crowd {
-    /// All wakers: each waiter tries again, and waits again if another was faster.
-    fn wake(&mut self) -> Vec<Waker> {
-        self.waiters.drain(..).map(|(_, waker)| waker).collect()
+    /// Moves remote messages that waited for room into the mailbox, at most `room`.
+    fn promote(&mut self, mut room: usize) {
+        let Some(crowd) = &mut self.crowd else { return };
+        while room > 0 {
+            let Some(mut batch) = crowd.batches.pop_front() else { return };
+            if batch.messages.len() > room {
+                let rest = batch.split_off(room);
+                crowd.batches.push_front(Box::new(rest));
+            }
+            batch.confirm_all();
+            room -= batch.messages.len();
+            self.len += batch.messages.len();
+            self.items.push_back(Item::Remote(batch));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::any::Any;
     use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
     use std::task::Poll;
 
@@ -294,7 +314,7 @@ mod tests {
     use crate::context::Context;
     use crate::mailbox::batch::{RawKind, RawMessage};
     use crate::mailbox::dispatch;
-    use crate::mailbox::letter::{Alias, Letter, Origin, Reply};
+    use crate::mailbox::letter::{Alias, Asker, Letter, Origin, Run};
     use crate::{Handler, Message};
 
     struct Nobody;
@@ -310,10 +330,14 @@ mod tests {
         }
     }
 
-    fn local(n: u32) -> Item<Nobody> {
-        let letter =
-            Letter { message: Numbered(n), reply: Reply::nowhere(), sender: None, about: None };
-        Item::Local { letter: Box::new(letter), dispatch: dispatch::<Nobody, Numbered> }
+    fn offer(
+        queue: &mut Queue<Nobody>,
+        n: u32,
+        bounds: Mailbox,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Offer<Nobody> {
+        let letter = Letter { message: Numbered(n), asker: Asker(None), sender: None, about: None };
+        queue.offer(&mut Some(letter), dispatch::<Nobody, Numbered>, bounds, waiter)
     }
 
     /// A connection that notes what was confirmed.
@@ -366,9 +390,10 @@ mod tests {
     /// The numbers in an item; remote ones apart, because only they keep order among themselves.
     fn numbers(item: Item<Nobody>) -> (bool, Vec<u32>) {
         match item {
-            Item::Local { letter, .. } => {
-                let letter = letter.into_any().downcast::<Letter<Numbered>>();
-                (false, letter.map(|letter| vec![letter.message.0]).expect("the only local type"))
+            Item::Local { mut run, .. } => {
+                let run = (&mut *run as &mut dyn Any).downcast_mut::<Run<Numbered>>();
+                let run = run.expect("the only local type");
+                (false, std::iter::from_fn(|| run.next()).map(|letter| letter.message.0).collect())
             }
             Item::Remote(batch) => (true, batch.messages.iter().map(|m| m.type_id).collect()),
         }
@@ -419,16 +444,20 @@ mod tests {
                     Step::Offer { waits } => {
                         let mut ticket = None;
                         let waiter = waits.then_some((&mut ticket, Waker::noop()));
-                        let item = match queue.offer(local(offered), bounds, waiter) {
-                            Offer::Accepted => None,
-                            Offer::Replaced(item) | Offer::Refused(item, _) => Some(item),
-                            Offer::Waiting(item) => {
+                        match offer(&mut queue, offered, bounds, waiter) {
+                            Offer::Accepted => {}
+                            Offer::Replaced(item) => turned_down.extend(numbers(item).1),
+                            Offer::Refused(_) => turned_down.extend([offered]),
+                            Offer::Waiting => {
                                 prop_assert!(waits && overflow == Overflow::Wait);
-                                Some(item)
+                                turned_down.extend([offered]);
+                                // It gives up, or room would be kept for it.
+                                if let Some(ticket) = ticket {
+                                    queue.forget(ticket, bounds);
+                                }
                             }
-                        };
+                        }
                         offered += 1;
-                        turned_down.extend(item.map(numbers).into_iter().flat_map(|(_, n)| n));
                     }
                     Step::Batch(len) => {
                         let lost = queue.offer_batch(batch(&origin, offered..offered + len), bounds);
@@ -486,7 +515,7 @@ mod tests {
         let origin = Arc::new(Confirmed::default());
         let bounds = Mailbox::bounded(1).overflow(Overflow::Refuse);
         let mut queue = Queue::<Nobody>::new();
-        assert!(matches!(queue.offer(local(0), bounds, None), Offer::Accepted));
+        assert!(matches!(offer(&mut queue, 0, bounds, None), Offer::Accepted));
         for n in 1..100 {
             assert_eq!(queue.offer_batch(batch(&origin, n..n + 1), bounds).len(), 1);
         }
@@ -504,26 +533,107 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_sender_that_comes_back_late_takes_nobodys_place() {
-        let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
-        let bounds = Mailbox::bounded(1);
-        let (early, late) = (Waker::noop(), Arc::new(Woken::default()));
-        let (mut first, mut second) = (None, None);
-        assert!(matches!(queue.offer(local(0), bounds, None), Offer::Accepted));
-        let waiting = queue.offer(local(1), bounds, Some((&mut first, early)));
-        assert!(matches!(waiting, Offer::Waiting(_)));
-        // The first is woken, and while it takes its time the actor rests and the mailbox fills up.
-        queue.take(&mut hand, bounds);
-        queue.shrink();
-        assert!(matches!(queue.offer(local(2), bounds, None), Offer::Accepted));
-        let waker = late.clone().into();
-        let waiting = queue.offer(local(3), bounds, Some((&mut second, &waker)));
-        assert!(matches!(waiting, Offer::Waiting(_)));
-        let waiting = queue.offer(local(1), bounds, Some((&mut first, early)));
-        assert!(matches!(waiting, Offer::Waiting(_)));
+    /// Senders that wait for room in a full queue, and how often each was woken.
+    struct Senders(Vec<(Option<u64>, Arc<Woken>)>);
+
+    impl Senders {
+        fn new(n: usize) -> Self {
+            Self((0..n).map(|_| (None, Arc::default())).collect())
+        }
+
+        /// Sender `n` sends its number.
+        fn send(&mut self, n: usize, queue: &mut Queue<Nobody>, bounds: Mailbox) -> bool {
+            let (ticket, woken) = &mut self.0[n];
+            let waker = woken.clone().into();
+            let offer = offer(queue, n as u32, bounds, Some((ticket, &waker)));
+            matches!(offer, Offer::Accepted)
+        }
+
+        fn woken(&self) -> u64 {
+            self.0.iter().map(|(_, woken)| woken.0.load(Ordering::Relaxed)).sum()
+        }
+    }
+
+    fn take(queue: &mut Queue<Nobody>, bounds: Mailbox) -> Vec<u32> {
+        let mut hand = InHand::default();
         queue.take(&mut hand, bounds).into_iter().for_each(Waker::wake);
-        assert_eq!(late.0.load(Ordering::Relaxed), 1);
+        std::iter::from_fn(|| hand.pop_front()).flat_map(|item| numbers(item).1).collect()
+    }
+
+    #[test]
+    fn room_is_kept_for_a_sender_that_was_woken() {
+        let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(1));
+        let mut senders = Senders::new(3);
+        assert!(senders.send(0, &mut queue, bounds));
+        assert!(!senders.send(1, &mut queue, bounds));
+        assert_eq!(take(&mut queue, bounds), [0]);
+        queue.shrink();
+        assert!(!senders.send(2, &mut queue, bounds), "the room is for another");
+        assert!(senders.send(1, &mut queue, bounds));
+        assert_eq!(take(&mut queue, bounds), [1]);
+        assert!(senders.send(2, &mut queue, bounds));
+        assert_eq!(senders.woken(), 2);
+    }
+
+    #[test]
+    fn as_many_senders_are_woken_as_there_is_room_for() {
+        const SENDERS: usize = 3000;
+        let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(10));
+        let mut senders = Senders::new(SENDERS);
+        let mut waiting: VecDeque<_> =
+            (0..SENDERS).filter(|n| !senders.send(*n, &mut queue, bounds)).collect();
+        let mut came_out = Vec::new();
+        while came_out.len() < SENDERS {
+            came_out.extend(take(&mut queue, bounds));
+            let room = waiting.len().min(10);
+            for n in waiting.drain(..room) {
+                assert!(senders.send(n, &mut queue, bounds), "{n} was woken");
+            }
+        }
+        assert!(came_out.is_sorted(), "first come, first served");
+        assert_eq!(senders.woken(), SENDERS as u64 - 10, "nobody is woken for nothing");
+    }
+
+    #[test]
+    fn a_sender_that_was_woken_and_goes_away_passes_its_room_on() {
+        let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(1));
+        let mut senders = Senders::new(4);
+        assert!(senders.send(0, &mut queue, bounds));
+        for n in 1..4 {
+            assert!(!senders.send(n, &mut queue, bounds));
+        }
+        // One that was not woken leaves the line, and nobody else is woken for it.
+        let unwoken = senders.0[2].0.expect("it waits");
+        assert!(queue.forget(unwoken, bounds).is_empty());
+        assert_eq!(take(&mut queue, bounds), [0]);
+        assert_eq!(senders.0[1].1.0.load(Ordering::Relaxed), 1);
+        let woken = senders.0[1].0.expect("it was given a place");
+        queue.forget(woken, bounds).into_iter().for_each(Waker::wake);
+        assert_eq!(senders.0[3].1.0.load(Ordering::Relaxed), 1);
+        assert!(senders.send(3, &mut queue, bounds));
+    }
+
+    #[test]
+    fn peers_that_keep_a_mailbox_full_leave_room_for_senders_here() {
+        for capacity in [1, 2, 7] {
+            let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(capacity));
+            let (origin, mut senders) = (Arc::new(Confirmed::default()), Senders::new(20));
+            assert!(queue.offer_batch(batch(&origin, 1000..2000), bounds).is_empty());
+            let mut waiting: VecDeque<_> =
+                (0..20).filter(|n| !senders.send(*n, &mut queue, bounds)).collect();
+            assert_eq!(waiting.len(), 20);
+            let mut rounds = 0;
+            while let Some(first) = waiting.front().copied() {
+                take(&mut queue, bounds);
+                rounds += 1;
+                if senders.0[first].1.0.load(Ordering::Relaxed) == 1 {
+                    assert!(senders.send(first, &mut queue, bounds));
+                    waiting.pop_front();
+                }
+            }
+            assert!(rounds <= 2 * 20 + 2, "every other place, so {rounds} is too many");
+            assert!(!queue.crowd.expect("the peers still wait").batches.is_empty());
+        }
     }
 
     #[test]
@@ -531,12 +641,12 @@ mod tests {
         let bounds = Mailbox::default();
         let mut queue = Queue::<Nobody>::new();
         queue.intake = Intake::Paused;
-        assert!(matches!(queue.offer(local(0), bounds, None), Offer::Accepted));
+        assert!(matches!(offer(&mut queue, 0, bounds, None), Offer::Accepted));
         queue.intake = Intake::Suspended;
-        let refused = queue.offer(local(1), bounds, None);
-        assert!(matches!(refused, Offer::Refused(_, Refusal::Suspended)));
+        let refused = offer(&mut queue, 1, bounds, None);
+        assert!(matches!(refused, Offer::Refused(Refusal::Suspended)));
         queue.close(&mut InHand::default());
-        let refused = queue.offer(local(2), bounds, None);
-        assert!(matches!(refused, Offer::Refused(_, Refusal::Stopped)));
+        let refused = offer(&mut queue, 2, bounds, None);
+        assert!(matches!(refused, Offer::Refused(Refusal::Stopped)));
     }
 }

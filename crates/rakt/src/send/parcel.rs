@@ -10,10 +10,12 @@ use rakt_wire::metadata::Metadata;
 use crate::cell::Push;
 use crate::context::Extensions;
 use crate::error::{BoxError, Refusal};
-use crate::mailbox::letter::{About, AnyLetter, Letter, Reply};
+use crate::mailbox::letter::{About, Asker, Letter, Reply};
 use crate::message::Message;
 use crate::reference::{ActorRef, Receives, Target};
 use crate::slot::{Answer, Slot};
+use crate::system::ActorSystem;
+use crate::ticks::{Call, TICK};
 #[cfg(feature = "remote")]
 use crate::timers;
 
@@ -51,15 +53,15 @@ pub(super) struct Parcel<'a, T, M: Message> {
     is_injected: bool,
     pub(super) deadline: Option<std::time::Instant>,
     ticket: Option<u64>,
+    /// One task polls this and nothing else for its outcome.
+    pub(super) is_alone: bool,
     #[cfg(feature = "remote")]
     place: Place,
 }
 
 pub(super) enum Stage<M> {
-    /// Not offered yet, or offered to a connection that had no room.
+    /// Not offered yet, or there was no room.
     Here(M),
-    /// Offered to a mailbox that had no room.
-    Letter(Box<dyn AnyLetter>),
     Sent,
 }
 
@@ -94,6 +96,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             is_injected: false,
             deadline: None,
             ticket: None,
+            is_alone: false,
             #[cfg(feature = "remote")]
             place: Place::default(),
         }
@@ -146,75 +149,46 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
                 }
                 self.offer(message, wish, waker)
             }
-            Stage::Letter(letter) => self.offer_letter(letter, None, waker),
             Stage::Sent => Poll::Pending,
         }
     }
 
     fn offer(&mut self, message: M, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
-        match self.target.target() {
-            Target::Local(_) => {
-                let (reply, answer) = match wish {
-                    Wish::Ask => {
-                        let (slot, answer) = Slot::new();
-                        (Reply::local(slot), Some(answer))
-                    }
-                    Wish::Tell | Wish::Confirm => (Reply::nowhere(), None),
-                };
-                let about = (self.deadline.is_some() || self.metadata.is_some()).then(|| {
-                    Box::new(About { deadline: self.deadline, metadata: self.metadata.take() })
-                });
-                let sender = self.sender.take();
-                let letter = Box::new(Letter { message, reply, sender, about });
-                self.offer_letter(letter, answer, waker)
-            }
-            #[cfg(feature = "remote")]
-            Target::Remote(_) => self.offer_to_connection(message, wish, waker),
-        }
-    }
-
-    fn offer_letter(
-        &mut self,
-        letter: Box<dyn AnyLetter>,
-        answer: Option<Answer<Result<M::Reply, Refusal>>>,
-        waker: Option<&Waker>,
-    ) -> Offered<M> {
-        let receipt = answer.map_or(Receipt::Accepted, Receipt::Local);
         let cell = match self.target.target() {
             Target::Local(cell) => cell,
             #[cfg(feature = "remote")]
-            Target::Remote(_) => return Poll::Pending,
+            Target::Remote(_) => return self.offer_to_connection(message, wish, waker),
         };
-        let waiter = waker.map(|waker| (&mut self.ticket, waker));
-        match T::push(&**cell, letter, waiter) {
-            Push::Accepted => {
-                self.ticket = None;
-                Poll::Ready(Ok(receipt))
+        let (asker, receipt) = match wish {
+            Wish::Ask => {
+                let (slot, answer) = Slot::expected(self.deadline, waker.filter(|_| self.is_alone));
+                (Some(slot), Receipt::Local(answer))
             }
-            Push::Waiting(letter) => {
-                self.stage = match receipt {
-                    // The letter holds the other end of the answer: take the message out again, and
-                    // make a new letter on the next try.
-                    Receipt::Local(_) => self.take_apart(letter),
-                    _ => Stage::Letter(letter),
-                };
-                Poll::Pending
-            }
-            Push::Refused(letter, refusal) => {
-                self.ticket = None;
-                match self.take_apart(letter) {
-                    Stage::Here(message) => Poll::Ready(Err((refusal, message))),
-                    _ => Poll::Pending,
-                }
-            }
-        }
-    }
-
-    fn take_apart(&mut self, letter: Box<dyn AnyLetter>) -> Stage<M> {
-        let Ok(letter) = letter.into_any().downcast::<Letter<M>>() else { return Stage::Sent };
+            Wish::Tell | Wish::Confirm => (None, Receipt::Accepted),
+        };
+        let about = self.metadata.take().map(|metadata| {
+            Box::new(About { deadline: None, metadata: Some(metadata), reply: Reply::nowhere() })
+        });
+        let sender = self.sender.take();
+        let mut letter = Some(Letter { message, asker: Asker(asker), sender, about });
+        let pushed = T::push(&**cell, &mut letter, waker.map(|waker| (&mut self.ticket, waker)));
+        let Some(letter) = letter else {
+            self.ticket = None;
+            return Poll::Ready(Ok(receipt));
+        };
+        // It was not accepted. The next try makes a new letter.
         self.sender = letter.sender;
         self.metadata = letter.about.and_then(|about| about.metadata);
-        Stage::Here(letter.message)
+        match pushed {
+            Push::Refused(refusal) => {
+                self.ticket = None;
+                Poll::Ready(Err((refusal, letter.message)))
+            }
+            Push::Waiting | Push::Accepted => {
+                self.stage = Stage::Here(letter.message);
+                Poll::Pending
+            }
+        }
     }
 
     #[cfg(feature = "remote")]
@@ -251,23 +225,35 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
 
     /// Takes the message back, where it was not accepted.
     pub(super) fn take_back(&mut self) -> Option<M> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Sent);
-        let stage = match stage {
-            Stage::Letter(letter) => self.take_apart(letter),
-            stage => stage,
-        };
-        match stage {
+        self.leave();
+        match std::mem::replace(&mut self.stage, Stage::Sent) {
             Stage::Here(message) => Some(message),
-            _ => None,
+            Stage::Sent => None,
+        }
+    }
+}
+
+impl<T, M: Message> Parcel<'_, T, M> {
+    /// The system of a target in this process, whose coarse clock spares most requests a timer.
+    pub(super) fn system_here(&self) -> Option<&ActorSystem> {
+        match self.target.target() {
+            Target::Local(cell) => Some(cell.system()),
+            #[cfg(feature = "remote")]
+            Target::Remote(_) => None,
+        }
+    }
+
+    /// Waits for room no longer.
+    fn leave(&mut self) {
+        if let (Some(ticket), Target::Local(cell)) = (self.ticket.take(), self.target.target()) {
+            cell.forget_waiter(ticket);
         }
     }
 }
 
 impl<T, M: Message> Drop for Parcel<'_, T, M> {
     fn drop(&mut self) {
-        if let (Some(ticket), Target::Local(cell)) = (self.ticket.take(), self.target.target()) {
-            cell.forget_waiter(ticket);
-        }
+        self.leave();
     }
 }
 
@@ -275,26 +261,43 @@ fn not_propagated(error: impl Into<BoxError>) -> Refusal {
     Refusal::Propagation { detail: error.into().to_string() }
 }
 
-/// A time limit that costs nothing until it is waited for.
+/// A time limit that costs nothing until it is waited for, and little if that does not take long.
 pub(super) struct Limit {
     pub(super) limit: Duration,
-    /// Where the time began before the first poll.
+    /// When the time began.
     pub(super) since: Option<tokio::time::Instant>,
+    call: Option<Call>,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Limit {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, sleep: None }
+        Self { limit, since: None, call: None, sleep: None }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let (limit, since) = (self.limit, self.since);
+    /// With the `system` at hand, a timer is set only when its coarse clock has ticked.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        system: Option<&ActorSystem>,
+    ) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(tokio::time::Instant::now);
+        if self.sleep.is_none()
+            && self.limit > 2 * TICK
+            && let Some(system) = system
+        {
+            match self.call {
+                Some(call) if system.ticks().is_over(cx.waker(), call) => {}
+                call => {
+                    self.call = Some(system.ticks().call(system.runtime(), cx.waker(), call));
+                    return Poll::Pending;
+                }
+            }
+        }
         let sleep = self.sleep.get_or_insert_with(|| {
-            let until = since.and_then(|since| since.checked_add(limit));
-            Box::pin(match until {
+            Box::pin(match since.checked_add(self.limit) {
                 Some(until) => tokio::time::sleep_until(until),
-                None => tokio::time::sleep(limit),
+                None => tokio::time::sleep(self.limit),
             })
         });
         sleep.as_mut().poll(cx)

@@ -9,7 +9,6 @@ use super::parcel::{Limit, Parcel, Receipt, Wish};
 use crate::error::{AskError, Refusal};
 use crate::message::Message;
 use crate::reference::Receives;
-use crate::timers;
 
 #[cfg(feature = "remote")]
 use crate::remote::Fate;
@@ -26,7 +25,8 @@ pub(super) struct Request<'a, T: Receives<M>, M: Message> {
 pub(super) type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
 
 impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
-    pub(super) fn new(parcel: Parcel<'a, T, M>, limit: Duration, wish: Wish) -> Self {
+    pub(super) fn new(mut parcel: Parcel<'a, T, M>, limit: Duration, wish: Wish) -> Self {
+        parcel.is_alone = true;
         Self { parcel, receipt: None, limit: Limit::new(limit), wish }
     }
 
@@ -40,7 +40,8 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
             return Poll::Ready(Ok(()));
         }
         if self.wish == Wish::Ask && self.parcel.deadline.is_none() {
-            self.parcel.deadline = timers::now().checked_add(self.limit.limit);
+            let now = *self.limit.since.get_or_insert_with(tokio::time::Instant::now);
+            self.parcel.deadline = now.into_std().checked_add(self.limit.limit);
         }
         match self.parcel.poll_accept(self.wish, Some(cx.waker())) {
             Poll::Ready(Ok(receipt)) => {
@@ -51,13 +52,15 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
                 let target = self.target();
                 Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
             }
-            Poll::Pending if self.limit.poll(cx).is_ready() => match self.parcel.take_back() {
-                Some(message) => {
-                    let (target, refusal) = (self.target(), Refusal::DeadlineExceeded);
-                    Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
+            Poll::Pending if self.limit.poll(cx, self.parcel.system_here()).is_ready() => {
+                match self.parcel.take_back() {
+                    Some(message) => {
+                        let (target, refusal) = (self.target(), Refusal::DeadlineExceeded);
+                        Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
+                    }
+                    None => Poll::Pending,
                 }
-                None => Poll::Pending,
-            },
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -77,7 +80,7 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         if ended.is_ready() {
             return ended;
         }
-        if self.limit.poll(cx).is_ready() {
+        if self.limit.poll(cx, self.parcel.system_here()).is_ready() {
             let (target, limit) = (self.target(), self.limit.limit);
             return Poll::Ready(Err(AskError::Timeout { target, limit }));
         }

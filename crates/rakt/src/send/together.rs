@@ -33,7 +33,9 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
         let request = |message| {
             let parcel = Parcel::new(Held::Borrowed(target), message);
             let limit = parcel.ask_timeout();
-            Part::UnderWay(Box::new(Request::new(parcel, limit, wish)))
+            let mut request = Request::new(parcel, limit, wish);
+            request.parcel.is_alone = false;
+            Part::UnderWay(Box::new(request))
         };
         Self {
             requests: messages.into_iter().map(request).collect(),

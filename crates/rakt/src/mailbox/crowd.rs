@@ -1,0 +1,74 @@
+//! Those who wait for room in a mailbox: senders in this process, and messages of peers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use super::batch::Batch;
+
+/// There only while more come than there is room for.
+#[derive(Default)]
+pub(crate) struct Crowd {
+    /// Remote messages beyond the capacity: bounded by the credit of their connections.
+    pub(crate) batches: VecDeque<Box<Batch>>,
+    /// Local senders that wait, by ticket: in the order they came.
+    waiters: BTreeMap<u64, Waker>,
+    /// Tickets of senders that have been woken, each with room for one message kept for it.
+    admitted: BTreeSet<u64>,
+    /// Whose turn it is where room cannot be halved.
+    is_turn_of_local: bool,
+}
+
+impl Crowd {
+    /// Notes a sender, which keeps its place if it has one.
+    pub(crate) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
+        // Never given twice: a sender may come back with its ticket after the crowd has gone and
+        // another has formed, and would take the place of somebody else in it.
+        static TICKETS: AtomicU64 = AtomicU64::new(0);
+        let ticket = *ticket.get_or_insert_with(|| TICKETS.fetch_add(1, Ordering::Relaxed));
+        self.waiters.insert(ticket, waker.clone());
+    }
+
+    /// A sender is back, or has gone away. Says whether room was kept for it; it is not any more.
+    pub(crate) fn redeem(&mut self, ticket: u64) -> bool {
+        self.admitted.remove(&ticket) || {
+            self.waiters.remove(&ticket);
+            false
+        }
+    }
+
+    /// How much room is kept.
+    pub(crate) fn promised(&self) -> usize {
+        self.admitted.len()
+    }
+
+    /// How much of `room` is for senders here: half of it, and what the peers do not need.
+    pub(crate) fn local_share(&mut self, room: usize) -> usize {
+        if self.waiters.is_empty() {
+            return 0;
+        }
+        let messages_of_peers: usize = self.batches.iter().map(|b| b.messages.len()).sum();
+        let mut half = room / 2;
+        if room % 2 == 1 && messages_of_peers > 0 {
+            self.is_turn_of_local = !self.is_turn_of_local;
+            half += usize::from(self.is_turn_of_local);
+        }
+        half.max(room.saturating_sub(messages_of_peers)).min(self.waiters.len())
+    }
+
+    /// The wakers of the first `n` senders, each of which has room for one message now.
+    pub(crate) fn admit(&mut self, n: usize) -> Vec<Waker> {
+        let first = (0..n).map_while(|_| self.waiters.pop_first());
+        first.map(|(ticket, waker)| (self.admitted.insert(ticket), waker).1).collect()
+    }
+
+    /// All wakers; no room is kept for anybody any more.
+    pub(crate) fn dissolve(&mut self) -> Vec<Waker> {
+        self.admitted.clear();
+        std::mem::take(&mut self.waiters).into_values().collect()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.batches.is_empty() && self.waiters.is_empty() && self.admitted.is_empty()
+    }
+}

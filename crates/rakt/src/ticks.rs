@@ -1,0 +1,143 @@
+//! A coarse clock for what mostly does not happen: an ask that is never answered, an actor that has
+//! nothing more to do.
+//!
+//! Whoever calls is woken at the next tick and looks then whether there is anything to do, such as
+//! to set a timer that is exact. Nothing is taken back: being woken for nothing is cheaper than to
+//! set a timer for each of millions of asks and to take it down again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::sync::Lock;
+
+/// The time from one tick to the next.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+
+/// Tasks seldom meet at one lock.
+const SHARDS: usize = 16;
+
+#[derive(Default)]
+pub(crate) struct Ticks {
+    shards: [Shard; SHARDS],
+    is_running: AtomicBool,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// Counts the ticks; changed under the lock alone.
+    now: AtomicU64,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+/// A call that was made: by which task, and at what tick.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    task: usize,
+    tick: u64,
+}
+
+impl Ticks {
+    /// Has `waker` woken at the next tick, once; `runtime` runs the clock. A call that this task made
+    /// `before` is good until then.
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        runtime: &tokio::runtime::Handle,
+        waker: &Waker,
+        before: Option<Call>,
+    ) -> Call {
+        let (task, shard) = self.of(waker);
+        if let Some(before) = before
+            && before == (Call { task, tick: shard.now.load(Ordering::Relaxed) })
+        {
+            return before;
+        }
+        let mut wakers = shard.wakers.hold();
+        let tick = shard.now.load(Ordering::Relaxed);
+        if !wakers.last().is_some_and(|last| last.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        drop(wakers);
+        if !self.is_running.load(Ordering::SeqCst) {
+            self.start(runtime);
+        }
+        Call { task, tick }
+    }
+
+    /// Whether the task that `waker` wakes has been called since its `call`; another task never has.
+    pub(crate) fn is_over(&self, waker: &Waker, call: Call) -> bool {
+        let (task, shard) = self.of(waker);
+        task == call.task && shard.now.load(Ordering::Relaxed) > call.tick
+    }
+
+    /// The number of the task, and the shard it belongs to. A task keeps its number while a call of
+    /// it is out, because the waker keeps it in memory.
+    fn of(&self, waker: &Waker) -> (usize, &Shard) {
+        let task = waker.data().addr();
+        (task, &self.shards[(task >> 7) % SHARDS])
+    }
+
+    fn start(self: &Arc<Self>, runtime: &tokio::runtime::Handle) {
+        if !self.is_running.swap(true, Ordering::SeqCst) {
+            runtime.spawn(self.clone().run());
+        }
+    }
+
+    /// Ticks until nobody has called between two ticks.
+    async fn run(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            if self.tick() {
+                continue;
+            }
+            self.is_running.store(false, Ordering::SeqCst);
+            // Whoever called before that was stored may have relied on this task.
+            let is_called = self.shards.iter().any(|shard| !shard.wakers.hold().is_empty());
+            if !is_called || self.is_running.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    /// Wakes all who called; says whether there were any.
+    fn tick(&self) -> bool {
+        let mut any = false;
+        for shard in &self.shards {
+            let mut wakers = shard.wakers.hold();
+            shard.now.fetch_add(1, Ordering::Relaxed);
+            let called = std::mem::take(&mut *wakers);
+            drop(wakers);
+            any |= !called.is_empty();
+            called.into_iter().for_each(Waker::wake);
+        }
+        any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_answered_at_the_next_tick_and_then_the_clock_stops() {
+        let (ticks, runtime) = (Arc::new(Ticks::default()), tokio::runtime::Handle::current());
+        let start = tokio::time::Instant::now();
+        let mut call = None;
+        std::future::poll_fn(|cx| {
+            if call.is_some_and(|call| ticks.is_over(cx.waker(), call)) {
+                return std::task::Poll::Ready(());
+            }
+            let first = ticks.call(&runtime, cx.waker(), call);
+            // Asking again changes nothing.
+            assert!(first == ticks.call(&runtime, cx.waker(), Some(first)));
+            call = Some(first);
+            std::task::Poll::Pending
+        })
+        .await;
+        assert!(start.elapsed() >= TICK && start.elapsed() < 2 * TICK);
+        assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
+        tokio::time::sleep(3 * TICK).await;
+        assert!(!ticks.is_running.load(Ordering::SeqCst));
+    }
+}
