@@ -176,7 +176,9 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             self.ticket = None;
             return Poll::Ready(Ok(receipt));
         };
-        // It was not accepted. The next try makes a new letter.
+        // It was not accepted. The next try makes a new letter. Whoever awaits the answer goes first:
+        // else the end of this letter would wake the sender, and so again on every try.
+        drop(receipt);
         self.sender = letter.sender;
         self.metadata = letter.about.and_then(|about| about.metadata);
         match pushed {
