@@ -49,6 +49,9 @@ pub(crate) struct Options {
     pub(crate) keep_alive: Duration,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) seed: Option<u64>,
+    /// `None` when Go nodes are not served.
+    #[cfg(feature = "goakt")]
+    pub(crate) goakt: Option<super::GoAkt>,
 }
 
 impl std::fmt::Debug for Config {
@@ -111,6 +114,8 @@ impl Config {
             keep_alive: Duration::from_secs(15),
             transport: Arc::new(Tcp),
             seed: None,
+            #[cfg(feature = "goakt")]
+            goakt: None,
         };
         Self { options }
     }
@@ -245,6 +250,15 @@ impl Config {
         self
     }
 
+    /// Serves nodes of GoAkt v3.14 as well, and says how they are dialed. Default: such peers are refused;
+    /// an actor with a `goakt://` address is reached all the same, by the defaults of
+    /// [`GoAkt`](super::GoAkt).
+    #[cfg(feature = "goakt")]
+    pub fn goakt(mut self, options: super::GoAkt) -> Self {
+        self.options.goakt = Some(options);
+        self
+    }
+
     /// Seeds the randomness of this node (its incarnation, the jitter of its back-off), for tests that
     /// must repeat. Default: drawn from the operating system.
     pub fn seed(mut self, seed: u64) -> Self {
@@ -327,6 +341,12 @@ impl Config {
                 &options.compression,
                 "one that is compiled in: see the features of the crate",
             );
+        }
+        #[cfg(feature = "goakt")]
+        if let Some(goakt) = &mut options.goakt {
+            goakt.read_idle_timeout = goakt.read_idle_timeout.min(LONGEST);
+            goakt.idle_timeout = goakt.idle_timeout.min(LONGEST);
+            goakt.check()?;
         }
         Ok(options)
     }

@@ -7,6 +7,7 @@
 //! - `conn`: one open connection; `driver`: the task that moves its bytes
 //! - `receive`: messages on their way to actors here; `answers`: replies on their way to askers here
 //! - `serve`: what peers may ask of this node, and the one place that decides it
+//! - `goakt`: the same with nodes of GoAkt, with the feature of that name
 //! - `watch`: the ends of actors on other nodes
 //!
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
@@ -20,6 +21,8 @@ pub mod config;
 mod conn;
 mod driver;
 mod endpoint;
+#[cfg(feature = "goakt")]
+mod goakt;
 mod net;
 mod node;
 mod receive;
@@ -30,6 +33,8 @@ mod watch;
 
 pub use client::{Client, SpawnOn};
 pub use config::{Config, ConfigError};
+#[cfg(feature = "goakt")]
+pub use goakt::GoAkt;
 pub use rakt_wire::compress::Compression;
 pub use transport::{Listener, Stream, Transport};
 
