@@ -245,6 +245,11 @@ impl RemoteMessages {
         self.count == 0
     }
 
+    /// The bytes that the payloads are parts of.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// All messages in order.
     pub fn iter(&self) -> impl Iterator<Item = RemoteMessage<'_>> {
         // All of them were checked when the list was made.

@@ -86,6 +86,8 @@ pub struct Server {
     slots: VecDeque<Slot>,
     first_id: u64,
     in_flight_len: usize,
+    /// Bytes of responses that wait for those before them.
+    waiting_len: usize,
     is_closing: bool,
 }
 
@@ -106,6 +108,7 @@ impl Server {
             slots: VecDeque::new(),
             first_id: 0,
             in_flight_len: 0,
+            waiting_len: 0,
             is_closing: false,
         }
     }
@@ -220,6 +223,7 @@ impl Server {
             Err(_) => return result,
         }
         self.in_flight_len = self.in_flight_len.saturating_sub(slot.len).saturating_add(own.len());
+        self.waiting_len = self.waiting_len.saturating_add(own.len());
         slot.len = own.len();
         slot.response = Some(own);
         self.release();
@@ -232,6 +236,7 @@ impl Server {
         while let Some(Slot { response: Some(response), .. }) = self.slots.front() {
             writer.plain().extend_from_slice(response);
             self.in_flight_len = self.in_flight_len.saturating_sub(response.len());
+            self.waiting_len = self.waiting_len.saturating_sub(response.len());
             self.slots.pop_front();
             self.first_id = self.first_id.saturating_add(1);
         }
@@ -261,6 +266,19 @@ impl Server {
     /// How many requests wait for their responses.
     pub fn in_flight(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Bytes of responses that have not been taken by [`Server::poll_transmit`], before compression.
+    pub fn unsent_len(&self) -> usize {
+        let unsent = self.streams.as_ref().map_or(0, |(_, writer)| writer.len());
+        unsent.saturating_add(self.waiting_len)
+    }
+
+    /// Bytes that are held of what has been read and decompressed: the beginning of a frame, and
+    /// [what the decoder may have to repeat](super::stream::StreamDecoder::memory). The rest is in
+    /// `unread`.
+    pub fn held_len(&self) -> (usize, usize) {
+        self.streams.as_ref().map_or((0, 0), |(reader, _)| reader.held_len())
     }
 
     /// What the connection is compressed with, once that is known.

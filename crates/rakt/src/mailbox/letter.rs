@@ -219,7 +219,9 @@ impl<R: Send + 'static> Reply<R> {
             Route::Nowhere => {}
             Route::Local(slot) => drop(slot.answer(reply)),
             Route::Remote { origin, corr, functions } => match reply {
-                Ok(value) => origin.reply(corr, &Encoded { value: &value, functions }),
+                Ok(value) => {
+                    origin.reply(corr, functions.name, &Encoded { value: &value, functions });
+                }
                 Err(refusal) => origin.refuse(corr, &refusal),
             },
         }
@@ -264,8 +266,8 @@ impl Cancellation {
 
 /// The connection that messages came from, as the actor side sees it. Each dialect has its own.
 pub(crate) trait Origin: Send + Sync {
-    /// Answers the request `corr`.
-    fn reply(&self, corr: u64, payload: &dyn rakt_wire::native::Encode);
+    /// Answers the request `corr`, with a reply that may have a wire name.
+    fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn rakt_wire::native::Encode);
     /// Turns the request `corr` down.
     fn refuse(&self, corr: u64, refusal: &Refusal);
     /// The confirmed tell `corr` is in the mailbox.

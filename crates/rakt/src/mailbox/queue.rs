@@ -345,7 +345,7 @@ mod tests {
     struct Confirmed(Mutex<Vec<u32>>);
 
     impl Origin for Confirmed {
-        fn reply(&self, _: u64, _: &dyn rakt_wire::native::Encode) {}
+        fn reply(&self, _: u64, _: Option<&'static str>, _: &dyn rakt_wire::native::Encode) {}
         fn refuse(&self, _: u64, _: &Refusal) {}
         fn confirm(&self, corr: u64) {
             self.0.lock().expect("not poisoned").push(corr as u32);

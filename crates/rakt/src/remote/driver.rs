@@ -18,7 +18,7 @@ use super::transport::Stream;
 use crate::timers::now;
 
 /// Room made for reads, in bytes. A payload that an actor keeps pins at most this much.
-const READ_LEN: usize = 64 * 1024;
+pub(crate) const READ_LEN: usize = 64 * 1024;
 /// With less room than this a buffer is given up for a new one.
 const LEAST_ROOM: usize = READ_LEN / 4;
 /// What one read brought is copied out if it is at most this much, in bytes: the payload of a message

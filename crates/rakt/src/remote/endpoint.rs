@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
 use rakt_wire::operation::{Operation, Outcome};
 
@@ -193,14 +194,15 @@ impl Endpoint {
         let dialed = options.transport.dial(&self.host, self.port, options.keep_alive).await;
         let mut stream = dialed.map_err(|error| unreachable(&error))?;
         let handshake = Handshake::dial(self.hello(place));
-        let (session, early) = match shake_hands(&mut *stream, handshake, |_| {}).await {
-            Ok(done) => done,
-            Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
-                let detail = format!("{}:{}: {error}", self.host, self.port);
-                return Err(Refusal::Incompatible { detail });
-            }
-            Err(error) => return Err(unreachable(&error)),
-        };
+        let (session, early) =
+            match shake_hands(&mut *stream, handshake, BytesMut::new(), |_| {}).await {
+                Ok(done) => done,
+                Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
+                    let detail = format!("{}:{}: {error}", self.host, self.port);
+                    return Err(Refusal::Incompatible { detail });
+                }
+                Err(error) => return Err(unreachable(&error)),
+            };
         let from = format!("{}:{}", self.host, self.port);
         let conn = Conn::new(self.net.clone(), Role::Dialer, &session, &from);
         let (wanted, used) = (options.compression, session.compression);

@@ -284,23 +284,28 @@ fn random_seed() -> u64 {
     }
 }
 
-/// Runs a handshake; returns the session, and bytes that belong to what follows.
+/// Runs a handshake that may have begun with the bytes in `read`; returns the session, and bytes that
+/// belong to what follows.
 ///
 /// `agreed` is told of the session before the peer is: what it does comes before anything that the
 /// peer sends over the connection.
 pub(crate) async fn shake_hands(
     stream: &mut dyn Stream,
     mut handshake: Handshake,
+    mut read: BytesMut,
     mut agreed: impl FnMut(&Session) + Send,
 ) -> Result<(Session, BytesMut), HandshakeFailure> {
-    let mut read = BytesMut::with_capacity(4 * 1024);
+    let mut has_read = !read.is_empty();
     loop {
         while let Some(bytes) = handshake.poll_transmit() {
             stream.write_all(&bytes).await.map_err(HandshakeFailure::Io)?;
             stream.flush().await.map_err(HandshakeFailure::Io)?;
         }
-        if stream.read_buf(&mut read).await.map_err(HandshakeFailure::Io)? == 0 {
-            return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        if !std::mem::take(&mut has_read) {
+            read.reserve(4 * 1024);
+            if stream.read_buf(&mut read).await.map_err(HandshakeFailure::Io)? == 0 {
+                return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
+            }
         }
         let handled = handshake.handle_bytes(&mut read);
         if let Ok(Some(session)) = &handled {

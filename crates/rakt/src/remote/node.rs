@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason, Role};
 use tokio::sync::watch;
 
@@ -38,6 +39,9 @@ pub(crate) struct Node {
     inbound: Mutex<Vec<Weak<Conn>>>,
     lanes: Mutex<Lanes>,
     inbound_count: AtomicU32,
+    /// Connections from Go nodes; `None` where those are not served.
+    #[cfg(feature = "goakt")]
+    goakt: Option<Arc<super::goakt::Serving>>,
     /// True once nothing new is taken.
     draining: watch::Sender<bool>,
 }
@@ -67,6 +71,8 @@ impl Node {
         }
         net.set_advertised(host, port);
         Ok(Arc::new(Self {
+            #[cfg(feature = "goakt")]
+            goakt: super::goakt::Serving::new(&net, listener.port()).await,
             client: Client::of_node(net.clone()),
             net,
             listener: Mutex::new(Some(listener)),
@@ -122,17 +128,70 @@ impl Node {
         }
     }
 
+    #[cfg(feature = "goakt")]
     async fn welcome(self: Arc<Self>, mut stream: Box<dyn Stream>, from: String, place: Place) {
+        use rakt_wire::goakt::Opening;
+        let mut early = BytesMut::new();
+        let Some(goakt) = &self.goakt else {
+            return self.welcome_native(stream, from, place, early).await;
+        };
+        let limit = self.net.options.dial_timeout;
+        let opened = super::goakt::open(&mut *stream, &mut early);
+        match tokio::time::timeout(limit, opened).await {
+            Ok(Ok(Some(Opening::Native))) => {
+                self.welcome_native(stream, from, place, early).await;
+            }
+            Ok(Ok(Some(Opening::GoAkt(compression)))) => {
+                let Some(system) = self.net.system() else { return };
+                let max = self.net.options.max_connections;
+                // There is no way to tell a Go node why.
+                if place.number > max {
+                    tracing::warn!(%from, max, "closed a connection: too many are open");
+                } else if !*self.draining.borrow() {
+                    goakt.serve(&self.net, system, stream, (from, compression), early).await;
+                }
+            }
+            Ok(Ok(Some(opening))) => tracing::warn!(%from, %opening, "refused a peer"),
+            Ok(Ok(None)) => tracing::debug!(%from, "a peer left without a word"),
+            Ok(Err(error)) => tracing::warn!(%from, %error, "refused a peer"),
+            Err(_) => tracing::warn!(%from, ?limit, "a peer did not greet in time"),
+        }
+    }
+
+    #[cfg(not(feature = "goakt"))]
+    async fn welcome(self: Arc<Self>, stream: Box<dyn Stream>, from: String, place: Place) {
+        self.welcome_native(stream, from, place, BytesMut::new()).await;
+    }
+
+    /// Whether native peers are served.
+    fn serves_native(&self) -> bool {
+        #[cfg(feature = "goakt")]
+        if let Some(goakt) = &self.goakt {
+            return goakt.serves_native();
+        }
+        true
+    }
+
+    async fn welcome_native(
+        self: &Arc<Self>,
+        mut stream: Box<dyn Stream>,
+        from: String,
+        place: Place,
+        early: BytesMut,
+    ) {
         let Some(system) = self.net.system() else { return };
         let mut handshake = Handshake::accept(self.net.hello());
         if place.number > self.net.options.max_connections {
             handshake.refuse(RefuseReason::TooManyConnections);
         } else if *self.draining.borrow() {
             handshake.refuse(RefuseReason::ShuttingDown);
+        } else if !self.serves_native() {
+            let text = "this node serves only peers that speak GoAkt".to_owned();
+            handshake.refuse(RefuseReason::Denied(text));
         }
         let limit = self.net.options.dial_timeout;
         let mut newcomer = None;
-        let shaken = shake_hands(&mut *stream, handshake, |session| {
+        let shaken = shake_hands(&mut *stream, handshake, early, |session| {
             let conn = Conn::new(self.net.clone(), Role::Acceptor, session, &from);
             let turn = match session.peer.lane {
                 Some(lane) => self.lanes.hold().enter(lane, &conn),
@@ -201,8 +260,14 @@ impl Node {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
             conns.push(conn);
         }
+        #[cfg(feature = "goakt")]
+        let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
         let all_over = async {
             for conn in conns {
+                conn.gone().await;
+            }
+            #[cfg(feature = "goakt")]
+            for conn in goakt {
                 conn.gone().await;
             }
         };

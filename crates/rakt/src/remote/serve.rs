@@ -126,19 +126,40 @@ pub(crate) fn serve(
         }
         slow => slow,
     };
-    let argument_len = match &slow {
-        Operation::Spawn { argument: Some(argument), .. } => argument.payload.len() as u64,
-        _ => 0,
-    };
-    let has_room = conn.charge(argument_len);
-    let charge = Charge { origin: conn.clone(), bytes: argument_len };
+    let bytes = argument_len(&slow);
+    let has_room = conn.charge(bytes);
+    let charge = Charge { origin: conn.clone(), bytes };
     if !has_room {
         return conn.respond(corr, Err(exhausted_budget(&conn)));
     }
     let runtime = system.runtime().clone();
+    runtime.spawn(async move {
+        conn.respond(corr, carried_out(system, slow, remaining, charge).await);
+    });
+}
+
+/// Bytes that an operation keeps until it is carried out.
+pub(crate) fn argument_len(operation: &Operation) -> u64 {
+    match operation {
+        Operation::Spawn { argument: Some(argument), .. } => argument.payload.len() as u64,
+        _ => 0,
+    }
+}
+
+/// What becomes of an operation that takes time.
+///
+/// It has a task of its own: user code that is not contained elsewhere, such as a list of accepted
+/// messages, must not leave the peer without an answer when it panics.
+pub(crate) async fn carried_out(
+    system: ActorSystem,
+    operation: Operation,
+    remaining: Option<Duration>,
+    charge: Charge,
+) -> Result<Outcome, Refusal> {
+    let runtime = system.runtime().clone();
     let work = runtime.spawn(async move {
         let _charge = charge;
-        let work = carry_out(&system, slow);
+        let work = carry_out(&system, operation);
         match remaining {
             Some(left) => {
                 tokio::time::timeout(left, work).await.unwrap_or(Err(Refusal::DeadlineExceeded))
@@ -146,12 +167,8 @@ pub(crate) fn serve(
             None => work.await,
         }
     });
-    // A task of its own answers: user code that is not contained elsewhere, such as a list of accepted
-    // messages, must not leave the peer without an answer when it panics.
-    runtime.spawn(async move {
-        let panicked = || Refusal::Internal { detail: "the operation panicked".to_owned() };
-        conn.respond(corr, work.await.unwrap_or_else(|_| Err(panicked())));
-    });
+    let panicked = || Refusal::Internal { detail: "the operation panicked".to_owned() };
+    work.await.unwrap_or_else(|_| Err(panicked()))
 }
 
 async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome, Refusal> {
@@ -181,7 +198,7 @@ async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome
     }
 }
 
-fn lookup(system: &ActorSystem, path: &str) -> Result<Outcome, Refusal> {
+pub(crate) fn lookup(system: &ActorSystem, path: &str) -> Result<Outcome, Refusal> {
     match find(system, path, None) {
         Ok(cell) => Ok(found_outcome(&*cell)),
         Err(Refusal::NotFound) => Ok(Outcome::Absent),

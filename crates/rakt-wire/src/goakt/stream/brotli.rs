@@ -56,6 +56,10 @@ impl Default for Decoder {
 }
 
 impl Decoder {
+    pub(super) fn memory(&self) -> usize {
+        usize::try_from(self.state.ringbuffer_size).unwrap_or(0)
+    }
+
     pub(super) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
         if self.is_done {
             return match input.len() {

@@ -171,6 +171,20 @@ impl StreamDecoder {
         self.compression
     }
 
+    /// Bytes of memory that the decoder holds for what it may have to repeat. The peer chooses how much:
+    /// up to 64 MiB with zstd, 16 MiB with brotli, always little with gzip.
+    pub fn memory(&self) -> usize {
+        match &self.codec {
+            Decoder::None => 0,
+            #[cfg(feature = "zstd")]
+            Decoder::Zstd(zstd) => zstd.memory(),
+            #[cfg(feature = "gzip")]
+            Decoder::Gzip(_) => 64 * 1024,
+            #[cfg(feature = "brotli")]
+            Decoder::Brotli(brotli) => brotli.memory(),
+        }
+    }
+
     /// Takes from the front of `input` and appends at most `room` bytes to `out`, of which at most
     /// [`MAX_STEP`] at a time. False when it can do nothing before more input arrives.
     ///
@@ -278,6 +292,11 @@ impl FrameReader {
                 }
             }
         }
+    }
+
+    /// Bytes of a frame that has begun and not ended, and of the decoder's own memory.
+    pub(super) fn held_len(&self) -> (usize, usize) {
+        (self.plain.len(), self.decoder.memory())
     }
 
     /// Whether a frame has begun and not ended, as far as it has been read.

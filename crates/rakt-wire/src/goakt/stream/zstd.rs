@@ -3,7 +3,7 @@
 use std::io;
 
 use zstd::stream::raw::{self, CParameter, DParameter, Operation};
-use zstd::zstd_safe::{InBuffer, OutBuffer};
+use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 
 use super::{MAX_ZSTD_WINDOW_LOG, Step};
 use crate::compress::{CompressError, DecompressError};
@@ -63,22 +63,30 @@ fn failed(error: io::Error) -> CompressError {
 }
 
 #[derive(Default)]
-pub(super) struct Decoder(Option<raw::Decoder<'static>>);
+pub(super) struct Decoder(Option<DCtx<'static>>);
 
 impl Decoder {
     pub(super) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
-        let corrupt = |error: io::Error| DecompressError::Corrupt(error.to_string());
-        let decoder = match &mut self.0 {
-            Some(decoder) => decoder,
-            empty => empty.insert(new_decoder().map_err(corrupt)?),
+        let corrupt = |error: &str| DecompressError::Corrupt(error.to_owned());
+        let context = match &mut self.0 {
+            Some(context) => context,
+            empty => empty.insert(new_context().map_err(corrupt)?),
         };
-        let status = decoder.run_on_buffers(input, room).map_err(corrupt)?;
-        Ok(Step { read: status.bytes_read, written: status.bytes_written })
+        let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(room));
+        let result = context.decompress_stream(&mut output, &mut input);
+        result.map_err(|code| corrupt(get_error_name(code)))?;
+        Ok(Step { read: input.pos(), written: output.pos() })
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, DCtx::sizeof)
     }
 }
 
-fn new_decoder() -> io::Result<raw::Decoder<'static>> {
-    let mut decoder = raw::Decoder::new()?;
-    decoder.set_parameter(DParameter::WindowLogMax(MAX_ZSTD_WINDOW_LOG))?;
-    Ok(decoder)
+fn new_context() -> Result<DCtx<'static>, &'static str> {
+    let mut context = DCtx::try_create().ok_or("out of memory")?;
+    context.init().map_err(get_error_name)?;
+    let limit = DParameter::WindowLogMax(MAX_ZSTD_WINDOW_LOG);
+    context.set_parameter(limit).map_err(get_error_name)?;
+    Ok(context)
 }

@@ -101,7 +101,7 @@ impl Shared {
 
 /// The actor side's view of a connection that messages came from.
 impl Origin for Conn {
-    fn reply(&self, corr: u64, payload: &dyn Encode) {
+    fn reply(&self, corr: u64, _: Option<&'static str>, payload: &dyn Encode) {
         let prepared = match self.net.is_small(payload) {
             true => Ok(Payload::Encode(payload)),
             false => self
@@ -134,7 +134,7 @@ impl Origin for Conn {
     }
 
     fn confirm(&self, corr: u64) {
-        self.reply(corr, &[].as_slice());
+        self.reply(corr, None, &[].as_slice());
     }
 
     fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {

@@ -1,0 +1,552 @@
+//! One connection from a Go node, as everybody but its driver sees it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::failure::Failure;
+use rakt_wire::goakt::{Error, Payload, Procedure, Response};
+use rakt_wire::native::Encode;
+
+use super::Serving;
+use crate::error::Refusal;
+use crate::events::{DeadLetter, Event};
+use crate::mailbox::letter::{Alias, Origin};
+use crate::remote::budget::Share;
+use crate::remote::net::Net;
+use crate::sync::Lock;
+use crate::system::ActorSystem;
+
+/// Replies up to this many buffered bytes are not counted. 64 KiB.
+const UNCOUNTED_REPLIES: usize = 64 * 1024;
+/// Replies beyond this many buffered bytes are replaced by an error. 128 MiB.
+const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
+
+pub(crate) struct GoConn {
+    pub(super) serving: Arc<Serving>,
+    pub(super) net: Arc<Net>,
+    pub(super) system: ActorSystem,
+    /// Where it comes from: Go nodes do not say who they are.
+    pub(super) peer: String,
+    shared: Mutex<Shared>,
+    /// Of the node's budgets for messages and replies.
+    inbound: Share,
+    replies: Share,
+    /// The driver has let go of the stream.
+    gone: (AtomicBool, tokio::sync::Notify),
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Requests without an answer.
+    open: HashMap<u64, Open>,
+    /// Answers that the driver has not taken.
+    answers: Vec<(u64, Answer)>,
+    /// Not after the end of the first ask; may be long before it.
+    next_expiry: Option<Instant>,
+    driver: Option<Waker>,
+    /// Something has changed since the driver last looked.
+    is_touched: bool,
+    cancel_wakers: Vec<(u64, Waker)>,
+    /// Bytes of replies in `open` and `answers`, and of those that the driver has taken.
+    collected: usize,
+    unsent: usize,
+    /// How much of that the node's budget for replies has been told.
+    noted: u64,
+    /// Nothing more is taken from the peer.
+    is_closing: bool,
+    is_over: bool,
+}
+
+/// A request without an answer.
+enum Open {
+    Tell {
+        /// Messages that are on their way to their mailboxes.
+        unconfirmed: usize,
+        /// The answer once they are there; `None` while more messages follow.
+        end: Option<Answer>,
+    },
+    Ask {
+        /// Messages without a reply, those that are not sent yet included.
+        left: usize,
+        replies: Replies,
+        expires: Option<Instant>,
+    },
+    Operation,
+}
+
+/// What becomes of a request.
+pub(super) enum Answer {
+    Done,
+    Replies(Replies),
+    Address(String),
+    Error(Error),
+}
+
+/// Replies to the messages of one ask, one after another.
+#[derive(Default)]
+pub(super) struct Replies {
+    bytes: Vec<u8>,
+    /// The type of each, and where it ends.
+    ends: Vec<(&'static str, usize)>,
+}
+
+impl Answer {
+    /// Calls `send` with the answer in the form that goes out.
+    pub(super) fn with<R>(self, send: impl FnOnce(&Response<'_>) -> R) -> R {
+        match self {
+            Self::Done => send(&Response::Done),
+            Self::Address(address) => send(&Response::Address(&address)),
+            Self::Error(error) => send(&Response::Error(error)),
+            Self::Replies(replies) => {
+                let mut start = 0;
+                let payloads = replies.ends.iter().map(|(type_name, end)| {
+                    let bytes = &replies.bytes[std::mem::replace(&mut start, *end)..*end];
+                    Payload { type_name, bytes }
+                });
+                send(&Response::Replies(&payloads.collect::<Vec<_>>()))
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Replies(replies) => replies.bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// What a request that waits has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// So many messages are on their way to mailboxes, or without a reply.
+    Waits(usize),
+    /// It is answered.
+    Over,
+}
+
+impl GoConn {
+    pub(super) fn new(
+        serving: Arc<Serving>,
+        net: Arc<Net>,
+        system: ActorSystem,
+        peer: String,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            serving,
+            net,
+            system,
+            peer,
+            shared: Mutex::default(),
+            inbound: Share::default(),
+            replies: Share::default(),
+            gone: Default::default(),
+        })
+    }
+
+    // Requests.
+
+    /// A tell whose messages follow.
+    pub(super) fn open_tell(&self, id: u64) {
+        let tell = Open::Tell { unconfirmed: 0, end: None };
+        self.shared.hold().open.insert(id, tell);
+    }
+
+    /// So many further messages of a tell are about to be put in a mailbox.
+    pub(super) fn expect_confirmed(&self, id: u64, more: usize) {
+        if let Some(Open::Tell { unconfirmed, .. }) = self.shared.hold().open.get_mut(&id) {
+            *unconfirmed += more;
+        }
+    }
+
+    /// No further message of a tell follows: this is the answer once they are in their mailboxes.
+    pub(super) fn end_tell(&self, id: u64, answer: Answer) {
+        let mut shared = self.shared.hold();
+        match shared.open.get_mut(&id) {
+            Some(Open::Tell { unconfirmed: 1.., end }) => *end = Some(answer),
+            Some(_) => self.settle(shared, id, answer),
+            None => {}
+        }
+    }
+
+    /// An ask of so many messages, which follow one after another.
+    pub(super) fn open_ask(&self, id: u64, left: usize) {
+        let ask = Open::Ask { left, replies: Replies::default(), expires: None };
+        self.shared.hold().open.insert(id, ask);
+    }
+
+    /// The next message of an ask is about to be put in a mailbox; its reply must be here by then.
+    pub(super) fn expect_reply(&self, id: u64, by: Instant) {
+        let mut shared = self.shared.hold();
+        if let Some(Open::Ask { expires, .. }) = shared.open.get_mut(&id) {
+            *expires = Some(by);
+            if shared.next_expiry.is_none_or(|next| by < next) {
+                shared.next_expiry = Some(by);
+                shared.is_touched = true;
+            }
+        }
+    }
+
+    /// An operation on an actor.
+    pub(super) fn open_operation(&self, id: u64) {
+        self.shared.hold().open.insert(id, Open::Operation);
+    }
+
+    /// How far a tell or an ask has come. For the driver, which looks again whenever that changes.
+    pub(super) fn progress(&self, id: u64) -> Progress {
+        match self.shared.hold().open.get(&id) {
+            Some(Open::Tell { unconfirmed: count, .. } | Open::Ask { left: count, .. }) => {
+                Progress::Waits(*count)
+            }
+            Some(Open::Operation) | None => Progress::Over,
+        }
+    }
+
+    /// Answers a request, if it is not answered yet.
+    pub(super) fn answer(&self, id: u64, answer: Answer) {
+        self.settle(self.shared.hold(), id, answer);
+    }
+
+    fn settle(&self, mut shared: MutexGuard<'_, Shared>, id: u64, answer: Answer) {
+        let wakers = self.settle_in(&mut shared, id, answer);
+        drop(shared);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Who must be woken once the lock is released is returned.
+    fn settle_in(&self, shared: &mut Shared, id: u64, answer: Answer) -> Vec<Waker> {
+        let Some(open) = shared.open.remove(&id) else { return Vec::new() };
+        if let Open::Ask { replies, .. } = open {
+            shared.collected -= replies.bytes.len();
+        }
+        shared.collected += answer.len();
+        shared.answers.push((id, answer));
+        let cancelled = shared.cancel_wakers.extract_if(.., |(other, _)| *other == id);
+        let mut wakers: Vec<_> = cancelled.map(|(_, waker)| waker).collect();
+        wakers.extend(shared.touch());
+        wakers
+    }
+
+    /// A message of a tell is in its mailbox.
+    fn confirm(&self, id: u64) {
+        let mut shared = self.shared.hold();
+        let Some(Open::Tell { unconfirmed, end }) = shared.open.get_mut(&id) else { return };
+        *unconfirmed -= 1;
+        if *unconfirmed > 0 {
+            return;
+        }
+        match end.take() {
+            Some(answer) => self.settle(shared, id, answer),
+            None => {
+                let driver = shared.touch();
+                drop(shared);
+                driver.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    /// A message of an ask has its reply.
+    pub(super) fn reply(&self, id: u64, type_name: &'static str, bytes: &[u8]) {
+        let mut shared = self.shared.hold();
+        let has_room = self.note_buffered(&mut shared, bytes.len());
+        let Some(Open::Ask { left, replies, expires }) = shared.open.get_mut(&id) else { return };
+        let size = replies.bytes.len() + bytes.len();
+        let limit = self.net.options.max_frame_size as usize;
+        if !has_room || size > limit {
+            let failure = match has_room {
+                true => Failure::too_large(size as u64, limit as u64),
+                false => buffered_replies().to_wire(),
+            };
+            let error = Error::from_failure(Procedure::Ask, "", &failure);
+            return self.settle(shared, id, Answer::Error(error));
+        }
+        replies.bytes.extend_from_slice(bytes);
+        replies.ends.push((type_name, size));
+        *left -= 1;
+        *expires = None;
+        if *left > 0 {
+            shared.collected += bytes.len();
+            let driver = shared.touch();
+            drop(shared);
+            driver.into_iter().for_each(Waker::wake);
+            return;
+        }
+        let replies = std::mem::take(replies);
+        shared.collected -= size - bytes.len();
+        self.settle(shared, id, Answer::Replies(replies));
+    }
+
+    /// A message was turned down, and with it the request it belongs to.
+    fn refuse(&self, id: u64, path: &str, refusal: &Refusal) {
+        let mut shared = self.shared.hold();
+        let procedure = match shared.open.get(&id) {
+            Some(Open::Tell { .. }) => Procedure::Tell,
+            Some(Open::Ask { .. }) => Procedure::Ask,
+            Some(Open::Operation) | None => return,
+        };
+        let address = self.serving.local.address(path);
+        let error = Error::from_failure(procedure, &address, &refusal.to_wire());
+        let wakers = self.settle_in(&mut shared, id, Answer::Error(error));
+        drop(shared);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    // For the driver.
+
+    /// What happens from now on is seen by [`end_turn`](Self::end_turn).
+    pub(super) fn begin_turn(&self) {
+        let mut shared = self.shared.hold();
+        shared.is_touched = false;
+        shared.driver = None;
+    }
+
+    /// Whether there is nothing to do before `driver` is woken.
+    pub(super) fn end_turn(&self, driver: &Waker) -> bool {
+        let mut shared = self.shared.hold();
+        if !shared.is_touched {
+            shared.driver = Some(driver.clone());
+        }
+        !shared.is_touched
+    }
+
+    /// Gives up on asks whose time is over, and says when the next one's is.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut shared = self.shared.hold();
+        if shared.next_expiry.is_none_or(|at| now < at) {
+            return shared.next_expiry;
+        }
+        let expiry = |open: &Open| match open {
+            Open::Ask { expires, .. } => *expires,
+            _ => None,
+        };
+        let due = shared.open.iter().filter(|(_, open)| expiry(open).is_some_and(|at| at <= now));
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        let mut wakers = Vec::new();
+        for id in due {
+            let failure = Refusal::DeadlineExceeded.to_wire();
+            let error = Error::from_failure(Procedure::Ask, "", &failure);
+            wakers.append(&mut self.settle_in(&mut shared, id, Answer::Error(error)));
+        }
+        shared.next_expiry = shared.open.values().filter_map(expiry).min();
+        let next = shared.next_expiry;
+        drop(shared);
+        wakers.into_iter().for_each(Waker::wake);
+        next
+    }
+
+    /// The answers that have come in.
+    pub(super) fn take_answers(&self) -> Vec<(u64, Answer)> {
+        let mut shared = self.shared.hold();
+        let answers = std::mem::take(&mut shared.answers);
+        shared.collected -= answers.iter().map(|(_, answer)| answer.len()).sum::<usize>();
+        answers
+    }
+
+    /// So many bytes of responses wait for the peer to take them.
+    pub(super) fn set_unsent(&self, bytes: usize) {
+        let mut shared = self.shared.hold();
+        shared.unsent = bytes;
+        self.note_buffered(&mut shared, 0);
+    }
+
+    /// Tells the node how much is buffered, where that is much; false if there is no room for more.
+    fn note_buffered(&self, shared: &mut Shared, more: usize) -> bool {
+        let buffered = shared.collected + shared.unsent + more;
+        if shared.noted == 0 && buffered <= UNCOUNTED_REPLIES {
+            return true;
+        }
+        let before = std::mem::replace(&mut shared.noted, buffered as u64);
+        self.net.replies.give_back(&self.replies, before);
+        self.net.replies.add(&self.replies, shared.noted) && buffered <= MAX_BUFFERED_REPLIES
+    }
+
+    /// Has the driver end the connection; what is not answered by now is refused.
+    pub(super) fn close(&self) {
+        let mut shared = self.shared.hold();
+        shared.is_closing = true;
+        let ids: Vec<_> = shared.open.keys().copied().collect();
+        let mut wakers: Vec<_> = shared.touch().into_iter().collect();
+        for id in ids {
+            let failure = Refusal::ShuttingDown.to_wire();
+            let error = Error::from_failure(Procedure::Ask, "", &failure);
+            wakers.append(&mut self.settle_in(&mut shared, id, Answer::Error(error)));
+        }
+        drop(shared);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the driver end the connection once everything is answered.
+    pub(super) fn finish(&self) {
+        let mut shared = self.shared.hold();
+        shared.is_closing = true;
+        shared.is_touched = true;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.hold().is_closing
+    }
+
+    /// Nobody waits for answers any more.
+    pub(super) fn end(&self) {
+        let mut shared = self.shared.hold();
+        shared.is_over = true;
+        shared.open.clear();
+        shared.answers.clear();
+        (shared.collected, shared.unsent, shared.noted) = (0, 0, 0);
+        let wakers = std::mem::take(&mut shared.cancel_wakers);
+        drop(shared);
+        self.net.replies.give_back_all(&self.replies);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(super) fn link_up(&self, compression: rakt_wire::Compression) {
+        crate::metrics::link_up();
+        tracing::info!(peer = %self.peer, dialect = "goakt", %compression, "link up");
+        self.net.publish(|| Event::LinkUp { peer: self.peer.clone() });
+    }
+
+    pub(super) fn link_down(&self, reason: &str) {
+        crate::metrics::link_down();
+        tracing::info!(peer = %self.peer, dialect = "goakt", reason, "link down");
+        let reason = reason.to_owned();
+        self.net.publish(|| Event::LinkDown { peer: self.peer.clone(), reason });
+    }
+
+    /// For the driver: the stream is closed.
+    pub(super) fn set_gone(&self) {
+        self.gone.0.store(true, Ordering::Release);
+        self.gone.1.notify_waiters();
+    }
+
+    /// Completes when the stream is closed.
+    pub(crate) async fn gone(&self) {
+        let mut told = std::pin::pin!(self.gone.1.notified());
+        told.as_mut().enable();
+        if !self.gone.0.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
+
+    // The node's budget for messages.
+
+    /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
+    pub(super) fn admit(&self, bytes: u64) -> bool {
+        self.net.budget.try_add(&self.inbound, bytes)
+    }
+
+    /// Counts bytes that are here already, unless there is no room for them.
+    pub(super) fn charge(&self, bytes: u64) -> Result<(), Refusal> {
+        if self.net.budget.add(&self.inbound, bytes) {
+            return Ok(());
+        }
+        self.release(bytes);
+        let bound = "inbound budget (bytes)".to_owned();
+        Err(Refusal::ResourceExhausted { bound, limit: self.net.budget.limit() })
+    }
+
+    pub(super) fn release(&self, bytes: u64) {
+        self.net.budget.give_back(&self.inbound, bytes);
+    }
+}
+
+impl Shared {
+    fn touch(&mut self) -> Option<Waker> {
+        self.is_touched = true;
+        self.driver.take()
+    }
+}
+
+fn buffered_replies() -> Refusal {
+    let bound = "buffered replies (bytes)".to_owned();
+    Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
+}
+
+/// Messages of one type from a Go node on their way to one actor, as that sees where they come from.
+pub(super) struct Delivery {
+    pub(super) conn: Arc<GoConn>,
+    pub(super) path: Arc<str>,
+    pub(super) type_name: Arc<str>,
+}
+
+impl Origin for Delivery {
+    fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn Encode) {
+        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
+            Ok((name, bytes)) => self.conn.reply(corr, name, &bytes),
+            Err(refusal) => self.refuse(corr, &refusal),
+        }
+    }
+
+    fn refuse(&self, corr: u64, refusal: &Refusal) {
+        self.conn.refuse(corr, &self.path, refusal);
+    }
+
+    fn confirm(&self, corr: u64) {
+        self.conn.confirm(corr);
+    }
+
+    /// It was acknowledged, so nobody else would hear of it.
+    fn nack(&self, _: Alias, _: Option<u32>, _: u32, refusal: &Refusal) {
+        self.conn.net.dead_letters(1, || DeadLetter {
+            target: self.path.to_string(),
+            sender: None,
+            message: self.type_name.to_string(),
+            reason: refusal.clone(),
+            count: 1,
+        });
+    }
+
+    fn consumed(&self, _: Alias, cost: u64) {
+        self.conn.release(cost);
+    }
+
+    fn release(&self, bytes: u64) {
+        self.conn.release(bytes);
+    }
+
+    fn decompress(&self, _: &[u8], _: u32) -> Result<Bytes, Refusal> {
+        Err(Refusal::Undecodable { detail: "no message of GoAkt is compressed on its own".into() })
+    }
+
+    fn is_cancelled(&self, corr: u64) -> bool {
+        !self.conn.shared.hold().open.contains_key(&corr)
+    }
+
+    fn poll_cancelled(&self, corr: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.conn.shared.hold();
+        if !shared.open.contains_key(&corr) {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker();
+        let known = &mut shared.cancel_wakers;
+        if !known.iter().any(|(other, known)| *other == corr && known.will_wake(waker)) {
+            known.push((corr, waker.clone()));
+        }
+        Poll::Pending
+    }
+}
+
+/// A reply as it goes out.
+pub(super) fn encode_reply(
+    name: Option<&'static str>,
+    payload: &dyn Encode,
+    limit: u32,
+) -> Result<(&'static str, Vec<u8>), Refusal> {
+    let Some(name) = name else {
+        let detail = "the reply has no wire name, which GoAkt needs".to_owned();
+        return Err(Refusal::Unencodable { detail });
+    };
+    let check = |size: usize| match size as u64 > u64::from(limit) {
+        true => Err(Refusal::TooLarge { size: size as u64, limit: limit.into() }),
+        false => Ok(()),
+    };
+    let len = payload.encoded_len().unwrap_or(0);
+    check(len)?;
+    let mut bytes = Vec::with_capacity(len);
+    payload.encode(&mut bytes).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
+    check(bytes.len())?;
+    Ok((name, bytes))
+}

@@ -1,0 +1,226 @@
+//! Messages that mean something to the node itself, whichever actor they are for.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rakt_wire::failure::Code;
+use rakt_wire::goakt::system::{ASYNC_RESPONSE, ASYNC_TIMEOUT, HEALTH_CHECK_RESPONSE};
+use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage, SystemMessage, proto};
+use rakt_wire::native::{Encode, cost};
+
+use super::conn::{GoConn, encode_reply};
+use super::requests::not_accepted;
+use crate::cell::{AnyCell, Signal};
+use crate::error::Refusal;
+use crate::events::StopReason;
+use crate::mailbox::batch::{Batch, RawKind, RawMessage};
+use crate::mailbox::letter::{Alias, Origin};
+use crate::message::{Codec, CodecError, Message, WireType};
+use crate::reference::{ActorRef, Target};
+
+/// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
+/// dropped. Each may wait for a connection to a host that the peer has chosen.
+const MAX_ANSWERS: u32 = 1024;
+
+impl GoConn {
+    /// Does what a message of GoAkt itself asks for. `None`: it is the actor's own affair. Otherwise the
+    /// name of the reply, which is empty, or `None` where there is none.
+    pub(super) fn handle_framework(
+        self: &Arc<Self>,
+        procedure: Procedure,
+        message: &RemoteMessage<'_>,
+        cell: &Arc<dyn AnyCell>,
+        path: &str,
+    ) -> Result<Option<Option<&'static str>>, Error> {
+        let invalid = |error| Error::invalid_message(procedure, error);
+        let Some(read) = SystemMessage::read(&message.message).map_err(invalid)? else {
+            return Ok(None);
+        };
+        tracing::debug!(peer = %self.peer, path, ?procedure, "a message of GoAkt itself");
+        match read {
+            SystemMessage::PoisonPill => {
+                cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
+            }
+            SystemMessage::HealthCheckRequest => return Ok(Some(Some(HEALTH_CHECK_RESPONSE))),
+            SystemMessage::AsyncRequest(request) => {
+                self.ask_async(procedure, request, cell.clone())?;
+            }
+            // Nothing here sends asynchronous requests, so nobody waits for this. It is acknowledged all
+            // the same: a Go actor whose answer is refused is suspended.
+            SystemMessage::AsyncResponse(_) => {}
+            // When an actor is stopped for being idle is decided here.
+            _ => {}
+        }
+        Ok(Some(None))
+    }
+
+    /// Asks an actor in the name of somebody who wants the answer as a message.
+    fn ask_async(
+        self: &Arc<Self>,
+        procedure: Procedure,
+        request: proto::AsyncRequest,
+        cell: Arc<dyn AnyCell>,
+    ) -> Result<(), Error> {
+        let proto::AsyncRequest { correlation_id, reply_to, message } = request;
+        let message = message.unwrap_or_default();
+        let entry = cell.accepted(message.type_name());
+        let entry = entry.ok_or_else(|| not_accepted(procedure, message.type_name()))?;
+        let address = GoAddress::parse(&reply_to)
+            .map_err(|error| Error::invalid_message(procedure, error))?;
+        let asker = match self.is_own(address) {
+            true => None,
+            false => self.reference(address),
+        };
+        let payload = message.value;
+        let bytes = cost(payload.len());
+        self.charge(bytes)
+            .map_err(|refusal| Error::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
+        let origin = AsyncOrigin {
+            conn: self.clone(),
+            correlation_id,
+            asker: asker.clone(),
+            answerer: ActorRef::from_target(Target::Local(cell.clone())),
+        };
+        let message = RawMessage {
+            entry,
+            kind: RawKind::Ask(0),
+            sender: asker.is_some().then_some(0),
+            type_id: 0,
+            start: 0,
+            len: payload.len() as u32,
+            raw_len: None,
+            about: None,
+        };
+        cell.push_batch(Batch {
+            origin: Arc::new(origin),
+            from: Alias { id: 0, epoch: 0 },
+            block: payload,
+            messages: [message].into(),
+            senders: asker.into_iter().map(|asker| (0, asker)).collect(),
+            unreturned: 0,
+            return_at: bytes,
+        });
+        Ok(())
+    }
+}
+
+/// An asynchronous request, as the actor that is asked sees it.
+struct AsyncOrigin {
+    conn: Arc<GoConn>,
+    correlation_id: String,
+    /// Who is told the answer; `None` if nobody can be.
+    asker: Option<ActorRef>,
+    answerer: ActorRef,
+}
+
+impl AsyncOrigin {
+    fn send(&self, message: Option<proto::Any>, error: String) {
+        let Some(asker) = self.asker.clone() else { return };
+        let serving = self.conn.serving.clone();
+        if serving.answers.fetch_add(1, Ordering::Relaxed) >= MAX_ANSWERS {
+            serving.answers.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(%asker, "dropped an answer: too many are under way");
+            return;
+        }
+        let correlation_id = self.correlation_id.clone();
+        let response = proto::AsyncResponse { correlation_id, message, error };
+        let answerer = self.answerer.clone();
+        self.conn.net.runtime.spawn(async move {
+            let answer = AsyncAnswer(response.to_bytes().into());
+            if let Err(error) = asker.tell(answer).from(&answerer).await {
+                tracing::debug!(%asker, refusal = %error.refusal, "an answer was not sent");
+            }
+            serving.answers.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+impl Origin for AsyncOrigin {
+    fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn Encode) {
+        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
+            Ok((name, bytes)) => {
+                self.send(Some(proto::Any::pack(name, bytes.into())), String::new());
+            }
+            Err(refusal) => self.refuse(corr, &refusal),
+        }
+    }
+
+    fn refuse(&self, _: u64, refusal: &Refusal) {
+        let text = match refusal.to_wire().code {
+            Code::DeadlineExceeded => ASYNC_TIMEOUT.to_owned(),
+            _ => refusal.to_string(),
+        };
+        self.send(None, text);
+    }
+
+    fn confirm(&self, _: u64) {}
+
+    fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
+
+    fn consumed(&self, _: Alias, cost: u64) {
+        self.conn.release(cost);
+    }
+
+    fn release(&self, bytes: u64) {
+        self.conn.release(bytes);
+    }
+
+    fn decompress(&self, _: &[u8], _: u32) -> Result<Bytes, Refusal> {
+        Err(Refusal::Undecodable { detail: "no message of GoAkt is compressed on its own".into() })
+    }
+
+    fn is_cancelled(&self, _: u64) -> bool {
+        false
+    }
+
+    fn poll_cancelled(&self, _: u64, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// The answer to an asynchronous request, encoded already.
+struct AsyncAnswer(Bytes);
+
+impl Message for AsyncAnswer {
+    type Reply = ();
+
+    fn wire() -> Option<&'static WireType<Self>> {
+        static WIRE: LazyLock<WireType<AsyncAnswer>> =
+            LazyLock::new(|| WireType::new::<Encoded>(ASYNC_RESPONSE));
+        Some(&WIRE)
+    }
+}
+
+/// The codec of what is encoded already.
+enum Encoded {}
+
+impl Codec<AsyncAnswer> for Encoded {
+    fn encoded_len(answer: &AsyncAnswer) -> Option<usize> {
+        Some(answer.0.len())
+    }
+
+    fn encode(answer: &AsyncAnswer, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        out.extend_from_slice(&answer.0);
+        Ok(())
+    }
+
+    fn decode(bytes: Bytes) -> Result<AsyncAnswer, CodecError> {
+        Ok(AsyncAnswer(bytes))
+    }
+}
+
+impl Codec<()> for Encoded {
+    fn encoded_len(_: &()) -> Option<usize> {
+        Some(0)
+    }
+
+    fn encode(_: &(), _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Ok(())
+    }
+
+    fn decode(_: Bytes) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
