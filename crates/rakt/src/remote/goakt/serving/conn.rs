@@ -58,7 +58,6 @@ struct Shared {
     noted: u64,
     /// Nothing more is taken from the peer.
     is_closing: bool,
-    is_over: bool,
 }
 
 /// A request without an answer.
@@ -379,11 +378,15 @@ impl GoConn {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Has the driver end the connection once everything is answered.
+    /// Has the driver end the connection once everything is answered. For the driver.
     pub(super) fn finish(&self) {
-        let mut shared = self.shared.hold();
-        shared.is_closing = true;
-        shared.is_touched = true;
+        self.shared.hold().is_closing = true;
+        self.touch();
+    }
+
+    /// Something has changed since this turn began. For the driver.
+    pub(super) fn touch(&self) {
+        self.shared.hold().is_touched = true;
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -393,7 +396,6 @@ impl GoConn {
     /// Nobody waits for answers any more.
     pub(super) fn end(&self) {
         let mut shared = self.shared.hold();
-        shared.is_over = true;
         shared.open.clear();
         shared.answers.clear();
         (shared.collected, shared.unsent, shared.noted) = (0, 0, 0);

@@ -136,7 +136,12 @@ impl Link {
         loop {
             let (next, is_full, len) = {
                 let mut server = self.server.hold();
+                let unsent = server.unsent_len();
                 let next = server.poll_request(&mut unread);
+                if server.unsent_len() > unsent {
+                    // What it answers by itself: the other half of the task has something to write.
+                    self.conn.touch();
+                }
                 let (partial, window) = server.held_len();
                 let beyond = (unread.len() + partial).saturating_sub(READ_LEN);
                 (next, server.is_full(), beyond + window.saturating_sub(self.free_window))
