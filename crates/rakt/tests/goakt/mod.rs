@@ -268,6 +268,13 @@ impl Node {
         Peer::new(stream.expect("the node takes connections"), self.port(), compression)
     }
 
+    /// Waits until an actor has handled all that it was sent.
+    pub(crate) async fn is_idle(&self, name: &str) {
+        let mut peer = self.dial().await;
+        let echo = peer.echo(name, "last");
+        assert_eq!(echoes(peer.ask(&[echo]).await), ["last"]);
+    }
+
     /// Fails unless a connection of its own is served.
     pub(crate) async fn is_well(&self) {
         let mut peer = self.dial().await;
@@ -430,11 +437,24 @@ impl Peer {
         frame
     }
 
-    /// Fails unless the node closes the connection without a further word.
-    pub(crate) async fn closed(&mut self) {
+    /// Whatever the node still says before it closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is as good.
         let _ = within(self.stream.read_to_end(&mut rest)).await;
+        rest
+    }
+
+    /// Waits until the node closes the connection, however long that takes.
+    pub(crate) async fn closed_at_last(&mut self) {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await.expect("it ends");
+        assert!(rest.is_empty(), "{} bytes are left", rest.len());
+    }
+
+    /// Fails unless the node closes the connection without a further word.
+    pub(crate) async fn closed(&mut self) {
+        let rest = self.rest().await;
         assert!(rest.is_empty(), "{} bytes are left", rest.len());
     }
 
@@ -477,6 +497,15 @@ pub(crate) fn frame(name: &str, body: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&(name.len() as u32).to_be_bytes());
     frame.extend_from_slice(name.as_bytes());
     frame.extend_from_slice(body);
+    frame
+}
+
+/// A tell of one message, in the form with metadata that Go nodes send.
+pub(crate) fn tell_frame(message: &Sent) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let messages = outgoing(std::slice::from_ref(message));
+    let call = Call::Tell(&messages);
+    call.encode(&mut frame, &Metadata::new(), None, 1 << 24).expect("it can be written");
     frame
 }
 

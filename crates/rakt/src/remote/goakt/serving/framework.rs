@@ -98,6 +98,7 @@ impl GoConn {
             from: Alias { id: 0, epoch: 0 },
             block: payload,
             messages: [message].into(),
+            has_confirms: false,
             senders: asker.into_iter().map(|asker| (0, asker)).collect(),
             unreturned: 0,
             return_at: bytes,

@@ -353,6 +353,7 @@ impl GoConn {
             from: Alias { id: 0, epoch: 0 },
             block: common.body.clone(),
             messages,
+            has_confirms: common.procedure == Procedure::Tell,
             senders,
             unreturned: 0,
             return_at: RETURN_AT,
