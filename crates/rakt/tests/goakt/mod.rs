@@ -445,6 +445,12 @@ impl Peer {
         rest
     }
 
+    /// Whether the node has not closed the connection by now.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        let read = self.stream.read_buf(&mut self.unread);
+        tokio::time::timeout(Duration::from_millis(50), read).await.is_err()
+    }
+
     /// Waits until the node closes the connection, however long that takes.
     pub(crate) async fn closed_at_last(&mut self) {
         let mut rest = Vec::new();
