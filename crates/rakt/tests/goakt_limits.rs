@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use goakt::{Ignore, Node, Sent, Want, address, echoes, error, frame, outgoing};
 use rakt::prelude::*;
-use rakt::remote::{Compression, GoAkt};
+use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::{Event, Metadata};
 use rakt_wire::goakt::error::ErrorCode as E;
 use rakt_wire::goakt::{Answer, Call};
@@ -377,4 +377,43 @@ async fn answers_that_are_not_taken_hold_back_further_requests() {
     }
     assert!(seen > 1000, "{seen}");
     node.is_well().await;
+}
+
+/// The peer chooses whom the answer goes to, and nobody need be there to take it.
+#[tokio::test(start_paused = true)]
+async fn answers_that_find_no_way_out_are_bounded() {
+    let node = Node::start().await;
+    let mut events = node.system.events();
+    // Takes connections and says nothing.
+    let mut deaf = node.memory.bind("127.0.0.1", 2).await.expect("the port is free");
+    let (mut peer, mut lines) = (node.dial().await, Vec::new());
+    let message = peer.echo("probe", &"x".repeat(10_000));
+    for n in 0..3000 {
+        let request = rakt_wire::goakt::proto::AsyncRequest {
+            correlation_id: n.to_string(),
+            reply_to: "goakt://deaf@127.0.0.1:2/asker".to_owned(),
+            message: Some(rakt_wire::goakt::proto::Any::pack(
+                &message.type_name,
+                message.bytes.clone().into(),
+            )),
+        };
+        let request = Sent {
+            type_name: "internalpb.AsyncRequest".to_owned(),
+            bytes: request.to_bytes(),
+            ..message.clone()
+        };
+        assert_eq!(peer.tell(&[request]).await, Answer::Done);
+    }
+    let letter = loop {
+        tokio::select! {
+            taken = deaf.accept() => lines.extend(taken),
+            letter = event(&mut events, |event| match event {
+                Event::DeadLetter(letter) => Some(letter),
+                _ => None,
+            }) => break letter,
+        }
+    };
+    assert_eq!(letter.message, "internalpb.AsyncResponse");
+    let Refusal::ResourceExhausted { limit, .. } = letter.reason else { panic!("{letter:?}") };
+    assert_eq!(limit, 1024);
 }

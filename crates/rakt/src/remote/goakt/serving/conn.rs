@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
 use rakt_wire::failure::Failure;
 use rakt_wire::goakt::{Error, Payload, Procedure, Response};
-use rakt_wire::native::Encode;
 
 use super::Serving;
 use crate::error::Refusal;
-use crate::events::{DeadLetter, Event};
-use crate::mailbox::letter::{Alias, Origin};
+use crate::events::Event;
 use crate::remote::budget::Share;
 use crate::remote::net::Net;
 use crate::sync::Lock;
@@ -231,7 +228,7 @@ impl GoConn {
     }
 
     /// A message of a tell is in its mailbox.
-    fn confirm(&self, id: u64) {
+    pub(super) fn confirm(&self, id: u64) {
         let mut shared = self.shared.hold();
         let Some(Open::Tell { unconfirmed, end }) = shared.open.get_mut(&id) else { return };
         *unconfirmed -= 1;
@@ -251,7 +248,8 @@ impl GoConn {
     /// A message of an ask has its reply.
     pub(super) fn reply(&self, id: u64, type_name: &'static str, bytes: &[u8]) {
         let mut shared = self.shared.hold();
-        let has_room = self.note_buffered(&mut shared, bytes.len());
+        let is_wanted = shared.open.contains_key(&id);
+        let has_room = is_wanted && self.note_buffered(&mut shared, bytes.len());
         let Some(Open::Ask { left, replies, expires }) = shared.open.get_mut(&id) else { return };
         let size = replies.bytes.len() + bytes.len();
         let limit = self.net.options.max_frame_size as usize;
@@ -280,7 +278,7 @@ impl GoConn {
     }
 
     /// A message was turned down, and with it the request it belongs to.
-    fn refuse(&self, id: u64, path: &str, refusal: &Refusal) {
+    pub(super) fn refuse(&self, id: u64, path: &str, refusal: &Refusal) {
         let mut shared = self.shared.hold();
         let procedure = match shared.open.get(&id) {
             Some(Open::Tell { .. }) => Procedure::Tell,
@@ -292,6 +290,24 @@ impl GoConn {
         let wakers = self.settle_in(&mut shared, id, Answer::Error(error));
         drop(shared);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether nobody waits for a request any more.
+    pub(super) fn is_cancelled(&self, id: u64) -> bool {
+        !self.shared.hold().open.contains_key(&id)
+    }
+
+    /// Completes when nobody waits for a request any more.
+    pub(super) fn poll_cancelled(&self, id: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.shared.hold();
+        if !shared.open.contains_key(&id) {
+            return Poll::Ready(());
+        }
+        let (waker, known) = (cx.waker(), &mut shared.cancel_wakers);
+        if !known.iter().any(|(other, known)| *other == id && known.will_wake(waker)) {
+            known.push((id, waker.clone()));
+        }
+        Poll::Pending
     }
 
     // For the driver.
@@ -465,90 +481,4 @@ impl Shared {
 fn buffered_replies() -> Refusal {
     let bound = "buffered replies (bytes)".to_owned();
     Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
-}
-
-/// Messages of one type from a Go node on their way to one actor, as that sees where they come from.
-pub(super) struct Delivery {
-    pub(super) conn: Arc<GoConn>,
-    pub(super) path: Arc<str>,
-    pub(super) type_name: Arc<str>,
-}
-
-impl Origin for Delivery {
-    fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn Encode) {
-        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
-            Ok((name, bytes)) => self.conn.reply(corr, name, &bytes),
-            Err(refusal) => self.refuse(corr, &refusal),
-        }
-    }
-
-    fn refuse(&self, corr: u64, refusal: &Refusal) {
-        self.conn.refuse(corr, &self.path, refusal);
-    }
-
-    fn confirm(&self, corr: u64) {
-        self.conn.confirm(corr);
-    }
-
-    /// It was acknowledged, so nobody else would hear of it.
-    fn nack(&self, _: Alias, _: Option<u32>, _: u32, refusal: &Refusal) {
-        self.conn.net.dead_letters(1, || DeadLetter {
-            target: self.path.to_string(),
-            sender: None,
-            message: self.type_name.to_string(),
-            reason: refusal.clone(),
-            count: 1,
-        });
-    }
-
-    fn consumed(&self, _: Alias, cost: u64) {
-        self.conn.release(cost);
-    }
-
-    fn release(&self, bytes: u64) {
-        self.conn.release(bytes);
-    }
-
-    fn decompress(&self, _: &[u8], _: u32) -> Result<Bytes, Refusal> {
-        Err(Refusal::Undecodable { detail: "no message of GoAkt is compressed on its own".into() })
-    }
-
-    fn is_cancelled(&self, corr: u64) -> bool {
-        !self.conn.shared.hold().open.contains_key(&corr)
-    }
-
-    fn poll_cancelled(&self, corr: u64, cx: &mut Context<'_>) -> Poll<()> {
-        let mut shared = self.conn.shared.hold();
-        if !shared.open.contains_key(&corr) {
-            return Poll::Ready(());
-        }
-        let waker = cx.waker();
-        let known = &mut shared.cancel_wakers;
-        if !known.iter().any(|(other, known)| *other == corr && known.will_wake(waker)) {
-            known.push((corr, waker.clone()));
-        }
-        Poll::Pending
-    }
-}
-
-/// A reply as it goes out.
-pub(super) fn encode_reply(
-    name: Option<&'static str>,
-    payload: &dyn Encode,
-    limit: u32,
-) -> Result<(&'static str, Vec<u8>), Refusal> {
-    let Some(name) = name else {
-        let detail = "the reply has no wire name, which GoAkt needs".to_owned();
-        return Err(Refusal::Unencodable { detail });
-    };
-    let check = |size: usize| match size as u64 > u64::from(limit) {
-        true => Err(Refusal::TooLarge { size: size as u64, limit: limit.into() }),
-        false => Ok(()),
-    };
-    let len = payload.encoded_len().unwrap_or(0);
-    check(len)?;
-    let mut bytes = Vec::with_capacity(len);
-    payload.encode(&mut bytes).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
-    check(bytes.len())?;
-    Ok((name, bytes))
 }

@@ -10,18 +10,20 @@ use rakt_wire::goakt::system::{ASYNC_RESPONSE, ASYNC_TIMEOUT, HEALTH_CHECK_RESPO
 use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage, SystemMessage, proto};
 use rakt_wire::native::{Encode, cost};
 
-use super::conn::{GoConn, encode_reply};
+use super::conn::GoConn;
+use super::delivery::encode_reply;
 use super::requests::not_accepted;
 use crate::cell::{AnyCell, Signal};
 use crate::error::Refusal;
-use crate::events::StopReason;
+use crate::events::{DeadLetter, StopReason};
 use crate::mailbox::batch::{Batch, RawKind, RawMessage};
 use crate::mailbox::letter::{Alias, Origin};
 use crate::message::{Codec, CodecError, Message, WireType};
 use crate::reference::{ActorRef, Target};
+use crate::remote::net::Net;
 
 /// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
-/// dropped. Each may wait for a connection to a host that the peer has chosen.
+/// dead letters. Each may wait for a connection to a host that the peer has chosen.
 const MAX_ANSWERS: u32 = 1024;
 
 impl GoConn {
@@ -122,20 +124,32 @@ impl AsyncOrigin {
         let serving = self.conn.serving.clone();
         if serving.answers.fetch_add(1, Ordering::Relaxed) >= MAX_ANSWERS {
             serving.answers.fetch_sub(1, Ordering::Relaxed);
-            tracing::warn!(%asker, "dropped an answer: too many are under way");
-            return;
+            let bound = "answers to asynchronous requests under way".to_owned();
+            let reason = Refusal::ResourceExhausted { bound, limit: MAX_ANSWERS.into() };
+            return lose(&self.conn.net, &asker, &self.answerer, reason);
         }
         let correlation_id = self.correlation_id.clone();
         let response = proto::AsyncResponse { correlation_id, message, error };
-        let answerer = self.answerer.clone();
+        let (answerer, net) = (self.answerer.clone(), self.conn.net.clone());
         self.conn.net.runtime.spawn(async move {
             let answer = AsyncAnswer(response.to_bytes().into());
             if let Err(error) = asker.tell(answer).from(&answerer).await {
-                tracing::debug!(%asker, refusal = %error.refusal, "an answer was not sent");
+                lose(&net, &asker, &answerer, error.refusal);
             }
             serving.answers.fetch_sub(1, Ordering::Relaxed);
         });
     }
+}
+
+/// An answer does not reach the asker, and nobody waits to hear so.
+fn lose(net: &Net, asker: &ActorRef, answerer: &ActorRef, reason: Refusal) {
+    net.dead_letters(1, || DeadLetter {
+        target: asker.to_string(),
+        sender: Some(answerer.to_string()),
+        message: ASYNC_RESPONSE.to_owned(),
+        reason,
+        count: 1,
+    });
 }
 
 impl Origin for AsyncOrigin {

@@ -2,16 +2,19 @@
 //!
 //! - `conn`: one connection: the requests that wait for their responses, as actors see it
 //! - `driver`: its task, which reads requests and writes responses
-//! - `requests`: from a request to the actors it is for
+//! - `requests`: from messages to the actors they are for; `delivery`: where those send replies
 //! - `framework`: messages that mean something to the node itself
+//! - `operations`: what is not a message
 //!
 //! GoAkt has no numbers in its frames: responses go out in the order of the requests. Requests are handed on
 //! in their order too, each once all messages of the one before are on their way; nothing waits for the
 //! replies to another.
 
 mod conn;
+mod delivery;
 mod driver;
 mod framework;
+mod operations;
 mod requests;
 
 use std::net::IpAddr;

@@ -10,15 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use rakt_wire::Metadata;
 use rakt_wire::address::{Address, Dialect, MAX_ADDRESS_LEN, is_reserved};
-use rakt_wire::failure::{Code, Failure};
 use rakt_wire::goakt::error::ErrorCode;
 use rakt_wire::goakt::{
-    Error, GoAddress, Incoming, Procedure, RemoteMessage, RemoteMessages, Request, proto,
+    Error, GoAddress, Incoming, Procedure, RemoteMessage, RemoteMessages, Request,
 };
 use rakt_wire::native::cost;
-use rakt_wire::operation::{Operation, Outcome};
 
-use super::conn::{Answer, Delivery, GoConn, Progress};
+use super::conn::{Answer, GoConn, Progress};
+use super::delivery::Delivery;
 use crate::cell::AnyCell;
 use crate::context::Extensions;
 use crate::error::Refusal;
@@ -26,7 +25,7 @@ use crate::mailbox::batch::{Batch, Charge, RawAbout, RawKind, RawMessage};
 use crate::mailbox::letter::{Alias, Origin};
 use crate::reference::ActorRef;
 use crate::remote::driver::READ_LEN;
-use crate::remote::serve::{self, argument_len, carried_out};
+use crate::remote::serve;
 use crate::timers::now;
 
 /// An ask takes no longer than this, whatever it says. A year.
@@ -403,79 +402,6 @@ impl GoConn {
     pub(super) fn is_own(&self, address: GoAddress<'_>) -> bool {
         address.system == self.system.name()
             && self.serving.local.is_here(address.host, address.port)
-    }
-
-    /// What is not a message to an actor.
-    fn operate(self: &Arc<Self>, id: u64, request: &Request, until: Option<Instant>) {
-        self.open_operation(id);
-        let procedure = request.procedure();
-        let operation = match (request, request.operation()) {
-            (
-                Request::AskGrain { grain, .. }
-                | Request::TellGrain { grain, .. }
-                | Request::ActivateGrain(grain),
-                _,
-            ) => Err(self.refuse_grain(procedure, grain)),
-            (_, Some(operation)) => operation,
-            (_, None) => Err(Error::cluster_off()),
-        };
-        let operation = match operation {
-            Ok(operation) => operation,
-            Err(error) => return self.answer(id, Answer::Error(error)),
-        };
-        let subject = request.subject().to_owned();
-        if let Operation::Lookup { path } = &operation {
-            let found = serve::lookup(&self.system, path);
-            return self.answer(id, self.answer_to(procedure, &subject, found));
-        }
-        let bytes = argument_len(&operation);
-        if let Err(refusal) = self.charge(bytes) {
-            return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
-        }
-        let origin =
-            Delivery { conn: self.clone(), path: subject.as_str().into(), type_name: "".into() };
-        let charge = Charge { origin: Arc::new(origin), bytes };
-        let (conn, system) = (self.clone(), self.system.clone());
-        let remaining = until.map(|until| until.saturating_duration_since(now()));
-        self.net.runtime.spawn(async move {
-            let result = carried_out(system, operation, remaining, charge).await;
-            conn.answer(id, conn.answer_to(procedure, &subject, result));
-        });
-    }
-
-    fn answer_to(
-        &self,
-        procedure: Procedure,
-        subject: &str,
-        result: Result<Outcome, Refusal>,
-    ) -> Answer {
-        match result {
-            // Who is not for peers is not there, as far as they can see.
-            Ok(Outcome::Absent) | Err(Refusal::Denied { .. }) if procedure == Procedure::Lookup => {
-                Answer::Error(Error::not_found(subject))
-            }
-            Ok(_) if procedure == Procedure::Lookup => {
-                Answer::Address(self.serving.local.address(subject))
-            }
-            // The actor that has the name stays as it is, and nobody is told: so does a Go node
-            // without a cluster.
-            Err(Refusal::NameTaken) if procedure == Procedure::Spawn => Answer::Done,
-            Ok(_) => Answer::Done,
-            Err(refusal) => {
-                Answer::Error(Error::from_failure(procedure, subject, &refusal.to_wire()))
-            }
-        }
-    }
-
-    /// The answer of a node that has no grains of that kind: here is where grains come in one day.
-    fn refuse_grain(&self, procedure: Procedure, grain: &proto::Grain) -> Error {
-        match self.serving.local.grain(grain) {
-            Ok(identity) => {
-                let failure = Failure::new(Code::KindNotRegistered);
-                Error::from_failure(procedure, &identity.to_string(), &failure)
-            }
-            Err(error) => error,
-        }
     }
 }
 

@@ -1,0 +1,90 @@
+//! Requests that are not messages to actors.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rakt_wire::failure::{Code, Failure};
+use rakt_wire::goakt::{Error, Procedure, Request, proto};
+use rakt_wire::operation::{Operation, Outcome};
+
+use super::conn::{Answer, GoConn};
+use super::delivery::Delivery;
+use crate::error::Refusal;
+use crate::mailbox::batch::Charge;
+use crate::remote::serve::{self, argument_len, carried_out};
+use crate::timers::now;
+
+impl GoConn {
+    /// What is not a message to an actor.
+    pub(super) fn operate(self: &Arc<Self>, id: u64, request: &Request, until: Option<Instant>) {
+        self.open_operation(id);
+        let procedure = request.procedure();
+        let operation = match (request, request.operation()) {
+            (
+                Request::AskGrain { grain, .. }
+                | Request::TellGrain { grain, .. }
+                | Request::ActivateGrain(grain),
+                _,
+            ) => Err(self.refuse_grain(procedure, grain)),
+            (_, Some(operation)) => operation,
+            (_, None) => Err(Error::cluster_off()),
+        };
+        let operation = match operation {
+            Ok(operation) => operation,
+            Err(error) => return self.answer(id, Answer::Error(error)),
+        };
+        let subject = request.subject().to_owned();
+        if let Operation::Lookup { path } = &operation {
+            let found = serve::lookup(&self.system, path);
+            return self.answer(id, self.answer_to(procedure, &subject, found));
+        }
+        let bytes = argument_len(&operation);
+        if let Err(refusal) = self.charge(bytes) {
+            return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
+        }
+        let origin =
+            Delivery { conn: self.clone(), path: subject.as_str().into(), type_name: "".into() };
+        let charge = Charge { origin: Arc::new(origin), bytes };
+        let (conn, system) = (self.clone(), self.system.clone());
+        let remaining = until.map(|until| until.saturating_duration_since(now()));
+        self.net.runtime.spawn(async move {
+            let result = carried_out(system, operation, remaining, charge).await;
+            conn.answer(id, conn.answer_to(procedure, &subject, result));
+        });
+    }
+
+    fn answer_to(
+        &self,
+        procedure: Procedure,
+        subject: &str,
+        result: Result<Outcome, Refusal>,
+    ) -> Answer {
+        match result {
+            // Who is not for peers is not there, as far as they can see.
+            Ok(Outcome::Absent) | Err(Refusal::Denied { .. }) if procedure == Procedure::Lookup => {
+                Answer::Error(Error::not_found(subject))
+            }
+            Ok(_) if procedure == Procedure::Lookup => {
+                Answer::Address(self.serving.local.address(subject))
+            }
+            // The actor that has the name stays as it is, and nobody is told: so does a Go node
+            // without a cluster.
+            Err(Refusal::NameTaken) if procedure == Procedure::Spawn => Answer::Done,
+            Ok(_) => Answer::Done,
+            Err(refusal) => {
+                Answer::Error(Error::from_failure(procedure, subject, &refusal.to_wire()))
+            }
+        }
+    }
+
+    /// The answer of a node that has no grains of that kind: here is where grains come in one day.
+    fn refuse_grain(&self, procedure: Procedure, grain: &proto::Grain) -> Error {
+        match self.serving.local.grain(grain) {
+            Ok(identity) => {
+                let failure = Failure::new(Code::KindNotRegistered);
+                Error::from_failure(procedure, &identity.to_string(), &failure)
+            }
+            Err(error) => error,
+        }
+    }
+}
