@@ -77,8 +77,8 @@ async fn errors_have_the_codes_and_texts_that_go_clients_look_for() {
     let mut peer = node.dial().await;
     let at = |host: &str, port: u16, path: &str| format!("goakt://{SYSTEM}@{host}:{port}/{path}");
     let port = node.port();
-    let absent = "(actor address=absent) address not found";
     let absent_address = format!("(actor address={}) address not found", address(port, "absent"));
+    let absent = absent_address.as_str();
     let reserved = "(actor=GoAktAnything) actor not found";
 
     let operations = |name: &str| {
@@ -86,8 +86,9 @@ async fn errors_have_the_codes_and_texts_that_go_clients_look_for() {
         [Call::Stop(target.clone()), Call::Respawn(target.clone()), Call::Reinstate(target)]
     };
     let mut cases = vec![(Call::Lookup(peer.target("absent")), E::NotFound, absent)];
-    let system_actor = "(actor address=GoAktTopicActor) address not found";
-    cases.push((Call::Lookup(peer.target("GoAktTopicActor")), E::NotFound, system_actor));
+    let system_actor =
+        format!("(actor address={}) address not found", address(port, "GoAktTopicActor"));
+    cases.push((Call::Lookup(peer.target("GoAktTopicActor")), E::NotFound, &system_actor));
     cases.extend(operations("absent").map(|call| (call, E::NotFound, absent)));
     cases.extend(operations("GoAktAnything").map(|call| (call, E::FailedPrecondition, reserved)));
     let elsewhere = proto::Target { host: "127.0.0.9".to_owned(), ..peer.target("probe") };

@@ -59,19 +59,20 @@ impl GoConn {
         subject: &str,
         result: Result<Outcome, Refusal>,
     ) -> Answer {
+        let address = self.serving.local.address(subject);
         match result {
             // Who is not for peers is not there, as far as they can see.
             Ok(Outcome::Absent) | Err(Refusal::Denied { .. }) if procedure == Procedure::Lookup => {
-                Answer::Error(Error::not_found(subject))
+                Answer::Error(Error::not_found(address))
             }
-            Ok(_) if procedure == Procedure::Lookup => {
-                Answer::Address(self.serving.local.address(subject))
-            }
+            Ok(_) if procedure == Procedure::Lookup => Answer::Address(address),
             // The actor that has the name stays as it is, and nobody is told: so does a Go node
             // without a cluster.
             Err(Refusal::NameTaken) if procedure == Procedure::Spawn => Answer::Done,
             Ok(_) => Answer::Done,
             Err(refusal) => {
+                // A spawn is known by its name, since there is no actor yet.
+                let subject = if procedure == Procedure::Spawn { subject } else { &address };
                 Answer::Error(Error::from_failure(procedure, subject, &refusal.to_wire()))
             }
         }
