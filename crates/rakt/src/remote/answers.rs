@@ -80,7 +80,8 @@ impl Side for Answers {
                     }
                     Body::Whole(bytes) => bytes,
                 };
-                (corr, Fate::Reply(Reply { bytes, raw_len, conn: conn.clone() }))
+                let compressed = raw_len.map(|raw_len| (raw_len, conn.clone()));
+                (corr, Fate::Reply(Reply { bytes, compressed }))
             });
             conn.complete(replies.chain(self.ended.drain(..)));
         }

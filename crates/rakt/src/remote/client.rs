@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rakt_wire::address::{self, Address};
+use rakt_wire::address::{self, Address, Dialect};
 use rakt_wire::operation::{Operation, Outcome, SpawnArgument};
 
 use super::config::{Config, ConfigError};
-use super::conn::Expected;
-use super::conn::{Conn, Peer};
+use super::conn::{Conn, Expected};
 use super::endpoint::{CONTROL, Endpoint};
+#[cfg(feature = "goakt")]
+use super::goakt;
 use super::net::{Net, Owner};
-use super::target::{Life, RemoteTarget};
+use super::target::{Life, RemoteTarget, Unreachable};
 use crate::actor::AnyActor;
 use crate::error::{OperationError, Refusal};
 use crate::events::{EVENT_CAPACITY, Events};
@@ -99,8 +100,15 @@ impl Client {
     }
 
     fn reference<A>(&self, address: Address, life: Option<Life>) -> ActorRef<A> {
-        let endpoint = self.net.endpoint(address.host(), address.port());
-        ActorRef::from_target(Target::Remote(RemoteTarget::new(endpoint, address, life)))
+        let (host, port) = (address.host(), address.port());
+        let target = match address.dialect() {
+            #[cfg(feature = "goakt")]
+            Dialect::GoAkt => RemoteTarget::goakt(&self.net.goakt_endpoint(host, port), address),
+            #[cfg(not(feature = "goakt"))]
+            Dialect::GoAkt => RemoteTarget::unreachable(address, Unreachable::NoGoAkt),
+            _ => RemoteTarget::new(self.net.endpoint(host, port), address, life),
+        };
+        ActorRef::from_target(Target::Remote(target))
     }
 
     /// Tells whoever has this address. See [`ActorRef::tell`].
@@ -132,7 +140,7 @@ impl Client {
         let operation = Operation::Lookup { path: name.to_owned() };
         let at = At::new(self, host, port, name);
         match at.request("lookup", &operation).await? {
-            (conn, Outcome::Found { uid, .. }) => at.reference(&conn.peer, uid).map(Some),
+            (by, Outcome::Found { uid, .. }) => at.reference(by, uid).map(Some),
             _ => Ok(None),
         }
     }
@@ -220,47 +228,98 @@ impl Client {
         for conn in self.net.close("the client closes") {
             conn.gone().await;
         }
+        #[cfg(feature = "goakt")]
+        self.net.goakt_gone().await;
     }
 }
 
 /// A place on another node.
 struct At<'a> {
-    endpoint: Arc<Endpoint>,
+    peer: Peer,
+    host: &'a str,
+    port: u16,
     client: &'a Client,
     name: &'a str,
 }
 
+/// How a node is reached.
+enum Peer {
+    Native(Arc<Endpoint>),
+    #[cfg(feature = "goakt")]
+    GoAkt(Arc<goakt::Endpoint>),
+}
+
+/// Who answered a request.
+enum By {
+    Native(Arc<Conn>),
+    /// A Go node; where the actor is, if that was asked.
+    #[cfg(feature = "goakt")]
+    GoAkt(Option<Address>),
+}
+
 impl<'a> At<'a> {
-    fn new(client: &'a Client, host: &str, port: u16, name: &'a str) -> Self {
-        Self { endpoint: client.net.endpoint(host, port), client, name }
+    fn new(client: &'a Client, host: &'a str, port: u16, name: &'a str) -> Self {
+        Self { peer: Peer::of(&client.net, host, port), host, port, client, name }
     }
 
     fn target(&self) -> String {
-        format!("{}:{}/{}", self.endpoint.host, self.endpoint.port, self.name)
+        format!("{}:{}/{}", self.host, self.port, self.name)
     }
 
     async fn request(
         &self,
         name: &'static str,
         operation: &Operation,
-    ) -> Result<(Arc<Conn>, Outcome), OperationError> {
-        let limit = self.client.net.ask_timeout;
-        self.endpoint
-            .request(name, &self.target(), CONTROL, Expected::Anyone, operation, limit)
-            .await
+    ) -> Result<(By, Outcome), OperationError> {
+        let (target, limit) = (self.target(), self.client.net.ask_timeout);
+        match &self.peer {
+            Peer::Native(endpoint) => {
+                let expected = Expected::Anyone;
+                let asked = endpoint.request(name, &target, CONTROL, expected, operation, limit);
+                asked.await.map(|(conn, outcome)| (By::Native(conn), outcome))
+            }
+            #[cfg(feature = "goakt")]
+            Peer::GoAkt(endpoint) => {
+                let asked = endpoint.request(name, &target, operation, limit).await;
+                asked.map(|(address, outcome)| (By::GoAkt(address), outcome))
+            }
+        }
     }
 
-    /// A reference to the life `uid` of the actor at this place, as `peer` answered.
-    fn reference<A>(&self, peer: &Peer, uid: u64) -> Result<ActorRef<A>, OperationError> {
+    /// A reference to the life `uid` of the actor at this place.
+    fn reference<A>(&self, by: By, uid: u64) -> Result<ActorRef<A>, OperationError> {
         let failed = |refusal| OperationError::Refused {
             operation: "lookup",
             target: self.target(),
             refusal,
         };
-        let (host, port) = (&*self.endpoint.host, self.endpoint.port);
-        let address = Address::new(self.name, peer.system(), host, port)
-            .map_err(|error| failed(Refusal::InvalidArgument { detail: error.to_string() }))?;
-        Ok(self.client.reference(address, Some(Life { uid, incarnation: peer.incarnation })))
+        let (address, life) = match by {
+            By::Native(conn) => {
+                let peer = &conn.peer;
+                let address = Address::new(self.name, peer.system(), self.host, self.port)
+                    .map_err(|error| failed(Refusal::InvalidArgument { detail: error.to_string() }))?;
+                (address, Some(Life { uid, incarnation: peer.incarnation }))
+            }
+            #[cfg(feature = "goakt")]
+            By::GoAkt(Some(address)) => (address, None),
+            #[cfg(feature = "goakt")]
+            By::GoAkt(None) => {
+                let detail = "the node did not say where the actor is".to_owned();
+                return Err(failed(Refusal::Internal { detail }));
+            }
+        };
+        Ok(self.client.reference(address, life))
+    }
+}
+
+impl Peer {
+    /// A Go node where the options say so.
+    fn of(net: &Net, host: &str, port: u16) -> Self {
+        #[cfg(feature = "goakt")]
+        if net.options.goakt.as_ref().is_some_and(|goakt| goakt.peer_at(host, port).is_some()) {
+            return Self::GoAkt(net.goakt_endpoint(host, port));
+        }
+        Self::Native(net.endpoint(host, port))
     }
 }
 
@@ -310,7 +369,7 @@ impl<A> SpawnOn<A> {
         let at = At::new(&client, &self.host, self.port, &self.name);
         let (path, kind) = (self.name.clone(), self.kind);
         match at.request("spawn", &Operation::Spawn { path, kind, argument }).await? {
-            (conn, Outcome::Spawned { uid }) => at.reference(&conn.peer, uid),
+            (by, Outcome::Spawned { uid }) => at.reference(by, uid),
             (_, other) => Err(OperationError::Refused {
                 operation: "spawn",
                 target,
@@ -342,7 +401,10 @@ impl ActorSystem {
         match self.node() {
             Some(node) => node.client().actor(address),
             None => {
-                ActorRef::from_target(Target::Remote(RemoteTarget::unreachable(address.clone())))
+                ActorRef::from_target(Target::Remote(RemoteTarget::unreachable(
+                    address.clone(),
+                    Unreachable::RemotingOff,
+                )))
             }
         }
     }

@@ -346,6 +346,7 @@ impl Config {
         if let Some(goakt) = &mut options.goakt {
             goakt.read_idle_timeout = goakt.read_idle_timeout.min(LONGEST);
             goakt.idle_timeout = goakt.idle_timeout.min(LONGEST);
+            goakt.answer_timeout = goakt.answer_timeout.min(LONGEST);
             goakt.check()?;
         }
         Ok(options)

@@ -175,8 +175,7 @@ impl Endpoint {
 
     /// The pause after `times` earlier ones.
     fn pause(&self, times: u32) -> Duration {
-        let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
-        self.net.jittered(pause.min(LONGEST_BACKOFF))
+        backoff(&self.net, times)
     }
 
     /// What a connection for this place says of itself.
@@ -283,13 +282,19 @@ impl Endpoint {
             Ok(Fate::Lost(detail)) => {
                 Err(OperationError::ConnectionLost { operation, target, detail })
             }
-            Ok(Fate::Reply(_)) => {
+            Ok(_) => {
                 let detail = "a reply where an outcome belongs".to_owned();
                 let refusal = Refusal::Internal { detail };
                 Err(OperationError::Refused { operation, target, refusal })
             }
         }
     }
+}
+
+/// The pause before a peer is dialed again after `times` earlier ones.
+pub(crate) fn backoff(net: &Net, times: u32) -> Duration {
+    let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
+    net.jittered(pause.min(LONGEST_BACKOFF))
 }
 
 /// How many connections in a row were brief, after one that was up since then has ended.

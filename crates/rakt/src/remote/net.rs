@@ -43,7 +43,9 @@ pub(crate) struct Net {
     pub(crate) runtime: tokio::runtime::Handle,
     incarnation: [u8; 16],
     compressors: Compressors,
-    endpoints: Mutex<Endpoints>,
+    endpoints: Mutex<Endpoints<Endpoint>>,
+    #[cfg(feature = "goakt")]
+    goakt_endpoints: Mutex<Endpoints<super::goakt::Endpoint>>,
     rng: Mutex<fastrand::Rng>,
     conn_ids: AtomicU64,
     advertised: std::sync::OnceLock<(String, u16)>,
@@ -52,20 +54,36 @@ pub(crate) struct Net {
 
 /// The peer addresses that something is known of: references, connections or watches hold on to
 /// each. Peers name senders at any address they like, so nothing else may keep one.
-#[derive(Default)]
-struct Endpoints {
-    known: HashMap<(Arc<str>, u16), Weak<Endpoint>>,
+struct Endpoints<E> {
+    known: HashMap<(Arc<str>, u16), Weak<E>>,
     /// How many were in use when those that were not were last cleared out.
     in_use: usize,
 }
 
-impl Endpoints {
-    fn add(&mut self, key: (Arc<str>, u16), endpoint: &Arc<Endpoint>) {
+impl<E> Default for Endpoints<E> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), in_use: 0 }
+    }
+}
+
+impl<E> Endpoints<E> {
+    /// The one of a peer address, made when it is first needed.
+    fn of(&mut self, host: &str, port: u16, make: impl FnOnce() -> Arc<E>) -> Arc<E> {
+        let key = (Arc::<str>::from(host), port);
+        if let Some(known) = self.known.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
         if self.known.len() > 2 * self.in_use + 16 {
             self.known.retain(|_, endpoint| endpoint.strong_count() > 0);
             self.in_use = self.known.len();
         }
-        self.known.insert(key, Arc::downgrade(endpoint));
+        let endpoint = make();
+        self.known.insert(key, Arc::downgrade(&endpoint));
+        endpoint
+    }
+
+    fn all(&self) -> Vec<Arc<E>> {
+        self.known.values().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -104,6 +122,8 @@ impl Net {
             incarnation,
             compressors: Compressors::default(),
             endpoints: Mutex::default(),
+            #[cfg(feature = "goakt")]
+            goakt_endpoints: Mutex::default(),
             rng: Mutex::new(rng),
             conn_ids: AtomicU64::new(1),
             advertised: std::sync::OnceLock::new(),
@@ -153,17 +173,20 @@ impl Net {
         hello
     }
 
-    /// The endpoint of a peer address, made when it is first needed.
+    fn me(&self) -> Arc<Self> {
+        self.me.upgrade().expect("whoever calls this holds a reference")
+    }
+
+    /// The endpoint of a native peer's address.
     pub(crate) fn endpoint(&self, host: &str, port: u16) -> Arc<Endpoint> {
-        let mut endpoints = self.endpoints.hold();
-        let key = (Arc::<str>::from(host), port);
-        if let Some(known) = endpoints.known.get(&key).and_then(Weak::upgrade) {
-            return known;
-        }
-        let me = self.me.upgrade().expect("whoever calls this holds a reference");
-        let endpoint = Endpoint::new(me, host, port);
-        endpoints.add(key, &endpoint);
-        endpoint
+        self.endpoints.hold().of(host, port, || Endpoint::new(self.me(), host, port))
+    }
+
+    /// The endpoint of a Go node's address.
+    #[cfg(feature = "goakt")]
+    pub(crate) fn goakt_endpoint(&self, host: &str, port: u16) -> Arc<super::goakt::Endpoint> {
+        let make = || super::goakt::Endpoint::new(self.me(), host, port);
+        self.goakt_endpoints.hold().of(host, port, make)
     }
 
     /// Bytes that nobody can guess.
@@ -234,18 +257,25 @@ impl Net {
     }
 
     pub(crate) fn link_up(&self, conn: &Conn) {
-        crate::metrics::link_up();
-        tracing::info!(peer = %conn.peer.name, compression = %conn.compression, "link up");
-        self.publish(|| Event::LinkUp { peer: conn.peer.name.to_string() });
+        self.is_up(&conn.peer.name, conn.compression);
     }
 
     pub(crate) fn link_down(&self, conn: &Conn, reason: &str) {
+        self.is_down(&conn.peer.name, reason);
+    }
+
+    /// A connection with `peer` is open.
+    pub(crate) fn is_up(&self, peer: &str, compression: Compression) {
+        crate::metrics::link_up();
+        tracing::info!(peer, %compression, "link up");
+        self.publish(|| Event::LinkUp { peer: peer.to_owned() });
+    }
+
+    /// A connection with `peer` has ended.
+    pub(crate) fn is_down(&self, peer: &str, reason: &str) {
         crate::metrics::link_down();
-        tracing::info!(peer = %conn.peer.name, reason, "link down");
-        self.publish(|| Event::LinkDown {
-            peer: conn.peer.name.to_string(),
-            reason: reason.to_owned(),
-        });
+        tracing::info!(peer, reason, "link down");
+        self.publish(|| Event::LinkDown { peer: peer.to_owned(), reason: reason.to_owned() });
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -255,13 +285,23 @@ impl Net {
     /// Closes all connections that were dialed here, and dials no more.
     pub(crate) fn close(&self, reason: &str) -> Vec<Arc<Conn>> {
         self.is_closed.store(true, Ordering::Release);
-        let endpoints: Vec<_> =
-            self.endpoints.hold().known.values().filter_map(Weak::upgrade).collect();
+        let endpoints = self.endpoints.hold().all();
         let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
         for conn in &conns {
             conn.finish(CloseCode::Normal, reason);
         }
+        #[cfg(feature = "goakt")]
+        self.goakt_endpoints.hold().all().iter().for_each(|endpoint| endpoint.close());
         conns
+    }
+
+    /// Completes when no connection to a Go node is open any more, after [`Net::close`].
+    #[cfg(feature = "goakt")]
+    pub(crate) async fn goakt_gone(&self) {
+        let endpoints = self.goakt_endpoints.hold().all();
+        for endpoint in endpoints {
+            endpoint.gone().await;
+        }
     }
 }
 

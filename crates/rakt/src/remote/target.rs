@@ -10,6 +10,9 @@ use rakt_wire::operation::{Operation, Outcome};
 
 use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer, Sent};
 use super::endpoint::Endpoint;
+#[cfg(feature = "goakt")]
+use super::goakt;
+use super::net::Net;
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
@@ -17,14 +20,45 @@ use crate::propagate::ContextPropagator;
 use crate::sync::Lock;
 
 pub(crate) struct RemoteTarget {
-    /// `None` in a system without remoting: then nothing can be sent.
-    endpoint: Option<Arc<Endpoint>>,
+    peer: Peer,
     address: Address,
     path: Arc<str>,
     place: usize,
     /// The life of the actor and of its node that is meant; `None` for whoever has the address.
     life: Option<Life>,
     last: Mutex<Last>,
+}
+
+/// How the node of an actor is reached.
+enum Peer {
+    Native(Arc<Endpoint>),
+    #[cfg(feature = "goakt")]
+    GoAkt(goakt::Receiver),
+    /// There is no way to reach it.
+    Nobody(Unreachable),
+}
+
+/// Why nothing can be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unreachable {
+    /// The system has no remoting.
+    RemotingOff,
+    /// This build does not speak to Go nodes.
+    #[cfg(not(feature = "goakt"))]
+    NoGoAkt,
+}
+
+impl Unreachable {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::RemotingOff => Refusal::RemotingOff,
+            #[cfg(not(feature = "goakt"))]
+            Self::NoGoAkt => {
+                let detail = "this build has no goakt:// peers: the feature goakt is off";
+                Refusal::Unsupported { detail: detail.to_owned() }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +79,33 @@ impl PartialEq for RemoteTarget {
 
 impl RemoteTarget {
     pub(crate) fn new(endpoint: Arc<Endpoint>, address: Address, life: Option<Life>) -> Arc<Self> {
-        let path: Arc<str> = address.path().into();
-        let place = endpoint.place_of(&path);
-        let endpoint = Some(endpoint);
-        Arc::new(Self { endpoint, path, address, place, life, last: Mutex::default() })
+        let place = endpoint.place_of(address.path());
+        Self::at(Peer::Native(endpoint), address, place, life)
     }
 
-    /// A reference in a system that has no remoting.
-    pub(crate) fn unreachable(address: Address) -> Arc<Self> {
+    #[cfg(feature = "goakt")]
+    pub(crate) fn goakt(endpoint: &Arc<goakt::Endpoint>, address: Address) -> Arc<Self> {
+        let receiver = endpoint.receiver(&address);
+        Self::at(Peer::GoAkt(receiver), address, 0, None)
+    }
+
+    /// A reference by which nothing can be sent.
+    pub(crate) fn unreachable(address: Address, why: Unreachable) -> Arc<Self> {
+        Self::at(Peer::Nobody(why), address, 0, None)
+    }
+
+    fn at(peer: Peer, address: Address, place: usize, life: Option<Life>) -> Arc<Self> {
         let path = address.path().into();
-        let last = Mutex::default();
-        Arc::new(Self { endpoint: None, path, address, place: 0, life: None, last })
+        Arc::new(Self { peer, address, path, place, life, last: Mutex::default() })
+    }
+
+    fn net(&self) -> Option<&Arc<Net>> {
+        match &self.peer {
+            Peer::Native(endpoint) => Some(endpoint.net()),
+            #[cfg(feature = "goakt")]
+            Peer::GoAkt(receiver) => Some(receiver.net()),
+            Peer::Nobody(_) => None,
+        }
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -75,12 +125,11 @@ impl RemoteTarget {
     }
 
     pub(crate) fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
-        self.endpoint.as_ref()?.net().propagator.as_ref()
+        self.net()?.propagator.as_ref()
     }
 
     pub(crate) fn ask_timeout(&self) -> Duration {
-        let endpoint = self.endpoint.as_ref();
-        endpoint.map_or(crate::send::DEFAULT_ASK_TIMEOUT, |endpoint| endpoint.net().ask_timeout)
+        self.net().map_or(crate::send::DEFAULT_ASK_TIMEOUT, |net| net.ask_timeout)
     }
 
     /// Gives a message to the connection, waiting for one, and for room, where needed.
@@ -90,8 +139,11 @@ impl RemoteTarget {
         place: &mut Place,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
-        let Some(endpoint) = &self.endpoint else {
-            return Poll::Ready(Err(Refusal::RemotingOff));
+        let endpoint = match &self.peer {
+            Peer::Native(endpoint) => endpoint,
+            #[cfg(feature = "goakt")]
+            Peer::GoAkt(receiver) => return receiver.poll_send(outgoing, &mut place.goakt, waker),
+            Peer::Nobody(why) => return Poll::Ready(Err(why.refusal())),
         };
         let is_small = endpoint.net().is_small(outgoing.payload);
         // Each connection takes a turn to prepare the payload for it, where that is needed, and one
@@ -140,10 +192,11 @@ impl RemoteTarget {
     }
 
     pub(crate) fn watch(self: &Arc<Self>, watcher: Weak<dyn AnyCell>, watch: u64) {
-        match &self.endpoint {
-            Some(endpoint) => endpoint.watches.add(endpoint, self, watcher, watch),
-            None => {
+        match &self.peer {
+            Peer::Native(endpoint) => endpoint.watches.add(endpoint, self, watcher, watch),
+            _ => {
                 let Some(watcher) = watcher.upgrade() else { return };
+                tracing::warn!(actor = %self.address, "an actor cannot be watched there");
                 let (address, reason) = (self.address.clone(), StopReason::NotFound);
                 let terminated = Terminated { address, reason };
                 watcher.signal(Signal::Terminated { watch, terminated });
@@ -152,7 +205,7 @@ impl RemoteTarget {
     }
 
     pub(crate) fn unwatch(&self, watch: u64) {
-        if let Some(endpoint) = &self.endpoint {
+        if let Peer::Native(endpoint) = &self.peer {
             endpoint.watches.remove(endpoint, watch);
         }
     }
@@ -197,20 +250,19 @@ impl RemoteTarget {
         name: &'static str,
         operation: &Operation,
     ) -> Result<Outcome, OperationError> {
-        let expected = self.expected();
-        let target = self.address.to_string();
-        match &self.endpoint {
-            Some(endpoint) => {
+        let (target, limit) = (self.address.to_string(), self.ask_timeout());
+        match &self.peer {
+            Peer::Native(endpoint) => {
                 // Behind the messages that were sent to the actor before.
-                let (place, limit) = (self.place, self.ask_timeout());
+                let (place, expected) = (self.place, self.expected());
                 let asked = endpoint.request(name, &target, place, expected, operation, limit);
                 asked.await.map(|(_, outcome)| outcome)
             }
-            None => Err(OperationError::NotSent {
-                operation: name,
-                target,
-                refusal: Refusal::RemotingOff,
-            }),
+            #[cfg(feature = "goakt")]
+            Peer::GoAkt(receiver) => receiver.request(name, &target, operation, limit).await,
+            Peer::Nobody(why) => {
+                Err(OperationError::NotSent { operation: name, target, refusal: why.refusal() })
+            }
         }
     }
 }

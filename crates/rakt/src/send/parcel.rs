@@ -209,6 +209,8 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         let outgoing = Outgoing {
             how,
             type_name: wire.name(),
+            #[cfg(feature = "goakt")]
+            reply_name: wire.reply_name(),
             payload: &Encoded { value: &message, functions: wire.message },
             sender: self.sender.as_ref(),
             remaining,

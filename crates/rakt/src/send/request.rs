@@ -96,6 +96,10 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
                 let detail = "an outcome where a reply belongs".to_owned();
                 return Err(AskError::BadReply { target: self.target(), detail });
             }
+            #[cfg(feature = "goakt")]
+            Fate::BadReply(detail) => {
+                return Err(AskError::BadReply { target: self.target(), detail });
+            }
             Fate::Refused(refusal) => {
                 return Err(AskError::Refused { target: self.target(), refusal });
             }

@@ -21,13 +21,18 @@ pub(crate) enum Fate {
     Refused(Refusal),
     /// The connection ended first.
     Lost(String),
+    /// An answer came that is none to what was asked.
+    #[cfg(feature = "goakt")]
+    BadReply(String),
 }
 
 impl Fate {
     /// Its label in the metrics.
-    pub(super) fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Reply(_) | Self::Outcome(_) => "reply",
+            #[cfg(feature = "goakt")]
+            Self::BadReply(_) => "reply",
             Self::Refused(_) => "refused",
             Self::Lost(_) => "lost",
         }
@@ -37,26 +42,42 @@ impl Fate {
 /// A reply as it came.
 pub(crate) struct Reply {
     pub(crate) bytes: Bytes,
-    pub(crate) raw_len: Option<u32>,
-    pub(crate) conn: Arc<Conn>,
+    /// Set when they are compressed: the length they have when they are not, and who knows how.
+    pub(crate) compressed: Option<(u32, Arc<Conn>)>,
 }
 
 impl Reply {
     /// The payload, without compression.
     pub(crate) fn open(self) -> Result<Bytes, Refusal> {
-        match self.raw_len {
+        match self.compressed {
             None => Ok(self.bytes),
-            Some(raw_len) => self.conn.decompress(&self.bytes, raw_len),
+            Some((raw_len, conn)) => conn.decompress(&self.bytes, raw_len),
         }
     }
 }
 
 /// The future of a request's end. Dropped before that, it cancels the request.
 pub(crate) struct RemoteAnswer {
-    pub(super) answer: Answer<Fate>,
-    pub(super) conn: Arc<Conn>,
-    pub(super) corr: u64,
-    pub(super) is_done: bool,
+    answer: Answer<Fate>,
+    /// Who is to be told when nobody waits any more, and of which request. Without one it is enough that
+    /// the slot is abandoned.
+    cancels: Option<(Arc<Conn>, u64)>,
+}
+
+impl RemoteAnswer {
+    pub(super) fn over(conn: Arc<Conn>, corr: u64, answer: Answer<Fate>) -> Self {
+        Self { answer, cancels: Some((conn, corr)) }
+    }
+
+    #[cfg(feature = "goakt")]
+    pub(crate) fn of_slot(answer: Answer<Fate>) -> Self {
+        Self { answer, cancels: None }
+    }
+
+    /// The request was not sent: there is nothing to cancel. Returns its number.
+    pub(super) fn defuse(mut self) -> Option<u64> {
+        self.cancels.take().map(|(_, corr)| corr)
+    }
 }
 
 impl Future for RemoteAnswer {
@@ -64,15 +85,17 @@ impl Future for RemoteAnswer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
         let polled = Pin::new(&mut self.answer).poll(cx);
-        self.is_done |= polled.is_ready();
+        if polled.is_ready() {
+            self.cancels = None;
+        }
         polled
     }
 }
 
 impl Drop for RemoteAnswer {
     fn drop(&mut self) {
-        if !self.is_done {
-            self.conn.cancel(self.corr);
+        if let Some((conn, corr)) = self.cancels.take() {
+            conn.cancel(corr);
         }
     }
 }

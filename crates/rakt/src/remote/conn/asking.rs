@@ -53,6 +53,8 @@ pub(crate) enum How {
 pub(crate) struct Outgoing<'a> {
     pub(crate) how: How,
     pub(crate) type_name: &'static str,
+    #[cfg(feature = "goakt")]
+    pub(crate) reply_name: Option<&'static str>,
     pub(crate) payload: &'a dyn Encode,
     pub(crate) sender: Option<&'a ActorRef>,
     pub(crate) remaining: Option<Duration>,
@@ -65,6 +67,9 @@ pub(crate) struct Place {
     ticket: Option<(Arc<Conn>, u64)>,
     /// For the connection of this number: the next one may compress in another way.
     prepared: Option<(u64, Prepared)>,
+    /// The same where the receiver's node is one of GoAkt.
+    #[cfg(feature = "goakt")]
+    pub(crate) goakt: Option<Box<crate::remote::goakt::Place>>,
 }
 
 impl Place {
@@ -159,7 +164,7 @@ impl Conn {
                     _ => MessageKind::Ask { corr },
                 };
                 let conn = self.clone();
-                (kind, Some(RemoteAnswer { answer, conn, corr, is_done: false }))
+                (kind, Some(RemoteAnswer::over(conn, corr, answer)))
             }
         };
         let head = Head {
@@ -178,9 +183,8 @@ impl Conn {
                 Poll::Ready(Ok(Sent { receiver, answer, driver }))
             }
             Err(error) => {
-                if let Some(mut answer) = answer {
-                    shared.pending.remove(answer.corr);
-                    answer.is_done = true;
+                if let Some(corr) = answer.and_then(RemoteAnswer::defuse) {
+                    shared.pending.remove(corr);
                 }
                 Poll::Ready(Err(NotTaken::Refused(not_sent(error))))
             }
@@ -231,7 +235,7 @@ impl Conn {
             return Err(NotTaken::Refused(not_sent(error)));
         }
         touch(shared);
-        Ok(RemoteAnswer { answer, conn: self.clone(), corr, is_done: false })
+        Ok(RemoteAnswer::over(self.clone(), corr, answer))
     }
 
     /// Gives up on a request.

@@ -35,6 +35,8 @@ pub struct GoAkt {
     pub(crate) max_connections_per_peer: u32,
     pub(crate) max_idle_conns: u32,
     pub(crate) idle_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) send_deadlines: bool,
 }
 
 /// A host and port where a Go node listens.
@@ -64,6 +66,8 @@ impl GoAkt {
             max_connections_per_peer: 64,
             max_idle_conns: 8,
             idle_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
+            send_deadlines: false,
         }
     }
 
@@ -145,6 +149,27 @@ impl GoAkt {
         self
     }
 
+    /// A Go node that leaves a tell without its acknowledgement for this long is disconnected; what it
+    /// has not acknowledged becomes dead letters. Default 30 s, more than zero. Asks and operations have
+    /// limits of their own.
+    pub fn answer_timeout(mut self, limit: Duration) -> Self {
+        self.answer_timeout = limit;
+        self
+    }
+
+    /// Whether an ask tells a Go node, besides how long its reply may take, at what time of day it is
+    /// over. Default false: that is of use only where the clocks of both machines agree, and a clock that
+    /// is ahead there makes the ask fail early.
+    pub fn send_deadlines(mut self, sent: bool) -> Self {
+        self.send_deadlines = sent;
+        self
+    }
+
+    /// The Go node that listens there, where one was named.
+    pub(crate) fn peer_at(&self, host: &str, port: u16) -> Option<&GoPeer> {
+        self.peers.iter().find(|peer| peer.port == port && peer.host == host)
+    }
+
     /// Checks every option against its range.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let fail = |option, value: &dyn Debug, allowed| {
@@ -177,6 +202,7 @@ impl GoAkt {
         for (option, time) in [
             ("goakt read_idle_timeout", self.read_idle_timeout),
             ("goakt idle_timeout", self.idle_timeout),
+            ("goakt answer_timeout", self.answer_timeout),
         ] {
             if time.is_zero() {
                 return fail(option, &time, "more than zero");
@@ -218,6 +244,7 @@ mod tests {
             (options().max_idle_conns(1025), "goakt max_idle_conns"),
             (options().read_idle_timeout(Duration::ZERO), "goakt read_idle_timeout"),
             (options().idle_timeout(Duration::ZERO), "goakt idle_timeout"),
+            (options().answer_timeout(Duration::ZERO), "goakt answer_timeout"),
         ] {
             assert_eq!(refused(refused_options), option);
         }

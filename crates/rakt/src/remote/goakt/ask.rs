@@ -1,0 +1,188 @@
+//! Asks: each has a connection to itself until its reply is here.
+//!
+//! A Go node answers the requests of one connection one after another, so an ask that takes long would
+//! hold up all behind it.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant, SystemTime};
+
+use rakt_wire::goakt::{Answer, Call, Deadline, Outgoing as Message, Payload, Procedure};
+use rakt_wire::metadata::Metadata;
+
+use super::endpoint::{Endpoint, Receiver};
+use super::lane::Lane;
+use super::link::Failed;
+use super::place::Place;
+use super::pool::{Lease, lease};
+use super::queue::{Known, Parcel};
+use super::{LONGEST, refusal, sender};
+use crate::error::Refusal;
+use crate::remote::conn::{Fate, Outgoing, RemoteAnswer, Reply};
+use crate::slot::{Abandonment, Slot};
+use crate::timers::now;
+
+/// The type of a reply that says nothing.
+const EMPTY: &str = "google.protobuf.Empty";
+
+/// A message that wants a reply, on its way.
+struct Asking {
+    receiver: Arc<Known>,
+    sender: Arc<str>,
+    type_name: &'static str,
+    reply_name: &'static str,
+    payload: Vec<u8>,
+    headers: Metadata,
+    timeout: Duration,
+    expires: Instant,
+    deadline: Option<Deadline>,
+}
+
+/// Takes a message once its turn has come and there is a connection for it.
+pub(super) fn poll_ask(
+    to: &Receiver,
+    outgoing: &Outgoing<'_>,
+    place: &mut Option<Box<Place>>,
+    waker: Option<&Waker>,
+) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
+    let Receiver { endpoint, known } = to;
+    let Some(reply_name) = outgoing.reply_name else {
+        let detail = format!(
+            "the reply to {} has no wire name, which GoAkt needs: write `=> Reply as \"package.Name\"`",
+            outgoing.type_name
+        );
+        return Poll::Ready(Err(Refusal::InvalidArgument { detail }));
+    };
+    // An ask always waits for its reply.
+    let waker = waker.unwrap_or(Waker::noop());
+    ready!(Lane::poll_settled(endpoint, known, place, waker));
+    let sender = match outgoing.sender {
+        Some(sender) => sender::address_of(sender, &endpoint.nobody),
+        None => endpoint.nobody.clone(),
+    };
+    let payload = match place.as_mut().and_then(|place| place.payload.take()) {
+        Some(payload) => payload,
+        None => {
+            let payload = sender::encoded(outgoing.payload)?;
+            let parcel = Parcel {
+                receiver: known,
+                sender: &sender,
+                type_name: outgoing.type_name,
+                headers: outgoing.metadata,
+                slot: None,
+            };
+            sender::check_len(&parcel, &payload, endpoint.site.max_frame_len())?;
+            payload
+        }
+    };
+    let leasing = place.as_mut().and_then(|place| place.leasing.take());
+    let leased = match leasing {
+        Some(leasing) => Err(leasing),
+        None => match endpoint.pool.try_lease() {
+            Some(lease) => Ok(lease),
+            None => Err(Box::pin(lease(endpoint.clone())) as super::place::Leasing),
+        },
+    };
+    let lease = match leased {
+        Ok(lease) => lease,
+        Err(mut leasing) => match leasing.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Ready(lease) => lease?,
+            Poll::Pending => {
+                let place = place.get_or_insert_default();
+                (place.payload, place.leasing) = (Some(payload), Some(leasing));
+                return Poll::Pending;
+            }
+        },
+    };
+    let timeout = outgoing.remaining.unwrap_or(LONGEST).min(LONGEST);
+    let deadline = endpoint.tells_deadlines.then(|| Deadline::after(SystemTime::now(), timeout));
+    let asking = Asking {
+        receiver: known.clone(),
+        sender,
+        type_name: outgoing.type_name,
+        reply_name,
+        payload,
+        headers: outgoing.metadata.cloned().unwrap_or_default(),
+        timeout,
+        expires: now() + timeout,
+        deadline,
+    };
+    let (slot, answer) = Slot::new();
+    endpoint.site.net.runtime.spawn(run(endpoint.clone(), lease, asking, slot));
+    Poll::Ready(Ok(Some(RemoteAnswer::of_slot(answer))))
+}
+
+async fn run(endpoint: Arc<Endpoint>, lease: Lease, asking: Asking, slot: Arc<Slot<Fate>>) {
+    let abandoned = std::future::poll_fn(|cx| slot.poll_abandoned(cx));
+    tokio::select! {
+        // With nobody waiting the connection is given up: what still comes over it is for nobody.
+        () = abandoned => crate::metrics::requests_ended("lost", 1),
+        fate = asking.carry_out(&endpoint, lease) => {
+            crate::metrics::requests_ended(fate.outcome(), 1);
+            drop(slot.answer(fate));
+        }
+    }
+}
+
+impl Asking {
+    async fn carry_out(&self, endpoint: &Arc<Endpoint>, mut lease: Lease) -> Fate {
+        let message = Message {
+            sender: &self.sender,
+            receiver: &self.receiver.address,
+            payload: Payload { type_name: self.type_name, bytes: &self.payload },
+        };
+        let messages = std::slice::from_ref(&message);
+        let call = Call::Ask { messages, timeout: self.timeout };
+        loop {
+            let Self { headers, deadline, expires, .. } = self;
+            let failed = match lease.link.exchange(&call, headers, *deadline, *expires).await {
+                Ok(answer) => {
+                    lease.give_back(endpoint);
+                    return self.read(answer);
+                }
+                Err(failed) => failed,
+            };
+            let detail = format!("{}: {failed}", endpoint.site.peer);
+            match failed {
+                Failed::Refused(refusal) => {
+                    lease.give_back(endpoint);
+                    return Fate::Refused(refusal);
+                }
+                // The node may have closed it while it was idle.
+                Failed::Unsent(_) if lease.is_reused => match lease.renew(endpoint).await {
+                    Ok(renewed) => lease = renewed,
+                    Err(refusal) => return Fate::Refused(refusal),
+                },
+                Failed::Unsent(_) => return Fate::Refused(Refusal::Unreachable { detail }),
+                Failed::Incompatible(_) => {
+                    let refusal = Refusal::Incompatible { detail };
+                    endpoint.site.failed(refusal.clone());
+                    return Fate::Refused(refusal);
+                }
+                // Whoever waits has a timer of their own, which says so.
+                Failed::Lost(_) | Failed::TimedOut => return Fate::Lost(failed.to_string()),
+            }
+        }
+    }
+
+    fn read(&self, answer: Answer) -> Fate {
+        let replies = match answer {
+            Answer::Replies(replies) => replies,
+            Answer::Error(error) => {
+                return Fate::Refused(refusal::of_error(error, Procedure::Ask));
+            }
+            other => return Fate::BadReply(format!("{other:?} where a reply belongs")),
+        };
+        let reply = replies.iter().next().unwrap_or_default();
+        let is_nothing = reply.type_name().is_empty() && reply.value.is_empty();
+        let is_expected = reply.type_name() == self.reply_name;
+        if is_expected || (is_nothing && self.reply_name == EMPTY) {
+            Fate::Reply(Reply { bytes: reply.value, compressed: None })
+        } else if is_nothing {
+            Fate::Refused(Refusal::NoReply)
+        } else {
+            let (found, wanted) = (reply.type_name(), self.reply_name);
+            Fate::BadReply(format!("it is a {found:?}, where {wanted:?} was expected"))
+        }
+    }
+}

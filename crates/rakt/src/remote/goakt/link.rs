@@ -1,0 +1,182 @@
+//! One connection to a Go node.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rakt_wire::goakt::{Answer, Call, Client, ClientConfig, ClientError, Deadline, SendError};
+use rakt_wire::metadata::Metadata;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+
+use super::refusal;
+use super::site::Site;
+use crate::error::Refusal;
+use crate::remote::transport::Stream;
+
+/// Room made for a read, in bytes.
+const READ_LEN: usize = 16 * 1024;
+
+/// An open connection. Dropping it closes it.
+pub(super) struct Link {
+    site: Arc<Site>,
+    pub(super) reader: ReadHalf<Box<dyn Stream>>,
+    pub(super) writer: WriteHalf<Box<dyn Stream>>,
+    pub(super) client: Client,
+    pub(super) unread: BytesMut,
+    /// Whether the node has answered anything here.
+    pub(super) has_answered: bool,
+    /// Why it is closed, once that is so.
+    pub(super) why: String,
+}
+
+/// Why a request got no answer over a connection.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Nothing of it has left, and the connection is as good as before.
+    Refused(Refusal),
+    /// Nothing of it has left; another connection may do.
+    Unsent(String),
+    /// The node does not understand what is sent here.
+    Incompatible(String),
+    /// The node may have acted on it.
+    Lost(String),
+    /// As `Lost`; there was no answer in time.
+    TimedOut,
+}
+
+impl Link {
+    pub(super) fn new(
+        site: &Arc<Site>,
+        stream: Box<dyn Stream>,
+        max_in_flight: usize,
+    ) -> Result<Self, Refusal> {
+        let config = ClientConfig {
+            compression: site.compression,
+            max_frame_len: site.max_frame_len(),
+            max_in_flight,
+        };
+        let client = Client::new(config).map_err(|error| Refusal::Incompatible {
+            detail: format!("{}: {error}", site.peer),
+        })?;
+        let (reader, writer) = tokio::io::split(stream);
+        site.net.is_up(&site.peer, site.compression);
+        Ok(Self {
+            site: site.clone(),
+            reader,
+            writer,
+            client,
+            unread: BytesMut::new(),
+            has_answered: false,
+            why: "no longer needed".to_owned(),
+        })
+    }
+
+    /// Whether the node has sent nothing and not closed the connection, as far as that is known here.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
+        let mut buf = ReadBuf::new(&mut byte);
+        self.unread.is_empty()
+            && self.client.is_usable()
+            && Pin::new(&mut self.reader).poll_read(&mut cx, &mut buf).is_pending()
+    }
+
+    /// Makes room for a read.
+    pub(super) fn make_room(unread: &mut BytesMut) {
+        if unread.capacity() - unread.len() < READ_LEN / 4 {
+            unread.reserve(READ_LEN);
+        }
+    }
+
+    /// Sends one request and reads its response. After an error other than [`Failed::Refused`], and when
+    /// this is dropped before its end, the connection is of no use any more.
+    pub(super) async fn exchange(
+        &mut self,
+        call: &Call<'_>,
+        headers: &Metadata,
+        deadline: Option<Deadline>,
+        expires: Instant,
+    ) -> Result<Answer, Failed> {
+        match self.client.send(call, headers, deadline, expires) {
+            Ok(_) => {}
+            Err(SendError::Encode(error)) => return Err(Failed::Refused(refusal::unencodable(error))),
+            Err(error) => return Err(Failed::Unsent(error.to_string())),
+        }
+        let exchanged = tokio::time::timeout_at(expires.into(), self.write_and_read()).await;
+        let exchanged = exchanged.unwrap_or(Err(Failed::TimedOut));
+        if let Err(failed) = &exchanged {
+            self.why = failed.to_string();
+        }
+        exchanged
+    }
+
+    async fn write_and_read(&mut self) -> Result<Answer, Failed> {
+        let mut out = Vec::new();
+        let transmit = self.client.poll_transmit(&mut out);
+        transmit.map_err(|error| Failed::Unsent(error.to_string()))?;
+        let mut written = 0;
+        while written < out.len() {
+            match self.writer.write(&out[written..]).await {
+                Ok(0) if written == 0 => return Err(Failed::Unsent("the stream is closed".to_owned())),
+                Ok(0) => return Err(Failed::Lost("the stream is closed".to_owned())),
+                Ok(n) => written += n,
+                Err(error) if written == 0 => return Err(Failed::Unsent(error.to_string())),
+                Err(error) => return Err(Failed::Lost(error.to_string())),
+            }
+        }
+        self.writer.flush().await.map_err(|error| Failed::Lost(error.to_string()))?;
+        crate::metrics::sent(out.len());
+        drop(out);
+        loop {
+            Self::make_room(&mut self.unread);
+            let read = self.reader.read_buf(&mut self.unread).await;
+            match read.map_err(|error| Failed::Lost(error.to_string()))? {
+                0 => {
+                    self.client.handle_eof().map_err(Failed::of)?;
+                    return Err(Failed::Lost("the peer closed the connection".to_owned()));
+                }
+                read => crate::metrics::received(read),
+            }
+            if let Some((_, answer)) = self.client.poll_answer(&mut self.unread).map_err(Failed::of)? {
+                self.note_answer();
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// The node has answered, so it is there and understood.
+    pub(super) fn note_answer(&mut self) {
+        if !std::mem::replace(&mut self.has_answered, true) {
+            self.site.reached();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.site.net.is_down(&self.site.peer, &self.why);
+    }
+}
+
+impl Failed {
+    pub(super) fn of(error: ClientError) -> Self {
+        match error {
+            ClientError::Opening { .. } => Self::Incompatible(error.to_string()),
+            ClientError::TimedOut { .. } => Self::TimedOut,
+            error => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Unsent(detail) | Self::Incompatible(detail) | Self::Lost(detail) => {
+                f.write_str(detail)
+            }
+            Self::TimedOut => f.write_str("no response in time"),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Operations on a Go node: lookup, spawn, stop and the like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rakt_wire::address::{Address, Dialect};
+use rakt_wire::goakt::{Answer, Call, GoAddress, Procedure};
+use rakt_wire::metadata::Metadata;
+use rakt_wire::operation::{Operation, Outcome};
+
+use super::LONGEST;
+use super::endpoint::Endpoint;
+use super::link::Failed;
+use super::pool::lease;
+use crate::error::{OperationError, Refusal};
+
+/// Carries out an operation, once `turn` has come.
+pub(super) async fn request(
+    endpoint: &Arc<Endpoint>,
+    name: &'static str,
+    target: &str,
+    operation: &Operation,
+    limit: Duration,
+    turn: impl Future<Output = ()>,
+) -> Result<(Option<Address>, Outcome), OperationError> {
+    let operating = Operating { endpoint, name, target, limit };
+    let (host, port) = (&*endpoint.site.host, endpoint.site.port);
+    let call = Call::from_operation(operation, host, port)
+        .map_err(|failure| operating.not_sent(Refusal::from_wire(failure)))?;
+    let until = tokio::time::Instant::now() + limit.min(LONGEST);
+    if tokio::time::timeout_at(until, turn).await.is_err() {
+        return Err(operating.not_sent(Refusal::DeadlineExceeded));
+    }
+    match operation {
+        Operation::Lookup { .. } => operating.look_up(&call, until).await,
+        Operation::Spawn { path, kind, .. } => {
+            operating.exchange(&call, until).await.map_err(|error| with_kind(error, kind))?;
+            // The response does not say which system it is.
+            let lookup = Operation::Lookup { path: path.trim().to_owned() };
+            let lookup = Call::from_operation(&lookup, host, port)
+                .map_err(|failure| operating.refused(Refusal::from_wire(failure)))?;
+            match operating.look_up(&lookup, until).await? {
+                (Some(address), _) => Ok((Some(address), Outcome::Spawned { uid: 0 })),
+                // It has ended already.
+                (None, _) => Err(operating.refused(Refusal::Stopped)),
+            }
+        }
+        Operation::Ping => match operating.exchange(&call, until).await {
+            // Any answer shows that it is there, other than that it is not for much longer.
+            Err(OperationError::Refused { refusal: Refusal::NotFound | Refusal::Denied { .. }, .. })
+            | Ok(_) => Ok((None, Outcome::Done)),
+            Err(error) => Err(error),
+        },
+        _ => match operating.exchange(&call, until).await? {
+            Answer::Kinds(kinds) => Ok((None, Outcome::Kinds(kinds))),
+            _ => Ok((None, Outcome::Done)),
+        },
+    }
+}
+
+struct Operating<'a> {
+    endpoint: &'a Arc<Endpoint>,
+    name: &'static str,
+    target: &'a str,
+    limit: Duration,
+}
+
+impl Operating<'_> {
+    async fn look_up(
+        &self,
+        call: &Call<'_>,
+        until: tokio::time::Instant,
+    ) -> Result<(Option<Address>, Outcome), OperationError> {
+        match self.exchange(call, until).await {
+            Ok(Answer::Address(text)) => {
+                let address = address_of(&text).ok_or_else(|| {
+                    let detail = format!("{text:?}, which it answered, is no address");
+                    self.refused(Refusal::Internal { detail })
+                })?;
+                Ok((Some(address), Outcome::Found { uid: 0, kind: String::new() }))
+            }
+            Ok(_) | Err(OperationError::Refused { refusal: Refusal::NotFound, .. }) => {
+                Ok((None, Outcome::Absent))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        until: tokio::time::Instant,
+    ) -> Result<Answer, OperationError> {
+        let endpoint = self.endpoint;
+        let leased = match endpoint.pool.try_lease() {
+            Some(lease) => Ok(lease),
+            None => match tokio::time::timeout_at(until, lease(endpoint.clone())).await {
+                Ok(lease) => lease,
+                Err(_) => Err(Refusal::DeadlineExceeded),
+            },
+        };
+        let mut lease = leased.map_err(|refusal| self.not_sent(refusal))?;
+        let is_harmless = matches!(call.procedure(), Procedure::Lookup | Procedure::GetKinds);
+        let headers = Metadata::new();
+        loop {
+            let answered = lease.link.exchange(call, &headers, None, until.into_std()).await;
+            let failed = match answered {
+                Ok(answer) => {
+                    lease.give_back(endpoint);
+                    return answer
+                        .into_result(call.procedure())
+                        .map_err(|failure| self.refused(Refusal::from_wire(failure)));
+                }
+                Err(failed) => failed,
+            };
+            let detail = format!("{}: {failed}", endpoint.site.peer);
+            match failed {
+                Failed::Refused(refusal) => {
+                    lease.give_back(endpoint);
+                    return Err(self.not_sent(refusal));
+                }
+                // The node may have closed it while it was idle.
+                Failed::Unsent(_) if lease.is_reused => {
+                    lease = lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
+                }
+                Failed::Lost(_) if lease.is_reused && is_harmless => {
+                    lease = lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
+                }
+                Failed::Unsent(_) => {
+                    return Err(self.not_sent(Refusal::Unreachable { detail }));
+                }
+                Failed::Incompatible(_) => {
+                    let refusal = Refusal::Incompatible { detail };
+                    endpoint.site.failed(refusal.clone());
+                    return Err(self.refused(refusal));
+                }
+                Failed::Lost(_) => {
+                    let (operation, target) = (self.name, self.target.to_owned());
+                    return Err(OperationError::ConnectionLost { operation, target, detail });
+                }
+                Failed::TimedOut => {
+                    let Self { name: operation, limit, .. } = *self;
+                    let target = self.target.to_owned();
+                    return Err(OperationError::Timeout { operation, target, limit });
+                }
+            }
+        }
+    }
+
+    fn not_sent(&self, refusal: Refusal) -> OperationError {
+        let (operation, target) = (self.name, self.target.to_owned());
+        OperationError::NotSent { operation, target, refusal }
+    }
+
+    fn refused(&self, refusal: Refusal) -> OperationError {
+        let (operation, target) = (self.name, self.target.to_owned());
+        OperationError::Refused { operation, target, refusal }
+    }
+}
+
+/// An address that a node answered.
+fn address_of(text: &str) -> Option<Address> {
+    let found = GoAddress::parse(text).ok()?;
+    let port = u16::try_from(found.port).ok()?;
+    let address = Address::new(found.path, found.system, found.host, port).ok()?;
+    Some(address.with_dialect(Dialect::GoAkt))
+}
+
+/// A node does not say which kind it does not know.
+fn with_kind(error: OperationError, kind: &str) -> OperationError {
+    match error {
+        OperationError::Refused { operation, target, refusal: Refusal::KindNotRegistered { .. } } => {
+            let refusal = Refusal::KindNotRegistered { kind: kind.to_owned() };
+            OperationError::Refused { operation, target, refusal }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,358 @@
+//! The task of a lane while it has a connection: it writes requests, one behind the other, and tells
+//! senders what came of them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::goakt::{Answer, Call, ClientError, Procedure, SendError};
+use rakt_wire::metadata::Metadata;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::Sleep;
+
+use super::endpoint::Endpoint;
+use super::lane::Lane;
+use super::link::{Failed, Link};
+use super::queue::{Group, Known, Queue};
+use super::refusal;
+use crate::error::Refusal;
+use crate::events::DeadLetter;
+use crate::remote::conn::{Fate, Reply};
+use crate::remote::net::Net;
+use crate::timers::now;
+
+/// Most requests without an answer.
+const MAX_IN_FLIGHT: usize = 256;
+/// Bytes of requests without an answer beyond which no further one is sent. 4 MiB.
+const WINDOW: usize = 4 * 1024 * 1024;
+/// Bytes after which no further request becomes part of the same write. 256 KiB.
+const WRITE_LEN: usize = 256 * 1024;
+
+struct Pipeline<'a> {
+    endpoint: &'a Arc<Endpoint>,
+    lane: &'a Lane,
+    link: Link,
+    /// Taken from the lane and not sent yet.
+    queue: Queue,
+    /// Requests without an answer; their payloads are gone.
+    in_flight: VecDeque<Group>,
+    in_flight_len: usize,
+    out: Vec<u8>,
+    written: usize,
+    is_flushed: bool,
+    timer: Pin<Box<Sleep>>,
+    last_use: Instant,
+}
+
+/// Why a pipeline ends with something left.
+enum End {
+    Failed(Failed),
+    /// The node says that it goes down.
+    NodeDown,
+}
+
+/// Runs a lane until its connection ends. `brief` earlier ones in a row ended without an answer.
+pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
+    let lane = &endpoint.lanes[at];
+    // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
+    if let Some(earlier) = brief.checked_sub(2) {
+        tokio::time::sleep(crate::remote::endpoint::backoff(&endpoint.site.net, earlier)).await;
+    }
+    let link = match endpoint.site.dial(MAX_IN_FLIGHT).await {
+        Ok(link) => link,
+        Err(_) => {
+            // Who waits tries again, and hears the reason from the site.
+            lane.down(false, false);
+            return;
+        }
+    };
+    lane.up();
+    let now = now();
+    let timer = Box::pin(tokio::time::sleep_until((now + endpoint.idle_timeout).into()));
+    let mut pipeline = Pipeline {
+        endpoint: &endpoint,
+        lane,
+        link,
+        queue: Queue::default(),
+        in_flight: VecDeque::new(),
+        in_flight_len: 0,
+        out: Vec::new(),
+        written: 0,
+        is_flushed: true,
+        timer,
+        last_use: now,
+    };
+    let end = pipeline.run().await;
+    pipeline.end(end);
+}
+
+fn lost(why: impl ToString) -> End {
+    End::Failed(Failed::Lost(why.to_string()))
+}
+
+impl Pipeline<'_> {
+    /// Goes on until the connection is not needed any more, which ends well, or fails.
+    async fn run(&mut self) -> Result<(), End> {
+        loop {
+            if self.is_flushed {
+                self.fill()?;
+            }
+            let is_idle = self.in_flight.is_empty() && self.is_flushed;
+            let net = &self.endpoint.site.net;
+            let is_over = now().saturating_duration_since(self.last_use) >= self.endpoint.idle_timeout;
+            if is_idle && (is_over || net.is_closed()) {
+                // Only if nothing has come in meanwhile.
+                match self.lane.down(true, false) {
+                    Some(_) => return Ok(()),
+                    None => continue,
+                }
+            }
+            self.set_timer();
+            let Link { reader, writer, unread, .. } = &mut self.link;
+            Link::make_room(unread);
+            let (left, is_flushed) = (&self.out[self.written..], self.is_flushed);
+            let write = std::future::poll_fn(|cx| match left {
+                [] => Pin::new(&mut *writer).poll_flush(cx).map_ok(|()| None),
+                left => Pin::new(&mut *writer).poll_write(cx, left).map_ok(Some),
+            });
+            tokio::select! {
+                biased;
+                read = reader.read_buf(unread) => {
+                    self.handle_read(read.map_err(lost)?)?;
+                }
+                wrote = write, if !is_flushed => match wrote {
+                    Ok(None) => self.is_flushed = true,
+                    Ok(Some(0)) => return Err(lost("the stream is closed")),
+                    Ok(Some(n)) => {
+                        crate::metrics::sent(n);
+                        self.written += n;
+                    }
+                    Err(error) => return Err(lost(error)),
+                },
+                () = self.lane.work.notified() => {}
+                () = &mut self.timer => {
+                    let due = self.link.client.handle_timeout(now());
+                    due.map_err(|error| End::Failed(Failed::of(error)))?;
+                }
+            }
+        }
+    }
+
+    /// Has the timer go off by the time something is due. It may go off early.
+    fn set_timer(&mut self) {
+        let due = match self.link.client.poll_timeout() {
+            Some(expires) => expires,
+            None => self.last_use + self.endpoint.idle_timeout,
+        };
+        let due = tokio::time::Instant::from(due);
+        if self.timer.is_elapsed() || due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    /// Makes requests of what waits, as far as more may be under way, for the next write.
+    fn fill(&mut self) -> Result<(), End> {
+        if !self.link.client.is_usable() {
+            return Ok(());
+        }
+        let failed = |error: ClientError| End::Failed(Failed::of(error));
+        let mut is_taken = false;
+        while self.in_flight_len < WINDOW
+            && self.link.client.unsent_len() < WRITE_LEN
+            && !self.link.client.is_full()
+        {
+            if self.queue.is_empty() && !std::mem::replace(&mut is_taken, true) {
+                self.queue.tidy();
+                self.lane.take(&mut self.queue);
+            }
+            let Some(group) = self.queue.pop() else { break };
+            self.send(group);
+        }
+        if self.link.client.unsent_len() > 0 {
+            self.last_use = now();
+            self.out.clear();
+            self.written = 0;
+            self.link.client.poll_transmit(&mut self.out).map_err(failed)?;
+            self.is_flushed = false;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, mut group: Group) {
+        let none = Metadata::new();
+        let headers = group.headers.as_deref().unwrap_or(&none);
+        let expires = now() + self.endpoint.answer_timeout;
+        let client = &mut self.link.client;
+        let sent = {
+            let mut messages = self.queue.messages(&group);
+            match group.count {
+                1 => client.send(&Call::Tell(messages.next().as_slice()), headers, None, expires),
+                _ => {
+                    let messages: Vec<_> = messages.collect();
+                    client.send(&Call::Tell(&messages), headers, None, expires)
+                }
+            }
+        };
+        (group.large, group.headers) = (None, None);
+        match sent {
+            Ok(_) => {
+                self.in_flight_len += group.len;
+                self.in_flight.push_back(group);
+            }
+            Err(error) => {
+                // Does not happen: its length was looked at when it was taken, and headers fit.
+                let refusal = match error {
+                    SendError::Encode(error) => refusal::unencodable(error),
+                    error => Refusal::Internal { detail: error.to_string() },
+                };
+                refuse(&self.endpoint.site.net, group, refusal);
+                self.lane.settle(1);
+            }
+        }
+    }
+
+    fn handle_read(&mut self, read: usize) -> Result<(), End> {
+        if read == 0 {
+            let ended = self.link.client.handle_eof();
+            ended.map_err(|error| End::Failed(Failed::of(error)))?;
+            return Err(lost("the peer closed the connection"));
+        }
+        crate::metrics::received(read);
+        let mut settled = 0;
+        let result = loop {
+            match self.link.client.poll_answer(&mut self.link.unread) {
+                Ok(Some((_, answer))) => {
+                    settled += 1;
+                    self.link.note_answer();
+                    let Some(group) = self.in_flight.pop_front() else { break Ok(()) };
+                    self.in_flight_len -= group.len;
+                    match answer {
+                        Answer::Error(error) => {
+                            let refusal = refusal::of_error(error, Procedure::Tell);
+                            refuse(&self.endpoint.site.net, group, refusal);
+                        }
+                        _ => {
+                            let reply = Reply { bytes: Bytes::new(), compressed: None };
+                            self::answer(group, Fate::Reply(reply));
+                        }
+                    }
+                }
+                Ok(None) if !self.link.client.is_usable() => break Err(End::NodeDown),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(End::Failed(Failed::of(error))),
+            }
+        };
+        self.last_use = now();
+        if settled > 0 {
+            self.lane.settle(settled);
+        }
+        result
+    }
+
+    /// The connection has ended; what is left of it is told to those who care.
+    fn end(mut self, end: Result<(), End>) {
+        let Err(end) = end else {
+            "idle".clone_into(&mut self.link.why);
+            return;
+        };
+        let net = &self.endpoint.site.net;
+        let (why, text) = match end {
+            End::NodeDown => {
+                let refusal = Refusal::RemotingOff;
+                (refusal, "the node goes down".to_owned())
+            }
+            End::Failed(failed) => {
+                let detail = format!("{}: {failed}", self.endpoint.site.peer);
+                let refusal = match &failed {
+                    Failed::Incompatible(_) => Refusal::Incompatible { detail },
+                    _ => Refusal::Unreachable { detail },
+                };
+                if let Failed::Incompatible(_) = &failed {
+                    self.endpoint.site.failed(refusal.clone());
+                }
+                (refusal, failed.to_string())
+            }
+        };
+        self.link.why.clone_from(&text);
+        let is_brief = !self.link.has_answered;
+        let is_understood = !matches!(why, Refusal::Incompatible { .. });
+        let mut letters = Letters { net, reason: why.clone(), next: None };
+        for (group, lost) in self.in_flight.drain(..).zip(self.link.client.take_lost()) {
+            letters.add(&group);
+            // What a node does not understand it cannot have acted on.
+            let fate = match lost.is_sent && is_understood {
+                true => Fate::Lost(text.clone()),
+                false => Fate::Refused(why.clone()),
+            };
+            answer(group, fate);
+        }
+        let rest = self.lane.down(false, is_brief);
+        for mut queue in [Some(self.queue), rest].into_iter().flatten() {
+            while let Some(group) = queue.pop() {
+                letters.add(&group);
+                answer(group, Fate::Refused(why.clone()));
+            }
+        }
+        letters.flush();
+    }
+}
+
+/// Ends a request.
+fn answer(group: Group, fate: Fate) {
+    if let Some(slot) = group.slot {
+        crate::metrics::requests_ended(fate.outcome(), 1);
+        // Nobody may wait any more.
+        drop(slot.answer(fate));
+    }
+}
+
+/// Ends a request that failed.
+fn refuse(net: &Net, group: Group, refusal: Refusal) {
+    let mut letters = Letters { net, reason: refusal.clone(), next: None };
+    letters.add(&group);
+    letters.flush();
+    answer(group, Fate::Refused(refusal));
+}
+
+/// Tells that have failed, those that are alike in a row as one.
+struct Letters<'a> {
+    net: &'a Net,
+    reason: Refusal,
+    next: Option<(Arc<Known>, Arc<str>, &'static str, u64)>,
+}
+
+impl Letters<'_> {
+    fn add(&mut self, group: &Group) {
+        if group.slot.is_some() {
+            // Whoever waits for it hears of it.
+            return;
+        }
+        let Group { receiver, sender, type_name, count, .. } = group;
+        if let Some((known, by, name, sum)) = &mut self.next
+            && Arc::ptr_eq(known, receiver)
+            && Arc::ptr_eq(by, sender)
+            && std::ptr::eq(*name, *type_name)
+        {
+            *sum += *count as u64;
+            return;
+        }
+        self.flush();
+        self.next = Some((receiver.clone(), sender.clone(), type_name, *count as u64));
+    }
+
+    fn flush(&mut self) {
+        let Some((receiver, sender, message, count)) = self.next.take() else { return };
+        let reason = &self.reason;
+        tracing::debug!(target = %receiver.address, count, %reason, "messages failed");
+        let nobody = rakt_wire::goakt::address::NO_SENDER;
+        self.net.dead_letters(count, || DeadLetter {
+            target: receiver.address.to_string(),
+            sender: Some(sender.to_string()).filter(|sender| sender != nobody),
+            message: message.to_owned(),
+            reason: reason.clone(),
+            count,
+        });
+    }
+}

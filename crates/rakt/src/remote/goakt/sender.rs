@@ -1,0 +1,50 @@
+//! What the sending side makes of an actor and of a message.
+
+use std::sync::Arc;
+
+use rakt_wire::goakt::{Call, GoAddress, Payload};
+use rakt_wire::metadata::Metadata;
+use rakt_wire::native::Encode;
+
+use super::queue::Parcel;
+use super::refusal;
+use crate::error::Refusal;
+use crate::reference::ActorRef;
+
+/// The address of a sender as Go nodes read it. `nobody` for one that they could not answer: it has no
+/// port, or a host that their addresses have no room for.
+pub(super) fn address_of(sender: &ActorRef, nobody: &Arc<str>) -> Arc<str> {
+    let address = sender.address();
+    if address.port() == 0 || address.host().contains(':') {
+        return nobody.clone();
+    }
+    GoAddress::from(&address).to_string().into()
+}
+
+/// A payload on its own.
+pub(super) fn encoded(payload: &dyn Encode) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::with_capacity(payload.encoded_len().unwrap_or(0).min(1 << 26));
+    payload.encode(&mut bytes).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
+    Ok(bytes)
+}
+
+/// Whether a message fits into a frame.
+pub(super) fn check_len(
+    parcel: &Parcel<'_>,
+    payload: &[u8],
+    max_frame_len: usize,
+) -> Result<(), Refusal> {
+    if payload.len() + parcel.overhead() <= max_frame_len {
+        return Ok(());
+    }
+    // So close to the limit the frame itself tells.
+    let message = rakt_wire::goakt::Outgoing {
+        sender: parcel.sender,
+        receiver: &parcel.receiver.address,
+        payload: Payload { type_name: parcel.type_name, bytes: payload },
+    };
+    let none = Metadata::new();
+    let headers = parcel.headers.unwrap_or(&none);
+    let call = Call::Tell(std::slice::from_ref(&message));
+    call.encode(&mut Vec::new(), headers, None, max_frame_len).map_err(refusal::unencodable)
+}

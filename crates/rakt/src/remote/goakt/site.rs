@@ -1,0 +1,90 @@
+//! One Go node: where it is, and how it is dialed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rakt_wire::compress::Compression;
+
+use super::link::Link;
+use crate::error::Refusal;
+use crate::remote::endpoint::backoff;
+use crate::remote::net::Net;
+use crate::sync::Lock;
+use crate::timers::now;
+
+pub(super) struct Site {
+    pub(super) net: Arc<Net>,
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    /// `host:port`.
+    pub(super) peer: Arc<str>,
+    pub(super) compression: Compression,
+    /// After failures it is not dialed before a time.
+    trouble: Mutex<Option<Trouble>>,
+}
+
+struct Trouble {
+    times: u32,
+    until: Instant,
+    why: Refusal,
+}
+
+impl Site {
+    pub(super) fn new(net: Arc<Net>, host: &str, port: u16, compression: Compression) -> Arc<Self> {
+        let (peer, host) = (format!("{host}:{port}").into(), host.into());
+        Arc::new(Self { net, host, port, peer, compression, trouble: Mutex::default() })
+    }
+
+    pub(super) fn max_frame_len(&self) -> usize {
+        self.net.options.max_frame_size as usize
+    }
+
+    /// Opens a connection for so many requests at a time.
+    pub(super) async fn dial(self: &Arc<Self>, max_in_flight: usize) -> Result<Link, Refusal> {
+        self.may_dial()?;
+        let options = &self.net.options;
+        let (host, limit) = (&self.host, options.dial_timeout);
+        let dialed = options.transport.dial(host, self.port, options.keep_alive);
+        let detail = match tokio::time::timeout(limit, dialed).await {
+            Ok(Ok(stream)) => return Link::new(self, stream, max_in_flight),
+            Ok(Err(error)) => format!("{}: {error}", self.peer),
+            Err(_) => format!("{} did not answer within {limit:?}", self.peer),
+        };
+        let why = Refusal::Unreachable { detail };
+        self.failed(why.clone());
+        Err(why)
+    }
+
+    /// Whether it may be dialed now.
+    pub(super) fn may_dial(&self) -> Result<(), Refusal> {
+        if self.net.is_closed() {
+            return Err(Refusal::ShuttingDown);
+        }
+        if self.host.contains(':') {
+            let detail = "a GoAkt address has no room for an IPv6 host".to_owned();
+            return Err(Refusal::InvalidArgument { detail });
+        }
+        match &*self.trouble.hold() {
+            Some(trouble) if trouble.until > now() => Err(trouble.why.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// It cannot be reached, or does not understand what is sent. A pause precedes the next try.
+    pub(super) fn failed(&self, why: Refusal) {
+        let mut trouble = self.trouble.hold();
+        let times = trouble.as_ref().map_or(0, |trouble| trouble.times);
+        // Several connections may fail at once; that counts as one.
+        if trouble.as_ref().is_some_and(|trouble| trouble.until > now()) {
+            return;
+        }
+        let pause = backoff(&self.net, times);
+        tracing::info!(peer = %self.peer, %why, ?pause, "no link");
+        *trouble = Some(Trouble { times: times + 1, until: now() + pause, why });
+    }
+
+    /// It has answered.
+    pub(super) fn reached(&self) {
+        *self.trouble.hold() = None;
+    }
+}
