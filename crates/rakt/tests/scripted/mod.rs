@@ -30,7 +30,6 @@ pub(crate) enum Act {
     Reply(&'static str, Bytes),
     NoReplies,
     Address(String),
-    Kinds(Vec<String>),
     Error(ErrorCode, &'static str),
     /// Bytes as they are, past all compression.
     Raw(Vec<u8>),
@@ -73,6 +72,7 @@ struct Shared {
     requests: mpsc::UnboundedSender<Incoming>,
     dialed: AtomicUsize,
     count: AtomicUsize,
+    most_open: AtomicUsize,
     open: Mutex<HashMap<usize, AbortHandle>>,
 }
 
@@ -105,6 +105,7 @@ impl Scripted {
             requests,
             dialed: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
             open: Mutex::default(),
         });
         let accepting = tokio::spawn({
@@ -115,6 +116,7 @@ impl Scripted {
                     let mut open = shared.open.lock().expect("not poisoned");
                     let serving = tokio::spawn(shared.clone().serve(conn, stream));
                     open.insert(conn, serving.abort_handle());
+                    shared.most_open.fetch_max(open.len(), Ordering::SeqCst);
                 }
             }
         });
@@ -134,6 +136,11 @@ impl Scripted {
 
     pub(crate) fn open(&self) -> usize {
         self.shared.open.lock().expect("not poisoned").len()
+    }
+
+    /// The most that were open at one time.
+    pub(crate) fn most_open(&self) -> usize {
+        self.shared.most_open.load(Ordering::SeqCst)
     }
 
     /// Ends all connections that are open.
@@ -164,6 +171,8 @@ impl Shared {
             let incoming = match server.poll_request(&mut unread) {
                 Ok(Some(incoming)) => incoming,
                 Ok(None) => {
+                    // What only a cluster answers is answered by now.
+                    transmit(&mut server, &mut *stream).await?;
                     if stream.read_buf(&mut unread).await? == 0 {
                         return Ok(());
                     }
@@ -189,7 +198,6 @@ impl Shared {
                 }
                 Act::NoReplies => Response::Replies(&[]),
                 Act::Address(address) => Response::Address(address),
-                Act::Kinds(kinds) => Response::Kinds(kinds),
                 Act::Error(code, text) => Response::Error(Error::new(*code, *text)),
                 Act::Raw(bytes) => {
                     stream.write_all(bytes).await?;
@@ -203,10 +211,7 @@ impl Shared {
                 }
             };
             server.respond(id, &response).expect("a response to that request");
-            let mut out = Vec::new();
-            server.poll_transmit(&mut out).expect("it compresses");
-            stream.write_all(&out).await?;
-            stream.flush().await?;
+            transmit(&mut server, &mut *stream).await?;
         }
     }
 
@@ -226,6 +231,13 @@ impl Shared {
         }
         let _ = self.requests.send(incoming.clone());
     }
+}
+
+async fn transmit(server: &mut Server, stream: &mut dyn Stream) -> io::Result<()> {
+    let mut out = Vec::new();
+    server.poll_transmit(&mut out).expect("it compresses");
+    stream.write_all(&out).await?;
+    stream.flush().await
 }
 
 /// What a Go node writes when it closes a stream that it has written nothing to.
@@ -251,7 +263,6 @@ pub(crate) fn echoing(incoming: Incoming) -> Act {
             let (host, port, path) = (&*target.host, target.port, &*target.name);
             Act::Address(GoAddress { system: "go", host, port, path }.to_string())
         }
-        Request::GetKinds(_) => Act::Kinds(vec!["main.worker".to_owned()]),
         _ => Act::Done,
     }
 }
@@ -264,7 +275,7 @@ pub(crate) fn at_once(
 }
 
 /// TCP, for the side that listens.
-struct Tcp;
+pub(crate) struct Tcp;
 
 struct TcpListening(tokio::net::TcpListener);
 

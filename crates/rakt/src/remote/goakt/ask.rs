@@ -60,6 +60,7 @@ pub(super) fn poll_ask(
         Some(sender) => sender::address_of(sender, &endpoint.nobody),
         None => endpoint.nobody.clone(),
     };
+    let timeout = outgoing.remaining.unwrap_or(LONGEST).min(LONGEST);
     let payload = match place.as_mut().and_then(|place| place.payload.take()) {
         Some(payload) => payload,
         None => {
@@ -71,7 +72,7 @@ pub(super) fn poll_ask(
                 headers: outgoing.metadata,
                 slot: None,
             };
-            sender::check_len(&parcel, &payload, endpoint.site.max_frame_len())?;
+            sender::check_len(&parcel, &payload, Some(timeout), endpoint.site.max_frame_len())?;
             payload
         }
     };
@@ -94,7 +95,6 @@ pub(super) fn poll_ask(
             }
         },
     };
-    let timeout = outgoing.remaining.unwrap_or(LONGEST).min(LONGEST);
     let deadline = endpoint.tells_deadlines.then(|| Deadline::after(SystemTime::now(), timeout));
     let asking = Asking {
         receiver: known.clone(),

@@ -132,7 +132,7 @@ impl Lane {
         let was_empty = state.queue.is_empty();
         let begins = match payload {
             Some(payload) => {
-                if let Err(refusal) = sender::check_len(&parcel, &payload, site.max_frame_len()) {
+                if let Err(refusal) = sender::check_len(&parcel, &payload, None, site.max_frame_len()) {
                     return Poll::Ready(Err(refusal));
                 }
                 state.queue.push_large(parcel, payload);
@@ -145,7 +145,7 @@ impl Lane {
                     return Poll::Ready(Err(Refusal::Unencodable { detail: error.0 }));
                 }
                 let payload = state.queue.arena().get(end..).unwrap_or_default();
-                if let Err(refusal) = sender::check_len(&parcel, payload, site.max_frame_len()) {
+                if let Err(refusal) = sender::check_len(&parcel, payload, None, site.max_frame_len()) {
                     state.queue.arena().truncate(end);
                     return Poll::Ready(Err(refusal));
                 }

@@ -1,5 +1,6 @@
 //! One connection to a Go node.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -117,31 +118,47 @@ impl Link {
         transmit.map_err(|error| Failed::Unsent(error.to_string()))?;
         let mut written = 0;
         while written < out.len() {
-            match self.writer.write(&out[written..]).await {
-                Ok(0) if written == 0 => return Err(Failed::Unsent("the stream is closed".to_owned())),
-                Ok(0) => return Err(Failed::Lost("the stream is closed".to_owned())),
+            let wrote = match self.writer.write(&out[written..]).await {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                wrote => wrote,
+            };
+            match wrote {
                 Ok(n) => written += n,
                 Err(error) if written == 0 => return Err(Failed::Unsent(error.to_string())),
-                Err(error) => return Err(Failed::Lost(error.to_string())),
+                Err(error) => return Err(self.broken(&error)),
             }
         }
-        self.writer.flush().await.map_err(|error| Failed::Lost(error.to_string()))?;
+        self.writer.flush().await.map_err(|error| self.broken(&error))?;
         crate::metrics::sent(out.len());
         drop(out);
         loop {
             Self::make_room(&mut self.unread);
             let read = self.reader.read_buf(&mut self.unread).await;
-            match read.map_err(|error| Failed::Lost(error.to_string()))? {
-                0 => {
-                    self.client.handle_eof().map_err(Failed::of)?;
-                    return Err(Failed::Lost("the peer closed the connection".to_owned()));
-                }
+            match read.map_err(|error| self.broken(&error))? {
+                0 => return Err(self.ended()),
                 read => crate::metrics::received(read),
             }
             if let Some((_, answer)) = self.client.poll_answer(&mut self.unread).map_err(Failed::of)? {
                 self.note_answer();
                 return Ok(answer);
             }
+        }
+    }
+
+    /// The peer has closed the connection.
+    pub(super) fn ended(&mut self) -> Failed {
+        match self.client.handle_eof() {
+            Err(error) => Failed::of(error),
+            Ok(()) => Failed::Lost("the peer closed the connection".to_owned()),
+        }
+    }
+
+    /// The connection has failed. On a first request that most likely is what a node does that does not
+    /// understand it.
+    pub(super) fn broken(&self, error: &io::Error) -> Failed {
+        match self.has_answered {
+            true => Failed::Lost(error.to_string()),
+            false => Failed::Lost(format!("{error}: {}", ClientError::Closed { is_first: true })),
         }
     }
 

@@ -2,6 +2,7 @@
 //! senders what came of them.
 
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,10 +89,6 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
     pipeline.end(end);
 }
 
-fn lost(why: impl ToString) -> End {
-    End::Failed(Failed::Lost(why.to_string()))
-}
-
 impl Pipeline<'_> {
     /// Goes on until the connection is not needed any more, which ends well, or fails.
     async fn run(&mut self) -> Result<(), End> {
@@ -120,16 +117,23 @@ impl Pipeline<'_> {
             tokio::select! {
                 biased;
                 read = reader.read_buf(unread) => {
-                    self.handle_read(read.map_err(lost)?)?;
+                    match read {
+                        Ok(0) => return Err(End::Failed(self.link.ended())),
+                        Ok(read) => self.handle_read(read)?,
+                        Err(error) => return Err(End::Failed(self.link.broken(&error))),
+                    }
                 }
                 wrote = write, if !is_flushed => match wrote {
                     Ok(None) => self.is_flushed = true,
-                    Ok(Some(0)) => return Err(lost("the stream is closed")),
+                    Ok(Some(0)) => {
+                        let error = io::ErrorKind::WriteZero.into();
+                        return Err(End::Failed(self.link.broken(&error)));
+                    }
                     Ok(Some(n)) => {
                         crate::metrics::sent(n);
                         self.written += n;
                     }
-                    Err(error) => return Err(lost(error)),
+                    Err(error) => return Err(End::Failed(self.link.broken(&error))),
                 },
                 () = self.lane.work.notified() => {}
                 () = &mut self.timer => {
@@ -214,11 +218,6 @@ impl Pipeline<'_> {
     }
 
     fn handle_read(&mut self, read: usize) -> Result<(), End> {
-        if read == 0 {
-            let ended = self.link.client.handle_eof();
-            ended.map_err(|error| End::Failed(Failed::of(error)))?;
-            return Err(lost("the peer closed the connection"));
-        }
         crate::metrics::received(read);
         let mut settled = 0;
         let result = loop {

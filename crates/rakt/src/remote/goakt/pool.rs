@@ -2,6 +2,7 @@
 //!
 //! The one used last is used next, so that those not needed grow old and are closed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub(super) struct Pool {
     /// One for each connection that may be in use.
     permits: Arc<Semaphore>,
     idle: Mutex<Idle>,
+    /// How many wait for a permit or are about to use theirs.
+    waiting: AtomicUsize,
     max_idle: usize,
     idle_timeout: Duration,
     closed: Notify,
@@ -43,6 +46,7 @@ impl Pool {
         Self {
             permits: Arc::new(Semaphore::new(max_open)),
             idle: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             max_idle,
             idle_timeout,
             closed: Notify::new(),
@@ -93,13 +97,31 @@ impl Pool {
 /// A connection, once one may be used; dialed if none is idle.
 pub(super) async fn lease(endpoint: Arc<Endpoint>) -> Result<Lease, Refusal> {
     let pool = &endpoint.pool;
+    let waiting = Waiting::new(&pool.waiting);
     let permit = pool.permits.clone().acquire_owned().await;
     let permit = permit.map_err(|_| Refusal::ShuttingDown)?;
     if let Some(link) = pool.take_idle() {
         return Ok(Lease { link, is_reused: true, permit });
     }
+    drop(waiting);
     let link = endpoint.site.dial(1).await?;
     Ok(Lease { link, is_reused: false, permit })
+}
+
+/// One who waits, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Lease {
@@ -120,19 +142,19 @@ impl Lease {
             return;
         }
         let mut idle = pool.idle.hold();
+        idle.links.push((link, now()));
+        if !std::mem::replace(&mut idle.is_reaped, true) {
+            endpoint.site.net.runtime.spawn(reap(endpoint.clone()));
+        }
         // Closing marks the net before it looks here.
-        let surplus = match idle.links.len() < pool.max_idle && !endpoint.site.net.is_closed() {
-            true => {
-                idle.links.push((link, now()));
-                if !std::mem::replace(&mut idle.is_reaped, true) {
-                    endpoint.site.net.runtime.spawn(reap(endpoint.clone()));
-                }
-                None
-            }
-            false => Some(link),
+        let kept = match endpoint.site.net.is_closed() {
+            true => 0,
+            false => pool.max_idle + pool.waiting.load(Ordering::Relaxed),
         };
+        let surplus = idle.links.len().saturating_sub(kept);
+        let surplus: Vec<_> = idle.links.drain(..surplus).collect();
         drop(idle);
-        // One place less is free until the connection is closed or idle.
+        // Nobody else may open one before these are closed.
         drop((surplus, permit));
     }
 }

@@ -134,10 +134,6 @@ impl Queue {
         self.groups.push_back(Group::new(parcel, len, Some(payload)));
     }
 
-    pub(super) fn front(&self) -> Option<&Group> {
-        self.groups.front()
-    }
-
     /// Takes out the first request; its payloads stay until all are taken.
     pub(super) fn pop(&mut self) -> Option<Group> {
         let group = self.groups.pop_front()?;

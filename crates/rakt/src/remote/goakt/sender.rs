@@ -1,6 +1,7 @@
 //! What the sending side makes of an actor and of a message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rakt_wire::goakt::{Call, GoAddress, Payload};
 use rakt_wire::metadata::Metadata;
@@ -28,10 +29,11 @@ pub(super) fn encoded(payload: &dyn Encode) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-/// Whether a message fits into a frame.
+/// Whether a message fits into a frame; one that is asked says there how long that may take.
 pub(super) fn check_len(
     parcel: &Parcel<'_>,
     payload: &[u8],
+    timeout: Option<Duration>,
     max_frame_len: usize,
 ) -> Result<(), Refusal> {
     if payload.len() + parcel.overhead() <= max_frame_len {
@@ -45,6 +47,13 @@ pub(super) fn check_len(
     };
     let none = Metadata::new();
     let headers = parcel.headers.unwrap_or(&none);
-    let call = Call::Tell(std::slice::from_ref(&message));
+    let messages = std::slice::from_ref(&message);
+    let call = match timeout {
+        None => Call::Tell(messages),
+        // The longest of this second: by the time it leaves some will have passed.
+        Some(timeout) => {
+            Call::Ask { messages, timeout: Duration::new(timeout.as_secs(), 999_999_999) }
+        }
+    };
     call.encode(&mut Vec::new(), headers, None, max_frame_len).map_err(refusal::unencodable)
 }
