@@ -151,9 +151,11 @@ async fn every_error_of_a_node_is_a_refusal_of_its_own() -> Result {
     let cases: [(ErrorCode, String, fn(&Refusal) -> bool); 12] = [
         (E::NotFound, text("(actor address=x) address not found"), |r| *r == Refusal::NotFound),
         (E::AlreadyExists, text("actor=(x) actor already exists"), |r| *r == Refusal::NameTaken),
-        (E::InvalidArgument, text("invalid host"), |r| {
-            matches!(r, Refusal::InvalidArgument { detail } if detail.contains("bound to"))
-        }),
+        (
+            E::InvalidArgument,
+            text("invalid host"),
+            |r| matches!(r, Refusal::InvalidArgument { detail } if detail.contains("bound to")),
+        ),
         (E::Unavailable, text("quorum"), |r| matches!(r, Refusal::Internal { .. })),
         (E::FailedPrecondition, text("cluster is not enabled"), |r| {
             matches!(r, Refusal::Unsupported { .. })
@@ -166,9 +168,11 @@ async fn every_error_of_a_node_is_a_refusal_of_its_own() -> Result {
         }),
         (E::FailedPrecondition, text("remoting is not enabled"), |r| *r == Refusal::RemotingOff),
         (E::InternalError, format!("{send}actor is not alive"), |r| *r == Refusal::Stopped),
-        (E::InternalError, format!("{send}invalid remote message\nproto: not found"), |r| {
-            matches!(r, Refusal::Undecodable { detail } if detail.contains("registered"))
-        }),
+        (
+            E::InternalError,
+            format!("{send}invalid remote message\nproto: not found"),
+            |r| matches!(r, Refusal::Undecodable { detail } if detail.contains("registered")),
+        ),
         (E::InternalError, text("panic"), |r| matches!(r, Refusal::Internal { .. })),
         (E::DeadlineExceeded, format!("{send}request timed out"), |r| {
             *r == Refusal::DeadlineExceeded
@@ -207,7 +211,8 @@ async fn operations_reach_the_node_as_a_go_client_would_send_them() -> Result {
     let found = within(client.lookup::<rakt::AnyActor>(host, port, "echo")).await?;
     let found = found.expect("it is there");
     assert_eq!(found.to_string(), node.address("echo").to_string());
-    let spawned: ActorRef = within(client.spawn_on(host, port, "w-1", " main.Worker ").into_future()).await?;
+    let spawned: ActorRef =
+        within(client.spawn_on(host, port, "w-1", " main.Worker ").into_future()).await?;
     assert_eq!(spawned.address(), node.address("w-1"));
     within(found.stop()).await?;
     within(found.respawn()).await?;
@@ -310,13 +315,18 @@ async fn an_ask_that_times_out_takes_its_connection_along() -> Result {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_ask_takes_its_connection_along() -> Result {
     let network = Memory::default();
-    let mut node = Scripted::on(&network, 0, None, at_once(|incoming| {
-        let act = echoing(incoming);
-        match &act {
-            Act::Reply(_, value) if value.is_empty() => Act::Never,
-            _ => act,
-        }
-    }))
+    let mut node = Scripted::on(
+        &network,
+        0,
+        None,
+        at_once(|incoming| {
+            let act = echoing(incoming);
+            match &act {
+                Act::Reply(_, value) if value.is_empty() => Act::Never,
+                _ => act,
+            }
+        }),
+    )
     .await;
     let client = client_in(&network, GoAkt::new());
     let actor = client.actor(&node.address("silent"));
@@ -674,12 +684,15 @@ async fn a_node_that_goes_down_is_not_talked_to_any_more() -> Result {
     let network = Memory::default();
     let is_down = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let down = is_down.clone();
-    let node = Scripted::on(&network, 0, None, at_once(move |incoming| {
-        match down.load(Ordering::SeqCst) {
+    let node = Scripted::on(
+        &network,
+        0,
+        None,
+        at_once(move |incoming| match down.load(Ordering::SeqCst) {
             true => Act::Error(ErrorCode::FailedPrecondition, "remoting is not enabled"),
             false => echoing(incoming),
-        }
-    }))
+        }),
+    )
     .await;
     let client = client_in(&network, GoAkt::new());
     let actor = client.actor(&node.address("a"));
@@ -757,18 +770,24 @@ async fn senders_wait_when_the_node_takes_nothing() -> Result {
 #[tokio::test(start_paused = true)]
 async fn every_one_of_several_has_an_outcome_of_its_own() -> Result {
     let network = Memory::default();
-    let node = Scripted::on(&network, 0, None, at_once(|incoming| {
-        let (Request::Tell(messages) | Request::Ask { messages, .. }) = &incoming.request else {
-            return Act::Done;
-        };
-        let value = messages.iter().next().expect("one").message.value;
-        let n = Number::decode(value).map_or(0, |number| number.n);
-        match n % 3 {
-            1 => Act::Error(ErrorCode::NotFound, "address not found"),
-            _ if matches!(incoming.request, Request::Tell(_)) => Act::Done,
-            _ => Act::Reply("google.protobuf.Empty", bytes::Bytes::new()),
-        }
-    }))
+    let node = Scripted::on(
+        &network,
+        0,
+        None,
+        at_once(|incoming| {
+            let (Request::Tell(messages) | Request::Ask { messages, .. }) = &incoming.request
+            else {
+                return Act::Done;
+            };
+            let value = messages.iter().next().expect("one").message.value;
+            let n = Number::decode(value).map_or(0, |number| number.n);
+            match n % 3 {
+                1 => Act::Error(ErrorCode::NotFound, "address not found"),
+                _ if matches!(incoming.request, Request::Tell(_)) => Act::Done,
+                _ => Act::Reply("google.protobuf.Empty", bytes::Bytes::new()),
+            }
+        }),
+    )
     .await;
     let client = client_in(&network, GoAkt::new());
     let actor = client.actor(&node.address("a"));
@@ -776,7 +795,10 @@ async fn every_one_of_several_has_an_outcome_of_its_own() -> Result {
     let asked = within(actor.ask_all((0..100).map(number))).await;
     for (n, (told, asked)) in told.into_iter().zip(asked).enumerate() {
         if n % 3 == 1 {
-            assert_eq!((refusal_of(told), refusal_of(asked)), (Refusal::NotFound, Refusal::NotFound));
+            assert_eq!(
+                (refusal_of(told), refusal_of(asked)),
+                (Refusal::NotFound, Refusal::NotFound)
+            );
         } else {
             told?;
             asked?;

@@ -297,7 +297,9 @@ impl<'a> At<'a> {
             By::Native(conn) => {
                 let peer = &conn.peer;
                 let address = Address::new(self.name, peer.system(), self.host, self.port)
-                    .map_err(|error| failed(Refusal::InvalidArgument { detail: error.to_string() }))?;
+                    .map_err(|error| {
+                        failed(Refusal::InvalidArgument { detail: error.to_string() })
+                    })?;
                 (address, Some(Life { uid, incarnation: peer.incarnation }))
             }
             #[cfg(feature = "goakt")]
@@ -400,12 +402,10 @@ impl ActorSystem {
         }
         match self.node() {
             Some(node) => node.client().actor(address),
-            None => {
-                ActorRef::from_target(Target::Remote(RemoteTarget::unreachable(
-                    address.clone(),
-                    Unreachable::RemotingOff,
-                )))
-            }
+            None => ActorRef::from_target(Target::Remote(RemoteTarget::unreachable(
+                address.clone(),
+                Unreachable::RemotingOff,
+            ))),
         }
     }
 

@@ -15,8 +15,7 @@ use bytes::{Bytes, BytesMut};
 use rakt::remote::transport::Opening;
 use rakt::remote::{Compression, Listener, Stream, Transport};
 use rakt_wire::goakt::{
-    Error, ErrorCode, GoAddress, Incoming, Payload, Request, Response, Server,
-    ServerConfig,
+    Error, ErrorCode, GoAddress, Incoming, Payload, Request, Response, Server, ServerConfig,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;

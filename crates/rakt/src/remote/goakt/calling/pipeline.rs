@@ -98,7 +98,8 @@ impl Pipeline<'_> {
             }
             let is_idle = self.in_flight.is_empty() && self.is_flushed;
             let net = &self.endpoint.site.net;
-            let is_over = now().saturating_duration_since(self.last_use) >= self.endpoint.idle_timeout;
+            let is_over =
+                now().saturating_duration_since(self.last_use) >= self.endpoint.idle_timeout;
             if is_idle && (is_over || net.is_closed()) {
                 // Only if nothing has come in meanwhile.
                 match self.lane.down(true, false) {

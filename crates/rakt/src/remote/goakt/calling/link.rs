@@ -58,9 +58,8 @@ impl Link {
             max_frame_len: site.max_frame_len(),
             max_in_flight,
         };
-        let client = Client::new(config).map_err(|error| Refusal::Incompatible {
-            detail: format!("{}: {error}", site.peer),
-        })?;
+        let client = Client::new(config)
+            .map_err(|error| Refusal::Incompatible { detail: format!("{}: {error}", site.peer) })?;
         let (reader, writer) = tokio::io::split(stream);
         site.net.is_up(&site.peer, site.compression);
         Ok(Self {
@@ -101,7 +100,9 @@ impl Link {
     ) -> Result<Answer, Failed> {
         match self.client.send(call, headers, deadline, expires) {
             Ok(_) => {}
-            Err(SendError::Encode(error)) => return Err(Failed::Refused(refusal::unencodable(error))),
+            Err(SendError::Encode(error)) => {
+                return Err(Failed::Refused(refusal::unencodable(error)));
+            }
             Err(error) => return Err(Failed::Unsent(error.to_string())),
         }
         let exchanged = tokio::time::timeout_at(expires.into(), self.write_and_read()).await;
@@ -138,7 +139,9 @@ impl Link {
                 0 => return Err(self.ended()),
                 read => crate::metrics::received(read),
             }
-            if let Some((_, answer)) = self.client.poll_answer(&mut self.unread).map_err(Failed::of)? {
+            if let Some((_, answer)) =
+                self.client.poll_answer(&mut self.unread).map_err(Failed::of)?
+            {
                 self.note_answer();
                 return Ok(answer);
             }

@@ -114,7 +114,8 @@ impl Lane {
             return Poll::Pending;
         }
         let nobody = &endpoint.nobody;
-        let sender = outgoing.sender.map_or_else(|| nobody.clone(), |sender| state.text_of(sender, nobody));
+        let sender =
+            outgoing.sender.map_or_else(|| nobody.clone(), |sender| state.text_of(sender, nobody));
         let (slot, answer) = match outgoing.how {
             How::Tell => (None, None),
             How::Confirm | How::Ask => {
@@ -132,7 +133,9 @@ impl Lane {
         let was_empty = state.queue.is_empty();
         let begins = match payload {
             Some(payload) => {
-                if let Err(refusal) = sender::check_len(&parcel, &payload, None, site.max_frame_len()) {
+                if let Err(refusal) =
+                    sender::check_len(&parcel, &payload, None, site.max_frame_len())
+                {
                     return Poll::Ready(Err(refusal));
                 }
                 state.queue.push_large(parcel, payload);
@@ -145,7 +148,9 @@ impl Lane {
                     return Poll::Ready(Err(Refusal::Unencodable { detail: error.0 }));
                 }
                 let payload = state.queue.arena().get(end..).unwrap_or_default();
-                if let Err(refusal) = sender::check_len(&parcel, payload, None, site.max_frame_len()) {
+                if let Err(refusal) =
+                    sender::check_len(&parcel, payload, None, site.max_frame_len())
+                {
                     state.queue.arena().truncate(end);
                     return Poll::Ready(Err(refusal));
                 }
@@ -300,4 +305,3 @@ impl Need {
         }
     }
 }
-

@@ -8,19 +8,20 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::address::Address;
-use rakt_wire::goakt::address::NO_SENDER;
 use rakt_wire::goakt::GoAddress;
+use rakt_wire::goakt::address::NO_SENDER;
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::ask;
 use super::lane::Lane;
+use super::operate;
 use super::place::Place;
 use super::pool::Pool;
 use super::queue::Known;
 use super::site::Site;
-use super::{GoAkt, operate};
 use crate::error::{OperationError, Refusal};
 use crate::remote::conn::{How, Outgoing, RemoteAnswer};
+use crate::remote::goakt::GoAkt;
 use crate::remote::net::Net;
 use crate::sync::Lock;
 

@@ -47,7 +47,10 @@ pub(super) async fn request(
         }
         Operation::Ping => match operating.exchange(&call, until).await {
             // Any answer shows that it is there, other than that it is not for much longer.
-            Err(OperationError::Refused { refusal: Refusal::NotFound | Refusal::Denied { .. }, .. })
+            Err(OperationError::Refused {
+                refusal: Refusal::NotFound | Refusal::Denied { .. },
+                ..
+            })
             | Ok(_) => Ok((None, Outcome::Done)),
             Err(error) => Err(error),
         },
@@ -121,10 +124,12 @@ impl Operating<'_> {
                 }
                 // The node may have closed it while it was idle.
                 Failed::Unsent(_) if lease.is_reused => {
-                    lease = lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
+                    lease =
+                        lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
                 }
                 Failed::Lost(_) if lease.is_reused && is_harmless => {
-                    lease = lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
+                    lease =
+                        lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
                 }
                 Failed::Unsent(_) => {
                     return Err(self.not_sent(Refusal::Unreachable { detail }));
@@ -169,7 +174,11 @@ fn address_of(text: &str) -> Option<Address> {
 /// A node does not say which kind it does not know.
 fn with_kind(error: OperationError, kind: &str) -> OperationError {
     match error {
-        OperationError::Refused { operation, target, refusal: Refusal::KindNotRegistered { .. } } => {
+        OperationError::Refused {
+            operation,
+            target,
+            refusal: Refusal::KindNotRegistered { .. },
+        } => {
             let refusal = Refusal::KindNotRegistered { kind: kind.to_owned() };
             OperationError::Refused { operation, target, refusal }
         }
