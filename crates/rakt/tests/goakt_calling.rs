@@ -148,7 +148,8 @@ async fn every_error_of_a_node_is_a_refusal_of_its_own() -> Result {
     use ErrorCode as E;
     let text = |text: &str| text.to_owned();
     let send = "remote send failed\n";
-    let cases: [(ErrorCode, String, fn(&Refusal) -> bool); 12] = [
+    type Case = (ErrorCode, String, fn(&Refusal) -> bool);
+    let cases: [Case; 12] = [
         (E::NotFound, text("(actor address=x) address not found"), |r| *r == Refusal::NotFound),
         (E::AlreadyExists, text("actor=(x) actor already exists"), |r| *r == Refusal::NameTaken),
         (
@@ -823,5 +824,110 @@ async fn closing_sends_what_was_told_before() -> Result {
     }
     within(settled(|| node.open() == 0)).await;
     assert_eq!(client.dead_letter_count(), 0);
+    Ok(())
+}
+
+/// A node of rakt that serves Go nodes, and a client that takes it for one.
+async fn rust_node() -> Result<(ActorSystem, Client, String, u16)> {
+    let system = nodes::node_with("rust", nodes::config().goakt(GoAkt::new())).await;
+    let (host, port) = system.advertised();
+    let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
+    let host = host.to_owned();
+    Ok((system, client, host, port))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_rakt_understand_each_other_this_way_too() -> Result {
+    let (system, client, host, port) = rust_node().await?;
+    let (_probe, mut seen) = nodes::Probe::spawn(&system, "probe").await;
+    let probe = within(client.lookup::<nodes::Probe>(&host, port, "probe")).await?;
+    let probe = probe.expect("it is there");
+    assert_eq!(probe.to_string(), format!("goakt://rust@{host}:{port}/probe"));
+    for n in 0..10_000 {
+        within(probe.tell(number(n))).await?;
+    }
+    within(probe.tell(number(10_000)).confirmed()).await?;
+    // What is confirmed is in the mailbox, behind all that came before.
+    assert_eq!(seen.take(10_001).await, (0..=10_000).collect::<Vec<_>>());
+    within(probe.ask(number(1))).await?;
+    assert_eq!(seen.next().await, 1);
+    within(client.ping(&host, port)).await?;
+    assert!(within(client.lookup::<nodes::Probe>(&host, port, "nobody")).await?.is_none());
+
+    // The probe has a handler for it, and does not accept it from peers.
+    let refusal = refusal_of(within(probe.tell(nodes::Unlisted {}).confirmed()).await);
+    assert!(matches!(refusal, Refusal::Undecodable { .. }), "{refusal:?}");
+    let fail = nodes::Fail { why: "asked to".to_owned() };
+    let refusal = refusal_of(within(probe.ask(fail)).await);
+    assert!(matches!(refusal, Refusal::Internal { .. }), "{refusal:?}");
+
+    within(probe.stop()).await?;
+    assert_eq!(refusal_of(within(probe.ask(number(2))).await), Refusal::NotFound);
+    let mut events = client.events();
+    within(probe.tell(number(3))).await?;
+    assert_eq!(dead_letter(&mut events).await.reason, Refusal::NotFound);
+    within(client.close()).await;
+    system.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sender_is_answered_by_an_actor_of_another_system() -> Result {
+    let (system, client, host, port) = rust_node().await?;
+    let (_probe, _) = nodes::Probe::spawn(&system, "probe").await;
+    let home = nodes::node_with("home", nodes::config().goakt(GoAkt::new())).await;
+    let (asker, mut answers) = nodes::Probe::spawn(&home, "asker").await;
+    let remote = home.actor(&format!("goakt://rust@{host}:{port}/replier").parse()?);
+
+    /// Tells its sender what it is told.
+    struct Replier;
+    impl Actor for Replier {
+        fn accepts(accepts: &mut Accepts<Self>) {
+            accepts.remote::<Number>();
+        }
+    }
+    impl Handler<Number> for Replier {
+        async fn handle(&mut self, number: Number, ctx: &mut Context<Self>) -> Result {
+            let sender = ctx.sender().ok_or("no sender")?.clone();
+            sender.tell(Number { n: number.n + 1 }).await?;
+            Ok(())
+        }
+    }
+    system.spawn("replier", || Replier).await?;
+    within(remote.tell(number(41)).from(&asker)).await?;
+    assert_eq!(answers.next().await, 42);
+    drop(client);
+    home.shutdown().await;
+    system.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_actor_of_a_go_node_cannot_be_watched() -> Result {
+    /// Watches whoever it is told of, and says what becomes of that.
+    struct Watcher(tokio::sync::mpsc::UnboundedSender<rakt::Terminated>);
+    struct Watch(ActorRef);
+    rakt::messages! { local Watch }
+    impl Actor for Watcher {
+        async fn terminated(&mut self, ended: &rakt::Terminated, _: &mut Context<Self>) -> Result {
+            drop(self.0.send(ended.clone()));
+            Ok(())
+        }
+    }
+    impl Handler<Watch> for Watcher {
+        async fn handle(&mut self, Watch(whom): Watch, ctx: &mut Context<Self>) -> Result {
+            ctx.watch(&whom);
+            Ok(())
+        }
+    }
+    let node = Scripted::tcp(at_once(echoing)).await;
+    let system = nodes::node("rust").await;
+    let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let watcher = system.spawn("watcher", move || Watcher(said.clone())).await?;
+    let actor = system.actor(&node.address("a"));
+    within(watcher.tell(Watch(actor.clone()))).await?;
+    let ended = within(heard.recv()).await.expect("it hears at once that it cannot");
+    assert_eq!((ended.address, ended.reason), (actor.address(), rakt::StopReason::NotFound));
+    system.shutdown().await;
     Ok(())
 }
