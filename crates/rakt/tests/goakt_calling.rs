@@ -827,6 +827,24 @@ async fn closing_sends_what_was_told_before() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn shutting_down_a_system_sends_what_was_told_before() -> Result {
+    let mut node = Scripted::tcp(at_once(echoing)).await;
+    let system = nodes::node("rust").await;
+    let actor = system.actor(&node.address("a"));
+    for n in 0..1000 {
+        within(actor.tell(number(n))).await?;
+    }
+    within(system.shutdown()).await;
+    for n in 0..1000 {
+        assert_eq!(number_of(&told(&mut node).await), n);
+    }
+    within(settled(|| node.open() == 0)).await;
+    let refusal = within(actor.tell(number(1))).await.expect_err("too late").refusal;
+    assert_eq!(refusal, Refusal::ShuttingDown);
+    Ok(())
+}
+
 /// A node of rakt that serves Go nodes, and a client that takes it for one.
 async fn rust_node() -> Result<(ActorSystem, Client, String, u16)> {
     let system = nodes::node_with("rust", nodes::config().goakt(GoAkt::new())).await;

@@ -267,8 +267,11 @@ impl Node {
                 conn.gone().await;
             }
             #[cfg(feature = "goakt")]
-            for conn in goakt {
-                conn.gone().await;
+            {
+                for conn in goakt {
+                    conn.gone().await;
+                }
+                self.net.goakt_gone().await;
             }
         };
         drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);

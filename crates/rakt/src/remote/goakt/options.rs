@@ -18,6 +18,20 @@ use crate::remote::config::ConfigError;
 /// about 2 MiB with zstd, 10 MiB with brotli. What a peer makes a decoder keep beyond the needs of a Go
 /// node counts against the [inbound budget](crate::remote::Config::inbound_budget).
 ///
+/// # What differs from nodes of rakt
+///
+/// - Messages and their replies are protobuf, and both have names that the Go node knows: an ask whose
+///   reply has none is refused.
+/// - A message is at most a frame of 16 MiB, or [`max_frame_size`](crate::remote::Config::max_frame_size),
+///   with all its names.
+/// - What is told to an actor arrives in order, and an ask or a `stop` arrives behind what was told
+///   before. Asks that are under way at one time have a connection each, and no order among them.
+/// - Tells that wait for the connection travel together. If the node refuses one of them, the others of
+///   the same request are dead letters as well, although those before it have arrived.
+/// - A reference has no life: it refers to whoever has the name.
+/// - An actor there cannot be watched; whoever tries hears at once that it is not found.
+/// - A sender that has no address of its own, or one with an IPv6 host, is unknown there.
+///
 /// ```
 /// use rakt::remote::{Compression, Config, GoAkt};
 ///
