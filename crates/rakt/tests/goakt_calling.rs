@@ -768,6 +768,20 @@ async fn senders_wait_when_the_node_takes_nothing() -> Result {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_not_held_up_by_what_others_tell_after_it() -> Result {
+    let node = Scripted::tcp(at_once(echoing)).await;
+    let actor = client().actor(&node.address("busy"));
+    let busy = actor.clone();
+    let telling = tokio::spawn(async move { while busy.tell(number(1)).await.is_ok() {} });
+    for n in 0..20 {
+        let text = n.to_string();
+        assert_eq!(within(actor.ask(question(&*text))).await?, question(text));
+    }
+    telling.abort();
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_one_of_several_has_an_outcome_of_its_own() -> Result {
     let network = Memory::default();

@@ -25,6 +25,10 @@ use crate::timers::now;
 /// The type of a reply that says nothing.
 const EMPTY: &str = "google.protobuf.Empty";
 
+/// How much longer the connection waits than the asker, which then hears that time is up, and not that
+/// the connection was given up. 100 ms.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// A message that wants a reply, on its way.
 struct Asking {
     receiver: Arc<Known>,
@@ -55,7 +59,9 @@ pub(super) fn poll_ask(
     };
     // An ask always waits for its reply.
     let waker = waker.unwrap_or(Waker::noop());
-    ready!(Lane::poll_settled(endpoint, known, place, waker));
+    if place.as_ref().is_none_or(|place| place.leasing.is_none()) {
+        ready!(Lane::poll_settled(endpoint, known, place, waker));
+    }
     let sender = match outgoing.sender {
         Some(sender) => sender::address_of(sender, &endpoint.nobody),
         None => endpoint.nobody.clone(),
@@ -104,7 +110,7 @@ pub(super) fn poll_ask(
         payload,
         headers: outgoing.metadata.cloned().unwrap_or_default(),
         timeout,
-        expires: now() + timeout,
+        expires: now() + timeout + GRACE,
         deadline,
     };
     let (slot, answer) = Slot::new();
@@ -159,7 +165,6 @@ impl Asking {
                     endpoint.site.failed(refusal.clone());
                     return Fate::Refused(refusal);
                 }
-                // Whoever waits has a timer of their own, which says so.
                 Failed::Lost(_) | Failed::TimedOut => return Fate::Lost(failed.to_string()),
             }
         }

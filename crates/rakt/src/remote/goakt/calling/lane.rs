@@ -5,7 +5,7 @@
 //! before it sends the next.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
@@ -15,8 +15,9 @@ use super::pipeline;
 use super::place::Place;
 use super::queue::{Known, Parcel, Queue};
 use super::sender;
+use crate::cell::AnyCell;
 use crate::error::Refusal;
-use crate::reference::ActorRef;
+use crate::reference::{ActorRef, Target};
 use crate::remote::conn::{How, Outgoing, RemoteAnswer};
 use crate::slot::Slot;
 use crate::sync::Lock;
@@ -39,8 +40,9 @@ struct State {
     settled: u64,
     waiters: Vec<Waiter>,
     next_ticket: u64,
-    /// The sender of the last message, and its address as Go nodes read it.
-    sender: Option<(ActorRef, Arc<str>)>,
+    /// The last sender that is an actor here, and its address as Go nodes read it. It is not held on to:
+    /// nothing of a user's is dropped under the lock.
+    sender: Option<(Weak<dyn AnyCell>, Arc<str>)>,
     /// Connections in a row that ended without an answer.
     brief: u32,
 }
@@ -166,7 +168,7 @@ impl Lane {
         Poll::Ready(Ok(answer))
     }
 
-    /// Completes when all that was told to the receiver so far has come to its end.
+    /// Completes when all that was told to the receiver before the first call has come to its end.
     pub(super) fn poll_settled(
         endpoint: &Arc<Endpoint>,
         receiver: &Known,
@@ -174,12 +176,14 @@ impl Lane {
         waker: &Waker,
     ) -> Poll<()> {
         let mut state = endpoint.lanes[receiver.lane].state.hold();
-        let last = receiver.last.load(Ordering::Relaxed);
-        if state.settled >= last {
+        let turn = place.as_ref().and_then(|place| place.turn);
+        let turn = turn.unwrap_or_else(|| receiver.last.load(Ordering::Relaxed));
+        if state.settled >= turn {
             return Poll::Ready(());
         }
         let place = place.get_or_insert_default();
-        state.wait(endpoint, receiver.lane, place, waker, Need::Settled(last));
+        place.turn = Some(turn);
+        state.wait(endpoint, receiver.lane, place, waker, Need::Settled(turn));
         Poll::Pending
     }
 
@@ -282,11 +286,16 @@ impl State {
     }
 
     fn text_of(&mut self, sender: &ActorRef, nobody: &Arc<str>) -> Arc<str> {
+        let Target::Local(cell) = sender.target() else {
+            return sender::address_of(sender, nobody);
+        };
         match &self.sender {
-            Some((known, text)) if known == sender => text.clone(),
+            Some((known, text)) if std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(cell)) => {
+                text.clone()
+            }
             _ => {
                 let text = sender::address_of(sender, nobody);
-                self.sender = Some((sender.clone(), text.clone()));
+                self.sender = Some((Arc::downgrade(cell), text.clone()));
                 text
             }
         }

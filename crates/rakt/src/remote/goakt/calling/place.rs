@@ -17,6 +17,8 @@ pub(super) type Leasing = Pin<Box<dyn Future<Output = Result<Lease, Refusal>> + 
 pub(crate) struct Place {
     /// In which lane, and under which number.
     pub(super) ticket: Option<(Arc<Endpoint>, usize, u64)>,
+    /// The request whose end comes first.
+    pub(super) turn: Option<u64>,
     pub(super) payload: Option<Vec<u8>>,
     pub(super) leasing: Option<Leasing>,
 }

@@ -45,14 +45,13 @@ impl Site {
         let options = &self.net.options;
         let (host, limit) = (&self.host, options.dial_timeout);
         let dialed = options.transport.dial(host, self.port, options.keep_alive);
-        let detail = match tokio::time::timeout(limit, dialed).await {
-            Ok(Ok(stream)) => return Link::new(self, stream, max_in_flight),
-            Ok(Err(error)) => format!("{}: {error}", self.peer),
-            Err(_) => format!("{} did not answer within {limit:?}", self.peer),
+        let unreachable = |detail| Err(Refusal::Unreachable { detail });
+        let link = match tokio::time::timeout(limit, dialed).await {
+            Ok(Ok(stream)) => Link::new(self, stream, max_in_flight),
+            Ok(Err(error)) => unreachable(format!("{}: {error}", self.peer)),
+            Err(_) => unreachable(format!("{} did not answer within {limit:?}", self.peer)),
         };
-        let why = Refusal::Unreachable { detail };
-        self.failed(why.clone());
-        Err(why)
+        link.inspect_err(|why| self.failed(why.clone()))
     }
 
     /// Whether it may be dialed now.
