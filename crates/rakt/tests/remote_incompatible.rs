@@ -50,3 +50,13 @@ async fn a_peer_of_another_protocol_is_told_apart_by_name() -> Result {
     assert!(detail.contains("HTTP"), "{detail}");
     Ok(())
 }
+
+#[cfg(not(feature = "goakt"))]
+#[tokio::test]
+async fn an_address_of_a_go_node_is_refused_where_none_is_spoken_to() -> Result {
+    let client = remote::Client::new("client", remote::Config::client())?;
+    let actor = client.actor(&"goakt://shop@127.0.0.1:3321/orders".parse()?);
+    let error = actor.stop().await.expect_err("not spoken here");
+    assert!(matches!(error.refusal(), Some(Refusal::Unsupported { .. })), "{error}");
+    Ok(())
+}
