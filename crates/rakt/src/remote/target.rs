@@ -134,7 +134,7 @@ impl RemoteTarget {
     }
 
     pub(crate) fn ticks(&self) -> Option<&Arc<Ticks>> {
-        self.endpoint.as_ref().map(|endpoint| &endpoint.net().ticks)
+        self.net().map(|net| &net.ticks)
     }
 
     /// Gives a message to the connection, waiting for one, and for room, where needed.
