@@ -83,19 +83,20 @@ impl Default for Current {
 
 impl Current {
     /// The next message. In place: most of this is as empty as it was for the one before.
-    pub(crate) fn begin(
-        &mut self,
-        sender: Option<ActorRef>,
-        deadline: Option<Instant>,
-        metadata: Option<Metadata>,
-        cancellation: Cancellation,
-    ) {
+    #[inline]
+    pub(crate) fn begin(&mut self, sender: Option<ActorRef>, cancellation: Cancellation) {
         self.sender = sender;
-        self.deadline = deadline;
-        self.metadata = metadata;
+        self.deadline = None;
+        self.metadata = None;
         self.cancellation = cancellation;
         self.extensions.0.clear();
         *self.deferred.reach() = None;
+    }
+
+    /// What only some messages have.
+    pub(crate) fn set_about(&mut self, deadline: Option<Instant>, metadata: Option<Metadata>) {
+        self.deadline = deadline;
+        self.metadata = metadata;
     }
 }
 
@@ -539,7 +540,7 @@ impl<A: Actor> Context<A> {
             let is_due = doze.call.is_some_and(|call| ticks.is_over(cx.waker(), call));
             let taken = cell.poll_take(cx, is_due && !doze.has_worked, hand);
             if taken.is_pending() {
-                let call = ticks.call(cell.system.runtime(), cx.waker(), doze.call);
+                let call = ticks.call(cx.waker(), doze.call);
                 if doze.call.replace(call) != Some(call) {
                     doze.has_worked = false;
                 }

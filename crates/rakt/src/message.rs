@@ -182,18 +182,10 @@ fn contained<R>(codec: impl FnOnce() -> Result<R, CodecError>) -> Result<R, Code
         .unwrap_or_else(|_| Err(CodecError("the codec panicked".to_owned())))
 }
 
-impl<T> Clone for Functions<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Functions<T> {}
-
 /// A value together with the functions that write it, as the wire crate wants it.
 pub(crate) struct Encoded<'a, T> {
     pub(crate) value: &'a T,
-    pub(crate) functions: Functions<T>,
+    pub(crate) functions: &'a Functions<T>,
 }
 
 impl<T> rakt_wire::native::Encode for Encoded<'_, T> {

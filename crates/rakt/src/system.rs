@@ -187,9 +187,11 @@ impl Builder {
             self.remoting.as_ref().and_then(|config| config.options.propagator.clone());
         #[cfg(not(feature = "remote"))]
         let propagator = None;
+        let runtime = tokio::runtime::Handle::current();
         let system = ActorSystem(Arc::new(Inner {
             name: self.name,
-            runtime: tokio::runtime::Handle::current(),
+            ticks: Ticks::new(runtime.clone()),
+            runtime,
             registry: Registry::default(),
             accepts: Mutex::default(),
             events: broadcast::Sender::new(EVENT_CAPACITY),
@@ -199,7 +201,6 @@ impl Builder {
             propagator: self.propagator.or(propagator),
             kinds: self.kinds,
             shutting_down: AtomicBool::new(false),
-            ticks: Arc::default(),
             advertised: OnceLock::new(),
             #[cfg(feature = "remote")]
             remote: OnceLock::new(),

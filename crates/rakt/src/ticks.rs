@@ -18,8 +18,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Tasks seldom meet at one lock.
 const SHARDS: usize = 16;
 
-#[derive(Default)]
 pub(crate) struct Ticks {
+    /// Runs the clock.
+    runtime: tokio::runtime::Handle,
     shards: [Shard; SHARDS],
     is_running: AtomicBool,
 }
@@ -39,14 +40,13 @@ pub(crate) struct Call {
 }
 
 impl Ticks {
-    /// Has `waker` woken at the next tick, once; `runtime` runs the clock. A call that this task made
-    /// `before` is good until then.
-    pub(crate) fn call(
-        self: &Arc<Self>,
-        runtime: &tokio::runtime::Handle,
-        waker: &Waker,
-        before: Option<Call>,
-    ) -> Call {
+    pub(crate) fn new(runtime: tokio::runtime::Handle) -> Arc<Self> {
+        let (shards, is_running) = Default::default();
+        Arc::new(Self { runtime, shards, is_running })
+    }
+
+    /// Has `waker` woken at the next tick, once. A call that this task made `before` is good until then.
+    pub(crate) fn call(self: &Arc<Self>, waker: &Waker, before: Option<Call>) -> Call {
         let (task, shard) = self.of(waker);
         if let Some(before) = before
             && before == (Call { task, tick: shard.now.load(Ordering::Relaxed) })
@@ -60,7 +60,7 @@ impl Ticks {
         }
         drop(wakers);
         if !self.is_running.load(Ordering::SeqCst) {
-            self.start(runtime);
+            self.start();
         }
         Call { task, tick }
     }
@@ -78,9 +78,9 @@ impl Ticks {
         (task, &self.shards[(task >> 7) % SHARDS])
     }
 
-    fn start(self: &Arc<Self>, runtime: &tokio::runtime::Handle) {
+    fn start(self: &Arc<Self>) {
         if !self.is_running.swap(true, Ordering::SeqCst) {
-            runtime.spawn(self.clone().run());
+            self.runtime.spawn(self.clone().run());
         }
     }
 
@@ -121,16 +121,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_is_answered_at_the_next_tick_and_then_the_clock_stops() {
-        let (ticks, runtime) = (Arc::new(Ticks::default()), tokio::runtime::Handle::current());
+        let ticks = Ticks::new(tokio::runtime::Handle::current());
         let start = tokio::time::Instant::now();
         let mut call = None;
         std::future::poll_fn(|cx| {
             if call.is_some_and(|call| ticks.is_over(cx.waker(), call)) {
                 return std::task::Poll::Ready(());
             }
-            let first = ticks.call(&runtime, cx.waker(), call);
+            let first = ticks.call(cx.waker(), call);
             // Asking again changes nothing.
-            assert!(first == ticks.call(&runtime, cx.waker(), Some(first)));
+            assert!(first == ticks.call(cx.waker(), Some(first)));
             call = Some(first);
             std::task::Poll::Pending
         })

@@ -14,7 +14,8 @@ use super::event::{Event, Sink};
 use super::frame::{FrameKind, HEADER_LEN};
 use super::hello::Limits;
 use super::message::{
-    Body, FLAG_COMPRESSED, FLAG_METADATA, Message, Span, read_front, read_metadata, read_options,
+    Body, FLAG_COMPRESSED, FLAG_METADATA, Message, Options, Span, read_front, read_metadata,
+    read_options,
 };
 use super::operations::{read_failure, read_operation, read_outcome, read_terminated};
 use super::varint::{DecodeError, Reader};
@@ -165,7 +166,10 @@ impl Inbound {
     fn read_message(&self, kind: FrameKind, body: &[u8], end: usize) -> Result<Message, LinkError> {
         let mut reader = Reader::new(body);
         let front = read_front(&mut reader, kind).map_err(malformed(kind))?;
-        let options = read_options(&mut reader, &front).map_err(malformed(kind))?;
+        let options = match front.has_options() {
+            true => read_options(&mut reader, &front).map_err(malformed(kind))?,
+            false => Options::default(),
+        };
         let undefined = |what, alias, count| LinkError::Undefined { kind, what, alias, count };
         if front.receiver >= self.receivers {
             return Err(undefined("receiver", front.receiver, self.receivers));

@@ -204,6 +204,15 @@ pub(crate) struct Front {
     pub(crate) type_id: u32,
 }
 
+impl Front {
+    /// Whether anything comes before the payload. Most messages have nothing there: what is not put into
+    /// memory need not be read from it again.
+    #[inline]
+    pub(crate) fn has_options(&self) -> bool {
+        self.flags != 0
+    }
+}
+
 /// What only some messages have.
 #[derive(Default)]
 pub(crate) struct Options {
@@ -231,7 +240,6 @@ pub(crate) fn read_front(reader: &mut Reader<'_>, kind: FrameKind) -> Result<Fro
 }
 
 /// Reads what comes between the front of a message and its payload.
-#[inline]
 pub(crate) fn read_options(reader: &mut Reader<'_>, front: &Front) -> Result<Options, DecodeError> {
     let mut options = Options::default();
     if front.flags & FLAG_REMAINING != 0 {

@@ -134,15 +134,18 @@ impl Batch {
     }
 
     /// The payload of `message`, as it was before compression.
+    #[inline]
     pub(crate) fn payload(&self, message: &RawMessage) -> Result<Bytes, Refusal> {
-        let whole = message.about.as_ref().and_then(|about| about.whole.clone());
-        let bytes = whole.unwrap_or_else(|| {
-            let start = message.start as usize;
-            self.block.slice(start..start + message.len as usize)
-        });
-        match message.raw_len {
-            Some(raw_len) => self.origin.decompress(&bytes, raw_len),
-            None => Ok(bytes),
+        let whole = message.about.as_ref().and_then(|about| about.whole.as_ref());
+        let start = message.start as usize;
+        match (whole, message.raw_len) {
+            (None, None) => Ok(self.block.slice(start..start + message.len as usize)),
+            (None, Some(raw_len)) => {
+                let compressed = &self.block[start..start + message.len as usize];
+                self.origin.decompress(compressed, raw_len)
+            }
+            (Some(whole), None) => Ok(whole.clone()),
+            (Some(whole), Some(raw_len)) => self.origin.decompress(whole, raw_len),
         }
     }
 

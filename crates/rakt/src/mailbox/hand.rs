@@ -183,22 +183,28 @@ fn open_raw<M: Message>(batch: &mut Batch, current: &mut Current) -> Option<(M, 
         return None;
     }
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    let decoded = batch.payload(&raw).and_then(|payload| {
-        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
-    });
-    let message = match decoded {
-        Ok(message) => message,
+    let payload = match batch.payload(&raw) {
+        Ok(payload) => payload,
         Err(refusal) => {
             batch.refuse(&raw, &refusal);
             return None;
         }
     };
+    let message = match wire.message.decode(payload) {
+        Ok(message) => message,
+        Err(error) => {
+            batch.refuse(&raw, &Refusal::Undecodable { detail: error.0 });
+            return None;
+        }
+    };
     let reply = match raw.kind {
-        RawKind::Ask(corr) => Reply::remote(batch.origin.clone(), corr, wire.reply),
+        RawKind::Ask(corr) => Reply::remote(batch.origin.clone(), corr, &wire.reply),
         RawKind::Tell | RawKind::Confirm(_) | RawKind::Dropped => Reply::nowhere(),
     };
     let sender = batch.sender(&raw).cloned();
-    let (deadline, metadata) = raw.about.map_or((None, None), |a| (a.deadline, a.metadata));
-    current.begin(sender, deadline, metadata, reply.cancellation());
+    current.begin(sender, reply.cancellation());
+    if let Some(about) = raw.about {
+        current.set_about(about.deadline, about.metadata);
+    }
     Some((message, reply))
 }

@@ -64,7 +64,8 @@ impl<M: Message> Letter<M> {
                 reply = about.reply;
             }
         }
-        current.begin(sender, deadline, metadata, reply.cancellation());
+        current.begin(sender, reply.cancellation());
+        current.set_about(deadline, metadata);
         (message, reply)
     }
 
@@ -175,10 +176,10 @@ impl<M: Message> Loose for Option<Letter<M>> {
 /// Where a reply goes. Dropped without one, it says so to whoever waits.
 pub(crate) struct Reply<R: Send + 'static>(Route<R>);
 
-enum Route<R> {
+enum Route<R: 'static> {
     Nowhere,
     Local(Arc<Slot<Result<R, Refusal>>>),
-    Remote { origin: Arc<dyn Origin>, corr: u64, functions: Functions<R> },
+    Remote { origin: Arc<dyn Origin>, corr: u64, functions: &'static Functions<R> },
 }
 
 impl<R: Send + 'static> Reply<R> {
@@ -191,7 +192,11 @@ impl<R: Send + 'static> Reply<R> {
         Self(Route::Local(slot))
     }
 
-    pub(crate) fn remote(origin: Arc<dyn Origin>, corr: u64, functions: Functions<R>) -> Self {
+    pub(crate) fn remote(
+        origin: Arc<dyn Origin>,
+        corr: u64,
+        functions: &'static Functions<R>,
+    ) -> Self {
         Self(Route::Remote { origin, corr, functions })
     }
 

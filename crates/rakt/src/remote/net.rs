@@ -22,6 +22,7 @@ use crate::events::{DeadLetter, Event};
 use crate::propagate::ContextPropagator;
 use crate::sync::Lock;
 use crate::system::{ActorSystem, WeakSystem};
+use crate::ticks::Ticks;
 
 /// Bytes that the names take up which peers have given numbers, all peers together. 1 GiB.
 const NAMES_BUDGET: u64 = 1024 * 1024 * 1024;
@@ -41,6 +42,7 @@ pub(crate) struct Net {
     /// Replies that peers have not taken yet.
     pub(crate) replies: Budget,
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) ticks: Arc<Ticks>,
     incarnation: [u8; 16],
     compressors: Compressors,
     endpoints: Mutex<Endpoints<Endpoint>>,
@@ -119,6 +121,7 @@ impl Net {
             propagator,
             ask_timeout,
             runtime: tokio::runtime::Handle::current(),
+            ticks: Ticks::new(tokio::runtime::Handle::current()),
             incarnation,
             compressors: Compressors::default(),
             endpoints: Mutex::default(),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rakt_wire::address;
+use rakt_wire::metadata::Metadata;
 use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink, cost};
 
 use rakt_wire::operation::Operation;
@@ -102,43 +103,67 @@ impl Receive {
         }
     }
 
-    /// Notes a message for the batch of its receiver, or refuses it.
-    fn stage(&mut self, message: Message) {
+    /// Notes a message for the batch of its receiver, or refuses it. Takes out of the message what it
+    /// keeps: moving all of it from place to place took as long as the rest of this.
+    fn stage(&mut self, message: &mut Message) {
         let raw_len = message.raw_len.unwrap_or(message.body.len() as u32);
         let is_request = !matches!(message.kind, MessageKind::Tell);
         self.requests += u32::from(is_request);
         let cost = cost(raw_len as usize);
         let receiver = &mut self.receivers[message.receiver as usize];
         receiver.received += cost;
-        let accepted = receiver.accept(&self.system, &self.types, message.type_id);
-        match accepted.and_then(|entry| Ok((entry, self.charge_metadata(&message)?))) {
-            Ok((entry, charge)) => self.push(message, entry, cost, charge),
-            Err(refusal) => self.refuse(&message, cost, &refusal),
-        }
+        let entry = match receiver.known(message.type_id) {
+            Some(entry) => entry,
+            None => match receiver.accept(&self.system, &self.types, message.type_id) {
+                Ok(entry) => entry,
+                Err(refusal) => return self.refuse(message, cost, &refusal),
+            },
+        };
+        let has_about = message.remaining.is_some()
+            || message.metadata.is_some()
+            || matches!(message.body, Body::Whole(_));
+        let about = if has_about {
+            match self.about(message) {
+                Ok(about) => Some(about),
+                Err(refusal) => return self.refuse(message, cost, &refusal),
+            }
+        } else {
+            None
+        };
+        self.push(message, entry, cost, about);
+    }
+
+    /// What most messages do without.
+    fn about(&self, message: &mut Message) -> Result<Box<RawAbout>, Refusal> {
+        let charge = match &message.metadata {
+            Some(metadata) => Some(self.charge_metadata(metadata)?),
+            None => None,
+        };
+        let whole = match &mut message.body {
+            Body::Whole(bytes) => Some(std::mem::take(bytes)),
+            Body::Block(_) => None,
+        };
+        let deadline = message.remaining.and_then(|left| self.now.checked_add(left));
+        let metadata = message.metadata.take().map(|metadata| *metadata);
+        Ok(Box::new(RawAbout { deadline, metadata, whole, _charge: charge }))
     }
 
     /// Metadata is no part of what a message costs its sender, but takes up memory here.
-    fn charge_metadata(&self, message: &Message) -> Result<Option<Charge>, Refusal> {
-        let Some(metadata) = &message.metadata else { return Ok(None) };
+    fn charge_metadata(&self, metadata: &Metadata) -> Result<Charge, Refusal> {
         let pairs = metadata.len() * size_of::<(String, String)>();
         let bytes = (metadata.encoded_len() + pairs) as u64;
         let has_room = self.conn.charge(bytes);
         let charge = Charge { origin: self.conn.clone(), bytes };
-        if has_room { Ok(Some(charge)) } else { Err(exhausted_budget(&self.conn)) }
+        if has_room { Ok(charge) } else { Err(exhausted_budget(&self.conn)) }
     }
 
-    fn push(&mut self, message: Message, entry: u16, cost: u64, charge: Option<Charge>) {
+    fn push(&mut self, message: &Message, entry: u16, cost: u64, about: Option<Box<RawAbout>>) {
         let receiver = &mut self.receivers[message.receiver as usize];
-        let (start, len, whole) = match message.body {
-            Body::Block(span) => (span.start, span.len, None),
-            Body::Whole(bytes) => (0, bytes.len() as u32, Some(bytes)),
+        let whole = about.as_ref().and_then(|about| about.whole.as_ref());
+        let (start, len) = match (&message.body, whole) {
+            (Body::Block(span), _) => (span.start, span.len),
+            (Body::Whole(_), whole) => (0, whole.map_or(0, |bytes| bytes.len() as u32)),
         };
-        let deadline = message.remaining.and_then(|left| self.now.checked_add(left));
-        let needs_about = deadline.is_some() || message.metadata.is_some() || whole.is_some();
-        let about = needs_about.then(|| {
-            let metadata = message.metadata.map(|metadata| *metadata);
-            Box::new(RawAbout { deadline, metadata, whole, _charge: charge })
-        });
         let sender = message.sender.and_then(|alias| {
             let known = self.senders[alias as usize].actor(&self.system)?;
             Some(receiver.staged.note_sender(alias, known))
@@ -257,16 +282,19 @@ fn check_confirmed(cell: &dyn AnyCell, batch: &mut Batch) {
 }
 
 impl Receiver {
-    /// Where the type is in the actor's list, or why the message is refused.
+    /// Where the type is in the actor's list, if it came before.
+    #[inline]
+    fn known(&self, type_id: u32) -> Option<u16> {
+        self.entries.iter().find(|(known, _)| *known == type_id).map(|(_, entry)| *entry)
+    }
+
+    /// Where a new type is in the actor's list, or why the message is refused.
     fn accept(
         &mut self,
         system: &ActorSystem,
         types: &[Box<str>],
         type_id: u32,
     ) -> Result<u16, Refusal> {
-        if let Some((_, entry)) = self.entries.iter().find(|(known, _)| *known == type_id) {
-            return Ok(*entry);
-        }
         let Some(cell) = self.live_cell(system) else { return Err(self.missing(system)) };
         let name = &types[type_id as usize];
         let entry = cell.accepted(name);
@@ -323,9 +351,11 @@ impl Sender {
 }
 
 impl Sink for Receive {
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, mut event: Event<'_>) {
+        if let Event::Message(message) = &mut event {
+            return self.stage(message);
+        }
         match event {
-            Event::Message(message) => self.stage(message),
             Event::Receiver { uid, path, .. } => {
                 self.charge_name(path.len() + size_of::<Receiver>());
                 self.receivers.push(Receiver { path: path.into(), uid, ..Receiver::default() });

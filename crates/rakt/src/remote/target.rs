@@ -18,6 +18,7 @@ use crate::error::{OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
 use crate::propagate::ContextPropagator;
 use crate::sync::Lock;
+use crate::ticks::Ticks;
 
 pub(crate) struct RemoteTarget {
     peer: Peer,
@@ -130,6 +131,10 @@ impl RemoteTarget {
 
     pub(crate) fn ask_timeout(&self) -> Duration {
         self.net().map_or(crate::send::DEFAULT_ASK_TIMEOUT, |net| net.ask_timeout)
+    }
+
+    pub(crate) fn ticks(&self) -> Option<&Arc<Ticks>> {
+        self.net().map(|net| &net.ticks)
     }
 
     /// Gives a message to the connection, waiting for one, and for room, where needed.

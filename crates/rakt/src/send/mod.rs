@@ -131,7 +131,7 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
             Poll::Pending => {}
         }
         let limit = this.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
-        if limit.poll(cx, this.parcel.system_here()).is_pending() {
+        if limit.poll(cx, this.parcel.ticks()).is_pending() {
             return Poll::Pending;
         }
         match this.parcel.take_back() {

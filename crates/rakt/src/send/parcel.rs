@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
@@ -14,8 +15,7 @@ use crate::mailbox::letter::{About, Asker, Letter, Reply};
 use crate::message::Message;
 use crate::reference::{ActorRef, Receives, Target};
 use crate::slot::{Answer, Slot};
-use crate::system::ActorSystem;
-use crate::ticks::{Call, TICK};
+use crate::ticks::{Call, TICK, Ticks};
 #[cfg(feature = "remote")]
 use crate::timers;
 
@@ -211,7 +211,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             type_name: wire.name(),
             #[cfg(feature = "goakt")]
             reply_name: wire.reply_name(),
-            payload: &Encoded { value: &message, functions: wire.message },
+            payload: &Encoded { value: &message, functions: &wire.message },
             sender: self.sender.as_ref(),
             remaining,
             metadata: self.metadata.as_ref(),
@@ -238,12 +238,12 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
 }
 
 impl<T, M: Message> Parcel<'_, T, M> {
-    /// The system of a target in this process, whose coarse clock spares most requests a timer.
-    pub(super) fn system_here(&self) -> Option<&ActorSystem> {
+    /// The coarse clock that spares most requests a timer.
+    pub(super) fn ticks(&self) -> Option<&Arc<Ticks>> {
         match self.target.target() {
-            Target::Local(cell) => Some(cell.system()),
+            Target::Local(cell) => Some(cell.system().ticks()),
             #[cfg(feature = "remote")]
-            Target::Remote(_) => None,
+            Target::Remote(remote) => remote.ticks(),
         }
     }
 
@@ -279,21 +279,21 @@ impl Limit {
         Self { limit, since: None, call: None, sleep: None }
     }
 
-    /// With the `system` at hand, a timer is set only when its coarse clock has ticked.
+    /// With a coarse clock, a timer is set only when that has ticked.
     pub(super) fn poll(
         &mut self,
         cx: &mut TaskContext<'_>,
-        system: Option<&ActorSystem>,
+        ticks: Option<&Arc<Ticks>>,
     ) -> Poll<()> {
         let since = *self.since.get_or_insert_with(tokio::time::Instant::now);
         if self.sleep.is_none()
             && self.limit > 2 * TICK
-            && let Some(system) = system
+            && let Some(ticks) = ticks
         {
             match self.call {
-                Some(call) if system.ticks().is_over(cx.waker(), call) => {}
+                Some(call) if ticks.is_over(cx.waker(), call) => {}
                 call => {
-                    self.call = Some(system.ticks().call(system.runtime(), cx.waker(), call));
+                    self.call = Some(ticks.call(cx.waker(), call));
                     return Poll::Pending;
                 }
             }

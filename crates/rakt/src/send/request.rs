@@ -52,7 +52,7 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
                 let target = self.target();
                 Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
             }
-            Poll::Pending if self.limit.poll(cx, self.parcel.system_here()).is_ready() => {
+            Poll::Pending if self.limit.poll(cx, self.parcel.ticks()).is_ready() => {
                 match self.parcel.take_back() {
                     Some(message) => {
                         let (target, refusal) = (self.target(), Refusal::DeadlineExceeded);
@@ -80,7 +80,7 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         if ended.is_ready() {
             return ended;
         }
-        if self.limit.poll(cx, self.parcel.system_here()).is_ready() {
+        if self.limit.poll(cx, self.parcel.ticks()).is_ready() {
             let (target, limit) = (self.target(), self.limit.limit);
             return Poll::Ready(Err(AskError::Timeout { target, limit }));
         }
