@@ -48,7 +48,7 @@ pub(crate) struct Body<A: Actor> {
 pub(crate) struct Cell<A: Actor> {
     me: Weak<Cell<A>>,
     pub(crate) system: ActorSystem,
-    pub(crate) path: Arc<str>,
+    pub(crate) path: Box<str>,
     /// Tells this life of the name from others.
     pub(crate) uid: u64,
     pub(crate) accepts: Arc<Accepts<A>>,
@@ -175,7 +175,7 @@ impl Watcher {
 
 /// A cell whose actor type only its own functions know.
 pub(crate) trait AnyCell: Any + Send + Sync {
-    fn path(&self) -> &Arc<str>;
+    fn path(&self) -> &str;
     fn uid(&self) -> u64;
     fn system(&self) -> &ActorSystem;
     fn kind(&self) -> Option<&Arc<str>>;
@@ -217,7 +217,7 @@ impl<A: Actor> Cell<A> {
     /// A cell whose actor is being started by the caller.
     pub(crate) fn new(
         system: ActorSystem,
-        path: Arc<str>,
+        path: Box<str>,
         uid: u64,
         accepts: Arc<Accepts<A>>,
         setup: Setup<A>,
@@ -459,7 +459,7 @@ pub(crate) enum Next<A: Actor> {
 }
 
 impl<A: Actor> AnyCell for Cell<A> {
-    fn path(&self) -> &Arc<str> {
+    fn path(&self) -> &str {
         &self.path
     }
 

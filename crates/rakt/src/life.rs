@@ -15,7 +15,7 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -397,7 +397,7 @@ impl<A: Actor> Life<A> {
     }
 
     async fn hook_started(&mut self) -> Result<(), Fault> {
-        let started = Contained(Box::pin(self.body.actor.started(&mut self.ctx))).await;
+        let started = Contained(pin!(self.body.actor.started(&mut self.ctx))).await;
         self.ctx.after_message();
         started
     }
@@ -443,13 +443,13 @@ fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
 }
 
 /// A hook or handler whose panic is a fault like its error.
-struct Contained<'a>(Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>);
+struct Contained<F>(F);
 
-impl Future for Contained<'_> {
+impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<F> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx)));
         match polled {
             Ok(poll) => poll.map_err(Fault::Error),
             Err(panic) => Poll::Ready(Err(panic_fault(panic))),

@@ -102,7 +102,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
             .accepts_of::<A>()
             .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
         let (parent, children) = parent.unzip();
-        let path: Arc<str> = path.into();
+        let path = path.into_boxed_str();
         let cell = Cell::new(system.clone(), path, system.next_uid(), accepts, setup, parent);
         system.register(cell.clone())?;
         let guard = Unstarted { cell: Some(cell.clone()) };

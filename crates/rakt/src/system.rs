@@ -418,9 +418,8 @@ impl ActorSystem {
     }
 
     pub(crate) fn register<A: Actor>(&self, cell: Arc<Cell<A>>) -> Result<(), SpawnError> {
-        let name = cell.path.clone();
         if !self.0.registry.add(cell.clone()) {
-            return Err(SpawnError::NameTaken { name: name.to_string() });
+            return Err(SpawnError::NameTaken { name: cell.path.to_string() });
         }
         // Looked at last: a shutdown that this check does not see finds the actor in the registry.
         if self.is_shutting_down() {
@@ -428,7 +427,7 @@ impl ActorSystem {
             // The shutdown may have seen it meanwhile, and wait for its end.
             cell.abandon(&Refusal::ShuttingDown);
             cell.end(&StopReason::Shutdown);
-            return Err(SpawnError::ShuttingDown { name: name.to_string() });
+            return Err(SpawnError::ShuttingDown { name: cell.path.to_string() });
         }
         crate::metrics::actor_started();
         Ok(())
