@@ -102,8 +102,9 @@ impl<A: Actor> Life<A> {
         let actor = build(&cell)?;
         let mut life =
             Self::wake(cell, Box::new(Body { actor, extra: None, has_stopped: false, pauses: 0 }));
+        // What is rare is boxed: the future of a start is to be small.
         if let Err(fault) = life.hook_started().await {
-            life.stop_children(&StopReason::Stopped).await;
+            Box::pin(life.stop_children(&StopReason::Stopped)).await;
             life.drop_actor();
             return Err(fault);
         }
@@ -112,7 +113,7 @@ impl<A: Actor> Life<A> {
             crate::timers::passivate(life.ctx.cell(), after);
         }
         if life.ctx.take_stop_request() {
-            life.end(StopReason::Stopped).await;
+            Box::pin(life.end(StopReason::Stopped)).await;
             return Ok(());
         }
         let cell = life.ctx.cell().clone();

@@ -96,6 +96,15 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// # Cancel safety
     /// If the future is dropped while `started` runs, nothing is left of the actor.
     pub async fn start(self) -> Result<ActorRef<A>, SpawnError> {
+        let unstarted = self.reserve()?;
+        match Life::start(unstarted.cell().clone()).await {
+            Ok(()) => Ok(ActorRef::local(unstarted.defuse())),
+            Err(fault) => Err(unstarted.failed(fault)),
+        }
+    }
+
+    /// The actor's cell, at its place in the registry and among its parent's children.
+    fn reserve(self) -> Result<Unstarted<A>, SpawnError> {
         let Self { system, path, setup, parent } = self;
         check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
         let accepts = system
@@ -105,26 +114,10 @@ impl<'a, A: Actor> Spawn<'a, A> {
         let path = path.into_boxed_str();
         let cell = Cell::new(system.clone(), path, system.next_uid(), accepts, setup, parent);
         system.register(cell.clone())?;
-        let guard = Unstarted { cell: Some(cell.clone()) };
         if let Some(children) = children {
             children.push(cell.clone());
         }
-        let started = Life::start(cell.clone()).await;
-        match started {
-            Ok(()) => {
-                guard.defuse();
-                Ok(ActorRef::local(cell))
-            }
-            Err(fault) => {
-                let name = cell.path.to_string();
-                drop(guard);
-                let source: BoxError = match fault {
-                    Fault::Error(error) => error,
-                    other => other.to_string().into(),
-                };
-                Err(SpawnError::Start { name, source })
-            }
-        }
+        Ok(Unstarted(Some(cell)))
     }
 }
 
@@ -150,19 +143,32 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
 }
 
 /// An actor that has not finished starting: gone without a trace unless it does.
-struct Unstarted<A: Actor> {
-    cell: Option<Arc<Cell<A>>>,
-}
+struct Unstarted<A: Actor>(Option<Arc<Cell<A>>>);
 
 impl<A: Actor> Unstarted<A> {
-    fn defuse(mut self) {
-        self.cell = None;
+    const IS_THERE: &str = "the cell is taken out at the end alone";
+
+    fn cell(&self) -> &Arc<Cell<A>> {
+        self.0.as_ref().expect(Self::IS_THERE)
+    }
+
+    fn defuse(mut self) -> Arc<Cell<A>> {
+        self.0.take().expect(Self::IS_THERE)
+    }
+
+    fn failed(self, fault: Fault) -> SpawnError {
+        let name = self.cell().path.to_string();
+        let source: BoxError = match fault {
+            Fault::Error(error) => error,
+            other => other.to_string().into(),
+        };
+        SpawnError::Start { name, source }
     }
 }
 
 impl<A: Actor> Drop for Unstarted<A> {
     fn drop(&mut self) {
-        let Some(cell) = self.cell.take() else { return };
+        let Some(cell) = self.0.take() else { return };
         cell.abandon(&Refusal::Stopped);
         cell.system.forget(&*cell);
         cell.end(&StopReason::Failed("it did not start".to_owned()));
