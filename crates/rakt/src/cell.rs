@@ -30,9 +30,25 @@ use crate::system::ActorSystem;
 pub(crate) struct Setup<A: Actor> {
     pub(crate) factory: Box<dyn Fn() -> A + Send + Sync>,
     pub(crate) mailbox: Mailbox,
-    pub(crate) supervision: Option<Box<Supervision>>,
+    pub(crate) options: Option<Box<Options>>,
+}
+
+/// What most spawners do not decide.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) supervision: Option<Supervision>,
     pub(crate) passivate_after: Option<Duration>,
     pub(crate) kind: Option<Arc<str>>,
+}
+
+impl<A: Actor> Setup<A> {
+    pub(crate) fn supervision(&self) -> Option<&Supervision> {
+        self.options.as_ref()?.supervision.as_ref()
+    }
+
+    pub(crate) fn passivate_after(&self) -> Option<Duration> {
+        self.options.as_ref()?.passivate_after
+    }
 }
 
 /// The state of an actor, which only its runner touches.
@@ -348,7 +364,7 @@ impl<A: Actor> Cell<A> {
     }
 
     fn note_rest(&self, state: &mut State<A>) {
-        if self.setup.passivate_after.is_some() {
+        if self.setup.passivate_after().is_some() {
             state.rare.get_or_insert_default().rested = Some(crate::timers::now());
         }
     }
@@ -472,7 +488,7 @@ impl<A: Actor> AnyCell for Cell<A> {
     }
 
     fn kind(&self) -> Option<&Arc<str>> {
-        self.setup.kind.as_ref()
+        self.setup.options.as_ref()?.kind.as_ref()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -109,7 +109,7 @@ impl<A: Actor> Life<A> {
             return Err(fault);
         }
         life.ctx.system().publish(|| Event::ActorStarted { path: life.ctx.path().to_owned() });
-        if let Some(after) = life.ctx.cell().setup.passivate_after {
+        if let Some(after) = life.ctx.cell().setup.passivate_after() {
             crate::timers::passivate(life.ctx.cell(), after);
         }
         if life.ctx.take_stop_request() {
@@ -284,7 +284,7 @@ impl<A: Actor> Life<A> {
     fn decide(&mut self, fault: &Fault) -> (Decision, Arc<str>) {
         let cell = self.ctx.cell().clone();
         let default = Supervision::default();
-        let policy = cell.setup.supervision.as_deref().unwrap_or(&default);
+        let policy = cell.setup.supervision().unwrap_or(&default);
         let decision = self.ctx.decider().decide(policy, fault, crate::timers::now());
         let text: Arc<str> = fault.to_string().into();
         tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rakt_wire::address;
 
 use crate::actor::Actor;
-use crate::cell::{AnyCell, Cell, Setup};
+use crate::cell::{AnyCell, Cell, Options, Setup};
 use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::life::Life;
@@ -53,13 +53,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
         factory: impl Fn() -> A + Send + Sync + 'static,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        let setup = Setup {
-            factory: Box::new(factory),
-            mailbox: Mailbox::default(),
-            supervision: None,
-            passivate_after: None,
-            kind: None,
-        };
+        let setup =
+            Setup { factory: Box::new(factory), mailbox: Mailbox::default(), options: None };
         Self { system, path, setup, parent }
     }
 
@@ -71,19 +66,23 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// What happens when the actor fails. Default: see [`Supervision`].
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.setup.supervision = Some(Box::new(supervision));
+        self.options().supervision = Some(supervision);
         self
     }
 
     /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
-        self.setup.passivate_after = Some(idle.max(Duration::from_millis(1)));
+        self.options().passivate_after = Some(idle.max(Duration::from_millis(1)));
         self
     }
 
     pub(crate) fn kind(mut self, kind: Arc<str>) -> Self {
-        self.setup.kind = Some(kind);
+        self.options().kind = Some(kind);
         self
+    }
+
+    fn options(&mut self) -> &mut Options {
+        self.setup.options.get_or_insert_default()
     }
 
     /// Starts the actor: reserves the name, then runs [`Actor::started`] here.
@@ -137,8 +136,14 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
         Some(parent) => &path[parent.path().len() + 1..],
         None => path,
     };
-    address::validate_name(name).and_then(|()| address::validate_path(path)).map_err(|error| {
-        SpawnError::InvalidName { name: path.to_owned(), detail: error.to_string() }
+    // The parent's path is valid, so with the name's only the length of both is left to look at.
+    let validated = match path.len() {
+        ..=address::MAX_PATH_LEN => address::validate_name(name),
+        _ => address::validate_name(name).and_then(|()| address::validate_path(path)),
+    };
+    validated.map_err(|error| SpawnError::InvalidName {
+        name: path.to_owned(),
+        detail: error.to_string(),
     })
 }
 

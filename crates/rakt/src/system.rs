@@ -1,7 +1,7 @@
 //! The actor system: what actors live in.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -45,7 +45,7 @@ struct Inner {
     name: String,
     runtime: tokio::runtime::Handle,
     registry: Registry,
-    accepts: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    accepts: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     events: broadcast::Sender<Event>,
     dead_letters: AtomicU64,
     ask_timeout: Duration,
