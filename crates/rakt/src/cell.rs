@@ -30,9 +30,25 @@ use crate::system::ActorSystem;
 pub(crate) struct Setup<A: Actor> {
     pub(crate) factory: Box<dyn Fn() -> A + Send + Sync>,
     pub(crate) mailbox: Mailbox,
-    pub(crate) supervision: Option<Box<Supervision>>,
+    pub(crate) options: Option<Box<Options>>,
+}
+
+/// What most spawners do not decide.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) supervision: Option<Supervision>,
     pub(crate) passivate_after: Option<Duration>,
     pub(crate) kind: Option<Arc<str>>,
+}
+
+impl<A: Actor> Setup<A> {
+    pub(crate) fn supervision(&self) -> Option<&Supervision> {
+        self.options.as_ref()?.supervision.as_ref()
+    }
+
+    pub(crate) fn passivate_after(&self) -> Option<Duration> {
+        self.options.as_ref()?.passivate_after
+    }
 }
 
 /// The state of an actor, which only its runner touches.
@@ -48,7 +64,7 @@ pub(crate) struct Body<A: Actor> {
 pub(crate) struct Cell<A: Actor> {
     me: Weak<Cell<A>>,
     pub(crate) system: ActorSystem,
-    pub(crate) path: Arc<str>,
+    pub(crate) path: Box<str>,
     /// Tells this life of the name from others.
     pub(crate) uid: u64,
     pub(crate) accepts: Arc<Accepts<A>>,
@@ -175,7 +191,7 @@ impl Watcher {
 
 /// A cell whose actor type only its own functions know.
 pub(crate) trait AnyCell: Any + Send + Sync {
-    fn path(&self) -> &Arc<str>;
+    fn path(&self) -> &str;
     fn uid(&self) -> u64;
     fn system(&self) -> &ActorSystem;
     fn kind(&self) -> Option<&Arc<str>>;
@@ -217,7 +233,7 @@ impl<A: Actor> Cell<A> {
     /// A cell whose actor is being started by the caller.
     pub(crate) fn new(
         system: ActorSystem,
-        path: Arc<str>,
+        path: Box<str>,
         uid: u64,
         accepts: Arc<Accepts<A>>,
         setup: Setup<A>,
@@ -348,7 +364,7 @@ impl<A: Actor> Cell<A> {
     }
 
     fn note_rest(&self, state: &mut State<A>) {
-        if self.setup.passivate_after.is_some() {
+        if self.setup.passivate_after().is_some() {
             state.rare.get_or_insert_default().rested = Some(crate::timers::now());
         }
     }
@@ -459,7 +475,7 @@ pub(crate) enum Next<A: Actor> {
 }
 
 impl<A: Actor> AnyCell for Cell<A> {
-    fn path(&self) -> &Arc<str> {
+    fn path(&self) -> &str {
         &self.path
     }
 
@@ -472,7 +488,7 @@ impl<A: Actor> AnyCell for Cell<A> {
     }
 
     fn kind(&self) -> Option<&Arc<str>> {
-        self.setup.kind.as_ref()
+        self.setup.options.as_ref()?.kind.as_ref()
     }
 
     fn as_any(&self) -> &dyn Any {

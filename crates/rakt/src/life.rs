@@ -15,7 +15,7 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -102,17 +102,18 @@ impl<A: Actor> Life<A> {
         let actor = build(&cell)?;
         let mut life =
             Self::wake(cell, Box::new(Body { actor, extra: None, has_stopped: false, pauses: 0 }));
+        // What is rare is boxed: the future of a start is to be small.
         if let Err(fault) = life.hook_started().await {
-            life.stop_children(&StopReason::Stopped).await;
+            Box::pin(life.stop_children(&StopReason::Stopped)).await;
             life.drop_actor();
             return Err(fault);
         }
         life.ctx.system().publish(|| Event::ActorStarted { path: life.ctx.path().to_owned() });
-        if let Some(after) = life.ctx.cell().setup.passivate_after {
+        if let Some(after) = life.ctx.cell().setup.passivate_after() {
             crate::timers::passivate(life.ctx.cell(), after);
         }
         if life.ctx.take_stop_request() {
-            life.end(StopReason::Stopped).await;
+            Box::pin(life.end(StopReason::Stopped)).await;
             return Ok(());
         }
         let cell = life.ctx.cell().clone();
@@ -283,7 +284,7 @@ impl<A: Actor> Life<A> {
     fn decide(&mut self, fault: &Fault) -> (Decision, Arc<str>) {
         let cell = self.ctx.cell().clone();
         let default = Supervision::default();
-        let policy = cell.setup.supervision.as_deref().unwrap_or(&default);
+        let policy = cell.setup.supervision().unwrap_or(&default);
         let decision = self.ctx.decider().decide(policy, fault, crate::timers::now());
         let text: Arc<str> = fault.to_string().into();
         tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");
@@ -397,7 +398,7 @@ impl<A: Actor> Life<A> {
     }
 
     async fn hook_started(&mut self) -> Result<(), Fault> {
-        let started = Contained(Box::pin(self.body.actor.started(&mut self.ctx))).await;
+        let started = Contained(pin!(self.body.actor.started(&mut self.ctx))).await;
         self.ctx.after_message();
         started
     }
@@ -443,13 +444,13 @@ fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
 }
 
 /// A hook or handler whose panic is a fault like its error.
-struct Contained<'a>(Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>);
+struct Contained<F>(F);
 
-impl Future for Contained<'_> {
+impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<F> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx)));
         match polled {
             Ok(poll) => poll.map_err(Fault::Error),
             Err(panic) => Poll::Ready(Err(panic_fault(panic))),

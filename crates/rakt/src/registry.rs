@@ -2,76 +2,147 @@
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex};
 
 use crate::cell::AnyCell;
 use crate::sync::Lock;
 
-/// The set is cut in pieces so that spawning and looking up on many threads seldom meet.
-const SHARDS: usize = 16;
+/// The set is cut in pieces: spawning and looking up on many threads seldom meet, and a piece that
+/// grows is small enough to be moved within a cache, to memory that was used before.
+const SHARDS: usize = 256;
 
-#[derive(Default)]
+type Shard = HashSet<Known, BuildHasherDefault<Made>>;
+
 pub(crate) struct Registry {
-    shards: [Mutex<HashSet<ByPath>>; SHARDS],
+    /// Peers choose names, so nobody else is to know how they are hashed.
+    random: RandomState,
+    shards: Box<[Mutex<Shard>]>,
 }
 
-/// A cell that is found by its path.
-struct ByPath(Arc<dyn AnyCell>);
-
-impl Borrow<str> for ByPath {
-    fn borrow(&self) -> &str {
-        self.0.path()
+impl Default for Registry {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { random: RandomState::new(), shards }
     }
 }
 
-impl Hash for ByPath {
+/// A cell that is found by its path. With the hash of that at hand a set can grow without a look at
+/// each of its cells and their paths, which are anywhere in memory.
+struct Known {
+    hash: u64,
+    cell: Arc<dyn AnyCell>,
+}
+
+/// A path with its hash.
+trait Hashed {
+    fn hash(&self) -> u64;
+    fn path(&self) -> &str;
+}
+
+impl Hashed for Known {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn path(&self) -> &str {
+        self.cell.path()
+    }
+}
+
+impl Hashed for (u64, &str) {
+    fn hash(&self) -> u64 {
+        self.0
+    }
+
+    fn path(&self) -> &str {
+        self.1
+    }
+}
+
+impl<'a> Borrow<dyn Hashed + 'a> for Known {
+    fn borrow(&self) -> &(dyn Hashed + 'a) {
+        self
+    }
+}
+
+impl Hash for dyn Hashed + '_ {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.path().hash(state);
+        state.write_u64(Hashed::hash(self));
     }
 }
 
-impl PartialEq for ByPath {
+impl PartialEq for dyn Hashed + '_ {
     fn eq(&self, other: &Self) -> bool {
-        self.0.path() == other.0.path()
+        Hashed::hash(self) == Hashed::hash(other) && self.path() == other.path()
     }
 }
 
-impl Eq for ByPath {}
+impl Eq for dyn Hashed + '_ {}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.cell.path() == other.cell.path()
+    }
+}
+
+impl Eq for Known {}
+
+/// Takes a hash that has been made as it is.
+#[derive(Default)]
+struct Made(u64);
+
+impl Hasher for Made {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("what is hashed here is one hash");
+    }
+}
 
 impl Registry {
-    fn shard(&self, path: &str) -> &Mutex<HashSet<ByPath>> {
-        // Which names meet at a lock is of no importance; the sets have a hash of their own.
-        let sum = path
-            .bytes()
-            .fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
-        &self.shards[(sum ^ (sum >> 16)) as usize % SHARDS]
+    /// The hash of a path, and where it belongs by that.
+    fn place(&self, path: &str) -> (u64, &Mutex<Shard>) {
+        let hash = self.random.hash_one(path);
+        // The sets go by the bits at both ends.
+        (hash, &self.shards[(hash >> 40) as usize % SHARDS])
     }
 
     /// Adds an actor; false if its path is taken.
     pub(crate) fn add(&self, cell: Arc<dyn AnyCell>) -> bool {
-        let mut shard = self.shard(cell.path()).hold();
-        shard.insert(ByPath(cell))
+        let (hash, shard) = self.place(cell.path());
+        shard.hold().insert(Known { hash, cell })
     }
 
     pub(crate) fn find(&self, path: &str) -> Option<Arc<dyn AnyCell>> {
-        self.shard(path).hold().get(path).map(|known| known.0.clone())
+        let (hash, shard) = self.place(path);
+        let shard = shard.hold();
+        shard.get(&(hash, path) as &dyn Hashed).map(|known| known.cell.clone())
     }
 
     /// Removes this life of an actor, and no later one of the same name; says whether it was there.
     pub(crate) fn remove(&self, cell: &dyn AnyCell) -> bool {
-        let mut shard = self.shard(cell.path()).hold();
-        let known = shard.get(&**cell.path()).filter(|known| known.0.uid() == cell.uid());
-        let is_known = known.is_some();
-        if is_known {
-            shard.remove(&**cell.path());
-        }
-        is_known
+        let (hash, shard) = self.place(cell.path());
+        let mut shard = shard.hold();
+        let path = &(hash, cell.path()) as &dyn Hashed;
+        shard.get(path).is_some_and(|known| known.cell.uid() == cell.uid()) && shard.remove(path)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
-        let of_shard = |shard: &Mutex<HashSet<ByPath>>| {
-            shard.hold().iter().map(|known| known.0.clone()).collect::<Vec<_>>()
+        let of_shard = |shard: &Mutex<Shard>| {
+            shard.hold().iter().map(|known| known.cell.clone()).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of_shard).collect()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rakt_wire::address;
 
 use crate::actor::Actor;
-use crate::cell::{AnyCell, Cell, Setup};
+use crate::cell::{AnyCell, Cell, Options, Setup};
 use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::life::Life;
@@ -53,13 +53,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
         factory: impl Fn() -> A + Send + Sync + 'static,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        let setup = Setup {
-            factory: Box::new(factory),
-            mailbox: Mailbox::default(),
-            supervision: None,
-            passivate_after: None,
-            kind: None,
-        };
+        let setup =
+            Setup { factory: Box::new(factory), mailbox: Mailbox::default(), options: None };
         Self { system, path, setup, parent }
     }
 
@@ -71,19 +66,24 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// What happens when the actor fails. Default: see [`Supervision`].
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.setup.supervision = Some(Box::new(supervision));
+        self.options().supervision = Some(supervision);
         self
     }
 
-    /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
+    /// Stops the actor once it has had no message for this long, at least 1 ms, and at most 40 ms after
+    /// that: so long an actor may wait for more messages before it counts as idle. Default: never.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
-        self.setup.passivate_after = Some(idle.max(Duration::from_millis(1)));
+        self.options().passivate_after = Some(idle.max(Duration::from_millis(1)));
         self
     }
 
     pub(crate) fn kind(mut self, kind: Arc<str>) -> Self {
-        self.setup.kind = Some(kind);
+        self.options().kind = Some(kind);
         self
+    }
+
+    fn options(&mut self) -> &mut Options {
+        self.setup.options.get_or_insert_default()
     }
 
     /// Starts the actor: reserves the name, then runs [`Actor::started`] here.
@@ -96,35 +96,28 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// # Cancel safety
     /// If the future is dropped while `started` runs, nothing is left of the actor.
     pub async fn start(self) -> Result<ActorRef<A>, SpawnError> {
+        let unstarted = self.reserve()?;
+        match Life::start(unstarted.cell().clone()).await {
+            Ok(()) => Ok(ActorRef::local(unstarted.defuse())),
+            Err(fault) => Err(unstarted.failed(fault)),
+        }
+    }
+
+    /// The actor's cell, at its place in the registry and among its parent's children.
+    fn reserve(self) -> Result<Unstarted<A>, SpawnError> {
         let Self { system, path, setup, parent } = self;
         check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
         let accepts = system
             .accepts_of::<A>()
             .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
         let (parent, children) = parent.unzip();
-        let path: Arc<str> = path.into();
+        let path = path.into_boxed_str();
         let cell = Cell::new(system.clone(), path, system.next_uid(), accepts, setup, parent);
         system.register(cell.clone())?;
-        let guard = Unstarted { cell: Some(cell.clone()) };
         if let Some(children) = children {
             children.push(cell.clone());
         }
-        let started = Life::start(cell.clone()).await;
-        match started {
-            Ok(()) => {
-                guard.defuse();
-                Ok(ActorRef::local(cell))
-            }
-            Err(fault) => {
-                let name = cell.path.to_string();
-                drop(guard);
-                let source: BoxError = match fault {
-                    Fault::Error(error) => error,
-                    other => other.to_string().into(),
-                };
-                Err(SpawnError::Start { name, source })
-            }
-        }
+        Ok(Unstarted(Some(cell)))
     }
 }
 
@@ -144,25 +137,44 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
         Some(parent) => &path[parent.path().len() + 1..],
         None => path,
     };
-    address::validate_name(name).and_then(|()| address::validate_path(path)).map_err(|error| {
-        SpawnError::InvalidName { name: path.to_owned(), detail: error.to_string() }
+    // The parent's path is valid, so with the name's only the length of both is left to look at.
+    let validated = match path.len() {
+        ..=address::MAX_PATH_LEN => address::validate_name(name),
+        _ => address::validate_name(name).and_then(|()| address::validate_path(path)),
+    };
+    validated.map_err(|error| SpawnError::InvalidName {
+        name: path.to_owned(),
+        detail: error.to_string(),
     })
 }
 
 /// An actor that has not finished starting: gone without a trace unless it does.
-struct Unstarted<A: Actor> {
-    cell: Option<Arc<Cell<A>>>,
-}
+struct Unstarted<A: Actor>(Option<Arc<Cell<A>>>);
 
 impl<A: Actor> Unstarted<A> {
-    fn defuse(mut self) {
-        self.cell = None;
+    const IS_THERE: &str = "the cell is taken out at the end alone";
+
+    fn cell(&self) -> &Arc<Cell<A>> {
+        self.0.as_ref().expect(Self::IS_THERE)
+    }
+
+    fn defuse(mut self) -> Arc<Cell<A>> {
+        self.0.take().expect(Self::IS_THERE)
+    }
+
+    fn failed(self, fault: Fault) -> SpawnError {
+        let name = self.cell().path.to_string();
+        let source: BoxError = match fault {
+            Fault::Error(error) => error,
+            other => other.to_string().into(),
+        };
+        SpawnError::Start { name, source }
     }
 }
 
 impl<A: Actor> Drop for Unstarted<A> {
     fn drop(&mut self) {
-        let Some(cell) = self.cell.take() else { return };
+        let Some(cell) = self.0.take() else { return };
         cell.abandon(&Refusal::Stopped);
         cell.system.forget(&*cell);
         cell.end(&StopReason::Failed("it did not start".to_owned()));

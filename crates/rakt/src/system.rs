@@ -1,7 +1,7 @@
 //! The actor system: what actors live in.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -45,7 +45,7 @@ struct Inner {
     name: String,
     runtime: tokio::runtime::Handle,
     registry: Registry,
-    accepts: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    accepts: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     events: broadcast::Sender<Event>,
     dead_letters: AtomicU64,
     ask_timeout: Duration,
@@ -419,9 +419,8 @@ impl ActorSystem {
     }
 
     pub(crate) fn register<A: Actor>(&self, cell: Arc<Cell<A>>) -> Result<(), SpawnError> {
-        let name = cell.path.clone();
         if !self.0.registry.add(cell.clone()) {
-            return Err(SpawnError::NameTaken { name: name.to_string() });
+            return Err(SpawnError::NameTaken { name: cell.path.to_string() });
         }
         // Looked at last: a shutdown that this check does not see finds the actor in the registry.
         if self.is_shutting_down() {
@@ -429,7 +428,7 @@ impl ActorSystem {
             // The shutdown may have seen it meanwhile, and wait for its end.
             cell.abandon(&Refusal::ShuttingDown);
             cell.end(&StopReason::Shutdown);
-            return Err(SpawnError::ShuttingDown { name: name.to_string() });
+            return Err(SpawnError::ShuttingDown { name: cell.path.to_string() });
         }
         crate::metrics::actor_started();
         Ok(())

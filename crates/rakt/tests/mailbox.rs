@@ -200,3 +200,30 @@ async fn a_message_that_panics_when_discarded_harms_neither_sender_nor_actor() -
     assert_eq!(within(notebook.ask(Notes)).await?, [1]);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_ask_that_finds_the_mailbox_full_sleeps_until_there_is_room() -> Result {
+    let system = system().await;
+    let (notebook, gate) = held(&system, Mailbox::bounded(1)).await;
+    notebook.tell(Note(1)).await?;
+    let polls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = polls.clone();
+    let asker = tokio::spawn(async move {
+        let mut ask = std::pin::pin!(notebook.ask(Note(2)).into_future());
+        std::future::poll_fn(|cx| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            ask.as_mut().poll(cx)
+        })
+        .await
+    });
+    // Turns enough for thousands of polls by a task that wakes itself.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    gate.open();
+    assert_eq!(within(asker).await??, 2);
+    // The first, one when there is room, one for the answer, and a few ticks on a slow machine.
+    let polls = polls.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(polls < 100, "{polls} polls");
+    Ok(())
+}

@@ -208,7 +208,9 @@ impl<A: Actor> Queue<A> {
     pub(crate) fn settle(&mut self) {
         self.spare = None;
         if self.items.is_empty() {
-            self.items = VecDeque::new();
+            if self.items.capacity() > 0 {
+                self.items = VecDeque::new();
+            }
             self.shrink();
         }
     }
