@@ -378,6 +378,11 @@ impl ActorSystem {
         &self.0.runtime
     }
 
+    /// Whether the caller is run by the runtime that runs the actors.
+    pub(crate) fn is_of_this_runtime(&self) -> bool {
+        tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.0.runtime.id())
+    }
+
     pub(crate) fn ticks(&self) -> &Arc<Ticks> {
         &self.0.ticks
     }

@@ -65,10 +65,11 @@ impl Ticks {
         Call { task, tick }
     }
 
-    /// Whether the task that `waker` wakes has been called since its `call`; another task never has.
+    /// Whether there is nothing to wait for any more: the task that `waker` wakes has been called since
+    /// its `call`, or it was another task's call.
     pub(crate) fn is_over(&self, waker: &Waker, call: Call) -> bool {
         let (task, shard) = self.of(waker);
-        task == call.task && shard.now.load(Ordering::Relaxed) > call.tick
+        task != call.task || shard.now.load(Ordering::Relaxed) > call.tick
     }
 
     /// The number of the task, and the shard it belongs to. A task keeps its number while a call of

@@ -279,7 +279,8 @@ impl Limit {
         Self { limit, since: None, call: None, sleep: None }
     }
 
-    /// With the `system` at hand, a timer is set only when its coarse clock has ticked.
+    /// With the `system` at hand, a timer is set only when its coarse clock has ticked. Not so where
+    /// that may not tick in time, or for another: in another runtime, or in another task than before.
     pub(super) fn poll(
         &mut self,
         cx: &mut TaskContext<'_>,
@@ -292,10 +293,12 @@ impl Limit {
         {
             match self.call {
                 Some(call) if system.ticks().is_over(cx.waker(), call) => {}
-                call => {
-                    self.call = Some(system.ticks().call(system.runtime(), cx.waker(), call));
+                Some(_) => return Poll::Pending,
+                None if system.is_of_this_runtime() => {
+                    self.call = Some(system.ticks().call(system.runtime(), cx.waker(), None));
                     return Poll::Pending;
                 }
+                None => {}
             }
         }
         let sleep = self.sleep.get_or_insert_with(|| {
