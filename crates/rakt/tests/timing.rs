@@ -91,6 +91,19 @@ async fn sends_to_a_full_mailbox_time_out_on_time() -> Result {
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn asks_that_began_together_time_out_together() -> Result {
+    let wall = system().await.spawn("wall", Wall::default).await?;
+    for millis in [30, 1000] {
+        let (began, limit) = (Instant::now(), Duration::from_millis(millis));
+        let outcomes = wall.ask_all((0..100).map(|_| Never)).timeout(limit).await;
+        assert_eq!(outcomes.len(), 100);
+        assert!(outcomes.into_iter().all(timed_out));
+        assert!(on_time(began, limit), "{limit:?} took {:?}", began.elapsed());
+    }
+    Ok(())
+}
+
 /// Wakes a task, and is another waker than all before.
 struct Relay(Waker);
 
