@@ -1,7 +1,8 @@
 //! The shared half of an actor: its identity and mailbox, reached through every reference to it.
 //!
-//! The other half, the [`Body`], belongs to whoever runs the actor. While the actor has nothing to do
-//! the body rests in here and there is no task; the message that finds it resting starts one.
+//! The other half, the [`Body`], belongs to whoever runs the actor. An actor with nothing to do dozes a
+//! tick or two: its task keeps the body, and the next message wakes it. Then the body rests in here and
+//! there is no task; the message that finds it resting starts one.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -85,7 +86,8 @@ struct Rare {
     /// Who is called at the end, by key: peers make many of them, and take them back one by one.
     calls: HashMap<WatchKey, Notify>,
     ended: Option<StopReason>,
-    /// When the actor last came to rest; kept only where passivation needs it.
+    /// Since when the actor has had nothing to do, be it dozing or resting; kept only where
+    /// passivation needs it.
     rested: Option<Instant>,
 }
 
@@ -305,6 +307,7 @@ impl<A: Actor> Cell<A> {
         match state.queue.intake {
             Intake::Suspended | Intake::Paused => {}
             Intake::Open | Intake::Closed if !state.queue.is_empty() => {
+                self.note_work(&mut state);
                 let wakers = state.queue.take(hand, self.setup.mailbox);
                 drop(state);
                 wakers.into_iter().for_each(Waker::wake);
@@ -333,6 +336,7 @@ impl<A: Actor> Cell<A> {
             return Poll::Ready(false);
         }
         if !state.queue.is_empty() {
+            self.note_work(&mut state);
             let wakers = state.queue.take(hand, self.setup.mailbox);
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
@@ -349,7 +353,14 @@ impl<A: Actor> Cell<A> {
 
     fn note_rest(&self, state: &mut State<A>) {
         if self.setup.passivate_after.is_some() {
-            state.rare.get_or_insert_default().rested = Some(crate::timers::now());
+            let rare = state.rare.get_or_insert_default();
+            rare.rested.get_or_insert_with(crate::timers::now);
+        }
+    }
+
+    fn note_work(&self, state: &mut State<A>) {
+        if let Some(rare) = &mut state.rare {
+            rare.rested = None;
         }
     }
 
@@ -359,6 +370,7 @@ impl<A: Actor> Cell<A> {
         self.interrupted.store(false, Ordering::Relaxed);
         let Some(rare) = &mut state.rare else { return Vec::new() };
         rare.will_finish = false;
+        rare.rested = None;
         std::mem::take(&mut rare.signals)
     }
 
