@@ -1,7 +1,8 @@
 //! The shared half of an actor: its identity and mailbox, reached through every reference to it.
 //!
-//! The other half, the [`Body`], belongs to whoever runs the actor. While the actor has nothing to do
-//! the body rests in here and there is no task; the message that finds it resting starts one.
+//! The other half, the [`Body`], belongs to whoever runs the actor. An actor with nothing to do dozes a
+//! tick or two: its task keeps the body, and the next message wakes it. Then the body rests in here and
+//! there is no task; the message that finds it resting starts one.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -101,7 +102,8 @@ struct Rare {
     /// Who is called at the end, by key: peers make many of them, and take them back one by one.
     calls: HashMap<WatchKey, Notify>,
     ended: Option<StopReason>,
-    /// When the actor last came to rest; kept only where passivation needs it.
+    /// Since when the actor has had nothing to do, be it dozing or resting; kept only where
+    /// passivation needs it.
     rested: Option<Instant>,
 }
 
@@ -321,6 +323,7 @@ impl<A: Actor> Cell<A> {
         match state.queue.intake {
             Intake::Suspended | Intake::Paused => {}
             Intake::Open | Intake::Closed if !state.queue.is_empty() => {
+                self.note_work(&mut state);
                 let wakers = state.queue.take(hand, self.setup.mailbox);
                 drop(state);
                 wakers.into_iter().for_each(Waker::wake);
@@ -349,6 +352,7 @@ impl<A: Actor> Cell<A> {
             return Poll::Ready(false);
         }
         if !state.queue.is_empty() {
+            self.note_work(&mut state);
             let wakers = state.queue.take(hand, self.setup.mailbox);
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
@@ -365,7 +369,14 @@ impl<A: Actor> Cell<A> {
 
     fn note_rest(&self, state: &mut State<A>) {
         if self.setup.passivate_after().is_some() {
-            state.rare.get_or_insert_default().rested = Some(crate::timers::now());
+            let rare = state.rare.get_or_insert_default();
+            rare.rested.get_or_insert_with(crate::timers::now);
+        }
+    }
+
+    fn note_work(&self, state: &mut State<A>) {
+        if let Some(rare) = &mut state.rare {
+            rare.rested = None;
         }
     }
 
@@ -375,13 +386,14 @@ impl<A: Actor> Cell<A> {
         self.interrupted.store(false, Ordering::Relaxed);
         let Some(rare) = &mut state.rare else { return Vec::new() };
         rare.will_finish = false;
+        rare.rested = None;
         std::mem::take(&mut rare.signals)
     }
 
     pub(crate) fn set_intake(&self, intake: Intake) {
         let mut state = self.state.hold();
         state.queue.intake = intake;
-        let wakers = state.queue.wake_waiters();
+        let wakers = state.queue.wake_waiters(self.setup.mailbox);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -541,7 +553,13 @@ impl<A: Actor> AnyCell for Cell<A> {
     }
 
     fn forget_waiter(&self, ticket: u64) {
-        let wakers = self.state.hold().queue.forget(ticket, self.setup.mailbox);
+        let mut state = self.state.hold();
+        let wakers = state.queue.forget(ticket, self.setup.mailbox);
+        if state.queue.intake == Intake::Open && !state.queue.is_empty() {
+            self.rouse(state);
+        } else {
+            drop(state);
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -596,4 +614,186 @@ pub(crate) async fn ended(cell: &dyn AnyCell) -> StopReason {
     let (sender, receiver) = oneshot::channel();
     cell.watch(Watcher::Once(sender));
     receiver.await.unwrap_or(StopReason::Gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::future::Future;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::mailbox::batch::{RawKind, RawMessage};
+    use crate::mailbox::letter::{Alias, Origin};
+    use crate::message::{Codec, CodecError, WireType};
+    use crate::reference::{ActorRef, Target};
+    use crate::{Accepts, Context, Handler, Message};
+
+    /// A message that peers may send; `true` is handled only once the test says so.
+    #[derive(Debug)]
+    struct Knock(bool);
+
+    enum Byte {}
+
+    impl Codec<Knock> for Byte {
+        fn encoded_len(_: &Knock) -> Option<usize> {
+            Some(1)
+        }
+        fn encode(Knock(waits): &Knock, out: &mut Vec<u8>) -> Result<(), CodecError> {
+            out.push((*waits).into());
+            Ok(())
+        }
+        fn decode(bytes: Bytes) -> Result<Knock, CodecError> {
+            Ok(Knock(bytes.first() == Some(&1)))
+        }
+    }
+
+    impl Codec<()> for Byte {
+        fn encoded_len((): &()) -> Option<usize> {
+            Some(0)
+        }
+        fn encode((): &(), _: &mut Vec<u8>) -> Result<(), CodecError> {
+            Ok(())
+        }
+        fn decode(_: Bytes) -> Result<(), CodecError> {
+            Ok(())
+        }
+    }
+
+    impl Message for Knock {
+        type Reply = ();
+        fn wire() -> Option<&'static WireType<Self>> {
+            static WIRE: WireType<Knock> = WireType::new::<Byte>("rakt.cell.tests.Knock");
+            Some(&WIRE)
+        }
+    }
+
+    struct Door(Arc<tokio::sync::Semaphore>, tokio::sync::mpsc::UnboundedSender<()>);
+
+    impl Actor for Door {
+        fn accepts(accepts: &mut Accepts<Self>) {
+            accepts.remote::<Knock>();
+        }
+    }
+
+    impl Handler<Knock> for Door {
+        async fn handle(&mut self, Knock(waits): Knock, _: &mut Context<Self>) -> crate::Result {
+            self.1.send(())?;
+            if waits {
+                self.0.acquire().await?.forget();
+            }
+            Ok(())
+        }
+    }
+
+    /// A peer that wants to hear of nothing.
+    struct Peer;
+
+    impl Origin for Peer {
+        fn reply(&self, _: u64, _: Option<&'static str>, _: &dyn rakt_wire::native::Encode) {}
+        fn refuse(&self, _: u64, _: &Refusal) {}
+        fn confirm(&self, _: u64) {}
+        fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
+        fn consumed(&self, _: Alias, _: u64) {}
+        fn release(&self, _: u64) {}
+        fn decompress(&self, payload: &[u8], _: u32) -> Result<Bytes, Refusal> {
+            Ok(Bytes::copy_from_slice(payload))
+        }
+        fn is_cancelled(&self, _: u64) -> bool {
+            false
+        }
+        fn poll_cancelled(&self, _: u64, _: &mut TaskContext<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    fn from_peer() -> Batch {
+        let message = RawMessage {
+            entry: 0,
+            kind: RawKind::Tell,
+            sender: None,
+            type_id: 0,
+            start: 0,
+            len: 1,
+            raw_len: None,
+            about: None,
+        };
+        Batch {
+            origin: Arc::new(Peer),
+            from: Alias { id: 0, epoch: 0 },
+            block: Bytes::from_static(&[0]),
+            messages: VecDeque::from([message]),
+            has_confirms: false,
+            senders: Vec::new(),
+            unreturned: 0,
+            return_at: u64::MAX,
+        }
+    }
+
+    fn cell<A>(actor: &ActorRef<A>) -> &dyn AnyCell {
+        match actor.target() {
+            Target::Local(cell) => &**cell,
+            #[cfg(feature = "remote")]
+            Target::Remote(_) => unreachable!("it lives here"),
+        }
+    }
+
+    /// Room that was kept for a sender here passes to a peer, whose message has to wake the actor.
+    #[tokio::test(start_paused = true)]
+    async fn what_gets_in_for_a_sender_that_went_away_is_handled() -> crate::Result {
+        let system = ActorSystem::builder("tests").start().await?;
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let of_door = gate.clone();
+        let door = system
+            .spawn("door", move || Door(of_door.clone(), sender.clone()))
+            .mailbox(Mailbox::bounded(1))
+            .await?;
+        door.tell(Knock(true)).await?;
+        seen.recv().await;
+        door.tell(Knock(false)).await?;
+        let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(door.tell(Knock(false)))).collect();
+        for one in &mut waiting {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+        }
+        cell(&door).push_batch(from_peer());
+        gate.add_permits(1);
+        // After this one the actor has nothing to do: the room is for the first that waits.
+        seen.recv().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let resting = cell(&door).as_any().downcast_ref::<Cell<Door>>().expect("a door");
+        assert!(matches!(resting.state.hold().runner, Runner::Resting(_)));
+        drop(waiting);
+        let limit = Duration::from_secs(10);
+        let seen = tokio::time::timeout(limit, seen.recv()).await;
+        seen.expect("the peer's message is handled").expect("the door is there");
+        Ok(())
+    }
+
+    /// The same where all that wait are told to try again, as after a restart.
+    #[test]
+    fn what_gets_in_for_senders_that_were_sent_away_is_handled() {
+        let mut queue = Queue::<Door>::new();
+        let bounds = Mailbox::bounded(1);
+        assert!(queue.offer_batch(Box::new(from_peer()), bounds).is_empty());
+        let mut ticket = None;
+        let offer = |queue: &mut Queue<Door>, ticket: &mut Option<u64>| {
+            let letter = crate::mailbox::letter::Letter {
+                message: Knock(false),
+                asker: crate::mailbox::letter::Asker(None),
+                sender: None,
+                about: None,
+            };
+            let dispatch = crate::mailbox::dispatch::<Door, Knock>;
+            queue.offer(&mut Some(letter), dispatch, bounds, Some((ticket, Waker::noop())))
+        };
+        assert!(matches!(offer(&mut queue, &mut ticket), Offer::Waiting));
+        assert!(queue.offer_batch(Box::new(from_peer()), bounds).is_empty());
+        assert_eq!(queue.take(&mut InHand::default(), bounds).len(), 1, "its turn");
+        assert!(queue.is_empty());
+        assert_eq!(queue.wake_waiters(bounds).len(), 0, "it was woken");
+        assert!(!queue.is_empty(), "nobody else would see to it");
+    }
 }

@@ -10,7 +10,8 @@
 //!  └─────── a signal ─────────────────────┴── stop ──▶ stopping ──▶ ended
 //! ```
 //!
-//! One task at a time runs an actor ([`run`]), and only while it has something to do.
+//! One task at a time runs an actor ([`run`]), and only while it has something to do and for a tick or
+//! two after that, in case more comes: it dozes, inside of `working`.
 
 use std::future::Future;
 use std::ops::ControlFlow;

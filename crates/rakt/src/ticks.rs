@@ -45,6 +45,11 @@ impl Ticks {
         Arc::new(Self { runtime, shards, is_running })
     }
 
+    /// Whether the caller is run by the runtime that runs the clock.
+    pub(crate) fn is_of_this_runtime(&self) -> bool {
+        tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id())
+    }
+
     /// Has `waker` woken at the next tick, once. A call that this task made `before` is good until then.
     pub(crate) fn call(self: &Arc<Self>, waker: &Waker, before: Option<Call>) -> Call {
         let (task, shard) = self.of(waker);
@@ -65,10 +70,11 @@ impl Ticks {
         Call { task, tick }
     }
 
-    /// Whether the task that `waker` wakes has been called since its `call`; another task never has.
+    /// Whether there is nothing to wait for any more: the task that `waker` wakes has been called since
+    /// its `call`, or it was another task's call.
     pub(crate) fn is_over(&self, waker: &Waker, call: Call) -> bool {
         let (task, shard) = self.of(waker);
-        task == call.task && shard.now.load(Ordering::Relaxed) > call.tick
+        task != call.task || shard.now.load(Ordering::Relaxed) > call.tick
     }
 
     /// The number of the task, and the shard it belongs to. A task keeps its number while a call of

@@ -411,7 +411,8 @@ async fn activity_postpones_passivation() -> Result {
     }
     let last = tokio::time::Instant::now();
     assert_eq!(stopped(&mut events, "a").await, StopReason::Passivated);
-    assert_eq!(last.elapsed().as_secs(), 10);
+    let rested = last.elapsed();
+    assert!(rested >= idle && rested <= idle + Duration::from_millis(2), "after {rested:?}");
     Ok(())
 }
 

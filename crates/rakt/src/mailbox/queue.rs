@@ -215,12 +215,17 @@ impl<A: Actor> Queue<A> {
         }
     }
 
-    /// Wakes all who wait, so that they see that the mailbox has closed or been suspended.
-    pub(crate) fn wake_waiters(&mut self) -> Vec<Waker> {
-        self.crowd.as_mut().map(|crowd| crowd.dissolve()).unwrap_or_default()
+    /// Wakes all senders that wait, so that they see that the mailbox has closed or been suspended.
+    /// The room that was kept for them is for the peers: nobody else may come for it.
+    pub(crate) fn wake_waiters(&mut self, bounds: Mailbox) -> Vec<Waker> {
+        let Some(crowd) = &mut self.crowd else { return Vec::new() };
+        let wakers = crowd.dissolve();
+        self.promote(self.room(bounds));
+        wakers
     }
 
-    /// A waiter has gone away. Returns whom to wake in its place.
+    /// A waiter has gone away. Returns whom to wake in its place; messages of peers may have got in
+    /// instead.
     pub(crate) fn forget(&mut self, ticket: u64, bounds: Mailbox) -> Vec<Waker> {
         let was_promised = self.crowd.as_mut().is_some_and(|crowd| crowd.redeem(ticket));
         if was_promised { self.let_in(bounds) } else { Vec::new() }

@@ -46,6 +46,8 @@ pub(crate) struct Receive {
 /// Types that are remembered for a receiver; a peer that uses more than these of one actor has them
 /// looked up.
 const MAX_ENTRIES: usize = 32;
+/// Room for this many messages more than came is not worth giving back.
+const MANY_SPARE: usize = 64;
 /// What a name takes up besides its text, in bytes.
 const NAME_OVERHEAD: usize = 128;
 
@@ -218,9 +220,10 @@ fn deliver(
     block: &Bytes,
 ) -> Result<(), Broken> {
     let window = u64::from(conn.limits.receiver_window);
-    let Staged { messages, has_confirms, senders, cost, largest } =
+    let Staged { mut messages, has_confirms, senders, cost, largest } =
         std::mem::take(&mut receiver.staged);
     receiver.last_len = messages.len();
+    trim(&mut messages);
     let mut batch = Batch {
         origin: conn.clone(),
         from,
@@ -256,6 +259,14 @@ fn deliver(
         None => batch.refuse_all(&receiver.missing(system)),
     }
     Ok(())
+}
+
+/// Gives back room that was made for as many messages as came the last time, where that is much: these
+/// may wait for long, and only what they are counts against the budget.
+fn trim(messages: &mut VecDeque<RawMessage>) {
+    if messages.capacity() > 2 * messages.len() + MANY_SPARE {
+        messages.shrink_to_fit();
+    }
 }
 
 pub(crate) fn exhausted_budget(conn: &Conn) -> Refusal {
@@ -468,5 +479,31 @@ impl Side for Receive {
 
     fn is_needed(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_messages_do_not_keep_the_room_of_many() {
+        let message = || RawMessage {
+            entry: 0,
+            kind: RawKind::Tell,
+            sender: None,
+            type_id: 0,
+            start: 0,
+            len: 0,
+            raw_len: None,
+            about: None,
+        };
+        for (room, len) in [(7000, 1), (7000, 3000), (8, 1), (3000, 3000)] {
+            let mut messages = VecDeque::with_capacity(room);
+            messages.extend((0..len).map(|_| message()));
+            trim(&mut messages);
+            assert_eq!(messages.len(), len);
+            assert!(messages.capacity() <= 2 * len + MANY_SPARE, "{}", messages.capacity());
+        }
     }
 }

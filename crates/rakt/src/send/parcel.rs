@@ -279,7 +279,8 @@ impl Limit {
         Self { limit, since: None, call: None, sleep: None }
     }
 
-    /// With a coarse clock, a timer is set only when that has ticked.
+    /// With a coarse clock, a timer is set only when that has ticked. Not so where it may not tick in
+    /// time, or for another: in another runtime, or in another task than before.
     pub(super) fn poll(
         &mut self,
         cx: &mut TaskContext<'_>,
@@ -292,10 +293,12 @@ impl Limit {
         {
             match self.call {
                 Some(call) if ticks.is_over(cx.waker(), call) => {}
-                call => {
-                    self.call = Some(ticks.call(cx.waker(), call));
+                Some(_) => return Poll::Pending,
+                None if ticks.is_of_this_runtime() => {
+                    self.call = Some(ticks.call(cx.waker(), None));
                     return Poll::Pending;
                 }
+                None => {}
             }
         }
         let sleep = self.sleep.get_or_insert_with(|| {

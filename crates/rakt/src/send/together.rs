@@ -15,7 +15,8 @@ use crate::reference::{ActorRef, Receives};
 /// Several requests to one actor, sent in order and under way together.
 struct Together<'a, T: Receives<M>, M: Message> {
     requests: Vec<Part<'a, T, M>>,
-    since: Option<tokio::time::Instant>,
+    /// One for all: they begin together.
+    limit: Limit,
     /// Requests before this one have been sent.
     sent: usize,
     /// Requests before this one have ended.
@@ -30,27 +31,24 @@ enum Part<'a, T: Receives<M>, M: Message> {
 
 impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>, wish: Wish) -> Self {
+        let mut limit = crate::send::DEFAULT_ASK_TIMEOUT;
         let request = |message| {
             let parcel = Parcel::new(Held::Borrowed(target), message);
-            let limit = parcel.ask_timeout();
+            limit = parcel.ask_timeout();
             let mut request = Request::new(parcel, limit, wish);
             request.parcel.is_alone = false;
             Part::UnderWay(Box::new(request))
         };
         Self {
             requests: messages.into_iter().map(request).collect(),
-            since: None,
+            limit: Limit::new(limit),
             sent: 0,
             ended: 0,
         }
     }
 
     fn set_limit(&mut self, limit: Duration) {
-        for request in &mut self.requests {
-            if let Part::UnderWay(request) = request {
-                request.limit = Limit::new(limit);
-            }
-        }
+        self.limit = Limit::new(limit);
     }
 
     fn set_sender(&mut self, sender: &ActorRef) {
@@ -70,11 +68,10 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     }
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Vec<Ended<M>>> {
-        let now = *self.since.get_or_insert_with(tokio::time::Instant::now);
+        self.limit.since.get_or_insert_with(tokio::time::Instant::now);
         while let Some(one) = self.requests.get_mut(self.sent) {
             let Part::UnderWay(request) = one else { break };
-            request.limit.since = Some(now);
-            match request.poll_send(cx) {
+            match with_limit(request, &mut self.limit, |request| request.poll_send(cx)) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => *one = Part::Ended(Err(error)),
                 Poll::Pending => break,
@@ -85,7 +82,7 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
         while self.ended < self.sent {
             let one = &mut self.requests[self.ended];
             if let Part::UnderWay(request) = one {
-                match request.poll(cx) {
+                match with_limit(request, &mut self.limit, |request| request.poll(cx)) {
                     Poll::Ready(ended) => *one = Part::Ended(ended),
                     Poll::Pending => return Poll::Pending,
                 }
@@ -101,6 +98,18 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
         };
         Poll::Ready(self.requests.iter_mut().filter_map(take).collect())
     }
+}
+
+/// Polls a request under a limit that is not its own.
+fn with_limit<'a, T: Receives<M>, M: Message, R>(
+    request: &mut Request<'a, T, M>,
+    limit: &mut Limit,
+    poll: impl FnOnce(&mut Request<'a, T, M>) -> R,
+) -> R {
+    std::mem::swap(&mut request.limit, limit);
+    let polled = poll(request);
+    std::mem::swap(&mut request.limit, limit);
+    polled
 }
 
 /// The options that both kinds of batch share.

@@ -268,7 +268,7 @@ impl GoConn {
         let entry = cell.accepted(name).ok_or_else(|| not_accepted(procedure, name))?;
         let origin = Delivery {
             conn: self.clone(),
-            path: cell.path().clone(),
+            path: cell.path().into(),
             type_name: names.type_name(name),
         };
         Ok(Run {
