@@ -70,8 +70,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
         self
     }
 
-    /// Stops the actor once it has had no message for this long, at least 1 ms, and at most 40 ms after
-    /// that: so long an actor may wait for more messages before it counts as idle. Default: never.
+    /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
         self.options().passivate_after = Some(idle.max(Duration::from_millis(1)));
         self

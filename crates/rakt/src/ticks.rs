@@ -45,7 +45,8 @@ impl Ticks {
         Arc::new(Self { runtime, shards, is_running })
     }
 
-    /// Whether the caller is run by the runtime that runs the clock.
+    /// Whether the caller is run by the runtime that runs the clock. Any other may go on while this one
+    /// is held up, or gone.
     pub(crate) fn is_of_this_runtime(&self) -> bool {
         tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id())
     }
