@@ -14,7 +14,8 @@ impl Flags {
         let (mut flags, mut args) = (BTreeMap::new(), std::env::args().skip(1));
         while let Some(arg) = args.next() {
             let name = arg.strip_prefix("--").filter(|name| known.contains(name));
-            let name = name.ok_or_else(|| format!("unknown {arg:?}; flags: {}", known.join(", ")))?;
+            let name =
+                name.ok_or_else(|| format!("unknown {arg:?}; flags: {}", known.join(", ")))?;
             let value = args.next().ok_or_else(|| format!("--{name} takes a value"))?;
             flags.insert(name.to_owned(), value);
         }

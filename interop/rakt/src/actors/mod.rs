@@ -51,17 +51,19 @@ pub async fn spawn_all(system: &ActorSystem) -> Result {
     Ok(())
 }
 
-/// Leaves the message at hand without an answer: whoever asked waits until its time is over.
-pub(crate) fn unanswered<A: Actor, R: Default + Send + 'static>(ctx: &mut Context<A>) -> Result<R> {
-    let Some(deadline) = ctx.deadline() else { return Ok(R::default()) };
+/// Leaves the message at hand without an answer: whoever asked waits until its time is over. Who has set
+/// no time is told that there is no reply.
+pub(crate) fn unanswered<A: Actor, R: Send + 'static>(ctx: &mut Context<A>) -> Result<R> {
     let (later, deferred) = ctx.defer();
-    let given_up = ctx.cancelled();
-    tokio::spawn(async move {
-        // A second more, so that it is not this that ends the wait.
-        let late = deadline + Duration::from_secs(1);
-        let _ = tokio::time::timeout_at(late.into(), given_up).await;
-        drop(later);
-    });
+    if let Some(deadline) = ctx.deadline() {
+        let given_up = ctx.cancelled();
+        tokio::spawn(async move {
+            // A second more, so that it is not this that ends the wait.
+            let late = deadline + Duration::from_secs(1);
+            let _ = tokio::time::timeout_at(late.into(), given_up).await;
+            drop(later);
+        });
+    }
     deferred
 }
 

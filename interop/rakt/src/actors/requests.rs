@@ -36,7 +36,11 @@ impl Handler<BytesValue> for Replier {
 }
 
 impl Handler<StringValue> for Replier {
-    async fn handle(&mut self, message: StringValue, ctx: &mut Context<Self>) -> Result<StringValue> {
+    async fn handle(
+        &mut self,
+        message: StringValue,
+        ctx: &mut Context<Self>,
+    ) -> Result<StringValue> {
         if let Some(sender) = ctx.sender() {
             ctx.tell(sender, message).await?;
         }
@@ -80,7 +84,11 @@ impl Actor for Outcomes {
 }
 
 impl Handler<OutcomeRequest> for Outcomes {
-    async fn handle(&mut self, request: OutcomeRequest, ctx: &mut Context<Self>) -> Result<Outcome> {
+    async fn handle(
+        &mut self,
+        request: OutcomeRequest,
+        ctx: &mut Context<Self>,
+    ) -> Result<Outcome> {
         let (later, deferred) = ctx.defer();
         self.0.wait(request.id, later);
         deferred
@@ -127,7 +135,9 @@ impl Actor for Tracer {
 impl Handler<TraceRequest> for Tracer {
     async fn handle(&mut self, _: TraceRequest, ctx: &mut Context<Self>) -> Result<Trace> {
         let parent = ctx.extensions().find::<Traceparent>();
-        Ok(Trace { traceparent: parent.map(|Traceparent(parent)| parent.clone()).unwrap_or_default() })
+        Ok(Trace {
+            traceparent: parent.map(|Traceparent(parent)| parent.clone()).unwrap_or_default(),
+        })
     }
 }
 

@@ -1,1 +1,85 @@
-fn main() {}
+//! Drives a GoAkt node that keeps the contract with rakt, and checks what comes of it. Prints a line for
+//! each check; the exit status is 1 if one of them failed.
+//!
+//! - `target`, `report`: what all checks use
+//! - `messaging`, `batches`, `lifecycle`: the suite `operations`
+//! - `errors`, `headers`, `senders`, `frames`, `mixed`, `restart`, `outages`: a suite each
+
+mod batches;
+mod errors;
+mod frames;
+mod headers;
+mod lifecycle;
+mod load;
+mod messaging;
+mod mixed;
+mod outages;
+mod report;
+mod restart;
+mod senders;
+mod target;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use interop::flags::Flags;
+use rakt::{BoxError, Result};
+use report::{Check, Report};
+use target::Target;
+
+const SUITES: &str = "operations, errors, headers, senders, frames, mixed, restart, outages";
+
+fn suite(name: &str) -> Result<Vec<Check>> {
+    Ok(match name {
+        "operations" => [messaging::CHECKS, batches::CHECKS, lifecycle::CHECKS].concat(),
+        "errors" => errors::CHECKS.to_vec(),
+        "headers" => headers::CHECKS.to_vec(),
+        "senders" => senders::CHECKS.to_vec(),
+        "frames" => frames::CHECKS.to_vec(),
+        "mixed" => mixed::CHECKS.to_vec(),
+        "restart" => restart::CHECKS.to_vec(),
+        "outages" => outages::CHECKS.to_vec(),
+        other => return Err(format!("unknown --suite {other:?}: {SUITES}").into()),
+    })
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("drive: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<bool, BoxError> {
+    let known =
+        ["suite", "port", "system", "compression", "count", "restart-within", "only", "node"];
+    let flags = Flags::read(&known)?;
+    let checks = suite(&flags.get("suite", String::new())?)?;
+    let only = flags.get("only", String::new())?;
+    let target = Target::new(
+        flags.get("system", "go".to_owned())?,
+        flags.get("port", 0)?,
+        flags.get("compression", Default::default())?,
+        flags.get("count", 100_000)?,
+        Duration::from_secs(flags.get("restart-within", 60)?),
+        flags.get("node", String::new())?,
+    )
+    .await?;
+    let mut report = Report::default();
+    for check in checks.iter().filter(|check| check.name.contains(&only)) {
+        let ended = tokio::time::timeout(check.timeout, (check.run)(&target)).await;
+        let late = |_| Err(format!("not done after {:?}", check.timeout).into());
+        report.check(check.name, ended.unwrap_or_else(late));
+    }
+    target.system.shutdown().await;
+    Ok(report.end())
+}
