@@ -102,6 +102,9 @@ mod documents {
     struct Architecture;
     #[doc = include_str!("../../../docs/from-goakt.md")]
     struct FromGoakt;
+    #[cfg(feature = "goakt")]
+    #[doc = include_str!("../../../docs/goakt.md")]
+    struct GoAkt;
     #[doc = include_str!("../../../docs/PROTOCOL.md")]
     struct Protocol;
 }
