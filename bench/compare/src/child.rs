@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::Result;
-use crate::contestant::{Contestant, Halves};
+use crate::contestant::{Contestant, Halves, Program};
 use crate::measured::Measured;
 use crate::process::{self, Pin};
 use crate::workload::Workload;
@@ -22,7 +22,14 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A contestant that can run here.
 pub(crate) struct Starter {
     pub(crate) contestant: &'static Contestant,
-    /// What comes before `serve`, `client` or `local` on the command line, and after it.
+    server: Words,
+    /// Of whoever does the work, also where that is local.
+    client: Words,
+}
+
+/// What comes before `serve`, `client` or `local` on the command line, and after it.
+#[derive(Clone)]
+struct Words {
     before: Vec<OsString>,
     after: Vec<OsString>,
 }
@@ -31,13 +38,23 @@ impl Starter {
     /// Builds what has to be built; an error says why the contestant cannot run here.
     pub(crate) fn prepare(contestant: &'static Contestant) -> Result<Self> {
         (contestant.check)()?;
-        let (before, after) = match contestant.halves {
-            Halves::Rust { .. } | Halves::Local { .. } => {
-                (vec![std::env::current_exe()?.into()], vec![contestant.name.into()])
-            }
-            Halves::Program { program } => (program()?, Vec::new()),
+        let this = Words {
+            before: vec![std::env::current_exe()?.into()],
+            after: vec![contestant.name.into()],
         };
-        Ok(Self { contestant, before, after })
+        let other = |program: Program| program().map(|before| Words { before, after: Vec::new() });
+        let (server, client) = match contestant.halves {
+            Halves::Rust { .. } | Halves::Local { .. } => (this.clone(), this),
+            Halves::Program { program } => {
+                let both = other(program)?;
+                (both.clone(), both)
+            }
+            #[cfg(feature = "rakt")]
+            Halves::RustServer { client, .. } => (this, other(client)?),
+            #[cfg(feature = "rakt")]
+            Halves::RustClient { server, .. } => (other(server)?, this),
+        };
+        Ok(Self { contestant, server, client })
     }
 
     /// One workload, one time.
@@ -54,18 +71,20 @@ impl Starter {
         if workload.is_local() {
             let mut cpus = client_cpus;
             cpus.extend(server_cpus);
-            let mut alone = self.command("local", &cpus)?;
+            let mut alone = self.client.command("local", &cpus)?;
             alone.args(job);
             return output(alone, limit).await;
         }
-        let server = Server::start(self.command("serve", &server_cpus)?).await?;
+        let server = Server::start(self.server.command("serve", &server_cpus)?).await?;
         let pids: Vec<String> = server.pids.iter().map(u32::to_string).collect();
-        let mut client = self.command("client", &client_cpus)?;
+        let mut client = self.client.command("client", &client_cpus)?;
         client.args(job).args(["--port", &server.port.to_string()]);
         client.args(["--server-pid", &pids.join(",")]);
         output(client, limit).await
     }
+}
 
+impl Words {
     /// One half, in a process group of its own.
     fn command(&self, half: &str, cpus: &[usize]) -> Result<Command> {
         let program = self.before.iter().cloned().chain([half.into()]);

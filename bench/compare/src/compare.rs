@@ -13,7 +13,7 @@ use crate::report::{Contender, Report, Row, Section, Settings};
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     if args.list {
         for contestant in contestant::all() {
-            println!("{:<14}{}", contestant.name, contestant.about);
+            println!("{:<16}{}", contestant.name, contestant.about);
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -46,12 +46,18 @@ pub(crate) enum Halves {
     /// This program, for workloads that are local.
     Local { run: fn(Job) -> Work<Measured> },
     /// A program of its own; `bench/README.md` has the contract of its command line.
-    Program {
-        /// Builds it where that is needed, and gives what comes before `serve`, `client` or `local`
-        /// on its command line. Asked once.
-        program: fn() -> Result<Vec<OsString>>,
-    },
+    Program { program: Program },
+    /// The server is this program, the client is another.
+    #[cfg(feature = "rakt")]
+    RustServer { serve: fn(Ready) -> Work<()>, client: Program },
+    /// The client is this program, the server is another.
+    #[cfg(feature = "rakt")]
+    RustClient { server: Program, run: fn(Job) -> Work<Measured> },
 }
+
+/// Builds another program where that is needed, and gives what comes before `serve`, `client` or
+/// `local` on its command line. Asked once.
+pub(crate) type Program = fn() -> Result<Vec<OsString>>;
 
 /// For [`Contestant::scale`]: everyone's count.
 pub(crate) const SAME: fn(Workload) -> f64 = |_| 1.0;

@@ -14,10 +14,20 @@ use crate::workload::Workload::{
 /// The folder that holds this package and the sources of the programs.
 const BENCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-pub(crate) const ALL: &[Contestant] =
-    &[GOAKT3, GOAKT3_PLAIN, GOAKT3_BATCH, GOAKT4, GOAKT4_ZSTD, ERLANG];
+pub(crate) const ALL: &[Contestant] = &[
+    GOAKT3,
+    #[cfg(feature = "rakt")]
+    crate::rakt_side::GOAKT3_TO_RAKT,
+    #[cfg(feature = "rakt")]
+    crate::rakt_side::RAKT_TO_GOAKT3,
+    GOAKT3_PLAIN,
+    GOAKT3_BATCH,
+    GOAKT4,
+    GOAKT4_ZSTD,
+    ERLANG,
+];
 
-const GOAKT3: Contestant = Contestant {
+pub(crate) const GOAKT3: Contestant = Contestant {
     name: "goakt3",
     about: "GoAkt v3.14 with its defaults, RemoteTell and RemoteAsk of NoSender",
     marks: "each tell acked by the mailbox before the next; zstd; mailbox unbounded",
@@ -29,7 +39,7 @@ const GOAKT3: Contestant = Contestant {
         _ => 1.0,
     },
     check: || found("go", "version"),
-    halves: Halves::Program { program: || goakt("v3", &[]) },
+    halves: Halves::Program { program: goakt3 },
 };
 
 const GOAKT3_PLAIN: Contestant = Contestant {
@@ -86,6 +96,11 @@ const ERLANG: Contestant = Contestant {
     check: || found("erl", "+V").and_then(|()| found("erlc", "+V")),
     halves: Halves::Program { program: erlang },
 };
+
+/// GoAkt v3 with its defaults.
+pub(crate) fn goakt3() -> Result<Vec<OsString>> {
+    goakt("v3", &[])
+}
 
 /// Builds the Go program of a version; `options` come before what it is to do.
 fn goakt(version: &str, options: &[&str]) -> Result<Vec<OsString>> {

@@ -56,8 +56,11 @@ fn main() -> ExitCode {
 
 /// The server half: prints `ready PORT` and works until it is killed.
 fn serve(contestant: &str) -> Result<ExitCode> {
-    let Halves::Rust { serve, .. } = contestant::find(contestant)?.halves else {
-        return Err(format!("{contestant} has no server in this program").into());
+    let serve = match contestant::find(contestant)?.halves {
+        Halves::Rust { serve, .. } => serve,
+        #[cfg(feature = "rakt")]
+        Halves::RustServer { serve, .. } => serve,
+        _ => return Err(format!("{contestant} has no server in this program").into()),
     };
     runtime()?.block_on(async {
         let ready = |port: u16, others: &[u32]| {
@@ -77,7 +80,9 @@ fn serve(contestant: &str) -> Result<ExitCode> {
 fn client(contestant: &str, job: Job) -> Result<ExitCode> {
     let run = match contestant::find(contestant)?.halves {
         Halves::Rust { run, .. } | Halves::Local { run } => run,
-        Halves::Program { .. } => return Err(format!("{contestant} is another program").into()),
+        #[cfg(feature = "rakt")]
+        Halves::RustClient { run, .. } => run,
+        _ => return Err(format!("{contestant} has no client in this program").into()),
     };
     // On a task of its own: the thread of `block_on` is no worker, and wakes more slowly.
     let measured = runtime()?.block_on(async { tokio::spawn(run(job)).await? })?;

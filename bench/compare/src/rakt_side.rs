@@ -1,11 +1,13 @@
-//! rakt, as a user would write it, with its defaults.
+//! rakt, as a user would write it, with its defaults; and either half of it with GoAkt as the other.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use rakt::prelude::*;
+use rakt::remote::{Config, GoAkt};
 
 use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready, SAME};
+use crate::external::{GOAKT3, goakt3};
 use crate::measured::Measured;
 use crate::message::Note;
 use crate::workload::{Job, TARGETS, Workload};
@@ -21,8 +23,54 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
     workloads: &Workload::ALL,
     scale: SAME,
     check: EVERYWHERE,
-    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(serve(ready, remoting())),
+        run: |job| Box::pin(run(job, remoting())),
+    },
 };
+
+pub(crate) const GOAKT3_TO_RAKT: Contestant = Contestant {
+    name: "goakt3-to-rakt",
+    about: "the client of goakt3, served by rakt",
+    marks: "each tell acked by the mailbox before the next; zstd; mailbox bounded",
+    workloads: &BETWEEN_BOTH,
+    halves: Halves::RustServer {
+        serve: |ready| Box::pin(serve(ready, remoting().goakt(GoAkt::new()))),
+        client: goakt3,
+    },
+    ..GOAKT3
+};
+
+pub(crate) const RAKT_TO_GOAKT3: Contestant = Contestant {
+    name: "rakt-to-goakt3",
+    about: "the client of rakt, served by goakt3",
+    marks: "told when a request of tells is turned down; sender waits for a full queue, mailbox unbounded; zstd",
+    workloads: &BETWEEN_BOTH,
+    scale: |workload| match workload {
+        Workload::Tell => 0.2,
+        Workload::Fan => 0.1,
+        _ => 1.0,
+    },
+    halves: Halves::RustClient {
+        server: goakt3,
+        run: |job| {
+            let peer = GoAkt::new().peer(HOST, job.port);
+            Box::pin(run(job, remoting().goakt(peer)))
+        },
+    },
+    ..GOAKT3
+};
+
+const BETWEEN_BOTH: [Workload; 5] =
+    [Workload::Ask1, Workload::Ask64, Workload::Tell, Workload::Fan, Workload::Bulk];
+
+const HOST: &str = "127.0.0.1";
+/// GoAkt's messages name the system that they are for.
+const SYSTEM: &str = "bench";
+
+fn remoting() -> Config {
+    Config::new(HOST, 0)
+}
 
 /// A message to answer with the same payload.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -43,8 +91,8 @@ struct Counted {
 
 rakt::messages! {
     Note as "compare.Note",
-    Echo => Echo as "compare.Echo",
-    Count => Counted as "compare.Count",
+    Echo as "compare.Echo" => Echo as "compare.Echo",
+    Count as "compare.Count" => Counted as "compare.Counted",
 }
 
 #[derive(Default)]
@@ -77,8 +125,8 @@ impl Handler<Count> for Counter {
     }
 }
 
-async fn serve(ready: Ready) -> Result {
-    let system = listening("server").await?;
+async fn serve(ready: Ready, config: Config) -> Result {
+    let system = listening(config).await?;
     let _counter = system.spawn(COUNTER, Counter::default).await?;
     let mut targets = Vec::with_capacity(TARGETS);
     for index in 0..TARGETS {
@@ -94,7 +142,7 @@ fn target(index: usize) -> String {
     format!("target-{index}")
 }
 
-async fn run(job: Job) -> Result<Measured> {
+async fn run(job: Job, config: Config) -> Result<Measured> {
     let port = job.port;
     match job.workload {
         Workload::LocalTell | Workload::LocalAsk => {
@@ -103,9 +151,9 @@ async fn run(job: Job) -> Result<Measured> {
             drive::run(Client(counter), job).await
         }
         Workload::Spawn => drive::spawn(spawn, job).await,
-        Workload::Links => drive::links(|| connect(port), job).await,
+        Workload::Links => drive::links(|| connect(config.clone(), port), job).await,
         Workload::Fan => {
-            let system = listening("client").await?;
+            let system = listening(config).await?;
             let mut targets = Vec::with_capacity(TARGETS);
             for index in 0..TARGETS {
                 targets.push(find(&system, port, &target(index)).await?);
@@ -113,12 +161,12 @@ async fn run(job: Job) -> Result<Measured> {
             drive::fan(targets, job).await
         }
         Workload::Mixed => {
-            let system = listening("client").await?;
+            let system = listening(config).await?;
             let asked = find(&system, port, COUNTER).await?;
             let told = find(&system, port, &target(0)).await?;
             drive::mixed(asked, told, job).await
         }
-        _ => drive::run(connect(port).await?, job).await,
+        _ => drive::run(connect(config, port).await?, job).await,
     }
 }
 
@@ -132,18 +180,17 @@ async fn spawn(count: u64) -> Result<Vec<ActorRef<Counter>>> {
 }
 
 /// A system of its own that has found the counter.
-async fn connect(port: u16) -> Result<Client> {
-    find(&listening("client").await?, port, COUNTER).await
+async fn connect(config: Config, port: u16) -> Result<Client> {
+    find(&listening(config).await?, port, COUNTER).await
 }
 
 async fn find(system: &ActorSystem, port: u16, name: &str) -> Result<Client> {
-    let counter = system.lookup::<Counter>("127.0.0.1", port, name).await?;
+    let counter = system.lookup::<Counter>(HOST, port, name).await?;
     Ok(Client(counter.ok_or_else(|| format!("the server has no {name}"))?))
 }
 
-async fn listening(name: &str) -> Result<ActorSystem> {
-    let config = rakt::remote::Config::new("127.0.0.1", 0);
-    Ok(ActorSystem::builder(name).remoting(config).start().await?)
+async fn listening(config: Config) -> Result<ActorSystem> {
+    Ok(ActorSystem::builder(SYSTEM).remoting(config).start().await?)
 }
 
 #[derive(Clone)]

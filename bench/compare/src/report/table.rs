@@ -17,10 +17,10 @@ impl fmt::Display for Report {
         let (run, not_run): (Vec<_>, Vec<_>) =
             self.contenders.iter().partition(|contender| contender.not_run.is_none());
         for Contender { name, marks, .. } in run {
-            writeln!(f, "{name:<14}{marks}")?;
+            writeln!(f, "{name:<16}{marks}")?;
         }
         for Contender { name, not_run, .. } in not_run {
-            writeln!(f, "{name:<14}not run: {}", not_run.as_deref().unwrap_or_default())?;
+            writeln!(f, "{name:<16}not run: {}", not_run.as_deref().unwrap_or_default())?;
         }
         Ok(())
     }
@@ -34,7 +34,7 @@ s: CPU seconds; MiB: the most that was ever resident";
 fn write_section(f: &mut fmt::Formatter<'_>, section: &Section) -> fmt::Result {
     writeln!(
         f,
-        "  {:<14}{:<13}{:>12}{:>26}{:>10}  {:>8}{:>10}{:>10}{:>12}{:>12}{:>12}",
+        "  {:<16}{:<13}{:>12}{:>26}{:>10}  {:>8}{:>10}{:>10}{:>12}{:>12}{:>12}",
         "contestant",
         "figure",
         "median",
@@ -58,7 +58,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, section: &Section, row: &Row) -> fmt::R
             ratio.map_or("".to_owned(), |ratio| format!("{ratio:.2}"))
         };
         let line = format!(
-            "{:<14}{figure:<13}{:>12}{:>26}{:>10} {}{:>8}",
+            "{:<16}{figure:<13}{:>12}{:>26}{:>10} {}{:>8}",
             if index == 0 { row.contestant } else { "" },
             number(spread.median),
             format!("{} .. {}", number(spread.min), number(spread.max)),
@@ -71,7 +71,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, section: &Section, row: &Row) -> fmt::R
     }
     if let Some(last) = row.failures.last() {
         let (failed, rounds) = (row.failures.len(), row.rounds.len());
-        writeln!(f, "  {:<14}{failed} of {rounds} rounds failed: {last}", row.contestant)?;
+        writeln!(f, "  {:<16}{failed} of {rounds} rounds failed: {last}", row.contestant)?;
     }
     Ok(())
 }
@@ -167,9 +167,9 @@ mod tests {
                 "5.00"
             ]
         );
-        for line in ["rakt          1 of 2 rounds failed: it was late", "raw           acked"] {
+        for line in ["rakt            1 of 2 rounds failed: it was late", "raw             acked"] {
             assert!(table.contains(line), "{table}");
         }
-        assert!(table.contains("nats          not run: no nats-server"), "{table}");
+        assert!(table.contains("nats            not run: no nats-server"), "{table}");
     }
 }
