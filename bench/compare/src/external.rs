@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::Result;
 use crate::contestant::{Contestant, Halves};
 use crate::workload::Workload::{
-    Ask1, Ask64, Bulk, Fan, Links, LocalAsk, LocalTell, Mixed, Spawn, Tell,
+    self, Ask1, Ask64, Bulk, Fan, Links, LocalAsk, LocalTell, Mixed, Spawn, Tell,
 };
 
 /// The folder that holds this package and the sources of the programs.
@@ -26,6 +26,9 @@ pub(crate) const ALL: &[Contestant] = &[
     GOAKT4_ZSTD,
     ERLANG,
 ];
+
+/// What GoAkt does between two processes.
+pub(crate) const REMOTE: &[Workload] = &[Ask1, Ask64, Tell, Fan, Bulk, Mixed, Links];
 
 pub(crate) const GOAKT3: Contestant = Contestant {
     name: "goakt3",
@@ -46,7 +49,7 @@ const GOAKT3_PLAIN: Contestant = Contestant {
     name: "goakt3-plain",
     about: "goakt3 with NoCompression on both sides",
     marks: "each tell acked by the mailbox before the next; mailbox unbounded",
-    workloads: &[Ask1, Ask64, Tell, Fan, Bulk, Mixed, Links],
+    workloads: REMOTE,
     halves: Halves::Program { program: || goakt("v3", &["--compression", "none"]) },
     ..GOAKT3
 };
@@ -79,7 +82,7 @@ const GOAKT4_ZSTD: Contestant = Contestant {
     name: "goakt4-zstd",
     about: "goakt4 with ZstdCompression on both sides",
     marks: "as goakt4; zstd",
-    workloads: &[Ask1, Ask64, Tell, Fan, Bulk, Mixed, Links],
+    workloads: REMOTE,
     halves: Halves::Program { program: || goakt("v4", &["--compression", "zstd"]) },
     ..GOAKT4
 };

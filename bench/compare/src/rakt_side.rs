@@ -7,7 +7,7 @@ use rakt::prelude::*;
 use rakt::remote::{Config, GoAkt};
 
 use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready, SAME};
-use crate::external::{GOAKT3, goakt3};
+use crate::external::{GOAKT3, REMOTE, goakt3};
 use crate::measured::Measured;
 use crate::message::Note;
 use crate::workload::{Job, TARGETS, Workload};
@@ -33,7 +33,7 @@ pub(crate) const GOAKT3_TO_RAKT: Contestant = Contestant {
     name: "goakt3-to-rakt",
     about: "the client of goakt3, served by rakt",
     marks: "each tell acked by the mailbox before the next; zstd; mailbox bounded",
-    workloads: &BETWEEN_BOTH,
+    workloads: REMOTE,
     halves: Halves::RustServer {
         serve: |ready| Box::pin(serve(ready, remoting().goakt(GoAkt::new()))),
         client: goakt3,
@@ -44,8 +44,8 @@ pub(crate) const GOAKT3_TO_RAKT: Contestant = Contestant {
 pub(crate) const RAKT_TO_GOAKT3: Contestant = Contestant {
     name: "rakt-to-goakt3",
     about: "the client of rakt, served by goakt3",
-    marks: "told when a request of tells is turned down; sender waits for a full queue, mailbox unbounded; zstd",
-    workloads: &BETWEEN_BOTH,
+    marks: "told when a batch is turned down; sender waits for a full queue, mailbox unbounded; zstd",
+    workloads: REMOTE,
     scale: |workload| match workload {
         Workload::Tell => 0.2,
         Workload::Fan => 0.1,
@@ -60,9 +60,6 @@ pub(crate) const RAKT_TO_GOAKT3: Contestant = Contestant {
     },
     ..GOAKT3
 };
-
-const BETWEEN_BOTH: [Workload; 5] =
-    [Workload::Ask1, Workload::Ask64, Workload::Tell, Workload::Fan, Workload::Bulk];
 
 const HOST: &str = "127.0.0.1";
 /// GoAkt's messages name the system that they are for.
