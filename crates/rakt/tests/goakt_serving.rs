@@ -400,22 +400,30 @@ async fn messages_of_goakt_do_not_reach_actors_of_the_system() {
 async fn an_asynchronous_request_reaches_its_actor_in_the_name_of_the_asker() {
     let mut node = Node::start().await;
     let mut peer = node.dial().await;
-    let request = |type_name: &str, reply_to: &str| {
+    let numbered = |correlation_id: &str, type_name: &str, reply_to: &str| {
         let message = proto::Any::pack(type_name, prost_bytes("wrapped"));
         let request = proto::AsyncRequest {
-            correlation_id: "c1".into(),
+            correlation_id: correlation_id.into(),
             reply_to: reply_to.into(),
             message: Some(message),
         };
         of_goakt(&peer, "probe", "internalpb.AsyncRequest", &request.to_bytes())
     };
+    let request = |type_name: &str, reply_to: &str| numbered("c1", type_name, reply_to);
     let asker = "goakt://go@127.0.0.1:9/asker";
     let good = request("test.Say", asker);
     let bad =
         [request("nobody.Knows", asker), request("test.Say", "asker"), request("test.Say", "")];
-    assert_eq!(peer.tell(&[good]).await, Answer::Done);
-    let seen = node.seen().await;
-    assert_eq!((seen.text.as_str(), seen.sender.as_deref()), ("wrapped", Some(asker)));
+    let long = [1024, 1025].map(|len| numbered(&"c".repeat(len), "test.Say", asker));
+    let [longest, too_long] = long;
+    for good in [good, longest] {
+        assert_eq!(peer.tell(&[good]).await, Answer::Done);
+        let seen = node.seen().await;
+        assert_eq!((seen.text.as_str(), seen.sender.as_deref()), ("wrapped", Some(asker)));
+    }
+    let (code, text) = error(peer.tell(&[too_long]).await);
+    assert_eq!(code, E::InvalidArgument);
+    assert!(text.contains("1025 bytes, the limit is 1024"), "{text}");
     for bad in bad {
         let (code, text) = error(peer.tell(&[bad]).await);
         assert_eq!(code, E::InternalError);

@@ -294,7 +294,10 @@ impl Net {
             conn.finish(CloseCode::Normal, reason);
         }
         #[cfg(feature = "goakt")]
-        self.goakt_endpoints.hold().all().iter().for_each(|endpoint| endpoint.close());
+        {
+            let endpoints = self.goakt_endpoints.hold().all();
+            endpoints.iter().for_each(|endpoint| endpoint.close());
+        }
         conns
     }
 

@@ -236,7 +236,9 @@ impl Link {
             let next_expiry = self.conn.expire(now);
             let is_idle = {
                 let mut server = self.server.hold();
-                for (id, answer) in self.conn.take_answers() {
+                let answers = self.conn.take_answers();
+                let is_changed = !answers.is_empty();
+                for (id, answer) in answers {
                     match answer.with(|response| server.respond(id, response)) {
                         // It was told so in its place.
                         Ok(()) | Err(RespondError::TooLarge { .. }) => {}
@@ -245,11 +247,13 @@ impl Link {
                         }
                     }
                 }
-                match server.poll_transmit(out) {
-                    Ok(true) => {
-                        self.conn.set_unsent(out.len() + server.unsent_len());
-                        return Poll::Ready(Ok(()));
-                    }
+                let transmitted = server.poll_transmit(out);
+                if is_changed || !out.is_empty() {
+                    // Also responses that wait for the one before them.
+                    self.conn.set_unsent(out.len() + server.unsent_len());
+                }
+                match transmitted {
+                    Ok(true) => return Poll::Ready(Ok(())),
                     Ok(false) => {}
                     Err(error) => {
                         let reason = format!("compress: {error}");

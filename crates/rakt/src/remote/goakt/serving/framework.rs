@@ -25,6 +25,8 @@ use crate::remote::net::Net;
 /// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
 /// dead letters. Each may wait for a connection to a host that the peer has chosen.
 const MAX_ANSWERS: u32 = 1024;
+/// Longest number of an asynchronous request, in bytes. GoAkt's have 36.
+const MAX_CORRELATION_LEN: usize = 1024;
 
 impl GoConn {
     /// Does what a message of GoAkt itself asks for. `None`: it is the actor's own affair. Otherwise the
@@ -66,6 +68,12 @@ impl GoConn {
         cell: Arc<dyn AnyCell>,
     ) -> Result<(), Error> {
         let proto::AsyncRequest { correlation_id, reply_to, message } = request;
+        if correlation_id.len() > MAX_CORRELATION_LEN {
+            let (size, limit) = (correlation_id.len(), MAX_CORRELATION_LEN);
+            let detail = format!("a correlation_id of {size} bytes, the limit is {limit}");
+            let refusal = Refusal::InvalidArgument { detail };
+            return Err(Error::from_failure(procedure, &reply_to, &refusal.to_wire()));
+        }
         let message = message.unwrap_or_default();
         let entry = cell.accepted(message.type_name());
         let entry = entry.ok_or_else(|| not_accepted(procedure, message.type_name()))?;
@@ -75,7 +83,8 @@ impl GoConn {
             true => None,
             false => self.reference(address),
         };
-        let payload = message.value;
+        // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
+        let payload = Bytes::copy_from_slice(&message.value);
         let bytes = cost(payload.len());
         self.charge(bytes)
             .map_err(|refusal| Error::from_failure(procedure, &reply_to, &refusal.to_wire()))?;

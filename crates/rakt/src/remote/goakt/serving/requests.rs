@@ -378,7 +378,9 @@ impl GoConn {
         }
         let address = self.serving.local.sender(procedure, text)?;
         let sender = address.and_then(|address| self.reference(address));
-        if text.len() <= MAX_ADDRESS_LEN {
+        // Who has a name here may change with every message.
+        let is_own = address.is_some_and(|address| self.is_own(address));
+        if !is_own && text.len() <= MAX_ADDRESS_LEN {
             names.sender = Some((text.to_owned(), sender.clone()));
         }
         Ok(sender)
