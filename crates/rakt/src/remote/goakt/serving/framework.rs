@@ -83,11 +83,11 @@ impl GoConn {
             true => None,
             false => self.reference(address),
         };
-        // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
-        let payload = Bytes::copy_from_slice(&message.value);
-        let bytes = cost(payload.len());
+        let bytes = cost(message.value.len());
         self.charge(bytes)
             .map_err(|refusal| Error::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
+        // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
+        let payload = Bytes::copy_from_slice(&message.value);
         let origin = AsyncOrigin {
             conn: self.clone(),
             correlation_id,
