@@ -29,6 +29,8 @@ usage: compare [options]
   --limit SECONDS     longest time for one client before it is killed; default 120
   --json FILE         writes every round to FILE as well
   --svg FILE          draws the medians into FILE as well
+  --from FILE         measures nothing: tells and draws of FILE, which --json wrote,
+                      what --only, --workload and --pin leave
   --list              names the contestants
 ";
 
@@ -55,6 +57,7 @@ pub(crate) struct CompareArgs {
     pub(crate) limit: Duration,
     pub(crate) json: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// Where client and server run in one comparison.
@@ -88,6 +91,7 @@ impl Default for CompareArgs {
             limit: Duration::from_secs(120),
             json: None,
             svg: None,
+            from: None,
         }
     }
 }
@@ -116,6 +120,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
             Long("quick") => (args.rounds, args.scale) = (1, 0.005),
             Long("limit") => args.limit = Duration::from_secs(parser.value()?.parse()?),
             Long("json") => args.json = Some(parser.value()?.into()),
+            Long("from") => args.from = Some(parser.value()?.into()),
             Long("svg") => args.svg = Some(parser.value()?.into()),
             other => return Err(other.unexpected().into()),
         }

@@ -18,11 +18,22 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // Opened first: a path that cannot be written should not cost a whole comparison.
+    let earlier = args.from.as_deref().map(read).transpose()?;
     let json = args.json.as_deref().map(create).transpose()?;
     let svg = args.svg.as_deref().map(create).transpose()?;
-    // One thread: a child is told of its parent's end when the thread that started it ends.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(compare(args))?;
+    let report = match earlier {
+        Some(mut report) => {
+            report.retain(&args.only, |workload, pin| {
+                args.workloads.contains(&workload) && args.pins.of(workload).contains(&pin)
+            });
+            report
+        }
+        None => {
+            // One thread: a child is told of its parent's end when the thread that started it ends.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(compare(args))?
+        }
+    };
     print!("{report}");
     if let Some(file) = json {
         serde_json::to_writer_pretty(file, &report)?;
@@ -31,6 +42,14 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
         std::io::Write::write_all(&mut file, report.svg().as_bytes())?;
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a comparison before wrote.
+fn read(path: &Path) -> Result<Report> {
+    let told = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", path.display());
+    let file = File::open(path).map_err(|error| told(&error))?;
+    let report = serde_json::from_reader(std::io::BufReader::new(file));
+    report.map_err(|error| told(&error).into())
 }
 
 fn create(path: &Path) -> Result<File> {

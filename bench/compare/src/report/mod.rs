@@ -8,7 +8,7 @@ mod table;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::contestant::Contestant;
 use crate::measured::Measured;
@@ -16,25 +16,25 @@ use crate::process::Pin;
 use crate::stats::Spread;
 use crate::workload::Workload;
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) settings: Settings,
     pub(crate) contenders: Vec<Contender>,
     pub(crate) sections: Vec<Section>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) rounds: usize,
     pub(crate) scale: f64,
 }
 
 /// Who was to take part.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Contender {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) marks: &'static str,
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) marks: String,
     /// Why it did not take part.
     pub(crate) not_run: Option<String>,
 }
@@ -42,12 +42,12 @@ pub(crate) struct Contender {
 impl Contender {
     pub(crate) fn new(contestant: &Contestant, not_run: Option<String>) -> Self {
         let &Contestant { name, about, marks, .. } = contestant;
-        Self { name, about, marks, not_run }
+        Self { name: name.into(), about: about.into(), marks: marks.into(), not_run }
     }
 }
 
 /// One workload at one place, as everyone did it.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Section {
     pub(crate) workload: Workload,
     pub(crate) pin: Pin,
@@ -55,9 +55,9 @@ pub(crate) struct Section {
 }
 
 /// The same, as one contestant did it.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Row {
-    pub(crate) contestant: &'static str,
+    pub(crate) contestant: String,
     /// `None` where a round gave no figures.
     pub(crate) rounds: Vec<Option<Measured>>,
     /// Why a round gave no figures.
@@ -65,8 +65,8 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(contestant: &'static str) -> Self {
-        Self { contestant, rounds: Vec::new(), failures: Vec::new() }
+    pub(crate) fn new(contestant: &str) -> Self {
+        Self { contestant: contestant.to_owned(), rounds: Vec::new(), failures: Vec::new() }
     }
 
     fn measured(&self) -> impl Iterator<Item = &Measured> {
@@ -134,6 +134,16 @@ impl fmt::Display for Section {
 }
 
 impl Report {
+    /// Keeps the sections for which `is_wanted` says so, and of these the contestants named.
+    pub(crate) fn retain(&mut self, names: &[String], is_wanted: impl Fn(Workload, Pin) -> bool) {
+        self.contenders.retain(|contender| names.contains(&contender.name));
+        self.sections.retain(|section| is_wanted(section.workload, section.pin));
+        for section in &mut self.sections {
+            section.rows.retain(|row| names.contains(&row.contestant));
+        }
+        self.sections.retain(|section| !section.rows.is_empty());
+    }
+
     /// Whether every round gave figures.
     pub(crate) fn is_complete(&self) -> bool {
         self.sections.iter().flat_map(|s| &s.rows).all(|row| row.failures.is_empty())
@@ -146,7 +156,7 @@ mod tests {
     use crate::measured::Figure;
 
     /// A row whose rounds gave these values of one figure.
-    pub(super) fn row(contestant: &'static str, values: &[Option<f64>]) -> Row {
+    pub(super) fn row(contestant: &str, values: &[Option<f64>]) -> Row {
         let measured = |&value: &Option<f64>| {
             Some(Measured {
                 count: 1000,
@@ -182,12 +192,45 @@ mod tests {
         let rows = || ["raw", "raw-mux", "raw-channel", "mpsc"].map(|name| row(name, &[])).into();
         let names = |workload| {
             let section = Section { workload, pin: Pin::Split, rows: rows() };
-            let name = |row: Option<&Row>| row.map(|row| row.contestant);
+            let name = |row: Option<&Row>| row.map(|row| row.contestant.clone());
             (name(section.floor()), name(section.shape()))
         };
-        assert_eq!(names(Workload::Ask1), (Some("raw"), None));
-        assert_eq!(names(Workload::Ask64), (Some("raw"), Some("raw-mux")));
-        assert_eq!(names(Workload::Fan), (Some("raw"), Some("raw-channel")));
-        assert_eq!(names(Workload::Spawn), (Some("mpsc"), None));
+        let expected =
+            |floor: &str, shape: Option<&str>| (Some(floor.to_owned()), shape.map(str::to_owned));
+        assert_eq!(names(Workload::Ask1), expected("raw", None));
+        assert_eq!(names(Workload::Ask64), expected("raw", Some("raw-mux")));
+        assert_eq!(names(Workload::Fan), expected("raw", Some("raw-channel")));
+        assert_eq!(names(Workload::Spawn), expected("mpsc", None));
+    }
+
+    #[test]
+    fn a_report_reads_back_from_json_and_a_part_of_it_can_be_kept() {
+        let section = |workload, names: [&str; 2]| {
+            let rows = names.map(|name| row(name, &[Some(8.0), None])).into();
+            Section { workload, pin: Pin::Split, rows }
+        };
+        let report = Report {
+            settings: Settings { rounds: 2, scale: 0.5 },
+            contenders: ["raw", "rakt", "nats"]
+                .map(|name| Contender {
+                    name: name.to_owned(),
+                    about: String::new(),
+                    marks: "acked".to_owned(),
+                    not_run: None,
+                })
+                .into(),
+            sections: vec![
+                section(Workload::Tell, ["raw", "rakt"]),
+                section(Workload::Bulk, ["raw", "nats"]),
+                section(Workload::Fan, ["raw", "rakt"]),
+            ],
+        };
+        let json = serde_json::to_string(&report).expect("it is written");
+        let mut read: Report = serde_json::from_str(&json).expect("it is read");
+        assert_eq!(read.to_string(), report.to_string());
+        read.retain(&["rakt".to_owned()], |workload, _| workload != Workload::Fan);
+        let kept = read.sections.iter().map(|s| (s.workload, s.rows.len()));
+        assert_eq!(kept.collect::<Vec<_>>(), [(Workload::Tell, 1)]);
+        assert_eq!(read.contenders.len(), 1);
     }
 }

@@ -37,19 +37,19 @@ impl Report {
 }
 
 /// One section, ready to be drawn.
-struct Panel {
+struct Panel<'a> {
     head: String,
     note: String,
     /// Name and value, the best first.
-    bars: Vec<(&'static str, f64)>,
+    bars: Vec<(&'a str, f64)>,
 }
 
-impl Panel {
+impl<'a> Panel<'a> {
     /// `None` where nobody has figures.
-    fn of(section: &Section) -> Option<Self> {
+    fn of(section: &'a Section) -> Option<Self> {
         let (figure, more_is_better) =
             section.rows.iter().find_map(|row| headline(section.workload, row))?;
-        let bar = |row: &Row| Some((row.contestant, row.spread(figure)?.median));
+        let bar = |row: &'a Row| Some((row.contestant.as_str(), row.spread(figure)?.median));
         let mut bars: Vec<_> = section.rows.iter().filter_map(bar).collect();
         bars.sort_by(|(_, a), (_, b)| if more_is_better { b.total_cmp(a) } else { a.total_cmp(b) });
         let better = if more_is_better { "more" } else { "less" };

@@ -59,7 +59,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, section: &Section, row: &Row) -> fmt::R
         };
         let line = format!(
             "{:<16}{figure:<13}{:>12}{:>26}{:>10} {}{:>8}",
-            if index == 0 { row.contestant } else { "" },
+            if index == 0 { &row.contestant } else { "" },
             number(spread.median),
             format!("{} .. {}", number(spread.min), number(spread.max)),
             ratio(section.floor()),
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn a_table_tells_ratios_costs_marks_and_who_did_not_run() {
         let contender = |name, not_run: Option<&str>| Contender {
-            name,
-            about: "",
-            marks: "acked",
+            name: String::from(name),
+            about: String::new(),
+            marks: "acked".to_owned(),
             not_run: not_run.map(str::to_owned),
         };
         let mut failing = row("rakt", &[Some(500.0), None]);
