@@ -408,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_an_address_has_2048_bytes_at_most() {
+        // Whatever it is: an error about a longer one would hold all of it.
+        let malformed = |len: usize| "x".repeat(len).parse::<Address>().unwrap_err();
+        assert!(matches!(malformed(MAX_ADDRESS_LEN), AddressError::Malformed { .. }));
+        let error = AddressError::TooLong { what: "address", len: 2049, limit: 2048 };
+        assert_eq!(malformed(MAX_ADDRESS_LEN + 1), error);
+    }
+
+    #[test]
     fn a_reserved_segment_makes_the_path_reserved() {
         assert!(is_reserved("rakt.system"));
         assert!(is_reserved("parent/GoAktX"));

@@ -740,6 +740,19 @@ mod tests {
     }
 
     /// Room that was kept for a sender here passes to a peer, whose message has to wake the actor.
+    #[test]
+    fn what_nobody_waits_for_any_more_does_not_pile_up() {
+        let mut rare = Rare::default();
+        for _ in 0..10_000 {
+            rare.add_signal(Signal::Respawn(oneshot::channel().0));
+            rare.add_signal(Signal::Reinstate(oneshot::channel().0));
+            rare.add_signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
+            rare.add_watcher(Watcher::Once(oneshot::channel().0));
+            assert!(rare.signals.len() <= MANY, "{} signals", rare.signals.len());
+            assert!(rare.watchers.len() <= MANY, "{} watchers", rare.watchers.len());
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_gets_in_for_a_sender_that_went_away_is_handled() -> crate::Result {
         let system = ActorSystem::builder("tests").start().await?;

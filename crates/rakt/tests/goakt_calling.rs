@@ -353,15 +353,7 @@ async fn a_dropped_ask_takes_its_connection_along() -> Result {
 async fn at_most_eight_connections_stay_and_for_thirty_seconds() -> Result {
     let network = Memory::default();
     let gate = Arc::new(Semaphore::new(0));
-    let held = gate.clone();
-    let script = move |incoming: Incoming| -> scripted::Doing {
-        let held = held.clone();
-        Box::pin(async move {
-            held.acquire().await.expect("open").forget();
-            echoing(incoming)
-        })
-    };
-    let mut node = Scripted::on(&network, 0, None, script).await;
+    let mut node = Scripted::on(&network, 0, None, echoing_past(&gate)).await;
     let client = client_in(&network, GoAkt::new().max_connections_per_peer(24));
     let actor = client.actor(&node.address("slow"));
     let asked = |count: usize| {
@@ -403,6 +395,44 @@ async fn at_most_eight_connections_stay_and_for_thirty_seconds() -> Result {
     assert_eq!(node.open(), 1);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(node.open(), 0);
+    Ok(())
+}
+
+/// A script that lets one request pass for each permit.
+fn echoing_past(gate: &Arc<Semaphore>) -> impl Fn(Incoming) -> scripted::Doing + use<> {
+    let gate = gate.clone();
+    move |incoming| {
+        let gate = gate.clone();
+        Box::pin(async move {
+            gate.acquire().await.expect("open").forget();
+            echoing(incoming)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_connections_are_kept_than_max_idle_conns() -> Result {
+    let network = Memory::default();
+    let gate = Arc::new(Semaphore::new(0));
+    let mut node = Scripted::on(&network, 0, None, echoing_past(&gate)).await;
+    let client = client_in(&network, GoAkt::new().max_idle_conns(3));
+    let actor = client.actor(&node.address("echo"));
+    let asks: Vec<_> = (0..5)
+        .map(|_| {
+            let actor = actor.clone();
+            tokio::spawn(async move { actor.ask(question("now")).await })
+        })
+        .collect();
+    for _ in 0..5 {
+        told(&mut node).await;
+    }
+    assert_eq!((node.dialed(), node.open()), (5, 5));
+    gate.add_permits(5);
+    for ask in asks {
+        within(ask).await??;
+    }
+    within(settled(|| node.open() <= 3)).await;
+    assert_eq!(node.open(), 3);
     Ok(())
 }
 

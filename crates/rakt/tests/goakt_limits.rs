@@ -313,6 +313,18 @@ async fn a_peer_that_says_nothing_is_closed_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_ask_that_may_take_for_ever_may_take_a_year() {
+    let node = Node::with(|config| config.goakt(GoAkt::new())).await;
+    let (mut peer, start) = (node.dial().await, Instant::now());
+    // So far ahead that no clock can tell it.
+    let ignore = peer.message("probe", &Ignore {});
+    peer.send_ask(&[ignore], Duration::from_secs(i64::MAX as u64)).await;
+    assert_eq!(error(peer.next().await.expect("an answer")).0, E::DeadlineExceeded);
+    assert_eq!(start.elapsed(), 365 * 24 * 3600 * SECOND);
+    assert_eq!(peer.ask_echo("it is still there").await, "it is still there");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let limit = 100 * SECOND;
     let node = Node::with(|config| config.goakt(GoAkt::new().read_idle_timeout(limit))).await;

@@ -183,6 +183,27 @@ async fn names_are_unique_and_free_again_after_the_end() -> Result {
 }
 
 #[tokio::test]
+async fn a_path_has_1024_bytes_at_most() -> Result {
+    let (system, log) = (system().await, Log::default());
+    let long: &str = "n".repeat(255).leak();
+    let mut parent = system.spawn(long, Diarist::with(&log)).await?;
+    for name in [long, long, &long[..254]] {
+        parent = within(parent.ask(SpawnChild(name))).await??;
+    }
+    assert_eq!(parent.path().len(), 1022);
+    let child = within(parent.ask(SpawnChild("a"))).await??;
+    assert_eq!(child.path().len(), 1024);
+    let error = within(parent.ask(SpawnChild("ab"))).await?.expect_err("one byte too many");
+    assert!(matches!(error, SpawnError::InvalidName { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("1025") && text.contains("1024"),
+        "it says how long and the limit: {text}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn names_are_checked() -> Result {
     let (system, log) = (system().await, Log::default());
     let longest = "n".repeat(255);

@@ -485,6 +485,15 @@ mod tests {
     }
 
     #[test]
+    fn a_go_node_is_told_no_more_than_a_native_one() {
+        let failure = Failure::with_detail(Code::HandlerFailed, "x".repeat(5000));
+        for procedure in [Procedure::Ask, Procedure::Stop, Procedure::TellGrain] {
+            let told = Error::from_failure(procedure, "a", &failure).message;
+            assert_eq!(told.matches('x').count(), MAX_DETAIL_LEN, "{procedure}");
+        }
+    }
+
+    #[test]
     fn codes_are_known_by_their_numbers() {
         for (number, code) in (0..).zip(ErrorCode::ALL) {
             assert_eq!((code.as_i32(), ErrorCode::from_i32(number)), (number, code));

@@ -230,7 +230,10 @@ mod tests {
         ] {
             assert!(Fields::new(bytes).check().is_err(), "{bytes:02x?}");
         }
-        assert!(Fields::new(&[0x0b; 101]).check().is_err());
+        let nested = |depth| [[0x0b].repeat(depth), [0x0c].repeat(depth)].concat();
+        assert_eq!(Fields::new(&nested(MAX_GROUP_DEPTH)).check(), Ok(()));
+        let error = Malformed::new("groups are nested too deep");
+        assert_eq!(Fields::new(&nested(MAX_GROUP_DEPTH + 1)).check(), Err(error));
         assert_eq!(
             all(b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").unwrap(),
             [(1, Field::Varint(u64::MAX))]

@@ -225,8 +225,25 @@ mod tests {
         let bytes = section(&pairs, None);
         let error = Section::decode(&bytes).unwrap().headers().unwrap_err();
         assert_eq!(error, SectionError::Bound(MetadataError::TooManyPairs { limit: 64 }));
+        // As they arrive, before those with the same name become one.
+        let same = [&[0, 65][..], &b"\0\x01k\0\0".repeat(65), &[0; 8]].concat();
+        assert_eq!(Section::decode(&same).unwrap().headers(), Err(error));
         let bytes = b"\0\x01\0\x01\xff\0\0\0\0\0\0\0\0\0\0";
         assert_eq!(Section::decode(bytes).unwrap().headers(), Err(SectionError::NotUtf8));
+    }
+
+    #[test]
+    fn headers_are_as_long_as_metadata_may_be() {
+        // Besides its bytes each has two lengths, here in one byte and in three.
+        let headers = |len: usize| {
+            let bytes = section(&[("k", &"v".repeat(len))], None);
+            Section::decode(&bytes).unwrap().headers()
+        };
+        assert_eq!(headers(MAX_METADATA_LEN - 6).unwrap().encoded_len(), MAX_METADATA_LEN - 1);
+        let too_long =
+            |len| Err(SectionError::Bound(MetadataError::TooLong { len, limit: 16_384 }));
+        assert_eq!(headers(MAX_METADATA_LEN), too_long(MAX_METADATA_LEN + 1));
+        assert_eq!(headers(MAX_METADATA_LEN - 4), too_long(MAX_METADATA_LEN + 1));
     }
 
     #[test]

@@ -182,3 +182,26 @@ fn release(held: Vec<u8>, sink: &mut impl Sink) {
         sink.release(held.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_for_what_has_arrived_and_not_for_what_is_announced() {
+        let announced = 1 << 30;
+        let mut partial =
+            Partial { head: None, is_message: true, held: Vec::new(), missing: announced };
+        for _ in 0..100 {
+            partial.missing -= 1000;
+            partial.push(&[0; 1000]);
+            let (len, room) = (partial.held.len(), partial.held.capacity());
+            assert!(room <= 2 * len, "room for {room} with {len} here");
+        }
+        partial.missing = 1;
+        partial.push(&[0; 100_000]);
+        partial.missing = 0;
+        partial.push(&[0]);
+        assert_eq!((partial.held.len(), partial.held.capacity()), (200_001, 200_001));
+    }
+}

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use rakt_wire::goakt::frame::HIGHEST_MAX_FRAME_LEN;
+use rakt_wire::goakt::request::MAX_SETUP_LEN;
 use rakt_wire::goakt::{
     Answer, AnswerError, Call, ClientError, EncodeError, Error, Lost, Opening, Payload, Procedure,
     Response, SendError, proto,
 };
+use rakt_wire::operation::MAX_KINDS;
 use rakt_wire::{Code, Compression, Metadata};
 
 use super::*;
@@ -104,6 +107,22 @@ fn only_so_many_requests_may_wait() {
 }
 
 #[test]
+fn no_answer_may_be_so_long_that_it_could_begin_something_else() {
+    let (compression, max_frame_len) = (Compression::None, usize::MAX);
+    let config = ClientConfig { compression, max_frame_len, ..ClientConfig::default() };
+    let mut client = Client::new(config).unwrap();
+    for _ in 0..2 {
+        client.send(&lookup(), &Metadata::new(), None, start() + SECOND).unwrap();
+    }
+    let (_, mut server) = pair(Compression::None, 1);
+    server.respond(0, &Response::Address("a")).unwrap();
+    answers(&mut client, &transmitted(&mut server)).unwrap();
+    let claim = |len: usize| (len as u32).to_be_bytes();
+    assert_eq!(answers(&mut client, &claim(HIGHEST_MAX_FRAME_LEN)), Ok(Vec::new()));
+    assert!(answers(&mut client, &claim(HIGHEST_MAX_FRAME_LEN + 1)).is_err());
+}
+
+#[test]
 fn a_message_above_the_limit_is_refused_before_it_is_sent() {
     let mut client = client(Compression::None);
     let large = vec![0; MAX];
@@ -135,6 +154,23 @@ fn an_answer_that_nobody_asked_for_or_of_another_kind_breaks_the_connection() {
     let found = "internalpb.RemoteTellResponse".to_owned();
     let unexpected = AnswerError::Unexpected { procedure: Procedure::Lookup, found };
     assert_eq!(error, ClientError::Answer(unexpected));
+}
+
+#[test]
+fn the_kinds_of_a_node_are_bounded() {
+    let answered = |body: &[u8]| {
+        let mut client = client(Compression::None);
+        let node = proto::NodeRequest { node_address: "127.0.0.1:4001".into() };
+        client.send(&Call::GetKinds(node), &Metadata::new(), None, start() + SECOND).unwrap();
+        answers(&mut client, &plain(Procedure::GetKinds.response_name(), body))
+    };
+    let list = answered(&b"\x0a\x01k".repeat(MAX_KINDS + 1)).unwrap();
+    assert_eq!(list, [(0, Answer::Kinds(vec!["k".to_owned(); MAX_KINDS]))]);
+
+    // An empty kind costs two bytes there, and twenty here.
+    assert!(answered(&b"\x0a\0".repeat(MAX_SETUP_LEN / 2)).is_ok());
+    let error = answered(&b"\x0a\0".repeat(MAX_SETUP_LEN / 2 + 1)).unwrap_err();
+    assert!(matches!(error, ClientError::Answer(AnswerError::Malformed { .. })), "{error}");
 }
 
 #[test]

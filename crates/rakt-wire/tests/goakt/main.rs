@@ -33,6 +33,15 @@ fn frame(bytes: &[u8]) -> Frame {
     frame
 }
 
+/// A frame in the plain form.
+fn plain(name: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = ((8 + name.len() + body.len()) as u32).to_be_bytes().to_vec();
+    bytes.extend((name.len() as u32).to_be_bytes());
+    bytes.extend(name.as_bytes());
+    bytes.extend(body);
+    bytes
+}
+
 fn outgoing<'a>(type_name: &'a str, bytes: &'a [u8]) -> Outgoing<'a> {
     Outgoing { sender: NO_SENDER, receiver: ECHO, payload: Payload { type_name, bytes } }
 }

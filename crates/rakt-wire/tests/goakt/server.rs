@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rakt_wire::goakt::frame::HIGHEST_MAX_FRAME_LEN;
 use rakt_wire::goakt::{
     Call, Deadline, Error, Payload, Procedure, Request, RespondError, Response, ServerConfig,
     address::NO_SENDER, local, proto,
@@ -20,16 +21,6 @@ fn encoded(call: &Call<'_>) -> Vec<u8> {
 
 fn target(name: &str) -> proto::Target {
     proto::Target { host: "127.0.0.1".into(), port: 4001, name: name.into() }
-}
-
-/// A frame in the plain form.
-fn plain(procedure: Procedure, body: &[u8]) -> Vec<u8> {
-    let name = procedure.request_name();
-    let mut bytes = ((8 + name.len() + body.len()) as u32).to_be_bytes().to_vec();
-    bytes.extend((name.len() as u32).to_be_bytes());
-    bytes.extend(name.as_bytes());
-    bytes.extend(body);
-    bytes
 }
 
 #[test]
@@ -54,6 +45,19 @@ fn responses_go_out_in_the_order_of_their_requests() {
     assert!(server.is_idle());
     assert_eq!(server.respond(0, &Response::Done), Err(RespondError::Unknown(0)));
     assert_eq!(server.respond(3, &Response::Done), Err(RespondError::Unknown(3)));
+}
+
+#[test]
+fn no_frame_may_be_so_long_that_it_could_begin_something_else() {
+    let one = encoded(&Call::Lookup(target("a")));
+    let config = ServerConfig { max_frame_len: usize::MAX, ..ServerConfig::default() };
+    for (claim, taken) in [(HIGHEST_MAX_FRAME_LEN, true), (HIGHEST_MAX_FRAME_LEN + 1, false)] {
+        let mut server = Server::new(config.clone());
+        let mut unread = BytesMut::from(&[&one[..], &(claim as u32).to_be_bytes()].concat()[..]);
+        assert!(server.poll_request(&mut unread).unwrap().is_some());
+        let next = server.poll_request(&mut unread);
+        assert_eq!(next.is_ok(), taken, "{next:?}");
+    }
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn the_number_and_the_size_of_open_requests_are_bounded() {
 
 #[test]
 fn cluster_requests_are_answered_and_a_flood_of_them_waits_to_be_sent() {
-    let mut bytes = plain(Procedure::PersistPeerState, b"\x0a\x00");
+    let mut bytes = plain(Procedure::PersistPeerState.request_name(), b"\x0a\x00");
     let node = proto::NodeRequest { node_address: "127.0.0.1:4001".into() };
     bytes.extend(encoded(&Call::GetKinds(node.clone())));
     bytes.extend(encoded(&Call::GetNodeMetric(node)));
@@ -179,7 +183,7 @@ fn headers_that_cannot_be_held_are_refused_where_they_count() {
 #[test]
 fn only_an_absent_timeout_means_the_default() {
     let timeout = |body: &[u8]| {
-        let list = requests(&mut server(), &plain(Procedure::Ask, body)).unwrap();
+        let list = requests(&mut server(), &plain(Procedure::Ask.request_name(), body)).unwrap();
         let Request::Ask { timeout, .. } = list[0].request else { panic!() };
         timeout
     };
@@ -190,7 +194,7 @@ fn only_an_absent_timeout_means_the_default() {
     // The parts of a message that occurs twice come together.
     assert_eq!(timeout(b"\x12\x02\x08\x01\x12\x02\x10\x05"), Duration::new(1, 5));
 
-    let list = requests(&mut server(), &plain(Procedure::AskGrain, b"")).unwrap();
+    let list = requests(&mut server(), &plain(Procedure::AskGrain.request_name(), b"")).unwrap();
     let Request::AskGrain { timeout, message, .. } = &list[0].request else { panic!() };
     assert_eq!((*timeout, message.get().type_name()), (Duration::ZERO, ""));
 }
@@ -255,13 +259,13 @@ fn lists_that_would_grow_when_read_are_bounded() {
     // 200,000 empty dependencies.
     let body = b"\x42\x00".repeat(200_000);
     let mut server = server();
-    assert_eq!(requests(&mut server, &plain(Procedure::Spawn, &body)).unwrap(), []);
+    assert_eq!(requests(&mut server, &plain(Procedure::Spawn.request_name(), &body)).unwrap(), []);
     let grain = b"\x22\x00".repeat(200_000);
     let mut body = b"\x0a".to_vec();
     body.extend(b"\x80\xb5\x18");
     body.extend(&grain);
     for procedure in [Procedure::AskGrain, Procedure::TellGrain, Procedure::ActivateGrain] {
-        assert_eq!(requests(&mut server, &plain(procedure, &body)).unwrap(), []);
+        assert_eq!(requests(&mut server, &plain(procedure.request_name(), &body)).unwrap(), []);
     }
     let sent = frames(&transmitted(&mut server));
     assert_eq!(sent.len(), 4);
@@ -346,7 +350,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..300), procedure in 0_usize..13) {
         let mut server = server();
         drop(requests(&mut server, &bytes));
-        let body = plain(Procedure::ALL[procedure], &bytes);
+        let body = plain(Procedure::ALL[procedure].request_name(), &bytes);
         drop(requests(&mut server, &body));
     }
 }

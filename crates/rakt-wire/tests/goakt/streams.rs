@@ -241,6 +241,16 @@ fn a_zstd_window_above_64_mib_is_refused() {
 }
 
 #[test]
+fn a_brotli_window_above_16_mib_is_refused() {
+    // Empty streams: with a window of 2^16, and by the extension for large ones with one of 2^30.
+    for (bytes, fits) in [("06", true), ("11de", false)] {
+        let mut decoder = StreamDecoder::new(Compression::Brotli).unwrap();
+        let result = decode(&mut decoder, &mut BytesMut::from(&hex(bytes)[..]), 100);
+        assert_eq!(result.is_ok(), fits, "{bytes}: {result:?}");
+    }
+}
+
+#[test]
 fn a_gzip_header_without_end_and_a_wrong_checksum_are_refused() {
     let mut endless = BytesMut::from(&hex("1f8b0808000000000000")[..]);
     let mut decoder = StreamDecoder::new(Compression::Gzip).unwrap();

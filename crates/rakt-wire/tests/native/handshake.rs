@@ -1,8 +1,9 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 use rakt_wire::Compression;
-use rakt_wire::native::hello::{MAX_AUTH_LEN, MAX_FEATURES, MAX_HELLO_LEN};
-use rakt_wire::native::varint::DecodeError;
+use rakt_wire::native::error::MAX_REASON_LEN;
+use rakt_wire::native::hello::{MAX_AUTH_LEN, MAX_FEATURE_LEN, MAX_FEATURES, MAX_HELLO_LEN};
+use rakt_wire::native::varint::{DecodeError, put_bytes, put_string, put_varint};
 use rakt_wire::native::{
     Feature, FrameKind, Handshake, HandshakeError, Hello, Lane, Limits, Refusal, RefuseReason,
     Session,
@@ -203,6 +204,53 @@ fn a_hello_of_more_than_4_kib_is_refused_by_its_header() {
 }
 
 #[test]
+fn the_longest_hello_is_taken_and_one_byte_more_is_not() {
+    // Filled up with a field of some newer peer.
+    let body = |len: usize| {
+        let mut body = Vec::new();
+        hello("a").encode(&mut body);
+        put_varint(&mut body, 99);
+        let room = len - body.len() - 2;
+        put_bytes(&mut body, &vec![0; room]);
+        body
+    };
+    let limit = MAX_HELLO_LEN as usize;
+    assert_eq!(body(limit).len(), limit);
+    let mut acceptor = Handshake::accept(hello("b"));
+    let taken = acceptor.handle_bytes(&mut opening(FrameKind::Hello, &body(limit)));
+    assert_eq!(taken.unwrap().unwrap().peer.system, "a");
+    let error = DecodeError::TooLarge { what: "hello", value: 4097, limit: 4096 };
+    assert_eq!(Hello::decode(&body(limit + 1)), Err(error));
+}
+
+#[test]
+fn a_long_reason_is_cut_where_it_is_written_and_refused_where_it_is_read() {
+    let denied = |len: usize| RefuseReason::Denied("x".repeat(len));
+    // By the acceptor, in a REFUSE.
+    let (mut dialer, mut acceptor) = (Handshake::dial(hello("a")), Handshake::accept(hello("b")));
+    acceptor.refuse(denied(MAX_REASON_LEN + 1));
+    carry(&mut dialer, &mut acceptor, 1).unwrap_err();
+    assert_eq!(carry(&mut acceptor, &mut dialer, 1), refused(denied(MAX_REASON_LEN)));
+    // By the dialer, in a CLOSE.
+    let (mut dialer, mut acceptor) = (Handshake::dial(hello("a")), Handshake::accept(hello("b")));
+    carry(&mut dialer, &mut acceptor, 1).unwrap();
+    let mut answer = BytesMut::from(&acceptor.poll_transmit().unwrap()[..]);
+    dialer.handle_bytes_with(&mut answer, |_| Err(denied(MAX_REASON_LEN + 1))).unwrap_err();
+    let last_words = dialer.poll_transmit().unwrap();
+    // The code, the length in two bytes, the text.
+    assert_eq!(super::kinds(&last_words), [(FrameKind::Close, MAX_REASON_LEN + 3)]);
+
+    let body = |len: usize| {
+        let mut body = b"\x04\0\0\0\0".to_vec();
+        put_string(&mut body, &"x".repeat(len));
+        body
+    };
+    assert!(Refusal::decode(&body(MAX_REASON_LEN)).is_ok());
+    let error = DecodeError::TooLarge { what: "text", value: 1025, limit: 1024 };
+    assert_eq!(Refusal::decode(&body(MAX_REASON_LEN + 1)), Err(error));
+}
+
+#[test]
 fn nothing_but_a_hello_opens_a_link() {
     for kind in FrameKind::ALL.into_iter().filter(|kind| *kind != FrameKind::Hello) {
         let mut acceptor = Handshake::accept(hello("b"));
@@ -254,17 +302,21 @@ fn the_lists_of_a_hello_are_bounded() {
         change(&mut hello);
         hello.check()
     };
-    fn features(count: usize) -> Vec<Feature> {
-        vec![Feature { name: "f".into(), required: false }; count]
+    fn features(count: usize, len: usize) -> Vec<Feature> {
+        vec![Feature { name: "f".repeat(len), required: false }; count]
     }
-    assert_eq!(with(|hello| hello.features = features(MAX_FEATURES)), Ok(()));
-    assert!(with(|hello| hello.features = features(MAX_FEATURES + 1)).is_err());
+    assert_eq!(with(|hello| hello.features = features(MAX_FEATURES, MAX_FEATURE_LEN)), Ok(()));
+    assert!(with(|hello| hello.features = features(MAX_FEATURES + 1, 1)).is_err());
+    assert!(with(|hello| hello.features = features(1, MAX_FEATURE_LEN + 1)).is_err());
     assert_eq!(with(|hello| hello.auth = vec![0; MAX_AUTH_LEN].into()), Ok(()));
     assert!(with(|hello| hello.auth = vec![0; MAX_AUTH_LEN + 1].into()).is_err());
     assert_eq!(with(|hello| hello.compressions = vec![Compression::Gzip; 16]), Ok(()));
     assert!(with(|hello| hello.compressions = vec![Compression::Gzip; 17]).is_err());
     assert!(with(|hello| hello.system = "s".repeat(256)).is_err());
     assert!(with(|hello| hello.advertised = Some(("no host".into(), 1))).is_err());
+    assert_eq!(with(|hello| hello.advertised = Some(("h".repeat(255), 1))), Ok(()));
+    let error = DecodeError::TooLarge { what: "host", value: 256, limit: 255 };
+    assert_eq!(with(|hello| hello.advertised = Some(("h".repeat(256), 1))), Err(error));
 }
 
 #[test]

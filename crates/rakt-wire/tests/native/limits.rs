@@ -1,4 +1,6 @@
 use rakt_wire::Metadata;
+use rakt_wire::failure::MAX_DETAIL_LEN;
+use rakt_wire::native::error::MAX_REASON_LEN;
 use rakt_wire::native::frame::MAX_CONTROL_LEN;
 use rakt_wire::native::varint::{DecodeError, put_string, put_varint};
 use rakt_wire::native::{
@@ -191,6 +193,27 @@ fn names_are_bounded() {
         assert!(define(kind, front, &path(limit)).is_ok(), "{kind}");
         let result = define(kind, front, &path(limit + 1));
         assert!(matches!(result, Err(LinkError::Malformed { .. })), "{kind}: {result:?}");
+    }
+}
+
+#[test]
+fn texts_are_bounded() {
+    let text = |front: &[u8], len: usize| {
+        let mut body = front.to_vec();
+        put_string(&mut body, &"x".repeat(len));
+        body
+    };
+    for (kind, front, what, limit) in [
+        (FrameKind::Fail, &b"\0\x01\0\0"[..], "detail", MAX_DETAIL_LEN),
+        (FrameKind::Nack, b"\0\0\0\0\x01\x01\0\0", "detail", MAX_DETAIL_LEN),
+        (FrameKind::Terminated, b"\0\x02", "detail", MAX_DETAIL_LEN),
+        (FrameKind::GoAway, b"\0", "text", MAX_REASON_LEN),
+        (FrameKind::Close, b"\0", "text", MAX_REASON_LEN),
+    ] {
+        let read = |len| read(Role::Dialer, &[frame(kind, &text(front, len))]);
+        assert_eq!(read(limit).0, 1, "{kind} {what}: {:?}", read(limit).1);
+        let source = DecodeError::TooLarge { what, value: limit as u64 + 1, limit: limit as u64 };
+        assert_eq!(read(limit + 1).1, Err(LinkError::Malformed { kind, source }));
     }
 }
 

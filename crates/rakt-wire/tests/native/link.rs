@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rakt_wire::native::link::{ClosedReason, Envelope, Link, LinkEvent};
+use rakt_wire::native::link::{ClosedReason, Envelope, Link, LinkEvent, PARTIAL_BUDGET};
 use rakt_wire::native::{CloseCode, FrameKind, Hello, Limits, LinkError, MessageKind, Payload};
-use rakt_wire::{Metadata, fuzz};
+use rakt_wire::{Code, Metadata, fuzz};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,6 +101,40 @@ fn a_peer_that_ignores_credit_is_thrown_out() {
     let events: Vec<_> = std::iter::from_fn(|| far.poll_event()).collect();
     assert_eq!(events.len(), 4, "three messages fit: {events:?}");
     assert_eq!(events[3], LinkEvent::Closed(ClosedReason::Credit { receiver }));
+}
+
+#[test]
+fn unfinished_messages_share_a_budget() {
+    const MIB: usize = 1024 * 1024;
+    let (now, mut near, mut far) = connected(Limits::default());
+    let outbound = near.outbound().unwrap();
+    outbound.receiver("a", None);
+    outbound.message_type("t");
+    settle(now, &mut near, &mut far, usize::MAX);
+    let mut send = |kind, stream: u8, body: &[u8]| {
+        far.handle_bytes(now, &super::frame(kind, &[&[stream], body].concat()));
+        let mut answer = Vec::new();
+        far.poll_transmit(&mut answer);
+        near.handle_bytes(now, &answer);
+        near.poll_event()
+    };
+    let last = (PARTIAL_BUDGET / (16 * MIB)) as u8;
+    let chunk = vec![0; MIB];
+    for stream in 0..=last {
+        // A tell of 16 MiB with a header of four bytes; one chunk of each never comes.
+        let first = [&[FrameKind::Tell.as_u8()][..], b"\x84\x80\x80\x08", &[0; 4]].concat();
+        assert_eq!(send(FrameKind::First, stream, &first), None);
+        let chunks = if stream == last { usize::from(last) } else { 15 };
+        for _ in 0..chunks {
+            assert_eq!(send(FrameKind::More, stream, &chunk), None);
+        }
+    }
+    match send(FrameKind::More, last, b"x") {
+        Some(LinkEvent::Nack { count: 1, failure }) => {
+            assert_eq!(failure.code, Code::ResourceExhausted);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -171,6 +171,31 @@ fn a_flood_of_pings_is_answered_once() {
 }
 
 #[test]
+fn what_is_too_long_for_the_peer_is_cut() {
+    let (long, most) = ("x".repeat(3000), 1024);
+    let failure = Failure::with_detail(Code::Internal, long.clone());
+    let mut outbound = Outbound::new(Role::Acceptor, Limits::default());
+    outbound.fail(1, &failure);
+    outbound.nack(0, None, 0, 0, &failure);
+    outbound.terminated(1, &Terminated::Failed(long.clone()));
+    outbound.respond(2, &Outcome::Kinds(vec!["kind".to_owned(); most + 1]));
+    outbound.goaway(CloseCode::ShuttingDown, &long);
+    outbound.close(CloseCode::ShuttingDown, &long);
+    let (bytes, mut lens) = (poll(&mut outbound), Vec::new());
+    let mut sink = On::new(&bytes, |event| {
+        lens.push(match event {
+            Event::Fail { failure, .. } | Event::Nack { failure, .. } => failure.detail.len(),
+            Event::Terminated { reason: Terminated::Failed(detail), .. } => detail.len(),
+            Event::Response { outcome: Outcome::Kinds(kinds), .. } => kinds.len(),
+            Event::GoAway { text, .. } | Event::Close { text, .. } => text.len(),
+            other => panic!("{other:?}"),
+        });
+    });
+    let taken = Inbound::new(Role::Dialer, Limits::default()).handle_bytes(&bytes, &mut sink);
+    assert_eq!((taken, lens), (Ok(bytes.len()), vec![most; 6]));
+}
+
+#[test]
 fn equal_nacks_in_a_row_become_one() {
     let mut outbound = Outbound::new(Role::Acceptor, Limits::default());
     let full = Failure::new(Code::MailboxFull);
@@ -311,6 +336,12 @@ fn cancelling_a_large_ask_drops_its_rest_and_returns_its_credit() {
     send(&mut outbound, ask, 0, &[0; 3 * CHUNK_LEN]).unwrap();
     outbound.cancel(5);
     assert!(outbound.is_empty());
+
+    // A peer that granted more than it was owed gets no more than its window for it.
+    send(&mut outbound, ask, 0, &[0; 3 * CHUNK_LEN]).unwrap();
+    outbound.handle_credit(0, 0, u64::MAX);
+    outbound.cancel(5);
+    assert_eq!(outbound.credit(alias(0)), window);
 
     // All of it is out: the peer has to be told.
     send(&mut outbound, ask, 0, b"small").unwrap();

@@ -568,6 +568,48 @@ mod tests {
     }
 
     #[test]
+    fn a_hand_is_about_a_thousand_messages_in_runs_of_a_hundred() {
+        let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(5000));
+        for n in 0..5000 {
+            assert!(matches!(offer(&mut queue, n, bounds, None), Offer::Accepted));
+        }
+        let mut hand = InHand::default();
+        queue.take(&mut hand, bounds);
+        let runs: Vec<_> = std::iter::from_fn(|| hand.pop_front()).map(|run| run.count()).collect();
+        let taken: usize = runs.iter().sum();
+        assert!(runs.iter().all(|count| (2..=128).contains(count)), "{runs:?}");
+        assert!((1024..1024 + 128).contains(&taken), "{taken}");
+        assert_eq!(queue.len(), 5000 - taken);
+    }
+
+    #[test]
+    fn a_burst_leaves_no_room_behind() {
+        let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(5000));
+        let origin = Arc::new(Confirmed::default());
+        for n in 0..1000 {
+            queue.offer_batch(batch(&origin, n..n + 1), bounds);
+        }
+        while !queue.is_empty() {
+            take(&mut queue, bounds);
+        }
+        queue.shrink();
+        assert!(queue.items.capacity() <= KEPT_ROOM, "{}", queue.items.capacity());
+
+        // Nor does a long run that has been worked through.
+        for n in 0..100 {
+            offer(&mut queue, n, bounds, None);
+        }
+        let mut hand = InHand::default();
+        queue.take(&mut hand, bounds);
+        let Some(Item::Local { mut run, .. }) = hand.pop_front() else { panic!("a local run") };
+        while run.take_first().is_some() {}
+        assert!(run.room() > KEPT_ROOM);
+        queue.spare = Some(run);
+        queue.shrink();
+        assert!(queue.spare.is_none());
+    }
+
+    #[test]
     fn room_is_kept_for_a_sender_that_was_woken() {
         let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(1));
         let mut senders = Senders::new(3);

@@ -107,3 +107,28 @@ impl Compressors {
         }
     }
 }
+
+#[cfg(all(test, feature = "zstd"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_contexts_are_kept_of_many() {
+        let compressors = Compressors::default();
+        let many: Vec<_> = (0..KEPT + 1)
+            .map(|_| compressors.take(Compression::Zstd).expect("it is compiled in"))
+            .collect();
+        many.into_iter().for_each(|compressor| compressors.put_back(compressor));
+        assert_eq!(compressors.idle.hold().len(), KEPT);
+    }
+
+    #[test]
+    fn a_payload_above_the_limit_of_messages_is_refused_before_it_is_compressed() {
+        let prepare = |len: usize| {
+            let payload: &[u8] = &vec![0; len];
+            Compressors::default().prepare(&payload, Compression::Zstd, 0, 10_000).map(drop)
+        };
+        assert_eq!(prepare(10_000), Ok(()));
+        assert_eq!(prepare(10_001), Err(Refusal::TooLarge { size: 10_001, limit: 10_000 }));
+    }
+}

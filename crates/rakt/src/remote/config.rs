@@ -170,8 +170,8 @@ impl Config {
         self
     }
 
-    /// Requests that one connection may have in flight. Default 65536, from 1; more than 65536 counts
-    /// as that. The lower of both sides counts.
+    /// Requests that one connection may have in flight. Default 65536, from 1 to 65536. The lower of both
+    /// sides counts.
     pub fn max_in_flight(mut self, requests: u32) -> Self {
         self.options.max_in_flight = requests;
         self
@@ -370,28 +370,69 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
+    type Set<T> = fn(Config, T) -> Config;
+    type Get<T> = fn(&Options) -> T;
+    /// An option, how it is set, and what it may be and may not.
+    type Row = (&'static str, Set<u32>, &'static [u32], &'static [u32]);
+
     fn refused(config: Config) -> &'static str {
         config.check().map(drop).expect_err("out of range").option
     }
 
     #[test]
-    fn options_out_of_range_are_refused_by_name() {
+    fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
+        const KIB: u32 = 1024;
+        const MIB: u32 = 1024 * KIB;
         let config = || Config::new("127.0.0.1", 0);
         assert!(config().check().is_ok());
         assert_eq!(refused(Config::new("", 0)), "host");
-        assert_eq!(refused(config().max_frame_size(MIN_FRAME_SIZE - 1)), "max_frame_size");
-        assert_eq!(refused(config().max_frame_size(MAX_FRAME_SIZE + 1)), "max_frame_size");
-        assert_eq!(refused(config().max_message_size(MAX_FRAME_SIZE - 1)), "max_message_size");
-        assert_eq!(refused(config().inbound_budget(1)), "inbound_budget");
-        assert_eq!(refused(config().receiver_window(1)), "receiver_window");
-        assert_eq!(refused(config().max_in_flight(0)), "max_in_flight");
-        assert_eq!(refused(config().max_in_flight(MAX_IN_FLIGHT + 1)), "max_in_flight");
-        assert_eq!(refused(config().max_connections(0)), "max_connections");
-        assert_eq!(refused(config().max_idle_conns(0)), "max_idle_conns");
-        assert_eq!(refused(config().write_timeout(Duration::ZERO)), "write_timeout");
-        assert_eq!(refused(config().read_idle_timeout(Duration::ZERO)), "read_idle_timeout");
-        assert_eq!(refused(config().idle_timeout(Duration::ZERO)), "idle_timeout");
-        assert_eq!(refused(config().dial_timeout(Duration::ZERO)), "dial_timeout");
+        assert_eq!(refused(config().advertised_host("")), "advertised host");
+        let set: [Row; 7] = [
+            (
+                "max_frame_size",
+                Config::max_frame_size,
+                &[16 * KIB, 16 * MIB],
+                &[16 * KIB - 1, 16 * MIB + 1],
+            ),
+            // As large as a frame at least, and half of the inbound budget at most.
+            (
+                "max_message_size",
+                Config::max_message_size,
+                &[16 * MIB, 128 * MIB],
+                &[16 * MIB - 1, 128 * MIB + 1],
+            ),
+            ("inbound_budget", |c, n| c.inbound_budget(n.into()), &[MIB], &[MIB - 1]),
+            ("receiver_window", Config::receiver_window, &[KIB, u32::MAX], &[KIB - 1]),
+            ("max_in_flight", Config::max_in_flight, &[1, 65_536], &[0, 65_537]),
+            ("max_connections", Config::max_connections, &[1, u32::MAX], &[0]),
+            ("max_idle_conns", Config::max_idle_conns, &[1, 1024], &[0, 1025]),
+        ];
+        for (option, set, within, beyond) in set {
+            for value in within {
+                assert!(set(config(), *value).check().is_ok(), "{option}: {value}");
+            }
+            for value in beyond {
+                assert_eq!(refused(set(config(), *value)), option, "{value}");
+            }
+        }
+        let error = config().max_idle_conns(1025).check().map(drop).expect_err("too many");
+        assert_eq!(error.to_string(), "max_idle_conns is 1025, but must be at most 1024");
+    }
+
+    #[test]
+    fn a_time_limit_is_more_than_zero_and_at_most_a_year() {
+        let config = || Config::new("127.0.0.1", 0);
+        let set: [(&str, Set<Duration>, Get<Duration>); 4] = [
+            ("write_timeout", Config::write_timeout, |options| options.write_timeout),
+            ("read_idle_timeout", Config::read_idle_timeout, |options| options.read_idle_timeout),
+            ("idle_timeout", Config::idle_timeout, |options| options.idle_timeout),
+            ("dial_timeout", Config::dial_timeout, |options| options.dial_timeout),
+        ];
+        for (option, set, read) in set {
+            assert_eq!(refused(set(config(), Duration::ZERO)), option);
+            let endless = set(config(), Duration::MAX).check().expect("it is taken");
+            assert_eq!(read(&endless), LONGEST, "{option}");
+        }
         assert!(config().keep_alive(Duration::ZERO).check().is_ok(), "zero turns it off");
     }
 

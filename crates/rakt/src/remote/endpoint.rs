@@ -318,3 +318,22 @@ fn is_incompatible(error: &HandshakeError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::net::tests::net;
+
+    #[tokio::test]
+    async fn pauses_double_from_fifty_milliseconds_to_five_seconds() {
+        let net = net();
+        for times in 0..100 {
+            let full = FIRST_BACKOFF * 2_u32.pow(times.min(6));
+            let full = if times > 6 { LONGEST_BACKOFF } else { full };
+            let pause = backoff(&net, times);
+            assert!((full / 2..=full).contains(&pause), "{times}: {pause:?}");
+        }
+        let pauses: std::collections::BTreeSet<_> = (0..10).map(|_| backoff(&net, 9)).collect();
+        assert!(pauses.len() > 1, "many who lost a peer do not come back at one time");
+    }
+}

@@ -377,3 +377,29 @@ pub(crate) enum HandshakeFailure {
     #[error("{0}")]
     Protocol(HandshakeError),
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::remote::Config;
+
+    /// One that listens nowhere.
+    pub(crate) fn net() -> Arc<Net> {
+        let (events, dead_letters) = (broadcast::Sender::new(1), AtomicU64::new(0));
+        let owner = Owner::Client { name: "tests".to_owned(), events, dead_letters };
+        let options = Config::client().check().expect("the defaults are valid");
+        Net::new(owner, options, None, Duration::from_secs(5))
+    }
+
+    #[tokio::test]
+    async fn endpoints_that_nobody_uses_are_forgotten() {
+        let net = net();
+        let used = net.endpoint("used", 1);
+        for port in 0..1000 {
+            net.endpoint("unused", port);
+        }
+        assert!(Arc::ptr_eq(&used, &net.endpoint("used", 1)));
+        let known = net.endpoints.hold().known.len();
+        assert!(known < 32, "{known} are known");
+    }
+}

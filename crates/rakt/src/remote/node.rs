@@ -216,11 +216,7 @@ impl Node {
         };
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.0.clone();
-        {
-            let mut inbound = self.inbound.hold();
-            inbound.retain(|conn| conn.strong_count() > 0);
-            inbound.push(Arc::downgrade(&conn));
-        }
+        note(&mut self.inbound.hold(), &conn);
         if self.net.is_closed() {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
         }
@@ -276,6 +272,12 @@ impl Node {
         };
         drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
     }
+}
+
+/// Adds a connection to those that are open, and forgets those that are not any more.
+fn note(open: &mut Vec<Weak<Conn>>, conn: &Arc<Conn>) {
+    open.retain(|conn| conn.strong_count() > 0);
+    open.push(Arc::downgrade(conn));
 }
 
 /// The newest connection of each lane.
@@ -371,6 +373,24 @@ fn reachable(host: &str) -> String {
         _ => {
             tracing::warn!(host, "no route to other machines: peers are told to use loopback");
             if bare.contains(':') { "::1".to_owned() } else { "127.0.0.1".to_owned() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::conn::tests::conn;
+    use crate::remote::net::tests::net;
+
+    #[tokio::test]
+    async fn connections_that_have_ended_are_forgotten() {
+        let (net, mut open, mut lanes) = (net(), Vec::new(), Lanes::default());
+        for n in 0..100 {
+            let conn = conn(&net, Role::Acceptor);
+            note(&mut open, &conn);
+            lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn);
+            assert_eq!((open.len(), lanes.0.len()), (1, 1));
         }
     }
 }

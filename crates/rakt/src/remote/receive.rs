@@ -484,7 +484,79 @@ impl Side for Receive {
 
 #[cfg(test)]
 mod tests {
+    use rakt_wire::native::Role;
+
     use super::*;
+    use crate::remote::budget::Share;
+    use crate::remote::conn::tests::conn;
+    use crate::remote::net::tests::net;
+
+    async fn receive() -> Receive {
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        Receive::new(system, conn(&net(), Role::Acceptor))
+    }
+
+    #[tokio::test]
+    async fn names_for_which_nobody_has_room_end_the_connection() {
+        let define: [fn(&mut Receive); 3] = [
+            |receive| receive.event(Event::Receiver { alias: 0, uid: None, path: "a" }),
+            |receive| receive.event(Event::Sender { alias: 0, address: "rakt://s@h:1/a" }),
+            |receive| receive.event(Event::Type { id: 0, name: "tests.Note" }),
+        ];
+        for define in define {
+            let (mut receive, others) = (receive().await, Share::default());
+            let names = &receive.conn.net.names;
+            names.add(&others, names.limit() - 1);
+            define(&mut receive);
+            let broken = receive.finish(Bytes::new()).expect_err("there is no room");
+            assert_eq!(broken.code, CloseCode::Limit);
+            let parts = ["no room for more names", "1073741824 bytes"];
+            assert!(parts.iter().all(|part| broken.text.contains(part)), "{}", broken.text);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_room_of_names_is_given_back_with_a_reset() {
+        let mut receive = receive().await;
+        let names = |receive: &Receive| receive.conn.net.names.used();
+        for alias in 0..10 {
+            receive.event(Event::Receiver { alias, uid: None, path: "a" });
+        }
+        assert!(names(&receive) > 10 * NAME_OVERHEAD as u64);
+        receive.event(Event::Reset);
+        assert_eq!(names(&receive), 0);
+    }
+
+    #[cfg(feature = "prost")]
+    #[tokio::test]
+    async fn a_few_types_are_remembered_for_a_receiver() {
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Note {}
+        crate::messages! { Note as "tests.Note" }
+
+        struct Reader;
+        impl crate::Actor for Reader {
+            fn accepts(accepts: &mut crate::Accepts<Self>) {
+                accepts.remote::<Note>();
+            }
+        }
+        impl crate::Handler<Note> for Reader {
+            async fn handle(&mut self, _: Note, _: &mut crate::Context<Self>) -> crate::Result {
+                Ok(())
+            }
+        }
+
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        system.spawn("reader", || Reader).await.expect("it starts");
+        let mut receiver = Receiver { path: "reader".into(), ..Receiver::default() };
+        // A peer may give one name any number of numbers.
+        let types = vec![Box::<str>::from("tests.Note"); 100];
+        for type_id in 0..100 {
+            receiver.accept(&system, &types, type_id).expect("it is accepted");
+            assert!(receiver.known(type_id).is_some());
+            assert!(receiver.entries.len() <= MAX_ENTRIES, "{}", receiver.entries.len());
+        }
+    }
 
     #[test]
     fn a_few_messages_do_not_keep_the_room_of_many() {

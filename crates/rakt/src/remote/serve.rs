@@ -210,3 +210,32 @@ fn found_outcome(cell: &dyn AnyCell) -> Outcome {
     let kind = cell.kind().map(ToString::to_string).unwrap_or_default();
     Outcome::Found { uid: cell.uid(), kind }
 }
+
+#[cfg(test)]
+mod tests {
+    use rakt_wire::native::Role;
+    use rakt_wire::operation::SpawnArgument;
+
+    use super::*;
+    use crate::remote::budget::Share;
+    use crate::remote::conn::tests::{answers, conn};
+    use crate::remote::net::tests::net;
+
+    #[tokio::test]
+    async fn the_argument_of_a_spawn_counts_against_the_inbound_budget() {
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        let conn = conn(&net(), Role::Acceptor);
+        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.net.budget);
+        let payload = bytes::Bytes::from(vec![0; 1000]);
+        let argument = Some(SpawnArgument { type_name: "tests.Setup".to_owned(), payload });
+        let (path, kind) = ("a".to_owned(), "Nothing".to_owned());
+        let spawn = Operation::Spawn { path, kind, argument };
+        let others = Share::default();
+        budget.add(&others, budget.limit() - 999);
+        serve(system, conn.clone(), &mut watches, 1, None, spawn);
+        let full = ("inbound budget (bytes)".to_owned(), budget.limit());
+        assert_eq!(answers(&conn), [(1, Some(full))]);
+        budget.give_back_all(&others);
+        assert_eq!(budget.used(), 0, "what was refused is given back");
+    }
+}

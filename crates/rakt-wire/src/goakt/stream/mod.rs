@@ -354,3 +354,26 @@ impl FrameWriter {
         self.encoder.finish(out)
     }
 }
+
+#[cfg(all(test, feature = "zstd"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_frame_leaves_no_memory_behind_on_either_side() {
+        let len = 1024 * 1024;
+        let mut writer = FrameWriter::new(Compression::Zstd).unwrap();
+        let mut reader = FrameReader::new(Compression::Zstd, len).unwrap();
+        // Its length, that of its name, and nothing but zeros.
+        let mut frame = (len as u32).to_be_bytes().to_vec();
+        frame.resize(len, 0);
+        writer.plain().extend_from_slice(&frame);
+        let mut out = Vec::new();
+        assert_eq!(writer.transmit(&mut out), Ok(true));
+        assert!(writer.plain.capacity() <= KEPT_CAPACITY, "{}", writer.plain.capacity());
+
+        let mut unread = BytesMut::from(&out[..]);
+        assert_eq!(reader.next(&mut unread).unwrap().unwrap().total_len(), len);
+        assert_eq!(reader.plain.capacity(), 0, "a rest would keep all of it");
+    }
+}

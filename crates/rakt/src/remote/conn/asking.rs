@@ -21,7 +21,7 @@ use crate::slot::Slot;
 use crate::sync::Lock;
 
 /// Senders whose numbers are remembered by actor; beyond that by address alone.
-const KNOWN_SENDERS: usize = 65_536;
+pub(super) const KNOWN_SENDERS: usize = 65_536;
 
 /// A sender that waits for the connection.
 pub(super) struct Waiter {
@@ -335,7 +335,7 @@ impl Need {
 
 impl Shared {
     /// What a message has to wait for, if anything.
-    fn need(
+    pub(super) fn need(
         &self,
         receiver: WireAlias,
         how: How,
@@ -414,7 +414,7 @@ impl Shared {
         alias
     }
 
-    fn define_sender(&mut self, sender: &ActorRef) -> WireAlias {
+    pub(super) fn define_sender(&mut self, sender: &ActorRef) -> WireAlias {
         let key = match sender.target() {
             Target::Local(cell) => Some(cell.uid()),
             Target::Remote(_) => None,

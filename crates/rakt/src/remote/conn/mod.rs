@@ -11,6 +11,8 @@
 mod answer;
 mod answering;
 mod asking;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
