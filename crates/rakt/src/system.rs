@@ -210,7 +210,7 @@ impl Builder {
             let node = crate::remote::Node::start(&system, config).await?;
             system.0.advertised.get_or_init(|| node.advertised());
             system.0.remote.get_or_init(|| node.clone());
-            node.listen();
+            node.listen(system.clone());
         }
         Ok(system)
     }

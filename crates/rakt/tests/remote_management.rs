@@ -422,3 +422,17 @@ async fn a_codec_that_panics_on_a_spawn_argument_leaves_nobody_without_an_answer
     assert!(within(here.ping(host, port)).await.is_ok(), "the node goes on");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_system_without_handles_and_actors_still_serves_peers() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let (name, port) = there.advertised();
+    let (name, port) = (name.to_owned(), port);
+    drop(there);
+    within(here.ping(&name, port)).await?;
+    let greeter =
+        within(here.spawn_on::<Greeter>(&name, port, "greeter", "Plain").into_future()).await?;
+    let reply = within(greeter.ask(echo("you"))).await?;
+    assert_eq!(reply, echo(" you 1"));
+    Ok(())
+}

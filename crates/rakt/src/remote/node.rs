@@ -91,14 +91,14 @@ impl Node {
         &self.client
     }
 
-    /// Starts to take connections.
-    pub(crate) fn listen(self: &Arc<Self>) {
+    /// Starts to take connections. The system stays for as long as that, with or without handles.
+    pub(crate) fn listen(self: &Arc<Self>, system: ActorSystem) {
         if let Some(listener) = self.listener.hold().take() {
-            self.net.runtime.spawn(self.clone().accept(listener));
+            self.net.runtime.spawn(self.clone().accept(system, listener));
         }
     }
 
-    async fn accept(self: Arc<Self>, mut listener: Box<dyn Listener>) {
+    async fn accept(self: Arc<Self>, _system: ActorSystem, mut listener: Box<dyn Listener>) {
         let mut draining = self.draining.subscribe();
         let mut pause = FIRST_PAUSE;
         loop {
