@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Error(ErrorCode, &'static str),
     /// Bytes as they are, past all compression.
     Raw(Vec<u8>),
+    /// Leaves this request without an answer and goes on with the next. Not with compression.
+    Unanswered,
     /// Closes the connection.
     Close,
     /// Goes on with nothing until the connection ends.
@@ -190,7 +192,7 @@ impl Shared {
             let act = (self.script)(incoming).await;
             let payload;
             let response = match &act {
-                Act::Done => Response::Done,
+                Act::Done | Act::Unanswered => Response::Done,
                 Act::Reply(type_name, bytes) => {
                     payload = [Payload { type_name, bytes }];
                     Response::Replies(&payload)
@@ -210,6 +212,10 @@ impl Shared {
                 }
             };
             server.respond(id, &response).expect("a response to that request");
+            if let Act::Unanswered = act {
+                server.poll_transmit(&mut Vec::new()).expect("it is there");
+                continue;
+            }
             transmit(&mut server, &mut *stream).await?;
         }
     }
