@@ -170,7 +170,8 @@ impl Client {
         since.checked_add(after)
     }
 
-    /// Appends all requests that have not left to `out`; false when there are none.
+    /// Appends requests that have not left to `out`; false when there are none. Compression takes time, so
+    /// there are 256 KiB of them at most: come back until it is false.
     ///
     /// # Errors
     /// [`ClientError`], after which the connection is of no use.
@@ -182,7 +183,7 @@ impl Client {
             self.send_fence();
         }
         self.ledger.leave(now);
-        let result = self.writer.transmit(out);
+        let result = self.writer.transmit_piece(out);
         self.note(result.map_err(ClientError::from))
     }
 

@@ -371,7 +371,7 @@ impl Peer {
 
     pub(crate) async fn flush(&mut self) {
         let mut out = Vec::new();
-        self.client.poll_transmit(Instant::now(), &mut out).expect("it can be compressed");
+        while self.client.poll_transmit(Instant::now(), &mut out).expect("it can be compressed") {}
         self.write(&out).await;
     }
 

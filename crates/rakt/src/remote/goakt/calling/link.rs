@@ -134,8 +134,12 @@ impl Link {
 
     async fn write_and_read(&mut self) -> Result<Answer, Failed> {
         let mut out = Vec::new();
-        let transmit = self.client.poll_transmit(now(), &mut out);
-        transmit.map_err(|error| Failed::Unsent(error.to_string()))?;
+        let unsent = |error: ClientError| Failed::Unsent(error.to_string());
+        while self.client.poll_transmit(now(), &mut out).map_err(unsent)? {
+            if self.client.unsent_len() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
         let mut written = 0;
         while written < out.len() {
             let wrote = match self.writer.write(&out[written..]).await {

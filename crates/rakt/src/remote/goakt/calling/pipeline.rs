@@ -31,6 +31,8 @@ const MAX_IN_FLIGHT: usize = 256;
 const WINDOW: usize = 4 * 1024 * 1024;
 /// Bytes after which no further request becomes part of the same write. 256 KiB.
 const WRITE_LEN: usize = 256 * 1024;
+/// Bytes compressed and written before all others on this thread get a turn. 256 KiB.
+const TURN_LEN: usize = 256 * 1024;
 
 /// How long the node may take to answer what it was told before this side closes. 4 s, less than
 /// [closing](crate::remote::node::CLOSE_TIMEOUT) may take in all.
@@ -52,6 +54,8 @@ struct Pipeline<'a> {
     out: Vec<u8>,
     written: usize,
     is_flushed: bool,
+    /// Bytes compressed and written in this turn.
+    moved: usize,
     timer: Pin<Box<Sleep>>,
     last_use: Instant,
     /// When it ends whatever has no answer by then, once this side closes.
@@ -92,6 +96,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
         out: Vec::new(),
         written: 0,
         is_flushed: true,
+        moved: 0,
         timer,
         last_use: now,
         closes: None,
@@ -119,6 +124,10 @@ impl Pipeline<'_> {
     /// Goes on until the connection is not needed any more, which ends well, or fails.
     async fn run(&mut self) -> Result<(), End> {
         loop {
+            if self.moved >= TURN_LEN {
+                self.moved = 0;
+                tokio::task::yield_now().await;
+            }
             if self.is_flushed {
                 self.fill()?;
             }
@@ -140,6 +149,8 @@ impl Pipeline<'_> {
             let Link { reader, writer, unread, .. } = &mut self.link;
             Link::make_room(unread);
             let (left, is_flushed) = (&self.out[self.written..], self.is_flushed);
+            // A piece of that length may have become a little longer.
+            let left = &left[..left.len().min(2 * TURN_LEN)];
             let write = std::future::poll_fn(|cx| match left {
                 [] => Pin::new(&mut *writer).poll_flush(cx).map_ok(|()| None),
                 left => Pin::new(&mut *writer).poll_write(cx, left).map_ok(Some),
@@ -162,6 +173,7 @@ impl Pipeline<'_> {
                     Ok(Some(n)) => {
                         crate::metrics::sent(n);
                         self.written += n;
+                        self.moved += n;
                     }
                     Err(error) => return Err(End::Failed(self.link.broken(&error))),
                 },
@@ -199,8 +211,11 @@ impl Pipeline<'_> {
             return Ok(());
         }
         let failed = |error: ClientError| End::Failed(Failed::of(error));
+        // What is left of a large one goes first.
+        let is_rest = self.link.client.unsent_len() > 0;
         let mut is_taken = false;
-        while self.pending_len < WINDOW
+        while !is_rest
+            && self.pending_len < WINDOW
             && self.link.client.unsent_len() < WRITE_LEN
             && !self.link.client.is_full()
         {
@@ -211,11 +226,13 @@ impl Pipeline<'_> {
             let Some(group) = self.queue.pop() else { break };
             self.send(group);
         }
-        if self.link.client.unsent_len() > 0 {
+        let before = self.link.client.unsent_len();
+        if before > 0 {
             self.last_use = now();
             self.out.clear();
             self.written = 0;
             self.link.client.poll_transmit(now(), &mut self.out).map_err(failed)?;
+            self.moved += before - self.link.client.unsent_len();
             self.is_flushed = false;
         }
         Ok(())
