@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rakt_wire::goakt::{
     Answer, AnswerError, Call, ClientError, EncodeError, Error, Lost, Opening, Payload, Procedure,
-    Response, SendError, proto,
+    Request, Response, SendError, proto,
 };
 use rakt_wire::{Code, Compression, Metadata};
 
@@ -209,4 +209,29 @@ fn an_ask_for_several_has_as_many_replies_and_nothing_is_a_reply() {
     let Answer::Replies(replies) = &list[0].1 else { panic!("{list:?}") };
     let read: Vec<_> = replies.iter().map(|any| (any.type_name(), any.value)).collect();
     assert_eq!(read, [("reply", Bytes::from("x")), ("", Bytes::new())]);
+}
+
+#[test]
+fn a_large_request_is_compressed_in_pieces_and_arrives_whole() {
+    const PIECE: usize = 256 * 1024;
+    let large: Vec<u8> = (0..1_000_000_u32).flat_map(|n| n.wrapping_mul(n).to_be_bytes()).collect();
+    let (mut client, mut server) = (client(Compression::Zstd), server());
+    let messages = [outgoing("t", &large)];
+    client.send(&Call::Tell(&messages), &Metadata::new(), None, start() + SECOND).unwrap();
+    let (len, mut wire) = (client.unsent_len(), Vec::new());
+    assert_eq!(client.poll_transmit(start(), &mut wire), Ok(true));
+    assert_eq!(client.unsent_len(), len - PIECE);
+    // What comes meanwhile is behind it.
+    let messages = [outgoing("t", b"small")];
+    client.send(&Call::Tell(&messages), &Metadata::new(), None, start() + SECOND).unwrap();
+    let mut pieces = 1;
+    while client.poll_transmit(start(), &mut wire).unwrap() {
+        pieces += 1;
+    }
+    assert_eq!((pieces, client.unsent_len()), (len.div_ceil(PIECE), 0));
+    let values = requests(&mut server, &wire).unwrap().into_iter().map(|incoming| {
+        let Request::Tell(messages) = incoming.request else { panic!("a tell") };
+        messages.iter().next().expect("one").message.value
+    });
+    assert_eq!(values.collect::<Vec<_>>(), [Bytes::from(large), Bytes::from("small")]);
 }

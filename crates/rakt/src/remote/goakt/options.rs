@@ -166,8 +166,8 @@ impl GoAkt {
     }
 
     /// A Go node that acknowledges nothing for this long after a tell is disconnected; what it has not
-    /// acknowledged becomes dead letters. Default 30 s, more than zero. That it has left out a single
-    /// acknowledgement is noticed after 100 ms at most, as soon as it answers again. Asks and operations have
+    /// acknowledged becomes dead letters. Default 30 s, more than zero. A single acknowledgement that it
+    /// leaves out is noticed sooner: 100 ms after the tell, or a round trip later. Asks and operations have
     /// limits of their own.
     pub fn answer_timeout(mut self, limit: Duration) -> Self {
         self.answer_timeout = limit;
