@@ -220,7 +220,11 @@ impl Shared {
         }
     }
 
+    /// An ask for nothing is no request of anybody's: it shows whether answers are missing.
     fn note(&self, conn: usize, incoming: &Incoming) {
+        if matches!(&incoming.request, Request::Ask { messages, .. } if messages.is_empty()) {
+            return;
+        }
         let request = self.count.fetch_add(1, Ordering::SeqCst);
         if let Request::Tell(messages) | Request::Ask { messages, .. } = &incoming.request {
             for message in messages.iter() {

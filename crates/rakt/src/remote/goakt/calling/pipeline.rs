@@ -31,7 +31,7 @@ const MAX_IN_FLIGHT: usize = 256;
 const WINDOW: usize = 4 * 1024 * 1024;
 /// Bytes after which no further request becomes part of the same write. 256 KiB.
 const WRITE_LEN: usize = 256 * 1024;
-/// Bytes compressed and written before all others on this thread get a turn. 256 KiB.
+/// Bytes written before all others on this thread get a turn. 256 KiB.
 const TURN_LEN: usize = 256 * 1024;
 
 /// How long the node may take to answer what it was told before this side closes. 4 s, less than
@@ -54,7 +54,7 @@ struct Pipeline<'a> {
     out: Vec<u8>,
     written: usize,
     is_flushed: bool,
-    /// Bytes compressed and written in this turn.
+    /// Bytes written in this turn.
     moved: usize,
     timer: Pin<Box<Sleep>>,
     last_use: Instant,
@@ -226,13 +226,11 @@ impl Pipeline<'_> {
             let Some(group) = self.queue.pop() else { break };
             self.send(group);
         }
-        let before = self.link.client.unsent_len();
-        if before > 0 {
+        if self.link.client.unsent_len() > 0 {
             self.last_use = now();
             self.out.clear();
             self.written = 0;
             self.link.client.poll_transmit(now(), &mut self.out).map_err(failed)?;
-            self.moved += before - self.link.client.unsent_len();
             self.is_flushed = false;
         }
         Ok(())
