@@ -301,12 +301,13 @@ pub enum AskError<M> {
         /// How long was waited.
         limit: Duration,
     },
-    /// The connection was lost after the message left; the actor may have acted on it.
-    #[error("the connection to {target} was lost before the answer: {detail}")]
+    /// The message left and no answer will come, as the connection was lost or, where a confirmation is
+    /// meant, the peer may have left it out; the actor may have acted on it.
+    #[error("the answer of {target} is lost: {detail}")]
     ConnectionLost {
         /// Whom it was for.
         target: String,
-        /// Why the connection ended.
+        /// Why the connection ended, or what the peer has done.
         detail: String,
     },
     /// The answer came and could not be read; the actor has acted on the message.

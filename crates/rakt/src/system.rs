@@ -144,7 +144,8 @@ impl Builder {
         self
     }
 
-    /// How long [`ActorSystem::shutdown`] waits for actors to finish. Default: 30 s.
+    /// How long [`ActorSystem::shutdown`] waits for actors to finish. Default: 30 s. Connections then have 5 s
+    /// more.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.shutdown_timeout = limit;
         self
@@ -308,7 +309,8 @@ impl ActorSystem {
     /// children before their parents, then closes the connections.
     ///
     /// Actors that are not done when the [time](Builder::shutdown_timeout) is up are abandoned, and
-    /// the report names them. A second call waits for nothing and reports nothing.
+    /// the report names them. The connections have 5 s more for their last bytes. A second call waits for
+    /// nothing and reports nothing.
     ///
     /// # Cancel safety
     /// If the future is dropped the system stays half shut down: nothing new starts.

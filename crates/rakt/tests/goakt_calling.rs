@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use prost::Message as _;
 use rakt::prelude::*;
-use rakt::remote::{Client, Compression, Config, GoAkt};
+use rakt::remote::transport::Opening;
+use rakt::remote::{Client, Compression, Config, GoAkt, Listener, Stream, Transport};
 use rakt::{AskError, OperationError, Refusal};
 use rakt_wire::goakt::{ErrorCode, Incoming, Request};
 use scripted::{Act, Scripted, Told, at_once, echoing};
@@ -20,6 +21,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::nodes::{Memory, Number, dead_letter, echo, number};
 use crate::support::within;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Its reply has a name, as GoAkt needs.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -363,7 +366,6 @@ async fn at_most_eight_connections_stay_and_for_thirty_seconds() -> Result {
         });
         asks.collect::<Vec<_>>()
     };
-    const HOUR: Duration = Duration::from_secs(3600);
     let asks = asked(30);
     // Four of the connections are for tells, the others can be in use at one time.
     for _ in 0..20 {
@@ -748,12 +750,105 @@ async fn a_tell_that_is_never_acknowledged_ends_its_connection() -> Result {
     let actor = client.actor(&node.address("silent"));
     let before = tokio::time::Instant::now();
     within(actor.tell(number(1))).await?;
-    let hour = Duration::from_secs(3600);
-    let confirmed = within(actor.tell(number(2)).confirmed().timeout(hour)).await;
+    let confirmed = within(actor.tell(number(2)).confirmed().timeout(HOUR)).await;
     assert!(matches!(confirmed, Err(AskError::ConnectionLost { .. })), "{confirmed:?}");
     assert_eq!(before.elapsed().as_secs(), 3);
     let letter = dead_letter(&mut events).await;
     assert_eq!((letter.count, &*letter.message), (1, "tests.Number"));
+    Ok(())
+}
+
+/// A node that holds the first tell until it is told to go on, and leaves that of `number` unanswered. What
+/// it acknowledges it notes.
+async fn forgetful(
+    network: &Memory,
+    number: u64,
+) -> (Scripted, Arc<Notify>, Arc<std::sync::Mutex<Vec<u64>>>) {
+    let go = Arc::new(Notify::new());
+    let acknowledged = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (held, noted) = (go.clone(), acknowledged.clone());
+    let script = move |incoming: Incoming| -> scripted::Doing {
+        let (held, noted) = (held.clone(), noted.clone());
+        Box::pin(async move {
+            let Request::Tell(messages) = &incoming.request else { return echoing(incoming) };
+            let value = messages.iter().next().expect("one").message.value;
+            let n = Number::decode(value).expect("a number").n;
+            match n {
+                0 => held.notified().await,
+                n if n == number => return Act::Unanswered,
+                _ => {}
+            }
+            noted.lock().expect("not poisoned").push(n);
+            Act::Done
+        })
+    };
+    (Scripted::on(network, 0, Some(Compression::None), script).await, go, acknowledged)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_tell_is_confirmed_that_was_not_acknowledged() -> Result {
+    for unanswered in [1, 3, 5, 8] {
+        let network = Memory::default();
+        let (mut node, go, acknowledged) = forgetful(&network, unanswered).await;
+        let client = client_in(&network, GoAkt::new().compression(Compression::None));
+        let actor = client.actor(&node.address("a"));
+        let confirm = |n: u64| {
+            let actor = actor.clone();
+            tokio::spawn(async move { actor.tell(number(n)).confirmed().timeout(HOUR).await })
+        };
+        let first = confirm(0);
+        told(&mut node).await;
+        // These leave while the node is busy with the first, in two writes.
+        let mut tells = vec![first];
+        for wave in [1..5, 5..9] {
+            tells.extend(wave.map(confirm));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let before = tokio::time::Instant::now();
+        go.notify_one();
+        let mut lost = Vec::new();
+        for (n, tell) in tells.into_iter().enumerate() {
+            let n = n as u64;
+            match within(tell).await? {
+                Ok(()) => assert!(acknowledged.lock().expect("not poisoned").contains(&n), "{n}"),
+                Err(error @ AskError::ConnectionLost { .. }) => {
+                    assert!(error.to_string().contains("without an answer"), "{error}");
+                    lost.push(n);
+                }
+                Err(error) => panic!("{n}: {error}"),
+            }
+        }
+        assert!(lost.contains(&unanswered) && lost.len() < 9, "{lost:?}");
+        assert!(before.elapsed() < Duration::from_millis(300), "{:?}", before.elapsed());
+        // The connection is as good as before, and in step.
+        within(actor.tell(number(9)).confirmed()).await?;
+        assert_eq!((node.dialed(), client.dead_letter_count()), (1, 0));
+        let seen: Vec<_> = std::iter::from_fn(|| node.told.try_recv().ok()).collect();
+        assert_eq!(seen.iter().map(number_of).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_tell_without_an_answer_is_a_dead_letter_soon_and_asks_go_on() -> Result {
+    let network = Memory::default();
+    let (mut node, _, _) = forgetful(&network, 2).await;
+    let client = client_in(&network, GoAkt::new().compression(Compression::None));
+    let mut events = client.events();
+    let actor = client.actor(&node.address("a"));
+    within(actor.tell(number(1)).confirmed()).await?;
+    let before = tokio::time::Instant::now();
+    within(actor.tell(number(2))).await?;
+    // It waits for the end of what was told before.
+    within(actor.ask(question("?"))).await?;
+    let letter = dead_letter(&mut events).await;
+    assert!(before.elapsed() < Duration::from_millis(300), "{:?}", before.elapsed());
+    let Refusal::Unreachable { detail } = &letter.reason else { panic!("{letter:?}") };
+    assert!(detail.contains("without an answer"), "{detail}");
+    assert_eq!((letter.count, client.dead_letter_count()), (1, 1));
+    told(&mut node).await;
+    assert_eq!(number_of(&told(&mut node).await), 2, "it has arrived, which nobody can know");
+    within(actor.tell(number(3)).confirmed()).await?;
     Ok(())
 }
 
@@ -887,6 +982,60 @@ async fn shutting_down_a_system_sends_what_was_told_before() -> Result {
     let refusal = within(actor.tell(number(1))).await.expect_err("too late").refusal;
     assert_eq!(refusal, Refusal::ShuttingDown);
     Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_five_seconds_for_a_node_that_does_not_answer() -> Result {
+    let network = Memory::default();
+    let mut node = Scripted::on(&network, 0, None, at_once(|_| Act::Never)).await;
+    let client = client_in(&network, GoAkt::new());
+    let mut events = client.events();
+    let actor = client.actor(&node.address("silent"));
+    within(actor.tell(number(1))).await?;
+    let waiting = actor.clone();
+    let confirmed =
+        tokio::spawn(async move { waiting.tell(number(2)).confirmed().timeout(HOUR).await });
+    told(&mut node).await;
+    let before = tokio::time::Instant::now();
+    client.close().await;
+    assert!(before.elapsed() <= Duration::from_secs(5), "{:?}", before.elapsed());
+    // By then everybody has heard what became of it.
+    assert!(confirmed.is_finished());
+    let error = confirmed.await?.expect_err("no answer");
+    assert!(matches!(error, AskError::ConnectionLost { .. }), "{error}");
+    assert_eq!(dead_letter(&mut events).await.count, 1);
+    assert_eq!(client.dead_letter_count(), 1);
+    within(settled(|| node.open() == 0)).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_does_not_wait_for_a_node_that_is_being_dialed() -> Result {
+    let dial = Config::client().dial_timeout(HOUR).transport(Unreachable).goakt(GoAkt::new());
+    let client = client_with(dial);
+    let actor = client.actor(&"goakt://go@127.0.0.1:1/a".parse()?);
+    let telling = tokio::spawn(async move { actor.tell(number(1)).timeout(HOUR).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let before = tokio::time::Instant::now();
+    client.close().await;
+    assert!(before.elapsed() < Duration::from_millis(10), "{:?}", before.elapsed());
+    let refusal = within(telling).await?.expect_err("it is closed").refusal;
+    assert_eq!(refusal, Refusal::ShuttingDown);
+    Ok(())
+}
+
+/// A network in which nobody ever answers a dial.
+#[derive(Clone)]
+struct Unreachable;
+
+impl Transport for Unreachable {
+    fn bind<'a>(&'a self, _: &'a str, _: u16) -> Opening<'a, Box<dyn Listener>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn dial<'a>(&'a self, _: &'a str, _: u16, _: Duration) -> Opening<'a, Box<dyn Stream>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// A node of rakt that serves Go nodes, and a client that takes it for one.

@@ -7,18 +7,20 @@
 //! ```
 //!
 //! Requests are written one after another without waiting for responses; a Go node answers in order.
-//! That only holds as long as it answers everything. So a connection on which one request has run out of
-//! time is given up: its response, should it come, would be taken for that of the next.
+//! That only holds as long as it answers everything, which one of v3.14 under load sometimes does not. So
+//! tells to such a node are pipelined between [fences](ClientConfig::fence_after), and a connection on which
+//! a request has run out of time is given up: its response, should it come, would be taken for that of the
+//! next.
 //!
 //! One long request holds up all behind it. What may take long belongs on a connection of its own.
 
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use super::Procedure;
-use super::frame::{DEFAULT_MAX_FRAME_LEN, EncodeError, HIGHEST_MAX_FRAME_LEN};
+use super::frame::{DEFAULT_MAX_FRAME_LEN, EncodeError, Frame, HIGHEST_MAX_FRAME_LEN, put_frame};
+use super::ledger::{Kind, Ledger};
 use super::metadata::Deadline;
 use super::request::Call;
 use super::response::{Answer, AnswerError};
@@ -35,8 +37,16 @@ pub struct ClientConfig {
     /// Longest frame in both directions, in bytes before compression. Default 16 MiB, which is also the
     /// most that a Go node takes; at most [`HIGHEST_MAX_FRAME_LEN`].
     pub max_frame_len: usize,
-    /// Most requests without a response. Default 256.
+    /// Most requests without an outcome. Default 256.
     pub max_in_flight: usize,
+    /// Set for a peer that may leave a request without its response: then no response is given out before
+    /// it is certain whose it is. Tells are pipelined, with fences among them, anything else goes alone.
+    ///
+    /// A fence is an ask for nothing, whose response is that of no tell. It goes along when others are under
+    /// way and somebody [waits](Client::hurry), or half as many tells as may have no outcome; and it is sent
+    /// when for this long there has been neither an outcome nor a fence. Default `None`: the peer answers
+    /// everything.
+    pub fence_after: Option<Duration>,
 }
 
 impl Default for ClientConfig {
@@ -45,6 +55,7 @@ impl Default for ClientConfig {
             compression: Compression::default(),
             max_frame_len: DEFAULT_MAX_FRAME_LEN,
             max_in_flight: 256,
+            fence_after: None,
         }
     }
 }
@@ -55,11 +66,7 @@ pub struct Client {
     config: ClientConfig,
     reader: FrameReader,
     writer: FrameWriter,
-    /// Requests without a response, in their order.
-    waiting: VecDeque<Waiting>,
-    first_id: u64,
-    /// All requests with lower ids have left.
-    unsent_id: u64,
+    ledger: Ledger,
     /// Not after the first of all `expires`; may be long before it.
     wake: Option<Instant>,
     /// Whether the peer's first bytes have been looked at.
@@ -68,13 +75,7 @@ pub struct Client {
     is_broken: bool,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    procedure: Procedure,
-    expires: Instant,
-}
-
-/// A request that has no response and will have none.
+/// A request that has no outcome and will have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Its id.
@@ -97,9 +98,7 @@ impl Client {
             reader: FrameReader::new(config.compression, config.max_frame_len)?,
             writer: FrameWriter::new(config.compression)?,
             config,
-            waiting: VecDeque::new(),
-            first_id: 0,
-            unsent_id: 0,
+            ledger: Ledger::default(),
             wake: None,
             is_opened: false,
             is_node_down: false,
@@ -107,8 +106,9 @@ impl Client {
         })
     }
 
-    /// Sends a request and returns its id. It is given up, and the connection with it, when there is no
-    /// response at `expires`. `deadline` is what the peer is told, in its own terms; most say nothing.
+    /// Sends a request and returns its id; later ones have higher ids. It is given up, and the connection
+    /// with it, when there is no response at `expires`. `deadline` is what the peer is told, in its own
+    /// terms; most say nothing.
     ///
     /// # Errors
     /// [`SendError`]; nothing of the request was sent.
@@ -122,96 +122,170 @@ impl Client {
         if !self.is_usable() {
             return Err(SendError::Closed);
         }
+        let procedure = call.procedure();
+        if self.goes_alone(procedure) && self.in_flight() > 0 {
+            return Err(SendError::Full { limit: 1 });
+        }
         if self.is_full() {
             return Err(SendError::Full { limit: self.config.max_in_flight });
         }
         call.encode(self.writer.plain(), headers, deadline, self.config.max_frame_len)?;
-        let id = self.next_id();
-        self.waiting.push_back(Waiting { procedure: call.procedure(), expires });
         self.wake = Some(self.wake.map_or(expires, |wake| wake.min(expires)));
-        Ok(id)
+        Ok(self.ledger.push(Kind::Request(procedure), expires))
     }
 
-    fn next_id(&self) -> u64 {
-        self.first_id.saturating_add(self.waiting.len() as u64)
+    /// Somebody waits for the outcome of the request that was sent last, so it should be known soon.
+    pub fn hurry(&mut self) {
+        self.ledger.hurry();
     }
 
-    /// Appends all requests that have not left to `out`; false when there are none.
+    /// Whether no other request may be under way with one of this kind.
+    fn goes_alone(&self, procedure: Procedure) -> bool {
+        self.config.fence_after.is_some() && procedure != Procedure::Tell
+    }
+
+    /// An ask for nothing. It has no metadata, so that no propagator is asked about it.
+    fn send_fence(&mut self) {
+        let Some(expires) = self.ledger.last_expires() else { return };
+        let (name, out) = (Procedure::Ask.request_name(), self.writer.plain());
+        if put_frame(out, name, None, self.config.max_frame_len, 0, |_| {}).is_ok() {
+            self.ledger.push(Kind::Fence, expires);
+        }
+    }
+
+    /// Whether a fence goes along with what is sent now. Without others under way it would only say what the
+    /// responses do, that there is one for each.
+    fn is_fence_wanted(&self) -> bool {
+        let Self { config, ledger, .. } = self;
+        let is_wanted = ledger.is_awaited() || ledger.requests() >= config.max_in_flight / 2;
+        config.fence_after.is_some() && is_wanted && ledger.is_followed() && !ledger.is_fenced()
+    }
+
+    /// When a fence is due although nothing else is sent.
+    fn fence_due(&self) -> Option<Instant> {
+        let after = self.config.fence_after?;
+        let is_told = self.ledger.first_kind() == Some(Kind::Request(Procedure::Tell));
+        let since =
+            self.ledger.uncertain_since().filter(|_| is_told && !self.ledger.is_fenced())?;
+        since.checked_add(after)
+    }
+
+    /// Appends requests that have not left to `out`; false when there are none. Compression takes time, so
+    /// there are 256 KiB of them at most: come back until it is false.
     ///
     /// # Errors
     /// [`ClientError`], after which the connection is of no use.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Result<bool, ClientError> {
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<bool, ClientError> {
         if self.is_broken {
             return Ok(false);
         }
-        self.unsent_id = self.next_id();
-        let result = self.writer.transmit(out);
+        if self.is_fence_wanted() {
+            self.send_fence();
+        }
+        self.ledger.leave(now);
+        let result = self.writer.transmit_piece(out);
         self.note(result.map_err(ClientError::from))
     }
 
-    /// The next response, taken off the front of `unread`, with the id of its request. `Ok(None)` means
-    /// "come back with more bytes".
+    /// The outcome of the next request, with its id: its response, taken off the front of `unread`.
+    /// `Ok(None)` means "come back with more bytes".
+    ///
+    /// Where there are [fences](ClientConfig::fence_after) the outcome may be `None` instead: the peer left
+    /// this request, or one near it, without a response, and may have acted on it.
     ///
     /// # Errors
     /// [`ClientError`], after which the connection is of no use; see [`Client::take_lost`].
     pub fn poll_answer(
         &mut self,
         unread: &mut BytesMut,
-    ) -> Result<Option<(u64, Answer)>, ClientError> {
+    ) -> Result<Option<(u64, Option<Answer>)>, ClientError> {
         if self.is_broken {
             unread.clear();
             return Ok(None);
         }
-        let result = self.read_answer(unread);
-        self.note(result)
+        loop {
+            if let Some(outcome) = self.ledger.pop() {
+                return Ok(Some(outcome));
+            }
+            let read = self.read_answer(unread);
+            if !self.note(read)? {
+                return Ok(None);
+            }
+        }
     }
 
-    fn read_answer(&mut self, unread: &mut BytesMut) -> Result<Option<(u64, Answer)>, ClientError> {
+    /// Reads one response, if it is there.
+    fn read_answer(&mut self, unread: &mut BytesMut) -> Result<bool, ClientError> {
         if !self.is_opened {
-            let Some(found) = sniff(unread) else { return Ok(None) };
+            let Some(found) = sniff(unread) else { return Ok(false) };
             let wanted = self.config.compression;
             if found != Opening::GoAkt(wanted) {
                 return Err(ClientError::Opening { found, wanted });
             }
             self.is_opened = true;
         }
-        let Some(frame) = self.reader.next(unread)? else { return Ok(None) };
-        let Some(Waiting { procedure, .. }) = self.waiting.front() else {
-            return Err(ClientError::Unasked);
-        };
-        let answer = Answer::decode(*procedure, frame)?;
-        self.is_node_down |= matches!(&answer, Answer::Error(error) if error.is_node_down());
-        let id = self.first_id;
-        self.waiting.pop_front();
-        self.first_id = id.saturating_add(1);
-        Ok(Some((id, answer)))
+        let Some(frame) = self.reader.next(unread)? else { return Ok(false) };
+        let kind = self.ledger.expected().ok_or(ClientError::Unasked)?;
+        let is_to_ask = frame.name() == Procedure::Ask.response_name().as_bytes();
+        match kind {
+            Kind::Request(_) if is_to_ask && self.ledger.is_fenced() => {
+                self.read_fence(frame)?;
+                if !self.ledger.answer_fence_early() {
+                    return Err(ClientError::Unasked);
+                }
+            }
+            Kind::Request(procedure) => self.answer(Answer::decode(procedure, frame)?),
+            Kind::Fence => {
+                let answer = self.read_fence(frame)?;
+                self.answer(answer);
+            }
+        }
+        Ok(true)
     }
 
-    /// Time has passed. Call it when [`Client::poll_timeout`] is reached; earlier does no harm.
+    fn read_fence(&self, frame: Frame) -> Result<Answer, ClientError> {
+        match Answer::decode(Procedure::Ask, frame) {
+            Ok(Answer::Replies(replies)) if !replies.is_empty() => Err(ClientError::Unasked),
+            Ok(answer) => Ok(answer),
+            Err(AnswerError::Unexpected { found, .. }) => Err(ClientError::OutOfStep { found }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.is_node_down |= matches!(&answer, Answer::Error(error) if error.is_node_down());
+        self.ledger.answer(answer, self.config.fence_after.is_some());
+    }
+
+    /// Time has passed. Call it when [`Client::poll_timeout`] is reached; earlier does no harm. There may be
+    /// something to transmit after it.
     ///
     /// # Errors
     /// [`ClientError::TimedOut`] when a request has run out of time.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ClientError> {
-        if self.is_broken || self.wake.is_none_or(|wake| now < wake) {
+        if self.is_broken {
             return Ok(());
         }
-        // Most have their responses long before they expire, so this looks at all, but rarely.
-        let first = self.waiting.iter().enumerate().min_by_key(|(_, waiting)| waiting.expires);
-        match first {
-            Some((at, waiting)) if waiting.expires <= now => {
-                let id = self.first_id.saturating_add(at as u64);
-                self.note(Err(ClientError::TimedOut { id }))
-            }
-            first => {
-                self.wake = first.map(|(_, waiting)| waiting.expires);
-                Ok(())
+        if self.wake.is_some_and(|wake| wake <= now) {
+            // Most have their responses long before they expire, so this looks at all, but rarely.
+            let first = self.ledger.first_expires();
+            self.wake = first.map(|(_, expires)| expires);
+            if let Some((id, _)) = first.filter(|(_, expires)| *expires <= now) {
+                return self.note(Err(ClientError::TimedOut { id }));
             }
         }
+        if self.fence_due().is_some_and(|due| due <= now) {
+            self.send_fence();
+        }
+        Ok(())
     }
 
     /// When [`Client::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wake.filter(|_| !self.is_broken && !self.waiting.is_empty())
+        if self.is_broken || self.ledger.is_empty() {
+            return None;
+        }
+        self.wake.into_iter().chain(self.fence_due()).min()
     }
 
     /// The peer has closed its side.
@@ -219,7 +293,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Closed`] when that leaves something unfinished.
     pub fn handle_eof(&mut self) -> Result<(), ClientError> {
-        let is_unfinished = !self.waiting.is_empty() || self.reader.is_inside();
+        let is_unfinished = !self.ledger.is_empty() || self.reader.is_inside();
         let is_broken = std::mem::replace(&mut self.is_broken, true);
         match is_unfinished && !is_broken {
             true => Err(ClientError::Closed { is_first: !self.is_opened }),
@@ -232,14 +306,11 @@ impl Client {
         self.is_broken = true;
     }
 
-    /// Gives the connection up and takes all requests that have no response, in their order.
-    pub fn take_lost(&mut self) -> impl Iterator<Item = Lost> {
+    /// Gives the connection up and takes all requests that have no outcome, in their order.
+    pub fn take_lost(&mut self) -> impl Iterator<Item = Lost> + use<> {
         self.is_broken = true;
-        let (first, unsent) = (self.first_id, self.unsent_id);
-        self.first_id = self.next_id();
-        std::mem::take(&mut self.waiting).into_iter().zip(first..).map(
-            move |(Waiting { procedure, .. }, id)| Lost { id, procedure, is_sent: id < unsent },
-        )
+        let drained = self.ledger.drain();
+        drained.map(|(id, procedure, is_sent)| Lost { id, procedure, is_sent })
     }
 
     /// Whether further requests may be sent: nothing has gone wrong, and the node has not said that it
@@ -248,14 +319,22 @@ impl Client {
         !self.is_broken && !self.is_node_down
     }
 
-    /// Whether as many requests wait as may.
+    /// Whether no further request may be sent before another has its outcome.
     pub fn is_full(&self) -> bool {
-        self.waiting.len() >= self.config.max_in_flight.max(1)
+        let first = self.ledger.first_kind();
+        self.in_flight() >= self.config.max_in_flight.max(1)
+            || matches!(first, Some(Kind::Request(procedure)) if self.goes_alone(procedure))
     }
 
-    /// How many requests wait for their responses.
+    /// How many requests wait for their outcome.
     pub fn in_flight(&self) -> usize {
-        self.waiting.len()
+        self.ledger.requests()
+    }
+
+    /// How many requests the peer is through with, the first ones: as many responses have come, even if it
+    /// is not certain yet which of these they belong to.
+    pub fn done(&self) -> u64 {
+        self.ledger.done()
     }
 
     /// Bytes of requests that have not left, before compression.
@@ -285,8 +364,8 @@ pub enum SendError {
     /// The connection is of no use any more.
     #[error("the connection is closed")]
     Closed,
-    /// As many requests wait for responses as may.
-    #[error("{limit} requests wait for their responses, which is the limit")]
+    /// As many requests wait for their outcome as may.
+    #[error("{limit} requests wait for their outcome, which is the limit")]
     Full {
         /// The limit.
         limit: usize,
@@ -317,6 +396,12 @@ pub enum ClientError {
     /// A response that nothing was asked for.
     #[error("the peer sent a response that nothing was asked for")]
     Unasked,
+    /// Something else where the response to a fence belongs: that to a request before it is missing.
+    #[error("the responses are out of step: {found:?} is none to an ask")]
+    OutOfStep {
+        /// The name of the response, cut if it is long.
+        found: String,
+    },
     /// A request has no response in time.
     #[error("no response in time")]
     TimedOut {

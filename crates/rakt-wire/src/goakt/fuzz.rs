@@ -220,11 +220,17 @@ fn answer(server: &mut Server, id: u64, procedure: Procedure) {
     server.respond(id, &response).expect("it waits for that");
 }
 
-/// A client that is answered anything has one outcome for each request.
+/// A client that is answered anything has one outcome for each request, with fences and without.
 pub fn client(data: &[u8]) {
     let Some((&setup, data)) = data.split_first() else { return };
     let Some(compression) = Compression::from_u8(setup & 3) else { return };
-    let config = ClientConfig { compression, max_frame_len: MAX_FRAME_LEN, max_in_flight: 8 };
+    let is_fenced = setup & 4 != 0;
+    let config = ClientConfig {
+        compression,
+        max_frame_len: MAX_FRAME_LEN,
+        max_in_flight: 8,
+        fence_after: is_fenced.then_some(Duration::from_secs(1)),
+    };
     let Ok(mut client) = Client::new(config) else { return };
     #[expect(clippy::disallowed_methods, reason = "any instant will do to start from")]
     let now = Instant::now();
@@ -239,22 +245,23 @@ pub fn client(data: &[u8]) {
         Call::Ask { messages: &messages, timeout: Duration::from_secs(1) },
         Call::Lookup(target),
     ];
-    let mut open = 0_u64;
-    for call in calls.iter().cycle().take(8) {
-        let sent = client.send(call, &Metadata::new(), None, now);
-        assert_eq!(sent, Ok(open));
-        open = open.saturating_add(1);
-    }
-    assert!(client.is_full());
-    client.poll_transmit(&mut Vec::new()).expect("there is memory");
-    let (mut unread, mut answered) = (BytesMut::new(), 0_u64);
-    for piece in data.chunks(usize::from(setup >> 2).saturating_add(1)) {
-        unread.extend_from_slice(piece);
-        while let Ok(Some((id, _))) = client.poll_answer(&mut unread) {
-            assert_eq!(id, answered, "answers come in order");
-            answered = answered.saturating_add(1);
+    let mut open = Vec::new();
+    for call in calls.iter().take(if is_fenced { 1 } else { 3 }).cycle().take(8) {
+        open.push(client.send(call, &Metadata::new(), None, now).expect("there is room"));
+        // Half of them leave together, so that with fences there is one.
+        if open.len().is_multiple_of(4) {
+            client.poll_transmit(now, &mut Vec::new()).expect("there is memory");
         }
     }
-    let lost: Vec<_> = client.take_lost().map(|lost| lost.id).collect();
-    assert_eq!(lost, (answered..open).collect::<Vec<_>>());
+    assert!(client.is_full());
+    let (mut unread, mut ended) = (BytesMut::new(), Vec::new());
+    for piece in data.chunks(usize::from(setup >> 3).saturating_add(1)) {
+        unread.extend_from_slice(piece);
+        while let Ok(Some((id, outcome))) = client.poll_answer(&mut unread) {
+            assert!(is_fenced || outcome.is_some(), "each response is that to the next request");
+            ended.push(id);
+        }
+    }
+    ended.extend(client.take_lost().map(|lost| lost.id));
+    assert_eq!(ended, open, "outcomes come in order");
 }

@@ -22,6 +22,7 @@
 //! | `system.rs` | messages that mean something to the node itself |
 //! | `local.rs` | is a request meant for this node, and allowed? |
 //! | `server.rs`, `client.rs` | the two sides of a connection |
+//! | `ledger.rs` | whose response is it, where a node may leave one out? |
 
 pub mod address;
 pub mod client;
@@ -30,6 +31,7 @@ mod fields;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
+mod ledger;
 pub mod local;
 pub mod messages;
 pub mod metadata;

@@ -6,7 +6,7 @@ use rakt_wire::goakt::frame::HIGHEST_MAX_FRAME_LEN;
 use rakt_wire::goakt::request::MAX_SETUP_LEN;
 use rakt_wire::goakt::{
     Answer, AnswerError, Call, ClientError, EncodeError, Error, Lost, Opening, Payload, Procedure,
-    Response, SendError, proto,
+    Request, Response, SendError, proto,
 };
 use rakt_wire::operation::MAX_KINDS;
 use rakt_wire::{Code, Compression, Metadata};
@@ -27,16 +27,16 @@ fn pair(compression: Compression, count: u64) -> (Client, Server) {
         assert_eq!(client.send(&lookup(), &Metadata::new(), None, start() + SECOND), Ok(n));
     }
     let mut wire = Vec::new();
-    assert_eq!(client.poll_transmit(&mut wire), Ok(count > 0));
-    assert_eq!(client.poll_transmit(&mut wire), Ok(false));
+    assert_eq!(client.poll_transmit(start(), &mut wire), Ok(count > 0));
+    assert_eq!(client.poll_transmit(start(), &mut wire), Ok(false));
     assert_eq!(requests(&mut server, &wire).expect("our own requests").len() as u64, count);
     (client, server)
 }
 
 fn answers(client: &mut Client, bytes: &[u8]) -> Result<Vec<(u64, Answer)>, ClientError> {
     let (mut unread, mut list) = (BytesMut::from(bytes), Vec::new());
-    while let Some(answer) = client.poll_answer(&mut unread)? {
-        list.push(answer);
+    while let Some((id, answer)) = client.poll_answer(&mut unread)? {
+        list.push((id, answer.expect("without fences each is given out as it comes")));
     }
     Ok(list)
 }
@@ -66,7 +66,7 @@ fn a_request_that_runs_out_of_time_takes_the_connection_with_it() {
     send(3);
     send(1);
     assert_eq!(client.poll_timeout(), Some(now + SECOND));
-    client.poll_transmit(&mut Vec::new()).unwrap();
+    client.poll_transmit(start(), &mut Vec::new()).unwrap();
     client.send(&lookup(), &Metadata::new(), None, now + SECOND * 9).unwrap();
     assert_eq!(client.handle_timeout(now + SECOND / 2), Ok(()));
     let error = client.handle_timeout(now + SECOND).unwrap_err();
@@ -75,7 +75,7 @@ fn a_request_that_runs_out_of_time_takes_the_connection_with_it() {
     assert_eq!(client.poll_timeout(), None);
     let sent = client.send(&lookup(), &Metadata::new(), None, now);
     assert_eq!(sent, Err(SendError::Closed));
-    assert_eq!(client.poll_transmit(&mut Vec::new()), Ok(false));
+    assert_eq!(client.poll_transmit(start(), &mut Vec::new()), Ok(false));
     let lost: Vec<_> = client.take_lost().collect();
     let of = |id, is_sent| Lost { id, procedure: Procedure::Lookup, is_sent };
     assert_eq!(lost, [of(0, true), of(1, true), of(2, false)]);
@@ -236,7 +236,7 @@ fn an_ask_for_several_has_as_many_replies_and_nothing_is_a_reply() {
     let (mut client, mut server) = (client(Compression::None), server());
     client.send(&call, &Metadata::new(), None, start() + SECOND).unwrap();
     let mut wire = Vec::new();
-    client.poll_transmit(&mut wire).unwrap();
+    client.poll_transmit(start(), &mut wire).unwrap();
     requests(&mut server, &wire).unwrap();
     let payload = Payload { type_name: "reply", bytes: b"x" };
     let nothing = Payload { type_name: "", bytes: b"" };
@@ -245,4 +245,29 @@ fn an_ask_for_several_has_as_many_replies_and_nothing_is_a_reply() {
     let Answer::Replies(replies) = &list[0].1 else { panic!("{list:?}") };
     let read: Vec<_> = replies.iter().map(|any| (any.type_name(), any.value)).collect();
     assert_eq!(read, [("reply", Bytes::from("x")), ("", Bytes::new())]);
+}
+
+#[test]
+fn a_large_request_is_compressed_in_pieces_and_arrives_whole() {
+    const PIECE: usize = 256 * 1024;
+    let large: Vec<u8> = (0..1_000_000_u32).flat_map(|n| n.wrapping_mul(n).to_be_bytes()).collect();
+    let (mut client, mut server) = (client(Compression::Zstd), server());
+    let messages = [outgoing("t", &large)];
+    client.send(&Call::Tell(&messages), &Metadata::new(), None, start() + SECOND).unwrap();
+    let (len, mut wire) = (client.unsent_len(), Vec::new());
+    assert_eq!(client.poll_transmit(start(), &mut wire), Ok(true));
+    assert_eq!(client.unsent_len(), len - PIECE);
+    // What comes meanwhile is behind it.
+    let messages = [outgoing("t", b"small")];
+    client.send(&Call::Tell(&messages), &Metadata::new(), None, start() + SECOND).unwrap();
+    let mut pieces = 1;
+    while client.poll_transmit(start(), &mut wire).unwrap() {
+        pieces += 1;
+    }
+    assert_eq!((pieces, client.unsent_len()), (len.div_ceil(PIECE), 0));
+    let values = requests(&mut server, &wire).unwrap().into_iter().map(|incoming| {
+        let Request::Tell(messages) = incoming.request else { panic!("a tell") };
+        messages.iter().next().expect("one").message.value
+    });
+    assert_eq!(values.collect::<Vec<_>>(), [Bytes::from(large), Bytes::from("small")]);
 }

@@ -1,6 +1,7 @@
 //! The GoAkt dialect, from both sides.
 
 mod client;
+mod fences;
 mod oracle;
 mod server;
 mod streams;

@@ -324,7 +324,7 @@ proptest! {
             client.send(&Call::Tell(&messages), &headers, deadline, start()).unwrap();
         }
         let mut wire = Vec::new();
-        client.poll_transmit(&mut wire).unwrap();
+        client.poll_transmit(start(), &mut wire).unwrap();
         let (mut unread, mut arrived) = (BytesMut::new(), Vec::new());
         for piece in wire.chunks(cut) {
             unread.extend_from_slice(piece);

@@ -80,12 +80,13 @@ fn assert_response(
 
     let mut client = client(Compression::None);
     client.send(call, &Metadata::new(), None, start()).expect("it fits");
+    client.poll_transmit(start(), &mut Vec::new()).expect("there is memory");
     let (id, answer) = client
         .poll_answer(&mut BytesMut::from(&hex(vector)[..]))
         .expect("Go wrote it")
         .expect("it is whole");
     assert_eq!(id, 0);
-    answer
+    answer.expect("it has one")
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::endpoint::{CONTROL, Endpoint};
 #[cfg(feature = "goakt")]
 use super::goakt;
 use super::net::{Net, Owner};
+use super::node::CLOSE_TIMEOUT;
 use super::target::{Life, RemoteTarget, Unreachable};
 use crate::actor::AnyActor;
 use crate::error::{OperationError, Refusal};
@@ -220,16 +221,21 @@ impl Client {
         }
     }
 
-    /// Closes all connections, once what was sent is written. Further calls are refused, of clones too.
+    /// Closes all connections, once what was sent is written and Go nodes have acknowledged what they were
+    /// told, which is waited for 5 s at most. Further calls are refused, of clones too.
     ///
     /// # Cancel safety
     /// The connections close even if the future is dropped after its first poll.
     pub async fn close(&self) {
-        for conn in self.net.close("the client closes") {
-            conn.gone().await;
-        }
-        #[cfg(feature = "goakt")]
-        self.net.goakt_gone().await;
+        let conns = self.net.close("the client closes");
+        let all_over = async {
+            for conn in conns {
+                conn.gone().await;
+            }
+            #[cfg(feature = "goakt")]
+            self.net.goakt_gone().await;
+        };
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
     }
 }
 

@@ -25,8 +25,9 @@ use crate::system::{ActorSystem, StartError};
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause between two accepts that fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long the connections have to write their last bytes when the node closes.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the connections have to write their last bytes, and Go nodes to answer them, when this side
+/// closes. 5 s.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections beyond the allowed ones that are told so, at a time; further ones are just closed.
 const MAX_TURNED_AWAY: u32 = 1024;

@@ -371,7 +371,7 @@ impl Peer {
 
     pub(crate) async fn flush(&mut self) {
         let mut out = Vec::new();
-        self.client.poll_transmit(&mut out).expect("it can be compressed");
+        while self.client.poll_transmit(Instant::now(), &mut out).expect("it can be compressed") {}
         self.write(&out).await;
     }
 
@@ -413,7 +413,7 @@ impl Peer {
         loop {
             let next = self.client.poll_answer(&mut self.unread).expect("the node speaks GoAkt");
             if let Some((_, answer)) = next {
-                return Some(answer);
+                return answer;
             }
             match self.stream.read_buf(&mut self.unread).await {
                 Ok(1..) => {}

@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Error(ErrorCode, &'static str),
     /// Bytes as they are, past all compression.
     Raw(Vec<u8>),
+    /// Leaves this request without an answer and goes on with the next. Not with compression.
+    Unanswered,
     /// Closes the connection.
     Close,
     /// Goes on with nothing until the connection ends.
@@ -190,7 +192,7 @@ impl Shared {
             let act = (self.script)(incoming).await;
             let payload;
             let response = match &act {
-                Act::Done => Response::Done,
+                Act::Done | Act::Unanswered => Response::Done,
                 Act::Reply(type_name, bytes) => {
                     payload = [Payload { type_name, bytes }];
                     Response::Replies(&payload)
@@ -210,11 +212,19 @@ impl Shared {
                 }
             };
             server.respond(id, &response).expect("a response to that request");
+            if let Act::Unanswered = act {
+                server.poll_transmit(&mut Vec::new()).expect("it is there");
+                continue;
+            }
             transmit(&mut server, &mut *stream).await?;
         }
     }
 
+    /// An ask for nothing is no request of anybody's: it shows whether answers are missing.
     fn note(&self, conn: usize, incoming: &Incoming) {
+        if matches!(&incoming.request, Request::Ask { messages, .. } if messages.is_empty()) {
+            return;
+        }
         let request = self.count.fetch_add(1, Ordering::SeqCst);
         if let Request::Tell(messages) | Request::Ask { messages, .. } = &incoming.request {
             for message in messages.iter() {

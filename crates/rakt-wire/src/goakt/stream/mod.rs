@@ -310,28 +310,41 @@ impl FrameReader {
 pub(super) struct FrameWriter {
     encoder: StreamEncoder,
     plain: Vec<u8>,
+    /// How much of it is compressed.
+    taken: usize,
 }
 
+/// Most bytes that are compressed at a time where others wait for the thread meanwhile. 256 KiB.
+const PIECE_LEN: usize = 256 * 1024;
 /// Memory that is kept for the next frames once a large one has gone.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
 impl FrameWriter {
     pub(super) fn new(compression: Compression) -> Result<Self, Unavailable> {
-        Ok(Self { encoder: StreamEncoder::new(compression)?, plain: Vec::new() })
+        Ok(Self { encoder: StreamEncoder::new(compression)?, plain: Vec::new(), taken: 0 })
     }
 
     /// Where frames are appended.
     pub(super) fn plain(&mut self) -> &mut Vec<u8> {
+        self.plain.drain(..self.taken);
+        self.taken = 0;
         &mut self.plain
     }
 
     /// Bytes that wait, before compression.
     pub(super) fn len(&self) -> usize {
-        self.plain.len()
+        self.plain.len().saturating_sub(self.taken)
     }
 
     /// Appends all that waits to `out`, in a form that can be read up to its end.
     pub(super) fn transmit(&mut self, out: &mut Vec<u8>) -> Result<bool, CompressError> {
+        let is_any = self.len() > 0;
+        while self.transmit_piece(out)? {}
+        Ok(is_any)
+    }
+
+    /// The same with no more of it than takes a moment.
+    pub(super) fn transmit_piece(&mut self, out: &mut Vec<u8>) -> Result<bool, CompressError> {
         if self.plain.is_empty() {
             return Ok(false);
         }
@@ -343,10 +356,17 @@ impl FrameWriter {
                 out.append(&mut self.plain);
             }
         } else {
-            self.encoder.encode(&self.plain, out)?;
+            let rest = self.plain.get(self.taken..).unwrap_or_default();
+            let piece = rest.get(..PIECE_LEN).unwrap_or(rest);
+            self.encoder.encode(piece, out)?;
+            self.taken = self.taken.saturating_add(piece.len());
+            if self.len() > 0 {
+                return Ok(true);
+            }
         }
         self.plain.clear();
         self.plain.shrink_to(KEPT_CAPACITY);
+        self.taken = 0;
         Ok(true)
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rakt_wire::goakt::{Answer, Call, Client, ClientConfig, ClientError, Deadline, SendError};
@@ -15,9 +15,23 @@ use super::refusal;
 use super::site::Site;
 use crate::error::Refusal;
 use crate::remote::transport::Stream;
+use crate::timers::now;
 
 /// Room made for a read, in bytes.
 const READ_LEN: usize = 16 * 1024;
+
+/// How long tells may be without an outcome before the node is asked for a sign that it has left none of
+/// them out. 100 ms.
+const FENCE_AFTER: Duration = Duration::from_millis(100);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Use {
+    /// Each request waits for the answer to the one before.
+    OneByOne,
+    /// Tells are sent without waiting.
+    Pipeline { max_in_flight: usize },
+}
 
 /// An open connection. Dropping it closes it.
 pub(super) struct Link {
@@ -51,12 +65,17 @@ impl Link {
     pub(super) fn new(
         site: &Arc<Site>,
         stream: Box<dyn Stream>,
-        max_in_flight: usize,
+        use_as: Use,
     ) -> Result<Self, Refusal> {
+        let (max_in_flight, fence_after) = match use_as {
+            Use::OneByOne => (1, None),
+            Use::Pipeline { max_in_flight } => (max_in_flight, Some(FENCE_AFTER)),
+        };
         let config = ClientConfig {
             compression: site.compression,
             max_frame_len: site.max_frame_len(),
             max_in_flight,
+            fence_after,
         };
         let client = Client::new(config)
             .map_err(|error| Refusal::Incompatible { detail: format!("{}: {error}", site.peer) })?;
@@ -115,8 +134,12 @@ impl Link {
 
     async fn write_and_read(&mut self) -> Result<Answer, Failed> {
         let mut out = Vec::new();
-        let transmit = self.client.poll_transmit(&mut out);
-        transmit.map_err(|error| Failed::Unsent(error.to_string()))?;
+        let unsent = |error: ClientError| Failed::Unsent(error.to_string());
+        while self.client.poll_transmit(now(), &mut out).map_err(unsent)? {
+            if self.client.unsent_len() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
         let mut written = 0;
         while written < out.len() {
             let wrote = match self.writer.write(&out[written..]).await {
@@ -139,7 +162,8 @@ impl Link {
                 0 => return Err(self.ended()),
                 read => crate::metrics::received(read),
             }
-            if let Some((_, answer)) =
+            // A single request always has its own.
+            if let Some((_, Some(answer))) =
                 self.client.poll_answer(&mut self.unread).map_err(Failed::of)?
             {
                 self.note_answer();

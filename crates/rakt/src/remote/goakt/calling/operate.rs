@@ -11,7 +11,7 @@ use rakt_wire::operation::{Operation, Outcome};
 use super::LONGEST;
 use super::endpoint::Endpoint;
 use super::link::Failed;
-use super::pool::lease;
+use super::pool::{Lease, lease};
 use crate::error::{OperationError, Refusal};
 
 /// Carries out an operation, once `turn` has come.
@@ -123,13 +123,9 @@ impl Operating<'_> {
                     return Err(self.not_sent(refusal));
                 }
                 // The node may have closed it while it was idle.
-                Failed::Unsent(_) if lease.is_reused => {
-                    lease =
-                        lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
-                }
+                Failed::Unsent(_) if lease.is_reused => lease = self.renew(lease, until).await?,
                 Failed::Lost(_) if lease.is_reused && is_harmless => {
-                    lease =
-                        lease.renew(endpoint).await.map_err(|refusal| self.not_sent(refusal))?;
+                    lease = self.renew(lease, until).await?;
                 }
                 Failed::Unsent(_) => {
                     return Err(self.not_sent(Refusal::Unreachable { detail }));
@@ -150,6 +146,15 @@ impl Operating<'_> {
                 }
             }
         }
+    }
+
+    async fn renew(
+        &self,
+        lease: Lease,
+        until: tokio::time::Instant,
+    ) -> Result<Lease, OperationError> {
+        let renewed = tokio::time::timeout_at(until, lease.renew(self.endpoint)).await;
+        renewed.unwrap_or(Err(Refusal::DeadlineExceeded)).map_err(|refusal| self.not_sent(refusal))
     }
 
     fn not_sent(&self, refusal: Refusal) -> OperationError {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rakt_wire::goakt::{Answer, Call, ClientError, Procedure, SendError};
@@ -15,21 +15,28 @@ use tokio::time::Sleep;
 
 use super::endpoint::Endpoint;
 use super::lane::Lane;
-use super::link::{Failed, Link};
+use super::link::{Failed, Link, Use};
 use super::queue::{Group, Known, Queue};
 use super::refusal;
+use super::site::Site;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
 use crate::remote::conn::{Fate, Reply};
 use crate::remote::net::Net;
 use crate::timers::now;
 
-/// Most requests without an answer.
+/// Most requests without an outcome.
 const MAX_IN_FLIGHT: usize = 256;
 /// Bytes of requests without an answer beyond which no further one is sent. 4 MiB.
 const WINDOW: usize = 4 * 1024 * 1024;
 /// Bytes after which no further request becomes part of the same write. 256 KiB.
 const WRITE_LEN: usize = 256 * 1024;
+/// Bytes written before all others on this thread get a turn. 256 KiB.
+const TURN_LEN: usize = 256 * 1024;
+
+/// How long the node may take to answer what it was told before this side closes. 4 s, less than
+/// [closing](crate::remote::node::CLOSE_TIMEOUT) may take in all.
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(4);
 
 struct Pipeline<'a> {
     endpoint: &'a Arc<Endpoint>,
@@ -37,14 +44,22 @@ struct Pipeline<'a> {
     link: Link,
     /// Taken from the lane and not sent yet.
     queue: Queue,
-    /// Requests without an answer; their payloads are gone.
+    /// Requests without an outcome; their payloads are gone.
     in_flight: VecDeque<Group>,
-    in_flight_len: usize,
+    /// How many requests have had an outcome, and how many the node is through with.
+    ended: u64,
+    done: u64,
+    /// Bytes of the requests that it is not through with.
+    pending_len: usize,
     out: Vec<u8>,
     written: usize,
     is_flushed: bool,
+    /// Bytes written in this turn.
+    moved: usize,
     timer: Pin<Box<Sleep>>,
     last_use: Instant,
+    /// When it ends whatever has no answer by then, once this side closes.
+    closes: Option<Instant>,
 }
 
 /// Why a pipeline ends with something left.
@@ -57,17 +72,14 @@ enum End {
 /// Runs a lane until its connection ends. `brief` earlier ones in a row ended without an answer.
 pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
     let lane = &endpoint.lanes[at];
-    // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
-    if let Some(earlier) = brief.checked_sub(2) {
-        tokio::time::sleep(crate::remote::endpoint::backoff(&endpoint.site.net, earlier)).await;
-    }
-    let link = match endpoint.site.dial(MAX_IN_FLIGHT).await {
-        Ok(link) => link,
-        Err(_) => {
-            // Who waits tries again, and hears the reason from the site.
-            lane.down(false, false);
-            return;
-        }
+    let link = tokio::select! {
+        link = dial(&endpoint, brief) => link,
+        () = closed(&endpoint, lane) => Err(Refusal::ShuttingDown),
+    };
+    let Ok(link) = link else {
+        // Who waits tries again, and hears the reason from the site.
+        lane.down(false, false);
+        return;
     };
     lane.up();
     let now = now();
@@ -78,21 +90,44 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
         link,
         queue: Queue::default(),
         in_flight: VecDeque::new(),
-        in_flight_len: 0,
+        ended: 0,
+        done: 0,
+        pending_len: 0,
         out: Vec::new(),
         written: 0,
         is_flushed: true,
+        moved: 0,
         timer,
         last_use: now,
+        closes: None,
     };
     let end = pipeline.run().await;
     pipeline.end(end);
+}
+
+async fn dial(endpoint: &Endpoint, brief: u32) -> Result<Link, Refusal> {
+    // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
+    if let Some(earlier) = brief.checked_sub(2) {
+        tokio::time::sleep(crate::remote::endpoint::backoff(&endpoint.site.net, earlier)).await;
+    }
+    endpoint.site.dial(Use::Pipeline { max_in_flight: MAX_IN_FLIGHT }).await
+}
+
+/// Completes when this side closes.
+async fn closed(endpoint: &Endpoint, lane: &Lane) {
+    while !endpoint.site.net.is_closed() {
+        lane.work.notified().await;
+    }
 }
 
 impl Pipeline<'_> {
     /// Goes on until the connection is not needed any more, which ends well, or fails.
     async fn run(&mut self) -> Result<(), End> {
         loop {
+            if self.moved >= TURN_LEN {
+                self.moved = 0;
+                tokio::task::yield_now().await;
+            }
             if self.is_flushed {
                 self.fill()?;
             }
@@ -107,10 +142,15 @@ impl Pipeline<'_> {
                     None => continue,
                 }
             }
+            if self.closes.is_none() && net.is_closed() {
+                self.closes = Some(now() + ANSWERS_TIMEOUT);
+            }
             self.set_timer();
             let Link { reader, writer, unread, .. } = &mut self.link;
             Link::make_room(unread);
             let (left, is_flushed) = (&self.out[self.written..], self.is_flushed);
+            // A piece of that length may have become a little longer.
+            let left = &left[..left.len().min(2 * TURN_LEN)];
             let write = std::future::poll_fn(|cx| match left {
                 [] => Pin::new(&mut *writer).poll_flush(cx).map_ok(|()| None),
                 left => Pin::new(&mut *writer).poll_write(cx, left).map_ok(Some),
@@ -133,14 +173,12 @@ impl Pipeline<'_> {
                     Ok(Some(n)) => {
                         crate::metrics::sent(n);
                         self.written += n;
+                        self.moved += n;
                     }
                     Err(error) => return Err(End::Failed(self.link.broken(&error))),
                 },
                 () = self.lane.work.notified() => {}
-                () = &mut self.timer => {
-                    let due = self.link.client.handle_timeout(now());
-                    due.map_err(|error| End::Failed(Failed::of(error)))?;
-                }
+                () = &mut self.timer => self.handle_timeout()?,
             }
         }
     }
@@ -151,10 +189,20 @@ impl Pipeline<'_> {
             Some(expires) => expires,
             None => self.last_use + self.endpoint.idle_timeout,
         };
+        let due = self.closes.map_or(due, |closes| closes.min(due));
         let due = tokio::time::Instant::from(due);
         if self.timer.is_elapsed() || due < self.timer.deadline() {
             self.timer.as_mut().reset(due);
         }
+    }
+
+    fn handle_timeout(&mut self) -> Result<(), End> {
+        let now = now();
+        if self.closes.is_some_and(|closes| closes <= now) {
+            let why = format!("closed here, without an answer within {ANSWERS_TIMEOUT:?}");
+            return Err(End::Failed(Failed::Lost(why)));
+        }
+        self.link.client.handle_timeout(now).map_err(|error| End::Failed(Failed::of(error)))
     }
 
     /// Makes requests of what waits, as far as more may be under way, for the next write.
@@ -163,8 +211,11 @@ impl Pipeline<'_> {
             return Ok(());
         }
         let failed = |error: ClientError| End::Failed(Failed::of(error));
+        // What is left of a large one goes first.
+        let is_rest = self.link.client.unsent_len() > 0;
         let mut is_taken = false;
-        while self.in_flight_len < WINDOW
+        while !is_rest
+            && self.pending_len < WINDOW
             && self.link.client.unsent_len() < WRITE_LEN
             && !self.link.client.is_full()
         {
@@ -179,7 +230,7 @@ impl Pipeline<'_> {
             self.last_use = now();
             self.out.clear();
             self.written = 0;
-            self.link.client.poll_transmit(&mut self.out).map_err(failed)?;
+            self.link.client.poll_transmit(now(), &mut self.out).map_err(failed)?;
             self.is_flushed = false;
         }
         Ok(())
@@ -203,7 +254,10 @@ impl Pipeline<'_> {
         (group.large, group.headers) = (None, None);
         match sent {
             Ok(_) => {
-                self.in_flight_len += group.len;
+                if group.slot.is_some() {
+                    client.hurry();
+                }
+                self.pending_len += group.len;
                 self.in_flight.push_back(group);
             }
             Err(error) => {
@@ -220,23 +274,24 @@ impl Pipeline<'_> {
 
     fn handle_read(&mut self, read: usize) -> Result<(), End> {
         crate::metrics::received(read);
-        let mut settled = 0;
+        let site = &self.endpoint.site;
+        let (mut settled, mut missing) = (0, None);
         let result = loop {
-            match self.link.client.poll_answer(&mut self.link.unread) {
+            let polled = self.link.client.poll_answer(&mut self.link.unread);
+            settled += self.note_done();
+            match polled {
                 Ok(Some((_, answer))) => {
-                    settled += 1;
-                    self.link.note_answer();
                     let Some(group) = self.in_flight.pop_front() else { break Ok(()) };
-                    self.in_flight_len -= group.len;
+                    self.ended += 1;
                     match answer {
-                        Answer::Error(error) => {
-                            let refusal = refusal::of_error(error, Procedure::Tell);
-                            refuse(&self.endpoint.site.net, group, refusal);
+                        Some(Answer::Error(error)) => {
+                            refuse(&site.net, group, refusal::of_error(error, Procedure::Tell));
                         }
-                        _ => {
+                        Some(_) => {
                             let reply = Reply { bytes: Bytes::new(), compressed: None };
                             self::answer(group, Fate::Reply(reply));
                         }
+                        None => missing.get_or_insert_with(|| Missing::new(site)).add(group),
                     }
                 }
                 Ok(None) if !self.link.client.is_usable() => break Err(End::NodeDown),
@@ -244,11 +299,24 @@ impl Pipeline<'_> {
                 Err(error) => break Err(End::Failed(Failed::of(error))),
             }
         };
+        if let Some(missing) = missing {
+            missing.tell();
+        }
         self.last_use = now();
         if settled > 0 {
+            self.link.note_answer();
             self.lane.settle(settled);
         }
         result
+    }
+
+    /// Returns how many more requests the node is through with.
+    fn note_done(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.done, self.link.client.done());
+        let at = |number: u64| (number - self.ended) as usize;
+        let done = self.in_flight.range(at(before)..at(self.done));
+        self.pending_len -= done.map(|group| group.len).sum::<usize>();
+        self.done - before
     }
 
     /// The connection has ended; what is left of it is told to those who care.
@@ -278,7 +346,7 @@ impl Pipeline<'_> {
         self.link.why.clone_from(&text);
         let is_brief = !self.link.has_answered;
         let is_understood = !matches!(why, Refusal::Incompatible { .. });
-        let mut letters = Letters { net, reason: why.clone(), next: None };
+        let mut letters = Letters::new(net, why.clone());
         for (group, lost) in self.in_flight.drain(..).zip(self.link.client.take_lost()) {
             letters.add(&group);
             // What a node does not understand it cannot have acted on.
@@ -310,10 +378,40 @@ fn answer(group: Group, fate: Fate) {
 
 /// Ends a request that failed.
 fn refuse(net: &Net, group: Group, refusal: Refusal) {
-    let mut letters = Letters { net, reason: refusal.clone(), next: None };
+    let mut letters = Letters::new(net, refusal.clone());
     letters.add(&group);
     letters.flush();
     answer(group, Fate::Refused(refusal));
+}
+
+/// Requests of which the node has left one or more unanswered, and it cannot be known which.
+struct Missing<'a> {
+    letters: Letters<'a>,
+    peer: &'a str,
+    requests: u64,
+}
+
+impl<'a> Missing<'a> {
+    const WHY: &'static str =
+        "the node left this message, or one sent shortly before or after it, without an answer";
+
+    fn new(site: &'a Site) -> Self {
+        let detail = format!("{}: {}", site.peer, Self::WHY);
+        let letters = Letters::new(&site.net, Refusal::Unreachable { detail });
+        Self { letters, peer: &site.peer, requests: 0 }
+    }
+
+    fn add(&mut self, group: Group) {
+        self.requests += 1;
+        self.letters.add(&group);
+        answer(group, Fate::Lost(Self::WHY.to_owned()));
+    }
+
+    fn tell(mut self) {
+        let Self { peer, requests, .. } = self;
+        tracing::warn!(peer, requests, "the node left at least one of these without an answer");
+        self.letters.flush();
+    }
 }
 
 /// Tells that have failed, those that are alike in a row as one.
@@ -323,7 +421,11 @@ struct Letters<'a> {
     next: Option<(Arc<Known>, Arc<str>, &'static str, u64)>,
 }
 
-impl Letters<'_> {
+impl<'a> Letters<'a> {
+    fn new(net: &'a Net, reason: Refusal) -> Self {
+        Self { net, reason, next: None }
+    }
+
     fn add(&mut self, group: &Group) {
         if group.slot.is_some() {
             // Whoever waits for it hears of it.

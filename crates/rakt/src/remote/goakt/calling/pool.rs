@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::endpoint::Endpoint;
-use super::link::Link;
+use super::link::{Link, Use};
 use crate::error::Refusal;
 use crate::sync::Lock;
 use crate::timers::now;
@@ -104,7 +104,7 @@ pub(super) async fn lease(endpoint: Arc<Endpoint>) -> Result<Lease, Refusal> {
         return Ok(Lease { link, is_reused: true, permit });
     }
     drop(waiting);
-    let link = endpoint.site.dial(1).await?;
+    let link = endpoint.site.dial(Use::OneByOne).await?;
     Ok(Lease { link, is_reused: false, permit })
 }
 
@@ -129,7 +129,7 @@ impl Lease {
     pub(super) async fn renew(self, endpoint: &Arc<Endpoint>) -> Result<Self, Refusal> {
         let Self { link, permit, .. } = self;
         drop(link);
-        let link = endpoint.site.dial(1).await?;
+        let link = endpoint.site.dial(Use::OneByOne).await?;
         Ok(Self { link, is_reused: false, permit })
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rakt_wire::compress::Compression;
 
-use super::link::Link;
+use super::link::{Link, Use};
 use crate::error::Refusal;
 use crate::remote::endpoint::backoff;
 use crate::remote::net::Net;
@@ -39,15 +39,15 @@ impl Site {
         self.net.options.max_frame_size as usize
     }
 
-    /// Opens a connection for so many requests at a time.
-    pub(super) async fn dial(self: &Arc<Self>, max_in_flight: usize) -> Result<Link, Refusal> {
+    /// Opens a connection.
+    pub(super) async fn dial(self: &Arc<Self>, use_as: Use) -> Result<Link, Refusal> {
         self.may_dial()?;
         let options = &self.net.options;
         let (host, limit) = (&self.host, options.dial_timeout);
         let dialed = options.transport.dial(host, self.port, options.keep_alive);
         let unreachable = |detail| Err(Refusal::Unreachable { detail });
         let link = match tokio::time::timeout(limit, dialed).await {
-            Ok(Ok(stream)) => Link::new(self, stream, max_in_flight),
+            Ok(Ok(stream)) => Link::new(self, stream, use_as),
             Ok(Err(error)) => unreachable(format!("{}: {error}", self.peer)),
             Err(_) => unreachable(format!("{} did not answer within {limit:?}", self.peer)),
         };
