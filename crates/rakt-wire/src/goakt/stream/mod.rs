@@ -6,7 +6,7 @@
 //!
 //! | file | format | what is written | what is accepted |
 //! | --- | --- | --- | --- |
-//! | `zstd.rs` | zstd | one frame, window 512 KiB | frames one after another, windows of up to 64 MiB |
+//! | `zstd.rs` | zstd | one frame, window 512 KiB; before that one of small blocks as they are | frames one after another, windows of up to 64 MiB |
 //! | `gzip.rs` | gzip | one member, sync flush | members one after another |
 //! | `brotli.rs` | brotli | one stream, window 4 MiB | one stream, windows of up to 16 MiB |
 //!
