@@ -22,7 +22,9 @@ pub(super) struct Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.conn.release(self.charged);
+        if self.charged > 0 {
+            self.conn.release(self.charged);
+        }
     }
 }
 

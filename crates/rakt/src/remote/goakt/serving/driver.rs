@@ -13,7 +13,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
@@ -58,12 +58,10 @@ struct Driver {
     server: Server,
     names: Names,
     unread: BytesMut,
-    /// There is no whole request in what has been read.
+    /// There is no request in what has been read before more of it arrives.
     is_parsed: bool,
     /// The request whose messages are on their way, where they cannot all go at once.
     handing: Option<Handing>,
-    /// No request is handed on before something else happens.
-    is_blocked: bool,
     /// Nothing is read any more, as the peer has closed its side.
     is_over: bool,
     /// Why no request is taken any more; what was asked until then is answered.
@@ -130,7 +128,6 @@ impl Driver {
             unread: early,
             is_parsed: false,
             handing: None,
-            is_blocked: false,
             is_over: false,
             closing: None,
             answers: Vec::new(),
@@ -164,9 +161,11 @@ impl Driver {
 
     /// Does what can be done; false if there is nothing before `cx` is woken.
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let mut has_moved = self.poll_read(cx)?;
+        let could_read = self.is_reading();
+        let mut has_moved = could_read && self.poll_read(cx)?;
         has_moved |= self.hand_on()?;
-        has_moved |= self.respond((!has_moved).then_some(cx))?;
+        has_moved |= !could_read && self.is_reading();
+        has_moved |= self.respond((!has_moved).then_some(cx.waker()));
         has_moved |= self.poll_write(cx)?;
         if has_moved {
             return Ok(true);
@@ -181,12 +180,14 @@ impl Driver {
         }
     }
 
-    /// Reads once; false if nothing came. While no request is taken it reads ahead a little, to hear
-    /// of it when the peer goes.
+    /// Whether anything is read. While there are requests left it is a little, to hear of it when the
+    /// peer goes.
+    fn is_reading(&self) -> bool {
+        !self.is_over && (self.is_parsed || self.unread.len() < READ_LEN)
+    }
+
+    /// Reads once; false if nothing came.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.is_over || (self.is_blocked && self.unread.len() >= READ_LEN) {
-            return Ok(false);
-        }
         if self.unread.capacity() == 0 {
             self.unread = SPARE.take();
         }
@@ -245,7 +246,6 @@ impl Driver {
                 break;
             }
         }
-        self.is_blocked = self.handing.is_some() || self.server.is_full();
         self.hold()?;
         Ok(has_moved)
     }
@@ -261,6 +261,8 @@ impl Driver {
         }
         match next {
             Ok(Some(incoming)) => {
+                // Its bytes count as messages from here on.
+                self.conn.release(std::mem::take(&mut self.held));
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
                 self.moved += MESSAGE_COUNT;
@@ -307,11 +309,9 @@ impl Driver {
         }
     }
 
-    /// Takes the answers that have come in; false if there are none. Has `cx` woken by the next ones,
-    /// if it is given.
-    fn respond(&mut self, cx: Option<&mut Context<'_>>) -> Result<bool, End> {
+    /// Takes the answers that have come in; false if nothing has changed. `waker` is woken by what does.
+    fn respond(&mut self, waker: Option<&Waker>) -> bool {
         let unsent = self.write.len() - self.written + self.server.unsent_len();
-        let waker = cx.map(|cx| cx.waker());
         let turn = self.conn.take_answers(&mut self.answers, unsent, waker);
         if let Some(at) = turn.next_expiry {
             self.arm(at);
@@ -327,13 +327,13 @@ impl Driver {
                 Err(error) => tracing::error!(peer = %self.conn.peer, %error, "no response"),
             }
         }
-        Ok(turn.is_touched)
+        turn.is_touched
     }
 
     /// Writes what there is, as much as the peer takes; false if that was nothing.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut has_moved = false;
-        while self.moved < TURN_LEN {
+        loop {
             if self.write.is_empty() {
                 let transmitted = self.server.poll_transmit(&mut self.write);
                 transmitted.map_err(|error| End::lost(format!("compress: {error}")))?;
@@ -346,6 +346,9 @@ impl Driver {
                     self.stuck_since = None;
                     self.last_use = now();
                     has_moved = true;
+                    if self.moved >= TURN_LEN {
+                        break;
+                    }
                 }
                 Poll::Ready(Err(error)) => return Err(End::lost(format!("write: {error}"))),
                 Poll::Pending => {
