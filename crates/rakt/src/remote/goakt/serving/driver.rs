@@ -228,11 +228,12 @@ impl Driver {
 
     /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
     fn hand_on(&mut self) -> Result<bool, End> {
-        let mut has_moved = false;
+        let (mut has_moved, mut waits) = (false, false);
         while self.moved < TURN_LEN {
             if let Some(handing) = &mut self.handing {
                 let progress = handing.go_on(&self.conn, &mut self.names);
-                if progress == Progress::Waits {
+                waits = progress == Progress::Waits;
+                if waits {
                     break;
                 }
                 self.moved += MESSAGE_COUNT;
@@ -246,7 +247,7 @@ impl Driver {
                 break;
             }
         }
-        self.hold()?;
+        self.hold(waits)?;
         Ok(has_moved)
     }
 
@@ -280,19 +281,19 @@ impl Driver {
         }
     }
 
-    /// Counts what the peer has here and may leave here. Of a request that waits for room in a mailbox
-    /// the rest is refused if there is no room for that.
-    fn hold(&mut self) -> Result<(), End> {
+    /// Counts what the peer has here and may leave here. A request that waits for room in a mailbox, or
+    /// for a reply, counts as a whole; what is left of it is refused if there is no room for that.
+    fn hold(&mut self, waits: bool) -> Result<(), End> {
         let (partial, window) = self.server.held_len();
         let window = window.saturating_sub(self.free_window);
         loop {
-            let waiting = self.handing.as_ref().map_or(0, Handing::len);
+            let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
             let len = self.unread.len() + partial + waiting;
             let len = (len.saturating_sub(READ_LEN) + window) as u64;
             if len <= self.held {
                 self.conn.release(self.held - len);
             } else if !self.conn.admit(len - self.held) {
-                if let Some(handing) = self.handing.take() {
+                if let Some(handing) = self.handing.take_if(|_| waits) {
                     handing.give_up(&self.conn);
                     continue;
                 }
