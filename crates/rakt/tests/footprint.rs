@@ -1,33 +1,9 @@
 //! What an idle actor costs. The only test in its process, because it counts all that is allocated.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
+mod allocated;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use allocated::allocated;
 use rakt::prelude::*;
-
-struct Counting;
-
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes on to the system's allocator unchanged; counting has no other effect.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[derive(Default)]
 struct Idle(u64);
@@ -50,11 +26,11 @@ const LIMIT: usize = 450;
 #[tokio::test(start_paused = true)]
 async fn an_idle_actor_costs_little() -> Result {
     let system = ActorSystem::builder("tests").start().await?;
-    let before = BYTES.load(Ordering::Relaxed);
+    let before = allocated();
     for n in 0..ACTORS {
         system.spawn(format!("idle-{n:08}"), Idle::default).await?;
     }
-    let fresh = (BYTES.load(Ordering::Relaxed) - before) / ACTORS;
+    let fresh = (allocated() - before) / ACTORS;
     for n in 0..ACTORS {
         let actor = system.find(&format!("idle-{n:08}")).ok_or("it is there")?;
         let actor = actor.typed::<Idle>().ok_or("of that type")?;
@@ -65,7 +41,7 @@ async fn an_idle_actor_costs_little() -> Result {
     }
     // The clock moves only when all have done what they can, and by now all have come to rest.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let worked = (BYTES.load(Ordering::Relaxed) - before) / ACTORS;
+    let worked = (allocated() - before) / ACTORS;
     // Seen with `--nocapture`; 342 and 384 on x86-64 when this was written.
     println!("bytes per idle actor: {fresh} at first, {worked} after work");
     assert!(fresh < LIMIT && worked < LIMIT, "{fresh} at first, {worked} after work");

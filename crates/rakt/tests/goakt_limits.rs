@@ -6,12 +6,14 @@ mod goakt;
 mod nodes;
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use goakt::{Ignore, Node, Sent, Want, address, echoes, error, frame, outgoing};
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt, Transport};
-use rakt::{Event, Metadata};
+use rakt::{Event, Mailbox, Metadata};
 use rakt_wire::goakt::error::ErrorCode as E;
 use rakt_wire::goakt::{Answer, Call};
 use support::{event, within};
@@ -205,6 +207,100 @@ async fn headers_count_against_the_inbound_budget_for_each_message() -> Result {
     Ok(())
 }
 
+/// Each message of a batch may have a sender of its own.
+#[tokio::test]
+async fn senders_count_against_the_inbound_budget() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(MIB as u64);
+    let node = Node::with(config).await;
+    node.spawn_with("roomy", Mailbox::bounded(100_000)).await;
+    let mut peer = node.dial().await;
+    let mut holder = node.dial().await;
+    let hold = holder.hold("roomy");
+    holder.send_ask(&[hold], 60 * SECOND).await;
+    node.gate.entered().await;
+    let from = |sender: &dyn Fn(usize) -> String| -> Vec<_> {
+        (0..700).map(|n| peer.say("roomy", "x").from(&sender(n))).collect()
+    };
+    let alike = from(&|_| "goakt://go@10.0.0.7:1/same".to_owned());
+    let distinct = from(&|n| format!("goakt://go@10.0.0.7:1/sender-{n}"));
+    // Twice as many messages as of the others, which are over the bound.
+    for _ in 0..2 {
+        assert_eq!(peer.tell(&alike).await, Answer::Done);
+    }
+    node.gate.open();
+    assert_eq!(echoes(holder.answer().await), ["held"]);
+    node.is_idle("roomy").await;
+
+    let hold = holder.hold("roomy");
+    holder.send_ask(&[hold], 60 * SECOND).await;
+    node.gate.entered().await;
+    assert_eq!(peer.tell(&distinct).await, Answer::Done);
+    let (code, text) = error(peer.tell(&distinct).await);
+    assert_eq!(code, E::ResourceExhausted, "{text}");
+    node.gate.open();
+    assert_eq!(echoes(holder.answer().await), ["held"]);
+    node.is_idle("roomy").await;
+    // They count no more once their messages are handled.
+    assert_eq!(peer.tell(&distinct).await, Answer::Done);
+}
+
+/// What waits for room in a mailbox is held by the connection meanwhile.
+#[tokio::test]
+async fn the_rest_of_a_request_that_waits_counts_against_the_inbound_budget() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(4 * MIB as u64);
+    let node = Node::with(config).await;
+    for (name, mailbox) in [("narrow", Mailbox::bounded(1)), ("roomy", Mailbox::bounded(1000))] {
+        node.spawn_with(name, mailbox).await;
+        let mut holder = node.dial().await;
+        let hold = holder.hold(name);
+        holder.send_tell(&[hold]).await;
+        node.gate.entered().await;
+    }
+    let mut peer = node.dial().await;
+    let batch = |len: usize| {
+        let mut batch = vec![peer.say("roomy", &"x".repeat(len))];
+        // The second one stays in line, and with it the rest of the request.
+        batch.extend(["1", "2", "3"].map(|n| peer.say("narrow", n)));
+        batch.push(peer.say("other", "last"));
+        batch
+    };
+    let (large, small) = (batch(1400 * 1024), batch(100_000));
+    let (code, text) = error(peer.tell(&large).await);
+    assert_eq!(code, E::ResourceExhausted);
+    assert!(text.contains("inbound budget"), "{text}");
+    assert_eq!(peer.ask_echo("the connection goes on").await, "the connection goes on");
+    peer.send_tell(&small).await;
+    assert_eq!(peer.answer_by_now().await, None, "there is room to wait");
+}
+
+/// A peer that always has something to say leaves the others their turns: the same few bytes again and
+/// again, which stand for much work.
+#[tokio::test]
+async fn a_busy_connection_lets_others_have_their_turn() {
+    let node = Node::start().await;
+    node.spawn_with("roomy", Mailbox::bounded(1_000_000)).await;
+    for compression in Compression::ALL.into_iter().filter(|c| c.is_available()) {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = turns.clone();
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut peer = node.dial_with(compression).await;
+        let want = peer.message("roomy", &Ignore {});
+        let batch: Vec<_> = (0..20_000).map(|_| want.clone()).collect();
+        peer.send_tell(&batch).await;
+        let begin = turns.load(Ordering::Relaxed);
+        assert_eq!(peer.answer().await, Answer::Done);
+        let turns = turns.load(Ordering::Relaxed) - begin;
+        other.abort();
+        // 256 messages in each.
+        assert!(turns > 20_000 / 256, "{compression}: {turns}");
+    }
+}
+
 #[tokio::test]
 async fn a_frame_that_does_not_end_counts_against_the_inbound_budget() {
     let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(4 * MIB as u64);
@@ -242,6 +338,34 @@ async fn a_compressed_frame_counts_by_its_length() {
     peer.try_write(&stream).await;
     link_down(&mut events, "no room for").await;
     node.is_well().await;
+}
+
+/// What is read ahead would otherwise pile up, and a good peer be cut off.
+#[cfg(feature = "zstd")]
+#[tokio::test]
+async fn a_compressed_stream_is_read_no_faster_than_it_is_decompressed() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(MIB as u64);
+    let node = Node::with(config).await;
+    let mut peer = node.dial_with(Compression::Zstd).await;
+    // An eighth of each message is noise.
+    let mut noise = 1_u32;
+    let mut blob = |len: usize| {
+        let mut text = String::with_capacity(len);
+        while text.len() < len {
+            noise = noise.wrapping_mul(0x915f_77f5).wrapping_add(1);
+            text.push_str(&format!("{noise:08x}{:56}", ""));
+        }
+        text
+    };
+    let count = 160;
+    for _ in 0..count {
+        let say = peer.say("absent", &blob(256 * 1024));
+        peer.queue(&Call::Tell(&outgoing(&[say])), &Metadata::new(), None);
+    }
+    peer.flush().await;
+    for _ in 0..count {
+        assert_eq!(error(peer.answer().await).0, E::NotFound);
+    }
 }
 
 /// The peer chooses how much a decoder has to remember.

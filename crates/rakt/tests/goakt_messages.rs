@@ -8,14 +8,15 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use goakt::{Ignore, Node, Peer, Sent, address, echoes, error, outgoing, saw};
+use goakt::{Echo, Hold, Ignore, Node, Peer, Sent, address, echoes, error, outgoing, saw};
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt};
 use rakt::supervision::Directive;
-use rakt::{Event, Metadata};
+use rakt::{Event, Mailbox, Metadata};
 use rakt_wire::goakt::error::ErrorCode as E;
 use rakt_wire::goakt::{Answer, Call, Deadline, proto};
-use support::event;
+use support::{event, within};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -240,21 +241,84 @@ async fn a_deadline_cuts_an_ask_short() {
     assert!(took > 9 * SECOND && took <= 10 * SECOND, "{took:?}");
 }
 
+/// GoAkt never closes one side of a connection alone.
 #[tokio::test]
 async fn an_asker_that_is_gone_is_not_waited_for() {
-    let node = Node::start().await;
+    struct Patient(mpsc::UnboundedSender<&'static str>);
+    impl Actor for Patient {
+        fn accepts(accepts: &mut Accepts<Self>) {
+            accepts.remote::<Hold>();
+        }
+    }
+    impl Handler<Hold> for Patient {
+        async fn handle(&mut self, _: Hold, ctx: &mut Context<Self>) -> Result<Echo> {
+            let _ = self.0.send("waiting");
+            ctx.cancelled().await;
+            let _ = self.0.send("cancelled");
+            assert!(ctx.is_cancelled());
+            Ok(Echo::default())
+        }
+    }
+    let node = Node::with(|config| config.goakt(GoAkt::new()).max_connections(1)).await;
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let patient = move || Patient(sender.clone());
+    node.system.spawn("patient", patient).await.expect("an actor starts");
+    let mut events = node.system.events();
+    for _ in 0..3 {
+        // The place of the one before is free once its task is done.
+        let mut peer = within(async {
+            loop {
+                let mut peer = node.dial().await;
+                peer.send(&Call::Lookup(peer.target("probe"))).await;
+                if peer.next().await.is_some() {
+                    return peer;
+                }
+            }
+        })
+        .await;
+        let (say, hold) = (peer.say("probe", "before"), peer.hold("patient"));
+        peer.send_tell(&[say]).await;
+        peer.send_ask(&[hold], 600 * SECOND).await;
+        assert_eq!(within(told.recv()).await, Some("waiting"));
+        peer.end().await;
+        // What is answered by then is still said.
+        assert_eq!(peer.answer().await, Answer::Done);
+        peer.closed().await;
+        assert_eq!(within(told.recv()).await, Some("cancelled"));
+        let down = event(&mut events, |event| match event {
+            Event::LinkDown { reason, .. } => Some(reason),
+            _ => None,
+        });
+        assert_eq!(down.await, "the peer closed the connection");
+    }
+}
+
+/// Nor for room in a mailbox, which is what a tell waits for.
+#[tokio::test]
+async fn a_teller_that_is_gone_is_not_waited_for() {
+    let mut node = Node::start().await;
+    node.spawn_with("narrow", Mailbox::bounded(1)).await;
     let mut events = node.system.events();
     let mut peer = node.dial().await;
-    let hold = peer.hold("probe");
-    peer.send_ask(&[hold], 60 * SECOND).await;
+    let (hold, batch) = (peer.hold("narrow"), ["1", "2", "3"].map(|n| peer.say("narrow", n)));
+    let mut holder = node.dial().await;
+    holder.send_ask(&[hold], 600 * SECOND).await;
     node.gate.entered().await;
-    // Its side alone: what was asked is answered, then the connection ends.
-    peer.end().await;
-    assert_eq!(peer.answer_by_now().await, None);
+    for say in batch {
+        peer.send_tell(&[say]).await;
+    }
+    assert_eq!(peer.answer().await, Answer::Done, "there is room for one");
+    drop(peer);
+    event(&mut events, |event| match event {
+        Event::LinkDown { reason, .. } => reason.contains("the peer closed").then_some(()),
+        _ => None,
+    })
+    .await;
+    // What was in line stays there.
     node.gate.open();
-    assert_eq!(echoes(peer.answer().await), ["held"]);
-    peer.closed().await;
-    event(&mut events, |event| matches!(event, Event::LinkDown { .. }).then_some(())).await;
+    for n in ["1", "2", "3"] {
+        assert_eq!(node.seen().await.text, n);
+    }
 }
 
 #[tokio::test]

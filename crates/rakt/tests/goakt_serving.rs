@@ -361,6 +361,8 @@ async fn messages_of_goakt_itself_mean_what_they_mean_in_go() {
     let response = proto::AsyncResponse { correlation_id: "c1".into(), ..Default::default() };
     let response = of_goakt(&peer, "probe", "internalpb.AsyncResponse", &response.to_bytes());
     assert_eq!(peer.tell(&[response]).await, Answer::Done, "a Go actor would be suspended");
+    assert_eq!(peer.ask_echo("last").await, "last");
+    assert_eq!(node.seen_by_now(), None, "nobody here has asked");
 
     // What is queued is handled before the actor stops, and what follows is not.
     let pill = of_goakt(&peer, "probe", "goaktpb.PoisonPill", &[]);

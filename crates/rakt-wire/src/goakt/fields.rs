@@ -70,6 +70,11 @@ impl<'a> Fields<'a> {
         Ok(Some((number, field)))
     }
 
+    /// How many bytes have not been read.
+    pub(super) fn rest_len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Reads to the end, and says whether all of it is well-formed.
     pub(super) fn check(mut self) -> Result<(), Malformed> {
         while self.next()?.is_some() {}

@@ -250,12 +250,24 @@ impl RemoteMessages {
         &self.body
     }
 
+    /// The first message at or behind `at`, a place in the [body](Self::body), and the place behind it;
+    /// `None` if there is none. For going through them with pauses, from 0.
+    pub fn next_at(&self, at: usize) -> Option<(RemoteMessage<'_>, usize)> {
+        let mut fields = Fields::new(self.body.get(at..)?);
+        let bytes = next_element(&mut fields)?;
+        // All of them were checked when the list was made.
+        let message = RawMessage::read(bytes).ok()?.of(&self.body);
+        Some((message, self.body.len().saturating_sub(fields.rest_len())))
+    }
+
     /// All messages in order.
     pub fn iter(&self) -> impl Iterator<Item = RemoteMessage<'_>> {
-        // All of them were checked when the list was made.
-        elements(&self.body)
-            .filter_map(|bytes| RawMessage::read(bytes).ok())
-            .map(|raw| raw.of(&self.body))
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (message, behind) = self.next_at(at)?;
+            at = behind;
+            Some(message)
+        })
     }
 }
 
@@ -315,14 +327,16 @@ impl fmt::Debug for Replies {
 /// The values of field 1 of a message that has been checked.
 fn elements(body: &Bytes) -> impl Iterator<Item = &[u8]> {
     let mut fields = Fields::new(body);
-    std::iter::from_fn(move || {
-        loop {
-            match fields.next().ok()?? {
-                (1, Field::Bytes(bytes)) => return Some(bytes),
-                _ => continue,
-            }
+    std::iter::from_fn(move || next_element(&mut fields))
+}
+
+/// The next value of field 1 of a message that has been checked.
+fn next_element<'a>(fields: &mut Fields<'a>) -> Option<&'a [u8]> {
+    loop {
+        if let (1, Field::Bytes(bytes)) = fields.next().ok()?? {
+            return Some(bytes);
         }
-    })
+    }
 }
 
 /// One message that has arrived on its own, as a grain's do.

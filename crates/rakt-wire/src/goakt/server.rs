@@ -28,7 +28,7 @@ use super::metadata::{Deadline, Section, SectionError};
 use super::request::Request;
 use super::response::{RespondError, Response};
 use super::sniff::{Opening, sniff};
-use super::stream::{FrameReader, FrameWriter, ReadError};
+use super::stream::{FrameReader, FrameWriter, Next, ReadError};
 use crate::compress::{CompressError, Unavailable};
 use crate::{Compression, Metadata};
 
@@ -88,6 +88,7 @@ pub struct Server {
     in_flight_len: usize,
     /// Bytes of responses that wait for those before them.
     waiting_len: usize,
+    has_more: bool,
     is_closing: bool,
 }
 
@@ -109,18 +110,21 @@ impl Server {
             first_id: 0,
             in_flight_len: 0,
             waiting_len: 0,
+            has_more: false,
             is_closing: false,
         }
     }
 
     /// The next request, taken off the front of `unread`. `Ok(None)` means: send what
-    /// [`Server::poll_transmit`] has, then, unless [`Server::is_full`], come back with more bytes.
+    /// [`Server::poll_transmit`] has, then come back, with more bytes unless [`Server::is_full`] or
+    /// [`Server::has_more`].
     ///
     /// Without compression, payloads are parts of `unread` and keep its memory.
     ///
     /// # Errors
     /// [`ServerError`], once. Nothing is read after that: wait until [`Server::is_idle`], send, close.
     pub fn poll_request(&mut self, unread: &mut BytesMut) -> Result<Option<Incoming>, ServerError> {
+        self.has_more = false;
         if self.is_closing {
             unread.clear();
             return Ok(None);
@@ -136,10 +140,18 @@ impl Server {
         }
         while !self.is_full()
             && let Some((reader, _)) = &mut self.streams
-            && let Some(frame) = reader.next(unread)?
         {
-            if let Some(incoming) = self.handle_frame(frame)? {
-                return Ok(Some(incoming));
+            match reader.step(unread)? {
+                Next::Frame(frame) => {
+                    if let Some(incoming) = self.handle_frame(frame)? {
+                        return Ok(Some(incoming));
+                    }
+                }
+                Next::Missing => break,
+                Next::Pause => {
+                    self.has_more = true;
+                    break;
+                }
             }
         }
         Ok(None)
@@ -256,6 +268,17 @@ impl Server {
         self.slots.len() >= self.config.max_in_flight.max(1)
             || self.in_flight_len >= self.config.max_in_flight_len.max(1)
             || unsent >= MAX_UNSENT
+    }
+
+    /// Whether [`Server::poll_request`] stopped in the middle of a large frame that it decompresses, of
+    /// which it does 64 KiB at a time. It then goes on without further bytes.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Bytes that have been decompressed so far, which is what most of the work for a large frame is.
+    pub fn decompressed(&self) -> u64 {
+        self.streams.as_ref().map_or(0, |(reader, _)| reader.decompressed())
     }
 
     /// Whether every request has its response.

@@ -116,6 +116,32 @@ fn cluster_requests_are_answered_and_a_flood_of_them_waits_to_be_sent() {
     assert!(count > 3, "{count}");
 }
 
+/// A few bytes may stand for a large frame.
+#[test]
+fn a_large_frame_is_decompressed_a_piece_at_a_time() {
+    for compression in [Compression::Zstd, Compression::Gzip, Compression::Brotli] {
+        let mut client = client(compression);
+        let large = vec![0; 1 << 20];
+        let messages = [outgoing("t", &large)];
+        client.send(&Call::Tell(&messages), &Metadata::new(), None, start()).unwrap();
+        let mut bytes = Vec::new();
+        client.poll_transmit(&mut bytes).unwrap();
+        assert!(bytes.len() < 8 * 1024);
+        let (mut server, mut unread, mut pieces) = (server(), BytesMut::from(&bytes[..]), 0);
+        while server.poll_request(&mut unread).unwrap().is_none() {
+            assert!(server.has_more(), "{compression}");
+            pieces += 1;
+            assert!(server.decompressed() <= pieces * 128 * 1024, "{compression}");
+        }
+        assert!(pieces >= 8, "{compression}: {pieces}");
+        assert!(!server.has_more() && server.decompressed() > 1 << 20);
+        // Nothing is left to do once it takes no more.
+        server.close();
+        assert_eq!(server.poll_request(&mut unread), Ok(None));
+        assert!(!server.has_more());
+    }
+}
+
 #[test]
 fn after_an_error_what_is_open_is_still_answered() {
     let mut bytes = encoded(&Call::Lookup(target("a")));

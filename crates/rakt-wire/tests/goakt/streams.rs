@@ -158,9 +158,16 @@ fn our_streams_start_and_flush_as_go_expects() {
     assert!(out.ends_with(&hex("0000ffff")));
 
     let mut out = Vec::new();
-    StreamEncoder::new(Compression::Zstd).unwrap().encode(b"frame", &mut out).unwrap();
+    StreamEncoder::new(Compression::Zstd).unwrap().encode(&[7; 100], &mut out).unwrap();
     // No content size, a checksum, a window of 512 KiB.
     assert_eq!(out[..6], hex("28b52ffd0448"));
+    assert_eq!(sniff(&out), Some(Opening::GoAkt(Compression::Zstd)));
+
+    let mut out = Vec::new();
+    StreamEncoder::new(Compression::Zstd).unwrap().encode(b"frame", &mut out).unwrap();
+    // The same without a checksum, and a block that is not compressed.
+    assert_eq!(out, hex("28b52ffd0048 280000 6672616d65"));
+    assert_eq!(sniff(&out), Some(Opening::GoAkt(Compression::Zstd)));
 
     let mut out = Vec::new();
     StreamEncoder::new(Compression::Brotli).unwrap().encode(b"frame", &mut out).unwrap();

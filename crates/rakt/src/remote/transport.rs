@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -53,6 +54,10 @@ pub trait Transport: Send + Sync + 'static {
     ) -> Opening<'a, Box<dyn Stream>>;
 }
 
+/// How long a connection that was taken is silent before the system probes the peer: Go nodes have no
+/// pings, and one whose machine is gone while it waits for an answer would stay for ever. 15 s, as in Go.
+const ACCEPTED_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
 pub(crate) struct Tcp;
 
 impl Transport for Tcp {
@@ -89,15 +94,7 @@ struct Accepting {
 impl Listener for Accepting {
     fn accept(&mut self) -> Opening<'_, (Box<dyn Stream>, String)> {
         Box::pin(async move {
-            let (stream, peer) = loop {
-                match self.listener.accept().await {
-                    // That peer has gone already; it is none of the others' concern.
-                    Err(error) if is_its_own(&error) => {}
-                    accepted => break accepted?,
-                }
-            };
-            // Fails where the peer has gone, which the first read will tell.
-            let _ = stream.set_nodelay(true);
+            let (stream, peer) = accept(&self.listener).await?;
             let stream: Box<dyn Stream> = Box::new(stream);
             Ok((stream, peer.to_string()))
         })
@@ -106,6 +103,20 @@ impl Listener for Accepting {
     fn port(&self) -> u16 {
         self.port
     }
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = loop {
+        match listener.accept().await {
+            // That peer has gone already; it is none of the others' concern.
+            Err(error) if is_its_own(&error) => {}
+            accepted => break accepted?,
+        }
+    };
+    // Fails where the peer has gone, which the first read will tell.
+    let _ = stream.set_nodelay(true);
+    let _ = set_keep_alive(&stream, ACCEPTED_KEEP_ALIVE);
+    Ok((stream, peer))
 }
 
 /// Whether an error of `accept` is about the connection, not about accepting.
@@ -155,6 +166,20 @@ mod tests {
         assert_eq!(probe(Duration::from_secs(7)).await?, seconds(7));
         assert_eq!(probe(Duration::from_millis(500)).await?, seconds(1));
         assert_eq!(probe(Duration::from_secs(100_000)).await?, seconds(32_767));
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_connection_that_is_taken_is_kept_alive_and_does_not_gather_bytes() -> io::Result<()>
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let dialed = TcpStream::connect(listener.local_addr()?).await?;
+        let (taken, peer) = accept(&listener).await?;
+        assert_eq!(peer, dialed.local_addr()?);
+        let socket = socket2::SockRef::from(&taken);
+        assert!(socket.keepalive()? && taken.nodelay()?);
+        assert_eq!(socket.tcp_keepalive_time()?, ACCEPTED_KEEP_ALIVE);
         Ok(())
     }
 }

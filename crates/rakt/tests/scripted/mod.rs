@@ -171,6 +171,7 @@ impl Shared {
         loop {
             let incoming = match server.poll_request(&mut unread) {
                 Ok(Some(incoming)) => incoming,
+                Ok(None) if server.has_more() => continue,
                 Ok(None) => {
                     // What only a cluster answers is answered by now.
                     transmit(&mut server, &mut *stream).await?;

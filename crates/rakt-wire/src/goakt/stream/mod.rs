@@ -6,7 +6,7 @@
 //!
 //! | file | format | what is written | what is accepted |
 //! | --- | --- | --- | --- |
-//! | `zstd.rs` | zstd | one frame, window 512 KiB | frames one after another, windows of up to 64 MiB |
+//! | `zstd.rs` | zstd | one frame, window 512 KiB; before that one of small blocks as they are | frames one after another, windows of up to 64 MiB |
 //! | `gzip.rs` | gzip | one member, sync flush | members one after another |
 //! | `brotli.rs` | brotli | one stream, window 4 MiB | one stream, windows of up to 16 MiB |
 //!
@@ -251,18 +251,29 @@ pub enum ReadError {
     Stream(#[from] DecompressError),
 }
 
+/// What a step towards the next frame came to.
+#[derive(Debug)]
+pub(super) enum Next {
+    Frame(Frame),
+    /// More bytes have to arrive first.
+    Missing,
+    /// There is more to decompress.
+    Pause,
+}
+
 /// Takes frames out of a stream, with no more output of the decoder held than the next frame needs.
 #[derive(Debug)]
 pub(super) struct FrameReader {
     decoder: StreamDecoder,
     plain: BytesMut,
     max_frame_len: usize,
+    decompressed: u64,
 }
 
 impl FrameReader {
     pub(super) fn new(compression: Compression, max_frame_len: usize) -> Result<Self, Unavailable> {
         let decoder = StreamDecoder::new(compression)?;
-        Ok(Self { decoder, plain: BytesMut::new(), max_frame_len })
+        Ok(Self { decoder, plain: BytesMut::new(), max_frame_len, decompressed: 0 })
     }
 
     pub(super) fn compression(&self) -> Compression {
@@ -271,27 +282,50 @@ impl FrameReader {
 
     /// The next frame, taken off the front of `unread`. Without compression it is not copied.
     pub(super) fn next(&mut self, unread: &mut BytesMut) -> Result<Option<Frame>, ReadError> {
-        if self.compression() == Compression::None {
-            return Ok(Frame::decode(unread, self.max_frame_len)?);
+        loop {
+            match self.step(unread)? {
+                Next::Frame(frame) => return Ok(Some(frame)),
+                Next::Missing => return Ok(None),
+                Next::Pause => {}
+            }
         }
+    }
+
+    /// The next frame, as [`FrameReader::next`] has it, or a step towards it: a few bytes may stand for
+    /// a large one, and nobody is to wait until all of it is decompressed.
+    pub(super) fn step(&mut self, unread: &mut BytesMut) -> Result<Next, ReadError> {
+        if self.compression() == Compression::None {
+            let frame = Frame::decode(unread, self.max_frame_len)?;
+            return Ok(frame.map_or(Next::Missing, Next::Frame));
+        }
+        let until = self.decompressed.saturating_add(MAX_STEP as u64);
         loop {
             match missing(&self.plain, self.max_frame_len)? {
                 Missing::Nothing { total } => {
                     let frame = Frame::decode(&mut self.plain, self.max_frame_len)?;
-                    if total > KEPT_CAPACITY && self.plain.is_empty() {
-                        // What is left would keep the memory of the frame.
-                        self.plain = BytesMut::new();
+                    if total > KEPT_CAPACITY {
+                        // What is left, a step at most, would keep the memory of the frame.
+                        self.plain = BytesMut::from(&self.plain[..]);
                     }
-                    return Ok(frame);
+                    return Ok(frame.map_or(Next::Missing, Next::Frame));
                 }
+                Missing::Bytes(_) if self.decompressed >= until => return Ok(Next::Pause),
                 Missing::Bytes(missing) => {
+                    let before = self.plain.len();
                     let room = missing.max(MIN_STEP);
                     if !self.decoder.decode(unread, &mut self.plain, room)? {
-                        return Ok(None);
+                        return Ok(Next::Missing);
                     }
+                    let more = self.plain.len().saturating_sub(before);
+                    self.decompressed = self.decompressed.saturating_add(more as u64);
                 }
             }
         }
+    }
+
+    /// Bytes that have been decompressed so far.
+    pub(super) fn decompressed(&self) -> u64 {
+        self.decompressed
     }
 
     /// Bytes of a frame that has begun and not ended, and of the decoder's own memory.

@@ -15,8 +15,9 @@ use crate::remote::config::ConfigError;
 /// compression is used, so there both sides must be set alike.
 ///
 /// GoAkt compresses a connection as a whole, so each keeps what it needs for that as long as it is open:
-/// about 2 MiB with zstd, 10 MiB with brotli. What a peer makes a decoder keep beyond the needs of a Go
-/// node counts against the [inbound budget](crate::remote::Config::inbound_budget).
+/// about 2 MiB with zstd, 10 MiB with brotli, and less where only tells come in, whose acknowledgements are
+/// not compressed. What a peer makes a decoder keep beyond the needs of a Go node counts against the
+/// [inbound budget](crate::remote::Config::inbound_budget).
 ///
 /// # What differs from nodes of rakt
 ///

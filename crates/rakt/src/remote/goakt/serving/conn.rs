@@ -57,6 +57,15 @@ struct Shared {
     is_closing: bool,
 }
 
+/// What the driver finds when it looks.
+pub(super) struct Turn {
+    /// Something has changed since it last looked.
+    pub(super) is_touched: bool,
+    /// Nothing more is taken from the peer.
+    pub(super) is_closing: bool,
+    pub(super) next_expiry: Option<Instant>,
+}
+
 /// A request without an answer.
 enum Open {
     Tell {
@@ -116,15 +125,6 @@ impl Answer {
     }
 }
 
-/// What a request that waits has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// So many messages are on their way to mailboxes, or without a reply.
-    Waits(usize),
-    /// It is answered.
-    Over,
-}
-
 impl GoConn {
     pub(super) fn new(
         serving: Arc<Serving>,
@@ -146,16 +146,26 @@ impl GoConn {
 
     // Requests.
 
-    /// A tell whose messages follow.
-    pub(super) fn open_tell(&self, id: u64) {
-        let tell = Open::Tell { unconfirmed: 0, end: None };
-        self.shared.hold().open.insert(id, tell);
-    }
-
-    /// So many further messages of a tell are about to be put in a mailbox.
-    pub(super) fn expect_confirmed(&self, id: u64, more: usize) {
-        if let Some(Open::Tell { unconfirmed, .. }) = self.shared.hold().open.get_mut(&id) {
-            *unconfirmed += more;
+    /// So many messages of a tell are about to be put in a mailbox, the first ones unless it is open.
+    /// `end` is the answer once they are there, if they are the last ones.
+    pub(super) fn expect_confirmed(
+        &self,
+        id: u64,
+        more: usize,
+        last: Option<Answer>,
+        is_open: bool,
+    ) {
+        let mut shared = self.shared.hold();
+        match shared.open.get_mut(&id) {
+            Some(Open::Tell { unconfirmed, end }) => {
+                *unconfirmed += more;
+                *end = last;
+            }
+            None if !is_open => {
+                shared.open.insert(id, Open::Tell { unconfirmed: more, end: last });
+            }
+            // It is answered.
+            _ => {}
         }
     }
 
@@ -192,14 +202,22 @@ impl GoConn {
         self.shared.hold().open.insert(id, Open::Operation);
     }
 
-    /// How far a tell or an ask has come. For the driver, which looks again whenever that changes.
-    pub(super) fn progress(&self, id: u64) -> Progress {
-        match self.shared.hold().open.get(&id) {
-            Some(Open::Tell { unconfirmed: count, .. } | Open::Ask { left: count, .. }) => {
-                Progress::Waits(*count)
-            }
-            Some(Open::Operation) | None => Progress::Over,
+    /// How many messages of a tell are on their way to mailboxes, or of an ask without a reply; `None`
+    /// once it is answered. For the driver, which looks again whenever that changes.
+    pub(super) fn unsettled(&self, id: u64) -> Option<usize> {
+        match self.shared.hold().open.get(&id)? {
+            Open::Tell { unconfirmed: count, .. } | Open::Ask { left: count, .. } => Some(*count),
+            Open::Operation => None,
         }
+    }
+
+    /// Answers a request that nothing has been noted of.
+    pub(super) fn answer_new(&self, id: u64, answer: Answer) {
+        let mut shared = self.shared.hold();
+        shared.answers.push((id, answer));
+        let driver = shared.touch();
+        drop(shared);
+        driver.into_iter().for_each(Waker::wake);
     }
 
     /// Answers a request, if it is not answered yet.
@@ -312,22 +330,6 @@ impl GoConn {
 
     // For the driver.
 
-    /// What happens from now on is seen by [`end_turn`](Self::end_turn).
-    pub(super) fn begin_turn(&self) {
-        let mut shared = self.shared.hold();
-        shared.is_touched = false;
-        shared.driver = None;
-    }
-
-    /// Whether there is nothing to do before `driver` is woken.
-    pub(super) fn end_turn(&self, driver: &Waker) -> bool {
-        let mut shared = self.shared.hold();
-        if !shared.is_touched {
-            shared.driver = Some(driver.clone());
-        }
-        !shared.is_touched
-    }
-
     /// Gives up on asks whose time is over, and says when the next one's is.
     pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut shared = self.shared.hold();
@@ -353,19 +355,26 @@ impl GoConn {
         next
     }
 
-    /// The answers that have come in.
-    pub(super) fn take_answers(&self) -> Vec<(u64, Answer)> {
+    /// Moves the answers that have come in to `answers`, which is empty. `unsent` bytes of responses
+    /// wait for the peer to take them. Where nothing has changed, `driver` is woken by what does.
+    pub(super) fn take_answers(
+        &self,
+        answers: &mut Vec<(u64, Answer)>,
+        unsent: usize,
+        driver: Option<&Waker>,
+    ) -> Turn {
         let mut shared = self.shared.hold();
-        let answers = std::mem::take(&mut shared.answers);
-        shared.collected -= answers.iter().map(|(_, answer)| answer.len()).sum::<usize>();
-        answers
-    }
-
-    /// So many bytes of responses wait for the peer to take them.
-    pub(super) fn set_unsent(&self, bytes: usize) {
-        let mut shared = self.shared.hold();
-        shared.unsent = bytes;
-        self.note_buffered(&mut shared, 0);
+        std::mem::swap(&mut shared.answers, answers);
+        let len = answers.iter().map(|(_, answer)| answer.len()).sum::<usize>();
+        shared.collected -= len;
+        // They wait for the peer too now.
+        if std::mem::replace(&mut shared.unsent, unsent + len) != unsent + len {
+            self.note_buffered(&mut shared, 0);
+        }
+        let is_touched = std::mem::take(&mut shared.is_touched);
+        shared.driver = if is_touched { None } else { driver.cloned() };
+        let Shared { next_expiry, is_closing, .. } = *shared;
+        Turn { is_touched, is_closing, next_expiry }
     }
 
     /// Tells the node how much is buffered, where that is much; false if there is no room for more.
@@ -392,21 +401,6 @@ impl GoConn {
         }
         drop(shared);
         wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// Has the driver end the connection once everything is answered. For the driver.
-    pub(super) fn finish(&self) {
-        self.shared.hold().is_closing = true;
-        self.touch();
-    }
-
-    /// Something has changed since this turn began. For the driver.
-    pub(super) fn touch(&self) {
-        self.shared.hold().is_touched = true;
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.shared.hold().is_closing
     }
 
     /// Nobody waits for answers any more.
@@ -462,8 +456,12 @@ impl GoConn {
             return Ok(());
         }
         self.release(bytes);
+        Err(self.exhausted_budget())
+    }
+
+    pub(super) fn exhausted_budget(&self) -> Refusal {
         let bound = "inbound budget (bytes)".to_owned();
-        Err(Refusal::ResourceExhausted { bound, limit: self.net.budget.limit() })
+        Refusal::ResourceExhausted { bound, limit: self.net.budget.limit() }
     }
 
     pub(super) fn release(&self, bytes: u64) {

@@ -16,6 +16,16 @@ pub(super) struct Delivery {
     pub(super) conn: Arc<GoConn>,
     pub(super) path: Arc<str>,
     pub(super) type_name: Arc<str>,
+    /// Bytes that count against the node's budget as long as any of the messages is here.
+    pub(super) charged: u64,
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if self.charged > 0 {
+            self.conn.release(self.charged);
+        }
+    }
 }
 
 impl Origin for Delivery {

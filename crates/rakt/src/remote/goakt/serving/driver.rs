@@ -1,23 +1,47 @@
 //! The task of one connection: it reads requests, writes responses and keeps time.
+//!
+//! It goes in steps: read once, hand on what has arrived, write what is answered. A Go node waits for each
+//! response before it goes on, so a tell whose mailbox has room is acknowledged within the step that read
+//! it, before the actor has the message in hand.
+//!
+//! GoAkt never closes one direction of a connection alone. So when a peer closes its side, what it asked
+//! for is given up, and its place is free for others: acknowledgements that are due are still written,
+//! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use rakt_wire::compress::Compression;
 use rakt_wire::goakt::{RespondError, Server, ServerConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::conn::GoConn;
+use super::conn::{Answer, GoConn};
+use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::remote::driver::{FAREWELL, READ_LEN, say_goodbye};
 use crate::remote::transport::Stream;
-use crate::sync::Lock;
 use crate::timers::now;
+
+/// With less room than this a buffer is given up for a new one.
+const LEAST_ROOM: usize = READ_LEN / 4;
+/// What a connection does before all others get a turn, in bytes that are read, decompressed or written.
+const TURN_LEN: usize = 256 * 1024;
+/// What a read counts in a turn at least.
+const READ_COUNT: usize = TURN_LEN / 8;
+/// What handing on a request or a message counts in a turn: both take about a microsecond.
+const MESSAGE_COUNT: usize = 1024;
+
+thread_local! {
+    /// A read buffer, for the next connection that has something to read.
+    static SPARE: Cell<BytesMut> = Cell::default();
+}
 
 /// What a decoder may hold without being counted, in bytes: a little more than the streams of Go nodes
 /// make necessary.
@@ -28,23 +52,35 @@ fn free_window(compression: Compression) -> usize {
     }
 }
 
-/// Both halves of the task use it, one at a time.
-struct Link {
+struct Driver {
     conn: Arc<GoConn>,
-    server: Mutex<Server>,
-    free_window: usize,
+    stream: Box<dyn Stream>,
+    server: Server,
+    names: Names,
+    unread: BytesMut,
+    /// There is no request in what has been read before more of it arrives.
+    is_parsed: bool,
+    /// The request whose messages are on their way, where they cannot all go at once.
+    handing: Option<Handing>,
+    /// Nothing is read any more, as the peer has closed its side.
+    is_over: bool,
+    /// Why no request is taken any more; what was asked until then is answered.
+    closing: Option<String>,
+    /// Answers on their way to the server; empty but for its memory.
+    answers: Vec<(u64, Answer)>,
+    write: Vec<u8>,
+    written: usize,
+    is_flushed: bool,
+    /// Since when the peer takes nothing.
+    stuck_since: Option<Instant>,
+    /// What this turn has done.
+    moved: usize,
     /// When a request arrived or a response left.
-    last_use: Mutex<Instant>,
-}
-
-/// Why no further request is read.
-enum Stop {
-    /// The peer has closed its side, or the node closes.
-    Done,
-    /// The connection is broken.
-    Lost(String),
-    /// The peer did what it may not.
-    Refused(String),
+    last_use: Instant,
+    free_window: usize,
+    /// Bytes that count against the node's budget for as long as the peer leaves them here.
+    held: u64,
+    timer: Pin<Box<Sleep>>,
 }
 
 /// Why the connection ends.
@@ -52,6 +88,12 @@ struct End {
     reason: String,
     /// The stream still takes what is left to say.
     is_open: bool,
+}
+
+impl End {
+    fn lost(reason: String) -> Self {
+        Self { reason, is_open: false }
+    }
 }
 
 /// Runs a connection to its end.
@@ -62,285 +104,332 @@ pub(super) async fn drive(
     early: BytesMut,
 ) {
     conn.link_up(compression);
-    let options = &conn.net.options;
-    let config = ServerConfig {
-        max_frame_len: options.max_frame_size as usize,
-        max_in_flight: conn.serving.max_pipelined as usize,
-        ..ServerConfig::default()
-    };
-    let link = Link {
-        conn: conn.clone(),
-        server: Mutex::new(Server::new(config)),
-        free_window: free_window(compression),
-        last_use: Mutex::new(now()),
-    };
-    let (mut read, mut write) = tokio::io::split(stream);
-    let end = run(&link, &mut read, &mut write, early).await;
-    conn.end();
-    conn.link_down(&end.reason);
-    let mut farewell = Vec::new();
-    if end.is_open && link.server.hold().finish(&mut farewell).is_ok() {
-        let goodbye = say_goodbye(read.unsplit(write), farewell, true);
-        drop(tokio::time::timeout(FAREWELL, goodbye).await);
-    }
-    conn.set_gone();
+    let mut driver = Driver::new(conn, compression, stream, early);
+    let end = poll_fn(|cx| driver.poll(cx)).await;
+    driver.end(end).await;
 }
 
-async fn run(
-    link: &Link,
-    read: &mut ReadHalf<Box<dyn Stream>>,
-    write: &mut WriteHalf<Box<dyn Stream>>,
-    early: BytesMut,
-) -> End {
-    let conn = &link.conn;
-    let mut reading = pin!(link.read_requests(read, early));
-    let mut writing = pin!(link.write_responses(write));
-    let (mut is_reading, mut reason) = (true, None);
-    poll_fn(|cx| {
-        loop {
-            conn.begin_turn();
-            // Responses first: they make room for requests.
-            if let Poll::Ready(mut end) = writing.as_mut().poll(cx) {
-                end.reason = reason.take().unwrap_or(end.reason);
-                return Poll::Ready(end);
-            }
-            if is_reading && let Poll::Ready(stop) = reading.as_mut().poll(cx) {
-                is_reading = false;
-                match stop {
-                    Stop::Done => {}
-                    Stop::Lost(reason) => return Poll::Ready(End { reason, is_open: false }),
-                    Stop::Refused(why) => {
-                        tracing::warn!(peer = %conn.peer, reason = %why, "closing a connection");
-                        reason = Some(why);
-                    }
-                }
-                // What has been asked until then is answered.
-                conn.finish();
-            }
-            if conn.end_turn(cx.waker()) {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await
-}
-
-impl Link {
-    async fn read_requests(
-        &self,
-        stream: &mut ReadHalf<Box<dyn Stream>>,
-        mut unread: BytesMut,
-    ) -> Stop {
-        let mut names = Names::default();
-        let mut held = Held { conn: &self.conn, bytes: 0 };
-        loop {
-            let (next, is_full, len) = {
-                let mut server = self.server.hold();
-                let unsent = server.unsent_len();
-                let next = server.poll_request(&mut unread);
-                if server.unsent_len() > unsent {
-                    // What it answers by itself: the other half of the task has something to write.
-                    self.conn.touch();
-                }
-                let (partial, window) = server.held_len();
-                let beyond = (unread.len() + partial).saturating_sub(READ_LEN);
-                (next, server.is_full(), beyond + window.saturating_sub(self.free_window))
-            };
-            if !held.set(len as u64) {
-                let limit = self.conn.net.budget.limit();
-                return Stop::Refused(format!(
-                    "no room for {len} bytes of a frame and its compression: all peers together may \
-                     have {limit} bytes under way"
-                ));
-            }
-            match next {
-                Ok(Some(incoming)) => {
-                    *self.last_use.hold() = now();
-                    self.conn.hand_on(incoming, &mut names).await;
-                }
-                Ok(None) if is_full => {
-                    // The other half of the task makes room, and this one is polled after it.
-                    let is_full = || self.server.hold().is_full() && !self.conn.is_closing();
-                    poll_fn(|_| if is_full() { Poll::Pending } else { Poll::Ready(()) }).await;
-                }
-                Ok(None) => match poll_fn(|cx| self.poll_read(stream, &mut unread, cx)).await {
-                    Ok(true) => {}
-                    Ok(false) => return Stop::Done,
-                    Err(error) => return Stop::Lost(format!("read: {error}")),
-                },
-                Err(error) => return Stop::Refused(error.to_string()),
-            }
-            if self.conn.is_closing() {
-                return Stop::Done;
-            }
+impl Driver {
+    fn new(
+        conn: Arc<GoConn>,
+        compression: Compression,
+        stream: Box<dyn Stream>,
+        early: BytesMut,
+    ) -> Self {
+        let config = ServerConfig {
+            max_frame_len: conn.net.options.max_frame_size as usize,
+            max_in_flight: conn.serving.max_pipelined as usize,
+            ..ServerConfig::default()
+        };
+        Self {
+            stream,
+            server: Server::new(config),
+            names: Names::default(),
+            unread: early,
+            is_parsed: false,
+            handing: None,
+            is_over: false,
+            closing: None,
+            answers: Vec::new(),
+            write: Vec::new(),
+            written: 0,
+            is_flushed: true,
+            stuck_since: None,
+            moved: 0,
+            last_use: now(),
+            free_window: free_window(compression),
+            held: 0,
+            timer: Box::pin(tokio::time::sleep(conn.serving.read_idle_timeout)),
+            conn,
         }
     }
 
-    /// Reads once; false at the end of the stream, or when nothing more is to be read.
-    fn poll_read(
-        &self,
-        stream: &mut ReadHalf<Box<dyn Stream>>,
-        unread: &mut BytesMut,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<bool>> {
-        if self.conn.is_closing() {
-            return Poll::Ready(Ok(false));
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.moved = 0;
+        while self.moved < TURN_LEN {
+            match self.step(cx) {
+                Ok(true) => {}
+                Ok(false) => return self.poll_timer(cx),
+                Err(end) => return Poll::Ready(end),
+            }
         }
-        if unread.capacity() - unread.len() < READ_LEN / 4 {
-            unread.reserve(READ_LEN);
+        // Where nobody else is ready, the runtime looks at its sockets and timers before this task
+        // goes on.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        self.poll_timer(cx)
+    }
+
+    /// Does what can be done; false if there is nothing before `cx` is woken.
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let could_read = self.is_reading();
+        let mut has_moved = could_read && self.poll_read(cx)?;
+        has_moved |= self.hand_on()?;
+        has_moved |= !could_read && self.is_reading();
+        has_moved |= self.respond((!has_moved).then_some(cx.waker()));
+        has_moved |= self.poll_write(cx)?;
+        if has_moved {
+            return Ok(true);
         }
-        match pin!(stream.read_buf(unread)).poll(cx) {
+        if self.is_over {
+            let reason = "the peer closed the connection".to_owned();
+            return Err(End { reason: self.closing.take().unwrap_or(reason), is_open: true });
+        }
+        match self.closing.take_if(|_| self.server.is_idle() && self.write.is_empty()) {
+            Some(reason) => Err(End { reason, is_open: true }),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether anything is read. While there are requests left it is a little, to hear of it when the
+    /// peer goes.
+    fn is_reading(&self) -> bool {
+        !self.is_over && (self.is_parsed || self.unread.len() < READ_LEN)
+    }
+
+    /// Reads once; false if nothing came.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.unread.capacity() == 0 {
+            self.unread = SPARE.take();
+        }
+        if self.unread.capacity() - self.unread.len() < LEAST_ROOM {
+            self.unread.reserve(READ_LEN);
+        }
+        // No more than this at once: what comes behind a large frame is moved out of its memory.
+        let mut room = (&mut self.unread).limit(READ_LEN);
+        match pin!(self.stream.read_buf(&mut room)).poll(cx) {
+            Poll::Ready(Ok(0)) => {
+                self.is_over = true;
+                Ok(true)
+            }
             Poll::Ready(Ok(n)) => {
                 crate::metrics::received(n);
-                Poll::Ready(Ok(n > 0))
+                self.moved += n.max(READ_COUNT);
+                self.is_parsed = false;
+                Ok(true)
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => Err(End::lost(format!("read: {error}"))),
             Poll::Pending => {
-                if unread.is_empty() {
-                    // An idle connection keeps no buffer.
-                    *unread = BytesMut::new();
+                if self.unread.is_empty() {
+                    self.lend_buffer();
                 }
-                Poll::Pending
+                Ok(false)
             }
         }
     }
 
-    async fn write_responses(&self, stream: &mut WriteHalf<Box<dyn Stream>>) -> End {
-        let mut timer = Box::pin(tokio::time::sleep(self.conn.serving.read_idle_timeout));
-        let mut out = Vec::new();
-        loop {
-            match poll_fn(|cx| self.poll_output(&mut out, timer.as_mut(), cx)).await {
-                Ok(()) => {}
-                Err(end) => return end,
-            }
-            if let Err(reason) = self.write(stream, &out).await {
-                return End { reason, is_open: false };
-            }
-            crate::metrics::sent(out.len());
-            *self.last_use.hold() = now();
-            out.clear();
-            out.shrink_to(READ_LEN);
-            self.conn.set_unsent(self.server.hold().unsent_len());
+    /// An idle connection keeps no buffer; its thread keeps one for all of them.
+    fn lend_buffer(&mut self) {
+        let mut spare = std::mem::take(&mut self.unread);
+        let has_room = spare.try_reclaim(READ_LEN) || spare.capacity() >= LEAST_ROOM;
+        if has_room && spare.capacity() <= 2 * READ_LEN {
+            SPARE.set(spare);
         }
     }
 
-    /// Waits until there is something to write, and puts it into `out`.
-    fn poll_output(
-        &self,
-        out: &mut Vec<u8>,
-        mut timer: Pin<&mut Sleep>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), End>> {
+    /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
+    fn hand_on(&mut self) -> Result<bool, End> {
+        let (mut has_moved, mut waits) = (false, false);
+        while self.moved < TURN_LEN {
+            if let Some(handing) = &mut self.handing {
+                let progress = handing.go_on(&self.conn, &mut self.names);
+                waits = progress == Progress::Waits;
+                if waits {
+                    break;
+                }
+                self.moved += MESSAGE_COUNT;
+                has_moved = true;
+                if progress == Progress::Over {
+                    self.handing = None;
+                }
+            } else if !self.is_parsed && self.take_request() {
+                has_moved = true;
+            } else {
+                break;
+            }
+        }
+        self.hold(waits)?;
+        Ok(has_moved)
+    }
+
+    /// Takes the next request, or does a part of the work for it; false if it is not there.
+    fn take_request(&mut self) -> bool {
+        let (unread, decompressed) = (self.unread.len(), self.server.decompressed());
+        let next = self.server.poll_request(&mut self.unread);
+        self.moved += (self.server.decompressed() - decompressed) as usize;
+        if unread - self.unread.len() > READ_LEN {
+            // What is left would keep the memory of a large frame.
+            self.unread = BytesMut::from(&self.unread[..]);
+        }
+        match next {
+            Ok(Some(incoming)) => {
+                // Its bytes count as messages from here on.
+                self.conn.release(std::mem::take(&mut self.held));
+                self.last_use = now();
+                self.handing = self.conn.take_on(incoming);
+                self.moved += MESSAGE_COUNT;
+                true
+            }
+            Ok(None) => {
+                self.is_parsed = !self.server.has_more() && !self.server.is_full();
+                self.server.has_more()
+            }
+            Err(error) => {
+                tracing::warn!(peer = %self.conn.peer, reason = %error, "closing a connection");
+                self.closing.get_or_insert(error.to_string());
+                true
+            }
+        }
+    }
+
+    /// Counts what the peer has here and may leave here. A request that waits for room in a mailbox, or
+    /// for a reply, counts as a whole; what is left of it is refused if there is no room for that.
+    fn hold(&mut self, waits: bool) -> Result<(), End> {
+        let (partial, window) = self.server.held_len();
+        let window = window.saturating_sub(self.free_window);
         loop {
-            let now = now();
-            let next_expiry = self.conn.expire(now);
-            let is_idle = {
-                let mut server = self.server.hold();
-                let answers = self.conn.take_answers();
-                let is_changed = !answers.is_empty();
-                for (id, answer) in answers {
-                    match answer.with(|response| server.respond(id, response)) {
-                        // It was told so in its place.
-                        Ok(()) | Err(RespondError::TooLarge { .. }) => {}
-                        Err(error) => {
-                            tracing::error!(peer = %self.conn.peer, %error, "no response")
-                        }
+            let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
+            let len = self.unread.len() + partial + waiting;
+            let len = (len.saturating_sub(READ_LEN) + window) as u64;
+            if len <= self.held {
+                self.conn.release(self.held - len);
+            } else if !self.conn.admit(len - self.held) {
+                if let Some(handing) = self.handing.take_if(|_| waits) {
+                    handing.give_up(&self.conn);
+                    continue;
+                }
+                let limit = self.conn.net.budget.limit();
+                let reason = format!(
+                    "no room for {len} bytes of a frame and its compression: all peers together \
+                     may have {limit} bytes under way"
+                );
+                tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
+                return Err(End { reason, is_open: true });
+            }
+            self.held = len;
+            return Ok(());
+        }
+    }
+
+    /// Takes the answers that have come in; false if nothing has changed. `waker` is woken by what does.
+    fn respond(&mut self, waker: Option<&Waker>) -> bool {
+        let unsent = self.write.len() - self.written + self.server.unsent_len();
+        let turn = self.conn.take_answers(&mut self.answers, unsent, waker);
+        if let Some(at) = turn.next_expiry {
+            self.arm(at);
+        }
+        if turn.is_closing && self.closing.is_none() {
+            self.closing = Some("the node is shutting down".to_owned());
+            self.server.close();
+        }
+        for (id, answer) in self.answers.drain(..) {
+            match answer.with(|response| self.server.respond(id, response)) {
+                // It was told so in its place.
+                Ok(()) | Err(RespondError::TooLarge { .. }) => {}
+                Err(error) => tracing::error!(peer = %self.conn.peer, %error, "no response"),
+            }
+        }
+        turn.is_touched
+    }
+
+    /// Writes what there is, as much as the peer takes; false if that was nothing.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut has_moved = false;
+        loop {
+            if self.write.is_empty() {
+                let transmitted = self.server.poll_transmit(&mut self.write);
+                transmitted.map_err(|error| End::lost(format!("compress: {error}")))?;
+                if self.write.is_empty() {
+                    break;
+                }
+            }
+            match self.poll_push(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.stuck_since = None;
+                    self.last_use = now();
+                    has_moved = true;
+                    if self.moved >= TURN_LEN {
+                        break;
                     }
                 }
-                let transmitted = server.poll_transmit(out);
-                if is_changed || !out.is_empty() {
-                    // Also responses that wait for the one before them.
-                    self.conn.set_unsent(out.len() + server.unsent_len());
+                Poll::Ready(Err(error)) => return Err(End::lost(format!("write: {error}"))),
+                Poll::Pending => {
+                    let since = *self.stuck_since.get_or_insert_with(now);
+                    self.arm(since + self.conn.net.options.write_timeout);
+                    break;
                 }
-                match transmitted {
-                    Ok(true) => return Poll::Ready(Ok(())),
-                    Ok(false) => {}
-                    Err(error) => {
-                        let reason = format!("compress: {error}");
-                        return Poll::Ready(Err(End { reason, is_open: false }));
-                    }
-                }
-                server.is_idle()
-            };
-            if is_idle && self.conn.is_closing() {
-                let reason = match self.conn.net.is_closed() {
-                    true => "the node is shutting down",
-                    false => "the peer closed the connection",
-                };
-                return Poll::Ready(Err(End { reason: reason.to_owned(), is_open: true }));
-            }
-            let limit = self.conn.serving.read_idle_timeout;
-            let mut idle_at = *self.last_use.hold() + limit;
-            if now >= idle_at {
-                if is_idle {
-                    let reason = format!("nothing was asked for {limit:?}");
-                    return Poll::Ready(Err(End { reason, is_open: true }));
-                }
-                *self.last_use.hold() = now;
-                idle_at = now + limit;
-            }
-            let next = next_expiry.map_or(idle_at, |at| at.min(idle_at)).into();
-            if next < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(next);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
             }
         }
+        Ok(has_moved)
     }
 
-    /// Writes all of it; the peer may not take longer than the limit for any part.
-    async fn write(
-        &self,
-        stream: &mut WriteHalf<Box<dyn Stream>>,
-        mut bytes: &[u8],
-    ) -> Result<(), String> {
-        let limit = self.conn.net.options.write_timeout;
-        while !bytes.is_empty() {
-            let n = self.in_time(limit, stream.write(bytes)).await?;
+    /// Pushes a part of the write buffer into the stream, and flushes that once it is all there.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.written < self.write.len() {
+            self.is_flushed = false;
+            let rest = &self.write[self.written..];
+            let rest = &rest[..rest.len().min(TURN_LEN)];
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
             if n == 0 {
-                return Err("write: the stream takes nothing".to_owned());
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            bytes = &bytes[n..];
-        }
-        self.in_time(limit, stream.flush()).await
-    }
-
-    async fn in_time<T>(
-        &self,
-        limit: Duration,
-        step: impl Future<Output = std::io::Result<T>>,
-    ) -> Result<T, String> {
-        match tokio::time::timeout(limit, step).await {
-            Ok(result) => result.map_err(|error| format!("write: {error}")),
-            Err(_) => Err(format!("the peer took nothing for {limit:?}")),
-        }
-    }
-}
-
-/// Bytes that count against the node's budget for as long as the peer leaves them here.
-struct Held<'a> {
-    conn: &'a GoConn,
-    bytes: u64,
-}
-
-impl Held<'_> {
-    /// False if there is no room for so many.
-    fn set(&mut self, bytes: u64) -> bool {
-        if bytes > self.bytes {
-            if !self.conn.admit(bytes - self.bytes) {
-                return false;
+            crate::metrics::sent(n);
+            self.written += n;
+            self.moved += n;
+            self.stuck_since = None;
+            if self.written < self.write.len() {
+                return Poll::Ready(Ok(()));
             }
-        } else {
-            self.conn.release(self.bytes - bytes);
         }
-        self.bytes = bytes;
-        true
+        if !self.is_flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.is_flushed = true;
+        }
+        self.written = 0;
+        self.write.clear();
+        self.write.shrink_to(READ_LEN);
+        Poll::Ready(Ok(()))
     }
-}
 
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.conn.release(self.bytes);
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = now();
+            let stuck_until = self.stuck_since.map(|at| at + self.conn.net.options.write_timeout);
+            if stuck_until.is_some_and(|until| now >= until) {
+                let limit = self.conn.net.options.write_timeout;
+                return Poll::Ready(End::lost(format!("the peer took nothing for {limit:?}")));
+            }
+            let next_expiry = self.conn.expire(now);
+            let limit = self.conn.serving.read_idle_timeout;
+            if now >= self.last_use + limit {
+                if self.server.is_idle() {
+                    let reason = format!("nothing was asked for {limit:?}");
+                    return Poll::Ready(End { reason, is_open: true });
+                }
+                self.last_use = now;
+            }
+            let next = [next_expiry, stuck_until].into_iter().flatten().min();
+            let idle_at = self.last_use + limit;
+            self.timer.as_mut().reset(next.map_or(idle_at, |at| at.min(idle_at)).into());
+        }
+        Poll::Pending
+    }
+
+    /// Has the timer go off no later than `at`.
+    fn arm(&mut self, at: Instant) {
+        if self.timer.deadline() > at.into() {
+            self.timer.as_mut().reset(at.into());
+        }
+    }
+
+    async fn end(mut self, end: End) {
+        self.conn.end();
+        self.conn.release(self.held);
+        self.conn.link_down(&end.reason);
+        let mut farewell = self.write.split_off(self.written);
+        if end.is_open && self.server.finish(&mut farewell).is_ok() {
+            let goodbye = say_goodbye(self.stream, farewell, true);
+            drop(tokio::time::timeout(FAREWELL, goodbye).await);
+        }
+        self.conn.set_gone();
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! - `conn`: one connection: the requests that wait for their responses, as actors see it
 //! - `driver`: its task, which reads requests and writes responses
-//! - `requests`: from messages to the actors they are for; `delivery`: where those send replies
+//! - `handing`: a request whose messages go on their way one after another
+//! - `requests`: from a message to the actor it is for; `delivery`: where that sends its reply
 //! - `framework`: messages that mean something to the node itself
 //! - `operations`: what is not a message
 //!
@@ -14,6 +15,7 @@ mod conn;
 mod delivery;
 mod driver;
 mod framework;
+mod handing;
 mod operations;
 mod requests;
 

@@ -42,8 +42,12 @@ impl GoConn {
         if let Err(refusal) = self.charge(bytes) {
             return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
         }
-        let origin =
-            Delivery { conn: self.clone(), path: subject.as_str().into(), type_name: "".into() };
+        let origin = Delivery {
+            conn: self.clone(),
+            path: subject.as_str().into(),
+            type_name: "".into(),
+            charged: 0,
+        };
         let charge = Charge { origin: Arc::new(origin), bytes };
         let (conn, system) = (self.clone(), self.system.clone());
         let remaining = until.map(|until| until.saturating_duration_since(now()));

@@ -1,43 +1,43 @@
-//! From a request to the actors it is for.
+//! From a message to the actor it is for.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use bytes::Bytes;
 use rakt_wire::Metadata;
 use rakt_wire::address::{Address, Dialect, MAX_ADDRESS_LEN, is_reserved};
-use rakt_wire::goakt::error::ErrorCode;
-use rakt_wire::goakt::{
-    Error, GoAddress, Incoming, Procedure, RemoteMessage, RemoteMessages, Request,
-};
+use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage};
 use rakt_wire::native::cost;
 
-use super::conn::{Answer, GoConn, Progress};
+use super::conn::{Answer, GoConn};
 use super::delivery::Delivery;
+use super::handing::Common;
 use crate::cell::AnyCell;
-use crate::context::Extensions;
 use crate::error::Refusal;
-use crate::mailbox::batch::{Batch, Charge, RawAbout, RawKind, RawMessage};
-use crate::mailbox::letter::{Alias, Origin};
+use crate::mailbox::batch::{Batch, RawAbout, RawKind, RawMessage};
+use crate::mailbox::letter::Alias;
 use crate::reference::ActorRef;
 use crate::remote::driver::READ_LEN;
 use crate::remote::serve;
-use crate::timers::now;
 
-/// An ask takes no longer than this, whatever it says. A year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Cost of handled messages from which on it is given back to the budget before their batch is done with.
 const RETURN_AT: u64 = 64 * 1024;
+/// Messages that go to a mailbox together. What of theirs is not a part of their cost, such as their
+/// senders, counts until all of them are handled.
+const RUN_COUNT: usize = 1024;
+/// Payload, headers and senders of messages that go together, in bytes; one alone may have more. A
+/// payload that an actor keeps pins what came with it.
+const RUN_LEN: usize = READ_LEN;
+/// What a sender takes up besides the text of its address, in bytes.
+const SENDER_OVERHEAD: usize = 512;
 
 /// Names that a connection used last: the next request most often has the same.
 #[derive(Default)]
 pub(super) struct Names {
     sender: Option<(String, Option<ActorRef>)>,
     type_name: Option<Arc<str>>,
+    /// Of the actor with that number.
+    path: Option<(u64, Arc<str>)>,
 }
 
 impl Names {
@@ -47,175 +47,78 @@ impl Names {
             _ => self.type_name.insert(name.into()).clone(),
         }
     }
+
+    fn path(&mut self, cell: &dyn AnyCell) -> Arc<str> {
+        match &self.path {
+            Some((uid, known)) if *uid == cell.uid() => known.clone(),
+            _ => self.path.insert((cell.uid(), cell.path().into())).1.clone(),
+        }
+    }
 }
 
 /// Messages of one type that follow each other, for one actor.
 pub(super) struct Run {
     cell: Arc<dyn AnyCell>,
-    origin: Arc<Delivery>,
+    type_name: Arc<str>,
+    path: Arc<str>,
     entry: u16,
     messages: VecDeque<RawMessage>,
     senders: Vec<(u32, ActorRef)>,
+    payload_len: usize,
     cost: u64,
+    /// Bytes of headers and senders.
+    extra: u64,
 }
 
-/// What all messages of one request have in common.
-struct Common<'a> {
-    id: u64,
-    procedure: Procedure,
-    body: &'a Bytes,
-    metadata: &'a Metadata,
+impl Run {
+    /// Whether a message goes with those that are there.
+    pub(super) fn takes(&self, cell: &dyn AnyCell, message: &RemoteMessage<'_>) -> bool {
+        let len = self.payload_len + self.extra as usize + message.message.value.len();
+        self.cell.uid() == cell.uid()
+            && *self.type_name == *message.message.type_name()
+            && self.messages.len() < RUN_COUNT
+            && len <= RUN_LEN
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
 }
 
 impl GoConn {
-    /// Hands a request on. Returns once all its messages are on their way, so that those of the next
-    /// request come after them.
-    pub(super) async fn hand_on(self: &Arc<Self>, incoming: Incoming, names: &mut Names) {
-        let Incoming { id, request, metadata, deadline } = incoming;
-        let until = deadline.map(|deadline| {
-            let remaining = deadline.remaining(SystemTime::now()).min(LONGEST);
-            now() + remaining
-        });
-        if let Err(error) = self.admit_request(&request, &metadata) {
-            self.open_operation(id);
-            return self.answer(id, Answer::Error(error));
-        }
-        match request {
-            Request::Tell(messages) => self.tell(id, &messages, &metadata, names).await,
-            Request::Ask { messages, timeout } => {
-                self.ask(id, &messages, timeout, until, &metadata, names).await;
-            }
-            request => self.operate(id, &request, until),
-        }
-    }
-
-    /// Whether anything may come of a request.
-    fn admit_request(&self, request: &Request, metadata: &Metadata) -> Result<(), Error> {
-        if self.system.is_shutting_down() {
-            let failure = Refusal::ShuttingDown.to_wire();
-            return Err(Error::from_failure(request.procedure(), "", &failure));
-        }
-        self.serving.local.admit(request)?;
-        let (false, Some(propagator)) = (metadata.is_empty(), &self.net.propagator) else {
-            return Ok(());
-        };
-        // Each message is read for its own context when its turn comes. But what cannot be read is
-        // refused before anything is delivered.
-        let read = || propagator.extract(metadata, &mut Extensions::default());
-        let text = match std::panic::catch_unwind(AssertUnwindSafe(read)) {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the context propagator panicked".to_owned(),
-        };
-        Err(Error::new(ErrorCode::InvalidArgument, text))
-    }
-
-    async fn tell(
+    /// Does what a message of GoAkt itself asks for, or adds a message of a tell to those that go
+    /// together.
+    pub(super) fn stage(
         self: &Arc<Self>,
-        id: u64,
-        messages: &RemoteMessages,
-        metadata: &Metadata,
-        names: &mut Names,
-    ) {
-        self.open_tell(id);
-        let common = Common { id, procedure: Procedure::Tell, body: messages.body(), metadata };
-        let mut run: Option<Run> = None;
-        let mut answer = Answer::Done;
-        for message in messages.iter() {
-            let staged = match self.receiver(&common, &message) {
-                Ok((cell, path)) => {
-                    self.stage(&common, &message, cell, path, &mut run, names).await
-                }
-                Err(error) => Err(Some(error)),
-            };
-            match staged {
-                Ok(()) => {}
-                Err(Some(error)) => {
-                    answer = Answer::Error(error);
-                    break;
-                }
-                Err(None) => return,
-            }
-        }
-        if let Some(run) = run {
-            self.deliver(&common, run);
-        }
-        self.end_tell(id, answer);
-    }
-
-    /// Adds a message of a tell to those that go together. `Err(None)`: the request is answered.
-    async fn stage(
-        self: &Arc<Self>,
-        common: &Common<'_>,
+        common: &Common,
         message: &RemoteMessage<'_>,
-        cell: Arc<dyn AnyCell>,
-        path: &str,
+        (cell, path): (Arc<dyn AnyCell>, &str),
         run: &mut Option<Run>,
         names: &mut Names,
-    ) -> Result<(), Option<Error>> {
-        let type_name = message.message.type_name();
-        let follows = run
-            .as_ref()
-            .is_some_and(|run| run.cell.uid() == cell.uid() && *run.origin.type_name == *type_name);
-        if !follows && let Some(before) = run.take() {
-            // What goes to another mailbox waits, so that nothing overtakes a message that fails.
-            self.deliver(common, before);
-            if !self.reached(common.id, 0).await {
-                return Err(None);
-            }
-        }
+    ) -> Result<(), Error> {
         if self.handle_framework(common.procedure, message, &cell, path)?.is_some() {
             return Ok(());
         }
         let run = match run {
             Some(run) => run,
-            None => run.insert(self.start_run(common.procedure, message, cell, names)?),
+            None => run.insert(start_run(common.procedure, message, cell, names)?),
         };
         let checked = run.cell.check(run.entry, message.message.value.clone());
         checked.map_err(|refusal| failed(common.procedure, message, &refusal))?;
-        self.add(common, message, RawKind::Confirm(common.id), None, run, names)?;
-        Ok(())
+        self.add(common, message, RawKind::Confirm(common.id), None, run, names)
     }
 
-    async fn ask(
+    /// Sends one message of an ask.
+    pub(super) fn ask_one(
         self: &Arc<Self>,
-        id: u64,
-        messages: &RemoteMessages,
-        timeout: Duration,
-        until: Option<Instant>,
-        metadata: &Metadata,
-        names: &mut Names,
-    ) {
-        let mut left = messages.len();
-        self.open_ask(id, left);
-        if left == 0 {
-            return self.answer(id, Answer::Replies(Default::default()));
-        }
-        let common = Common { id, procedure: Procedure::Ask, body: messages.body(), metadata };
-        for message in messages.iter() {
-            let start = now();
-            let by = start + timeout.min(LONGEST);
-            let by = until.map_or(by, |until| by.min(until));
-            if let Err(error) = self.ask_one(&common, &message, start, by, names) {
-                return self.answer(id, Answer::Error(error));
-            }
-            left -= 1;
-            if left > 0 && !self.reached(id, left).await {
-                return;
-            }
-        }
-    }
-
-    fn ask_one(
-        self: &Arc<Self>,
-        common: &Common<'_>,
+        common: &Common,
         message: &RemoteMessage<'_>,
         start: Instant,
         by: Instant,
         names: &mut Names,
     ) -> Result<(), Error> {
         let procedure = common.procedure;
-        let (cell, path) = self.receiver(common, message)?;
+        let (cell, path) = self.receiver(procedure, message)?;
         if by <= start {
             return Err(failed(procedure, message, &Refusal::DeadlineExceeded));
         }
@@ -226,64 +129,29 @@ impl GoConn {
             }
             return Ok(());
         }
-        let mut run = self.start_run(procedure, message, cell, names)?;
+        let mut run = start_run(procedure, message, cell, names)?;
         self.add(common, message, RawKind::Ask(common.id), Some(by), &mut run, names)?;
-        self.deliver(common, run);
+        self.deliver(common, run, None, true);
         Ok(())
     }
 
-    /// Waits until so many messages of a request are left; false if it is answered before.
-    async fn reached(&self, id: u64, wanted: usize) -> bool {
-        // Whatever changes it has the task that this is part of look again.
-        poll_fn(|_| match self.progress(id) {
-            Progress::Waits(left) if left <= wanted => Poll::Ready(true),
-            Progress::Waits(_) => Poll::Pending,
-            Progress::Over => Poll::Ready(false),
-        })
-        .await
-    }
-
     /// The actor that a message is for, and its path.
-    fn receiver<'a>(
+    pub(super) fn receiver<'a>(
         &self,
-        common: &Common<'_>,
+        procedure: Procedure,
         message: &RemoteMessage<'a>,
     ) -> Result<(Arc<dyn AnyCell>, &'a str), Error> {
         let local = &self.serving.local;
-        let path = local.receiver(common.procedure, message.receiver)?;
+        let path = local.receiver(procedure, message.receiver)?;
         local.admit_message(path, message.message.type_name())?;
         let cell = serve::find(&self.system, path, None)
-            .map_err(|refusal| failed(common.procedure, message, &refusal))?;
+            .map_err(|refusal| failed(procedure, message, &refusal))?;
         Ok((cell, path))
-    }
-
-    fn start_run(
-        self: &Arc<Self>,
-        procedure: Procedure,
-        message: &RemoteMessage<'_>,
-        cell: Arc<dyn AnyCell>,
-        names: &mut Names,
-    ) -> Result<Run, Error> {
-        let name = message.message.type_name();
-        let entry = cell.accepted(name).ok_or_else(|| not_accepted(procedure, name))?;
-        let origin = Delivery {
-            conn: self.clone(),
-            path: cell.path().into(),
-            type_name: names.type_name(name),
-        };
-        Ok(Run {
-            cell,
-            origin: Arc::new(origin),
-            entry,
-            messages: VecDeque::new(),
-            senders: Vec::new(),
-            cost: 0,
-        })
     }
 
     fn add(
         &self,
-        common: &Common<'_>,
+        common: &Common,
         message: &RemoteMessage<'_>,
         kind: RawKind,
         deadline: Option<Instant>,
@@ -294,19 +162,21 @@ impl GoConn {
         let sender = sender.map(|sender| {
             if run.senders.last().is_none_or(|(_, last)| *last != sender) {
                 run.senders.push((0, sender));
+                run.extra += (message.sender.len() + SENDER_OVERHEAD) as u64;
             }
             run.senders.len() as u32 - 1
         });
-        let charge = self.charge_metadata(common.metadata, &run.origin);
-        let charge = charge.map_err(|refusal| failed(common.procedure, message, &refusal))?;
-        let needs_about = deadline.is_some() || charge.is_some();
+        let metadata = (!common.metadata.is_empty()).then(|| common.metadata.clone());
+        run.extra += metadata.as_ref().map_or(0, metadata_len);
         let value = &message.message.value;
         // Where in the body it lies; an empty one lies anywhere.
         let start = match value.is_empty() {
             true => 0,
-            false => value.as_ptr().addr() - common.body.as_ptr().addr(),
+            false => value.as_ptr().addr() - common.messages.body().as_ptr().addr(),
         };
+        run.payload_len += value.len();
         run.cost += cost(value.len());
+        let needs_about = deadline.is_some() || metadata.is_some();
         run.messages.push_back(RawMessage {
             entry: run.entry,
             kind,
@@ -315,52 +185,43 @@ impl GoConn {
             start: start as u32,
             len: value.len() as u32,
             raw_len: None,
-            about: needs_about.then(|| {
-                let metadata = charge.is_some().then(|| common.metadata.clone());
-                Box::new(RawAbout { deadline, metadata, whole: None, _charge: charge })
-            }),
+            about: needs_about
+                .then(|| Box::new(RawAbout { deadline, metadata, ..RawAbout::default() })),
         });
         Ok(())
     }
 
-    /// Metadata takes up memory for each message that carries it.
-    fn charge_metadata(
-        &self,
-        metadata: &Metadata,
-        origin: &Arc<Delivery>,
-    ) -> Result<Option<Charge>, Refusal> {
-        if metadata.is_empty() {
-            return Ok(None);
+    /// Puts messages into the mailbox of their actor. Where they are the last ones of a tell, `end` is
+    /// the answer to it once they are there.
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        common: &Common,
+        run: Run,
+        end: Option<Answer>,
+        is_open: bool,
+    ) {
+        let Run { cell, type_name, path, messages, senders, cost, extra, .. } = run;
+        let is_tell = common.procedure == Procedure::Tell;
+        if is_tell {
+            self.expect_confirmed(common.id, messages.len(), end, is_open);
         }
-        let pairs = metadata.len() * size_of::<(String, String)>();
-        let bytes = (metadata.encoded_len() + pairs) as u64;
-        self.charge(bytes)?;
-        Ok(Some(Charge { origin: origin.clone(), bytes }))
-    }
-
-    /// Puts messages into the mailbox of their actor.
-    fn deliver(&self, common: &Common<'_>, run: Run) {
-        let Run { cell, origin, messages, senders, cost, .. } = run;
-        if let Err(refusal) = self.charge(cost) {
-            return origin.refuse(common.id, &refusal);
+        if let Err(refusal) = self.charge(cost + extra) {
+            return self.refuse(common.id, &path, &refusal);
         }
-        if common.procedure == Procedure::Tell {
-            self.expect_confirmed(common.id, messages.len());
-        }
+        let origin = Delivery { conn: self.clone(), path, type_name, charged: extra };
         let mut batch = Batch {
-            origin,
+            origin: Arc::new(origin),
             from: Alias { id: 0, epoch: 0 },
-            block: common.body.clone(),
+            block: common.messages.body().clone(),
             messages,
-            has_confirms: common.procedure == Procedure::Tell,
+            has_confirms: is_tell,
             senders,
             unreturned: 0,
             return_at: RETURN_AT,
         };
-        if batch.block.len() > READ_LEN {
-            // A payload that an actor keeps would keep all of it.
-            batch.compact();
-        }
+        // Unless they are most of the request: what is not copied keeps all of it, and the read buffer
+        // that it is in.
+        batch.compact();
         cell.push_batch(batch);
     }
 
@@ -405,6 +266,33 @@ impl GoConn {
         address.system == self.system.name()
             && self.serving.local.is_here(address.host, address.port)
     }
+}
+
+/// Begins a run with the actor and the type of a message.
+fn start_run(
+    procedure: Procedure,
+    message: &RemoteMessage<'_>,
+    cell: Arc<dyn AnyCell>,
+    names: &mut Names,
+) -> Result<Run, Error> {
+    let name = message.message.type_name();
+    let entry = cell.accepted(name).ok_or_else(|| not_accepted(procedure, name))?;
+    Ok(Run {
+        path: names.path(&*cell),
+        type_name: names.type_name(name),
+        cell,
+        entry,
+        messages: VecDeque::new(),
+        senders: Vec::new(),
+        payload_len: 0,
+        cost: 0,
+        extra: 0,
+    })
+}
+
+/// What the headers of a message take up: each has its own.
+fn metadata_len(metadata: &Metadata) -> u64 {
+    (metadata.encoded_len() + metadata.len() * size_of::<(String, String)>()) as u64
 }
 
 /// What a Go node is told of a message that was turned down here.
