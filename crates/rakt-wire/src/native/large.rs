@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::frame::{FrameKind, begin_frame, end_frame};
+use super::frame::{FrameKind, begin_frame, end_frame, end_frame_with};
+use super::transmit::Transmit;
 use super::varint::put_varint;
+use super::{CHUNK_HEADER_LEN, FIRST_LEN, MORE_LEN};
 
 /// Most large bodies whose chunks take turns. The others wait, so that the peer does not have to hold
 /// the halves of hundreds of them.
@@ -43,8 +45,8 @@ impl Large {
         }
     }
 
-    /// Writes the next chunk; true when it was the last one.
-    fn put_chunk(&mut self, out: &mut Vec<u8>, chunk_len: usize, next_stream: &mut u32) -> bool {
+    /// Writes the next chunk up to its part of the payload, which is returned.
+    fn put_chunk(&mut self, out: &mut Vec<u8>, chunk_len: usize, next_stream: &mut u32) -> Bytes {
         let (start, stream, given, room) = match self.progress {
             None => {
                 let stream = *next_stream;
@@ -54,7 +56,7 @@ impl Large {
                 out.push(self.kind.as_u8());
                 put_varint(out, self.unsent_len() as u64);
                 out.extend_from_slice(&self.head);
-                (start, stream, 0, chunk_len.saturating_sub(self.head.len()))
+                (start, stream, 0, chunk_len.min(FIRST_LEN).saturating_sub(self.head.len()))
             }
             Some(Progress { stream, given }) => {
                 let start = begin_frame(out, FrameKind::More);
@@ -62,13 +64,15 @@ impl Large {
                 (start, stream, given, chunk_len)
             }
         };
-        let rest = self.payload.get(given..).unwrap_or_default();
-        let chunk = rest.get(..room).unwrap_or(rest);
-        out.extend_from_slice(chunk);
-        end_frame(out, start);
-        let given = given.saturating_add(chunk.len());
-        self.progress = Some(Progress { stream, given });
-        given == self.payload.len()
+        let end = given.saturating_add(room).min(self.payload.len());
+        let chunk = self.payload.slice(given..end);
+        end_frame_with(out, start, chunk.len());
+        self.progress = Some(Progress { stream, given: end });
+        chunk
+    }
+
+    fn is_done(&self) -> bool {
+        self.progress.is_some() && self.unsent_len() == 0
     }
 }
 
@@ -83,11 +87,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(chunk_len: usize) -> Self {
+    pub(super) fn new(max_frame_len: usize) -> Self {
         Self {
             active: VecDeque::new(),
             waiting: VecDeque::new(),
-            chunk_len,
+            chunk_len: MORE_LEN.min(max_frame_len.saturating_sub(CHUNK_HEADER_LEN)),
             next_stream: 0,
             unsent_len: 0,
         }
@@ -107,6 +111,11 @@ impl Queue {
         self.refill();
     }
 
+    /// Drops all of them.
+    pub(super) fn clear(&mut self) {
+        (self.active, self.waiting, self.unsent_len) = Default::default();
+    }
+
     fn refill(&mut self) {
         while self.active.len() < MAX_ACTIVE {
             let Some(large) = self.waiting.pop_front() else { break };
@@ -114,26 +123,24 @@ impl Queue {
         }
     }
 
-    /// Gives each active body one turn, as long as `out` stays below `target`. Calls `done` with each
-    /// that is finished.
+    /// Gives the active bodies one turn after the other, as long as `out` stays below `target`. Calls
+    /// `done` with each that is finished.
     pub(super) fn put_chunks(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut impl Transmit,
         target: usize,
         mut done: impl FnMut(Large),
     ) {
-        for _ in 0..self.active.len() {
-            if out.len() >= target {
-                break;
-            }
+        while out.len() < target {
             let Some(mut large) = self.active.pop_front() else { break };
-            if self.put_chunk(&mut large, out) {
+            self.put_chunk(&mut large, out);
+            if large.is_done() {
                 done(large);
+                self.refill();
             } else {
                 self.active.push_back(large);
             }
         }
-        self.refill();
     }
 
     /// Writes all that is left of the bodies that `pick` names, and calls `done` with each.
@@ -146,7 +153,9 @@ impl Queue {
         for queue in [std::mem::take(&mut self.active), std::mem::take(&mut self.waiting)] {
             for mut large in queue {
                 if pick(&large) {
-                    while !self.put_chunk(&mut large, out) {}
+                    while !large.is_done() {
+                        self.put_chunk(&mut large, out);
+                    }
                     done(large);
                 } else {
                     self.waiting.push_back(large);
@@ -180,11 +189,11 @@ impl Queue {
         Some(large)
     }
 
-    fn put_chunk(&mut self, large: &mut Large, out: &mut Vec<u8>) -> bool {
+    fn put_chunk(&mut self, large: &mut Large, out: &mut impl Transmit) {
         let before = large.unsent_len();
-        let is_last = large.put_chunk(out, self.chunk_len, &mut self.next_stream);
+        let chunk = large.put_chunk(out.bytes(), self.chunk_len, &mut self.next_stream);
+        out.put_payload(chunk);
         let given = before.saturating_sub(large.unsent_len());
         self.unsent_len = self.unsent_len.saturating_sub(given);
-        is_last
     }
 }

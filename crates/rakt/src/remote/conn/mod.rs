@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use rakt_wire::compress::Compression;
-use rakt_wire::native::{Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Role, Session};
+use rakt_wire::native::{
+    Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Role, Session, Transmit,
+};
 
 use super::budget::Share;
 use super::compressors::Prepared;
@@ -385,7 +387,7 @@ impl Shared {
     }
 
     /// For the driver: what to write next.
-    pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn take_output(&mut self, out: &mut impl Transmit) {
         self.out.poll_transmit(out);
         self.untaken_tells = 0;
         self.writing = out.len();
