@@ -38,11 +38,8 @@ impl Large {
         Self { kind, head, payload, receiver: None, corr: None, progress: None }
     }
 
-    fn unsent_len(&self) -> usize {
-        match self.progress {
-            None => self.head.len().saturating_add(self.payload.len()),
-            Some(Progress { given, .. }) => self.payload.len().saturating_sub(given),
-        }
+    fn len(&self) -> usize {
+        self.head.len().saturating_add(self.payload.len())
     }
 
     /// Writes the next chunk up to its part of the payload, which is returned.
@@ -54,7 +51,7 @@ impl Large {
                 let start = begin_frame(out, FrameKind::First);
                 put_varint(out, u64::from(stream));
                 out.push(self.kind.as_u8());
-                put_varint(out, self.unsent_len() as u64);
+                put_varint(out, self.len() as u64);
                 out.extend_from_slice(&self.head);
                 (start, stream, 0, chunk_len.min(FIRST_LEN).saturating_sub(self.head.len()))
             }
@@ -72,7 +69,7 @@ impl Large {
     }
 
     fn is_done(&self) -> bool {
-        self.progress.is_some() && self.unsent_len() == 0
+        self.progress.is_some_and(|progress| progress.given == self.payload.len())
     }
 }
 
@@ -82,8 +79,8 @@ pub(super) struct Queue {
     waiting: VecDeque<Large>,
     chunk_len: usize,
     next_stream: u32,
-    /// Bytes not yet given out.
-    unsent_len: usize,
+    /// Bytes of all of them. One takes up memory until its last chunk is given out, so it counts whole.
+    held_len: usize,
 }
 
 impl Queue {
@@ -93,7 +90,7 @@ impl Queue {
             waiting: VecDeque::new(),
             chunk_len: MORE_LEN.min(max_frame_len.saturating_sub(CHUNK_HEADER_LEN)),
             next_stream: 0,
-            unsent_len: 0,
+            held_len: 0,
         }
     }
 
@@ -101,19 +98,19 @@ impl Queue {
         self.active.is_empty()
     }
 
-    pub(super) fn unsent_len(&self) -> usize {
-        self.unsent_len
+    pub(super) fn held_len(&self) -> usize {
+        self.held_len
     }
 
     pub(super) fn push(&mut self, large: Large) {
-        self.unsent_len = self.unsent_len.saturating_add(large.unsent_len());
+        self.held_len = self.held_len.saturating_add(large.len());
         self.waiting.push_back(large);
         self.refill();
     }
 
     /// Drops all of them.
     pub(super) fn clear(&mut self) {
-        (self.active, self.waiting, self.unsent_len) = Default::default();
+        (self.active, self.waiting, self.held_len) = Default::default();
     }
 
     fn refill(&mut self) {
@@ -179,7 +176,7 @@ impl Queue {
                 self.waiting.remove(at)
             }
         }?;
-        self.unsent_len = self.unsent_len.saturating_sub(large.unsent_len());
+        self.held_len = self.held_len.saturating_sub(large.len());
         if let Some(Progress { stream, .. }) = large.progress {
             let start = begin_frame(out, FrameKind::Abort);
             put_varint(out, u64::from(stream));
@@ -190,10 +187,10 @@ impl Queue {
     }
 
     fn put_chunk(&mut self, large: &mut Large, out: &mut impl Transmit) {
-        let before = large.unsent_len();
         let chunk = large.put_chunk(out.bytes(), self.chunk_len, &mut self.next_stream);
         out.put_payload(chunk);
-        let given = before.saturating_sub(large.unsent_len());
-        self.unsent_len = self.unsent_len.saturating_sub(given);
+        if large.is_done() {
+            self.held_len = self.held_len.saturating_sub(large.len());
+        }
     }
 }

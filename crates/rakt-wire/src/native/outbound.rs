@@ -454,16 +454,17 @@ impl Outbound {
         self.close(code, text);
     }
 
-    /// Bytes accepted and not yet given out, large bodies included.
+    /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out,
+    /// since it takes up memory until then.
     pub fn buffered(&self) -> usize {
-        [self.control.len(), self.data.len(), self.large.unsent_len(), self.close.len()]
+        [self.control.len(), self.data.len(), self.large.held_len(), self.close.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
 
     /// The part of [`Outbound::buffered`] that is large bodies.
     pub fn buffered_large(&self) -> usize {
-        self.large.unsent_len()
+        self.large.held_len()
     }
 
     /// Whether [`Outbound::poll_transmit`] has nothing to give.

@@ -329,20 +329,19 @@ fn an_acceptor_can_drop_the_rest_of_a_large_reply() {
 }
 
 #[test]
-fn buffered_counts_down_to_nothing() {
+fn a_large_body_counts_whole_until_its_last_chunk_is_given_out() {
     let mut outbound = dialer(Limits::default());
-    tell(&mut outbound, 0, &[0; 10 * MORE_LEN]);
-    let mut left = outbound.buffered();
-    assert!(left > 10 * MORE_LEN);
-    loop {
-        let bytes = poll(&mut outbound);
-        if bytes.is_empty() {
-            break;
-        }
-        assert!(outbound.buffered() < left);
-        left = outbound.buffered();
+    poll(&mut outbound);
+    tell(&mut outbound, 0, &[0; 3 * MORE_LEN]);
+    let whole = outbound.buffered();
+    assert!(whole >= 3 * MORE_LEN);
+    let mut polls = 0;
+    while outbound.is_receiver_busy(alias(0)) {
+        assert_eq!((outbound.buffered(), outbound.buffered_large()), (whole, whole));
+        assert!(!poll(&mut outbound).is_empty());
+        polls += 1;
     }
-    assert_eq!(left, 0);
+    assert_eq!((outbound.buffered(), outbound.is_empty(), polls), (0, true, 3));
 }
 
 struct Fails;
