@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::FIRST_LEN;
 use super::frame::{FrameKind, begin_frame, end_frame, end_frame_with};
 use super::transmit::Transmit;
 use super::varint::put_varint;
-use super::{CHUNK_HEADER_LEN, FIRST_LEN, MORE_LEN};
 
 /// Most large bodies whose chunks take turns. The others wait, so that the peer does not have to hold
 /// the halves of hundreds of them.
@@ -84,11 +84,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(max_frame_len: usize) -> Self {
+    pub(super) fn new(chunk_len: usize) -> Self {
         Self {
             active: VecDeque::new(),
             waiting: VecDeque::new(),
-            chunk_len: MORE_LEN.min(max_frame_len.saturating_sub(CHUNK_HEADER_LEN)),
+            chunk_len,
             next_stream: 0,
             held_len: 0,
         }

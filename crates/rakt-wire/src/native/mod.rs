@@ -52,15 +52,12 @@ pub const VERSION_MIN: u8 = 1;
 /// The highest protocol version spoken here.
 pub const VERSION_MAX: u8 = 1;
 
-/// A logical body above this many bytes is cut into chunks. Also at most
+/// A logical body above this many bytes is cut into chunks of this size. Also at most
 /// `max_frame_len - `[`CHUNK_HEADER_LEN`].
 pub const CHUNK_LEN: usize = 64 * 1024;
 /// Length of the first chunk, in bytes, or that of all fields before the payload if they are longer.
 /// Short, since it is read before anybody knows where its bytes belong.
 pub const FIRST_LEN: usize = 16 * 1024;
-/// Length of the further chunks, in bytes, the last apart. Also at most
-/// `max_frame_len - `[`CHUNK_HEADER_LEN`]. Whoever else has something to send waits for one of them.
-pub const MORE_LEN: usize = 256 * 1024;
 /// Room for the fields before the bytes of a chunk, in bytes.
 pub const CHUNK_HEADER_LEN: usize = 32;
 /// Most streams of chunks open at a time in one direction.

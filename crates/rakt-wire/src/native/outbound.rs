@@ -83,7 +83,7 @@ impl Outbound {
             tables: Tables::new(limits),
             control: Vec::new(),
             data: Vec::new(),
-            large: Queue::new(frame_len),
+            large: Queue::new(chunk_len),
             close: Vec::new(),
             pong: None,
             nack: None,
