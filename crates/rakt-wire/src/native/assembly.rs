@@ -113,6 +113,7 @@ impl Streams {
     }
 
     /// How much of the chunk that is arriving is still to come.
+    #[inline]
     pub(super) fn chunk_left(&self) -> usize {
         self.chunk.map_or(0, |chunk| chunk.left)
     }
@@ -126,6 +127,7 @@ impl Streams {
     }
 
     /// Room for what is still to come of the chunk that is arriving, where there is any.
+    #[inline]
     pub(super) fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
         let Chunk { stream, left } = self.chunk?;
         let partial = self.open.get_mut(&stream)?;

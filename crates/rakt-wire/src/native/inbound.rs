@@ -67,6 +67,7 @@ impl Inbound {
 
     /// Whether what comes next is likely to be a chunk. A short read is enough to see, and leaves the
     /// rest for [`Inbound::room`].
+    #[inline]
     pub fn expects_chunk(&self) -> bool {
         self.expects_chunk
     }
@@ -79,6 +80,7 @@ impl Inbound {
     /// Where the next bytes belong, when the last call has taken all it was given and a chunk is
     /// arriving. What is read to there is not copied any more; tell it with
     /// [`Inbound::handle_filled`]. Without room, [`Inbound::handle_bytes`] takes the bytes as well.
+    #[inline]
     pub fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
         self.streams.room()
     }
@@ -136,6 +138,7 @@ impl Inbound {
     }
 
     /// Takes what `buf` begins with of the chunk that is arriving, and returns the rest of it.
+    #[inline]
     fn fill<'a>(&mut self, buf: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], LinkError> {
         (self.wanted, self.expects_chunk) = (0, false);
         if self.streams.chunk_left() == 0 {

@@ -94,10 +94,12 @@ impl Queue {
         }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.active.is_empty()
     }
 
+    #[inline]
     pub(super) fn held_len(&self) -> usize {
         self.held_len
     }

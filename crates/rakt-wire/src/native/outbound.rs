@@ -463,6 +463,7 @@ impl Outbound {
     }
 
     /// The part of [`Outbound::buffered`] that is large bodies.
+    #[inline]
     pub fn buffered_large(&self) -> usize {
         self.large.held_len()
     }
@@ -557,6 +558,7 @@ fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, text: &str) {
 }
 
 /// Moves everything from `from` to `to`, by trading places where that is possible.
+#[inline]
 fn hand_over(from: &mut Vec<u8>, to: &mut Vec<u8>) {
     if from.is_empty() {
         return;

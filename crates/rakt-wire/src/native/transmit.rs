@@ -54,6 +54,7 @@ pub struct Segments {
 
 impl Segments {
     /// The bytes at the front; empty when all is written.
+    #[inline]
     pub fn front(&self) -> &[u8] {
         match self.payloads.front() {
             Some((at, payload)) if *at <= self.written => payload,
@@ -63,6 +64,7 @@ impl Segments {
     }
 
     /// Whether all of it lies in one piece.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.payloads.is_empty()
     }
@@ -89,7 +91,20 @@ impl Segments {
     }
 
     /// Takes `n` bytes off the front, or all if there are fewer.
-    pub fn advance(&mut self, mut n: usize) {
+    #[inline]
+    pub fn advance(&mut self, n: usize) {
+        if self.payloads.is_empty() {
+            self.written = self.written.saturating_add(n).min(self.bytes.len());
+        } else {
+            self.advance_pieces(n);
+        }
+        if self.is_empty() {
+            self.bytes.clear();
+            self.written = 0;
+        }
+    }
+
+    fn advance_pieces(&mut self, mut n: usize) {
         while n > 0 {
             let step = n.min(self.front().len());
             match self.payloads.front_mut() {
@@ -104,10 +119,6 @@ impl Segments {
                 _ => self.written = self.written.saturating_add(step),
             }
             n = n.saturating_sub(step);
-        }
-        if self.is_empty() {
-            self.bytes.clear();
-            self.written = 0;
         }
     }
 
@@ -125,6 +136,7 @@ impl Segments {
     }
 
     /// Gives the buffer up if it has room for more than `limit` bytes and nothing is to be written.
+    #[inline]
     pub fn shrink(&mut self, limit: usize) {
         if self.is_empty() && self.bytes.capacity() > limit {
             *self = Self::default();
@@ -133,6 +145,7 @@ impl Segments {
 }
 
 impl Transmit for Segments {
+    #[inline]
     fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -144,6 +157,7 @@ impl Transmit for Segments {
         }
     }
 
+    #[inline]
     fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.written).saturating_add(self.payload_len)
     }

@@ -129,7 +129,7 @@ pub(crate) struct Shared {
     /// Requests that are not answered yet. Those of the read at hand are counted at its end, and some
     /// are answered by then.
     in_flight: i64,
-    /// Bytes that the driver is writing, large bodies that end with them whole.
+    /// Bytes that the driver is writing, and those of the large bodies that end with them.
     writing: usize,
     /// How much of the node's budget for replies is used here.
     noted: u64,
@@ -388,11 +388,11 @@ impl Shared {
 
     /// For the driver: what to write next.
     pub(crate) fn take_output(&mut self, out: &mut impl Transmit) {
-        let before = self.out.buffered();
+        let large = self.out.buffered_large();
         self.out.poll_transmit(out);
         self.untaken_tells = 0;
-        // More than what is written, where that ends a large body: all of it stays until then.
-        self.writing = before.saturating_sub(self.out.buffered());
+        // A large body that ends with these bytes stays whole until they are written.
+        self.writing = out.len() + (large - self.out.buffered_large());
     }
 
     /// For the driver: who may go on because there is room.
