@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::native::link::{Envelope, Link, LinkEvent};
 use crate::native::varint::Reader;
@@ -142,18 +142,29 @@ pub fn inbound(data: &[u8]) {
     }
     bytes.extend_from_slice(data);
     let cut = usize::from(setup >> 2).max(1);
-    assert_eq!(read_all(role, &bytes, bytes.len().max(1)), read_all(role, &bytes, cut));
+    let at_once = read_all(role, &bytes, bytes.len().max(1), false);
+    assert_eq!(at_once, read_all(role, &bytes, cut, false));
+    assert_eq!(at_once, read_all(role, &bytes, cut, true));
 }
 
-fn read_all(role: Role, data: &[u8], cut: usize) -> Vec<String> {
+/// With `in_place`, chunks are read to where they belong.
+fn read_all(role: Role, data: &[u8], cut: usize, in_place: bool) -> Vec<String> {
     let limits = Limits { max_frame_len: 64 * 1024, max_message_len: 256 * 1024, ..Limits::MIN };
     let mut inbound = Inbound::new(role, limits);
     let mut record = Record::default();
     let mut buf = Vec::new();
-    for piece in data.chunks(cut) {
+    for mut piece in data.chunks(cut) {
+        let mut handled = Ok(());
+        if in_place && let Some(mut room) = inbound.room() {
+            assert!(buf.is_empty(), "all of it was taken");
+            let (here, after) = piece.split_at(piece.len().min(room.remaining_mut()));
+            room.put_slice(here);
+            piece = after;
+            handled = inbound.handle_filled(&mut record);
+        }
         buf.extend_from_slice(piece);
         record.buf.clone_from(&buf);
-        match inbound.handle_bytes(&buf, &mut record) {
+        match handled.and_then(|()| inbound.handle_bytes(&buf, &mut record)) {
             Ok(taken) => drop(buf.drain(..taken)),
             Err(error) => {
                 record.events.push(error.close_text());

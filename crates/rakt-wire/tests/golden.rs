@@ -154,7 +154,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
     });
     dialer("PING", &|out| out.ping(0x0102_0304_0506_0708));
     dialer("ABORT", &|out| {
-        let payload = vec![0; 70_000];
+        let payload = vec![0; 700_000];
         send(out, MessageKind::Ask { corr: 7 }, &head, Payload::Encode(&&payload[..]));
         out.poll_transmit(&mut Vec::new());
         out.cancel(7);

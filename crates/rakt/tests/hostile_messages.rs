@@ -5,9 +5,12 @@
 
 mod hostile;
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{self, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hostile::{
     Answer, ECHO, Echo, MIB, Node, Raw, config, encoded, hello, resident, until, within,
 };
@@ -15,8 +18,10 @@ use rakt::prelude::*;
 use rakt::remote::{Client, Config};
 use rakt::{AskError, Refusal};
 use rakt_wire::compress::{Compression, Compressor};
-use rakt_wire::native::{CloseCode, MessageKind, Payload};
+use rakt_wire::native::{CloseCode, Handshake, Hello, Limits, MessageKind, Payload};
 use rakt_wire::{Code, Operation};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// The three ways to send a message that is refused, and how the peer hears of each.
 async fn refused(raw: &mut Raw, path: &str, type_name: &str, body: &[u8], code: Code, what: &str) {
@@ -302,21 +307,26 @@ async fn a_compressed_message_where_none_was_agreed_is_refused() {
     node.stop_unharmed().await;
 }
 
+/// Lets one node in, and leaves the rest to the caller.
+async fn welcome(listener: TcpListener, hello: Hello) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.expect("we connect");
+    let mut handshake = Handshake::accept(hello);
+    let mut read = BytesMut::new();
+    while handshake.handle_bytes(&mut read).expect("a greeting").is_none() {
+        stream.read_buf(&mut read).await.expect("it is open");
+    }
+    let answer = handshake.poll_transmit().expect("a greeting");
+    stream.write_all(&answer).await.expect("it is open");
+    stream
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_peer_claims_of_refused_messages_is_counted_with_care() {
     // A node that listens, and lies about what came of our messages.
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let liar = tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let (mut stream, _) = listener.accept().await.expect("we connect");
-        let mut handshake = rakt_wire::native::Handshake::accept(hello());
-        let mut read = bytes::BytesMut::new();
-        while handshake.handle_bytes(&mut read).expect("a greeting").is_none() {
-            stream.read_buf(&mut read).await.expect("it is open");
-        }
-        let answer = handshake.poll_transmit().expect("a greeting");
-        stream.write_all(&answer).await.expect("it is open");
+        let mut stream = welcome(listener, hello()).await;
         // NACK: receiver, no sender, type, epoch, count, code, size, limit, detail.
         let nack = hostile::varints(&[7, 0, 7, 0, u64::MAX, 1, 0, 0, 0]);
         for _ in 0..3 {
@@ -332,4 +342,59 @@ async fn what_a_peer_claims_of_refused_messages_is_counted_with_care() {
     let system = node.system.clone();
     node.stop_unharmed().await;
     within(system.shutdown()).await;
+}
+
+/// Uses the connection when it is woken, and tells whether it could.
+struct SendsWhenWoken {
+    system: ActorSystem,
+    runtime: tokio::runtime::Handle,
+    to: Address,
+    outcomes: std::sync::mpsc::Sender<bool>,
+}
+
+impl Wake for SendsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        let (done, sent) = std::sync::mpsc::channel();
+        let sender = self.clone();
+        // Another thread: waiting here for a lock that the waker of this one holds would be for ever.
+        std::thread::spawn(move || {
+            let _context = sender.runtime.enter();
+            let mut tell = pin!(sender.system.tell(&sender.to, Echo::default()));
+            let polled = tell.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));
+            done.send(polled.is_ready())
+        });
+        let outcome = sent.recv_timeout(Duration::from_secs(10)).unwrap_or(false);
+        self.outcomes.send(outcome).expect("the test waits");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_woken_as_names_are_forgotten_may_use_the_connection_at_once() {
+    // Four receivers have numbers at a time, and one message uses up the window of each.
+    let limits = Limits { max_in_flight: 16, max_message_len: 16 * 1024, ..Limits::MIN };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let peer = tokio::spawn(welcome(listener, Hello { limits, ..hello() }));
+    let node = Node::start(config().max_idle_conns(1)).await;
+    let address = |path: &str| Address::new(path, "mallory", "127.0.0.1", port).expect("valid");
+    let large = || Echo { text: "x".repeat(1024) };
+    within(node.system.tell(&address("slow"), large())).await.expect("it is sent");
+
+    let (outcomes, woken) = std::sync::mpsc::channel();
+    let waker = Waker::from(Arc::new(SendsWhenWoken {
+        system: node.system.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        to: address("other"),
+        outcomes,
+    }));
+    let mut waiting = Box::pin(node.system.tell(&address("slow"), large()));
+    assert!(waiting.as_mut().poll(&mut task::Context::from_waker(&waker)).is_pending());
+    for path in ["b", "c", "d"] {
+        within(node.system.tell(&address(path), Echo::default())).await.expect("it is sent");
+    }
+    assert!(woken.try_recv().is_err(), "there is room for four names");
+    within(node.system.tell(&address("e"), Echo::default())).await.expect("it is sent");
+    assert_eq!(woken.try_recv(), Ok(true), "woken once no lock is held");
+    drop((waiting, within(peer).await.expect("the peer does not panic")));
+    node.stop_unharmed().await;
 }

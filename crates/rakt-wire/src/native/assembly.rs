@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::buf::Limit;
+use bytes::{BufMut, Bytes};
 
 use super::MAX_STREAMS;
 use super::error::LinkError;
@@ -21,8 +22,18 @@ struct Partial {
     is_message: bool,
     /// Payload bytes that have arrived and are held.
     held: Vec<u8>,
+    /// How many of them were admitted: all, but for those that were just read to where they belong.
+    admitted: usize,
     /// Payload bytes that are still to come.
     missing: usize,
+}
+
+/// The chunk that is arriving.
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    stream: u32,
+    /// How much of it is still to come; not 0.
+    left: usize,
 }
 
 /// What the first chunk says about the whole.
@@ -46,9 +57,14 @@ pub(super) enum Progress {
 #[derive(Default)]
 pub(super) struct Streams {
     open: BTreeMap<u32, Partial>,
+    chunk: Option<Chunk>,
 }
 
 impl Streams {
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     pub(super) fn is_open(&self, stream: u32) -> bool {
         self.open.contains_key(&stream)
     }
@@ -76,83 +92,122 @@ impl Streams {
             return Err(LinkError::TooManyStreams { limit: MAX_STREAMS });
         }
         let is_message = matches!(head, PartialHead::Message(_));
-        let partial = Partial { head: Some(head), is_message, held: Vec::new(), missing: total };
-        self.feed(FrameKind::First, stream, partial, chunk, sink)
+        let (held, admitted) = (Vec::new(), 0);
+        let partial = Partial { head: Some(head), is_message, held, admitted, missing: total };
+        self.open.insert(stream, partial);
+        Ok(self.feed(stream, chunk, sink))
     }
 
-    /// Adds a chunk to an open stream.
-    pub(super) fn more(
-        &mut self,
-        stream: u32,
-        chunk: &[u8],
-        sink: &mut impl Sink,
-    ) -> Result<Progress, LinkError> {
+    /// Begins a further chunk of `len` bytes, which [`Streams::fill`] takes.
+    pub(super) fn begin_more(&mut self, stream: u32, len: usize) -> Result<(), LinkError> {
         let error = |what| LinkError::Stream { kind: FrameKind::More, stream, what };
-        if chunk.is_empty() {
+        if len == 0 {
             return Err(error("it is empty"));
         }
-        let partial = self.open.remove(&stream).ok_or(error("it is not open"))?;
-        self.feed(FrameKind::More, stream, partial, chunk, sink)
+        let partial = self.open.get(&stream).ok_or(error("it is not open"))?;
+        if len > partial.missing {
+            return Err(error("it is longer than announced"));
+        }
+        self.chunk = Some(Chunk { stream, left: len });
+        Ok(())
+    }
+
+    /// How much of the chunk that is arriving is still to come.
+    #[inline]
+    pub(super) fn chunk_left(&self) -> usize {
+        self.chunk.map_or(0, |chunk| chunk.left)
+    }
+
+    /// Takes what `bytes` begins with of the chunk that is arriving; says how much that was.
+    pub(super) fn fill(&mut self, bytes: &[u8], sink: &mut impl Sink) -> (usize, Progress) {
+        let Some(Chunk { stream, left }) = self.chunk else { return (0, Progress::Pending) };
+        let piece = bytes.get(..left).unwrap_or(bytes);
+        self.advance_chunk(piece.len());
+        (piece.len(), self.feed(stream, piece, sink))
+    }
+
+    /// Room for what is still to come of the chunk that is arriving, where there is any.
+    #[inline]
+    pub(super) fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        let Chunk { stream, left } = self.chunk?;
+        let partial = self.open.get_mut(&stream)?;
+        let spare = partial.held.capacity().saturating_sub(partial.held.len());
+        let has_room = partial.head.is_some() && spare > 0;
+        has_room.then(|| (&mut partial.held).limit(left.min(spare)))
+    }
+
+    /// Takes what was put into [`Streams::room`].
+    pub(super) fn handle_filled(&mut self, sink: &mut impl Sink) -> Progress {
+        let Some(Chunk { stream, .. }) = self.chunk else { return Progress::Pending };
+        let Some(partial) = self.open.get(&stream) else { return Progress::Pending };
+        let len = partial.held.len().saturating_sub(partial.admitted);
+        self.advance_chunk(len);
+        self.settle(stream, len, sink)
+    }
+
+    fn advance_chunk(&mut self, len: usize) {
+        if let Some(chunk) = &mut self.chunk {
+            chunk.left = chunk.left.saturating_sub(len);
+        }
+        self.chunk = self.chunk.filter(|chunk| chunk.left > 0);
     }
 
     /// Forgets an open stream.
     pub(super) fn abort(&mut self, stream: u32, sink: &mut impl Sink) -> Result<(), LinkError> {
-        let partial = self.open.remove(&stream).ok_or(LinkError::Stream {
+        let mut partial = self.open.remove(&stream).ok_or(LinkError::Stream {
             kind: FrameKind::Abort,
             stream,
             what: "it is not open",
         })?;
-        release(partial.held, sink);
+        partial.release(sink);
         Ok(())
     }
 
     /// Forgets all open streams.
     pub(super) fn clear(&mut self, sink: &mut impl Sink) {
-        for partial in std::mem::take(&mut self.open).into_values() {
-            release(partial.held, sink);
+        self.chunk = None;
+        for mut partial in std::mem::take(&mut self.open).into_values() {
+            partial.release(sink);
         }
     }
 
-    fn feed(
-        &mut self,
-        kind: FrameKind,
-        stream: u32,
-        mut partial: Partial,
-        chunk: &[u8],
-        sink: &mut impl Sink,
-    ) -> Result<Progress, LinkError> {
-        let Some(missing) = partial.missing.checked_sub(chunk.len()) else {
-            release(partial.held, sink);
-            let what = "it is longer than announced";
-            return Err(LinkError::Stream { kind, stream, what });
-        };
-        partial.missing = missing;
-        let Some(head) = partial.head.take() else {
-            self.keep(stream, partial);
-            return Ok(Progress::Pending);
-        };
-        if !chunk.is_empty() && !sink.admit(chunk.len()) {
-            let arrived = partial.held.len().saturating_add(chunk.len());
-            release(std::mem::take(&mut partial.held), sink);
-            self.keep(stream, partial);
-            return Ok(Progress::Refused(head, arrived.saturating_add(missing)));
+    fn feed(&mut self, stream: u32, piece: &[u8], sink: &mut impl Sink) -> Progress {
+        if let Some(partial) = self.open.get_mut(&stream)
+            && partial.head.is_some()
+        {
+            partial.push(piece);
         }
-        partial.push(chunk);
-        if missing > 0 {
-            partial.head = Some(head);
-            self.keep(stream, partial);
-            return Ok(Progress::Pending);
-        }
-        if !partial.held.is_empty() {
-            sink.release(partial.held.len());
-        }
-        Ok(Progress::Complete(head, partial.held.into()))
+        self.settle(stream, piece.len(), sink)
     }
 
-    fn keep(&mut self, stream: u32, partial: Partial) {
-        if partial.missing > 0 {
-            self.open.insert(stream, partial);
+    /// Accounts for `len` bytes that have arrived and, unless they are skipped, are held already.
+    fn settle(&mut self, stream: u32, len: usize, sink: &mut impl Sink) -> Progress {
+        let Some(partial) = self.open.get_mut(&stream) else { return Progress::Pending };
+        partial.missing = partial.missing.saturating_sub(len);
+        let missing = partial.missing;
+        let progress = match partial.head.take() {
+            None => Progress::Pending,
+            Some(head) if len > 0 && !sink.admit(len) => {
+                let arrived = partial.held.len();
+                partial.release(sink);
+                Progress::Refused(head, arrived.saturating_add(missing))
+            }
+            Some(head) => {
+                partial.admitted = partial.admitted.saturating_add(len);
+                if missing == 0 {
+                    let payload = std::mem::take(&mut partial.held);
+                    partial.release(sink);
+                    Progress::Complete(head, payload.into())
+                } else {
+                    partial.head = Some(head);
+                    Progress::Pending
+                }
+            }
+        };
+        if missing == 0 {
+            self.open.remove(&stream);
         }
+        progress
     }
 }
 
@@ -166,20 +221,22 @@ impl fmt::Debug for Streams {
 
 impl Partial {
     /// Room at most doubles, and never exceeds what the body needs.
-    fn push(&mut self, chunk: &[u8]) {
-        let needed = self.held.len().saturating_add(chunk.len());
+    fn push(&mut self, piece: &[u8]) {
+        let needed = self.held.len().saturating_add(piece.len());
         if needed > self.held.capacity() {
-            let whole = needed.saturating_add(self.missing);
+            let whole = self.held.len().saturating_add(self.missing);
             let room = needed.max(self.held.len().saturating_mul(2)).min(whole);
             self.held.reserve_exact(room.saturating_sub(self.held.len()));
         }
-        self.held.extend_from_slice(chunk);
+        self.held.extend_from_slice(piece);
     }
-}
 
-fn release(held: Vec<u8>, sink: &mut impl Sink) {
-    if !held.is_empty() {
-        sink.release(held.len());
+    fn release(&mut self, sink: &mut impl Sink) {
+        self.held = Vec::new();
+        let admitted = std::mem::take(&mut self.admitted);
+        if admitted > 0 {
+            sink.release(admitted);
+        }
     }
 }
 

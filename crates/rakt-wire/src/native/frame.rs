@@ -232,8 +232,14 @@ pub(crate) fn begin_frame(out: &mut Vec<u8>, kind: FrameKind) -> usize {
 /// Fills in the length of the frame that starts at `start` and ends where `out` does.
 #[inline]
 pub(crate) fn end_frame(out: &mut [u8], start: usize) {
+    end_frame_with(out, start, 0);
+}
+
+/// The same for a frame of which `more` bytes follow that are not in `out`.
+#[inline]
+pub(crate) fn end_frame_with(out: &mut [u8], start: usize, more: usize) {
     let Some(frame) = out.get_mut(start..) else { return };
-    let body_len = frame.len().saturating_sub(HEADER_LEN);
+    let body_len = frame.len().saturating_sub(HEADER_LEN).saturating_add(more);
     if let Some([_, len @ ..]) = frame.first_chunk_mut::<HEADER_LEN>() {
         *len = u32::try_from(body_len).unwrap_or(u32::MAX).to_be_bytes();
     }

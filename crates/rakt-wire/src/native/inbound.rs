@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytes::buf::Limit;
 
 use super::assembly::{PartialHead, Progress, Streams};
 use super::error::{CloseCode, LinkError, MAX_REASON_LEN};
@@ -34,6 +35,7 @@ pub struct Inbound {
     types: u32,
     streams: Streams,
     wanted: usize,
+    expects_chunk: bool,
 }
 
 impl Inbound {
@@ -48,6 +50,7 @@ impl Inbound {
             types: 0,
             streams: Streams::default(),
             wanted: 0,
+            expects_chunk: false,
         }
     }
 
@@ -62,9 +65,34 @@ impl Inbound {
         self.wanted
     }
 
+    /// Whether what comes next is likely to be a chunk. A short read is enough to see, and leaves the
+    /// rest for [`Inbound::room`].
+    #[inline]
+    pub fn expects_chunk(&self) -> bool {
+        self.expects_chunk
+    }
+
     /// Bytes of unfinished large bodies that are held.
     pub fn held(&self) -> usize {
         self.streams.held()
+    }
+
+    /// Where the next bytes belong, when the last call has taken all it was given and a chunk is
+    /// arriving. What is read to there is not copied any more; tell it with
+    /// [`Inbound::handle_filled`]. Without room, [`Inbound::handle_bytes`] takes the bytes as well.
+    #[inline]
+    pub fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        self.streams.room()
+    }
+
+    /// Handles what was put into [`Inbound::room`].
+    ///
+    /// # Errors
+    /// As [`Inbound::handle_bytes`].
+    pub fn handle_filled(&mut self, sink: &mut impl Sink) -> Result<(), LinkError> {
+        let progress = self.streams.handle_filled(sink);
+        self.after_chunk();
+        deliver(progress, sink)
     }
 
     /// Drops all unfinished bodies and releases their bytes. For the end of the connection.
@@ -72,7 +100,8 @@ impl Inbound {
         self.streams.clear(sink);
     }
 
-    /// Handles every complete frame at the front of `buf`; returns how many bytes they took.
+    /// Handles every complete frame at the front of `buf`, and what there is of a chunk after them;
+    /// returns how many bytes they took.
     ///
     /// Spans in events are relative to `buf`. What is left over belongs at the front of the next `buf`.
     ///
@@ -81,19 +110,67 @@ impl Inbound {
     pub fn handle_bytes(&mut self, buf: &[u8], sink: &mut impl Sink) -> Result<usize, LinkError> {
         // A span has 32 bits; what lies beyond is handled by the next call.
         let buf = buf.get(..u32::MAX as usize).unwrap_or(buf);
-        let mut rest = buf;
-        self.wanted = 0;
+        let mut rest = self.fill(buf, sink)?;
+        let mut last = None;
         while let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() {
             let (kind, len) = self.check_header(header)?;
             let Some((body, next)) = after.split_at_checked(len) else {
-                self.wanted = len.saturating_sub(after.len());
-                break;
+                if kind == FrameKind::More
+                    && let Some(chunk) = self.begin_more(after, len)?
+                {
+                    rest = self.fill(chunk, sink)?;
+                } else {
+                    (self.wanted, self.expects_chunk) = (len.saturating_sub(after.len()), false);
+                }
+                return Ok(buf.len().saturating_sub(rest.len()));
             };
             let end = buf.len().saturating_sub(next.len());
             self.frame(kind, body, end, sink)?;
             rest = next;
+            last = Some(kind);
+        }
+        match last {
+            None => {}
+            Some(FrameKind::First | FrameKind::More) => self.after_chunk(),
+            Some(_) => self.expects_chunk = false,
         }
         Ok(buf.len().saturating_sub(rest.len()))
+    }
+
+    /// Takes what `buf` begins with of the chunk that is arriving, and returns the rest of it.
+    #[inline]
+    fn fill<'a>(&mut self, buf: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], LinkError> {
+        (self.wanted, self.expects_chunk) = (0, false);
+        if self.streams.chunk_left() == 0 {
+            return Ok(buf);
+        }
+        let (taken, progress) = self.streams.fill(buf, sink);
+        self.after_chunk();
+        deliver(progress, sink)?;
+        Ok(buf.get(taken..).unwrap_or_default())
+    }
+
+    fn after_chunk(&mut self) {
+        self.wanted = self.streams.chunk_left();
+        self.expects_chunk = self.wanted == 0 && !self.streams.is_empty();
+    }
+
+    /// Begins a chunk whose frame has a body of `len` bytes. Returns the payload in the part of the body
+    /// that is here, or nothing where that does not go far enough.
+    fn begin_more<'a>(
+        &mut self,
+        part: &'a [u8],
+        len: usize,
+    ) -> Result<Option<&'a [u8]>, LinkError> {
+        let mut reader = Reader::new(part);
+        let stream = match reader.varint_u32("stream") {
+            Ok(stream) => stream,
+            Err(_) if part.len() < len => return Ok(None),
+            Err(source) => return Err(malformed(FrameKind::More)(source)),
+        };
+        let head_len = part.len().saturating_sub(reader.len());
+        self.streams.begin_more(stream, len.saturating_sub(head_len))?;
+        Ok(Some(reader.rest()))
     }
 
     /// Judges a frame by its header, before anything is read or reserved for it.
@@ -138,9 +215,8 @@ impl Inbound {
             FrameKind::Reset => self.reset(body, sink),
             FrameKind::First => self.first(body, sink),
             FrameKind::More => {
-                let mut reader = Reader::new(body);
-                let stream = reader.varint_u32("stream").map_err(malformed(kind))?;
-                let progress = self.streams.more(stream, reader.rest(), sink)?;
+                let chunk = self.begin_more(body, body.len())?.unwrap_or_default();
+                let (_, progress) = self.streams.fill(chunk, sink);
                 deliver(progress, sink)
             }
             FrameKind::Abort => {

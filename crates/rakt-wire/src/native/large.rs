@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::frame::{FrameKind, begin_frame, end_frame};
+use super::FIRST_LEN;
+use super::frame::{FrameKind, begin_frame, end_frame, end_frame_with};
+use super::transmit::Transmit;
 use super::varint::put_varint;
 
 /// Most large bodies whose chunks take turns. The others wait, so that the peer does not have to hold
@@ -36,15 +38,12 @@ impl Large {
         Self { kind, head, payload, receiver: None, corr: None, progress: None }
     }
 
-    fn unsent_len(&self) -> usize {
-        match self.progress {
-            None => self.head.len().saturating_add(self.payload.len()),
-            Some(Progress { given, .. }) => self.payload.len().saturating_sub(given),
-        }
+    fn len(&self) -> usize {
+        self.head.len().saturating_add(self.payload.len())
     }
 
-    /// Writes the next chunk; true when it was the last one.
-    fn put_chunk(&mut self, out: &mut Vec<u8>, chunk_len: usize, next_stream: &mut u32) -> bool {
+    /// Writes the next chunk up to its part of the payload, which is returned.
+    fn put_chunk(&mut self, out: &mut Vec<u8>, chunk_len: usize, next_stream: &mut u32) -> Bytes {
         let (start, stream, given, room) = match self.progress {
             None => {
                 let stream = *next_stream;
@@ -52,9 +51,9 @@ impl Large {
                 let start = begin_frame(out, FrameKind::First);
                 put_varint(out, u64::from(stream));
                 out.push(self.kind.as_u8());
-                put_varint(out, self.unsent_len() as u64);
+                put_varint(out, self.len() as u64);
                 out.extend_from_slice(&self.head);
-                (start, stream, 0, chunk_len.saturating_sub(self.head.len()))
+                (start, stream, 0, chunk_len.min(FIRST_LEN).saturating_sub(self.head.len()))
             }
             Some(Progress { stream, given }) => {
                 let start = begin_frame(out, FrameKind::More);
@@ -62,13 +61,15 @@ impl Large {
                 (start, stream, given, chunk_len)
             }
         };
-        let rest = self.payload.get(given..).unwrap_or_default();
-        let chunk = rest.get(..room).unwrap_or(rest);
-        out.extend_from_slice(chunk);
-        end_frame(out, start);
-        let given = given.saturating_add(chunk.len());
-        self.progress = Some(Progress { stream, given });
-        given == self.payload.len()
+        let end = given.saturating_add(room).min(self.payload.len());
+        let chunk = self.payload.slice(given..end);
+        end_frame_with(out, start, chunk.len());
+        self.progress = Some(Progress { stream, given: end });
+        chunk
+    }
+
+    fn is_done(&self) -> bool {
+        self.progress.is_some_and(|progress| progress.given == self.payload.len())
     }
 }
 
@@ -78,8 +79,8 @@ pub(super) struct Queue {
     waiting: VecDeque<Large>,
     chunk_len: usize,
     next_stream: u32,
-    /// Bytes not yet given out.
-    unsent_len: usize,
+    /// Bytes of all of them. One takes up memory until its last chunk is given out, so it counts whole.
+    held_len: usize,
 }
 
 impl Queue {
@@ -89,22 +90,29 @@ impl Queue {
             waiting: VecDeque::new(),
             chunk_len,
             next_stream: 0,
-            unsent_len: 0,
+            held_len: 0,
         }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.active.is_empty()
     }
 
-    pub(super) fn unsent_len(&self) -> usize {
-        self.unsent_len
+    #[inline]
+    pub(super) fn held_len(&self) -> usize {
+        self.held_len
     }
 
     pub(super) fn push(&mut self, large: Large) {
-        self.unsent_len = self.unsent_len.saturating_add(large.unsent_len());
+        self.held_len = self.held_len.saturating_add(large.len());
         self.waiting.push_back(large);
         self.refill();
+    }
+
+    /// Drops all of them.
+    pub(super) fn clear(&mut self) {
+        (self.active, self.waiting, self.held_len) = Default::default();
     }
 
     fn refill(&mut self) {
@@ -114,26 +122,24 @@ impl Queue {
         }
     }
 
-    /// Gives each active body one turn, as long as `out` stays below `target`. Calls `done` with each
-    /// that is finished.
+    /// Gives the active bodies one turn after the other, as long as `out` stays below `target`. Calls
+    /// `done` with each that is finished.
     pub(super) fn put_chunks(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut impl Transmit,
         target: usize,
         mut done: impl FnMut(Large),
     ) {
-        for _ in 0..self.active.len() {
-            if out.len() >= target {
-                break;
-            }
+        while out.len() < target {
             let Some(mut large) = self.active.pop_front() else { break };
-            if self.put_chunk(&mut large, out) {
+            self.put_chunk(&mut large, out);
+            if large.is_done() {
                 done(large);
+                self.refill();
             } else {
                 self.active.push_back(large);
             }
         }
-        self.refill();
     }
 
     /// Writes all that is left of the bodies that `pick` names, and calls `done` with each.
@@ -146,7 +152,9 @@ impl Queue {
         for queue in [std::mem::take(&mut self.active), std::mem::take(&mut self.waiting)] {
             for mut large in queue {
                 if pick(&large) {
-                    while !self.put_chunk(&mut large, out) {}
+                    while !large.is_done() {
+                        self.put_chunk(&mut large, out);
+                    }
                     done(large);
                 } else {
                     self.waiting.push_back(large);
@@ -170,7 +178,7 @@ impl Queue {
                 self.waiting.remove(at)
             }
         }?;
-        self.unsent_len = self.unsent_len.saturating_sub(large.unsent_len());
+        self.held_len = self.held_len.saturating_sub(large.len());
         if let Some(Progress { stream, .. }) = large.progress {
             let start = begin_frame(out, FrameKind::Abort);
             put_varint(out, u64::from(stream));
@@ -180,11 +188,11 @@ impl Queue {
         Some(large)
     }
 
-    fn put_chunk(&mut self, large: &mut Large, out: &mut Vec<u8>) -> bool {
-        let before = large.unsent_len();
-        let is_last = large.put_chunk(out, self.chunk_len, &mut self.next_stream);
-        let given = before.saturating_sub(large.unsent_len());
-        self.unsent_len = self.unsent_len.saturating_sub(given);
-        is_last
+    fn put_chunk(&mut self, large: &mut Large, out: &mut impl Transmit) {
+        let chunk = large.put_chunk(out.bytes(), self.chunk_len, &mut self.next_stream);
+        out.put_payload(chunk);
+        if large.is_done() {
+            self.held_len = self.held_len.saturating_sub(large.len());
+        }
     }
 }

@@ -12,7 +12,7 @@
 //! | `hello.rs`, `handshake.rs` | what both sides say first, and the state machine around it |
 //! | `message.rs` | the header part of a message, on the way out and in |
 //! | `operations.rs` | how operations, outcomes and failures are written |
-//! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs` | one direction: what is to be sent; its aliases and credit; its chunks |
+//! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; how it is written |
 //! | `event.rs`, `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
 //! | `liveness.rs` | is the peer still there? |
 //! | `link/` | all of it put together, for tests and as an example of use |
@@ -32,6 +32,7 @@ pub mod operations;
 pub mod outbound;
 pub mod payload;
 mod tables;
+pub mod transmit;
 pub mod varint;
 
 pub use error::{CloseCode, LinkError};
@@ -44,6 +45,7 @@ pub use liveness::{Liveness, LivenessAction};
 pub use message::{Body, Head, Message, MessageKind, Span, cost};
 pub use outbound::{Alias, Outbound};
 pub use payload::{Encode, EncodeError, Payload, SendError};
+pub use transmit::{Segments, Transmit};
 
 /// The lowest protocol version spoken here.
 pub const VERSION_MIN: u8 = 1;
@@ -53,6 +55,9 @@ pub const VERSION_MAX: u8 = 1;
 /// A logical body above this many bytes is cut into chunks of this size. Also at most
 /// `max_frame_len - `[`CHUNK_HEADER_LEN`].
 pub const CHUNK_LEN: usize = 64 * 1024;
+/// Length of the first chunk, in bytes, or that of all fields before the payload if they are longer.
+/// Short, since it is read before anybody knows where its bytes belong.
+pub const FIRST_LEN: usize = 16 * 1024;
 /// Room for the fields before the bytes of a chunk, in bytes.
 pub const CHUNK_HEADER_LEN: usize = 32;
 /// Most streams of chunks open at a time in one direction.

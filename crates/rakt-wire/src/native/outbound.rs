@@ -22,6 +22,7 @@ use super::message::{FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, cost, pu
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
 use super::payload::{Payload, SendError};
 use super::tables::{Full, Tables};
+use super::transmit::Transmit;
 use super::varint::{cut_text, micros, put_string, put_varint};
 use super::{CHUNK_HEADER_LEN, CHUNK_LEN, HEADER_ALLOWANCE, Role, message};
 use crate::failure::{Failure, Terminated};
@@ -449,20 +450,22 @@ impl Outbound {
 
     /// Tells the peer why the connection ends, without what is unsent of large bodies.
     pub fn close_now(&mut self, code: CloseCode, text: &str) {
-        self.large = Queue::new(self.chunk_len);
+        self.large.clear();
         self.close(code, text);
     }
 
-    /// Bytes accepted and not yet given out, large bodies included.
+    /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out,
+    /// since it takes up memory until then.
     pub fn buffered(&self) -> usize {
-        [self.control.len(), self.data.len(), self.large.unsent_len(), self.close.len()]
+        [self.control.len(), self.data.len(), self.large.held_len(), self.close.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
 
     /// The part of [`Outbound::buffered`] that is large bodies.
+    #[inline]
     pub fn buffered_large(&self) -> usize {
-        self.large.unsent_len()
+        self.large.held_len()
     }
 
     /// Whether [`Outbound::poll_transmit`] has nothing to give.
@@ -472,17 +475,18 @@ impl Outbound {
 
     /// Appends what to write next to `out`; false when there is nothing.
     ///
-    /// Control comes first, then small frames, then a chunk of each large body in turn until
+    /// Control comes first, then small frames, then chunks of the large bodies in turn until
     /// [`TRANSMIT_TARGET`] bytes are ready. With an empty `out` the buffers change places and nothing is
-    /// copied, so give the used one back next time.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+    /// copied, so give the used one back next time. [`Segments`](super::Segments) also share the large
+    /// bodies instead of copying their chunks.
+    pub fn poll_transmit(&mut self, out: &mut impl Transmit) -> bool {
         let before = out.len();
         if let Some(nonce) = self.pong.take() {
             put_nonce(&mut self.control, FrameKind::Pong, nonce);
         }
         self.flush_nack();
-        hand_over(&mut self.control, out);
-        hand_over(&mut self.data, out);
+        hand_over(&mut self.control, out.bytes());
+        hand_over(&mut self.data, out.bytes());
         let (large, tables) = (&mut self.large, &mut self.tables);
         if !large.is_empty() {
             large.put_chunks(out, before.saturating_add(TRANSMIT_TARGET), |large| {
@@ -493,7 +497,7 @@ impl Outbound {
             });
         }
         if self.large.is_empty() {
-            hand_over(&mut self.close, out);
+            hand_over(&mut self.close, out.bytes());
         }
         let is_busy = out.len() > before;
         let keep = if is_busy { BUSY_CAPACITY } else { IDLE_CAPACITY };
@@ -554,6 +558,7 @@ fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, text: &str) {
 }
 
 /// Moves everything from `from` to `to`, by trading places where that is possible.
+#[inline]
 fn hand_over(from: &mut Vec<u8>, to: &mut Vec<u8>) {
     if from.is_empty() {
         return;

@@ -1,3 +1,4 @@
+use bytes::BufMut;
 use rakt_wire::Metadata;
 use rakt_wire::failure::MAX_DETAIL_LEN;
 use rakt_wire::native::error::MAX_REASON_LEN;
@@ -343,6 +344,59 @@ fn a_claimed_length_reserves_nothing() {
     assert_eq!((inbound.held(), sink.held), (1000, 1000));
     inbound.clear(&mut sink);
     assert_eq!((inbound.held(), sink.held), (0, 0));
+}
+
+#[test]
+fn room_for_a_chunk_follows_what_has_arrived_and_ends_with_it() {
+    let room = |inbound: &mut Inbound| inbound.room().map_or(0, |room| room.remaining_mut());
+    let begin = first(1, FrameKind::Tell, 90_004, &[TELL, &[0; 100][..]].concat());
+    let bytes = [definitions(), begin].concat();
+    let mut sink = On::new(&bytes, |_| ());
+    let mut inbound = Inbound::new(Role::Acceptor, LIMITS);
+    inbound.handle_bytes(&bytes, &mut sink).unwrap();
+    assert_eq!((room(&mut inbound), inbound.expects_chunk()), (0, true), "no chunk has begun");
+
+    let chunk = more(1, &[0; 50_000]);
+    let mut arrived = 100;
+    for piece in chunk[..chunk.len() - 1_000].chunks(700) {
+        assert_eq!(inbound.handle_bytes(piece, &mut sink), Ok(piece.len()));
+        arrived += piece.len() - if arrived == 100 { 6 } else { 0 };
+        assert_eq!((inbound.held(), sink.held), (arrived, arrived));
+        assert!(room(&mut inbound) <= arrived, "as much again at most");
+        assert_eq!(inbound.wanted(), 50_100 - arrived);
+    }
+    assert_eq!(room(&mut inbound), 1_000, "the next frame belongs elsewhere");
+    inbound.room().unwrap().put_slice(&[0; 600]);
+    inbound.handle_filled(&mut sink).unwrap();
+    assert_eq!((inbound.held(), sink.held), (49_700, 49_700));
+    assert_eq!((room(&mut inbound), inbound.expects_chunk()), (400, false));
+    inbound.room().unwrap().put_slice(&[0; 400]);
+    inbound.handle_filled(&mut sink).unwrap();
+    assert_eq!((room(&mut inbound), inbound.expects_chunk()), (0, true));
+    inbound.clear(&mut sink);
+    assert_eq!(sink.held, 0);
+}
+
+#[test]
+fn what_was_read_in_place_and_does_not_fit_is_refused() {
+    let mut refused = 0;
+    let begin = first(1, FrameKind::Tell, 3_004, &[TELL, &[0; 1_000][..]].concat());
+    let bytes = [definitions(), begin, more(1, &[0; 2_000])[..506].to_vec()].concat();
+    let mut sink =
+        On::new(&bytes, |event| refused += u32::from(matches!(event, Event::Refused(_))));
+    sink.room = 1_600;
+    let mut inbound = Inbound::new(Role::Acceptor, LIMITS);
+    assert_eq!(inbound.handle_bytes(&bytes, &mut sink), Ok(bytes.len()));
+    let mut room = inbound.room().expect("room has doubled");
+    room.put_slice(&[0; 200]);
+    inbound.handle_filled(&mut sink).unwrap();
+    assert_eq!((sink.held, inbound.held()), (0, 0));
+    assert!(inbound.room().is_none(), "the rest is skipped");
+    assert_eq!(inbound.handle_bytes(&[0; 1_300], &mut sink), Ok(1_300));
+    let again = first(1, FrameKind::Tell, 6, &[TELL, b"xy"].concat());
+    assert_eq!(inbound.handle_bytes(&again, &mut sink), Ok(again.len()), "it is over");
+    drop(sink);
+    assert_eq!(refused, 1);
 }
 
 #[test]

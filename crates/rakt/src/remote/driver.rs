@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
-use rakt_wire::native::{CloseCode, Inbound, Liveness, LivenessAction, Role, Sink};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rakt_wire::native::{
+    CloseCode, Inbound, LinkError, Liveness, LivenessAction, Role, Segments, Sink, Transmit,
+};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
@@ -19,6 +21,10 @@ use crate::timers::now;
 
 /// Room made for reads, in bytes. A payload that an actor keeps pins at most this much.
 pub(crate) const READ_LEN: usize = 64 * 1024;
+/// What is read where a chunk is expected, in bytes: enough to see where the rest of it belongs.
+const PROBE_LEN: usize = 4 * 1024;
+/// Most pieces of one vectored write.
+const MAX_SLICES: usize = 16;
 /// With less room than this a buffer is given up for a new one.
 const LEAST_ROOM: usize = READ_LEN / 4;
 /// What one read brought is copied out if it is at most this much, in bytes: the payload of a message
@@ -69,9 +75,10 @@ pub(crate) struct Driver<S: Side> {
     read: BytesMut,
     /// How much of it counts against the node's budget.
     held: usize,
-    write: Vec<u8>,
-    written: usize,
+    write: Segments,
     is_flushed: bool,
+    /// Something was written since those that wait for room were woken.
+    has_written: bool,
     /// What has been read and written in this turn.
     moved: usize,
     /// Others had their turn before what is buffered now is written.
@@ -118,9 +125,9 @@ pub(crate) async fn drive<S: Side>(
         side,
         read: early,
         held: 0,
-        write: Vec::new(),
-        written: 0,
+        write: Segments::default(),
         is_flushed: true,
+        has_written: false,
         moved: 0,
         has_waited: false,
         is_held_back: false,
@@ -177,7 +184,7 @@ impl<S: Side> Driver<S> {
             if shared.is_closed() {
                 return Err(End::Quiet("closed here".to_owned()));
             }
-            let is_written = self.written == self.write.len();
+            let is_written = self.write.is_empty();
             let mut wakers = Vec::new();
             if is_written && !self.has_waited && shared.expects_more() {
                 // Whoever wakes this task makes it the next to run, ahead of all the others that are
@@ -190,13 +197,10 @@ impl<S: Side> Driver<S> {
             }
             if is_written {
                 self.has_waited = false;
-                let has_written = !self.write.is_empty();
-                self.write.clear();
-                self.written = 0;
                 shared.take_output(&mut self.write);
                 // Not before it is written: while they fill the next megabyte on this thread, the
                 // peer needs something to do.
-                if has_written || self.write.is_empty() {
+                if std::mem::take(&mut self.has_written) || self.write.is_empty() {
                     wakers = shared.wake_for_room();
                 }
                 if shared.take_used() {
@@ -215,7 +219,8 @@ impl<S: Side> Driver<S> {
             drop(shared);
             wakers.into_iter().for_each(Waker::wake);
             if self.write.is_empty() && self.is_flushed {
-                self.write = shrunk(std::mem::take(&mut self.write));
+                // An idle connection keeps no large buffer.
+                self.write.shrink(READ_LEN);
                 return match closing {
                     Some((code, reason)) => Err(End::Done(code, reason)),
                     None => Ok(!is_backed_up),
@@ -237,15 +242,14 @@ impl<S: Side> Driver<S> {
     /// Pushes the write buffer into the stream, as much as this turn allows, and flushes that: TLS may
     /// keep the last record back.
     fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.write.len() {
+        while !self.write.is_empty() {
             self.is_flushed = false;
-            let rest = &self.write[self.written..];
-            let rest = &rest[..rest.len().min(TURN_LEN)];
-            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            let n = ready!(self.poll_write_some(cx))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.written += n;
+            self.write.advance(n);
+            self.has_written = true;
             self.moved += n;
             if self.is_held_back {
                 // Its answers to our pings lie unread: that it takes bytes has to do.
@@ -253,7 +257,7 @@ impl<S: Side> Driver<S> {
             }
             crate::metrics::sent(n);
             self.stuck_since = None;
-            if self.moved >= TURN_LEN && self.written < self.write.len() {
+            if self.moved >= TURN_LEN && !self.write.is_empty() {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -263,35 +267,84 @@ impl<S: Side> Driver<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes once: the pieces of large payloads with what is between them, where the stream can.
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        if self.write.is_contiguous() || !stream.is_write_vectored() {
+            let front = self.write.front();
+            return stream.poll_write(cx, &front[..front.len().min(TURN_LEN)]);
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let filled = self.write.slices(TURN_LEN, &mut slices);
+        stream.poll_write_vectored(cx, &slices[..filled])
+    }
+
     /// Reads once and handles it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        // Only while a chunk is arriving, and then nothing else is waiting to be handled.
+        let filled = self.inbound.room().map(|room| {
+            let mut room = room.limit(TURN_LEN);
+            pin!(self.stream.read_buf(&mut room)).poll(cx)
+        });
+        match filled {
+            Some(Poll::Ready(Ok(n))) => return Poll::Ready(self.handle_filled(n)),
+            Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(broken("read", &error))),
+            Some(Poll::Pending) => {
+                self.lend_buffer();
+                return Poll::Pending;
+            }
+            None => {}
+        }
         if self.read.capacity() == 0 {
             self.read = SPARE.take();
         }
         if self.read.capacity() - self.read.len() < LEAST_ROOM {
             self.read.reserve(READ_LEN);
         }
-        let n = match pin!(self.stream.read_buf(&mut self.read)).poll(cx) {
+        let limit = match self.inbound.expects_chunk() {
+            true => self.inbound.wanted() + PROBE_LEN,
+            false => usize::MAX,
+        };
+        let mut room = (&mut self.read).limit(limit);
+        let n = match pin!(self.stream.read_buf(&mut room)).poll(cx) {
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(broken("read", &error))),
             Poll::Pending => {
-                if self.read.is_empty() {
-                    // An idle connection keeps no buffer; its thread keeps one for all of them.
-                    let mut spare = std::mem::take(&mut self.read);
-                    let has_room = spare.try_reclaim(READ_LEN) || spare.capacity() >= LEAST_ROOM;
-                    if has_room && spare.capacity() <= 2 * READ_LEN {
-                        SPARE.set(spare);
-                    }
-                }
+                self.lend_buffer();
                 return Poll::Pending;
             }
         };
+        Poll::Ready(self.note_read(n).and_then(|()| self.handle_read()))
+    }
+
+    /// An idle connection keeps no buffer; its thread keeps one for all of them.
+    fn lend_buffer(&mut self) {
+        if self.read.is_empty() && self.read.capacity() > 0 {
+            let mut spare = std::mem::take(&mut self.read);
+            let has_room = spare.try_reclaim(READ_LEN) || spare.capacity() >= LEAST_ROOM;
+            if has_room && spare.capacity() <= 2 * READ_LEN {
+                SPARE.set(spare);
+            }
+        }
+    }
+
+    fn note_read(&mut self, n: usize) -> Result<(), End> {
         if n == 0 {
-            return Poll::Ready(Err(End::Quiet("the peer closed the connection".to_owned())));
+            return Err(End::Quiet("the peer closed the connection".to_owned()));
         }
         crate::metrics::received(n);
         self.moved += n.max(LEAST_COUNT);
-        Poll::Ready(self.handle_read())
+        Ok(())
+    }
+
+    /// Handles what was read to where it belongs.
+    fn handle_filled(&mut self, n: usize) -> Result<(), End> {
+        self.note_read(n)?;
+        let now = now();
+        self.liveness.handle_read(now);
+        self.side.begin(now);
+        let handled = self.inbound.handle_filled(&mut self.side);
+        self.after_handling(handled, Bytes::new())
     }
 
     fn handle_read(&mut self) -> Result<(), End> {
@@ -308,12 +361,17 @@ impl<S: Side> Driver<S> {
         } else {
             self.read.split_to(len).freeze()
         };
+        self.after_handling(handled.map(drop), block)?;
+        self.charge_unread()
+    }
+
+    /// What was noted of the read refers to `block`.
+    fn after_handling(&mut self, handled: Result<(), LinkError>, block: Bytes) -> Result<(), End> {
         let finished = self.side.finish(block);
         if let Err(error) = handled {
             return Err(End::Told(error.close_code(), error.close_text()));
         }
-        finished.map_err(|broken| End::Told(broken.code, broken.text))?;
-        self.charge_unread()
+        finished.map_err(|broken| End::Told(broken.code, broken.text))
     }
 
     /// Counts what has arrived of a large frame. Ours come in chunks, which are counted elsewhere.
@@ -397,7 +455,7 @@ impl<S: Side> Driver<S> {
                 (reason, farewell)
             }
             End::Told(code, reason) => {
-                let mut farewell = self.write.split_off(self.written);
+                let mut farewell = self.write.to_vec();
                 let mut shared = self.conn.lock();
                 shared.out.close_now(code, &reason);
                 shared.take_output(&mut farewell);
@@ -454,9 +512,4 @@ pub(crate) fn closed_by_peer(text: &str) -> String {
 
 fn broken(what: &str, error: &io::Error) -> End {
     End::Quiet(format!("{what}: {error}"))
-}
-
-/// An idle connection keeps no large buffer.
-fn shrunk(buffer: Vec<u8>) -> Vec<u8> {
-    if buffer.capacity() > READ_LEN { Vec::new() } else { buffer }
 }

@@ -30,6 +30,16 @@ pub(super) struct Waiter {
     pub(super) need: Need,
 }
 
+/// Senders that may go on. Declared before a lock is taken, they are woken once that is let go.
+#[derive(Default)]
+struct Woken(Vec<Waker>);
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
+}
+
 /// What a sender waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
@@ -123,6 +133,7 @@ impl Conn {
             Some((_, Prepared { bytes, raw_len })) => Payload::Ready { bytes, raw_len },
             None => Payload::Encode(outgoing.payload),
         };
+        let mut woken = Woken::default();
         let mut shared = self.shared.hold();
         if shared.closed.is_some() || shared.is_draining || shared.closing.is_some() {
             return Poll::Ready(Err(NotTaken::Gone));
@@ -131,8 +142,7 @@ impl Conn {
         let resolved = shared.resolve(known, target, outgoing);
         if shared.out.epoch() != epoch {
             // The tables were emptied, and every receiver has a new window.
-            let waiting = shared.wake(|need| matches!(need, Need::Credit(_)));
-            waiting.into_iter().for_each(Waker::wake);
+            woken.0 = shared.wake(|need| matches!(need, Need::Credit(_)));
         }
         let (receiver, sender, type_id) = match resolved {
             Some(aliases) => aliases,

@@ -21,7 +21,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use rakt_wire::compress::Compression;
-use rakt_wire::native::{Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Role, Session};
+use rakt_wire::native::{
+    Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Role, Session, Transmit,
+};
 
 use super::budget::Share;
 use super::compressors::Prepared;
@@ -129,7 +131,7 @@ pub(crate) struct Shared {
     /// Requests that are not answered yet. Those of the read at hand are counted at its end, and some
     /// are answered by then.
     in_flight: i64,
-    /// Bytes that the driver is writing.
+    /// Bytes that the driver is writing, and those of the large bodies that end with them.
     writing: usize,
     /// How much of the node's budget for replies is used here.
     noted: u64,
@@ -387,10 +389,12 @@ impl Shared {
     }
 
     /// For the driver: what to write next.
-    pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn take_output(&mut self, out: &mut impl Transmit) {
+        let large = self.out.buffered_large();
         self.out.poll_transmit(out);
         self.untaken_tells = 0;
-        self.writing = out.len();
+        // A large body that ends with these bytes stays whole until they are written.
+        self.writing = out.len() + (large - self.out.buffered_large());
     }
 
     /// For the driver: who may go on because there is room.
