@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::actor::{Accepts, Actor};
-use crate::context::Extra;
+use crate::context::{Doze, Extra};
 use crate::error::Refusal;
 use crate::events::{StopReason, Terminated};
 use crate::life;
@@ -73,6 +73,8 @@ pub(crate) struct Cell<A: Actor> {
     pub(crate) parent: Option<Arc<dyn AnyCell>>,
     /// Signals wait: the runner looks here between two messages.
     pub(crate) interrupted: AtomicBool,
+    /// The waker that a dozing runner left here has been woken since.
+    is_roused: AtomicBool,
     state: Mutex<State<A>>,
 }
 
@@ -86,7 +88,8 @@ struct State<A: Actor> {
 enum Runner<A: Actor> {
     /// A task that does so, or is about to.
     Working,
-    /// A task that has nothing to do, and stays a while in case something comes.
+    /// A task that has nothing to do, and stays a while in case something comes; or one that is going
+    /// to have nothing to do after the message in its hand.
     Dozing(Waker),
     /// Nobody.
     Resting(Box<Body<A>>),
@@ -250,6 +253,7 @@ impl<A: Actor> Cell<A> {
             setup,
             parent,
             interrupted: AtomicBool::new(false),
+            is_roused: AtomicBool::new(false),
             state: Mutex::new(State { queue: Queue::new(), runner: Runner::Working, rare: None }),
         })
     }
@@ -264,7 +268,10 @@ impl<A: Actor> Cell<A> {
         drop(state);
         match runner {
             Runner::Working => {}
-            Runner::Dozing(waker) => waker.wake(),
+            Runner::Dozing(waker) => {
+                self.is_roused.store(true, Ordering::Relaxed);
+                waker.wake();
+            }
             Runner::Resting(body) => {
                 self.system.runtime().spawn(life::run(self.me(), body));
             }
@@ -339,32 +346,46 @@ impl<A: Actor> Cell<A> {
     }
 
     /// Takes the next messages; says false if there is something else to do. With nothing to do it
-    /// notes the task, and says so by `Pending`; with `is_over` it says false then as well.
+    /// notes the task, and says so by `Pending`; if its `doze` is over it says false then as well.
     pub(crate) fn poll_take(
         &self,
         cx: &mut TaskContext<'_>,
-        is_over: bool,
+        doze: &mut Doze,
         hand: &mut InHand<A>,
     ) -> Poll<bool> {
         let mut state = self.state.hold();
         state.runner = Runner::Working;
+        self.is_roused.store(false, Ordering::Relaxed);
         if self.interrupted.load(Ordering::Relaxed) || state.queue.intake != Intake::Open {
             return Poll::Ready(false);
         }
         if !state.queue.is_empty() {
+            doze.is_lone = doze.is_lone && state.queue.len() == 1;
             self.note_work(&mut state);
             let wakers = state.queue.take(hand, self.setup.mailbox);
+            if doze.is_lone && state.queue.is_empty() && self.setup.passivate_after().is_none() {
+                state.runner = Runner::Dozing(cx.waker().clone());
+                doze.is_noted = true;
+            }
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
             return Poll::Ready(true);
         }
-        if is_over {
-            return Poll::Ready(false);
+        if doze.is_due(self.system.ticks(), cx.waker()) {
+            if !doze.has_worked {
+                return Poll::Ready(false);
+            }
+            state.queue.shrink();
         }
-        state.queue.shrink();
         self.note_rest(&mut state);
         state.runner = Runner::Dozing(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether a runner that has noted its task here can rely on being woken: it was not yet, or is so
+    /// again, as that is done before this is seen by the same task, or after.
+    pub(crate) fn is_roused(&self) -> bool {
+        self.is_roused.load(Ordering::Relaxed)
     }
 
     fn note_rest(&self, state: &mut State<A>) {

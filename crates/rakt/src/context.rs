@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rakt_wire::metadata::Metadata;
@@ -22,7 +23,7 @@ use crate::spawn::Spawn;
 use crate::supervision::Decider;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
-use crate::ticks::Call;
+use crate::ticks::{Call, Ticks};
 use crate::timers::{self, Timer};
 
 /// The actor's view of itself, its system, and the message at hand.
@@ -39,18 +40,44 @@ pub struct Context<A: Actor> {
 
 /// An actor that has worked off its mailbox waits for more until the next but one tick.
 #[derive(Default)]
-struct Doze {
+pub(crate) struct Doze {
     call: Option<Call>,
     /// Something was taken out of the mailbox since the call.
-    has_worked: bool,
+    pub(crate) has_worked: bool,
+    /// The message at hand came alone, and found the actor dozing.
+    pub(crate) is_lone: bool,
+    /// The cell has the task's waker already, for when the message at hand is done.
+    pub(crate) is_noted: bool,
+}
+
+impl Doze {
+    /// Whether there was a tick since the call.
+    #[inline]
+    pub(crate) fn is_due(&self, ticks: &Ticks, waker: &Waker) -> bool {
+        self.call.is_some_and(|call| ticks.is_over(waker, call))
+    }
+
+    fn go_on(&mut self, ticks: &Arc<Ticks>, waker: &Waker) {
+        let call = ticks.call(waker, self.call);
+        if self.call.replace(call) != Some(call) {
+            self.has_worked = false;
+        }
+    }
 }
 
 /// What is known of the message at hand.
+#[derive(Default)]
 pub(crate) struct Current {
     sender: Option<ActorRef>,
     deadline: Option<Instant>,
-    metadata: Option<Metadata>,
     pub(crate) cancellation: Cancellation,
+    attached: Option<Box<Attached>>,
+}
+
+/// What few messages have.
+#[derive(Default)]
+struct Attached {
+    metadata: Option<Metadata>,
     extensions: Extensions,
     /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
     deferred: Exclusive<Option<Box<dyn Any + Send>>>,
@@ -68,35 +95,36 @@ impl<T> Exclusive<T> {
     }
 }
 
-impl Default for Current {
-    fn default() -> Self {
-        Self {
-            sender: None,
-            deadline: None,
-            metadata: None,
-            cancellation: Cancellation::Never,
-            extensions: Extensions::default(),
-            deferred: Exclusive::default(),
-        }
-    }
-}
-
 impl Current {
     /// The next message. In place: most of this is as empty as it was for the one before.
     #[inline]
-    pub(crate) fn begin(&mut self, sender: Option<ActorRef>, cancellation: Cancellation) {
+    pub(crate) fn begin(
+        &mut self,
+        sender: Option<ActorRef>,
+        deadline: Option<Instant>,
+        metadata: Option<Metadata>,
+        cancellation: Cancellation,
+    ) {
         self.sender = sender;
-        self.deadline = None;
-        self.metadata = None;
+        self.deadline = deadline;
         self.cancellation = cancellation;
-        self.extensions.0.clear();
-        *self.deferred.reach() = None;
+        self.attached = None;
+        if metadata.is_some() {
+            self.attached().metadata = metadata;
+        }
     }
 
-    /// What only some messages have.
-    pub(crate) fn set_about(&mut self, deadline: Option<Instant>, metadata: Option<Metadata>) {
-        self.deadline = deadline;
-        self.metadata = metadata;
+    fn attached(&mut self) -> &mut Attached {
+        self.attached.get_or_insert_default()
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        self.attached.as_ref()?.metadata.as_ref()
+    }
+
+    fn extensions(&self) -> &Extensions {
+        static NONE: Extensions = Extensions(Vec::new());
+        self.attached.as_ref().map_or(&NONE, |attached| &attached.extensions)
     }
 }
 
@@ -229,12 +257,12 @@ impl<A: Actor> Context<A> {
 
     /// The metadata that came with the message at hand.
     pub fn metadata(&self) -> Option<&Metadata> {
-        self.current.metadata.as_ref()
+        self.current.metadata()
     }
 
     /// What the context propagator made of the metadata of the message at hand.
     pub fn extensions(&mut self) -> &mut Extensions {
-        &mut self.current.extensions
+        &mut self.current.attached().extensions
     }
 
     /// Whether the asker of the message at hand has given up, so that the reply is of no use.
@@ -258,7 +286,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.tell(message).from(&self.me()).carrying(&self.current.extensions)
+        target.tell(message).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Asks with this actor as the sender. See [`ActorRef::ask`].
@@ -270,7 +298,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.ask(message).from(&self.me()).carrying(&self.current.extensions)
+        target.ask(message).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Sends messages in order, with this actor as the sender. See [`ActorRef::tell_all`].
@@ -283,7 +311,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.tell_all(messages).from(&self.me()).carrying(&self.current.extensions)
+        target.tell_all(messages).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Asks with several messages at once, with this actor as the sender. See [`ActorRef::ask_all`].
@@ -296,7 +324,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.ask_all(messages).from(&self.me()).carrying(&self.current.extensions)
+        target.ask_all(messages).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Starts a child. It is stopped when this actor stops or is restarted. See
@@ -369,7 +397,7 @@ impl<A: Actor> Context<A> {
     /// ```
     pub fn defer<R: Send + 'static>(&mut self) -> (ReplyLater<R>, Result<R>) {
         let handoff = Handoff::<R>::default();
-        *self.current.deferred.reach() = Some(Box::new(handoff.clone()));
+        *self.current.attached().deferred.reach() = Some(Box::new(handoff.clone()));
         (ReplyLater(handoff), Err(Box::new(Deferred)))
     }
 
@@ -392,10 +420,10 @@ impl<A: Actor> Context<A> {
         }
         let about = About {
             deadline: self.current.deadline,
-            metadata: self.current.metadata.clone(),
+            metadata: self.current.metadata().cloned(),
             reply: Reply::nowhere(),
         };
-        *self.current.deferred.reach() = Some(Box::new(Letter {
+        *self.current.attached().deferred.reach() = Some(Box::new(Letter {
             message,
             asker: Asker(None),
             sender: self.current.sender.clone(),
@@ -421,7 +449,7 @@ impl<A: Actor> Context<A> {
     {
         let sender = self.current.sender.clone();
         if matches!(self.current.cancellation, Cancellation::Never) {
-            let mut tell = target.tell(message).carrying(&self.current.extensions);
+            let mut tell = target.tell(message).carrying(self.current.extensions());
             if let Some(sender) = sender {
                 tell = tell.from(&sender);
             }
@@ -430,7 +458,7 @@ impl<A: Actor> Context<A> {
         }
         let (later, deferred) = self.defer();
         let left = self.deadline().map(|at| at.saturating_duration_since(timers::now()));
-        let mut ask = Ask::owned(target.clone(), message).carrying(&self.current.extensions);
+        let mut ask = Ask::owned(target.clone(), message).carrying(self.current.extensions());
         if let Some(sender) = sender {
             ask = ask.from(&sender);
         }
@@ -535,15 +563,13 @@ impl<A: Actor> Context<A> {
         self.after_message();
         let (cell, doze) = (&self.cell, &mut self.doze);
         let handled = &mut self.handled;
+        doze.is_lone = false;
         let is_there = std::future::poll_fn(|cx| {
-            let ticks = cell.system.ticks();
-            let is_due = doze.call.is_some_and(|call| ticks.is_over(cx.waker(), call));
-            let taken = cell.poll_take(cx, is_due && !doze.has_worked, hand);
+            let is_noted = std::mem::take(&mut doze.is_noted) && !cell.is_roused();
+            let taken = if is_noted { Poll::Pending } else { cell.poll_take(cx, doze, hand) };
             if taken.is_pending() {
-                let call = ticks.call(cx.waker(), doze.call);
-                if doze.call.replace(call) != Some(call) {
-                    doze.has_worked = false;
-                }
+                doze.go_on(cell.system.ticks(), cx.waker());
+                doze.is_lone = true;
                 *handled = 0;
             }
             taken
@@ -553,10 +579,33 @@ impl<A: Actor> Context<A> {
         is_there
     }
 
+    /// What happened before the next messages are handled may have changed the mailbox: it has to be
+    /// looked at again before the actor dozes.
+    pub(crate) fn look_up(&mut self) {
+        (self.doze.is_noted, self.doze.is_lone) = (false, false);
+    }
+
     /// Counts a message, and says whether the runner is to look up.
     pub(crate) fn count_message(&mut self) -> bool {
         self.handled += 1;
+        self.is_to_look_up()
+    }
+
+    /// Whether there is something else to do than to handle the next message.
+    pub(crate) fn is_to_look_up(&self) -> bool {
         self.handled >= TURN || self.is_interrupted()
+    }
+
+    /// Why the message at hand is not to be handled any more, if somebody waits for its reply.
+    pub(crate) fn why_unwanted(&self) -> Option<Refusal> {
+        if self.is_cancelled() {
+            return Some(Refusal::Cancelled);
+        }
+        // What found the actor with nothing to do has waited for a moment at most, unless all tasks are
+        // held up, that of the asker with them: not worth reading the clock.
+        let may_be_late = !self.doze.is_lone;
+        let is_over = |deadline| may_be_late && deadline <= timers::now();
+        self.deadline().is_some_and(is_over).then_some(Refusal::DeadlineExceeded)
     }
 
     /// Whether it is the turn of other tasks.
@@ -585,10 +634,11 @@ impl<A: Actor> Context<A> {
 
     /// Makes the metadata of the message at hand into extensions.
     pub(crate) fn extract(&mut self) -> Result<(), Refusal> {
-        let Some(metadata) = &self.current.metadata else { return Ok(()) };
+        let Some(attached) = &mut self.current.attached else { return Ok(()) };
+        let Some(metadata) = &attached.metadata else { return Ok(()) };
         let Some(propagator) = self.cell.system.propagator() else { return Ok(()) };
         propagator
-            .extract(metadata, &mut self.current.extensions)
+            .extract(metadata, &mut attached.extensions)
             .map_err(|error| Refusal::Propagation { detail: error.to_string() })
     }
 
@@ -620,7 +670,8 @@ impl<A: Actor> Context<A> {
     where
         A: Handler<M>,
     {
-        let Some(deferred) = self.current.deferred.reach().take() else { return };
+        let Some(attached) = &mut self.current.attached else { return };
+        let Some(deferred) = attached.deferred.reach().take() else { return };
         let deferred = match deferred.downcast::<Handoff<M::Reply>>() {
             Ok(handoff) => return handoff.settle(reply),
             Err(deferred) => deferred,

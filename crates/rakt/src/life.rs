@@ -77,6 +77,7 @@ async fn go_on<A: Actor>(mut life: Life<A>) {
             }
             continue;
         };
+        life.ctx.look_up();
         let handled =
             Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
         life.ctx.after_message();

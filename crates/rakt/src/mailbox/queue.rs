@@ -14,7 +14,7 @@ use super::{Mailbox, Overflow};
 use crate::actor::Actor;
 use crate::error::Refusal;
 
-/// An actor takes out local messages until it has this many.
+/// An actor takes out messages until it has this many.
 const HANDFUL: usize = 1024;
 
 /// An actor that dozes keeps room for this many messages; more is given back.
@@ -152,20 +152,27 @@ impl<A: Actor> Queue<A> {
 
     /// Moves the next messages into `hand`. Returns whom to wake because there is room.
     pub(crate) fn take(&mut self, hand: &mut InHand<A>, bounds: Mailbox) -> Vec<Waker> {
+        if hand.is_empty() && self.len <= HANDFUL {
+            std::mem::swap(hand.items(), &mut self.items);
+            self.len = 0;
+        } else {
+            self.take_handful(hand);
+        }
+        if self.spare.is_none() {
+            self.spare = hand.take_spare();
+        }
+        self.let_in(bounds)
+    }
+
+    fn take_handful(&mut self, hand: &mut InHand<A>) {
         let mut taken = 0;
         while taken < HANDFUL {
             let Some(item) = self.items.pop_front() else { break };
             let count = item.count();
             taken += count;
             self.len -= count;
-            let is_batch = matches!(item, Item::Remote(_));
             hand.push_back(item);
-            if is_batch {
-                break;
-            }
         }
-        self.spare = self.spare.take().or_else(|| hand.take_spare());
-        self.let_in(bounds)
     }
 
     /// Takes out everything, for good.
@@ -249,6 +256,9 @@ impl<A: Actor> Queue<A> {
 
     /// Shares the room between those who wait for it.
     fn let_in(&mut self, bounds: Mailbox) -> Vec<Waker> {
+        if self.crowd.is_none() {
+            return Vec::new();
+        }
         let room = self.room(bounds);
         let Some(crowd) = &mut self.crowd else { return Vec::new() };
         let for_local = crowd.local_share(room);
