@@ -8,7 +8,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -278,6 +278,22 @@ impl<A: Actor> Cell<A> {
         }
     }
 
+    /// Wakes senders that have room kept for them now, and sees to it that this does not last for ever.
+    /// What peers have sent may have got in as well, and the actor has to see to it.
+    #[inline]
+    fn let_in(&self, mut state: MutexGuard<'_, State<A>>, wakers: Vec<Waker>) {
+        let wants_tick = state.queue.wants_tick();
+        if state.queue.intake == Intake::Open && !state.queue.is_empty() {
+            self.rouse(state);
+        } else {
+            drop(state);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        if wants_tick {
+            self.system.ticks().call(&Waker::from(self.me()), None);
+        }
+    }
+
     /// Puts a letter of known type in the mailbox.
     pub(crate) fn push<L: Loose + ?Sized>(
         &self,
@@ -332,8 +348,7 @@ impl<A: Actor> Cell<A> {
             Intake::Open | Intake::Closed if !state.queue.is_empty() => {
                 self.note_work(&mut state);
                 let wakers = state.queue.take(hand, self.setup.mailbox);
-                drop(state);
-                wakers.into_iter().for_each(Waker::wake);
+                self.let_in(state, wakers);
                 return Next::Messages(body);
             }
             Intake::Open => {}
@@ -367,8 +382,7 @@ impl<A: Actor> Cell<A> {
                 state.runner = Runner::Dozing(cx.waker().clone());
                 doze.is_noted = true;
             }
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+            self.let_in(state, wakers);
             return Poll::Ready(true);
         }
         if doze.is_due(self.system.ticks(), cx.waker()) {
@@ -487,6 +501,15 @@ impl<A: Actor> Cell<A> {
     }
 }
 
+/// The clock has ticked, and room is kept for senders.
+impl<A: Actor> Wake for Cell<A> {
+    fn wake(self: Arc<Self>) {
+        let mut state = self.state.hold();
+        let wakers = state.queue.tick(self.setup.mailbox);
+        self.let_in(state, wakers);
+    }
+}
+
 /// A signal came too late: whoever waits for an answer hears so.
 pub(crate) fn refuse_signal(signal: Signal) {
     match signal {
@@ -576,12 +599,7 @@ impl<A: Actor> AnyCell for Cell<A> {
     fn forget_waiter(&self, ticket: u64) {
         let mut state = self.state.hold();
         let wakers = state.queue.forget(ticket, self.setup.mailbox);
-        if state.queue.intake == Intake::Open && !state.queue.is_empty() {
-            self.rouse(state);
-        } else {
-            drop(state);
-        }
-        wakers.into_iter().for_each(Waker::wake);
+        self.let_in(state, wakers);
     }
 
     fn abandon(&self, refusal: &Refusal) {
@@ -790,6 +808,28 @@ mod tests {
         let limit = Duration::from_secs(10);
         let seen = tokio::time::timeout(limit, seen.recv()).await;
         seen.expect("the peer's message is handled").expect("the door is there");
+        Ok(())
+    }
+
+    /// The same where the sender is still there, but is not polled any more.
+    #[tokio::test(start_paused = true)]
+    async fn what_gets_in_for_a_sender_that_does_not_come_back_is_handled() -> crate::Result {
+        let system = ActorSystem::builder("tests").start().await?;
+        let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let gate = Arc::new(tokio::sync::Semaphore::new(1));
+        let door = system
+            .spawn("door", move || Door(gate.clone(), sender.clone()))
+            .mailbox(Mailbox::bounded(1))
+            .await?;
+        door.tell(Knock(false)).await?;
+        let mut waiting = Box::pin(door.tell(Knock(false)));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        cell(&door).push_batch(from_peer());
+        for _ in 0..2 {
+            let seen = tokio::time::timeout(Duration::from_secs(10), seen.recv()).await;
+            seen.expect("the first, and the peer's").expect("the door is there");
+        }
         Ok(())
     }
 

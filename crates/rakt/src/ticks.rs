@@ -5,6 +5,7 @@
 //! to set a timer that is exact. Nothing is taken back: being woken for nothing is cheaper than to
 //! set a timer for each of millions of asks and to take it down again.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -139,9 +140,16 @@ impl Ticks {
             let called = std::mem::take(&mut *wakers);
             drop(wakers);
             any |= !called.is_empty();
-            called.into_iter().for_each(Waker::wake);
+            called.into_iter().for_each(wake);
         }
         any
+    }
+}
+
+/// Wakes somebody who may run code of the user: the clock is not to stop if that panics.
+fn wake(waker: Waker) {
+    if std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        tracing::error!("a waker panicked");
     }
 }
 
@@ -169,5 +177,22 @@ mod tests {
         assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
         tokio::time::sleep(3 * TICK).await;
         assert!(!ticks.is_running.load(Ordering::SeqCst));
+    }
+
+    /// What wakes may be anything, since any future may be polled by anything.
+    #[tokio::test(start_paused = true)]
+    async fn a_waker_that_panics_does_not_stop_the_clock() {
+        struct Bad;
+        impl std::task::Wake for Bad {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose");
+            }
+        }
+        let ticks = Ticks::new(tokio::runtime::Handle::current());
+        for _ in 0..2 {
+            ticks.call(&Arc::new(Bad).into(), None);
+            tokio::time::sleep(2 * TICK).await;
+            assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
+        }
     }
 }
