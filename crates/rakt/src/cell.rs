@@ -280,7 +280,7 @@ impl<A: Actor> Cell<A> {
 
     /// Wakes senders that have room kept for them now, and sees to it that this does not last for ever.
     /// What peers have sent may have got in as well, and the actor has to see to it.
-    #[inline]
+    #[cold]
     fn let_in(&self, mut state: MutexGuard<'_, State<A>>, wakers: Vec<Waker>) {
         let wants_tick = state.queue.wants_tick();
         if state.queue.intake == Intake::Open && !state.queue.is_empty() {
@@ -348,7 +348,9 @@ impl<A: Actor> Cell<A> {
             Intake::Open | Intake::Closed if !state.queue.is_empty() => {
                 self.note_work(&mut state);
                 let wakers = state.queue.take(hand, self.setup.mailbox);
-                self.let_in(state, wakers);
+                if !wakers.is_empty() {
+                    self.let_in(state, wakers);
+                }
                 return Next::Messages(body);
             }
             Intake::Open => {}
@@ -382,7 +384,9 @@ impl<A: Actor> Cell<A> {
                 state.runner = Runner::Dozing(cx.waker().clone());
                 doze.is_noted = true;
             }
-            self.let_in(state, wakers);
+            if !wakers.is_empty() {
+                self.let_in(state, wakers);
+            }
             return Poll::Ready(true);
         }
         if doze.is_due(self.system.ticks(), cx.waker()) {

@@ -108,7 +108,9 @@ impl Current {
         self.sender = sender;
         self.deadline = deadline;
         self.cancellation = cancellation;
-        self.attached = None;
+        if self.attached.is_some() {
+            self.attached = None;
+        }
         if metadata.is_some() {
             self.attached().metadata = metadata;
         }
@@ -633,6 +635,7 @@ impl<A: Actor> Context<A> {
     }
 
     /// Makes the metadata of the message at hand into extensions.
+    #[inline]
     pub(crate) fn extract(&mut self) -> Result<(), Refusal> {
         let Some(attached) = &mut self.current.attached else { return Ok(()) };
         let Some(metadata) = &attached.metadata else { return Ok(()) };

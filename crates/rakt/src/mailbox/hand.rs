@@ -165,10 +165,9 @@ impl<A: Actor> InHand<A> {
                 },
             };
             if let Some((message, reply)) = taken {
-                match ctx.why_unwanted() {
-                    Some(refusal) if reply.is_wanted() => reply.send(Err(refusal)),
-                    _ => return Some((message, reply)),
-                }
+                let unwanted = if reply.is_wanted() { ctx.why_unwanted() } else { None };
+                let Some(refusal) = unwanted else { return Some((message, reply)) };
+                reply.send(Err(refusal));
             }
             if ctx.count_message() {
                 return None;

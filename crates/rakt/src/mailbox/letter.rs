@@ -52,6 +52,7 @@ impl<R: Send + 'static> Drop for Asker<R> {
 
 impl<M: Message> Letter<M> {
     /// Takes the letter apart, into what a handler gets and what it can ask its context for.
+    #[inline]
     pub(crate) fn open(self, current: &mut Current) -> (M, Reply<M::Reply>) {
         let Self { message, asker, sender, about } = self;
         let mut deadline = asker.0.as_ref().and_then(|slot| slot.deadline());

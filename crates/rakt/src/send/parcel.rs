@@ -53,9 +53,6 @@ pub(super) struct Parcel<'a, T, M: Message> {
     /// One task polls this and nothing else for its outcome.
     pub(super) is_alone: bool,
     ticket: Option<u64>,
-    /// Its place in the line for a connection, while it waits.
-    #[cfg(feature = "remote")]
-    place: Option<Box<Place>>,
 }
 
 /// What few messages have with them.
@@ -64,6 +61,9 @@ struct Enclosed {
     metadata: Option<Metadata>,
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
+    /// Its place in the line for a connection, while it waits.
+    #[cfg(feature = "remote")]
+    place: Option<Place>,
 }
 
 /// What the reply of a message goes through, once the message is accepted.
@@ -96,8 +96,6 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             is_injected: false,
             is_alone: false,
             ticket: None,
-            #[cfg(feature = "remote")]
-            place: None,
         }
     }
 
@@ -221,6 +219,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         deadline: Option<Instant>,
         waker: Option<&Waker>,
     ) -> Offered<M> {
+        let place = self.enclosed.as_mut().and_then(|enclosed| enclosed.place.take());
         let Target::Remote(remote) = self.target.target() else { return Poll::Pending };
         let Some(wire) = M::wire() else {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };
@@ -242,14 +241,14 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             remaining,
             metadata: self.enclosed.as_ref().and_then(|enclosed| enclosed.metadata.as_ref()),
         };
-        let mut place = self.place.take().map_or_else(Place::default, |place| *place);
+        let mut place = place.unwrap_or_default();
         match remote.poll_send(&outgoing, &mut place, waker) {
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(Receipt::Accepted)),
             Poll::Ready(Ok(Some(answer))) => Poll::Ready(Ok(Receipt::Remote(answer))),
             Poll::Ready(Err(refusal)) => Poll::Ready(Err((refusal, message))),
             Poll::Pending => {
                 self.message = Some(message);
-                self.place = Some(Box::new(place));
+                self.enclosed.get_or_insert_default().place = Some(place);
                 Poll::Pending
             }
         }
