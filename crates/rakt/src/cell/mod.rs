@@ -3,9 +3,12 @@
 //! The other half, the [`Body`], belongs to whoever runs the actor. An actor with nothing to do dozes a
 //! tick or two: its task keeps the body, and the next message wakes it. Then the body rests in here and
 //! there is no task; the message that finds it resting starts one.
+//!
+//! - `signal`: what concerns its life rather than its work
+
+mod signal;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
@@ -23,9 +26,12 @@ use crate::mailbox::batch::Batch;
 use crate::mailbox::hand::{InHand, Item};
 use crate::mailbox::letter::Loose;
 use crate::mailbox::queue::{Intake, Offer, Queue};
-use crate::supervision::{Decision, Supervision};
+use crate::supervision::Supervision;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
+
+use signal::Rare;
+pub(crate) use signal::{Signal, WatchKey, Watcher, refuse_signal};
 
 /// What the spawner decided about an actor.
 pub(crate) struct Setup<A: Actor> {
@@ -93,105 +99,6 @@ enum Runner<A: Actor> {
     Dozing(Waker),
     /// Nobody.
     Resting(Box<Body<A>>),
-}
-
-/// What most actors do without.
-#[derive(Default)]
-struct Rare {
-    signals: Vec<Signal>,
-    /// A stop after what is queued is among the signals: one more would say nothing new.
-    will_finish: bool,
-    watchers: Vec<Watcher>,
-    /// Who is called at the end, by key: peers make many of them, and take them back one by one.
-    calls: HashMap<WatchKey, Notify>,
-    ended: Option<StopReason>,
-    /// Since when the actor has had nothing to do, be it dozing or resting; kept only where
-    /// passivation needs it.
-    rested: Option<Instant>,
-}
-
-/// From this many on, those that nobody waits for any more are looked for when one is added.
-const MANY: usize = 64;
-
-impl Rare {
-    fn add_signal(&mut self, signal: Signal) {
-        if let Signal::Stop { finish: true, .. } = signal
-            && std::mem::replace(&mut self.will_finish, true)
-        {
-            return;
-        }
-        // A peer that gives up at once could otherwise pile up any number on a busy actor.
-        if self.signals.len() >= MANY && self.signals.len().is_power_of_two() {
-            self.signals.retain(Signal::is_wanted);
-        }
-        self.signals.push(signal);
-    }
-
-    fn add_watcher(&mut self, watcher: Watcher) {
-        if let Watcher::Call { key, notify } = watcher {
-            self.calls.insert(key, notify);
-            return;
-        }
-        if self.watchers.len() >= MANY && self.watchers.len().is_power_of_two() {
-            self.watchers.retain(Watcher::is_there);
-        }
-        self.watchers.push(watcher);
-    }
-}
-
-/// What concerns an actor's life rather than its work; handled before further messages.
-pub(crate) enum Signal {
-    /// Take in nothing more; with `finish`, handle what is queued; then stop.
-    Stop { finish: bool, reason: StopReason },
-    /// Stop if still idle since then.
-    Passivate,
-    /// Build the actor anew.
-    Respawn(oneshot::Sender<Result<(), Refusal>>),
-    /// This pause before a restart is over.
-    RestartDue { pause: u32 },
-    /// Take messages again.
-    Reinstate(oneshot::Sender<Result<(), Refusal>>),
-    /// A sibling failed under one for all, and this is what concerns all.
-    Apply { decision: Decision, fault: Arc<str> },
-    /// A child failed under one for all: pass the decision on to the others.
-    ApplyToOthers { failed: u64, decision: Decision, fault: Arc<str> },
-    /// A child's supervision escalated.
-    ChildFailed { text: String },
-    /// A child has ended.
-    ChildGone { uid: u64 },
-    /// A watched actor has ended.
-    Terminated { watch: u64, terminated: Terminated },
-}
-
-/// Who wants to know of an actor's end.
-pub(crate) enum Watcher {
-    Actor { watcher: Weak<dyn AnyCell>, watch: u64 },
-    Once(oneshot::Sender<StopReason>),
-    Call { key: WatchKey, notify: Notify },
-}
-
-/// A connection, and its number for the watch.
-pub(crate) type WatchKey = (u64, u64);
-
-pub(crate) type Notify = Box<dyn FnOnce(&StopReason) + Send>;
-
-impl Signal {
-    fn is_wanted(&self) -> bool {
-        match self {
-            Self::Respawn(done) | Self::Reinstate(done) => !done.is_closed(),
-            _ => true,
-        }
-    }
-}
-
-impl Watcher {
-    fn is_there(&self) -> bool {
-        match self {
-            Self::Actor { watcher, .. } => watcher.strong_count() > 0,
-            Self::Once(sender) => !sender.is_closed(),
-            Self::Call { .. } => true,
-        }
-    }
 }
 
 /// A cell whose actor type only its own functions know.
@@ -511,16 +418,6 @@ impl<A: Actor> Wake for Cell<A> {
         let mut state = self.state.hold();
         let wakers = state.queue.tick(self.setup.mailbox);
         self.let_in(state, wakers);
-    }
-}
-
-/// A signal came too late: whoever waits for an answer hears so.
-pub(crate) fn refuse_signal(signal: Signal) {
-    match signal {
-        Signal::Respawn(done) | Signal::Reinstate(done) => {
-            drop(done.send(Err(Refusal::Stopped)));
-        }
-        _ => {}
     }
 }
 

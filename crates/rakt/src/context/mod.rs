@@ -1,9 +1,14 @@
 //! What a handler can see and do besides its message.
+//!
+//! - `current`: what is known of the message at hand
+//! - `later`: replies that a task gives
 
-use std::any::Any;
+mod current;
+mod later;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -11,7 +16,7 @@ use rakt_wire::metadata::Metadata;
 
 use crate::actor::{Actor, Entry, Handler};
 use crate::cell::{AnyCell, Cell, Signal, Watcher};
-use crate::error::{AskError, BoxError, Refusal, Result};
+use crate::error::{AskError, Refusal, Result};
 use crate::events::{DeadLetter, StopReason};
 use crate::mailbox::dispatch;
 use crate::mailbox::hand::{Deferred, InHand, Item};
@@ -21,10 +26,15 @@ use crate::reference::{ActorRef, Receives, Target};
 use crate::send::{Ask, AskAll, Tell, TellAll};
 use crate::spawn::Spawn;
 use crate::supervision::Decider;
-use crate::sync::Lock;
 use crate::system::ActorSystem;
 use crate::ticks::{Call, Ticks};
 use crate::timers::{self, Timer};
+
+pub(crate) use current::Current;
+use current::Exclusive;
+pub use current::Extensions;
+use later::Handoff;
+pub use later::ReplyLater;
 
 /// The actor's view of itself, its system, and the message at hand.
 pub struct Context<A: Actor> {
@@ -62,97 +72,6 @@ impl Doze {
         if self.call.replace(call) != Some(call) {
             self.has_worked = false;
         }
-    }
-}
-
-/// What is known of the message at hand.
-#[derive(Default)]
-pub(crate) struct Current {
-    sender: Option<ActorRef>,
-    deadline: Option<Instant>,
-    pub(crate) cancellation: Cancellation,
-    attached: Option<Box<Attached>>,
-}
-
-/// What few messages have.
-#[derive(Default)]
-struct Attached {
-    metadata: Option<Metadata>,
-    extensions: Extensions,
-    /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
-    deferred: Exclusive<Option<Box<dyn Any + Send>>>,
-}
-
-/// What only a `&mut Context` reaches. It lets handlers keep a `&Context` across an await although
-/// messages need not be `Sync`.
-#[derive(Default)]
-struct Exclusive<T>(Mutex<T>);
-
-impl<T> Exclusive<T> {
-    /// The value; the lock is never taken.
-    fn reach(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Current {
-    /// The next message. In place: most of this is as empty as it was for the one before.
-    #[inline]
-    pub(crate) fn begin(
-        &mut self,
-        sender: Option<ActorRef>,
-        deadline: Option<Instant>,
-        metadata: Option<Metadata>,
-        cancellation: Cancellation,
-    ) {
-        self.sender = sender;
-        self.deadline = deadline;
-        self.cancellation = cancellation;
-        if self.attached.is_some() {
-            self.attached = None;
-        }
-        if metadata.is_some() {
-            self.attached().metadata = metadata;
-        }
-    }
-
-    fn attached(&mut self) -> &mut Attached {
-        self.attached.get_or_insert_default()
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.attached.as_ref()?.metadata.as_ref()
-    }
-
-    fn extensions(&self) -> &Extensions {
-        static NONE: Extensions = Extensions(Vec::new());
-        self.attached.as_ref().map_or(&NONE, |attached| &attached.extensions)
-    }
-}
-
-/// Values that travel with a message inside a process, at most one of each type.
-///
-/// A [`ContextPropagator`](crate::propagate::ContextPropagator) fills them from a message's metadata,
-/// and turns them into metadata again when the handler sends on.
-#[derive(Default)]
-pub struct Extensions(Vec<Box<dyn Any + Send + Sync>>);
-
-impl std::fmt::Debug for Extensions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Extensions").field("len", &self.0.len()).finish()
-    }
-}
-
-impl Extensions {
-    /// Adds a value; an earlier one of the same type is replaced.
-    pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
-        self.0.retain(|other| !other.is::<T>());
-        self.0.push(Box::new(value));
-    }
-
-    /// The value of this type.
-    pub fn find<T: 'static>(&self) -> Option<&T> {
-        self.0.iter().find_map(|value| value.downcast_ref())
     }
 }
 
@@ -206,7 +125,7 @@ impl<A: Actor> Default for Extra<A> {
     fn default() -> Self {
         Self {
             children: Vec::new(),
-            stash: Exclusive(Vec::new().into()),
+            stash: Exclusive::default(),
             watching: HashMap::new(),
             timers: Vec::new(),
             decider: Decider::default(),
@@ -716,87 +635,5 @@ fn forwarded<M>(error: AskError<M>) -> Refusal {
         AskError::Timeout { .. } => Refusal::DeadlineExceeded,
         AskError::ConnectionLost { detail, .. } => Refusal::Unreachable { detail },
         AskError::BadReply { detail, .. } => Refusal::Internal { detail },
-    }
-}
-
-/// A reply that a task gives. See [`Context::defer`].
-///
-/// Dropped without a reply, it tells the asker that there is none.
-pub struct ReplyLater<R: Send + 'static>(Handoff<R>);
-
-impl<R: Send + 'static> std::fmt::Debug for ReplyLater<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ReplyLater")
-    }
-}
-
-impl<R: Send + 'static> ReplyLater<R> {
-    /// Gives the reply.
-    pub fn send(self, reply: R) {
-        self.finish(Ok(reply));
-    }
-
-    /// Tells the asker that there is no reply, and why.
-    pub fn fail(self, error: impl Into<BoxError>) {
-        self.finish(Err(Refusal::HandlerFailed { detail: error.into().to_string() }));
-    }
-
-    fn finish(self, reply: Result<R, Refusal>) {
-        self.0.give(reply);
-    }
-}
-
-impl<R: Send + 'static> Drop for ReplyLater<R> {
-    fn drop(&mut self) {
-        self.0.give(Err(Refusal::NoReply));
-    }
-}
-
-/// Where a deferred reply and its destination meet, whichever comes first.
-struct Handoff<R: Send + 'static>(Arc<Mutex<Meeting<R>>>);
-
-enum Meeting<R: Send + 'static> {
-    Neither,
-    Given(Result<R, Refusal>),
-    Settled(Reply<R>),
-    Over,
-}
-
-impl<R: Send + 'static> Clone for Handoff<R> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<R: Send + 'static> Default for Handoff<R> {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Meeting::Neither)))
-    }
-}
-
-impl<R: Send + 'static> Handoff<R> {
-    fn give(&self, reply: Result<R, Refusal>) {
-        let mut meeting = self.0.hold();
-        match std::mem::replace(&mut *meeting, Meeting::Over) {
-            Meeting::Neither => *meeting = Meeting::Given(reply),
-            Meeting::Settled(to) => {
-                drop(meeting);
-                to.send(reply);
-            }
-            given @ Meeting::Given(_) => *meeting = given,
-            Meeting::Over => {}
-        }
-    }
-
-    fn settle(&self, to: Reply<R>) {
-        let mut meeting = self.0.hold();
-        match std::mem::replace(&mut *meeting, Meeting::Over) {
-            Meeting::Neither => *meeting = Meeting::Settled(to),
-            Meeting::Given(reply) => {
-                drop(meeting);
-                to.send(reply);
-            }
-            Meeting::Settled(_) | Meeting::Over => {}
-        }
     }
 }
