@@ -168,10 +168,13 @@ impl<A: Actor> Life<A> {
                 Signal::Passivate => self.passivate(),
                 Signal::Respawn(done) => {
                     let result = self.restart().await;
-                    let told = result.as_ref().map(|()| ()).map_err(|fault| {
-                        let detail = contain(|| fault.to_string());
-                        Refusal::HandlerFailed { detail: detail.unwrap_or_default() }
-                    });
+                    let told = match &result {
+                        Ok(()) => Ok(()),
+                        Err(fault) => {
+                            let detail = contain(|| fault.to_string()).unwrap_or_default();
+                            Err(Refusal::HandlerFailed { detail })
+                        }
+                    };
                     let _ = done.send(told);
                     self.after_restart(result).await
                 }
