@@ -90,11 +90,11 @@ async fn what_a_message_leaves_behind_meets_supervision_if_its_drop_panics() -> 
     // Both wait by the time the actor runs, so that it goes from the one to the other.
     restarts.tell(Arm).await?;
     assert_eq!(within(restarts.ask(Count)).await?, 1, "another actor counts");
-    event(&mut events, |event| match event {
-        Event::ActorRestarted { path } => Some(assert_eq!(path, "restarts")),
+    let restarted = event(&mut events, |event| match event {
+        Event::ActorRestarted { path } => Some(path),
         _ => None,
-    })
-    .await;
+    });
+    assert_eq!(restarted.await, "restarts");
 
     let resume = Supervision::always(Directive::Resume);
     let resumes = system.spawn("resumes", Careless::default).supervision(resume).await?;

@@ -79,7 +79,7 @@ pub(crate) struct Cell<A: Actor> {
     pub(crate) parent: Option<Arc<dyn AnyCell>>,
     /// Signals wait: the runner looks here between two messages.
     pub(crate) interrupted: AtomicBool,
-    /// The waker that a dozing runner left here has been woken since.
+    /// The waker that a dozing runner left here has been taken since.
     is_roused: AtomicBool,
     state: Mutex<State<A>>,
 }
@@ -307,8 +307,8 @@ impl<A: Actor> Cell<A> {
         Poll::Pending
     }
 
-    /// Whether a runner that has noted its task here can rely on being woken: it was not yet, or is so
-    /// again, as that is done before this is seen by the same task, or after.
+    /// Whether the waker that a runner left here was taken since. While this says no, whatever comes
+    /// wakes the runner: who takes the waker says so before it is woken.
     pub(crate) fn is_roused(&self) -> bool {
         self.is_roused.load(Ordering::Relaxed)
     }
@@ -385,7 +385,10 @@ impl<A: Actor> Cell<A> {
         let watchers = std::mem::take(&mut rare.watchers);
         let calls = std::mem::take(&mut rare.calls);
         let signals = std::mem::take(&mut rare.signals);
+        // It may have left its waker here, which would keep the memory of its task.
+        let runner = std::mem::replace(&mut state.runner, Runner::Working);
         drop(state);
+        drop(runner);
         for signal in signals {
             refuse_signal(signal);
         }
