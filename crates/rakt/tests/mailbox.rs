@@ -275,7 +275,7 @@ async fn messages_that_are_turned_down_count_towards_a_turn() -> Result {
     let (notebook, gate) = held(&system().await, Mailbox::default()).await;
     for n in 0..ASKS {
         // Dropped at once, so it is cancelled.
-        begun(notebook.ask(Note(n as u32))).await;
+        drop(begun(notebook.ask(Note(n as u32))).await);
     }
     let asking = tokio::spawn(async move { notebook.ask(Notes).await.map_err(|e| e.to_string()) });
     tokio::task::yield_now().await;
