@@ -41,7 +41,7 @@ impl<T> Exclusive<T> {
 
 impl Current {
     /// The next message. In place: most of this is as empty as it was for the one before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(
         &mut self,
         sender: Option<ActorRef>,

@@ -52,7 +52,9 @@ impl<R: Send + 'static> Drop for Asker<R> {
 
 impl<M: Message> Letter<M> {
     /// Takes the letter apart, into what a handler gets and what it can ask its context for.
-    #[inline]
+    ///
+    /// Always inlined: else it depends on how the crate is cut into units, and that on where code stands.
+    #[inline(always)]
     pub(crate) fn open(self, current: &mut Current) -> (M, Reply<M::Reply>) {
         let Self { message, asker, sender, about } = self;
         let mut deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
