@@ -665,6 +665,7 @@ mod tests {
                 }
                 if back.is_empty() {
                     ticks += 1;
+                    prop_assert!(ticks <= 2 * asleep.len(), "{} ticks", ticks);
                     queue.tick(bounds).into_iter().for_each(Waker::wake);
                 }
             }
