@@ -82,7 +82,8 @@ async fn an_idle_actor_costs_little() -> Result {
     }
     let fresh = (BYTES.load(Ordering::Relaxed) - before) / ACTORS;
     let mut worked = 0;
-    // A burst for most, which shrinks as they doze; then a lone message for each.
+    // A burst for most, which shrinks as they doze; then two messages for each, one after the other, since
+    // memory of the first is used for the next.
     for tells in [100, 1] {
         for n in 0..ACTORS {
             let actor = system.find(&format!("idle-{n:08}")).ok_or("it is there")?;
@@ -90,6 +91,7 @@ async fn an_idle_actor_costs_little() -> Result {
             for _ in 0..n % tells {
                 actor.tell(Work).await?;
             }
+            actor.ask(Work).await?;
             actor.ask(Work).await?;
         }
         // The clock moves only when all have done what they can, and by now all have come to rest.
