@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rakt::message::{Codec, Prost};
 use rakt::prelude::*;
 use rakt::remote::{Compression, Config};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Result;
 use crate::memory::Memory;
@@ -97,6 +98,44 @@ pub(crate) fn local_ask(count: u64) -> Result {
     on_one_thread(async move {
         let system = ActorSystem::builder("local").start().await?;
         ask(&system.spawn("counter", Counter::default).await?, count).await
+    })
+}
+
+/// The task behind a channel that a local ask is measured against.
+pub(crate) fn channel_ask(count: u64) -> Result {
+    on_one_thread(async move {
+        let (sender, mut receiver) = mpsc::channel::<(Echo, oneshot::Sender<Echo>)>(1024);
+        tokio::spawn(async move {
+            while let Some((echo, reply)) = receiver.recv().await {
+                drop(reply.send(echo));
+            }
+        });
+        for _ in 0..count {
+            let (reply, answer) = oneshot::channel();
+            sender.send((Echo { payload: PAYLOAD }, reply)).await?;
+            black_box(answer.await?);
+        }
+        Ok(())
+    })
+}
+
+/// The same for a tell.
+pub(crate) fn channel_tell(count: u64) -> Result {
+    on_one_thread(async move {
+        let (sender, mut receiver) = mpsc::channel::<Note>(1024);
+        let counting = tokio::spawn(async move {
+            let mut notes = 0;
+            while let Some(note) = receiver.recv().await {
+                black_box(note);
+                notes += 1;
+            }
+            notes
+        });
+        for _ in 0..count {
+            sender.send(Note { payload: PAYLOAD }).await?;
+        }
+        drop(sender);
+        expect(counting.await?, count)
     })
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) static ALL: [Path; 12] = [
+pub(crate) static ALL: [Path; 14] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -57,6 +57,18 @@ pub(crate) static ALL: [Path; 12] = [
         about: "an ask and its reply in one process",
         count: 5_000,
         run: actors::local_ask,
+    },
+    Path {
+        name: "channel-tell",
+        about: "what a local tell is measured against: a task behind a channel of tokio",
+        count: 20_000,
+        run: actors::channel_tell,
+    },
+    Path {
+        name: "channel-ask",
+        about: "the same for a local ask: the channel, and a oneshot for the reply",
+        count: 5_000,
+        run: actors::channel_ask,
     },
     Path {
         name: "spawn",

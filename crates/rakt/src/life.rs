@@ -61,6 +61,9 @@ pub(crate) fn run<A: Actor>(
 /// Runs an actor until it rests or ends.
 async fn go_on<A: Actor>(mut life: Life<A>) {
     loop {
+        if life.ctx.take_turn_end() {
+            tokio::task::yield_now().await;
+        }
         if life.ctx.is_interrupted()
             && let ControlFlow::Break(reason) = Box::pin(life.handle_interruption()).await
         {
@@ -77,16 +80,14 @@ async fn go_on<A: Actor>(mut life: Life<A>) {
             }
             continue;
         };
+        life.ctx.look_up();
         let handled =
             Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
-        life.ctx.after_message();
+        let handled = life.after_message(handled);
         if let Err(fault) = handled
             && let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await
         {
             return Box::pin(life.end(reason)).await;
-        }
-        if life.ctx.take_turn_end() {
-            tokio::task::yield_now().await;
         }
     }
 }
@@ -147,6 +148,7 @@ impl<A: Actor> Life<A> {
         if self.ctx.take_stop_request() {
             return Flow::Break(StopReason::Stopped);
         }
+        self.ctx.count_message();
         self.handle_signals().await?;
         // A hook may have asked in turn.
         if self.ctx.take_stop_request() {
@@ -166,11 +168,14 @@ impl<A: Actor> Life<A> {
                 Signal::Passivate => self.passivate(),
                 Signal::Respawn(done) => {
                     let result = self.restart().await;
-                    let fault = result.as_ref().err().map(ToString::to_string);
-                    let _ = done.send(match fault {
-                        None => Ok(()),
-                        Some(detail) => Err(Refusal::HandlerFailed { detail }),
-                    });
+                    let told = match &result {
+                        Ok(()) => Ok(()),
+                        Err(fault) => {
+                            let detail = contain(|| fault.to_string()).unwrap_or_default();
+                            Err(Refusal::HandlerFailed { detail })
+                        }
+                    };
+                    let _ = done.send(told);
                     self.after_restart(result).await
                 }
                 Signal::RestartDue { pause }
@@ -247,8 +252,7 @@ impl<A: Actor> Life<A> {
         }
         let heard = self.body.actor.terminated(&terminated, &mut self.ctx);
         let heard = Contained(Box::pin(heard)).await;
-        self.ctx.after_message();
-        match heard {
+        match self.after_message(heard) {
             Err(fault) => self.fail(fault).await,
             Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
             Ok(()) => Flow::Continue(()),
@@ -258,16 +262,16 @@ impl<A: Actor> Life<A> {
     /// Lets supervision decide about a fault, and carries the decision out.
     async fn fail(&mut self, fault: Fault) -> Flow {
         if self.ctx.take_stop_request() {
-            return Flow::Break(StopReason::Failed(fault.to_string()));
+            return Flow::Break(StopReason::Failed(self.text_of(fault).to_string()));
         }
-        let (decision, text) = self.decide(&fault);
+        let (decision, text) = self.decide(fault);
         self.apply(decision, &text).await
     }
 
     /// What follows a restart: nothing, or what supervision makes of its fault.
     async fn after_restart(&mut self, result: Result<(), Fault>) -> Flow {
         let Err(fault) = result else { return Flow::Continue(()) };
-        let (decision, text) = self.decide(&fault);
+        let (decision, text) = self.decide(fault);
         match decision {
             // There is nothing to resume: the old actor has been stopped, the new has not started.
             Decision::Resume => Flow::Break(StopReason::Failed(text.to_string())),
@@ -282,12 +286,12 @@ impl<A: Actor> Life<A> {
         }
     }
 
-    fn decide(&mut self, fault: &Fault) -> (Decision, Arc<str>) {
+    fn decide(&mut self, fault: Fault) -> (Decision, Arc<str>) {
         let cell = self.ctx.cell().clone();
         let default = Supervision::default();
         let policy = cell.setup.supervision().unwrap_or(&default);
-        let decision = self.ctx.decider().decide(policy, fault, crate::timers::now());
-        let text: Arc<str> = fault.to_string().into();
+        let decision = self.ctx.decider().decide(policy, &fault, crate::timers::now());
+        let text = self.text_of(fault);
         tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");
         if policy.concerns_siblings() {
             cell.system.apply_to_siblings(&cell, decision, &text);
@@ -400,8 +404,7 @@ impl<A: Actor> Life<A> {
 
     async fn hook_started(&mut self) -> Result<(), Fault> {
         let started = Contained(pin!(self.body.actor.started(&mut self.ctx))).await;
-        self.ctx.after_message();
-        started
+        self.after_message(started)
     }
 
     /// Runs the hook once for each actor, also where several tries to replace it fail.
@@ -410,22 +413,42 @@ impl<A: Actor> Life<A> {
             return;
         }
         let stopped = Contained(Box::pin(self.body.actor.stopped(&mut self.ctx))).await;
-        self.ctx.after_message();
-        if let Err(fault) = stopped {
+        if let Err(fault) = self.after_message(stopped) {
+            let fault = self.text_of(fault);
             tracing::warn!(actor = %self.ctx.path(), %fault, "the stopped hook failed");
         }
+    }
+
+    /// Lets go of what is known of a message, which is in part the user's: if that panics while it is
+    /// dropped, it is a fault like others. Returns how the handler or hook ended.
+    fn after_message(&mut self, ended: Result<(), Fault>) -> Result<(), Fault> {
+        ended.and(contain(|| self.ctx.after_message()))
+    }
+
+    /// The text of a fault. Its error is the user's, and may panic as it is shown or dropped.
+    fn text_of(&self, fault: Fault) -> Arc<str> {
+        let shown = contain(|| fault.to_string());
+        if contain(|| drop(fault)).is_err() {
+            tracing::error!(actor = %self.ctx.path(), "an error panicked while it was dropped");
+        }
+        shown.unwrap_or_else(|_| "an error that panicked while it was shown".to_owned()).into()
     }
 }
 
 fn build<A: Actor>(cell: &Cell<A>) -> Result<A, Fault> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| (cell.setup.factory)())).map_err(panic_fault)
+    contain(|| (cell.setup.factory)())
 }
 
 /// Drops an actor, which is its own code once more.
 fn contain_drop<A: Actor>(actor: A, ctx: &Context<A>) {
-    if std::panic::catch_unwind(AssertUnwindSafe(|| drop(actor))).is_err() {
+    if contain(|| drop(actor)).is_err() {
         tracing::error!(actor = %ctx.path(), "the actor panicked while it was dropped");
     }
+}
+
+/// Runs code of the user that is over at once. A panic is a fault.
+fn contain<T>(code: impl FnOnce() -> T) -> Result<T, Fault> {
+    std::panic::catch_unwind(AssertUnwindSafe(code)).map_err(panic_fault)
 }
 
 /// What a panic says, as far as it says anything.
@@ -451,10 +474,9 @@ impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<F> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx)));
-        match polled {
+        match contain(|| Pin::new(&mut self.0).poll(cx)) {
             Ok(poll) => poll.map_err(Fault::Error),
-            Err(panic) => Poll::Ready(Err(panic_fault(panic))),
+            Err(fault) => Poll::Ready(Err(fault)),
         }
     }
 }

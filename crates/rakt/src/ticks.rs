@@ -5,7 +5,8 @@
 //! to set a timer that is exact. Nothing is taken back: being woken for nothing is cheaper than to
 //! set a timer for each of millions of asks and to take it down again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(crate) struct Ticks {
 struct Shard {
     /// Counts the ticks; changed under the lock alone.
     now: AtomicU64,
+    /// Who called last since the last tick, or 0; changed under the lock alone.
+    last: AtomicUsize,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -45,10 +48,27 @@ impl Ticks {
         Arc::new(Self { runtime, shards, is_running })
     }
 
-    /// Whether the caller is run by the runtime that runs the clock. Any other may go on while this one
-    /// is held up, or gone.
-    pub(crate) fn is_of_this_runtime(&self) -> bool {
-        tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id())
+    /// Calls like [`call`](Self::call), for a task that is run by the runtime that runs the clock. Any
+    /// other may go on while this one is held up, or gone.
+    pub(crate) fn call_if_of_this_runtime(self: &Arc<Self>, waker: &Waker) -> Option<Call> {
+        // A task has one runtime, so what was true at its call is true still. The waker of a thread that
+        // blocks on a future may be of several.
+        if tokio::task::try_id().is_some()
+            && let Some(call) = self.last_call(waker)
+        {
+            return Some(call);
+        }
+        let is_here = |here: tokio::runtime::Handle| here.id() == self.runtime.id();
+        let is_of_this = tokio::runtime::Handle::try_current().is_ok_and(is_here);
+        is_of_this.then(|| self.call(waker, None))
+    }
+
+    /// The call of this task, if nobody else called since and it is not over.
+    fn last_call(&self, waker: &Waker) -> Option<Call> {
+        let (task, shard) = self.of(waker);
+        // In this order: where a tick comes in between, it wakes the task, or the call seems over.
+        let tick = shard.now.load(Ordering::Acquire);
+        (shard.last.load(Ordering::Acquire) == task).then_some(Call { task, tick })
     }
 
     /// Has `waker` woken at the next tick, once. A call that this task made `before` is good until then.
@@ -64,6 +84,7 @@ impl Ticks {
         if !wakers.last().is_some_and(|last| last.will_wake(waker)) {
             wakers.push(waker.clone());
         }
+        shard.last.store(task, Ordering::Release);
         drop(wakers);
         if !self.is_running.load(Ordering::SeqCst) {
             self.start();
@@ -73,6 +94,7 @@ impl Ticks {
 
     /// Whether there is nothing to wait for any more: the task that `waker` wakes has been called since
     /// its `call`, or it was another task's call.
+    #[inline]
     pub(crate) fn is_over(&self, waker: &Waker, call: Call) -> bool {
         let (task, shard) = self.of(waker);
         task != call.task || shard.now.load(Ordering::Relaxed) > call.tick
@@ -80,6 +102,7 @@ impl Ticks {
 
     /// The number of the task, and the shard it belongs to. A task keeps its number while a call of
     /// it is out, because the waker keeps it in memory.
+    #[inline]
     fn of(&self, waker: &Waker) -> (usize, &Shard) {
         let task = waker.data().addr();
         (task, &self.shards[(task >> 7) % SHARDS])
@@ -112,13 +135,21 @@ impl Ticks {
         let mut any = false;
         for shard in &self.shards {
             let mut wakers = shard.wakers.hold();
-            shard.now.fetch_add(1, Ordering::Relaxed);
+            shard.last.store(0, Ordering::Release);
+            shard.now.fetch_add(1, Ordering::Release);
             let called = std::mem::take(&mut *wakers);
             drop(wakers);
             any |= !called.is_empty();
-            called.into_iter().for_each(Waker::wake);
+            called.into_iter().for_each(wake);
         }
         any
+    }
+}
+
+/// Wakes somebody who may run code of the user: the clock is not to stop if that panics.
+fn wake(waker: Waker) {
+    if std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        tracing::error!("a waker panicked");
     }
 }
 
@@ -146,5 +177,22 @@ mod tests {
         assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
         tokio::time::sleep(3 * TICK).await;
         assert!(!ticks.is_running.load(Ordering::SeqCst));
+    }
+
+    /// What wakes may be anything, since any future may be polled by anything.
+    #[tokio::test(start_paused = true)]
+    async fn a_waker_that_panics_does_not_stop_the_clock() {
+        struct Bad;
+        impl std::task::Wake for Bad {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose");
+            }
+        }
+        let ticks = Ticks::new(tokio::runtime::Handle::current());
+        for _ in 0..2 {
+            ticks.call(&Arc::new(Bad).into(), None);
+            tokio::time::sleep(2 * TICK).await;
+            assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
+        }
     }
 }

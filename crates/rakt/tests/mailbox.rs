@@ -227,3 +227,65 @@ async fn an_ask_that_finds_the_mailbox_full_sleeps_until_there_is_room() -> Resu
     assert!(polls < 100, "{polls} polls");
     Ok(())
 }
+
+/// Has a future run until it has to wait.
+async fn begun<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx)));
+    assert!(first.await.is_pending());
+    future
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_woken_and_not_polled_leaves_its_room_to_others() -> Result {
+    let (notebook, gate) = held(&system().await, Mailbox::bounded(1)).await;
+    notebook.tell(Note(1)).await?;
+    // They are kept, and nobody looks at them.
+    let _asleep = [begun(notebook.tell(Note(2))).await, begun(notebook.tell(Note(3))).await];
+    let late = begun(notebook.tell(Note(4))).await;
+    gate.open();
+    // Nobody ever frees the room again that is kept for those.
+    within(async { tokio::try_join!(late, notebook.tell(Note(5))) }).await?;
+    assert_eq!(within(notebook.ask(Notes)).await?, [1, 4, 5]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_comes_back_late_is_first_in_line() -> Result {
+    let (notebook, gate) = held(&system().await, Mailbox::bounded(1)).await;
+    notebook.tell(Note(1)).await?;
+    let late = begun(notebook.tell(Note(2))).await;
+    gate.open();
+    drained(&notebook).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    notebook.tell(Hold).await?;
+    gate.entered().await;
+    notebook.tell(Note(3)).await?;
+    let other = begun(notebook.tell(Note(4))).await;
+    let late = begun(late).await;
+    gate.open();
+    within(async { tokio::try_join!(late, other) }).await?;
+    assert_eq!(within(notebook.ask(Notes)).await?, [1, 3, 2, 4]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn messages_that_are_turned_down_count_towards_a_turn() -> Result {
+    const ASKS: usize = 8000;
+    let (notebook, gate) = held(&system().await, Mailbox::default()).await;
+    for n in 0..ASKS {
+        // Dropped at once, so it is cancelled.
+        drop(begun(notebook.ask(Note(n as u32))).await);
+    }
+    let asking = tokio::spawn(async move { notebook.ask(Notes).await.map_err(|e| e.to_string()) });
+    tokio::task::yield_now().await;
+    gate.open();
+    let mut turns = 0;
+    while !asking.is_finished() {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+    assert_eq!(asking.await??, [0; 0], "none is handled");
+    assert!(turns >= ASKS / 256, "others had {turns} turns");
+    Ok(())
+}

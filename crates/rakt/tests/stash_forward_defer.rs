@@ -118,6 +118,21 @@ async fn a_stashed_ask_is_answered_when_it_comes_back() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stashed_ask_whose_time_is_over_is_not_handled() -> Result {
+    let speaker = system().await.spawn("speaker", Speaker::default).await?;
+    let mut ask = Box::pin(speaker.ask(Word("one")).timeout(Duration::from_secs(1)));
+    // Not polled again, so it has not given up.
+    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(ask.as_mut().poll(cx)));
+    assert!(first.await.is_pending());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    speaker.tell(Open).await?;
+    assert!(within(speaker.ask(Said)).await?.is_empty());
+    let error = within(ask).await.expect_err("it was late");
+    assert!(matches!(error, AskError::Refused { refusal: Refusal::DeadlineExceeded, .. }));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_terminated_hook_can_unstash_too() -> Result {
     let system = system().await;
     let other = system.spawn("other", Speaker::default).await?;

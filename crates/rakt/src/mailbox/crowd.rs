@@ -1,10 +1,14 @@
 //! Those who wait for room in a mailbox: senders in this process, and messages of peers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use super::batch::Batch;
+
+/// Room is kept for a sender that was woken until the clock has ticked this often: a tick and a bit, far
+/// more than it takes to come back. One that is held but not polled would else keep it for ever.
+const PATIENCE: u64 = 2;
 
 /// There only while more come than there is room for.
 #[derive(Default)]
@@ -13,8 +17,13 @@ pub(crate) struct Crowd {
     pub(crate) batches: VecDeque<Box<Batch>>,
     /// Local senders that wait, by ticket: in the order they came.
     waiters: BTreeMap<u64, Waker>,
-    /// Tickets of senders that have been woken, each with room for one message kept for it.
-    admitted: BTreeSet<u64>,
+    /// Tickets of senders that have been woken, each with room for one message kept for it; and since
+    /// which tick.
+    admitted: BTreeMap<u64, u64>,
+    /// Counts the ticks that the crowd has seen.
+    ticks: u64,
+    /// The next tick is going to be seen.
+    is_timed: bool,
     /// Whose turn it is where room cannot be halved.
     is_turn_of_local: bool,
 }
@@ -31,7 +40,7 @@ impl Crowd {
 
     /// A sender is back, or has gone away. Says whether room was kept for it; it is not any more.
     pub(crate) fn redeem(&mut self, ticket: u64) -> bool {
-        self.admitted.remove(&ticket) || {
+        self.admitted.remove(&ticket).is_some() || {
             self.waiters.remove(&ticket);
             false
         }
@@ -58,8 +67,21 @@ impl Crowd {
 
     /// The wakers of the first `n` senders, each of which has room for one message now.
     pub(crate) fn admit(&mut self, n: usize) -> Vec<Waker> {
-        let first = (0..n).map_while(|_| self.waiters.pop_first());
-        first.map(|(ticket, waker)| (self.admitted.insert(ticket), waker).1).collect()
+        let first = std::iter::from_fn(|| self.waiters.pop_first()).take(n);
+        first.map(|(ticket, waker)| (self.admitted.insert(ticket, self.ticks), waker).1).collect()
+    }
+
+    /// Whether somebody has to see to it that the next tick is seen, as room is kept. Says so once.
+    pub(crate) fn wants_tick(&mut self) -> bool {
+        !self.admitted.is_empty() && !std::mem::replace(&mut self.is_timed, true)
+    }
+
+    /// The clock has ticked: no room is kept any more for those that took too long. They are not in
+    /// line either, until they come back; then it is at their old place.
+    pub(crate) fn tick(&mut self) {
+        self.is_timed = false;
+        self.ticks += 1;
+        self.admitted.retain(|_, since| self.ticks - *since < PATIENCE);
     }
 
     /// All wakers; no room is kept for anybody any more.
@@ -69,6 +91,7 @@ impl Crowd {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.batches.is_empty() && self.waiters.is_empty() && self.admitted.is_empty()
+        let is_empty = self.batches.is_empty() && self.waiters.is_empty();
+        is_empty && self.admitted.is_empty() && !self.is_timed
     }
 }

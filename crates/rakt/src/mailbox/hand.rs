@@ -52,21 +52,21 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                         ctx.lose::<M>(&refusal);
                     }
                     reply.send(Err(refusal));
-                    continue;
-                }
-                match actor.handle(message, ctx).await {
-                    Ok(value) => reply.send(Ok(value)),
-                    Err(error) if error.is::<Deferred>() => ctx.settle::<M>(reply),
-                    Err(error) => {
-                        reply.send(Err(Refusal::HandlerFailed { detail: error.to_string() }));
-                        return Err(error);
+                } else {
+                    match actor.handle(message, ctx).await {
+                        Ok(value) => reply.send(Ok(value)),
+                        Err(error) if error.is::<Deferred>() => ctx.settle::<M>(reply),
+                        Err(error) => {
+                            reply.send(Err(Refusal::HandlerFailed { detail: error.to_string() }));
+                            return Err(error);
+                        }
                     }
                 }
                 if ctx.count_message() {
                     return Ok(());
                 }
             }
-            if !hand.is_empty() || !ctx.more(hand).await {
+            if ctx.is_to_look_up() || !hand.is_empty() || !ctx.more(hand).await {
                 return Ok(());
             }
         }
@@ -95,6 +95,11 @@ impl<A: Actor> Default for InHand<A> {
 impl<A: Actor> InHand<A> {
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// What is in hand, to be exchanged for more.
+    pub(super) fn items(&mut self) -> &mut VecDeque<Item<A>> {
+        &mut self.items
     }
 
     pub(crate) fn push_back(&mut self, item: Item<A>) {
@@ -131,8 +136,8 @@ impl<A: Actor> InHand<A> {
         }
     }
 
-    /// Takes the message at the front if it is an `M` that is still wanted, and has the context tell
-    /// of it.
+    /// Takes the first `M` from the front that is still wanted, and has the context tell of it. Those
+    /// that are not count as well: however many there are, others get their turn.
     fn next<M: Message>(&mut self, ctx: &mut Context<A>) -> Option<(M, Reply<M::Reply>)> {
         loop {
             let taken = match self.items.front_mut()? {
@@ -159,18 +164,14 @@ impl<A: Actor> InHand<A> {
                     Some(_) => open_raw(batch, &mut ctx.current),
                 },
             };
-            let Some((message, reply)) = taken else { continue };
-            if reply.is_wanted() {
-                if ctx.is_cancelled() {
-                    reply.send(Err(Refusal::Cancelled));
-                    continue;
-                }
-                if ctx.deadline().is_some_and(|deadline| deadline <= crate::timers::now()) {
-                    reply.send(Err(Refusal::DeadlineExceeded));
-                    continue;
-                }
+            if let Some((message, reply)) = taken {
+                let unwanted = if reply.is_wanted() { ctx.why_unwanted() } else { None };
+                let Some(refusal) = unwanted else { return Some((message, reply)) };
+                reply.send(Err(refusal));
             }
-            return Some((message, reply));
+            if ctx.count_message() {
+                return None;
+            }
         }
     }
 }
@@ -202,9 +203,8 @@ fn open_raw<M: Message>(batch: &mut Batch, current: &mut Current) -> Option<(M, 
         RawKind::Tell | RawKind::Confirm(_) | RawKind::Dropped => Reply::nowhere(),
     };
     let sender = batch.sender(&raw).cloned();
-    current.begin(sender, reply.cancellation());
-    if let Some(about) = raw.about {
-        current.set_about(about.deadline, about.metadata);
-    }
+    let (deadline, metadata) =
+        raw.about.map_or((None, None), |about| (about.deadline, about.metadata));
+    current.begin(sender, deadline, metadata, reply.cancellation());
     Some((message, reply))
 }

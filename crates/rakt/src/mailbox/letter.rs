@@ -52,6 +52,9 @@ impl<R: Send + 'static> Drop for Asker<R> {
 
 impl<M: Message> Letter<M> {
     /// Takes the letter apart, into what a handler gets and what it can ask its context for.
+    ///
+    /// Always inlined: else it depends on how the crate is cut into units, and that on where code stands.
+    #[inline(always)]
     pub(crate) fn open(self, current: &mut Current) -> (M, Reply<M::Reply>) {
         let Self { message, asker, sender, about } = self;
         let mut deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
@@ -64,8 +67,7 @@ impl<M: Message> Letter<M> {
                 reply = about.reply;
             }
         }
-        current.begin(sender, reply.cancellation());
-        current.set_about(deadline, metadata);
+        current.begin(sender, deadline, metadata, reply.cancellation());
         (message, reply)
     }
 
@@ -157,7 +159,9 @@ impl<M: Message> Loose for Option<Letter<M>> {
     fn join(&mut self, run: &mut dyn AnyRun) -> bool {
         match (run as &mut dyn Any).downcast_mut::<Run<M>>() {
             Some(run) if run.letters.len() < RUN_LEN => {
-                run.letters.extend(self.take());
+                if let Some(letter) = self.take() {
+                    run.letters.push_back(letter);
+                }
                 true
             }
             _ => false,
@@ -244,11 +248,15 @@ impl<R: Send + 'static> Drop for Reply<R> {
 }
 
 /// Whether the asker of the message at hand still waits.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) enum Cancellation {
+    #[default]
     Never,
     Local(Arc<dyn Abandonment>),
-    Remote { origin: Arc<dyn Origin>, corr: u64 },
+    Remote {
+        origin: Arc<dyn Origin>,
+        corr: u64,
+    },
 }
 
 impl Cancellation {

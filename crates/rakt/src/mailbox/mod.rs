@@ -22,6 +22,9 @@ pub(crate) use hand::{Dispatch, InHand, dispatch};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Overflow {
     /// The sender waits; `try_tell` is refused. Peers' messages wait within their credit.
+    ///
+    /// A sender that is woken because there is room has it for 20 to 40 ms; if it is not polled by then,
+    /// the room is for the next one, and it waits in front of the others once it is.
     #[default]
     Wait,
     /// The new message is refused.

@@ -14,7 +14,7 @@ use super::{Mailbox, Overflow};
 use crate::actor::Actor;
 use crate::error::Refusal;
 
-/// An actor takes out local messages until it has this many.
+/// An actor takes out messages until it has this many.
 const HANDFUL: usize = 1024;
 
 /// An actor that dozes keeps room for this many messages; more is given back.
@@ -152,20 +152,27 @@ impl<A: Actor> Queue<A> {
 
     /// Moves the next messages into `hand`. Returns whom to wake because there is room.
     pub(crate) fn take(&mut self, hand: &mut InHand<A>, bounds: Mailbox) -> Vec<Waker> {
+        if hand.is_empty() && self.len <= HANDFUL {
+            std::mem::swap(hand.items(), &mut self.items);
+            self.len = 0;
+        } else {
+            self.take_handful(hand);
+        }
+        if self.spare.is_none() {
+            self.spare = hand.take_spare();
+        }
+        self.let_in(bounds)
+    }
+
+    fn take_handful(&mut self, hand: &mut InHand<A>) {
         let mut taken = 0;
         while taken < HANDFUL {
             let Some(item) = self.items.pop_front() else { break };
             let count = item.count();
             taken += count;
             self.len -= count;
-            let is_batch = matches!(item, Item::Remote(_));
             hand.push_back(item);
-            if is_batch {
-                break;
-            }
         }
-        self.spare = self.spare.take().or_else(|| hand.take_spare());
-        self.let_in(bounds)
     }
 
     /// Takes out everything, for good.
@@ -231,6 +238,22 @@ impl<A: Actor> Queue<A> {
         if was_promised { self.let_in(bounds) } else { Vec::new() }
     }
 
+    /// Whether the queue is to hear of the next tick. Says so once.
+    pub(crate) fn wants_tick(&mut self) -> bool {
+        self.crowd.as_mut().is_some_and(|crowd| crowd.wants_tick())
+    }
+
+    /// The clock has ticked: room that was kept long enough is for others. Returns whom to wake;
+    /// messages of peers may have got in instead.
+    pub(crate) fn tick(&mut self, bounds: Mailbox) -> Vec<Waker> {
+        let Some(crowd) = &mut self.crowd else { return Vec::new() };
+        crowd.tick();
+        if crowd.is_over() {
+            self.crowd = None;
+        }
+        self.let_in(bounds)
+    }
+
     /// The room that nobody has been promised.
     fn room(&self, bounds: Mailbox) -> usize {
         let promised = self.crowd.as_ref().map_or(0, |crowd| crowd.promised());
@@ -249,6 +272,9 @@ impl<A: Actor> Queue<A> {
 
     /// Shares the room between those who wait for it.
     fn let_in(&mut self, bounds: Mailbox) -> Vec<Waker> {
+        if self.crowd.is_none() {
+            return Vec::new();
+        }
         let room = self.room(bounds);
         let Some(crowd) = &mut self.crowd else { return Vec::new() };
         let for_local = crowd.local_share(room);
@@ -622,6 +648,74 @@ mod tests {
         assert_eq!(take(&mut queue, bounds), [1]);
         assert!(senders.send(2, &mut queue, bounds));
         assert_eq!(senders.woken(), 2);
+    }
+
+    #[test]
+    fn room_is_kept_for_two_ticks_and_then_for_the_next() {
+        let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(1));
+        let mut senders = Senders::new(4);
+        assert!(!queue.wants_tick());
+        assert!(senders.send(0, &mut queue, bounds));
+        assert!(!senders.send(1, &mut queue, bounds) && !senders.send(2, &mut queue, bounds));
+        assert!(!queue.wants_tick(), "nobody has been woken");
+        assert_eq!(take(&mut queue, bounds), [0]);
+        assert!(queue.wants_tick() && !queue.wants_tick(), "once");
+        assert!(queue.tick(bounds).is_empty());
+        assert!(queue.wants_tick());
+        queue.tick(bounds).into_iter().for_each(Waker::wake);
+        assert_eq!(senders.woken(), 2, "now it is the turn of the second");
+        assert!(!senders.send(3, &mut queue, bounds), "the room is for the second");
+        assert!(!senders.send(1, &mut queue, bounds), "it is late, and waits in front of the last");
+        assert!(senders.send(2, &mut queue, bounds));
+        assert_eq!(take(&mut queue, bounds), [2]);
+        assert!(!senders.send(3, &mut queue, bounds) && senders.send(1, &mut queue, bounds));
+        assert_eq!(take(&mut queue, bounds), [1]);
+        assert!(senders.send(3, &mut queue, bounds));
+        while queue.wants_tick() {
+            queue.tick(bounds);
+        }
+        queue.tick(bounds);
+        assert!(queue.crowd.is_none(), "nothing is left of it");
+    }
+
+    proptest! {
+        /// However many of the senders are never polled again, the others get in: in the order they
+        /// came, within the bound, and after two ticks for each of those at most.
+        #[test]
+        fn senders_that_do_not_come_back_hold_up_nobody_for_ever(
+            capacity in 1_u32..5,
+            asleep in prop::collection::vec(any::<bool>(), 1..40),
+        ) {
+            let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(capacity));
+            let mut senders = Senders::new(asleep.len());
+            let mut waiting: Vec<usize> =
+                (0..asleep.len()).filter(|n| !senders.send(*n, &mut queue, bounds)).collect();
+            let mut came_out = Vec::new();
+            let mut ticks = 0;
+            loop {
+                came_out.extend(take(&mut queue, bounds));
+                let woken = |n: &usize| senders.0[*n].1.0.load(Ordering::Relaxed) > 0;
+                let back: Vec<_> =
+                    waiting.iter().copied().filter(|n| woken(n) && !asleep[*n]).collect();
+                for n in &back {
+                    prop_assert!(senders.send(*n, &mut queue, bounds), "{} was woken", n);
+                }
+                waiting.retain(|n| !back.contains(n));
+                prop_assert!(queue.len() <= capacity as usize);
+                if back.is_empty() && !queue.wants_tick() {
+                    break;
+                }
+                if back.is_empty() {
+                    ticks += 1;
+                    prop_assert!(ticks <= 2 * asleep.len(), "{} ticks", ticks);
+                    queue.tick(bounds).into_iter().for_each(Waker::wake);
+                }
+            }
+            prop_assert!(waiting.iter().all(|n| asleep[*n]), "{:?} wait", waiting);
+            prop_assert!(ticks <= 2 * waiting.len(), "{} ticks", ticks);
+            prop_assert!(came_out.is_sorted(), "{:?}", came_out);
+            prop_assert_eq!(came_out.len() + waiting.len(), asleep.len());
+        }
     }
 
     #[test]

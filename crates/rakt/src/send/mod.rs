@@ -50,7 +50,7 @@ macro_rules! message_options {
         ///
         /// At most 64 pairs and 16 KiB cross the wire.
         pub fn metadata(mut self, metadata: Metadata) -> Self {
-            self.$($parcel).+.metadata = Some(metadata);
+            self.$($parcel).+.enclose(metadata);
             self
         }
 
@@ -104,7 +104,7 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     }
 
     pub(crate) fn now(mut self) -> TryTell<M> {
-        match self.parcel.poll_accept(Wish::Tell, None) {
+        match self.parcel.poll_accept(Wish::Tell, None, None) {
             Poll::Ready(Ok(_)) => Ok(()),
             Poll::Ready(Err((refusal, message))) => Err(self.error(refusal, message)),
             Poll::Pending => unreachable!("nothing waits without a waker"),
@@ -123,7 +123,7 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.parcel.poll_accept(Wish::Tell, Some(cx.waker())) {
+        match this.parcel.poll_accept(Wish::Tell, None, Some(cx.waker())) {
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
             Poll::Ready(Err((refusal, message))) => {
                 return Poll::Ready(Err(this.error(refusal, message)));

@@ -7,17 +7,17 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::metadata::Metadata;
+use tokio::time::{Instant, Sleep};
 
 use crate::cell::Push;
 use crate::context::Extensions;
 use crate::error::{BoxError, Refusal};
 use crate::mailbox::letter::{About, Asker, Letter, Reply};
 use crate::message::Message;
+use crate::propagate::ContextPropagator;
 use crate::reference::{ActorRef, Receives, Target};
 use crate::slot::{Answer, Slot};
 use crate::ticks::{Call, TICK, Ticks};
-#[cfg(feature = "remote")]
-use crate::timers;
 
 #[cfg(feature = "remote")]
 use crate::message::Encoded;
@@ -41,28 +41,29 @@ impl<T> std::ops::Deref for Held<'_, T> {
     }
 }
 
-/// A message on its way to be accepted.
+/// A message on its way to be accepted. Small, because callers move it: what is rare is boxed.
 pub(super) struct Parcel<'a, T, M: Message> {
     pub(super) target: Held<'a, T>,
-    stage: Stage<M>,
+    /// Not there any more once it was accepted.
+    message: Option<M>,
     pub(super) sender: Option<ActorRef>,
-    pub(super) metadata: Option<Metadata>,
-    /// What the context propagator wrote for the handler that sends.
-    carried: Option<Result<Metadata, Refusal>>,
+    enclosed: Option<Box<Enclosed>>,
     /// The metadata is complete.
     is_injected: bool,
-    pub(super) deadline: Option<std::time::Instant>,
-    ticket: Option<u64>,
     /// One task polls this and nothing else for its outcome.
     pub(super) is_alone: bool,
-    #[cfg(feature = "remote")]
-    place: Place,
+    ticket: Option<u64>,
 }
 
-pub(super) enum Stage<M> {
-    /// Not offered yet, or there was no room.
-    Here(M),
-    Sent,
+/// What few messages have with them.
+#[derive(Default)]
+struct Enclosed {
+    metadata: Option<Metadata>,
+    /// What the context propagator wrote for the handler that sends.
+    carried: Option<Result<Metadata, Refusal>>,
+    /// Its place in the line for a connection, while it waits.
+    #[cfg(feature = "remote")]
+    place: Option<Place>,
 }
 
 /// What the reply of a message goes through, once the message is accepted.
@@ -89,16 +90,12 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     pub(super) fn new(target: Held<'a, T>, message: M) -> Self {
         Self {
             target,
-            stage: Stage::Here(message),
+            message: Some(message),
             sender: None,
-            metadata: None,
-            carried: None,
+            enclosed: None,
             is_injected: false,
-            deadline: None,
-            ticket: None,
             is_alone: false,
-            #[cfg(feature = "remote")]
-            place: Place::default(),
+            ticket: None,
         }
     }
 
@@ -110,91 +107,119 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         }
     }
 
-    /// Lets the context propagator write down the context of the handler that sends.
-    pub(super) fn carry(&mut self, current: &Extensions) {
-        let propagator = match self.target.target() {
+    /// Sends metadata along, in place of what was given before.
+    pub(super) fn enclose(&mut self, metadata: Metadata) {
+        self.enclosed.get_or_insert_default().metadata = Some(metadata);
+    }
+
+    fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
+        match self.target.target() {
             Target::Local(cell) => cell.system().propagator(),
             #[cfg(feature = "remote")]
             Target::Remote(remote) => remote.propagator(),
-        };
-        let Some(propagator) = propagator else { return };
+        }
+    }
+
+    /// Lets the context propagator write down the context of the handler that sends.
+    pub(super) fn carry(&mut self, current: &Extensions) {
+        let Some(propagator) = self.propagator() else { return };
         let mut carrier = Metadata::new();
         let injected = propagator.inject(current, &mut carrier);
-        self.carried = Some(injected.map(|()| carrier).map_err(not_propagated));
+        let carried = injected.map(|()| carrier).map_err(not_propagated);
+        self.enclosed.get_or_insert_default().carried = Some(carried);
     }
 
     /// Adds what the context propagator wrote to the metadata that the sender gave.
     fn inject(&mut self) -> Result<(), Refusal> {
-        if self.carried.is_none() {
+        if self.enclosed.as_ref().is_none_or(|enclosed| enclosed.carried.is_none()) {
             self.carry(&Extensions::default());
         }
-        if let Some(carried) = self.carried.take().transpose()? {
-            let metadata = self.metadata.get_or_insert_default();
+        let Some(enclosed) = &mut self.enclosed else { return Ok(()) };
+        if let Some(carried) = enclosed.carried.take().transpose()? {
+            let metadata = enclosed.metadata.get_or_insert_default();
             for (key, value) in carried.iter() {
                 metadata.insert(key, value).map_err(not_propagated)?;
             }
         }
-        self.metadata = self.metadata.take().filter(|metadata| !metadata.is_empty());
+        enclosed.metadata.take_if(|metadata| metadata.is_empty());
         Ok(())
     }
 
-    /// Offers the message. `waker` is `None` where the caller does not want to wait.
-    pub(super) fn poll_accept(&mut self, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
-        match std::mem::replace(&mut self.stage, Stage::Sent) {
-            Stage::Here(message) => {
-                if !std::mem::replace(&mut self.is_injected, true)
-                    && let Err(refusal) = self.inject()
-                {
-                    return Poll::Ready(Err((refusal, message)));
-                }
-                self.offer(message, wish, waker)
-            }
-            Stage::Sent => Poll::Pending,
+    /// Offers the message. `waker` is `None` where the caller does not want to wait, `deadline` is that
+    /// of an ask.
+    pub(super) fn poll_accept(
+        &mut self,
+        wish: Wish,
+        deadline: Option<Instant>,
+        waker: Option<&Waker>,
+    ) -> Offered<M> {
+        let Some(message) = self.message.take() else { return Poll::Pending };
+        if !std::mem::replace(&mut self.is_injected, true)
+            && let Err(refusal) = self.inject()
+        {
+            return Poll::Ready(Err((refusal, message)));
         }
-    }
-
-    fn offer(&mut self, message: M, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
         let cell = match self.target.target() {
             Target::Local(cell) => cell,
             #[cfg(feature = "remote")]
-            Target::Remote(_) => return self.offer_to_connection(message, wish, waker),
+            Target::Remote(_) => return self.offer_to_connection(message, wish, deadline, waker),
         };
         let (asker, receipt) = match wish {
             Wish::Ask => {
-                let (slot, answer) = Slot::expected(self.deadline, waker.filter(|_| self.is_alone));
+                let deadline = deadline.map(Instant::into_std);
+                let (slot, answer) = Slot::expected(deadline, waker.filter(|_| self.is_alone));
                 (Some(slot), Receipt::Local(answer))
             }
             Wish::Tell | Wish::Confirm => (None, Receipt::Accepted),
         };
-        let about = self.metadata.take().map(|metadata| {
+        let metadata = self.enclosed.as_mut().and_then(|enclosed| enclosed.metadata.take());
+        let about = metadata.map(|metadata| {
             Box::new(About { deadline: None, metadata: Some(metadata), reply: Reply::nowhere() })
         });
         let sender = self.sender.take();
         let mut letter = Some(Letter { message, asker: Asker(asker), sender, about });
         let pushed = T::push(&**cell, &mut letter, waker.map(|waker| (&mut self.ticket, waker)));
-        let Some(letter) = letter else {
-            self.ticket = None;
-            return Poll::Ready(Ok(receipt));
-        };
-        // It was not accepted. The next try makes a new letter. Whoever awaits the answer goes first:
-        // else the end of this letter would wake the sender, and so again on every try.
-        drop(receipt);
+        match letter {
+            None => {
+                self.ticket = None;
+                Poll::Ready(Ok(receipt))
+            }
+            Some(letter) => {
+                // Whoever awaits the answer goes first: else the end of this letter would wake the
+                // sender, and so again on every try.
+                drop(receipt);
+                self.take_in(letter, pushed)
+            }
+        }
+    }
+
+    /// A letter was not accepted. The next try makes a new one.
+    fn take_in(&mut self, letter: Letter<M>, pushed: Push) -> Offered<M> {
         self.sender = letter.sender;
-        self.metadata = letter.about.and_then(|about| about.metadata);
+        if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
+            enclosed.metadata = about.metadata;
+        }
         match pushed {
             Push::Refused(refusal) => {
                 self.ticket = None;
                 Poll::Ready(Err((refusal, letter.message)))
             }
             Push::Waiting | Push::Accepted => {
-                self.stage = Stage::Here(letter.message);
+                self.message = Some(letter.message);
                 Poll::Pending
             }
         }
     }
 
     #[cfg(feature = "remote")]
-    fn offer_to_connection(&mut self, message: M, wish: Wish, waker: Option<&Waker>) -> Offered<M> {
+    fn offer_to_connection(
+        &mut self,
+        message: M,
+        wish: Wish,
+        deadline: Option<Instant>,
+        waker: Option<&Waker>,
+    ) -> Offered<M> {
+        let place = self.enclosed.as_mut().and_then(|enclosed| enclosed.place.take());
         let Target::Remote(remote) = self.target.target() else { return Poll::Pending };
         let Some(wire) = M::wire() else {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };
@@ -205,7 +230,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             Wish::Confirm => How::Confirm,
             Wish::Ask => How::Ask,
         };
-        let remaining = self.deadline.map(|at| at.saturating_duration_since(timers::now()));
+        let remaining = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let outgoing = Outgoing {
             how,
             type_name: wire.name(),
@@ -214,14 +239,16 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             payload: &Encoded { value: &message, functions: &wire.message },
             sender: self.sender.as_ref(),
             remaining,
-            metadata: self.metadata.as_ref(),
+            metadata: self.enclosed.as_ref().and_then(|enclosed| enclosed.metadata.as_ref()),
         };
-        match remote.poll_send(&outgoing, &mut self.place, waker) {
+        let mut place = place.unwrap_or_default();
+        match remote.poll_send(&outgoing, &mut place, waker) {
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(Receipt::Accepted)),
             Poll::Ready(Ok(Some(answer))) => Poll::Ready(Ok(Receipt::Remote(answer))),
             Poll::Ready(Err(refusal)) => Poll::Ready(Err((refusal, message))),
             Poll::Pending => {
-                self.stage = Stage::Here(message);
+                self.message = Some(message);
+                self.enclosed.get_or_insert_default().place = Some(place);
                 Poll::Pending
             }
         }
@@ -230,10 +257,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     /// Takes the message back, where it was not accepted.
     pub(super) fn take_back(&mut self) -> Option<M> {
         self.leave();
-        match std::mem::replace(&mut self.stage, Stage::Sent) {
-            Stage::Here(message) => Some(message),
-            Stage::Sent => None,
-        }
+        self.message.take()
     }
 }
 
@@ -269,14 +293,32 @@ fn not_propagated(error: impl Into<BoxError>) -> Refusal {
 pub(super) struct Limit {
     pub(super) limit: Duration,
     /// When the time began.
-    pub(super) since: Option<tokio::time::Instant>,
-    call: Option<Call>,
-    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    since: Option<Instant>,
+    watch: Watch,
+}
+
+/// Who sees to it that a limit is kept.
+enum Watch {
+    Nobody,
+    /// The coarse clock: its next tick is soon enough to look again.
+    Ticks(Call),
+    /// A timer, which is exact.
+    Timer(Pin<Box<Sleep>>),
 }
 
 impl Limit {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, call: None, sleep: None }
+        Self { limit, since: None, watch: Watch::Nobody }
+    }
+
+    /// Starts the time, if it does not run already. Returns when it began.
+    pub(super) fn begin(&mut self) -> Instant {
+        *self.since.get_or_insert_with(Instant::now)
+    }
+
+    /// When the time is over, if that can be said.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        self.begin().checked_add(self.limit)
     }
 
     /// With a coarse clock, a timer is set only when that has ticked. Not so where it may not tick in
@@ -286,27 +328,27 @@ impl Limit {
         cx: &mut TaskContext<'_>,
         ticks: Option<&Arc<Ticks>>,
     ) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(tokio::time::Instant::now);
-        if self.sleep.is_none()
-            && self.limit > 2 * TICK
-            && let Some(ticks) = ticks
-        {
-            match self.call {
-                Some(call) if ticks.is_over(cx.waker(), call) => {}
-                Some(_) => return Poll::Pending,
-                None if ticks.is_of_this_runtime() => {
-                    self.call = Some(ticks.call(cx.waker(), None));
+        let since = self.begin();
+        let ticks = ticks.filter(|_| self.limit > 2 * TICK);
+        match (&mut self.watch, ticks) {
+            (Watch::Timer(sleep), _) => return sleep.as_mut().poll(cx),
+            (Watch::Ticks(call), Some(ticks)) if !ticks.is_over(cx.waker(), *call) => {
+                return Poll::Pending;
+            }
+            (Watch::Nobody, Some(ticks)) => {
+                if let Some(call) = ticks.call_if_of_this_runtime(cx.waker()) {
+                    self.watch = Watch::Ticks(call);
                     return Poll::Pending;
                 }
-                None => {}
             }
+            (Watch::Nobody | Watch::Ticks(_), _) => {}
         }
-        let sleep = self.sleep.get_or_insert_with(|| {
-            Box::pin(match since.checked_add(self.limit) {
-                Some(until) => tokio::time::sleep_until(until),
-                None => tokio::time::sleep(self.limit),
-            })
+        let mut sleep = Box::pin(match since.checked_add(self.limit) {
+            Some(until) => tokio::time::sleep_until(until),
+            None => tokio::time::sleep(self.limit),
         });
-        sleep.as_mut().poll(cx)
+        let polled = sleep.as_mut().poll(cx);
+        self.watch = Watch::Timer(sleep);
+        polled
     }
 }

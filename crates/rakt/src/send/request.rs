@@ -39,11 +39,8 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         if self.receipt.is_some() {
             return Poll::Ready(Ok(()));
         }
-        if self.wish == Wish::Ask && self.parcel.deadline.is_none() {
-            let now = *self.limit.since.get_or_insert_with(tokio::time::Instant::now);
-            self.parcel.deadline = now.into_std().checked_add(self.limit.limit);
-        }
-        match self.parcel.poll_accept(self.wish, Some(cx.waker())) {
+        let deadline = if self.wish == Wish::Ask { self.limit.deadline() } else { None };
+        match self.parcel.poll_accept(self.wish, deadline, Some(cx.waker())) {
             Poll::Ready(Ok(receipt)) => {
                 self.receipt = Some(receipt);
                 Poll::Ready(Ok(()))

@@ -68,7 +68,7 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     }
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Vec<Ended<M>>> {
-        self.limit.since.get_or_insert_with(tokio::time::Instant::now);
+        self.limit.begin();
         while let Some(one) = self.requests.get_mut(self.sent) {
             let Part::UnderWay(request) = one else { break };
             match with_limit(request, &mut self.limit, |request| request.poll_send(cx)) {

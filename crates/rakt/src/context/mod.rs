@@ -1,16 +1,22 @@
 //! What a handler can see and do besides its message.
+//!
+//! - `current`: what is known of the message at hand
+//! - `later`: replies that a task gives
 
-use std::any::Any;
+mod current;
+mod later;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rakt_wire::metadata::Metadata;
 
 use crate::actor::{Actor, Entry, Handler};
 use crate::cell::{AnyCell, Cell, Signal, Watcher};
-use crate::error::{AskError, BoxError, Refusal, Result};
+use crate::error::{AskError, Refusal, Result};
 use crate::events::{DeadLetter, StopReason};
 use crate::mailbox::dispatch;
 use crate::mailbox::hand::{Deferred, InHand, Item};
@@ -20,10 +26,15 @@ use crate::reference::{ActorRef, Receives, Target};
 use crate::send::{Ask, AskAll, Tell, TellAll};
 use crate::spawn::Spawn;
 use crate::supervision::Decider;
-use crate::sync::Lock;
 use crate::system::ActorSystem;
-use crate::ticks::Call;
+use crate::ticks::{Call, Ticks};
 use crate::timers::{self, Timer};
+
+pub(crate) use current::Current;
+use current::Exclusive;
+pub use current::Extensions;
+use later::Handoff;
+pub use later::ReplyLater;
 
 /// The actor's view of itself, its system, and the message at hand.
 pub struct Context<A: Actor> {
@@ -39,90 +50,28 @@ pub struct Context<A: Actor> {
 
 /// An actor that has worked off its mailbox waits for more until the next but one tick.
 #[derive(Default)]
-struct Doze {
+pub(crate) struct Doze {
     call: Option<Call>,
     /// Something was taken out of the mailbox since the call.
-    has_worked: bool,
+    pub(crate) has_worked: bool,
+    /// The message at hand came alone, and found the actor dozing.
+    pub(crate) is_lone: bool,
+    /// The cell has the task's waker already, for when the message at hand is done.
+    pub(crate) is_noted: bool,
 }
 
-/// What is known of the message at hand.
-pub(crate) struct Current {
-    sender: Option<ActorRef>,
-    deadline: Option<Instant>,
-    metadata: Option<Metadata>,
-    pub(crate) cancellation: Cancellation,
-    extensions: Extensions,
-    /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
-    deferred: Exclusive<Option<Box<dyn Any + Send>>>,
-}
-
-/// What only a `&mut Context` reaches. It lets handlers keep a `&Context` across an await although
-/// messages need not be `Sync`.
-#[derive(Default)]
-struct Exclusive<T>(Mutex<T>);
-
-impl<T> Exclusive<T> {
-    /// The value; the lock is never taken.
-    fn reach(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for Current {
-    fn default() -> Self {
-        Self {
-            sender: None,
-            deadline: None,
-            metadata: None,
-            cancellation: Cancellation::Never,
-            extensions: Extensions::default(),
-            deferred: Exclusive::default(),
-        }
-    }
-}
-
-impl Current {
-    /// The next message. In place: most of this is as empty as it was for the one before.
+impl Doze {
+    /// Whether there was a tick since the call.
     #[inline]
-    pub(crate) fn begin(&mut self, sender: Option<ActorRef>, cancellation: Cancellation) {
-        self.sender = sender;
-        self.deadline = None;
-        self.metadata = None;
-        self.cancellation = cancellation;
-        self.extensions.0.clear();
-        *self.deferred.reach() = None;
+    pub(crate) fn is_due(&self, ticks: &Ticks, waker: &Waker) -> bool {
+        self.call.is_some_and(|call| ticks.is_over(waker, call))
     }
 
-    /// What only some messages have.
-    pub(crate) fn set_about(&mut self, deadline: Option<Instant>, metadata: Option<Metadata>) {
-        self.deadline = deadline;
-        self.metadata = metadata;
-    }
-}
-
-/// Values that travel with a message inside a process, at most one of each type.
-///
-/// A [`ContextPropagator`](crate::propagate::ContextPropagator) fills them from a message's metadata,
-/// and turns them into metadata again when the handler sends on.
-#[derive(Default)]
-pub struct Extensions(Vec<Box<dyn Any + Send + Sync>>);
-
-impl std::fmt::Debug for Extensions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Extensions").field("len", &self.0.len()).finish()
-    }
-}
-
-impl Extensions {
-    /// Adds a value; an earlier one of the same type is replaced.
-    pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
-        self.0.retain(|other| !other.is::<T>());
-        self.0.push(Box::new(value));
-    }
-
-    /// The value of this type.
-    pub fn find<T: 'static>(&self) -> Option<&T> {
-        self.0.iter().find_map(|value| value.downcast_ref())
+    fn go_on(&mut self, ticks: &Arc<Ticks>, waker: &Waker) {
+        let call = ticks.call(waker, self.call);
+        if self.call.replace(call) != Some(call) {
+            self.has_worked = false;
+        }
     }
 }
 
@@ -176,7 +125,7 @@ impl<A: Actor> Default for Extra<A> {
     fn default() -> Self {
         Self {
             children: Vec::new(),
-            stash: Exclusive(Vec::new().into()),
+            stash: Exclusive::default(),
             watching: HashMap::new(),
             timers: Vec::new(),
             decider: Decider::default(),
@@ -229,12 +178,12 @@ impl<A: Actor> Context<A> {
 
     /// The metadata that came with the message at hand.
     pub fn metadata(&self) -> Option<&Metadata> {
-        self.current.metadata.as_ref()
+        self.current.metadata()
     }
 
     /// What the context propagator made of the metadata of the message at hand.
     pub fn extensions(&mut self) -> &mut Extensions {
-        &mut self.current.extensions
+        &mut self.current.attached().extensions
     }
 
     /// Whether the asker of the message at hand has given up, so that the reply is of no use.
@@ -258,7 +207,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.tell(message).from(&self.me()).carrying(&self.current.extensions)
+        target.tell(message).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Asks with this actor as the sender. See [`ActorRef::ask`].
@@ -270,7 +219,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.ask(message).from(&self.me()).carrying(&self.current.extensions)
+        target.ask(message).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Sends messages in order, with this actor as the sender. See [`ActorRef::tell_all`].
@@ -283,7 +232,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.tell_all(messages).from(&self.me()).carrying(&self.current.extensions)
+        target.tell_all(messages).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Asks with several messages at once, with this actor as the sender. See [`ActorRef::ask_all`].
@@ -296,7 +245,7 @@ impl<A: Actor> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.ask_all(messages).from(&self.me()).carrying(&self.current.extensions)
+        target.ask_all(messages).from(&self.me()).carrying(self.current.extensions())
     }
 
     /// Starts a child. It is stopped when this actor stops or is restarted. See
@@ -369,7 +318,7 @@ impl<A: Actor> Context<A> {
     /// ```
     pub fn defer<R: Send + 'static>(&mut self) -> (ReplyLater<R>, Result<R>) {
         let handoff = Handoff::<R>::default();
-        *self.current.deferred.reach() = Some(Box::new(handoff.clone()));
+        *self.current.attached().deferred.reach() = Some(Box::new(handoff.clone()));
         (ReplyLater(handoff), Err(Box::new(Deferred)))
     }
 
@@ -392,10 +341,10 @@ impl<A: Actor> Context<A> {
         }
         let about = About {
             deadline: self.current.deadline,
-            metadata: self.current.metadata.clone(),
+            metadata: self.current.metadata().cloned(),
             reply: Reply::nowhere(),
         };
-        *self.current.deferred.reach() = Some(Box::new(Letter {
+        *self.current.attached().deferred.reach() = Some(Box::new(Letter {
             message,
             asker: Asker(None),
             sender: self.current.sender.clone(),
@@ -421,7 +370,7 @@ impl<A: Actor> Context<A> {
     {
         let sender = self.current.sender.clone();
         if matches!(self.current.cancellation, Cancellation::Never) {
-            let mut tell = target.tell(message).carrying(&self.current.extensions);
+            let mut tell = target.tell(message).carrying(self.current.extensions());
             if let Some(sender) = sender {
                 tell = tell.from(&sender);
             }
@@ -430,7 +379,7 @@ impl<A: Actor> Context<A> {
         }
         let (later, deferred) = self.defer();
         let left = self.deadline().map(|at| at.saturating_duration_since(timers::now()));
-        let mut ask = Ask::owned(target.clone(), message).carrying(&self.current.extensions);
+        let mut ask = Ask::owned(target.clone(), message).carrying(self.current.extensions());
         if let Some(sender) = sender {
             ask = ask.from(&sender);
         }
@@ -535,15 +484,13 @@ impl<A: Actor> Context<A> {
         self.after_message();
         let (cell, doze) = (&self.cell, &mut self.doze);
         let handled = &mut self.handled;
+        doze.is_lone = false;
         let is_there = std::future::poll_fn(|cx| {
-            let ticks = cell.system.ticks();
-            let is_due = doze.call.is_some_and(|call| ticks.is_over(cx.waker(), call));
-            let taken = cell.poll_take(cx, is_due && !doze.has_worked, hand);
+            let is_noted = std::mem::take(&mut doze.is_noted) && !cell.is_roused();
+            let taken = if is_noted { Poll::Pending } else { cell.poll_take(cx, doze, hand) };
             if taken.is_pending() {
-                let call = ticks.call(cx.waker(), doze.call);
-                if doze.call.replace(call) != Some(call) {
-                    doze.has_worked = false;
-                }
+                doze.go_on(cell.system.ticks(), cx.waker());
+                doze.is_lone = true;
                 *handled = 0;
             }
             taken
@@ -553,10 +500,33 @@ impl<A: Actor> Context<A> {
         is_there
     }
 
+    /// What happened before the next messages are handled may have changed the mailbox: it has to be
+    /// looked at again before the actor dozes.
+    pub(crate) fn look_up(&mut self) {
+        (self.doze.is_noted, self.doze.is_lone) = (false, false);
+    }
+
     /// Counts a message, and says whether the runner is to look up.
     pub(crate) fn count_message(&mut self) -> bool {
         self.handled += 1;
+        self.is_to_look_up()
+    }
+
+    /// Whether there is something else to do than to handle the next message.
+    pub(crate) fn is_to_look_up(&self) -> bool {
         self.handled >= TURN || self.is_interrupted()
+    }
+
+    /// Why the message at hand is not to be handled any more, if somebody waits for its reply.
+    pub(crate) fn why_unwanted(&self) -> Option<Refusal> {
+        if self.is_cancelled() {
+            return Some(Refusal::Cancelled);
+        }
+        // What found the actor with nothing to do has waited for a moment at most, unless all tasks are
+        // held up, that of the asker with them: not worth reading the clock.
+        let may_be_late = !self.doze.is_lone;
+        let is_over = |deadline| may_be_late && deadline <= timers::now();
+        self.deadline().is_some_and(is_over).then_some(Refusal::DeadlineExceeded)
     }
 
     /// Whether it is the turn of other tasks.
@@ -584,11 +554,13 @@ impl<A: Actor> Context<A> {
     }
 
     /// Makes the metadata of the message at hand into extensions.
+    #[inline]
     pub(crate) fn extract(&mut self) -> Result<(), Refusal> {
-        let Some(metadata) = &self.current.metadata else { return Ok(()) };
+        let Some(attached) = &mut self.current.attached else { return Ok(()) };
+        let Some(metadata) = &attached.metadata else { return Ok(()) };
         let Some(propagator) = self.cell.system.propagator() else { return Ok(()) };
         propagator
-            .extract(metadata, &mut self.current.extensions)
+            .extract(metadata, &mut attached.extensions)
             .map_err(|error| Refusal::Propagation { detail: error.to_string() })
     }
 
@@ -620,7 +592,8 @@ impl<A: Actor> Context<A> {
     where
         A: Handler<M>,
     {
-        let Some(deferred) = self.current.deferred.reach().take() else { return };
+        let Some(attached) = &mut self.current.attached else { return };
+        let Some(deferred) = attached.deferred.reach().take() else { return };
         let deferred = match deferred.downcast::<Handoff<M::Reply>>() {
             Ok(handoff) => return handoff.settle(reply),
             Err(deferred) => deferred,
@@ -662,87 +635,5 @@ fn forwarded<M>(error: AskError<M>) -> Refusal {
         AskError::Timeout { .. } => Refusal::DeadlineExceeded,
         AskError::ConnectionLost { detail, .. } => Refusal::Unreachable { detail },
         AskError::BadReply { detail, .. } => Refusal::Internal { detail },
-    }
-}
-
-/// A reply that a task gives. See [`Context::defer`].
-///
-/// Dropped without a reply, it tells the asker that there is none.
-pub struct ReplyLater<R: Send + 'static>(Handoff<R>);
-
-impl<R: Send + 'static> std::fmt::Debug for ReplyLater<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ReplyLater")
-    }
-}
-
-impl<R: Send + 'static> ReplyLater<R> {
-    /// Gives the reply.
-    pub fn send(self, reply: R) {
-        self.finish(Ok(reply));
-    }
-
-    /// Tells the asker that there is no reply, and why.
-    pub fn fail(self, error: impl Into<BoxError>) {
-        self.finish(Err(Refusal::HandlerFailed { detail: error.into().to_string() }));
-    }
-
-    fn finish(self, reply: Result<R, Refusal>) {
-        self.0.give(reply);
-    }
-}
-
-impl<R: Send + 'static> Drop for ReplyLater<R> {
-    fn drop(&mut self) {
-        self.0.give(Err(Refusal::NoReply));
-    }
-}
-
-/// Where a deferred reply and its destination meet, whichever comes first.
-struct Handoff<R: Send + 'static>(Arc<Mutex<Meeting<R>>>);
-
-enum Meeting<R: Send + 'static> {
-    Neither,
-    Given(Result<R, Refusal>),
-    Settled(Reply<R>),
-    Over,
-}
-
-impl<R: Send + 'static> Clone for Handoff<R> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<R: Send + 'static> Default for Handoff<R> {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Meeting::Neither)))
-    }
-}
-
-impl<R: Send + 'static> Handoff<R> {
-    fn give(&self, reply: Result<R, Refusal>) {
-        let mut meeting = self.0.hold();
-        match std::mem::replace(&mut *meeting, Meeting::Over) {
-            Meeting::Neither => *meeting = Meeting::Given(reply),
-            Meeting::Settled(to) => {
-                drop(meeting);
-                to.send(reply);
-            }
-            given @ Meeting::Given(_) => *meeting = given,
-            Meeting::Over => {}
-        }
-    }
-
-    fn settle(&self, to: Reply<R>) {
-        let mut meeting = self.0.hold();
-        match std::mem::replace(&mut *meeting, Meeting::Over) {
-            Meeting::Neither => *meeting = Meeting::Settled(to),
-            Meeting::Given(reply) => {
-                drop(meeting);
-                to.send(reply);
-            }
-            Meeting::Settled(_) | Meeting::Over => {}
-        }
     }
 }

@@ -3,18 +3,21 @@
 //! The other half, the [`Body`], belongs to whoever runs the actor. An actor with nothing to do dozes a
 //! tick or two: its task keeps the body, and the next message wakes it. Then the body rests in here and
 //! there is no task; the message that finds it resting starts one.
+//!
+//! - `signal`: what concerns its life rather than its work
+
+mod signal;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::actor::{Accepts, Actor};
-use crate::context::Extra;
+use crate::context::{Doze, Extra};
 use crate::error::Refusal;
 use crate::events::{StopReason, Terminated};
 use crate::life;
@@ -23,9 +26,12 @@ use crate::mailbox::batch::Batch;
 use crate::mailbox::hand::{InHand, Item};
 use crate::mailbox::letter::Loose;
 use crate::mailbox::queue::{Intake, Offer, Queue};
-use crate::supervision::{Decision, Supervision};
+use crate::supervision::Supervision;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
+
+use signal::Rare;
+pub(crate) use signal::{Signal, WatchKey, Watcher, refuse_signal};
 
 /// What the spawner decided about an actor.
 pub(crate) struct Setup<A: Actor> {
@@ -73,6 +79,8 @@ pub(crate) struct Cell<A: Actor> {
     pub(crate) parent: Option<Arc<dyn AnyCell>>,
     /// Signals wait: the runner looks here between two messages.
     pub(crate) interrupted: AtomicBool,
+    /// The waker that a dozing runner left here has been taken since.
+    is_roused: AtomicBool,
     state: Mutex<State<A>>,
 }
 
@@ -86,109 +94,11 @@ struct State<A: Actor> {
 enum Runner<A: Actor> {
     /// A task that does so, or is about to.
     Working,
-    /// A task that has nothing to do, and stays a while in case something comes.
+    /// A task that has nothing to do, and stays a while in case something comes; or one that is going
+    /// to have nothing to do after the message in its hand.
     Dozing(Waker),
     /// Nobody.
     Resting(Box<Body<A>>),
-}
-
-/// What most actors do without.
-#[derive(Default)]
-struct Rare {
-    signals: Vec<Signal>,
-    /// A stop after what is queued is among the signals: one more would say nothing new.
-    will_finish: bool,
-    watchers: Vec<Watcher>,
-    /// Who is called at the end, by key: peers make many of them, and take them back one by one.
-    calls: HashMap<WatchKey, Notify>,
-    ended: Option<StopReason>,
-    /// Since when the actor has had nothing to do, be it dozing or resting; kept only where
-    /// passivation needs it.
-    rested: Option<Instant>,
-}
-
-/// From this many on, those that nobody waits for any more are looked for when one is added.
-const MANY: usize = 64;
-
-impl Rare {
-    fn add_signal(&mut self, signal: Signal) {
-        if let Signal::Stop { finish: true, .. } = signal
-            && std::mem::replace(&mut self.will_finish, true)
-        {
-            return;
-        }
-        // A peer that gives up at once could otherwise pile up any number on a busy actor.
-        if self.signals.len() >= MANY && self.signals.len().is_power_of_two() {
-            self.signals.retain(Signal::is_wanted);
-        }
-        self.signals.push(signal);
-    }
-
-    fn add_watcher(&mut self, watcher: Watcher) {
-        if let Watcher::Call { key, notify } = watcher {
-            self.calls.insert(key, notify);
-            return;
-        }
-        if self.watchers.len() >= MANY && self.watchers.len().is_power_of_two() {
-            self.watchers.retain(Watcher::is_there);
-        }
-        self.watchers.push(watcher);
-    }
-}
-
-/// What concerns an actor's life rather than its work; handled before further messages.
-pub(crate) enum Signal {
-    /// Take in nothing more; with `finish`, handle what is queued; then stop.
-    Stop { finish: bool, reason: StopReason },
-    /// Stop if still idle since then.
-    Passivate,
-    /// Build the actor anew.
-    Respawn(oneshot::Sender<Result<(), Refusal>>),
-    /// This pause before a restart is over.
-    RestartDue { pause: u32 },
-    /// Take messages again.
-    Reinstate(oneshot::Sender<Result<(), Refusal>>),
-    /// A sibling failed under one for all, and this is what concerns all.
-    Apply { decision: Decision, fault: Arc<str> },
-    /// A child failed under one for all: pass the decision on to the others.
-    ApplyToOthers { failed: u64, decision: Decision, fault: Arc<str> },
-    /// A child's supervision escalated.
-    ChildFailed { text: String },
-    /// A child has ended.
-    ChildGone { uid: u64 },
-    /// A watched actor has ended.
-    Terminated { watch: u64, terminated: Terminated },
-}
-
-/// Who wants to know of an actor's end.
-pub(crate) enum Watcher {
-    Actor { watcher: Weak<dyn AnyCell>, watch: u64 },
-    Once(oneshot::Sender<StopReason>),
-    Call { key: WatchKey, notify: Notify },
-}
-
-/// A connection, and its number for the watch.
-pub(crate) type WatchKey = (u64, u64);
-
-pub(crate) type Notify = Box<dyn FnOnce(&StopReason) + Send>;
-
-impl Signal {
-    fn is_wanted(&self) -> bool {
-        match self {
-            Self::Respawn(done) | Self::Reinstate(done) => !done.is_closed(),
-            _ => true,
-        }
-    }
-}
-
-impl Watcher {
-    fn is_there(&self) -> bool {
-        match self {
-            Self::Actor { watcher, .. } => watcher.strong_count() > 0,
-            Self::Once(sender) => !sender.is_closed(),
-            Self::Call { .. } => true,
-        }
-    }
 }
 
 /// A cell whose actor type only its own functions know.
@@ -250,6 +160,7 @@ impl<A: Actor> Cell<A> {
             setup,
             parent,
             interrupted: AtomicBool::new(false),
+            is_roused: AtomicBool::new(false),
             state: Mutex::new(State { queue: Queue::new(), runner: Runner::Working, rare: None }),
         })
     }
@@ -264,10 +175,29 @@ impl<A: Actor> Cell<A> {
         drop(state);
         match runner {
             Runner::Working => {}
-            Runner::Dozing(waker) => waker.wake(),
+            Runner::Dozing(waker) => {
+                self.is_roused.store(true, Ordering::Relaxed);
+                waker.wake();
+            }
             Runner::Resting(body) => {
                 self.system.runtime().spawn(life::run(self.me(), body));
             }
+        }
+    }
+
+    /// Wakes senders that have room kept for them now, and sees to it that this does not last for ever.
+    /// What peers have sent may have got in as well, and the actor has to see to it.
+    #[cold]
+    fn let_in(&self, mut state: MutexGuard<'_, State<A>>, wakers: Vec<Waker>) {
+        let wants_tick = state.queue.wants_tick();
+        if state.queue.intake == Intake::Open && !state.queue.is_empty() {
+            self.rouse(state);
+        } else {
+            drop(state);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        if wants_tick {
+            self.system.ticks().call(&Waker::from(self.me()), None);
         }
     }
 
@@ -325,8 +255,9 @@ impl<A: Actor> Cell<A> {
             Intake::Open | Intake::Closed if !state.queue.is_empty() => {
                 self.note_work(&mut state);
                 let wakers = state.queue.take(hand, self.setup.mailbox);
-                drop(state);
-                wakers.into_iter().for_each(Waker::wake);
+                if !wakers.is_empty() {
+                    self.let_in(state, wakers);
+                }
                 return Next::Messages(body);
             }
             Intake::Open => {}
@@ -339,32 +270,47 @@ impl<A: Actor> Cell<A> {
     }
 
     /// Takes the next messages; says false if there is something else to do. With nothing to do it
-    /// notes the task, and says so by `Pending`; with `is_over` it says false then as well.
+    /// notes the task, and says so by `Pending`; if its `doze` is over it says false then as well.
     pub(crate) fn poll_take(
         &self,
         cx: &mut TaskContext<'_>,
-        is_over: bool,
+        doze: &mut Doze,
         hand: &mut InHand<A>,
     ) -> Poll<bool> {
         let mut state = self.state.hold();
         state.runner = Runner::Working;
+        self.is_roused.store(false, Ordering::Relaxed);
         if self.interrupted.load(Ordering::Relaxed) || state.queue.intake != Intake::Open {
             return Poll::Ready(false);
         }
         if !state.queue.is_empty() {
+            doze.is_lone = doze.is_lone && state.queue.len() == 1;
             self.note_work(&mut state);
             let wakers = state.queue.take(hand, self.setup.mailbox);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+            if doze.is_lone && state.queue.is_empty() && self.setup.passivate_after().is_none() {
+                state.runner = Runner::Dozing(cx.waker().clone());
+                doze.is_noted = true;
+            }
+            if !wakers.is_empty() {
+                self.let_in(state, wakers);
+            }
             return Poll::Ready(true);
         }
-        if is_over {
-            return Poll::Ready(false);
+        if doze.is_due(self.system.ticks(), cx.waker()) {
+            if !doze.has_worked {
+                return Poll::Ready(false);
+            }
+            state.queue.shrink();
         }
-        state.queue.shrink();
         self.note_rest(&mut state);
         state.runner = Runner::Dozing(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether the waker that a runner left here was taken since. While this says no, whatever comes
+    /// wakes the runner: who takes the waker says so before it is woken.
+    pub(crate) fn is_roused(&self) -> bool {
+        self.is_roused.load(Ordering::Relaxed)
     }
 
     fn note_rest(&self, state: &mut State<A>) {
@@ -439,7 +385,10 @@ impl<A: Actor> Cell<A> {
         let watchers = std::mem::take(&mut rare.watchers);
         let calls = std::mem::take(&mut rare.calls);
         let signals = std::mem::take(&mut rare.signals);
+        // It may have left its waker here, which would keep the memory of its task.
+        let runner = std::mem::replace(&mut state.runner, Runner::Working);
         drop(state);
+        drop(runner);
         for signal in signals {
             refuse_signal(signal);
         }
@@ -466,13 +415,12 @@ impl<A: Actor> Cell<A> {
     }
 }
 
-/// A signal came too late: whoever waits for an answer hears so.
-pub(crate) fn refuse_signal(signal: Signal) {
-    match signal {
-        Signal::Respawn(done) | Signal::Reinstate(done) => {
-            drop(done.send(Err(Refusal::Stopped)));
-        }
-        _ => {}
+/// The clock has ticked, and room is kept for senders.
+impl<A: Actor> Wake for Cell<A> {
+    fn wake(self: Arc<Self>) {
+        let mut state = self.state.hold();
+        let wakers = state.queue.tick(self.setup.mailbox);
+        self.let_in(state, wakers);
     }
 }
 
@@ -555,12 +503,7 @@ impl<A: Actor> AnyCell for Cell<A> {
     fn forget_waiter(&self, ticket: u64) {
         let mut state = self.state.hold();
         let wakers = state.queue.forget(ticket, self.setup.mailbox);
-        if state.queue.intake == Intake::Open && !state.queue.is_empty() {
-            self.rouse(state);
-        } else {
-            drop(state);
-        }
-        wakers.into_iter().for_each(Waker::wake);
+        self.let_in(state, wakers);
     }
 
     fn abandon(&self, refusal: &Refusal) {
@@ -782,6 +725,28 @@ mod tests {
         let limit = Duration::from_secs(10);
         let seen = tokio::time::timeout(limit, seen.recv()).await;
         seen.expect("the peer's message is handled").expect("the door is there");
+        Ok(())
+    }
+
+    /// The same where the sender is still there, but is not polled any more.
+    #[tokio::test(start_paused = true)]
+    async fn what_gets_in_for_a_sender_that_does_not_come_back_is_handled() -> crate::Result {
+        let system = ActorSystem::builder("tests").start().await?;
+        let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let gate = Arc::new(tokio::sync::Semaphore::new(1));
+        let door = system
+            .spawn("door", move || Door(gate.clone(), sender.clone()))
+            .mailbox(Mailbox::bounded(1))
+            .await?;
+        door.tell(Knock(false)).await?;
+        let mut waiting = Box::pin(door.tell(Knock(false)));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        cell(&door).push_batch(from_peer());
+        for _ in 0..2 {
+            let seen = tokio::time::timeout(Duration::from_secs(10), seen.recv()).await;
+            seen.expect("the first, and the peer's").expect("the door is there");
+        }
         Ok(())
     }
 

@@ -1,0 +1,89 @@
+//! Replies that a task gives, after the handler has returned.
+
+use std::sync::{Arc, Mutex};
+
+use crate::error::{BoxError, Refusal};
+use crate::mailbox::letter::Reply;
+use crate::sync::Lock;
+
+/// A reply that a task gives. See [`Context::defer`].
+///
+/// Dropped without a reply, it tells the asker that there is none.
+pub struct ReplyLater<R: Send + 'static>(pub(super) Handoff<R>);
+
+impl<R: Send + 'static> std::fmt::Debug for ReplyLater<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReplyLater")
+    }
+}
+
+impl<R: Send + 'static> ReplyLater<R> {
+    /// Gives the reply.
+    pub fn send(self, reply: R) {
+        self.finish(Ok(reply));
+    }
+
+    /// Tells the asker that there is no reply, and why.
+    pub fn fail(self, error: impl Into<BoxError>) {
+        self.finish(Err(Refusal::HandlerFailed { detail: error.into().to_string() }));
+    }
+
+    pub(super) fn finish(self, reply: Result<R, Refusal>) {
+        self.0.give(reply);
+    }
+}
+
+impl<R: Send + 'static> Drop for ReplyLater<R> {
+    fn drop(&mut self) {
+        self.0.give(Err(Refusal::NoReply));
+    }
+}
+
+/// Where a deferred reply and its destination meet, whichever comes first.
+pub(super) struct Handoff<R: Send + 'static>(Arc<Mutex<Meeting<R>>>);
+
+enum Meeting<R: Send + 'static> {
+    Neither,
+    Given(Result<R, Refusal>),
+    Settled(Reply<R>),
+    Over,
+}
+
+impl<R: Send + 'static> Clone for Handoff<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: Send + 'static> Default for Handoff<R> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Meeting::Neither)))
+    }
+}
+
+impl<R: Send + 'static> Handoff<R> {
+    fn give(&self, reply: Result<R, Refusal>) {
+        let mut meeting = self.0.hold();
+        match std::mem::replace(&mut *meeting, Meeting::Over) {
+            Meeting::Neither => *meeting = Meeting::Given(reply),
+            Meeting::Settled(to) => {
+                drop(meeting);
+                to.send(reply);
+            }
+            given @ Meeting::Given(_) => *meeting = given,
+            Meeting::Over => {}
+        }
+    }
+
+    pub(super) fn settle(&self, to: Reply<R>) {
+        let mut meeting = self.0.hold();
+        match std::mem::replace(&mut *meeting, Meeting::Over) {
+            Meeting::Neither => *meeting = Meeting::Settled(to),
+            Meeting::Given(reply) => {
+                drop(meeting);
+                to.send(reply);
+            }
+            Meeting::Settled(_) | Meeting::Over => {}
+        }
+    }
+}
