@@ -247,17 +247,18 @@ mod tests {
     #[test]
     fn room_is_made_for_what_has_arrived_and_not_for_what_is_announced() {
         let announced = 1 << 30;
+        let held = Vec::new();
         let mut partial =
-            Partial { head: None, is_message: true, held: Vec::new(), missing: announced };
+            Partial { head: None, is_message: true, held, admitted: 0, missing: announced };
         for _ in 0..100 {
-            partial.missing -= 1000;
             partial.push(&[0; 1000]);
+            partial.missing -= 1000;
             let (len, room) = (partial.held.len(), partial.held.capacity());
             assert!(room <= 2 * len, "room for {room} with {len} here");
         }
-        partial.missing = 1;
+        partial.missing = 100_001;
         partial.push(&[0; 100_000]);
-        partial.missing = 0;
+        partial.missing = 1;
         partial.push(&[0]);
         assert_eq!((partial.held.len(), partial.held.capacity()), (200_001, 200_001));
     }

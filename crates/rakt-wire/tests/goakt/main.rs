@@ -59,10 +59,14 @@ fn server() -> Server {
 /// All requests in some bytes, which arrive at once.
 fn requests(server: &mut Server, bytes: &[u8]) -> Result<Vec<Incoming>, ServerError> {
     let (mut unread, mut list) = (BytesMut::from(bytes), Vec::new());
-    while let Some(incoming) = server.poll_request(&mut unread)? {
-        list.push(incoming);
+    loop {
+        match server.poll_request(&mut unread)? {
+            Some(incoming) => list.push(incoming),
+            // It decompresses a piece at a time.
+            None if server.has_more() => {}
+            None => return Ok(list),
+        }
     }
-    Ok(list)
 }
 
 /// Everything that a server has to send.

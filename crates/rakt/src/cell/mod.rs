@@ -566,6 +566,7 @@ mod tests {
 
     use bytes::Bytes;
 
+    use super::signal::MANY;
     use super::*;
     use crate::mailbox::batch::{RawKind, RawMessage};
     use crate::mailbox::letter::{Alias, Origin};

@@ -28,7 +28,7 @@ pub(super) struct Rare {
 }
 
 /// From this many on, those that nobody waits for any more are looked for when one is added.
-const MANY: usize = 64;
+pub(super) const MANY: usize = 64;
 
 impl Rare {
     pub(super) fn add_signal(&mut self, signal: Signal) {

@@ -207,10 +207,7 @@ impl<S: Side> Driver<S> {
                     self.last_use = now();
                 }
             }
-            if shared.is_noted() {
-                self.conn.note_buffered(&mut shared);
-            }
-            let is_backed_up = shared.is_backed_up(self.role);
+            let is_backed_up = self.conn.is_backed_up(&mut shared);
             self.is_held_back = is_backed_up;
             let closing = match self.write.is_empty() {
                 true => shared.closing.clone(),

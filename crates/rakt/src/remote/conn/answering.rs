@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use rakt_wire::failure::Failure;
 use rakt_wire::native::{Encode, Payload};
 use rakt_wire::operation::Outcome;
 
@@ -69,9 +70,22 @@ impl Conn {
                     shared.out.fail(corr, &buffered_replies().to_wire());
                 }
                 Ok(outcome) => shared.out.respond(corr, &outcome),
-                Err(refusal) => shared.out.fail(corr, &refusal.to_wire()),
+                Err(refusal) => {
+                    let failure = self.failure(&mut shared, &refusal);
+                    shared.out.fail(corr, &failure);
+                }
             }
             touch(shared);
+        }
+    }
+
+    /// How the peer is told of a refusal: without its text if there is no room for more of what the peer
+    /// does not take. A few bytes of its make hundreds of ours else.
+    fn failure(&self, shared: &mut Shared, refusal: &Refusal) -> Failure {
+        let failure = refusal.to_wire();
+        match self.note_buffered(shared) {
+            true => failure,
+            false => Failure { detail: String::new(), ..failure },
         }
     }
 
@@ -128,7 +142,8 @@ impl Origin for Conn {
         let mut shared = self.shared.hold();
         if shared.closed.is_none() {
             shared.settle(corr);
-            shared.out.fail(corr, &refusal.to_wire());
+            let failure = self.failure(&mut shared, refusal);
+            shared.out.fail(corr, &failure);
             touch(shared);
         }
     }
@@ -138,7 +153,12 @@ impl Origin for Conn {
     }
 
     fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
-        self.write(|out| out.nack(from.id, sender, type_id, from.epoch, &refusal.to_wire()));
+        let mut shared = self.shared.hold();
+        if shared.closed.is_none() {
+            let failure = self.failure(&mut shared, refusal);
+            shared.out.nack(from.id, sender, type_id, from.epoch, &failure);
+            touch(shared);
+        }
     }
 
     fn consumed(&self, from: Alias, cost: u64) {

@@ -42,6 +42,9 @@ use asking::{Need, Waiter};
 const HIGH_WATER: usize = 1024 * 1024;
 /// Large outbound messages beyond this many bytes make senders of further large ones wait. 64 MiB.
 const LARGE_HIGH_WATER: usize = 64 * 1024 * 1024;
+/// What is buffered for a peer counts against what the node has for all of them once it is more than this
+/// many bytes. 64 KiB.
+pub(crate) const UNCOUNTED_REPLIES: usize = 64 * 1024;
 /// Replies beyond this many buffered bytes are replaced by a refusal. 128 MiB.
 const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
 
@@ -336,12 +339,26 @@ impl Conn {
     /// Tells the node how much is buffered here, where that is much; false if there is no room for more.
     pub(crate) fn note_buffered(&self, shared: &mut Shared) -> bool {
         let buffered = shared.buffered();
-        if shared.noted == 0 && buffered <= HIGH_WATER {
+        if shared.noted == 0 && buffered <= UNCOUNTED_REPLIES {
             return true;
         }
         let before = std::mem::replace(&mut shared.noted, buffered as u64);
         self.net.replies.give_back(&self.replies, before);
         self.net.replies.add(&self.replies, shared.noted) && buffered <= MAX_BUFFERED_REPLIES
+    }
+
+    /// For the driver: so much is buffered that the peer must read before it may send more. That is much
+    /// of its own, or some where the node has no room for more of any peer: refusals are given to
+    /// whoever sends, and take up memory as replies do.
+    ///
+    /// What a dialer reads makes it write nothing. Were it to wait as well, both could wait for ever.
+    pub(crate) fn is_backed_up(&self, shared: &mut Shared) -> bool {
+        if self.role == Role::Dialer {
+            return false;
+        }
+        let has_room = self.note_buffered(shared);
+        let buffered = shared.buffered();
+        buffered > LARGE_HIGH_WATER || (!has_room && buffered > UNCOUNTED_REPLIES)
     }
 }
 
@@ -424,18 +441,6 @@ impl Shared {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_some()
-    }
-
-    /// For the driver: so much is buffered that the peer must read before it may send more.
-    ///
-    /// What a dialer reads makes it write nothing. Were it to wait as well, both could wait for ever.
-    pub(crate) fn is_backed_up(&self, role: Role) -> bool {
-        role == Role::Acceptor && self.buffered() > LARGE_HIGH_WATER
-    }
-
-    /// For the driver: whether the node counts what is buffered here.
-    pub(crate) fn is_noted(&self) -> bool {
-        self.noted > 0
     }
 
     /// Bytes that the peer has not taken yet.

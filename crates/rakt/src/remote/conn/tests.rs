@@ -121,8 +121,46 @@ async fn an_acceptor_stops_reading_while_much_is_not_taken_and_a_dialer_never() 
     ] {
         let conn = conn(&net, role);
         leave(&conn, bytes);
-        assert_eq!(conn.lock().is_backed_up(role), is_backed_up, "{role:?} {bytes}");
+        assert_eq!(conn.is_backed_up(&mut conn.lock()), is_backed_up, "{role:?} {bytes}");
     }
+}
+
+#[tokio::test]
+async fn refusals_that_a_peer_does_not_take_count_as_replies_do() {
+    let net = net();
+    let conn = conn(&net, Role::Acceptor);
+    let detail = "n".repeat(1000);
+    for corr in 0..1000 {
+        conn.refuse(corr, &Refusal::NotAccepted { message: detail.clone() });
+    }
+    assert!(net.replies.used() > 900_000, "{}", net.replies.used());
+    for type_id in 0..1000 {
+        let from = crate::mailbox::letter::Alias { id: 1, epoch: 0 };
+        conn.nack(from, None, type_id, &Refusal::NotAccepted { message: detail.clone() });
+    }
+    assert!(net.replies.used() > 1_900_000, "{}", net.replies.used());
+    conn.close("it is over");
+    assert_eq!(net.replies.used(), 0);
+}
+
+#[tokio::test]
+async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_no_details() {
+    let net = net();
+    let greedy: Vec<_> = (0..16).map(|_| conn(&net, Role::Acceptor)).collect();
+    for conn in &greedy {
+        leave(conn, MAX_BUFFERED_REPLIES);
+        conn.is_backed_up(&mut conn.lock());
+    }
+    let conn = conn(&net, Role::Acceptor);
+    leave(&conn, UNCOUNTED_REPLIES);
+    assert!(!conn.is_backed_up(&mut conn.lock()), "it takes what there is");
+    leave(&conn, UNCOUNTED_REPLIES + 1);
+    assert!(conn.is_backed_up(&mut conn.lock()));
+    let before = conn.lock().out.buffered();
+    conn.refuse(1, &Refusal::NotAccepted { message: "n".repeat(1000) });
+    assert!(conn.lock().out.buffered() - before < 32);
+    drop(greedy.iter().map(|conn| conn.close("it is over")).collect::<Vec<_>>());
+    assert!(!conn.is_backed_up(&mut conn.lock()), "there is room again");
 }
 
 #[tokio::test]

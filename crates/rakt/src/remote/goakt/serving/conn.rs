@@ -13,12 +13,11 @@ use super::Serving;
 use crate::error::Refusal;
 use crate::events::Event;
 use crate::remote::budget::Share;
+use crate::remote::conn::UNCOUNTED_REPLIES;
 use crate::remote::net::Net;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
 
-/// Replies up to this many buffered bytes are not counted. 64 KiB.
-const UNCOUNTED_REPLIES: usize = 64 * 1024;
 /// Replies beyond this many buffered bytes are replaced by an error. 128 MiB.
 const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
 
