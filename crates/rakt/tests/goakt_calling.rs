@@ -1142,3 +1142,40 @@ async fn an_actor_of_a_go_node_cannot_be_watched() -> Result {
     system.shutdown().await;
     Ok(())
 }
+
+/// Answers that never end: what has arrived of all of them counts, and the node is not made to hold more.
+#[tokio::test]
+async fn what_arrives_of_answers_counts_against_the_inbound_budget() -> Result {
+    const MIB: u32 = 1024 * 1024;
+    let name = "internalpb.RemoteAskResponse";
+    let mut begun = [MIB, name.len() as u32].map(u32::to_be_bytes).concat();
+    begun.extend(name.bytes());
+    begun.resize(700 * 1024, 0);
+    let script = move |incoming: Incoming| match &incoming.request {
+        Request::Ask { messages, .. }
+            if messages.iter().any(|m| m.receiver.ends_with("endless")) =>
+        {
+            Act::Raw(begun.clone())
+        }
+        _ => echoing(incoming),
+    };
+    let node = Scripted::tcp(at_once(script)).await;
+    let goakt = GoAkt::new().compression(Compression::None);
+    let config = Config::client().max_frame_size(MIB).inbound_budget(2 * u64::from(MIB));
+    let client = client_with(config.goakt(goakt));
+    let endless = client.actor(&node.address("endless"));
+    let mut asks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let endless = endless.clone();
+        asks.spawn(async move { endless.ask(question("well?")).timeout(HOUR).await });
+    }
+    // However many of them there is room for, it is not all.
+    let first = within(asks.join_next()).await.ok_or("one of eight")?;
+    let error = first?.expect_err("there is no room for it").to_string();
+    assert!(error.contains("2097152 bytes under way"), "{error}");
+    within(asks.shutdown()).await;
+    // They have let go of what they held.
+    let echo = client.actor(&node.address("echo"));
+    assert_eq!(within(echo.ask(question("and now?"))).await?, question("and now?"));
+    Ok(())
+}

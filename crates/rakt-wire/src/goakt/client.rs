@@ -326,6 +326,13 @@ impl Client {
             || matches!(first, Some(Kind::Request(procedure)) if self.goes_alone(procedure))
     }
 
+    /// Bytes that are held of what has been read and decompressed: the beginning of a response, and
+    /// [what the decoder may have to repeat](super::stream::StreamDecoder::memory). The rest is in
+    /// `unread`.
+    pub fn held_len(&self) -> (usize, usize) {
+        self.reader.held_len()
+    }
+
     /// How many requests wait for their outcome.
     pub fn in_flight(&self) -> usize {
         self.ledger.requests()

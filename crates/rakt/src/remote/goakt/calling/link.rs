@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, Write
 use super::refusal;
 use super::site::Site;
 use crate::error::Refusal;
+use crate::remote::budget::Share;
+use crate::remote::goakt::free_window;
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
@@ -40,6 +42,9 @@ pub(super) struct Link {
     pub(super) writer: WriteHalf<Box<dyn Stream>>,
     pub(super) client: Client,
     pub(super) unread: BytesMut,
+    /// Bytes that count against the node's budget for as long as the peer leaves them here.
+    held: u64,
+    inbound: Share,
     /// Whether the node has answered anything here.
     pub(super) has_answered: bool,
     /// Why it is closed, once that is so.
@@ -87,6 +92,8 @@ impl Link {
             writer,
             client,
             unread: BytesMut::new(),
+            held: 0,
+            inbound: Share::default(),
             has_answered: false,
             why: "no longer needed".to_owned(),
         })
@@ -162,14 +169,34 @@ impl Link {
                 0 => return Err(self.ended()),
                 read => crate::metrics::received(read),
             }
+            let answer = self.client.poll_answer(&mut self.unread).map_err(Failed::of)?;
+            let counted = self.count();
             // A single request always has its own.
-            if let Some((_, Some(answer))) =
-                self.client.poll_answer(&mut self.unread).map_err(Failed::of)?
-            {
+            if let Some((_, Some(answer))) = answer {
                 self.note_answer();
                 return Ok(answer);
             }
+            counted?;
         }
+    }
+
+    /// Counts what the peer has here of an answer, and what it has the decoder keep.
+    pub(super) fn count(&mut self) -> Result<(), Failed> {
+        let (partial, window) = self.client.held_len();
+        let beyond = (self.unread.len() + partial).saturating_sub(READ_LEN);
+        let window = window.saturating_sub(free_window(self.site.compression));
+        let (held, budget) = ((beyond + window) as u64, &self.site.net.budget);
+        if held <= self.held {
+            budget.give_back(&self.inbound, self.held - held);
+        } else if !budget.try_add(&self.inbound, held - self.held) {
+            return Err(Failed::Lost(format!(
+                "no room for {held} bytes of an answer and its compression: all peers together may \
+                 have {} bytes under way",
+                budget.limit()
+            )));
+        }
+        self.held = held;
+        Ok(())
     }
 
     /// The peer has closed the connection.
@@ -199,6 +226,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        self.site.net.budget.give_back_all(&self.inbound);
         self.site.net.is_down(&self.site.peer, &self.why);
     }
 }

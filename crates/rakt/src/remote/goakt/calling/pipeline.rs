@@ -295,7 +295,7 @@ impl Pipeline<'_> {
                     }
                 }
                 Ok(None) if !self.link.client.is_usable() => break Err(End::NodeDown),
-                Ok(None) => break Ok(()),
+                Ok(None) => break self.link.count().map_err(End::Failed),
                 Err(error) => break Err(End::Failed(Failed::of(error))),
             }
         };

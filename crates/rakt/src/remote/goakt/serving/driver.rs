@@ -26,6 +26,7 @@ use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::remote::driver::{FAREWELL, READ_LEN, say_goodbye};
+use crate::remote::goakt::free_window;
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
@@ -41,15 +42,6 @@ const MESSAGE_COUNT: usize = 1024;
 thread_local! {
     /// A read buffer, for the next connection that has something to read.
     static SPARE: Cell<BytesMut> = Cell::default();
-}
-
-/// What a decoder may hold without being counted, in bytes: a little more than the streams of Go nodes
-/// make necessary.
-fn free_window(compression: Compression) -> usize {
-    match compression {
-        Compression::Brotli => 4 * 1024 * 1024,
-        _ => 1024 * 1024,
-    }
 }
 
 struct Driver {
