@@ -6,7 +6,7 @@ use crate::error::{BoxError, Refusal};
 use crate::mailbox::letter::Reply;
 use crate::sync::Lock;
 
-/// A reply that a task gives. See [`Context::defer`].
+/// A reply that a task gives. See [`Context::defer`](crate::Context::defer).
 ///
 /// Dropped without a reply, it tells the asker that there is none.
 pub struct ReplyLater<R: Send + 'static>(pub(super) Handoff<R>);
