@@ -1,6 +1,5 @@
 //! The task of one connection: it moves bytes and keeps time, and decides nothing.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -16,17 +15,14 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
 use super::conn::Conn;
+use super::spare::{self, READ_LEN};
 use super::transport::Stream;
 use crate::timers::now;
 
-/// Room made for reads, in bytes. A payload that an actor keeps pins at most this much.
-pub(crate) const READ_LEN: usize = 64 * 1024;
 /// What is read where a chunk is expected, in bytes: enough to see where the rest of it belongs.
 const PROBE_LEN: usize = 4 * 1024;
 /// Most pieces of one vectored write.
 const MAX_SLICES: usize = 16;
-/// With less room than this a buffer is given up for a new one.
-const LEAST_ROOM: usize = READ_LEN / 4;
 /// What one read brought is copied out if it is at most this much, in bytes: the payload of a message
 /// that comes alone pins no more than what came with it.
 const COPIED_LEN: usize = 4 * 1024;
@@ -39,11 +35,6 @@ const LEAST_COUNT: usize = TURN_LEN / 8;
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// How much a peer may still send meanwhile, in bytes.
 const FAREWELL_LEN: usize = 1024 * 1024;
-
-thread_local! {
-    /// A read buffer, or the rest of one, for the next connection that has something to read.
-    static SPARE: Cell<BytesMut> = Cell::default();
-}
 
 /// Why a connection must end, and what the peer is told.
 pub(crate) struct Broken {
@@ -287,17 +278,12 @@ impl<S: Side> Driver<S> {
             Some(Poll::Ready(Ok(n))) => return Poll::Ready(self.handle_filled(n)),
             Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(broken("read", &error))),
             Some(Poll::Pending) => {
-                self.lend_buffer();
+                spare::lend(&mut self.read);
                 return Poll::Pending;
             }
             None => {}
         }
-        if self.read.capacity() == 0 {
-            self.read = SPARE.take();
-        }
-        if self.read.capacity() - self.read.len() < LEAST_ROOM {
-            self.read.reserve(READ_LEN);
-        }
+        spare::make_room(&mut self.read);
         let limit = match self.inbound.expects_chunk() {
             true => self.inbound.wanted() + PROBE_LEN,
             false => usize::MAX,
@@ -307,22 +293,11 @@ impl<S: Side> Driver<S> {
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(broken("read", &error))),
             Poll::Pending => {
-                self.lend_buffer();
+                spare::lend(&mut self.read);
                 return Poll::Pending;
             }
         };
         Poll::Ready(self.note_read(n).and_then(|()| self.handle_read()))
-    }
-
-    /// An idle connection keeps no buffer; its thread keeps one for all of them.
-    fn lend_buffer(&mut self) {
-        if self.read.is_empty() && self.read.capacity() > 0 {
-            let mut spare = std::mem::take(&mut self.read);
-            let has_room = spare.try_reclaim(READ_LEN) || spare.capacity() >= LEAST_ROOM;
-            if has_room && spare.capacity() <= 2 * READ_LEN {
-                SPARE.set(spare);
-            }
-        }
     }
 
     fn note_read(&mut self, n: usize) -> Result<(), End> {

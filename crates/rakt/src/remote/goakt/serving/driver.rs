@@ -8,7 +8,6 @@
 //! for is given up, and its place is free for others: acknowledgements that are due are still written,
 //! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -25,24 +24,18 @@ use tokio::time::Sleep;
 use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
-use crate::remote::driver::{FAREWELL, READ_LEN, say_goodbye};
+use crate::remote::driver::{FAREWELL, say_goodbye};
 use crate::remote::goakt::free_window;
+use crate::remote::spare::{self, READ_LEN};
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
-/// With less room than this a buffer is given up for a new one.
-const LEAST_ROOM: usize = READ_LEN / 4;
 /// What a connection does before all others get a turn, in bytes that are read, decompressed or written.
 const TURN_LEN: usize = 256 * 1024;
 /// What a read counts in a turn at least.
 const READ_COUNT: usize = TURN_LEN / 8;
 /// What handing on a request or a message counts in a turn: both take about a microsecond.
 const MESSAGE_COUNT: usize = 1024;
-
-thread_local! {
-    /// A read buffer, for the next connection that has something to read.
-    static SPARE: Cell<BytesMut> = Cell::default();
-}
 
 struct Driver {
     conn: Arc<GoConn>,
@@ -180,12 +173,7 @@ impl Driver {
 
     /// Reads once; false if nothing came.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.unread.capacity() == 0 {
-            self.unread = SPARE.take();
-        }
-        if self.unread.capacity() - self.unread.len() < LEAST_ROOM {
-            self.unread.reserve(READ_LEN);
-        }
+        spare::make_room(&mut self.unread);
         // No more than this at once: what comes behind a large frame is moved out of its memory.
         let mut room = (&mut self.unread).limit(READ_LEN);
         match pin!(self.stream.read_buf(&mut room)).poll(cx) {
@@ -201,20 +189,9 @@ impl Driver {
             }
             Poll::Ready(Err(error)) => Err(End::lost(format!("read: {error}"))),
             Poll::Pending => {
-                if self.unread.is_empty() {
-                    self.lend_buffer();
-                }
+                spare::lend(&mut self.unread);
                 Ok(false)
             }
-        }
-    }
-
-    /// An idle connection keeps no buffer; its thread keeps one for all of them.
-    fn lend_buffer(&mut self) {
-        let mut spare = std::mem::take(&mut self.unread);
-        let has_room = spare.try_reclaim(READ_LEN) || spare.capacity() >= LEAST_ROOM;
-        if has_room && spare.capacity() <= 2 * READ_LEN {
-            SPARE.set(spare);
         }
     }
 

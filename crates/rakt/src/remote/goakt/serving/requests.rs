@@ -17,8 +17,8 @@ use crate::error::Refusal;
 use crate::mailbox::batch::{Batch, RawAbout, RawKind, RawMessage};
 use crate::mailbox::letter::Alias;
 use crate::reference::ActorRef;
-use crate::remote::driver::READ_LEN;
 use crate::remote::serve;
+use crate::remote::spare::READ_LEN;
 
 /// Cost of handled messages from which on it is given back to the budget before their batch is done with.
 const RETURN_AT: u64 = 64 * 1024;
