@@ -276,7 +276,7 @@ impl Node {
 }
 
 /// Adds a connection to those that are open, and forgets those that are not any more.
-fn note(open: &mut Vec<Weak<Conn>>, conn: &Arc<Conn>) {
+pub(super) fn note<C>(open: &mut Vec<Weak<C>>, conn: &Arc<C>) {
     open.retain(|conn| conn.strong_count() > 0);
     open.push(Arc::downgrade(conn));
 }

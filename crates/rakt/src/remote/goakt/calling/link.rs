@@ -15,7 +15,7 @@ use super::refusal;
 use super::site::Site;
 use crate::error::Refusal;
 use crate::remote::budget::Share;
-use crate::remote::goakt::free_window;
+use crate::remote::goakt::{counted_len, no_room};
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
@@ -183,17 +183,12 @@ impl Link {
     /// Counts what the peer has here of an answer, and what it has the decoder keep.
     pub(super) fn count(&mut self) -> Result<(), Failed> {
         let (partial, window) = self.client.held_len();
-        let beyond = (self.unread.len() + partial).saturating_sub(READ_LEN);
-        let window = window.saturating_sub(free_window(self.site.compression));
-        let (held, budget) = ((beyond + window) as u64, &self.site.net.budget);
+        let (buffered, budget) = (self.unread.len() + partial, &self.site.net.budget);
+        let held = counted_len(buffered, READ_LEN, window, self.site.compression);
         if held <= self.held {
             budget.give_back(&self.inbound, self.held - held);
         } else if !budget.try_add(&self.inbound, held - self.held) {
-            return Err(Failed::Lost(format!(
-                "no room for {held} bytes of an answer and its compression: all peers together may \
-                 have {} bytes under way",
-                budget.limit()
-            )));
+            return Err(Failed::Lost(no_room(held, "an answer", budget.limit())));
         }
         self.held = held;
         Ok(())

@@ -7,8 +7,8 @@
 //!
 //! A Go node takes the requests of one connection one after another and has no numbers for them. So
 //! what it answers at once is sent without waiting for the answers, over few connections that keep the
-//! order (what if one is left out, `rakt_wire` knows); what may take long has a connection to itself, which is dropped if no answer comes: a late one
-//! would be taken for that of the next request.
+//! order (what if one is left out, `rakt_wire` knows); what may take long has a connection to itself, which
+//! is dropped if no answer comes: a late one would be taken for that of the next request.
 
 mod ask;
 mod endpoint;

@@ -25,7 +25,7 @@ use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::remote::driver::{FAREWELL, say_goodbye};
-use crate::remote::goakt::free_window;
+use crate::remote::goakt::{counted_len, no_room};
 use crate::remote::spare::{self, READ_LEN};
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -62,7 +62,7 @@ struct Driver {
     moved: usize,
     /// When a request arrived or a response left.
     last_use: Instant,
-    free_window: usize,
+    compression: Compression,
     /// Bytes that count against the node's budget for as long as the peer leaves them here.
     held: u64,
     timer: Pin<Box<Sleep>>,
@@ -122,7 +122,7 @@ impl Driver {
             stuck_since: None,
             moved: 0,
             last_use: now(),
-            free_window: free_window(compression),
+            compression,
             held: 0,
             timer: Box::pin(tokio::time::sleep(conn.serving.read_idle_timeout)),
             conn,
@@ -254,11 +254,10 @@ impl Driver {
     /// for a reply, counts as a whole; what is left of it is refused if there is no room for that.
     fn hold(&mut self, waits: bool) -> Result<(), End> {
         let (partial, window) = self.server.held_len();
-        let window = window.saturating_sub(self.free_window);
         loop {
             let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
-            let len = self.unread.len() + partial + waiting;
-            let len = (len.saturating_sub(READ_LEN) + window) as u64;
+            let buffered = self.unread.len() + partial + waiting;
+            let len = counted_len(buffered, READ_LEN, window, self.compression);
             if len <= self.held {
                 self.conn.release(self.held - len);
             } else if !self.conn.admit(len - self.held) {
@@ -266,11 +265,7 @@ impl Driver {
                     handing.give_up(&self.conn);
                     continue;
                 }
-                let limit = self.conn.net.budget.limit();
-                let reason = format!(
-                    "no room for {len} bytes of a frame and its compression: all peers together \
-                     may have {limit} bytes under way"
-                );
+                let reason = no_room(len, "a frame", self.conn.net.budget.limit());
                 tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
                 return Err(End { reason, is_open: true });
             }

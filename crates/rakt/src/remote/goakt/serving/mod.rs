@@ -93,11 +93,7 @@ impl Serving {
         early: BytesMut,
     ) {
         let conn = GoConn::new(self.clone(), net.clone(), system, from);
-        {
-            let mut conns = self.conns.hold();
-            conns.retain(|conn| conn.strong_count() > 0);
-            conns.push(Arc::downgrade(&conn));
-        }
+        crate::remote::node::note(&mut self.conns.hold(), &conn);
         if net.is_closed() {
             conn.close();
         }
