@@ -1,4 +1,4 @@
-//! What one node may ask of another, independent of how a dialect writes it.
+//! What one node may ask of another, independent of how a dialect writes it: messages and operations.
 
 use std::fmt;
 
@@ -12,6 +12,17 @@ pub const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
 pub const MAX_OPERATION_PATH_LEN: usize = MAX_PATH_LEN;
 /// Most kinds in one [`Outcome::Kinds`].
 pub const MAX_KINDS: usize = 1024;
+
+/// What the sender of a message wants to hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// Nothing; only a message that is turned down is heard of, in bulk.
+    Tell,
+    /// That it is in the receiver's mailbox, or why not.
+    Confirm,
+    /// The receiver's reply, or why there is none.
+    Ask,
+}
 
 /// A request about actors, as opposed to a message to one.
 ///

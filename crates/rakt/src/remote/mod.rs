@@ -39,6 +39,6 @@ pub use goakt::GoAkt;
 pub use rakt_wire::compress::Compression;
 pub use transport::{Listener, Stream, Transport};
 
-pub(crate) use conn::{Fate, How, Outgoing, Place, RemoteAnswer};
+pub(crate) use conn::{Fate, Outgoing, Place, RemoteAnswer};
 pub(crate) use node::Node;
 pub(crate) use target::RemoteTarget;

@@ -17,6 +17,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use rakt_wire::metadata::Metadata;
+use rakt_wire::operation::Wish;
 
 use crate::context::Extensions;
 use crate::error::{AskError, Refusal, TellError};
@@ -25,7 +26,7 @@ use crate::reference::{ActorRef, Receives};
 
 pub use together::{AskAll, TellAll};
 
-use parcel::{Held, Limit, Parcel, Wish};
+use parcel::{Held, Limit, Parcel};
 use request::Request;
 
 /// How long a `tell` waits for room unless told otherwise: 30 s.

@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::metadata::Metadata;
+use rakt_wire::operation::Wish;
 use tokio::time::{Instant, Sleep};
 
 use crate::cell::Push;
@@ -22,7 +23,7 @@ use crate::ticks::{Call, TICK, Ticks};
 #[cfg(feature = "remote")]
 use crate::message::Encoded;
 #[cfg(feature = "remote")]
-use crate::remote::{How, Outgoing, Place, RemoteAnswer};
+use crate::remote::{Outgoing, Place, RemoteAnswer};
 
 /// A target that is borrowed from the caller, or one's own.
 pub(super) enum Held<'a, T> {
@@ -77,14 +78,6 @@ pub(super) enum Receipt<R> {
 
 /// What became of an offer; a message that was not accepted comes back.
 pub(super) type Offered<M> = Poll<Result<Receipt<<M as Message>::Reply>, (Refusal, M)>>;
-
-/// What the sender wants to hear of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    Tell,
-    Confirm,
-    Ask,
-}
 
 impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     pub(super) fn new(target: Held<'a, T>, message: M) -> Self {
@@ -225,14 +218,9 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };
             return Poll::Ready(Err((refusal, message)));
         };
-        let how = match wish {
-            Wish::Tell => How::Tell,
-            Wish::Confirm => How::Confirm,
-            Wish::Ask => How::Ask,
-        };
         let remaining = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let outgoing = Outgoing {
-            how,
+            wish,
             type_name: wire.name(),
             #[cfg(feature = "goakt")]
             reply_name: wire.reply_name(),

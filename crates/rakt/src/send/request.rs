@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use super::parcel::{Limit, Parcel, Receipt, Wish};
+use rakt_wire::operation::Wish;
+
+use super::parcel::{Limit, Parcel, Receipt};
 use crate::error::{AskError, Refusal};
 use crate::message::Message;
 use crate::reference::Receives;

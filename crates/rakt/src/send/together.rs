@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use super::parcel::{Held, Limit, Parcel, Wish};
+use rakt_wire::operation::Wish;
+
+use super::parcel::{Held, Limit, Parcel};
 use super::request::{Ended, Request};
 use crate::context::Extensions;
 use crate::error::AskError;

@@ -8,7 +8,7 @@ use rakt_wire::metadata::Metadata;
 use rakt_wire::native::{
     Alias as WireAlias, Encode, Head, Limits, MessageKind, Payload, SendError,
 };
-use rakt_wire::operation::Operation;
+use rakt_wire::operation::{Operation, Wish};
 
 use super::answer::{Fate, RemoteAnswer};
 use super::{Conn, HIGH_WATER, LARGE_HIGH_WATER, Shared, touch};
@@ -51,17 +51,9 @@ pub(super) enum Need {
     InFlight,
 }
 
-/// What a sender wants to hear of its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    Tell,
-    Confirm,
-    Ask,
-}
-
 /// A message on its way out.
 pub(crate) struct Outgoing<'a> {
-    pub(crate) how: How,
+    pub(crate) wish: Wish,
     pub(crate) type_name: &'static str,
     #[cfg(feature = "goakt")]
     pub(crate) reply_name: Option<&'static str>,
@@ -151,7 +143,7 @@ impl Conn {
                 return Poll::Ready(Err(NotTaken::Refused(Refusal::Internal { detail })));
             }
         };
-        let need = shared.need(receiver, outgoing.how, &payload, &self.limits);
+        let need = shared.need(receiver, outgoing.wish, &payload, &self.limits);
         if let Some(need) = need {
             return match waker {
                 Some(waker) => {
@@ -164,13 +156,13 @@ impl Conn {
                 None => Poll::Ready(Err(NotTaken::Refused(need.refusal(&self.limits)))),
             };
         }
-        let (kind, answer) = match outgoing.how {
-            How::Tell => (MessageKind::Tell, None),
-            how @ (How::Confirm | How::Ask) => {
+        let (kind, answer) = match outgoing.wish {
+            Wish::Tell => (MessageKind::Tell, None),
+            wish @ (Wish::Confirm | Wish::Ask) => {
                 let (slot, answer) = Slot::new();
                 let corr = shared.pending.add(slot);
-                let kind = match how {
-                    How::Confirm => MessageKind::Confirm { corr },
+                let kind = match wish {
+                    Wish::Confirm => MessageKind::Confirm { corr },
                     _ => MessageKind::Ask { corr },
                 };
                 let conn = self.clone();
@@ -188,7 +180,7 @@ impl Conn {
         let sent = shared.out.message(kind, &head, payload);
         match sent {
             Ok(()) => {
-                shared.untaken_tells += u64::from(outgoing.how == How::Tell);
+                shared.untaken_tells += u64::from(outgoing.wish == Wish::Tell);
                 let driver = shared.driver.take();
                 Poll::Ready(Ok(Sent { receiver, answer, driver }))
             }
@@ -348,7 +340,7 @@ impl Shared {
     pub(super) fn need(
         &self,
         receiver: WireAlias,
-        how: How,
+        wish: Wish,
         payload: &Payload<'_>,
         limits: &Limits,
     ) -> Option<Need> {
@@ -367,7 +359,7 @@ impl Shared {
         {
             return Some(Need::Room);
         }
-        if how != How::Tell && self.pending.len() >= limits.max_in_flight as usize {
+        if wish != Wish::Tell && self.pending.len() >= limits.max_in_flight as usize {
             return Some(Need::InFlight);
         }
         None

@@ -33,7 +33,7 @@ use crate::events::DeadLetter;
 use crate::sync::Lock;
 
 pub(crate) use answer::{Fate, RemoteAnswer, Reply};
-pub(crate) use asking::{How, NotTaken, Outgoing, Place, Sent};
+pub(crate) use asking::{NotTaken, Outgoing, Place, Sent};
 
 use answer::Pending;
 use asking::{Need, Waiter};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rakt_wire::failure::Code;
 use rakt_wire::native::{Event, Head, Hello, Inbound, MessageKind, Payload, Sink};
-use rakt_wire::operation::Operation;
+use rakt_wire::operation::{Operation, Wish};
 
 use super::asking::KNOWN_SENDERS;
 use super::*;
@@ -171,7 +171,7 @@ async fn senders_wait_while_much_is_not_written() {
         let receiver = shared.out.receiver(path, None);
         let type_id = shared.out.message_type("t").id;
         let payload = || Payload::Ready { bytes: bytes.clone(), raw_len: None };
-        let need = shared.need(receiver, How::Tell, &payload(), &conn.limits);
+        let need = shared.need(receiver, Wish::Tell, &payload(), &conn.limits);
         if need.is_none() {
             let receiver = receiver.id;
             let head = Head { receiver, sender: None, type_id, remaining: None, metadata: None };
@@ -200,13 +200,13 @@ async fn senders_wait_while_much_is_not_written() {
 async fn no_more_requests_are_in_flight_than_agreed() {
     let conn = conn_with(&net(), Role::Dialer, Limits { max_in_flight: 2, ..Limits::default() });
     let ping = || conn.request(&Operation::Ping, std::time::Duration::from_secs(1), None);
-    let need = |how| {
+    let need = |wish| {
         let mut shared = conn.lock();
         let receiver = shared.out.receiver("a", None);
-        shared.need(receiver, how, &Payload::Encode(&[].as_slice()), &conn.limits)
+        shared.need(receiver, wish, &Payload::Encode(&[].as_slice()), &conn.limits)
     };
     let Ok(first) = ping() else { panic!("none is in flight") };
-    assert!(need(How::Ask).is_none());
+    assert!(need(Wish::Ask).is_none());
     let Ok(_second) = ping() else { panic!("one is in flight") };
     match ping() {
         Err(NotTaken::Refused(Refusal::ResourceExhausted { bound, limit: 2 })) => {
@@ -214,10 +214,10 @@ async fn no_more_requests_are_in_flight_than_agreed() {
         }
         _ => panic!("two are in flight"),
     }
-    assert!(need(How::Ask) == Some(Need::InFlight) && need(How::Confirm) == Some(Need::InFlight));
-    assert!(need(How::Tell).is_none(), "nobody waits for an answer to a tell");
+    assert!(need(Wish::Ask) == Some(Need::InFlight) && need(Wish::Confirm) == Some(Need::InFlight));
+    assert!(need(Wish::Tell).is_none(), "nobody waits for an answer to a tell");
     drop(first);
-    assert!(need(How::Ask).is_none());
+    assert!(need(Wish::Ask).is_none());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rakt_wire::address::Address;
 use rakt_wire::goakt::GoAddress;
 use rakt_wire::goakt::address::NO_SENDER;
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::operation::{Operation, Outcome, Wish};
 
 use super::ask;
 use super::lane::Lane;
@@ -20,7 +20,7 @@ use super::pool::Pool;
 use super::queue::Known;
 use super::site::Site;
 use crate::error::{OperationError, Refusal};
-use crate::remote::conn::{How, Outgoing, RemoteAnswer};
+use crate::remote::conn::{Outgoing, RemoteAnswer};
 use crate::remote::goakt::GoAkt;
 use crate::remote::net::Net;
 use crate::sync::Lock;
@@ -130,11 +130,11 @@ impl Receiver {
         place: &mut Option<Box<Place>>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
-        match outgoing.how {
-            How::Tell | How::Confirm => {
+        match outgoing.wish {
+            Wish::Tell | Wish::Confirm => {
                 Lane::poll_tell(&self.endpoint, &self.known, outgoing, place, waker)
             }
-            How::Ask => ask::poll_ask(self, outgoing, place, waker),
+            Wish::Ask => ask::poll_ask(self, outgoing, place, waker),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 
+use rakt_wire::operation::Wish;
 use tokio::sync::Notify;
 
 use super::endpoint::Endpoint;
@@ -18,7 +19,7 @@ use super::sender;
 use crate::cell::AnyCell;
 use crate::error::Refusal;
 use crate::reference::{ActorRef, Target};
-use crate::remote::conn::{How, Outgoing, RemoteAnswer};
+use crate::remote::conn::{Outgoing, RemoteAnswer};
 use crate::slot::Slot;
 use crate::sync::Lock;
 
@@ -118,9 +119,9 @@ impl Lane {
         let nobody = &endpoint.nobody;
         let sender =
             outgoing.sender.map_or_else(|| nobody.clone(), |sender| state.text_of(sender, nobody));
-        let (slot, answer) = match outgoing.how {
-            How::Tell => (None, None),
-            How::Confirm | How::Ask => {
+        let (slot, answer) = match outgoing.wish {
+            Wish::Tell => (None, None),
+            Wish::Confirm | Wish::Ask => {
                 let (slot, answer) = Slot::new();
                 (Some(slot), Some(RemoteAnswer::of_slot(answer)))
             }
