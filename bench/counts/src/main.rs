@@ -7,7 +7,7 @@
 
 mod actors;
 mod callgrind;
-#[path = "../../../crates/rakt/tests/nodes/memory.rs"]
+#[path = "../../../crates/rakt/tests/support/memory.rs"]
 mod memory;
 mod paths;
 mod shaped;

@@ -1,5 +1,6 @@
 //! What an idle actor costs. The only test in its process, because it counts all that is allocated.
 
+#[path = "support/allocated.rs"]
 mod allocated;
 
 use allocated::allocated;

@@ -3,9 +3,13 @@
 
 #![cfg(all(feature = "goakt", feature = "prost"))]
 
+#[path = "support/allocated.rs"]
 mod allocated;
+#[path = "support/goakt.rs"]
 mod goakt;
+#[path = "support/nodes.rs"]
 mod nodes;
+#[path = "support/mod.rs"]
 mod support;
 
 use std::sync::{Arc, Mutex};

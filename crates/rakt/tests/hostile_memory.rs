@@ -5,6 +5,7 @@
 
 #![cfg(all(feature = "remote", feature = "prost", target_os = "linux"))]
 
+#[path = "support/hostile.rs"]
 mod hostile;
 
 use std::time::Duration;

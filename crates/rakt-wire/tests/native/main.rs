@@ -2,12 +2,14 @@
 //!
 //! | file | asks |
 //! | --- | --- |
+//! | `golden.rs` | is the same written today as yesterday? |
 //! | `handshake.rs` | who is let in, and what is everybody else told? |
 //! | `limits.rs` | does every bound hold? Each test fails without its bound. |
 //! | `link.rs` | do two whole links keep order, credit and their one outcome? |
 //! | `outbound.rs` | what goes out when, and what is taken back? |
 //! | `roundtrip.rs` | does every frame arrive as it was sent, however it is cut? |
 
+mod golden;
 mod handshake;
 mod limits;
 mod link;

@@ -1,0 +1,36 @@
+//! Actors of one process: one file per capability.
+//!
+//! | file | asks |
+//! | --- | --- |
+//! | `destructors.rs` | what if a value of the user panics when it is dropped or shown? |
+//! | `events.rs` | what does a subscriber learn of a system? |
+//! | `lifecycle.rs` | how does an actor start, stop and go idle, and what may it be called? |
+//! | `mailbox.rs` | what happens at the bound of a mailbox? |
+//! | `messages.rs` | what can be declared as a message, and how? |
+//! | `outcomes.rs` | does every message end once, on several threads? |
+//! | `propagate.rs` | does context travel with messages? |
+//! | `shutdown.rs` | how does a whole system end? |
+//! | `stash_forward_defer.rs` | can a message be handled later, elsewhere, or by a task? |
+//! | `supervision.rs` | what happens when an actor fails? |
+//! | `tell_ask.rs` | how are the variants of `tell` and `ask` answered? |
+//! | `timers.rs` | can an actor send itself a message later? |
+//! | `timing.rs` | does every wait end at its limit? |
+//! | `watch.rs` | who hears of the end of an actor? |
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod destructors;
+mod events;
+mod lifecycle;
+mod mailbox;
+mod messages;
+mod outcomes;
+mod propagate;
+mod shutdown;
+mod stash_forward_defer;
+mod supervision;
+mod tell_ask;
+mod timers;
+mod timing;
+mod watch;

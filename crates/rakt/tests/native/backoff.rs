@@ -1,0 +1,51 @@
+//! How often a peer is dialed that is of no use.
+
+use std::time::Duration;
+
+use rakt::prelude::*;
+use rakt_wire::native::{Handshake, Hello};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Note {}
+
+rakt::messages! { Note as "remote_backoff.Note" }
+
+/// Takes every connection, greets, and ends it at once; says how often.
+async fn fickle(listener: TcpListener, greeted: tokio::sync::watch::Sender<u32>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut handshake = Handshake::accept(Hello::new("fickle", [7; 16]));
+        let mut read = bytes::BytesMut::new();
+        while let Ok(None) = handshake.handle_bytes(&mut read) {
+            if stream.read_buf(&mut read).await.is_ok_and(|n| n == 0) {
+                break;
+            }
+        }
+        if let Some(hello) = handshake.poll_transmit() {
+            let _ = stream.write_all(&hello).await;
+        }
+        greeted.send_modify(|count| *count += 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_ends_every_connection_is_not_dialed_in_a_loop() -> Result {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let (greeted, seen) = tokio::sync::watch::channel(0);
+    let peer = tokio::spawn(fickle(listener, greeted));
+    let client = remote::Client::new("client", remote::Config::client())?;
+    let actor = client.actor(&format!("rakt://fickle@127.0.0.1:{port}/nobody").parse()?);
+
+    // Each ask wants a connection; without a pause there would be thousands of them.
+    let until = tokio::time::Instant::now() + Duration::from_secs(1);
+    while tokio::time::Instant::now() < until {
+        let _ = actor.tell(Note {}).timeout(Duration::from_millis(100)).await;
+        tokio::task::yield_now().await;
+    }
+    let dialed = *seen.borrow();
+    assert!((2..20).contains(&dialed), "dialed {dialed} times within a second");
+    peer.abort();
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Nodes that talk over the native protocol: one file per capability.
+//!
+//! | file | asks |
+//! | --- | --- |
+//! | `backoff.rs` | how often is a peer dialed that is of no use? |
+//! | `compression.rs` | what does compression cost, and what does it save? |
+//! | `farewell.rs` | how long does a node wait for a peer that does not let go? |
+//! | `hostile_frames.rs` | what does a peer hear that breaks the rules of an open connection? |
+//! | `hostile_handshake.rs` | who does not get past the greeting? |
+//! | `hostile_messages.rs` | what becomes of messages that are well-formed and not welcome? |
+//! | `incompatible.rs` | what does a caller hear of a peer that speaks no protocol of ours? |
+//! | `management.rs` | can the actors of another node be spawned, stopped and asked about? |
+//! | `messaging.rs` | what can be said to an actor on another node, and how is it answered? |
+//! | `options.rs` | does every option of remoting change what happens? |
+//! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
+//! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
+//! | `watch.rs` | who hears of the end of an actor on another node? |
+
+#[path = "../support/hostile.rs"]
+mod hostile;
+#[path = "../support/nodes.rs"]
+mod nodes;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backoff;
+#[cfg(feature = "zstd")]
+mod compression;
+mod farewell;
+mod hostile_frames;
+mod hostile_handshake;
+mod hostile_messages;
+mod incompatible;
+mod management;
+mod messaging;
+mod options;
+mod promises;
+mod simulated;
+mod watch;

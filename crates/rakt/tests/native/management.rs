@@ -1,0 +1,434 @@
+//! Managing the actors of another node: spawn, stop, respawn, reinstate, and asking about the node.
+
+use crate::{nodes, support};
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use crate::nodes::{Echo, Fail, Number, Probe, config, echo, node, number, remote};
+use crate::support::within;
+use rakt::message::{Codec, CodecError, WireType};
+use rakt::prelude::*;
+use rakt::supervision::Directive;
+use rakt::{AskError, OperationError, Refusal};
+use tokio::sync::mpsc;
+
+/// What a [`Greeter`] is to begin with.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Greeting {
+    #[prost(string, tag = "1")]
+    text: String,
+}
+
+rakt::messages! {
+    Greeting as "tests.Greeting",
+}
+
+/// Greets, and counts how often.
+#[derive(Default)]
+struct Greeter {
+    greeting: String,
+    count: u64,
+}
+
+impl Actor for Greeter {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Echo>().remote::<Fail>();
+    }
+
+    async fn started(&mut self, _: &mut Context<Self>) -> Result {
+        if self.greeting == "refuse" { Err("it does not want to".into()) } else { Ok(()) }
+    }
+}
+
+impl Handler<Echo> for Greeter {
+    async fn handle(&mut self, Echo { text }: Echo, _: &mut Context<Self>) -> Result<Echo> {
+        self.count += 1;
+        Ok(Echo { text: format!("{} {text} {}", self.greeting, self.count) })
+    }
+}
+
+impl Handler<Fail> for Greeter {
+    async fn handle(&mut self, Fail { why }: Fail, _: &mut Context<Self>) -> Result {
+        Err(why.into())
+    }
+}
+
+/// A node with kinds that peers may spawn.
+async fn host() -> ActorSystem {
+    let suspends = Supervision::always(Directive::Suspend);
+    ActorSystem::builder("there")
+        .kind::<Greeter>("Plain")
+        .register("Suspending", Kind::new(Greeter::default).supervision(suspends))
+        .register(
+            "Greeter",
+            Kind::with_argument(|greeting: &Greeting| Greeter {
+                greeting: greeting.text.clone(),
+                count: 0,
+            }),
+        )
+        .remoting(config())
+        .start()
+        .await
+        .expect("it starts")
+}
+
+fn spawn(from: &ActorSystem, on: &ActorSystem, name: &str, kind: &str) -> remote::SpawnOn<Greeter> {
+    let (host, port) = on.advertised();
+    from.spawn_on(host, port, name, kind)
+}
+
+async fn refusal(spawn: remote::SpawnOn<Greeter>) -> Refusal {
+    match within(spawn.into_future()).await.expect_err("it is refused") {
+        OperationError::Refused { operation: "spawn", refusal, .. } => refusal,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_actor_is_spawned_on_another_node() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let greeter = within(spawn(&here, &there, "greeter", "Plain").into_future()).await?;
+    assert_eq!(greeter.address(), there.address("greeter")?);
+    assert!(there.find("greeter").is_some());
+    assert_eq!(within(greeter.ask(echo("you"))).await?.text, " you 1");
+    let found: ActorRef<Greeter> = remote(&here, &there, "greeter").await;
+    assert_eq!(found, greeter, "a lookup finds the same life of it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kind_takes_a_typed_argument_and_keeps_it_for_restarts() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let greeting = Greeting { text: "hello".into() };
+    let greeter =
+        within(spawn(&here, &there, "greeter", "Greeter").argument(&greeting).into_future())
+            .await?;
+    assert_eq!(within(greeter.ask(echo("you"))).await?.text, "hello you 1");
+    within(greeter.respawn()).await?;
+    assert_eq!(within(greeter.ask(echo("you"))).await?.text, "hello you 1", "it is a new one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_argument_is_refused_and_says_what_is_taken() {
+    let (here, there) = (node("here").await, host().await);
+    for (given, mentions) in [
+        (spawn(&here, &there, "a", "Greeter"), "tests.Greeting"),
+        (spawn(&here, &there, "a", "Greeter").argument(&number(1)), "tests.Number"),
+        (spawn(&here, &there, "a", "Plain").argument(&number(1)), "no argument"),
+    ] {
+        match refusal(given).await {
+            Refusal::InvalidArgument { detail } => assert!(detail.contains(mentions), "{detail}"),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(there.find("a").is_none());
+    let error = spawn(&here, &there, "a", "Greeter").argument(&nodes::LocalOnly);
+    let error = within(error.into_future()).await.expect_err("it has no codec");
+    assert!(
+        matches!(&error, OperationError::NotSent { refusal: Refusal::NoCodec { .. }, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_kind_is_refused_by_name() {
+    let (here, there) = (node("here").await, host().await);
+    let refused = refusal(spawn(&here, &there, "a", "Nonesuch")).await;
+    assert_eq!(refused, Refusal::KindNotRegistered { kind: "Nonesuch".into() });
+}
+
+#[tokio::test]
+async fn the_name_of_a_kind_is_compared_trimmed_and_without_case() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    within(spawn(&here, &there, "a", " plain ").into_future()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_refused_and_the_one_who_has_it_is_left_alone() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let first = within(spawn(&here, &there, "a", "Plain").into_future()).await?;
+    within(first.ask(echo("x"))).await?;
+    assert_eq!(refusal(spawn(&here, &there, "a", "Plain")).await, Refusal::NameTaken);
+    assert_eq!(within(first.ask(echo("x"))).await?.text, " x 2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_many_that_spawn_one_name_at_once_one_succeeds() {
+    let (here, there) = (node("here").await, host().await);
+    let mut spawning = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let spawn = spawn(&here, &there, "contested", "Plain").into_future();
+        spawning.spawn(within(spawn));
+    }
+    let outcomes = spawning.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let taken = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()?.refusal());
+    assert!(taken.clone().count() == 19 && taken.clone().all(|r| *r == Refusal::NameTaken));
+}
+
+#[tokio::test]
+async fn names_that_are_invalid_or_reserved_are_not_sent() {
+    let (here, there) = (node("here").await, host().await);
+    for name in ["", "a b", "a/b", "-a", "rakt.system", "GoAktX", &"x".repeat(256)] {
+        let error = within(spawn(&here, &there, name, "Plain").into_future()).await;
+        match error.expect_err("no such name") {
+            OperationError::NotSent { refusal: Refusal::InvalidArgument { .. }, .. } => {}
+            other => panic!("{name:?}: {other}"),
+        }
+    }
+    assert_eq!(there.actor_count(), 0);
+}
+
+#[tokio::test]
+async fn an_actor_that_does_not_start_leaves_nothing_behind() {
+    let (here, there) = (node("here").await, host().await);
+    let greeting = Greeting { text: "refuse".into() };
+    let refused = refusal(spawn(&here, &there, "a", "Greeter").argument(&greeting)).await;
+    assert_eq!(refused, Refusal::HandlerFailed { detail: "it does not want to".into() });
+    assert!(there.find("a").is_none());
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_is_queued_be_handled_and_returns_when_the_actor_has_ended() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    let (_, mut seen) = Probe::spawn(&there, "probe").await;
+    let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
+    within(probe.tell_all((0..100).map(number))).await.into_iter().collect::<Result<(), _>>()?;
+    within(probe.stop()).await?;
+    assert!(there.find("probe").is_none(), "it has ended when the stop returns");
+    assert_eq!(seen.so_far(), (0..100).collect::<Vec<_>>());
+    within(probe.stop()).await?;
+    within(here.stop(&there.address("never-there")?)).await?;
+    let error = within(probe.ask(echo("x"))).await.expect_err("it has ended");
+    assert!(matches!(error, AskError::Refused { .. }), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_respawn_builds_a_new_actor_behind_the_same_reference() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let greeter = within(spawn(&here, &there, "a", "Plain").into_future()).await?;
+    within(greeter.ask(echo("x"))).await?;
+    assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 2");
+    within(greeter.respawn()).await?;
+    assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 1");
+    within(here.respawn(&greeter.address())).await?;
+    assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 1");
+    let error = within(here.respawn(&there.address("nobody")?)).await.expect_err("nobody");
+    assert_eq!(error.refusal(), Some(&Refusal::NotFound));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_suspended_actor_refuses_until_it_is_reinstated_and_keeps_its_state() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let greeter = within(spawn(&here, &there, "a", "Suspending").into_future()).await?;
+    within(greeter.ask(echo("x"))).await?;
+    let error = within(greeter.ask(Fail { why: "no".into() })).await.expect_err("it fails");
+    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { detail: "no".into() }));
+    let suspended = within(async {
+        loop {
+            // The answer may be here before the actor is suspended.
+            match greeter.ask(echo("x")).await {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        }
+    })
+    .await;
+    assert_eq!(suspended.refusal(), Some(&Refusal::Suspended), "{suspended}");
+    assert!(suspended.is_safe_to_retry());
+    within(greeter.reinstate()).await?;
+    let reply = within(greeter.ask(echo("x"))).await?.text;
+    assert_ne!(reply, " x 1", "it has the state it had");
+    within(here.reinstate(&greeter.address())).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_answers_a_ping_and_names_its_kinds() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let (host, port) = there.advertised();
+    assert!(within(here.ping(host, port)).await? < Duration::from_secs(60));
+    let mut kinds = within(here.kinds_on(host, port)).await?;
+    kinds.sort();
+    assert_eq!(kinds, ["Greeter", "Plain", "Suspending"]);
+    let printed: Vec<_> = there.exposed().iter().map(ToString::to_string).collect();
+    assert!(
+        printed.contains(&"Greeter(tests.Greeting) accepts tests.Echo, tests.Fail".to_owned()),
+        "{printed:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_spawned_actor_can_be_managed_by_a_client() -> Result {
+    let there = host().await;
+    let (host, port) = there.advertised();
+    let client = remote::Client::new("client", remote::Config::client())?;
+    assert_eq!(within(client.kinds_on(host, port)).await?.len(), 3);
+    let spawn = client.spawn_on::<Greeter>(host, port, "a", "Plain");
+    let greeter = within(spawn.into_future()).await?;
+    within(greeter.ask(echo("x"))).await?;
+    within(client.respawn(&greeter.address())).await?;
+    assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 1");
+    within(client.reinstate(&greeter.address())).await?;
+    within(client.stop(&greeter.address())).await?;
+    assert!(there.find("a").is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_remoting_every_call_to_another_node_is_refused() -> Result {
+    let (off, there) = (support::system().await, host().await);
+    Probe::spawn(&there, "probe").await;
+    let (host, port) = there.advertised();
+    let address = there.address("probe")?;
+
+    let is_off = |error: OperationError| match error {
+        OperationError::NotSent { refusal: Refusal::RemotingOff, .. } => {}
+        other => panic!("{other}"),
+    };
+    is_off(within(off.lookup::<Probe>(host, port, "probe")).await.expect_err("off"));
+    is_off(within(off.ping(host, port)).await.expect_err("off"));
+    is_off(within(off.kinds_on(host, port)).await.expect_err("off"));
+    is_off(within(spawn(&off, &there, "a", "Plain").into_future()).await.expect_err("off"));
+    is_off(within(off.stop(&address)).await.expect_err("off"));
+    is_off(within(off.respawn(&address)).await.expect_err("off"));
+    is_off(within(off.reinstate(&address)).await.expect_err("off"));
+    let error = within(off.tell(&address, number(1))).await.expect_err("off");
+    assert_eq!((error.refusal, error.message), (Refusal::RemotingOff, number(1)));
+    let error = within(off.ask(&address, echo("x"))).await.expect_err("off");
+    assert!(matches!(error, AskError::NotSent { refusal: Refusal::RemotingOff, .. }), "{error}");
+    let probe = off.actor(&address);
+    let error = within(probe.tell(number(1)).confirmed()).await.expect_err("off");
+    assert_eq!(error.refusal(), Some(&Refusal::RemotingOff));
+    let error = probe.try_tell(number(1)).expect_err("off");
+    assert_eq!(error.refusal, Refusal::RemotingOff);
+    for outcome in within(probe.ask_all([echo("x"), echo("y")])).await {
+        assert_eq!(outcome.expect_err("off").refusal(), Some(&Refusal::RemotingOff));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn reserved_names_are_beyond_the_reach_of_peers() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let (host, port) = there.advertised();
+    let is_denied = |refusal: Option<&Refusal>| {
+        assert!(matches!(refusal, Some(Refusal::Denied { .. })), "{refusal:?}");
+    };
+    for name in ["rakt.system", "GoAktDeadletters", "a/rakt.child"] {
+        let address = Address::new(name, "there", host, port)?;
+        let actor = here.actor(&address);
+        is_denied(within(actor.ask(echo("x"))).await.expect_err("reserved").refusal());
+        let told = within(actor.tell(number(1)).confirmed()).await;
+        is_denied(told.expect_err("reserved").refusal());
+        let mut events = here.events();
+        within(actor.tell(Number { n: 1 })).await?;
+        is_denied(Some(&nodes::dead_letter(&mut events).await.reason));
+        let found = within(here.lookup::<Probe>(host, port, name)).await;
+        is_denied(found.expect_err("reserved").refusal());
+        is_denied(within(actor.stop()).await.expect_err("reserved").refusal());
+        is_denied(within(actor.respawn()).await.expect_err("reserved").refusal());
+        is_denied(within(actor.reinstate()).await.expect_err("reserved").refusal());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operation_that_waits_on_an_actor_holds_up_no_other() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let (_, seen) = Probe::spawn(&there, "slow").await;
+    let slow: ActorRef<Probe> = remote(&here, &there, "slow").await;
+    within(slow.tell(nodes::Hold {})).await?;
+    seen.gate.entered().await;
+    let (stopped, mut until_stopped) = mpsc::channel(1);
+    let stopping = tokio::spawn({
+        let slow = slow.clone();
+        async move {
+            let result = within(slow.stop()).await;
+            let _ = stopped.send(()).await;
+            result
+        }
+    });
+    let (host, port) = there.advertised();
+    for _ in 0..20 {
+        within(here.ping(host, port)).await?;
+    }
+    within(spawn(&here, &there, "a", "Plain").into_future()).await?;
+    assert!(until_stopped.try_recv().is_err(), "it waits for the handler");
+    seen.gate.open();
+    within(stopping).await??;
+    Ok(())
+}
+
+/// An argument whose codec panics on what it reads.
+struct Explosive;
+
+enum Touchy {}
+
+impl Codec<Explosive> for Touchy {
+    fn encoded_len(_: &Explosive) -> Option<usize> {
+        Some(0)
+    }
+    fn encode(_: &Explosive, _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Ok(())
+    }
+    fn decode(_: bytes::Bytes) -> Result<Explosive, CodecError> {
+        panic!("do not touch")
+    }
+}
+
+impl Codec<()> for Touchy {
+    fn encoded_len(_: &()) -> Option<usize> {
+        Some(0)
+    }
+    fn encode(_: &(), _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Ok(())
+    }
+    fn decode(_: bytes::Bytes) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
+
+impl Message for Explosive {
+    type Reply = ();
+    fn wire() -> Option<&'static WireType<Self>> {
+        static WIRE: WireType<Explosive> = WireType::new::<Touchy>("tests.Explosive");
+        Some(&WIRE)
+    }
+}
+
+#[tokio::test]
+async fn a_codec_that_panics_on_a_spawn_argument_leaves_nobody_without_an_answer() -> Result {
+    let there = ActorSystem::builder("there")
+        .register("touchy", Kind::with_argument(|_: &Explosive| Greeter::default()))
+        .remoting(config())
+        .start()
+        .await?;
+    let here = node("here").await;
+    let (host, port) = there.advertised();
+    let spawn = here.spawn_on::<Greeter>(host, port, "touchy", "touchy").argument(&Explosive);
+    let error = within(spawn.into_future()).await.expect_err("the codec panics");
+    assert!(matches!(error.refusal(), Some(Refusal::Undecodable { .. })), "{error}");
+    assert!(within(here.ping(host, port)).await.is_ok(), "the node goes on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_system_without_handles_and_actors_still_serves_peers() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    let (name, port) = there.advertised();
+    let (name, port) = (name.to_owned(), port);
+    drop(there);
+    within(here.ping(&name, port)).await?;
+    let greeter =
+        within(here.spawn_on::<Greeter>(&name, port, "greeter", "Plain").into_future()).await?;
+    let reply = within(greeter.ask(echo("you"))).await?;
+    assert_eq!(reply, echo(" you 1"));
+    Ok(())
+}
