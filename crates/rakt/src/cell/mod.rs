@@ -22,7 +22,7 @@ use crate::error::Refusal;
 use crate::events::{StopReason, Terminated};
 use crate::life;
 use crate::mailbox::Mailbox;
-use crate::mailbox::batch::Batch;
+use crate::mailbox::arrivals::Arrivals;
 use crate::mailbox::hand::{InHand, Item};
 use crate::mailbox::letter::Loose;
 use crate::mailbox::queue::{Intake, Offer, Queue};
@@ -124,7 +124,7 @@ pub(crate) trait AnyCell: Any + Send + Sync {
     fn accepted(&self, wire_name: &str) -> Option<u16>;
     /// Whether the payload of a message can be decoded.
     fn check(&self, entry: u16, payload: bytes::Bytes) -> Result<(), Refusal>;
-    fn push_batch(&self, batch: Batch);
+    fn push_arrivals(&self, arrivals: Box<dyn Arrivals>);
     /// Puts a letter in the mailbox, if the actor's list has its type.
     fn push_listed(
         &self,
@@ -523,9 +523,9 @@ impl<A: Actor> AnyCell for Cell<A> {
         (entry.check)(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
     }
 
-    fn push_batch(&self, batch: Batch) {
+    fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {
         let mut state = self.state.hold();
-        let dropped = state.queue.offer_batch(Box::new(batch), self.setup.mailbox);
+        let dropped = state.queue.offer_arrivals(arrivals, self.setup.mailbox);
         if state.queue.intake == Intake::Open {
             self.rouse(state);
         } else {
@@ -561,15 +561,13 @@ pub(crate) async fn ended(cell: &dyn AnyCell) -> StopReason {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::future::Future;
 
     use bytes::Bytes;
 
     use super::signal::MANY;
     use super::*;
-    use crate::mailbox::batch::{RawKind, RawMessage};
-    use crate::mailbox::letter::{Alias, Origin};
+    use crate::mailbox::arrivals::tests::Numbers;
     use crate::message::{Codec, CodecError, WireType};
     use crate::reference::{ActorRef, Target};
     use crate::{Accepts, Context, Handler, Message};
@@ -631,48 +629,8 @@ mod tests {
         }
     }
 
-    /// A peer that wants to hear of nothing.
-    struct Peer;
-
-    impl Origin for Peer {
-        fn reply(&self, _: u64, _: Option<&'static str>, _: &dyn rakt_wire::native::Encode) {}
-        fn refuse(&self, _: u64, _: &Refusal) {}
-        fn confirm(&self, _: u64) {}
-        fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
-        fn consumed(&self, _: Alias, _: u64) {}
-        fn release(&self, _: u64) {}
-        fn decompress(&self, payload: &[u8], _: u32) -> Result<Bytes, Refusal> {
-            Ok(Bytes::copy_from_slice(payload))
-        }
-        fn is_cancelled(&self, _: u64) -> bool {
-            false
-        }
-        fn poll_cancelled(&self, _: u64, _: &mut TaskContext<'_>) -> Poll<()> {
-            Poll::Pending
-        }
-    }
-
-    fn from_peer() -> Batch {
-        let message = RawMessage {
-            entry: 0,
-            kind: RawKind::Tell,
-            sender: None,
-            type_id: 0,
-            start: 0,
-            len: 1,
-            raw_len: None,
-            about: None,
-        };
-        Batch {
-            origin: Arc::new(Peer),
-            from: Alias { id: 0, epoch: 0 },
-            block: Bytes::from_static(&[0]),
-            messages: VecDeque::from([message]),
-            has_confirms: false,
-            senders: Vec::new(),
-            unreturned: 0,
-            return_at: u64::MAX,
-        }
+    fn from_peer() -> Box<dyn Arrivals> {
+        Numbers::new(&Arc::default(), [0])
     }
 
     fn cell<A>(actor: &ActorRef<A>) -> &dyn AnyCell {
@@ -715,7 +673,7 @@ mod tests {
             let polled = std::future::poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx)));
             assert!(polled.await.is_pending());
         }
-        cell(&door).push_batch(from_peer());
+        cell(&door).push_arrivals(from_peer());
         gate.add_permits(1);
         // After this one the actor has nothing to do: the room is for the first that waits.
         seen.recv().await;
@@ -743,7 +701,7 @@ mod tests {
         let mut waiting = Box::pin(door.tell(Knock(false)));
         let polled = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx)));
         assert!(polled.await.is_pending());
-        cell(&door).push_batch(from_peer());
+        cell(&door).push_arrivals(from_peer());
         for _ in 0..2 {
             let seen = tokio::time::timeout(Duration::from_secs(10), seen.recv()).await;
             seen.expect("the first, and the peer's").expect("the door is there");
@@ -756,7 +714,7 @@ mod tests {
     fn what_gets_in_for_senders_that_were_sent_away_is_handled() {
         let mut queue = Queue::<Door>::new();
         let bounds = Mailbox::bounded(1);
-        assert!(queue.offer_batch(Box::new(from_peer()), bounds).is_empty());
+        assert!(queue.offer_arrivals(from_peer(), bounds).is_empty());
         let mut ticket = None;
         let offer = |queue: &mut Queue<Door>, ticket: &mut Option<u64>| {
             let letter = crate::mailbox::letter::Letter {
@@ -769,7 +727,7 @@ mod tests {
             queue.offer(&mut Some(letter), dispatch, bounds, Some((ticket, Waker::noop())))
         };
         assert!(matches!(offer(&mut queue, &mut ticket), Offer::Waiting));
-        assert!(queue.offer_batch(Box::new(from_peer()), bounds).is_empty());
+        assert!(queue.offer_arrivals(from_peer(), bounds).is_empty());
         assert_eq!(queue.take(&mut InHand::default(), bounds).len(), 1, "its turn");
         assert!(queue.is_empty());
         assert_eq!(queue.wake_waiters(bounds).len(), 0, "it was woken");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
-use super::batch::Batch;
+use super::arrivals::Arrivals;
 
 /// Room is kept for a sender that was woken until the clock has ticked this often: a tick and a bit, far
 /// more than it takes to come back. One that is held but not polled would else keep it for ever.
@@ -14,7 +14,7 @@ const PATIENCE: u64 = 2;
 #[derive(Default)]
 pub(crate) struct Crowd {
     /// Remote messages beyond the capacity: bounded by the credit of their connections.
-    pub(crate) batches: VecDeque<Box<Batch>>,
+    pub(crate) batches: VecDeque<Box<dyn Arrivals>>,
     /// Local senders that wait, by ticket: in the order they came.
     waiters: BTreeMap<u64, Waker>,
     /// Tickets of senders that have been woken, each with room for one message kept for it; and since
@@ -56,7 +56,7 @@ impl Crowd {
         if self.waiters.is_empty() {
             return 0;
         }
-        let messages_of_peers: usize = self.batches.iter().map(|b| b.messages.len()).sum();
+        let messages_of_peers: usize = self.batches.iter().map(|batch| batch.len()).sum();
         let mut half = room / 2;
         if room % 2 == 1 && messages_of_peers > 0 {
             self.is_turn_of_local = !self.is_turn_of_local;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::batch::{Batch, RawKind};
+use super::arrivals::Arrivals;
 use super::letter::{AnyRun, Reply, Run};
 use crate::actor::{Actor, Handler};
 use crate::context::{Context, Current};
@@ -15,7 +15,7 @@ use crate::message::Message;
 /// Messages in the queue: of one type from this process, or those that a connection brought together.
 pub(crate) enum Item<A: Actor> {
     Local { run: Box<dyn AnyRun>, dispatch: Dispatch<A> },
-    Remote(Box<Batch>),
+    Remote(Box<dyn Arrivals>),
 }
 
 impl<A: Actor> Item<A> {
@@ -23,7 +23,7 @@ impl<A: Actor> Item<A> {
     pub(crate) fn count(&self) -> usize {
         match self {
             Self::Local { run, .. } => run.len(),
-            Self::Remote(batch) => batch.messages.len(),
+            Self::Remote(arrivals) => arrivals.len(),
         }
     }
 }
@@ -128,8 +128,8 @@ impl<A: Actor> InHand<A> {
         loop {
             match self.items.front()? {
                 Item::Local { dispatch, .. } => return Some(*dispatch),
-                Item::Remote(batch) => match batch.messages.front() {
-                    Some(message) => return Some(ctx.entry(message.entry).dispatch),
+                Item::Remote(arrivals) => match arrivals.first() {
+                    Some(entry) => return Some(ctx.entry(entry).dispatch),
                     None => drop(self.items.pop_front()),
                 },
             }
@@ -151,17 +151,15 @@ impl<A: Actor> InHand<A> {
                     }
                     letter.map(|letter| letter.open(&mut ctx.current))
                 }
-                Item::Remote(batch) => match batch.messages.front() {
+                Item::Remote(arrivals) => match arrivals.first() {
                     None => {
                         self.items.pop_front();
                         continue;
                     }
-                    Some(message)
-                        if ctx.entry(message.entry).type_id != std::any::TypeId::of::<M>() =>
-                    {
+                    Some(entry) if ctx.entry(entry).type_id != std::any::TypeId::of::<M>() => {
                         return None;
                     }
-                    Some(_) => open_raw(batch, &mut ctx.current),
+                    Some(_) => open(&mut **arrivals, &mut ctx.current),
                 },
             };
             if let Some((message, reply)) = taken {
@@ -176,35 +174,20 @@ impl<A: Actor> InHand<A> {
     }
 }
 
-/// Decodes the first message of a batch; `None` if that fails, after telling the peer.
-fn open_raw<M: Message>(batch: &mut Batch, current: &mut Current) -> Option<(M, Reply<M::Reply>)> {
-    let raw = batch.messages.pop_front()?;
-    batch.consumed(raw.cost());
-    if raw.kind == RawKind::Dropped {
-        return None;
-    }
+/// Takes the first of those that a connection brought; `None` if it cannot be read.
+fn open<M: Message>(
+    arrivals: &mut dyn Arrivals,
+    current: &mut Current,
+) -> Option<(M, Reply<M::Reply>)> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    let payload = match batch.payload(&raw) {
-        Ok(payload) => payload,
-        Err(refusal) => {
-            batch.refuse(&raw, &refusal);
-            return None;
-        }
-    };
-    let message = match wire.message.decode(payload) {
-        Ok(message) => message,
-        Err(error) => {
-            batch.refuse(&raw, &Refusal::Undecodable { detail: error.0 });
-            return None;
-        }
-    };
-    let reply = match raw.kind {
-        RawKind::Ask(corr) => Reply::remote(batch.origin.clone(), corr, &wire.reply),
-        RawKind::Tell | RawKind::Confirm(_) | RawKind::Dropped => Reply::nowhere(),
-    };
-    let sender = batch.sender(&raw).cloned();
-    let (deadline, metadata) =
-        raw.about.map_or((None, None), |about| (about.deadline, about.metadata));
-    current.begin(sender, deadline, metadata, reply.cancellation());
-    Some((message, reply))
+    let mut message = None;
+    let arrival = arrivals.take(&mut |payload| {
+        let decoded = wire.message.decode(payload);
+        message = Some(decoded.map_err(|error| Refusal::Undecodable { detail: error.0 })?);
+        Ok(())
+    })?;
+    let reply = arrival.asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply));
+    let cancellation = reply.cancellation();
+    current.begin(arrival.sender, arrival.deadline, arrival.metadata, cancellation);
+    Some((message?, reply))
 }

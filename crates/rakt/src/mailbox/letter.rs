@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use bytes::Bytes;
 use rakt_wire::metadata::Metadata;
 
+use super::arrivals::RemoteAsker;
 use crate::context::Current;
 use crate::error::Refusal;
 use crate::message::{Encoded, Functions, Message};
@@ -183,7 +183,7 @@ pub(crate) struct Reply<R: Send + 'static>(Route<R>);
 enum Route<R: 'static> {
     Nowhere,
     Local(Arc<Slot<Result<R, Refusal>>>),
-    Remote { origin: Arc<dyn Origin>, corr: u64, functions: &'static Functions<R> },
+    Remote(RemoteAsker, &'static Functions<R>),
 }
 
 impl<R: Send + 'static> Reply<R> {
@@ -196,12 +196,8 @@ impl<R: Send + 'static> Reply<R> {
         Self(Route::Local(slot))
     }
 
-    pub(crate) fn remote(
-        origin: Arc<dyn Origin>,
-        corr: u64,
-        functions: &'static Functions<R>,
-    ) -> Self {
-        Self(Route::Remote { origin, corr, functions })
+    pub(crate) fn remote(asker: RemoteAsker, functions: &'static Functions<R>) -> Self {
+        Self(Route::Remote(asker, functions))
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
@@ -213,9 +209,7 @@ impl<R: Send + 'static> Reply<R> {
         match &self.0 {
             Route::Nowhere => Cancellation::Never,
             Route::Local(slot) => Cancellation::Local(slot.clone()),
-            Route::Remote { origin, corr, .. } => {
-                Cancellation::Remote { origin: origin.clone(), corr: *corr }
-            }
+            Route::Remote(asker, _) => Cancellation::Remote(asker.clone()),
         }
     }
 
@@ -227,11 +221,11 @@ impl<R: Send + 'static> Reply<R> {
         match std::mem::replace(&mut self.0, Route::Nowhere) {
             Route::Nowhere => {}
             Route::Local(slot) => drop(slot.answer(reply)),
-            Route::Remote { origin, corr, functions } => match reply {
+            Route::Remote(RemoteAsker { to, request }, functions) => match reply {
                 Ok(value) => {
-                    origin.reply(corr, functions.name, &Encoded { value: &value, functions });
+                    to.reply(request, functions.name, &Encoded { value: &value, functions });
                 }
-                Err(refusal) => origin.refuse(corr, &refusal),
+                Err(refusal) => to.refuse(request, &refusal),
             },
         }
     }
@@ -253,10 +247,7 @@ pub(crate) enum Cancellation {
     #[default]
     Never,
     Local(Arc<dyn Abandonment>),
-    Remote {
-        origin: Arc<dyn Origin>,
-        corr: u64,
-    },
+    Remote(RemoteAsker),
 }
 
 impl Cancellation {
@@ -264,7 +255,7 @@ impl Cancellation {
         match self {
             Self::Never => false,
             Self::Local(slot) => slot.is_abandoned(),
-            Self::Remote { origin, corr } => origin.is_cancelled(*corr),
+            Self::Remote(asker) => asker.to.is_cancelled(asker.request),
         }
     }
 
@@ -272,36 +263,7 @@ impl Cancellation {
         match self {
             Self::Never => Poll::Pending,
             Self::Local(slot) => slot.poll_abandoned(cx),
-            Self::Remote { origin, corr } => origin.poll_cancelled(*corr, cx),
+            Self::Remote(asker) => asker.to.poll_cancelled(asker.request, cx),
         }
     }
-}
-
-/// The connection that messages came from, as the actor side sees it. Each dialect has its own.
-pub(crate) trait Origin: Send + Sync {
-    /// Answers the request `corr`, with a reply that may have a wire name.
-    fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn rakt_wire::native::Encode);
-    /// Turns the request `corr` down.
-    fn refuse(&self, corr: u64, refusal: &Refusal);
-    /// The confirmed tell `corr` is in the mailbox.
-    fn confirm(&self, corr: u64);
-    /// A tell could not be delivered.
-    fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal);
-    /// `cost` bytes of credit are free again.
-    fn consumed(&self, from: Alias, cost: u64);
-    /// `bytes` that counted against the node's budget are gone.
-    fn release(&self, bytes: u64);
-    /// Undoes the compression of a payload of `raw_len` bytes.
-    fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal>;
-    /// Whether the request `corr` was cancelled.
-    fn is_cancelled(&self, corr: u64) -> bool;
-    /// Completes when the request `corr` is cancelled.
-    fn poll_cancelled(&self, corr: u64, cx: &mut std::task::Context<'_>) -> Poll<()>;
-}
-
-/// The number by which a connection knows the receiver of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Alias {
-    pub(crate) id: u32,
-    pub(crate) epoch: u32,
 }

@@ -1,7 +1,7 @@
 //! The queue in front of an actor.
 //!
 //! - `letter`: a message from this process and the place for its reply; runs of such messages
-//! - `batch`: the messages for one actor that one read from a connection brought
+//! - `arrivals`: messages from other nodes, as they come in together
 //! - `hand`: what an actor has taken out and works through
 //! - `queue`: the bounded queue itself
 //! - `crowd`: those who wait for room in it
@@ -10,7 +10,7 @@
 //! ones come as a batch; the actor takes out many at a time, so that memory, a lock and a wake-up are
 //! paid by the run or the batch.
 
-pub(crate) mod batch;
+pub(crate) mod arrivals;
 mod crowd;
 pub(crate) mod hand;
 pub(crate) mod letter;

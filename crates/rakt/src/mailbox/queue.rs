@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::batch::Batch;
+use super::arrivals::Arrivals;
 use super::crowd::Crowd;
 use super::hand::{Dispatch, InHand, Item};
 use super::letter::{AnyRun, Loose};
@@ -98,9 +98,9 @@ impl<A: Actor> Queue<A> {
     }
 
     /// Takes in what a connection brought. Returns what is dropped: of these messages, or older ones.
-    pub(crate) fn offer_batch(
+    pub(crate) fn offer_arrivals(
         &mut self,
-        mut batch: Box<Batch>,
+        mut batch: Box<dyn Arrivals>,
         bounds: Mailbox,
     ) -> Vec<(Item<A>, Refusal)> {
         if let Some(refusal) = self.closed() {
@@ -111,7 +111,7 @@ impl<A: Actor> Queue<A> {
         }
         let room = self.room(bounds);
         let crowded = self.crowd.as_ref().is_some_and(|crowd| !crowd.batches.is_empty());
-        if batch.messages.len() <= room && !crowded {
+        if batch.len() <= room && !crowded {
             batch.confirm_all();
             self.push(Item::Remote(batch));
             return Vec::new();
@@ -123,14 +123,14 @@ impl<A: Actor> Queue<A> {
                 Vec::new()
             }
             Overflow::Refuse => {
-                let rest = batch.split_off(room);
                 // An empty batch would hold on to its bytes, and nothing counts empty ones.
                 if room > 0 {
-                    batch.confirm_all();
-                    self.push(Item::Remote(batch));
+                    let mut accepted = batch.take_first(room);
+                    accepted.confirm_all();
+                    self.push(Item::Remote(accepted));
                 }
                 let refusal = Refusal::MailboxFull { capacity: bounds.capacity.into() };
-                vec![(Item::Remote(Box::new(rest)), refusal)]
+                vec![(Item::Remote(batch), refusal)]
             }
             Overflow::DropOldest => {
                 batch.confirm_all();
@@ -306,9 +306,7 @@ impl<A: Actor> Queue<A> {
             Item::Local { run, dispatch } if run.len() > 1 => {
                 run.take_first().map(|run| Item::Local { run, dispatch: *dispatch })
             }
-            Item::Remote(batch) if batch.messages.len() > 1 => {
-                batch.take_first().map(|batch| Item::Remote(Box::new(batch)))
-            }
+            Item::Remote(batch) if batch.len() > 1 => Some(Item::Remote(batch.take_first(1))),
             Item::Local { .. } | Item::Remote(_) => None,
         };
         self.len -= 1;
@@ -319,14 +317,14 @@ impl<A: Actor> Queue<A> {
     fn promote(&mut self, mut room: usize) {
         let Some(crowd) = &mut self.crowd else { return };
         while room > 0 {
-            let Some(mut batch) = crowd.batches.pop_front() else { return };
-            if batch.messages.len() > room {
-                let rest = batch.split_off(room);
-                crowd.batches.push_front(Box::new(rest));
-            }
+            let mut batch = match crowd.batches.front_mut() {
+                None => return,
+                Some(batch) if batch.len() > room => batch.take_first(room),
+                Some(_) => crowd.batches.pop_front().expect("it is there"),
+            };
             batch.confirm_all();
-            room -= batch.messages.len();
-            self.len += batch.messages.len();
+            room -= batch.len();
+            self.len += batch.len();
             self.items.push_back(Item::Remote(batch));
         }
     }
@@ -338,16 +336,14 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
-    use std::task::Poll;
 
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
     use crate::context::Context;
-    use crate::mailbox::batch::{RawKind, RawMessage};
+    use crate::mailbox::arrivals::tests::Numbers;
     use crate::mailbox::dispatch;
-    use crate::mailbox::letter::{Alias, Asker, Letter, Origin, Run};
+    use crate::mailbox::letter::{Asker, Letter, Run};
     use crate::{Handler, Message};
 
     struct Nobody;
@@ -373,53 +369,6 @@ mod tests {
         queue.offer(&mut Some(letter), dispatch::<Nobody, Numbered>, bounds, waiter)
     }
 
-    /// A connection that notes what was confirmed.
-    #[derive(Default)]
-    struct Confirmed(Mutex<Vec<u32>>);
-
-    impl Origin for Confirmed {
-        fn reply(&self, _: u64, _: Option<&'static str>, _: &dyn rakt_wire::native::Encode) {}
-        fn refuse(&self, _: u64, _: &Refusal) {}
-        fn confirm(&self, corr: u64) {
-            self.0.lock().expect("not poisoned").push(corr as u32);
-        }
-        fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
-        fn consumed(&self, _: Alias, _: u64) {}
-        fn release(&self, _: u64) {}
-        fn decompress(&self, payload: &[u8], _: u32) -> Result<Bytes, Refusal> {
-            Ok(Bytes::copy_from_slice(payload))
-        }
-        fn is_cancelled(&self, _: u64) -> bool {
-            false
-        }
-        fn poll_cancelled(&self, _: u64, _: &mut std::task::Context<'_>) -> Poll<()> {
-            Poll::Pending
-        }
-    }
-
-    fn batch(origin: &Arc<Confirmed>, numbers: impl Iterator<Item = u32>) -> Box<Batch> {
-        let message = |n| RawMessage {
-            entry: 0,
-            kind: RawKind::Confirm(u64::from(n)),
-            sender: None,
-            type_id: n,
-            start: 0,
-            len: 0,
-            raw_len: None,
-            about: None,
-        };
-        Box::new(Batch {
-            origin: origin.clone(),
-            from: Alias { id: 0, epoch: 0 },
-            block: Bytes::new(),
-            messages: numbers.map(message).collect(),
-            has_confirms: true,
-            senders: Vec::new(),
-            unreturned: 0,
-            return_at: u64::MAX,
-        })
-    }
-
     /// The numbers in an item; remote ones apart, because only they keep order among themselves.
     fn numbers(item: Item<Nobody>) -> (bool, Vec<u32>) {
         match item {
@@ -428,8 +377,17 @@ mod tests {
                 let run = run.expect("the only local type");
                 (false, std::iter::from_fn(|| run.next()).map(|letter| letter.message.0).collect())
             }
-            Item::Remote(batch) => (true, batch.messages.iter().map(|m| m.type_id).collect()),
+            Item::Remote(mut batch) => (true, std::iter::from_fn(|| number(&mut *batch)).collect()),
         }
+    }
+
+    fn number(batch: &mut dyn Arrivals) -> Option<u32> {
+        let mut number = None;
+        batch.take(&mut |payload| {
+            number = payload.first_chunk().copied().map(u32::from_be_bytes);
+            Ok(())
+        });
+        number
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -466,7 +424,7 @@ mod tests {
             steps in prop::collection::vec(step(), 0..120),
         ) {
             let bounds = Mailbox::bounded(capacity).overflow(overflow);
-            let origin = Arc::new(Confirmed::default());
+            let confirmed = Arc::<Mutex<Vec<u32>>>::default();
             let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
             let (mut offered, mut came_out) = (0, Vec::new());
             let mut turned_down = BTreeSet::new();
@@ -493,7 +451,7 @@ mod tests {
                         offered += 1;
                     }
                     Step::Batch(len) => {
-                        let lost = queue.offer_batch(batch(&origin, offered..offered + len), bounds);
+                        let lost = queue.offer_arrivals(Numbers::new(&confirmed, offered..offered + len), bounds);
                         offered += len;
                         turned_down.extend(lost.into_iter().flat_map(|(item, _)| numbers(item).1));
                     }
@@ -532,10 +490,10 @@ mod tests {
 
     #[test]
     fn a_remote_message_is_confirmed_once_there_is_room_for_it() {
-        let (origin, bounds) = (Arc::new(Confirmed::default()), Mailbox::bounded(2));
-        let confirmed = || origin.0.lock().expect("not poisoned").clone();
+        let (told, bounds) = (Arc::<Mutex<Vec<u32>>>::default(), Mailbox::bounded(2));
+        let confirmed = || told.lock().expect("not poisoned").clone();
         let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
-        assert!(queue.offer_batch(batch(&origin, 0..5), bounds).is_empty());
+        assert!(queue.offer_arrivals(Numbers::new(&told, 0..5), bounds).is_empty());
         assert_eq!((queue.len(), confirmed()), (2, vec![0, 1]));
         queue.take(&mut hand, bounds);
         assert_eq!((queue.len(), confirmed()), (2, vec![0, 1, 2, 3]));
@@ -545,15 +503,15 @@ mod tests {
 
     #[test]
     fn refused_batches_leave_nothing_behind() {
-        let origin = Arc::new(Confirmed::default());
+        let confirmed = Arc::<Mutex<Vec<u32>>>::default();
         let bounds = Mailbox::bounded(1).overflow(Overflow::Refuse);
         let mut queue = Queue::<Nobody>::new();
         assert!(matches!(offer(&mut queue, 0, bounds, None), Offer::Accepted));
         for n in 1..100 {
-            assert_eq!(queue.offer_batch(batch(&origin, n..n + 1), bounds).len(), 1);
+            assert_eq!(queue.offer_arrivals(Numbers::new(&confirmed, n..n + 1), bounds).len(), 1);
         }
         assert_eq!((queue.len(), queue.items.len()), (1, 1));
-        assert_eq!(Arc::strong_count(&origin), 1, "no batch is held");
+        assert_eq!(Arc::strong_count(&confirmed), 1, "no batch is held");
     }
 
     /// Counts how often it is woken.
@@ -611,9 +569,9 @@ mod tests {
     #[test]
     fn a_burst_leaves_no_room_behind() {
         let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(5000));
-        let origin = Arc::new(Confirmed::default());
+        let confirmed = Arc::<Mutex<Vec<u32>>>::default();
         for n in 0..1000 {
-            queue.offer_batch(batch(&origin, n..n + 1), bounds);
+            queue.offer_arrivals(Numbers::new(&confirmed, n..n + 1), bounds);
         }
         while !queue.is_empty() {
             take(&mut queue, bounds);
@@ -760,8 +718,8 @@ mod tests {
     fn peers_that_keep_a_mailbox_full_leave_room_for_senders_here() {
         for capacity in [1, 2, 7] {
             let (mut queue, bounds) = (Queue::<Nobody>::new(), Mailbox::bounded(capacity));
-            let (origin, mut senders) = (Arc::new(Confirmed::default()), Senders::new(20));
-            assert!(queue.offer_batch(batch(&origin, 1000..2000), bounds).is_empty());
+            let (confirmed, mut senders) = (Arc::<Mutex<Vec<u32>>>::default(), Senders::new(20));
+            assert!(queue.offer_arrivals(Numbers::new(&confirmed, 1000..2000), bounds).is_empty());
             let mut waiting: VecDeque<_> =
                 (0..20).filter(|n| !senders.send(*n, &mut queue, bounds)).collect();
             assert_eq!(waiting.len(), 20);

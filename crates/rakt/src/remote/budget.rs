@@ -1,5 +1,6 @@
 //! Bytes that a node holds for its peers: a bound for all of them together, and a fair part for each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count of bytes that is compared with a limit.
@@ -61,6 +62,24 @@ impl Budget {
     #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that bytes are counted for.
+pub(crate) trait Account: Send + Sync {
+    /// So many bytes are not here any more.
+    fn release(&self, bytes: u64);
+}
+
+/// Bytes that count for a connection until this is dropped.
+pub(crate) struct Charge {
+    pub(crate) account: Arc<dyn Account>,
+    pub(crate) bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
     }
 }
 

@@ -4,7 +4,8 @@
 //! - [`client`]: calls to other nodes, from a system or standalone
 //! - `node`: the listening side of a system; `net`: what it shares with a standalone client
 //! - `endpoint`: one peer address and its connections; `target`: a reference to an actor there
-//! - `conn`: one open connection; `driver`: the task that moves its bytes; `spare`: where it reads them to
+//! - `conn`: one open connection; `driver`: the task that moves its bytes; `spare`: where it reads them to;
+//!   `compact`: how what waits lets go of that
 //! - `receive`: messages on their way to actors here; `answers`: replies on their way to askers here
 //! - `serve`: what peers may ask of this node, and the one place that decides it
 //! - `goakt`: the same with nodes of GoAkt, with the feature of that name
@@ -16,6 +17,7 @@
 mod answers;
 mod budget;
 pub mod client;
+mod compact;
 mod compressors;
 pub mod config;
 mod conn;

@@ -11,13 +11,13 @@ use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink, cost
 
 use rakt_wire::operation::Operation;
 
-use super::conn::Conn;
+use super::budget::Charge;
+use super::conn::{Alias, Batch, Conn, RawAbout, RawMessage};
 use super::driver::{Broken, Side, closed_by_peer};
 use super::serve::{self, Watches};
 use crate::cell::AnyCell;
 use crate::error::Refusal;
-use crate::mailbox::batch::{Batch, Charge, RawAbout, RawKind, RawMessage};
-use crate::mailbox::letter::{Alias, Origin};
+use crate::mailbox::arrivals::{Arrivals, ReplyTo};
 use crate::reference::ActorRef;
 use crate::system::ActorSystem;
 
@@ -155,7 +155,7 @@ impl Receive {
         let pairs = metadata.len() * size_of::<(String, String)>();
         let bytes = (metadata.encoded_len() + pairs) as u64;
         let has_room = self.conn.charge(bytes);
-        let charge = Charge { origin: self.conn.clone(), bytes };
+        let charge = Charge { account: self.conn.clone(), bytes };
         if has_room { Ok(charge) } else { Err(exhausted_budget(&self.conn)) }
     }
 
@@ -180,11 +180,7 @@ impl Receive {
         staged.largest = staged.largest.max(cost);
         staged.messages.push_back(RawMessage {
             entry,
-            kind: match message.kind {
-                MessageKind::Tell => RawKind::Tell,
-                MessageKind::Confirm { corr } => RawKind::Confirm(corr),
-                MessageKind::Ask { corr } => RawKind::Ask(corr),
-            },
+            kind: message.kind,
             sender,
             type_id: message.type_id,
             start,
@@ -224,8 +220,8 @@ fn deliver(
         std::mem::take(&mut receiver.staged);
     receiver.last_len = messages.len();
     trim(&mut messages);
-    let mut batch = Batch {
-        origin: conn.clone(),
+    let mut batch = Box::new(Batch {
+        conn: conn.clone(),
         from,
         block: block.clone(),
         messages,
@@ -233,7 +229,7 @@ fn deliver(
         senders,
         unreturned: 0,
         return_at: window / 4,
-    };
+    });
     let has_room = conn.charge(cost);
     if receiver.received - receiver.granted > window {
         receiver.granted = conn.granted(from);
@@ -252,9 +248,11 @@ fn deliver(
     match receiver.live_cell(system) {
         Some(cell) => {
             if batch.has_confirms {
-                check_confirmed(&*cell, &mut batch);
+                batch.check_confirmed(&*cell);
             }
-            cell.push_batch(batch);
+            if batch.len() > 0 {
+                cell.push_arrivals(batch);
+            }
         }
         None => batch.refuse_all(&receiver.missing(system)),
     }
@@ -273,22 +271,6 @@ pub(crate) fn exhausted_budget(conn: &Conn) -> Refusal {
     Refusal::ResourceExhausted {
         bound: "inbound budget (bytes)".to_owned(),
         limit: conn.net.budget.limit(),
-    }
-}
-
-/// A confirmed tell says that the message can be handled, so these are decoded to see.
-fn check_confirmed(cell: &dyn AnyCell, batch: &mut Batch) {
-    for at in 0..batch.messages.len() {
-        let Some(message) = batch.messages.get(at) else { return };
-        if !matches!(message.kind, RawKind::Confirm(_)) {
-            continue;
-        }
-        let checked = batch.payload(message).and_then(|payload| cell.check(message.entry, payload));
-        if let Err(refusal) = checked {
-            batch.refuse(message, &refusal);
-            // It is known to be undecodable: when its turn comes it is dropped without a word.
-            batch.messages[at].kind = RawKind::Dropped;
-        }
     }
 }
 
@@ -562,7 +544,7 @@ mod tests {
     fn a_few_messages_do_not_keep_the_room_of_many() {
         let message = || RawMessage {
             entry: 0,
-            kind: RawKind::Tell,
+            kind: MessageKind::Tell,
             sender: None,
             type_id: 0,
             start: 0,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use rakt_wire::address;
 use rakt_wire::operation::{Operation, Outcome};
 
+use super::budget::Charge;
 use super::conn::Conn;
 use super::receive::exhausted_budget;
 use crate::cell::{AnyCell, Watcher};
 use crate::error::Refusal;
-use crate::mailbox::batch::Charge;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::sync::Lock;
 use crate::system::ActorSystem;
@@ -128,7 +128,7 @@ pub(crate) fn serve(
     };
     let bytes = argument_len(&slow);
     let has_room = conn.charge(bytes);
-    let charge = Charge { origin: conn.clone(), bytes };
+    let charge = Charge { account: conn.clone(), bytes };
     if !has_room {
         return conn.respond(corr, Err(exhausted_budget(&conn)));
     }

@@ -10,7 +10,6 @@ use rakt_wire::operation::Outcome;
 
 use super::Conn;
 use crate::error::Refusal;
-use crate::mailbox::letter::Origin;
 use crate::slot::{Answer, Slot};
 
 /// How a request ended.

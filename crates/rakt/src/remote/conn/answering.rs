@@ -9,10 +9,12 @@ use rakt_wire::native::{Encode, Payload};
 use rakt_wire::operation::Outcome;
 
 use super::asking::not_sent;
+use super::batch::Alias;
 use super::{Conn, MAX_BUFFERED_REPLIES, Shared, touch};
 use crate::error::Refusal;
 use crate::events::StopReason;
-use crate::mailbox::letter::{Alias, Origin};
+use crate::mailbox::arrivals::ReplyTo;
+use crate::remote::budget::Account;
 use crate::remote::compressors::Prepared;
 use crate::remote::watch;
 use crate::sync::Lock;
@@ -113,8 +115,64 @@ impl Shared {
     }
 }
 
-/// The actor side's view of a connection that messages came from.
-impl Origin for Conn {
+/// What becomes of messages that were taken in.
+impl Conn {
+    /// The confirmed tell `corr` is in the mailbox.
+    pub(super) fn confirm(&self, corr: u64) {
+        self.reply(corr, None, &[].as_slice());
+    }
+
+    /// A tell could not be delivered.
+    pub(crate) fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
+        let mut shared = self.shared.hold();
+        if shared.closed.is_none() {
+            let failure = self.failure(&mut shared, refusal);
+            shared.out.nack(from.id, sender, type_id, from.epoch, &failure);
+            touch(shared);
+        }
+    }
+
+    /// `cost` bytes of credit are free again.
+    pub(crate) fn consumed(&self, from: Alias, cost: u64) {
+        self.release(cost);
+        let mut shared = self.shared.hold();
+        if shared.closed.is_some() || shared.granted_epoch > from.epoch {
+            return;
+        }
+        if shared.granted_epoch < from.epoch {
+            shared.granted_epoch = from.epoch;
+            shared.granted.clear();
+            shared.owed.clear();
+        }
+        let at = from.id as usize;
+        if shared.owed.len() <= at {
+            shared.owed.resize(at + 1, 0);
+            shared.granted.resize(at + 1, 0);
+        }
+        shared.owed[at] += cost;
+        // Credit goes back in quarters of a window: the sender never runs dry, and a lone message
+        // does not cost a frame.
+        if shared.owed[at] >= u64::from(self.limits.receiver_window / 4) {
+            let owed = std::mem::take(&mut shared.owed[at]);
+            shared.granted[at] += owed;
+            shared.out.grant(from.id, from.epoch, owed);
+            touch(shared);
+        }
+    }
+
+    /// Undoes the compression of a payload of `raw_len` bytes.
+    pub(super) fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal> {
+        self.net.decompress(self.compression, payload, raw_len)
+    }
+}
+
+impl Account for Conn {
+    fn release(&self, bytes: u64) {
+        Self::release(self, bytes);
+    }
+}
+
+impl ReplyTo for Conn {
     fn reply(&self, corr: u64, _: Option<&'static str>, payload: &dyn Encode) {
         let prepared = match self.net.is_small(payload) {
             true => Ok(Payload::Encode(payload)),
@@ -146,54 +204,6 @@ impl Origin for Conn {
             shared.out.fail(corr, &failure);
             touch(shared);
         }
-    }
-
-    fn confirm(&self, corr: u64) {
-        self.reply(corr, None, &[].as_slice());
-    }
-
-    fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
-        let mut shared = self.shared.hold();
-        if shared.closed.is_none() {
-            let failure = self.failure(&mut shared, refusal);
-            shared.out.nack(from.id, sender, type_id, from.epoch, &failure);
-            touch(shared);
-        }
-    }
-
-    fn consumed(&self, from: Alias, cost: u64) {
-        self.release(cost);
-        let mut shared = self.shared.hold();
-        if shared.closed.is_some() || shared.granted_epoch > from.epoch {
-            return;
-        }
-        if shared.granted_epoch < from.epoch {
-            shared.granted_epoch = from.epoch;
-            shared.granted.clear();
-            shared.owed.clear();
-        }
-        let at = from.id as usize;
-        if shared.owed.len() <= at {
-            shared.owed.resize(at + 1, 0);
-            shared.granted.resize(at + 1, 0);
-        }
-        shared.owed[at] += cost;
-        // Credit goes back in quarters of a window: the sender never runs dry, and a lone message
-        // does not cost a frame.
-        if shared.owed[at] >= u64::from(self.limits.receiver_window / 4) {
-            let owed = std::mem::take(&mut shared.owed[at]);
-            shared.granted[at] += owed;
-            shared.out.grant(from.id, from.epoch, owed);
-            touch(shared);
-        }
-    }
-
-    fn release(&self, bytes: u64) {
-        Self::release(self, bytes);
-    }
-
-    fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal> {
-        self.net.decompress(self.compression, payload, raw_len)
     }
 
     fn is_cancelled(&self, corr: u64) -> bool {

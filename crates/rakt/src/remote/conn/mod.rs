@@ -11,6 +11,7 @@
 mod answer;
 mod answering;
 mod asking;
+mod batch;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -34,6 +35,7 @@ use crate::sync::Lock;
 
 pub(crate) use answer::{Fate, RemoteAnswer, Reply};
 pub(crate) use asking::{NotTaken, Outgoing, Place, Sent};
+pub(crate) use batch::{Alias, Batch, RawAbout, RawMessage};
 
 use answer::Pending;
 use asking::{Need, Waiter};

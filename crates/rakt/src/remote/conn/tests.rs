@@ -8,7 +8,7 @@ use rakt_wire::operation::{Operation, Wish};
 use super::asking::KNOWN_SENDERS;
 use super::*;
 use crate::actor::Actor;
-use crate::mailbox::letter::Origin;
+use crate::mailbox::arrivals::ReplyTo;
 use crate::remote::net::tests::net;
 use crate::system::ActorSystem;
 
@@ -135,7 +135,7 @@ async fn refusals_that_a_peer_does_not_take_count_as_replies_do() {
     }
     assert!(net.replies.used() > 900_000, "{}", net.replies.used());
     for type_id in 0..1000 {
-        let from = crate::mailbox::letter::Alias { id: 1, epoch: 0 };
+        let from = Alias { id: 1, epoch: 0 };
         conn.nack(from, None, type_id, &Refusal::NotAccepted { message: detail.clone() });
     }
     assert!(net.replies.used() > 1_900_000, "{}", net.replies.used());

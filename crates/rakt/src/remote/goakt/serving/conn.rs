@@ -12,7 +12,7 @@ use rakt_wire::goakt::{Error, Payload, Procedure, Response};
 use super::Serving;
 use crate::error::Refusal;
 use crate::events::Event;
-use crate::remote::budget::Share;
+use crate::remote::budget::{Account, Share};
 use crate::remote::conn::UNCOUNTED_REPLIES;
 use crate::remote::net::Net;
 use crate::sync::Lock;
@@ -465,6 +465,12 @@ impl GoConn {
 
     pub(super) fn release(&self, bytes: u64) {
         self.net.budget.give_back(&self.inbound, bytes);
+    }
+}
+
+impl Account for GoConn {
+    fn release(&self, bytes: u64) {
+        Self::release(self, bytes);
     }
 }
 

@@ -1,78 +1,199 @@
-//! Where messages come from, as actors see it.
+//! Messages on their way to actors, as those see them: what a mailbox holds, and where replies go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::native::Encode;
+use rakt_wire::metadata::Metadata;
+use rakt_wire::native::{Encode, cost};
 
 use super::conn::GoConn;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
-use crate::mailbox::letter::{Alias, Origin};
+use crate::mailbox::arrivals::{Arrival, Arrivals, RemoteAsker, ReplyTo};
+use crate::reference::ActorRef;
+use crate::remote::budget::Charge;
+use crate::remote::compact::compact;
 
-/// Messages of one type from a Go node on their way to one actor, as that sees where they come from.
+/// Cost of handled messages from which on it is given back to the budget before their batch is done with.
+const RETURN_AT: u64 = 64 * 1024;
+
+/// Messages of one type that follow each other, for one actor, in a block of bytes.
+pub(super) struct Batch {
+    pub(super) delivery: Arc<Delivery>,
+    /// What becomes of them is told to the sender of this request.
+    pub(super) answers: Answers,
+    /// Index into the actor's list of accepted messages.
+    pub(super) entry: u16,
+    pub(super) block: Bytes,
+    pub(super) messages: VecDeque<Message>,
+    pub(super) senders: Vec<ActorRef>,
+    /// Cost of messages that were taken, which still counts.
+    unreturned: u64,
+}
+
+/// Where messages come from.
 pub(super) struct Delivery {
     pub(super) conn: Arc<GoConn>,
     pub(super) path: Arc<str>,
     pub(super) type_name: Arc<str>,
-    /// Bytes that count against the node's budget as long as any of the messages is here.
-    pub(super) charged: u64,
+    /// For what is no part of their cost, as long as any of the messages is here.
+    pub(super) _charge: Option<Charge>,
 }
 
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        if self.charged > 0 {
-            self.conn.release(self.charged);
+/// What a Go node is told of its messages.
+#[derive(Clone)]
+pub(super) enum Answers {
+    /// Of the tell with this number: that they are in the mailbox, or why not.
+    Confirm(u64),
+    /// It has been told that they are in the mailbox.
+    Nothing,
+    Reply(RemoteAsker),
+}
+
+/// One message as it came, not decoded yet.
+pub(super) struct Message {
+    /// Index into the senders of the batch.
+    pub(super) sender: Option<u32>,
+    /// Where the payload is in the block.
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) about: Option<Box<About>>,
+}
+
+/// What many messages do without.
+pub(super) struct About {
+    pub(super) deadline: Option<Instant>,
+    pub(super) metadata: Option<Metadata>,
+}
+
+impl Batch {
+    pub(super) fn new(
+        delivery: Arc<Delivery>,
+        answers: Answers,
+        entry: u16,
+        block: Bytes,
+        messages: VecDeque<Message>,
+        senders: Vec<ActorRef>,
+    ) -> Box<Self> {
+        Box::new(Self { delivery, answers, entry, block, messages, senders, unreturned: 0 })
+    }
+
+    fn payload(&self, message: &Message) -> Bytes {
+        let start = message.start as usize;
+        self.block.slice(start..start + message.len as usize)
+    }
+
+    /// Tells the peer that a message is not handled, or whoever listens here if the peer cannot be told.
+    fn refuse_one(&self, refusal: &Refusal) {
+        let Delivery { conn, path, type_name, .. } = &*self.delivery;
+        match &self.answers {
+            Answers::Confirm(id) => conn.refuse(*id, path, refusal),
+            Answers::Reply(asker) => asker.to.refuse(asker.request, refusal),
+            // It was acknowledged, so nobody else would hear of it.
+            Answers::Nothing => conn.net.dead_letters(1, || DeadLetter {
+                target: path.to_string(),
+                sender: None,
+                message: type_name.to_string(),
+                reason: refusal.clone(),
+                count: 1,
+            }),
+        }
+    }
+
+    /// Notes that a message was taken out, and gives back what it cost once that is much or all.
+    fn consumed(&mut self, message: &Message) {
+        self.unreturned += cost(message.len as usize);
+        if self.unreturned >= RETURN_AT || self.messages.is_empty() {
+            self.delivery.conn.release(std::mem::take(&mut self.unreturned));
         }
     }
 }
 
-impl Origin for Delivery {
-    fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn Encode) {
-        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
-            Ok((name, bytes)) => self.conn.reply(corr, name, &bytes),
-            Err(refusal) => self.refuse(corr, &refusal),
+impl Arrivals for Batch {
+    fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    fn first(&self) -> Option<u16> {
+        self.messages.front().map(|_| self.entry)
+    }
+
+    fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival> {
+        let message = self.messages.pop_front()?;
+        self.consumed(&message);
+        if let Err(refusal) = read(self.payload(&message)) {
+            self.refuse_one(&refusal);
+            return None;
         }
+        let asker = match &self.answers {
+            Answers::Reply(asker) => Some(asker.clone()),
+            Answers::Confirm(_) | Answers::Nothing => None,
+        };
+        let sender = message.sender.and_then(|index| self.senders.get(index as usize)).cloned();
+        let (deadline, metadata) =
+            message.about.map_or((None, None), |about| (about.deadline, about.metadata));
+        Some(Arrival { sender, deadline, metadata, asker })
     }
 
-    fn refuse(&self, corr: u64, refusal: &Refusal) {
-        self.conn.refuse(corr, &self.path, refusal);
+    fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
+        let messages = self.messages.drain(..n.min(self.messages.len())).collect();
+        let (delivery, block, senders) =
+            (self.delivery.clone(), self.block.clone(), self.senders.clone());
+        Self::new(delivery, self.answers.clone(), self.entry, block, messages, senders)
     }
 
-    fn confirm(&self, corr: u64) {
-        self.conn.confirm(corr);
-    }
-
-    /// It was acknowledged, so nobody else would hear of it.
-    fn nack(&self, _: Alias, _: Option<u32>, _: u32, refusal: &Refusal) {
-        self.conn.net.dead_letters(1, || DeadLetter {
-            target: self.path.to_string(),
-            sender: None,
-            message: self.type_name.to_string(),
-            reason: refusal.clone(),
-            count: 1,
+    fn compact(&mut self) {
+        compact(&mut self.block, &mut self.messages, |message| {
+            Some((&mut message.start, message.len))
         });
     }
 
-    fn consumed(&self, _: Alias, cost: u64) {
-        self.conn.release(cost);
+    fn confirm_all(&mut self) {
+        if let Answers::Confirm(id) = self.answers {
+            self.answers = Answers::Nothing;
+            self.messages.iter().for_each(|_| self.delivery.conn.confirm(id));
+        }
     }
 
-    fn release(&self, bytes: u64) {
-        self.conn.release(bytes);
+    fn refuse_all(mut self: Box<Self>, refusal: &Refusal) {
+        while let Some(message) = self.messages.pop_front() {
+            self.refuse_one(refusal);
+            self.consumed(&message);
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let left = self.messages.iter().map(|message| cost(message.len as usize));
+        let left = self.unreturned + left.sum::<u64>();
+        if left > 0 {
+            self.delivery.conn.release(left);
+        }
+    }
+}
+
+impl ReplyTo for Delivery {
+    fn reply(&self, request: u64, name: Option<&'static str>, payload: &dyn Encode) {
+        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
+            Ok((name, bytes)) => self.conn.reply(request, name, &bytes),
+            Err(refusal) => self.refuse(request, &refusal),
+        }
     }
 
-    fn decompress(&self, _: &[u8], _: u32) -> Result<Bytes, Refusal> {
-        Err(Refusal::Undecodable { detail: "no message of GoAkt is compressed on its own".into() })
+    fn refuse(&self, request: u64, refusal: &Refusal) {
+        self.conn.refuse(request, &self.path, refusal);
     }
 
-    fn is_cancelled(&self, corr: u64) -> bool {
-        self.conn.is_cancelled(corr)
+    fn is_cancelled(&self, request: u64) -> bool {
+        self.conn.is_cancelled(request)
     }
 
-    fn poll_cancelled(&self, corr: u64, cx: &mut Context<'_>) -> Poll<()> {
-        self.conn.poll_cancelled(corr, cx)
+    fn poll_cancelled(&self, request: u64, cx: &mut Context<'_>) -> Poll<()> {
+        self.conn.poll_cancelled(request, cx)
     }
 }
 

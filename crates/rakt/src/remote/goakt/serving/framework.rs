@@ -11,13 +11,12 @@ use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage, SystemMessage
 use rakt_wire::native::{Encode, cost};
 
 use super::conn::GoConn;
-use super::delivery::encode_reply;
+use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply};
 use super::requests::not_accepted;
 use crate::cell::{AnyCell, Signal};
 use crate::error::Refusal;
 use crate::events::{DeadLetter, StopReason};
-use crate::mailbox::batch::{Batch, RawKind, RawMessage};
-use crate::mailbox::letter::{Alias, Origin};
+use crate::mailbox::arrivals::{RemoteAsker, ReplyTo};
 use crate::message::{Codec, CodecError, Message, WireType};
 use crate::reference::{ActorRef, Target};
 use crate::remote::net::Net;
@@ -88,32 +87,29 @@ impl GoConn {
             .map_err(|refusal| Error::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
         // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
         let payload = Bytes::copy_from_slice(&message.value);
+        let type_name = message.type_name();
         let origin = AsyncOrigin {
             conn: self.clone(),
             correlation_id,
             asker: asker.clone(),
             answerer: ActorRef::from_target(Target::Local(cell.clone())),
         };
-        let message = RawMessage {
-            entry,
-            kind: RawKind::Ask(0),
-            sender: asker.is_some().then_some(0),
-            type_id: 0,
-            start: 0,
-            len: payload.len() as u32,
-            raw_len: None,
-            about: None,
+        let delivery = Delivery {
+            conn: self.clone(),
+            path: cell.path().into(),
+            type_name: type_name.into(),
+            _charge: None,
         };
-        cell.push_batch(Batch {
-            origin: Arc::new(origin),
-            from: Alias { id: 0, epoch: 0 },
-            block: payload,
-            messages: [message].into(),
-            has_confirms: false,
-            senders: asker.into_iter().map(|asker| (0, asker)).collect(),
-            unreturned: 0,
-            return_at: bytes,
-        });
+        let sender = asker.is_some().then_some(0);
+        let message = Arrived { sender, start: 0, len: payload.len() as u32, about: None };
+        cell.push_arrivals(Batch::new(
+            Arc::new(delivery),
+            Answers::Reply(RemoteAsker { to: Arc::new(origin), request: 0 }),
+            entry,
+            payload,
+            [message].into(),
+            asker.into_iter().collect(),
+        ));
         Ok(())
     }
 }
@@ -161,7 +157,7 @@ fn lose(net: &Net, asker: &ActorRef, answerer: &ActorRef, reason: Refusal) {
     });
 }
 
-impl Origin for AsyncOrigin {
+impl ReplyTo for AsyncOrigin {
     fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn Encode) {
         match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
             Ok((name, bytes)) => {
@@ -177,22 +173,6 @@ impl Origin for AsyncOrigin {
             _ => refusal.to_string(),
         };
         self.send(None, text);
-    }
-
-    fn confirm(&self, _: u64) {}
-
-    fn nack(&self, _: Alias, _: Option<u32>, _: u32, _: &Refusal) {}
-
-    fn consumed(&self, _: Alias, cost: u64) {
-        self.conn.release(cost);
-    }
-
-    fn release(&self, bytes: u64) {
-        self.conn.release(bytes);
-    }
-
-    fn decompress(&self, _: &[u8], _: u32) -> Result<Bytes, Refusal> {
-        Err(Refusal::Undecodable { detail: "no message of GoAkt is compressed on its own".into() })
     }
 
     fn is_cancelled(&self, _: u64) -> bool {

@@ -8,9 +8,8 @@ use rakt_wire::goakt::{Error, Procedure, Request, proto};
 use rakt_wire::operation::{Operation, Outcome};
 
 use super::conn::{Answer, GoConn};
-use super::delivery::Delivery;
 use crate::error::Refusal;
-use crate::mailbox::batch::Charge;
+use crate::remote::budget::Charge;
 use crate::remote::serve::{self, argument_len, carried_out};
 use crate::timers::now;
 
@@ -42,13 +41,7 @@ impl GoConn {
         if let Err(refusal) = self.charge(bytes) {
             return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
         }
-        let origin = Delivery {
-            conn: self.clone(),
-            path: subject.as_str().into(),
-            type_name: "".into(),
-            charged: 0,
-        };
-        let charge = Charge { origin: Arc::new(origin), bytes };
+        let charge = Charge { account: self.clone(), bytes };
         let (conn, system) = (self.clone(), self.system.clone());
         let remaining = until.map(|until| until.saturating_duration_since(now()));
         self.net.runtime.spawn(async move {

@@ -10,18 +10,16 @@ use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage};
 use rakt_wire::native::cost;
 
 use super::conn::{Answer, GoConn};
-use super::delivery::Delivery;
+use super::delivery::{About, Answers, Batch, Delivery, Message};
 use super::handing::Common;
 use crate::cell::AnyCell;
 use crate::error::Refusal;
-use crate::mailbox::batch::{Batch, RawAbout, RawKind, RawMessage};
-use crate::mailbox::letter::Alias;
+use crate::mailbox::arrivals::{Arrivals, RemoteAsker};
 use crate::reference::ActorRef;
+use crate::remote::budget::Charge;
 use crate::remote::serve;
 use crate::remote::spare::READ_LEN;
 
-/// Cost of handled messages from which on it is given back to the budget before their batch is done with.
-const RETURN_AT: u64 = 64 * 1024;
 /// Messages that go to a mailbox together. What of theirs is not a part of their cost, such as their
 /// senders, counts until all of them are handled.
 const RUN_COUNT: usize = 1024;
@@ -62,8 +60,8 @@ pub(super) struct Run {
     type_name: Arc<str>,
     path: Arc<str>,
     entry: u16,
-    messages: VecDeque<RawMessage>,
-    senders: Vec<(u32, ActorRef)>,
+    messages: VecDeque<Message>,
+    senders: Vec<ActorRef>,
     payload_len: usize,
     cost: u64,
     /// Bytes of headers and senders.
@@ -105,7 +103,7 @@ impl GoConn {
         };
         let checked = run.cell.check(run.entry, message.message.value.clone());
         checked.map_err(|refusal| failed(common.procedure, message, &refusal))?;
-        self.add(common, message, RawKind::Confirm(common.id), None, run, names)
+        self.add(common, message, None, run, names)
     }
 
     /// Sends one message of an ask.
@@ -130,7 +128,7 @@ impl GoConn {
             return Ok(());
         }
         let mut run = start_run(procedure, message, cell, names)?;
-        self.add(common, message, RawKind::Ask(common.id), Some(by), &mut run, names)?;
+        self.add(common, message, Some(by), &mut run, names)?;
         self.deliver(common, run, None, true);
         Ok(())
     }
@@ -153,15 +151,14 @@ impl GoConn {
         &self,
         common: &Common,
         message: &RemoteMessage<'_>,
-        kind: RawKind,
         deadline: Option<Instant>,
         run: &mut Run,
         names: &mut Names,
     ) -> Result<(), Error> {
         let sender = self.sender(common.procedure, message.sender, names)?;
         let sender = sender.map(|sender| {
-            if run.senders.last().is_none_or(|(_, last)| *last != sender) {
-                run.senders.push((0, sender));
+            if run.senders.last().is_none_or(|last| *last != sender) {
+                run.senders.push(sender);
                 run.extra += (message.sender.len() + SENDER_OVERHEAD) as u64;
             }
             run.senders.len() as u32 - 1
@@ -177,16 +174,11 @@ impl GoConn {
         run.payload_len += value.len();
         run.cost += cost(value.len());
         let needs_about = deadline.is_some() || metadata.is_some();
-        run.messages.push_back(RawMessage {
-            entry: run.entry,
-            kind,
+        run.messages.push_back(Message {
             sender,
-            type_id: 0,
             start: start as u32,
             len: value.len() as u32,
-            raw_len: None,
-            about: needs_about
-                .then(|| Box::new(RawAbout { deadline, metadata, ..RawAbout::default() })),
+            about: needs_about.then(|| Box::new(About { deadline, metadata })),
         });
         Ok(())
     }
@@ -200,7 +192,7 @@ impl GoConn {
         end: Option<Answer>,
         is_open: bool,
     ) {
-        let Run { cell, type_name, path, messages, senders, cost, extra, .. } = run;
+        let Run { cell, type_name, path, entry, messages, senders, cost, extra, .. } = run;
         let is_tell = common.procedure == Procedure::Tell;
         if is_tell {
             self.expect_confirmed(common.id, messages.len(), end, is_open);
@@ -208,21 +200,18 @@ impl GoConn {
         if let Err(refusal) = self.charge(cost + extra) {
             return self.refuse(common.id, &path, &refusal);
         }
-        let origin = Delivery { conn: self.clone(), path, type_name, charged: extra };
-        let mut batch = Batch {
-            origin: Arc::new(origin),
-            from: Alias { id: 0, epoch: 0 },
-            block: common.messages.body().clone(),
-            messages,
-            has_confirms: is_tell,
-            senders,
-            unreturned: 0,
-            return_at: RETURN_AT,
+        let charge = (extra > 0).then(|| Charge { account: self.clone(), bytes: extra });
+        let delivery = Arc::new(Delivery { conn: self.clone(), path, type_name, _charge: charge });
+        let answers = match is_tell {
+            true => Answers::Confirm(common.id),
+            false => Answers::Reply(RemoteAsker { to: delivery.clone(), request: common.id }),
         };
+        let block = common.messages.body().clone();
+        let mut batch = Batch::new(delivery, answers, entry, block, messages, senders);
         // Unless they are most of the request: what is not copied keeps all of it, and the read buffer
         // that it is in.
         batch.compact();
-        cell.push_batch(batch);
+        cell.push_arrivals(batch);
     }
 
     /// Who a message is from, where that is an actor.

@@ -1,0 +1,132 @@
+//! Messages from other nodes, as an actor and its mailbox see them, and the way back to who asked.
+//!
+//! How they are written, counted and answered is the affair of the dialect that brought them.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::metadata::Metadata;
+use rakt_wire::native::Encode;
+
+use crate::error::Refusal;
+use crate::reference::ActorRef;
+
+/// The messages for one actor that a connection brought together, in the order they are handled. What is
+/// taken or refused counts as consumed; the rest is given back to the connection's account as this is
+/// dropped.
+///
+/// All but `take` and `refuse_all` is called under the lock of a mailbox: it must be quick, and wake nobody
+/// but the driver of a connection.
+pub(crate) trait Arrivals: Send {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Where the type of the first one is in the actor's list; `None` if there is none.
+    fn first(&self) -> Option<u16>;
+
+    /// Takes the first one off, and has `read` decode its payload. One that cannot be read is refused, and
+    /// `None`.
+    fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival>;
+
+    /// Takes the first `n` off, as arrivals of their own; all if there are no more.
+    fn take_first(&mut self, n: usize) -> Box<dyn Arrivals>;
+
+    /// They have to wait: lets go of memory that is not theirs.
+    fn compact(&mut self);
+
+    /// All of them are in the mailbox now: tells those senders who want to hear of that, once.
+    fn confirm_all(&mut self);
+
+    /// None of them is going to be handled, and why.
+    fn refuse_all(self: Box<Self>, refusal: &Refusal);
+}
+
+/// What is known of a message besides its payload.
+#[derive(Default)]
+pub(crate) struct Arrival {
+    pub(crate) sender: Option<ActorRef>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: Option<Metadata>,
+    /// Who waits for the reply, if anybody does.
+    pub(crate) asker: Option<RemoteAsker>,
+}
+
+/// An ask of a peer that is to be answered once.
+#[derive(Clone)]
+pub(crate) struct RemoteAsker {
+    pub(crate) to: Arc<dyn ReplyTo>,
+    /// Which request, of those that go by `to`.
+    pub(crate) request: u64,
+}
+
+/// Where replies to a peer go. Of `reply` and `refuse` one is called for each request, once.
+pub(crate) trait ReplyTo: Send + Sync {
+    /// Answers a request, with a reply that may have a wire name.
+    fn reply(&self, request: u64, name: Option<&'static str>, payload: &dyn Encode);
+    /// Turns a request down.
+    fn refuse(&self, request: u64, refusal: &Refusal);
+    /// Whether nobody waits for the answer any more.
+    fn is_cancelled(&self, request: u64) -> bool;
+    /// Completes when nobody waits for the answer any more.
+    fn poll_cancelled(&self, request: u64, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Arrivals for tests.
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Confirmed tells that are nothing but a number, and who hears of their confirmation.
+    pub(crate) struct Numbers {
+        pub(crate) numbers: VecDeque<u32>,
+        pub(crate) confirmed: Arc<Mutex<Vec<u32>>>,
+        is_confirmed: bool,
+    }
+
+    impl Numbers {
+        pub(crate) fn new(
+            confirmed: &Arc<Mutex<Vec<u32>>>,
+            numbers: impl IntoIterator<Item = u32>,
+        ) -> Box<Self> {
+            let (numbers, confirmed) = (numbers.into_iter().collect(), confirmed.clone());
+            Box::new(Self { numbers, confirmed, is_confirmed: false })
+        }
+    }
+
+    impl Arrivals for Numbers {
+        fn len(&self) -> usize {
+            self.numbers.len()
+        }
+
+        fn first(&self) -> Option<u16> {
+            self.numbers.front().map(|_| 0)
+        }
+
+        fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival> {
+            let number = self.numbers.pop_front()?;
+            read(Bytes::copy_from_slice(&number.to_be_bytes())).ok()?;
+            Some(Arrival::default())
+        }
+
+        fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
+            let numbers = self.numbers.drain(..n.min(self.numbers.len())).collect();
+            let (confirmed, is_confirmed) = (self.confirmed.clone(), self.is_confirmed);
+            Box::new(Self { numbers, confirmed, is_confirmed })
+        }
+
+        fn compact(&mut self) {}
+
+        fn confirm_all(&mut self) {
+            if !std::mem::replace(&mut self.is_confirmed, true) {
+                self.confirmed.lock().expect("not poisoned").extend(&self.numbers);
+            }
+        }
+
+        fn refuse_all(self: Box<Self>, _: &Refusal) {}
+    }
+}

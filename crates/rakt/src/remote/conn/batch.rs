@@ -1,0 +1,211 @@
+//! The messages for one actor that one read from a connection brought.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::metadata::Metadata;
+use rakt_wire::native::MessageKind;
+
+use super::Conn;
+use crate::cell::AnyCell;
+use crate::error::Refusal;
+use crate::mailbox::arrivals::{Arrival, Arrivals, RemoteAsker, ReplyTo};
+use crate::reference::ActorRef;
+use crate::remote::budget::Charge;
+use crate::remote::compact::compact;
+
+/// Messages in the order they arrived; all share one block of bytes, one connection, one receiver.
+pub(crate) struct Batch {
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) from: Alias,
+    pub(crate) block: Bytes,
+    pub(crate) messages: VecDeque<RawMessage>,
+    /// Some of them are confirmed tells.
+    pub(crate) has_confirms: bool,
+    /// The connection's number for each sender, and the sender.
+    pub(crate) senders: Vec<(u32, ActorRef)>,
+    /// Credit of handled messages that has not been given back yet.
+    pub(crate) unreturned: u64,
+    /// Give credit back once this much is free, so that a slow handler does not hold it all.
+    pub(crate) return_at: u64,
+}
+
+/// The number by which a connection knows the receiver of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    pub(crate) id: u32,
+    pub(crate) epoch: u32,
+}
+
+/// One message as it came, not decoded yet.
+pub(crate) struct RawMessage {
+    /// Index into the actor's list of accepted messages.
+    pub(crate) entry: u16,
+    pub(crate) kind: MessageKind,
+    /// Index into the senders of the batch.
+    pub(crate) sender: Option<u32>,
+    /// The connection's number for the type.
+    pub(crate) type_id: u32,
+    /// Where the payload is in the block.
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+    /// Length without compression, where the payload is compressed.
+    pub(crate) raw_len: Option<u32>,
+    pub(crate) about: Option<Box<RawAbout>>,
+}
+
+/// What most messages do without.
+#[derive(Default)]
+pub(crate) struct RawAbout {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: Option<Metadata>,
+    /// The payload, where it came in chunks and so is not part of the block.
+    pub(crate) whole: Option<Bytes>,
+    /// For what of it is no part of the message's cost.
+    pub(crate) _charge: Option<Charge>,
+}
+
+impl RawMessage {
+    /// What the message counts against its receiver's credit.
+    pub(crate) fn cost(&self) -> u64 {
+        rakt_wire::native::cost(self.raw_len.unwrap_or(self.len) as usize)
+    }
+}
+
+impl Batch {
+    /// The payload of `message`, as it was before compression.
+    #[inline]
+    fn payload(&self, message: &RawMessage) -> Result<Bytes, Refusal> {
+        let whole = message.about.as_ref().and_then(|about| about.whole.as_ref());
+        let start = message.start as usize;
+        match (whole, message.raw_len) {
+            (None, None) => Ok(self.block.slice(start..start + message.len as usize)),
+            (None, Some(raw_len)) => {
+                let compressed = &self.block[start..start + message.len as usize];
+                self.conn.decompress(compressed, raw_len)
+            }
+            (Some(whole), None) => Ok(whole.clone()),
+            (Some(whole), Some(raw_len)) => self.conn.decompress(whole, raw_len),
+        }
+    }
+
+    /// Tells the peer that `message` was not delivered.
+    fn refuse(&self, message: &RawMessage, refusal: &Refusal) {
+        tracing::debug!(kind = ?message.kind, %refusal, "refused a message of a peer");
+        match message.kind {
+            MessageKind::Tell => {
+                let sender = message.sender.and_then(|index| self.senders.get(index as usize));
+                self.conn.nack(self.from, sender.map(|s| s.0), message.type_id, refusal);
+            }
+            MessageKind::Confirm { corr } | MessageKind::Ask { corr } => {
+                self.conn.refuse(corr, refusal);
+            }
+        }
+    }
+
+    /// A confirmed tell says that the message can be handled, so these are decoded to see, and those that
+    /// cannot be are refused.
+    pub(crate) fn check_confirmed(&mut self, cell: &dyn AnyCell) {
+        let mut messages = std::mem::take(&mut self.messages);
+        let mut refused = 0;
+        messages.retain(|message| {
+            if !matches!(message.kind, MessageKind::Confirm { .. }) {
+                return true;
+            }
+            let payload = self.payload(message);
+            let checked = payload.and_then(|payload| cell.check(message.entry, payload));
+            if let Err(refusal) = &checked {
+                self.refuse(message, refusal);
+                refused += message.cost();
+            }
+            checked.is_ok()
+        });
+        self.messages = messages;
+        self.consumed(refused);
+    }
+
+    /// Notes that a message was taken out, and gives credit back when enough is free.
+    fn consumed(&mut self, cost: u64) {
+        self.unreturned += cost;
+        if self.unreturned >= self.return_at {
+            self.conn.consumed(self.from, std::mem::take(&mut self.unreturned));
+        }
+    }
+}
+
+impl Arrivals for Batch {
+    fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    fn first(&self) -> Option<u16> {
+        self.messages.front().map(|message| message.entry)
+    }
+
+    fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival> {
+        let message = self.messages.pop_front()?;
+        self.consumed(message.cost());
+        if let Err(refusal) = self.payload(&message).and_then(read) {
+            self.refuse(&message, &refusal);
+            return None;
+        }
+        let asker = match message.kind {
+            MessageKind::Ask { corr } => Some(RemoteAsker { to: self.conn.clone(), request: corr }),
+            MessageKind::Tell | MessageKind::Confirm { .. } => None,
+        };
+        let sender = message.sender.and_then(|index| self.senders.get(index as usize));
+        let (deadline, metadata) =
+            message.about.map_or((None, None), |about| (about.deadline, about.metadata));
+        Some(Arrival { sender: sender.map(|sender| sender.1.clone()), deadline, metadata, asker })
+    }
+
+    fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
+        Box::new(Self {
+            conn: self.conn.clone(),
+            from: self.from,
+            block: self.block.clone(),
+            messages: self.messages.drain(..n.min(self.messages.len())).collect(),
+            has_confirms: self.has_confirms,
+            senders: self.senders.clone(),
+            unreturned: 0,
+            return_at: self.return_at,
+        })
+    }
+
+    fn compact(&mut self) {
+        compact(&mut self.block, &mut self.messages, |message| {
+            let is_in_block = message.about.as_ref().is_none_or(|about| about.whole.is_none());
+            is_in_block.then_some((&mut message.start, message.len))
+        });
+    }
+
+    fn confirm_all(&mut self) {
+        if !std::mem::take(&mut self.has_confirms) {
+            return;
+        }
+        for message in &mut self.messages {
+            if let MessageKind::Confirm { corr } = message.kind {
+                self.conn.confirm(corr);
+                message.kind = MessageKind::Tell;
+            }
+        }
+    }
+
+    fn refuse_all(mut self: Box<Self>, refusal: &Refusal) {
+        while let Some(message) = self.messages.pop_front() {
+            self.refuse(&message, refusal);
+            self.unreturned += message.cost();
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.unreturned += self.messages.iter().map(RawMessage::cost).sum::<u64>();
+        if self.unreturned > 0 {
+            self.conn.consumed(self.from, self.unreturned);
+        }
+    }
+}
