@@ -4,8 +4,8 @@
 //! - [`client`]: calls to other nodes, from a system or standalone
 //! - `node`: the listening side of a system; `net`: what it shares with a standalone client
 //! - `endpoint`: one peer address and its connections; `target`: a reference to an actor there
-//! - `conn`: one open connection; `driver`: the task that moves its bytes; `spare`: where it reads them to;
-//!   `compact`: how what waits lets go of that
+//! - `conn`: one open connection; `driver`: what it does with its bytes; `io`: how they move; `compact`:
+//!   how what waits lets go of those
 //! - `receive`: messages on their way to actors here; `answers`: replies on their way to askers here
 //! - `serve`: what peers may ask of this node, and the one place that decides it
 //! - `goakt`: the same with nodes of GoAkt, with the feature of that name
@@ -25,11 +25,11 @@ mod driver;
 mod endpoint;
 #[cfg(feature = "goakt")]
 mod goakt;
+mod io;
 mod net;
 mod node;
 mod receive;
 mod serve;
-mod spare;
 mod target;
 pub mod transport;
 mod watch;

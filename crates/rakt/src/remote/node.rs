@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use super::client::Client;
 use super::config::Config;
 use super::conn::Conn;
-use super::driver::{FAREWELL, drive, say_goodbye};
+use super::driver::drive;
+use super::io::{Farewell, say_goodbye};
 use super::net::{HandshakeFailure, Net, Owner, shake_hands};
 use super::receive::Receive;
 use super::transport::{Listener, Stream};
@@ -205,8 +206,7 @@ impl Node {
             Ok(Err(error)) => {
                 tracing::warn!(%from, %error, "refused a peer");
                 if is_told(&error) {
-                    let goodbye = say_goodbye(stream, Vec::new(), true);
-                    drop(tokio::time::timeout(FAREWELL, goodbye).await);
+                    say_goodbye(stream, Farewell { bytes: Vec::new(), lingers: true }).await;
                 }
                 return;
             }

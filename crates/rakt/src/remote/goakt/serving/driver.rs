@@ -24,14 +24,12 @@ use tokio::time::Sleep;
 use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
-use crate::remote::driver::{FAREWELL, say_goodbye};
 use crate::remote::goakt::{counted_len, no_room};
-use crate::remote::spare::{self, READ_LEN};
+use crate::remote::io::spare::{self, READ_LEN};
+use crate::remote::io::{Farewell, TURN_LEN, say_goodbye};
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
-/// What a connection does before all others get a turn, in bytes that are read, decompressed or written.
-const TURN_LEN: usize = 256 * 1024;
 /// What a read counts in a turn at least.
 const READ_COUNT: usize = TURN_LEN / 8;
 /// What handing on a request or a message counts in a turn: both take about a microsecond.
@@ -389,10 +387,9 @@ impl Driver {
         self.conn.end();
         self.conn.release(self.held);
         self.conn.link_down(&end.reason);
-        let mut farewell = self.write.split_off(self.written);
-        if end.is_open && self.server.finish(&mut farewell).is_ok() {
-            let goodbye = say_goodbye(self.stream, farewell, true);
-            drop(tokio::time::timeout(FAREWELL, goodbye).await);
+        let mut bytes = self.write.split_off(self.written);
+        if end.is_open && self.server.finish(&mut bytes).is_ok() {
+            say_goodbye(self.stream, Farewell { bytes, lingers: true }).await;
         }
         self.conn.set_gone();
     }

@@ -17,8 +17,8 @@ use crate::error::Refusal;
 use crate::mailbox::arrivals::{Arrivals, RemoteAsker};
 use crate::reference::ActorRef;
 use crate::remote::budget::Charge;
+use crate::remote::io::spare::READ_LEN;
 use crate::remote::serve;
-use crate::remote::spare::READ_LEN;
 
 /// Messages that go to a mailbox together. What of theirs is not a part of their cost, such as their
 /// senders, counts until all of them are handled.

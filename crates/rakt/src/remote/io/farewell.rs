@@ -1,0 +1,48 @@
+//! The last bytes of a connection.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::spare::READ_LEN;
+use crate::remote::transport::Stream;
+
+/// How long a connection that ends with a reason waits for the peer to take it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How much a peer may still send meanwhile, in bytes.
+const FAREWELL_LEN: usize = 1024 * 1024;
+
+/// What a peer is told last.
+pub(crate) struct Farewell {
+    pub(crate) bytes: Vec<u8>,
+    /// Something of ours may still be under way.
+    pub(crate) lingers: bool,
+}
+
+/// Sends the last bytes, as far as the peer takes them in time, and closes the stream.
+pub(crate) async fn say_goodbye(stream: Box<dyn Stream>, farewell: Farewell) {
+    // Nobody is left to hear of an error.
+    drop(tokio::time::timeout(FAREWELL, write_last(stream, farewell)).await);
+}
+
+/// Where something of ours may still be under way, it reads on until the peer has closed too: closing
+/// with unread input would reset the connection, and the peer might never see what was sent last.
+async fn write_last(mut stream: Box<dyn Stream>, farewell: Farewell) -> io::Result<()> {
+    stream.write_all(&farewell.bytes).await?;
+    stream.shutdown().await?;
+    if farewell.lingers {
+        let mut scratch = BytesMut::with_capacity(READ_LEN);
+        let mut left = FAREWELL_LEN;
+        while left > 0 {
+            scratch.clear();
+            let n = stream.read_buf(&mut scratch).await?;
+            if n == 0 {
+                break;
+            }
+            left = left.saturating_sub(n);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! The task of one connection: it moves bytes and keeps time, and decides nothing.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, BytesMut};
+use rakt_wire::native::Transmit;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::Sleep;
+
+use super::farewell::say_goodbye;
+use super::session::{Buffers, Fault, Reading, Session, TURN_LEN, Turn};
+use super::spare::{self, READ_LEN};
+use crate::remote::transport::Stream;
+use crate::timers::now;
+
+/// Most pieces of one vectored write.
+const MAX_SLICES: usize = 16;
+/// What a read counts in a turn at least.
+const LEAST_COUNT: usize = TURN_LEN / 8;
+
+/// A session and the stream that it speaks over.
+pub(crate) struct Pump<S> {
+    pub(crate) session: S,
+    io: Buffers,
+    stream: Box<dyn Stream>,
+    /// How long the peer may take nothing; `None` where the session sees to that.
+    write_timeout: Option<Duration>,
+    /// Since when the peer takes nothing.
+    stuck_since: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S: Session> Pump<S> {
+    /// `early` is what has been read already.
+    pub(crate) fn new(
+        session: S,
+        stream: Box<dyn Stream>,
+        early: BytesMut,
+        write_timeout: Option<Duration>,
+    ) -> Self {
+        let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));
+        let io = Buffers::new(early);
+        Self { session, io, stream, write_timeout, stuck_since: None, timer }
+    }
+
+    /// Runs the connection to its end.
+    pub(crate) async fn run(mut self) {
+        let early = match self.io.unread.is_empty() {
+            true => Ok(()),
+            false => self.session.handle_read(now(), &mut self.io),
+        };
+        let end = match early {
+            Ok(()) => poll_fn(|cx| self.poll(cx)).await,
+            Err(end) => end,
+        };
+        let io = std::mem::take(&mut self.io);
+        if let Some(farewell) = self.session.end(end, io) {
+            say_goodbye(self.stream, farewell).await;
+        }
+    }
+
+    /// Goes on until the connection ends.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<S::End> {
+        self.io.turn = Turn::default();
+        match self.take_turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    /// Goes on until nothing moves, or others have waited long enough. `cx` is woken for what comes next.
+    fn take_turn(&mut self, cx: &mut Context<'_>) -> Result<(), S::End> {
+        while !self.io.turn.is_over() {
+            self.write(cx)?;
+            if self.read(cx)? || self.io.turn.is_over() {
+                continue;
+            }
+            self.session.handle_pause(&self.io)?;
+            if !self.keep_time(cx)? {
+                return Ok(());
+            }
+        }
+        // Where nobody else is ready, the runtime looks at its sockets and timers before this task
+        // goes on. Woken at once, it would look only every 61st time, and all other connections would
+        // wait.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        self.keep_time(cx).map(drop)
+    }
+
+    /// Writes what the session has, as much as the peer takes.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), S::End> {
+        loop {
+            let has_more = self.session.poll_transmit(cx, &mut self.io)?.is_ready();
+            let is_stuck = if self.io.is_written() {
+                // An idle connection keeps no large buffer.
+                self.io.unwritten.shrink(READ_LEN);
+                true
+            } else {
+                let pushed = self.poll_push(cx);
+                if pushed.is_pending() {
+                    self.stuck_since.get_or_insert_with(now);
+                }
+                pushed.map_err(|error| self.session.handle_fault(Fault::Write(error)))?.is_pending()
+            };
+            if (is_stuck && !has_more) || self.io.turn.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Pushes what is to be written into the stream, as much as this turn allows, and flushes that: TLS
+    /// may keep the last record back.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.io.unwritten.is_empty() {
+            self.io.is_flushed = false;
+            let n = ready!(self.poll_write_some(cx))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.io.unwritten.advance(n);
+            self.io.turn.add(n);
+            self.session.handle_written();
+            crate::metrics::sent(n);
+            self.stuck_since = None;
+            if self.io.turn.is_over() && !self.io.unwritten.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.io.is_flushed = true;
+        self.stuck_since = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes once: the pieces of large payloads with what is between them, where the stream can.
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (stream, unwritten) = (Pin::new(&mut self.stream), &self.io.unwritten);
+        if unwritten.is_contiguous() || !stream.is_write_vectored() {
+            let front = unwritten.front();
+            return stream.poll_write(cx, &front[..front.len().min(TURN_LEN)]);
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let filled = unwritten.slices(TURN_LEN, &mut slices);
+        stream.poll_write_vectored(cx, &slices[..filled])
+    }
+
+    /// Reads once and has it handled; false if nothing came.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, S::End> {
+        let (polled, is_filled) = match self.session.reading(&self.io) {
+            Reading::Held => return Ok(false),
+            Reading::Room(room) => {
+                let mut room = room.limit(TURN_LEN);
+                (pin!(self.stream.read_buf(&mut room)).poll(cx), true)
+            }
+            Reading::Unread(limit) => {
+                spare::make_room(&mut self.io.unread);
+                let mut room = (&mut self.io.unread).limit(limit);
+                (pin!(self.stream.read_buf(&mut room)).poll(cx), false)
+            }
+        };
+        let n = match polled {
+            Poll::Ready(Ok(n)) => n,
+            Poll::Ready(Err(error)) => return Err(self.session.handle_fault(Fault::Read(error))),
+            Poll::Pending => {
+                spare::lend(&mut self.io.unread);
+                return Ok(false);
+            }
+        };
+        if n == 0 {
+            self.session.handle_eof()?;
+            return Ok(true);
+        }
+        crate::metrics::received(n);
+        self.io.turn.add(n.max(LEAST_COUNT));
+        match is_filled {
+            true => self.session.handle_filled(now())?,
+            false => self.session.handle_read(now(), &mut self.io)?,
+        }
+        Ok(true)
+    }
+
+    /// Has the session handle that time has passed; false if nothing is due.
+    fn keep_time(&mut self, cx: &mut Context<'_>) -> Result<bool, S::End> {
+        let stuck = self.stuck_since.zip(self.write_timeout);
+        let stuck_until = stuck.map(|(since, limit)| since + limit);
+        let due = self.session.poll_timeout();
+        let due = stuck_until.map_or(due, |until| until.min(due)).into();
+        // It is only moved closer: that it goes off early costs less than to move it each time.
+        if self.timer.is_elapsed() || self.timer.deadline() > due {
+            self.timer.as_mut().reset(due);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Ok(false);
+        }
+        let now = now();
+        if let Some((since, limit)) = stuck
+            && now >= since + limit
+        {
+            return Err(self.session.handle_fault(Fault::Stuck(limit)));
+        }
+        self.session.handle_timeout(now)?;
+        Ok(true)
+    }
+}

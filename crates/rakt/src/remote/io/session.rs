@@ -1,0 +1,143 @@
+//! What a dialect does on one side of a connection.
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use bytes::buf::Limit;
+use rakt_wire::native::{Segments, Transmit};
+
+use super::farewell::Farewell;
+
+/// Bytes read and written before all others get a turn. A lone request on another connection may have
+/// to wait for a turn of this one at four places: both ways, on both nodes.
+pub(crate) const TURN_LEN: usize = 256 * 1024;
+
+/// One side of a connection in one dialect: bytes and time go in, bytes and deadlines come out.
+///
+/// [`Pump`](super::Pump) calls it. In one turn that is, again and again until nothing moves:
+/// [`poll_transmit`](Self::poll_transmit), after which all is written that the peer takes;
+/// [`reading`](Self::reading), and what was read is handled; [`handle_pause`](Self::handle_pause) when
+/// nothing moves any more. An error of any of them is the end of the connection.
+pub(crate) trait Session: Send {
+    /// Why it ends.
+    type End;
+
+    /// Does what can be done without further bytes of the peer, and adds to what is to be written. It is
+    /// called whether or not all that was added before has been written: what is added then is held
+    /// longer.
+    ///
+    /// Pending: `cx` is woken when there is more to do than what is to be written now. Ready: there may be
+    /// more to do at once. Long work is counted in the [turn](Buffers::turn).
+    fn poll_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut Buffers,
+    ) -> Poll<Result<(), Self::End>>;
+
+    /// The peer has taken a part of what is to be written.
+    fn handle_written(&mut self);
+
+    /// Where the next bytes of the peer go.
+    fn reading(&mut self, io: &Buffers) -> Reading<'_>;
+
+    /// More has arrived behind what was unread. What cannot be handled yet stays there.
+    fn handle_read(&mut self, now: Instant, io: &mut Buffers) -> Result<(), Self::End>;
+
+    /// The [room](Reading::Room) was filled, in part at least.
+    fn handle_filled(&mut self, _now: Instant) -> Result<(), Self::End> {
+        Ok(())
+    }
+
+    /// The peer has closed its side.
+    fn handle_eof(&mut self) -> Result<(), Self::End>;
+
+    /// Nothing moves for now: all that was there is read, and all is written that the peer takes.
+    fn handle_pause(&mut self, _io: &Buffers) -> Result<(), Self::End> {
+        Ok(())
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    fn poll_timeout(&self) -> Instant;
+
+    /// Time has passed. It may be early.
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::End>;
+
+    /// The stream has failed.
+    fn handle_fault(&mut self, fault: Fault) -> Self::End;
+
+    /// The connection has ended. Returns what the peer is still told; `None` where the stream is of no use
+    /// any more. The session is dropped once the stream is closed.
+    fn end(&mut self, end: Self::End, io: Buffers) -> Option<Farewell>;
+}
+
+/// Where the next bytes of a peer go.
+pub(crate) enum Reading<'a> {
+    /// Nothing is read for now.
+    Held,
+    /// Behind what is unread, so many bytes at most.
+    Unread(usize),
+    /// To where they belong.
+    Room(Limit<&'a mut Vec<u8>>),
+}
+
+/// What has arrived and what is to leave.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// What the peer has sent and the session has not taken.
+    pub(crate) unread: BytesMut,
+    /// What is to be written.
+    pub(crate) unwritten: Segments,
+    /// All that was written has been flushed.
+    pub(super) is_flushed: bool,
+    pub(crate) turn: Turn,
+}
+
+impl Buffers {
+    pub(super) fn new(unread: BytesMut) -> Self {
+        Self { unread, is_flushed: true, ..Self::default() }
+    }
+
+    /// Whether the stream has taken everything.
+    pub(crate) fn is_written(&self) -> bool {
+        self.is_flushed && self.unwritten.is_empty()
+    }
+}
+
+/// What a connection has done before all others get a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    moved: usize,
+}
+
+impl Turn {
+    /// Counts bytes that were moved, or work that takes as long.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.moved += bytes;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.moved >= TURN_LEN
+    }
+}
+
+/// What goes wrong with a stream.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Read(io::Error),
+    Write(io::Error),
+    /// The peer took nothing for this long.
+    Stuck(Duration),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => write!(f, "read: {error}"),
+            Self::Write(error) => write!(f, "write: {error}"),
+            Self::Stuck(limit) => write!(f, "the peer took nothing for {limit:?}"),
+        }
+    }
+}
