@@ -4,11 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rakt_wire::Metadata;
+use rakt_wire::{Encode, Metadata};
+use rakt_wire::native::{Event, Head, Hello, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
 use rakt_wire::native::link::{Envelope, Link, LinkEvent};
-use rakt_wire::native::{
-    Encode, Event, Head, Hello, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink,
-};
 
 use crate::Result;
 

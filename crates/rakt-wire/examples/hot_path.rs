@@ -8,9 +8,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use rakt_wire::native::{
-    Encode, EncodeError, Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink,
-};
+use rakt_wire::native::{Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
+use rakt_wire::{Encode, EncodeError};
 
 /// Messages between two writes.
 const BATCH: u64 = 1_000;

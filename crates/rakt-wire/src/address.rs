@@ -46,7 +46,7 @@ impl Dialect {
 /// let address: Address = "rakt://shop@127.0.0.1:3321/orders/42".parse()?;
 /// assert_eq!((address.name(), address.port()), ("42", 3321));
 /// assert_eq!(address, Address::new("orders/42", "shop", "127.0.0.1", 3321)?);
-/// # Ok::<(), rakt_wire::address::AddressError>(())
+/// # Ok::<(), rakt_wire::AddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {

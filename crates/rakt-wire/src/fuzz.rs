@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::base::varint::Reader;
 use crate::native::link::{Envelope, Link, LinkEvent};
-use crate::native::varint::Reader;
 use crate::native::{
     Body, Event, Handshake, HandshakeError, Hello, Inbound, Limits, Message, MessageKind, Payload,
     Role, Sink, operations as wire,

@@ -6,13 +6,18 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`address`] | where an actor is, and which names are valid |
-//! | [`metadata`] | the string pairs that travel with a message |
-//! | [`failure`] | why a request failed, and how an actor ended |
-//! | [`operation`] | what one node may ask of another, independent of how it is written |
-//! | [`compress`] | zstd, gzip and brotli behind one type |
+//! | the root | addresses, metadata, failures, operations, compression: what every dialect has |
 //! | [`native`] | rakt's own protocol: handshake, frames, both directions of a link |
 //! | `goakt` | the protocol of GoAkt v3, with the feature of that name |
+//!
+//! Inside, an import goes down these floors and never up, and floors side by side know nothing of each
+//! other: `native` and `goakt`; `operation`; `address`, `metadata`, `failure` and `compress`; `base`.
+//!
+//! # What is stable
+//! This crate is the inside of `rakt`, and its version is rakt's. Only what rakt re-exports follows semantic
+//! versioning ([`Address`], [`Dialect`], [`Metadata`], [`Compression`], [`Code`], [`EncodeError`] and the
+//! [`Encode`] trait); everything else may change with every release. What crosses the wire does not: see
+//! `docs/PROTOCOL.md`.
 //!
 //! What a peer sends is data. It may end its own connection, but it never makes this crate panic, and
 //! a length it claims reserves no memory: buffers grow as bytes arrive.
@@ -23,19 +28,30 @@
     allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is fine")
 )]
 
-pub mod address;
-pub mod compress;
-pub mod failure;
+mod address;
+mod base;
+mod compress;
+mod failure;
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(feature = "goakt")]
 pub mod goakt;
-pub mod metadata;
+mod metadata;
 pub mod native;
-pub mod operation;
+mod operation;
 
-pub use address::{Address, Dialect};
-pub use compress::Compression;
-pub use failure::{Code, Failure, Terminated};
-pub use metadata::Metadata;
-pub use operation::{Operation, Outcome, SpawnArgument};
+pub use address::{
+    Address, AddressError, Dialect, MAX_ADDRESS_LEN, MAX_NAME_LEN, MAX_PATH_LEN, RESERVED_PREFIXES,
+    is_reserved, validate_name, validate_path, validate_system_name,
+};
+pub use base::encode::{Encode, EncodeError, MESSAGE_OVERHEAD, cost};
+pub use base::varint::DecodeError;
+/// For tests that speak a protocol badly.
+#[doc(hidden)]
+pub use base::varint::{Reader, put_bytes, put_string, put_varint};
+pub use compress::{
+    CompressError, Compression, Compressor, DecompressError, Unavailable, UnknownCompression,
+};
+pub use failure::{Code, Failure, MAX_DETAIL_LEN, Terminated};
+pub use metadata::{MAX_METADATA_LEN, MAX_PAIRS, Metadata, MetadataError};
+pub use operation::{MAX_KINDS, Operation, Outcome, SpawnArgument, Wish};

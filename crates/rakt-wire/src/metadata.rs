@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::native::varint::{DecodeError, Reader, put_string, put_varint, varint_len};
+use crate::base::varint::{DecodeError, Reader, put_string, put_varint, varint_len};
 
 /// Most pairs in one [`Metadata`].
 pub const MAX_PAIRS: usize = 64;

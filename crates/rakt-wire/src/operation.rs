@@ -7,9 +7,9 @@ use bytes::Bytes;
 use crate::address::{MAX_NAME_LEN, MAX_PATH_LEN};
 
 /// Longest name of a kind or a message type, in bytes.
-pub const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
+pub(crate) const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
 /// Longest path in an operation, in bytes.
-pub const MAX_OPERATION_PATH_LEN: usize = MAX_PATH_LEN;
+pub(crate) const MAX_OPERATION_PATH_LEN: usize = MAX_PATH_LEN;
 /// Most kinds in one [`Outcome::Kinds`].
 pub const MAX_KINDS: usize = 1024;
 

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rakt_wire::native::varint::{put_string, put_varint};
 use rakt_wire::native::{
-    Feature, Handshake, Head, Hello, Limits, MessageKind, Outbound, Payload, Role, operations,
+    Feature, Handshake, Head, Hello, Limits, MessageKind, Outbound, Payload, Role, put_failure,
+    put_operation, put_outcome, put_terminated,
 };
 use rakt_wire::{
-    Address, Code, Compression, Dialect, Failure, Metadata, Operation, Outcome, SpawnArgument,
-    Terminated, compress::Compressor, fuzz,
+    Address, Code, Compression, Compressor, Dialect, Failure, Metadata, Operation, Outcome,
+    SpawnArgument, Terminated, fuzz, put_string, put_varint,
 };
 
 fn corpus() -> PathBuf {
@@ -133,7 +133,7 @@ fn operation_seeds() -> Seeds {
     let mut seeds = Seeds::new();
     for (n, operation) in operation_list.iter().enumerate() {
         let mut bytes = vec![0];
-        operations::put_operation(&mut bytes, operation);
+        put_operation(&mut bytes, operation);
         seeds.push((format!("operation-{n}"), bytes));
     }
     let outcomes = [
@@ -143,13 +143,13 @@ fn operation_seeds() -> Seeds {
     ];
     for (n, outcome) in outcomes.iter().enumerate() {
         let mut bytes = vec![1];
-        operations::put_outcome(&mut bytes, outcome);
+        put_outcome(&mut bytes, outcome);
         seeds.push((format!("outcome-{n}"), bytes));
     }
     let mut failure = vec![2];
-    operations::put_failure(&mut failure, &Failure::with_detail(Code::Denied, "spawn"));
+    put_failure(&mut failure, &Failure::with_detail(Code::Denied, "spawn"));
     let mut terminated = vec![3];
-    operations::put_terminated(&mut terminated, &Terminated::Failed("bug".into()));
+    put_terminated(&mut terminated, &Terminated::Failed("bug".into()));
     seeds.extend(named([("failure", failure), ("terminated", terminated)]));
     seeds
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rakt_wire::goakt::{
-    Answer, Call, Client, ClientConfig, Outgoing, Payload, Procedure, Request, Response, Server,
-    ServerConfig, address::NO_SENDER,
+    Answer, Call, Client, ClientConfig, NO_SENDER, Outgoing, Payload, Procedure, Request, Response,
+    Server, ServerConfig,
 };
 use rakt_wire::{Compression, Metadata};
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rakt_wire::failure::{Code, Failure};
+use rakt_wire::{Code, Failure};
 
 /// Any error, as handlers and hooks return it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

@@ -110,7 +110,7 @@ impl fmt::Display for StopReason {
 #[non_exhaustive]
 pub struct Terminated {
     /// The actor: its address in full.
-    pub address: rakt_wire::address::Address,
+    pub address: rakt_wire::Address,
     /// Why it ended.
     pub reason: StopReason,
 }

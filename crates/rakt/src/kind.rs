@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::operation::SpawnArgument;
+use rakt_wire::SpawnArgument;
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::AnyCell;

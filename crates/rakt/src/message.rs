@@ -188,13 +188,13 @@ pub(crate) struct Encoded<'a, T> {
     pub(crate) functions: &'a Functions<T>,
 }
 
-impl<T> rakt_wire::native::Encode for Encoded<'_, T> {
+impl<T> rakt_wire::Encode for Encoded<'_, T> {
     fn encoded_len(&self) -> Option<usize> {
         self.functions.encoded_len(self.value)
     }
 
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::native::EncodeError> {
-        self.functions.encode(self.value, out).map_err(|e| rakt_wire::native::EncodeError(e.0))
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::EncodeError> {
+        self.functions.encode(self.value, out).map_err(|e| rakt_wire::EncodeError(e.0))
     }
 }
 

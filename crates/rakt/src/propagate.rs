@@ -2,7 +2,7 @@
 
 use crate::context::Extensions;
 use crate::error::BoxError;
-pub use rakt_wire::metadata::Metadata;
+pub use rakt_wire::Metadata;
 
 /// Turns context into the metadata of outgoing messages, and metadata of incoming ones into context.
 ///

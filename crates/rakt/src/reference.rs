@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Waker;
 
-use rakt_wire::address::Address;
+use rakt_wire::Address;
 
 use crate::actor::{Actor, AnyActor, Handler};
 use crate::cell::{AnyCell, Cell, Push};

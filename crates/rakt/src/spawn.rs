@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::address;
+use rakt_wire::{MAX_PATH_LEN, validate_name, validate_path};
 
 use crate::actor::Actor;
 use crate::cell::{AnyCell, Cell, Options, Setup};
@@ -138,8 +138,8 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
     };
     // The parent's path is valid, so with the name's only the length of both is left to look at.
     let validated = match path.len() {
-        ..=address::MAX_PATH_LEN => address::validate_name(name),
-        _ => address::validate_name(name).and_then(|()| address::validate_path(path)),
+        ..=MAX_PATH_LEN => validate_name(name),
+        _ => validate_name(name).and_then(|()| validate_path(path)),
     };
     validated.map_err(|error| SpawnError::InvalidName {
         name: path.to_owned(),

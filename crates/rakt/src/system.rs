@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use rakt_wire::address::{self, Address};
+use rakt_wire::{Address, AddressError, validate_system_name};
 use tokio::sync::broadcast;
 
 use crate::actor::{Accepts, Actor};
@@ -175,7 +175,7 @@ impl Builder {
     /// # Cancel safety
     /// If the future is dropped, nothing is left of the system.
     pub async fn start(self) -> Result<ActorSystem, StartError> {
-        address::validate_system_name(&self.name).map_err(|error| StartError::InvalidName {
+        validate_system_name(&self.name).map_err(|error| StartError::InvalidName {
             name: self.name.clone(),
             detail: error.to_string(),
         })?;
@@ -256,7 +256,7 @@ impl ActorSystem {
     ///
     /// # Errors
     /// If `path` is not valid.
-    pub fn address(&self, path: &str) -> Result<Address, address::AddressError> {
+    pub fn address(&self, path: &str) -> Result<Address, AddressError> {
         let (host, port) = self.advertised();
         Address::new(path, self.name(), host, port)
     }

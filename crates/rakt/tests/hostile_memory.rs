@@ -14,9 +14,8 @@ use hostile::{
     Answer, BLOCK, ECHO, Echo, MIB, Node, Raw, WANT, Want, config, define, define_one,
     define_receiver, encoded, frame, hello, resident, until, varints, within,
 };
-use rakt_wire::Code;
-use rakt_wire::native::varint::put_varint;
 use rakt_wire::native::{CloseCode, FrameKind, MessageKind};
+use rakt_wire::{Code, put_varint};
 
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 

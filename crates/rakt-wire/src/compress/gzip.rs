@@ -6,7 +6,7 @@
 use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::{CompressError, DecompressError, Step, drive, expect_end};
-use crate::native::varint::Reader;
+use crate::base::varint::Reader;
 
 /// Magic, deflate, no flags, no time, "fastest", unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
@@ -97,7 +97,7 @@ impl Gzip {
     }
 }
 
-fn corrupt(error: crate::native::varint::DecodeError) -> DecompressError {
+fn corrupt(error: crate::base::varint::DecodeError) -> DecompressError {
     DecompressError::Corrupt(format!("gzip {error}"))
 }
 
@@ -136,7 +136,7 @@ fn not_gzip() -> DecompressError {
 fn skip_optional(
     reader: &mut Reader<'_>,
     flags: u8,
-) -> Result<(), crate::native::varint::DecodeError> {
+) -> Result<(), crate::base::varint::DecodeError> {
     if flags & FLAG_EXTRA != 0 {
         for _ in 0..reader.array("header").map(u16::from_le_bytes)? {
             reader.u8("header")?;

@@ -21,9 +21,11 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Room is made for at most this many bytes of output before the decoder has to fill it.
-pub const DECOMPRESS_STEP: usize = 64 * 1024;
+#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
+pub(crate) const DECOMPRESS_STEP: usize = 64 * 1024;
 /// Largest window of a zstd frame that is accepted, as a power of two: 16 MiB.
-pub const MAX_ZSTD_WINDOW_LOG: u32 = 24;
+#[cfg(feature = "zstd")]
+pub(crate) const MAX_ZSTD_WINDOW_LOG: u32 = 24;
 
 /// How payloads are compressed. Every variant exists in every build; see [`Compression::is_available`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,14 +7,14 @@
 use std::fmt;
 use std::num::IntErrorKind;
 
-use crate::Address;
+use crate::address::Address;
 
 /// The sender of what is sent from outside of any system. Never empty: a Go node refuses an empty sender.
 pub const NO_SENDER: &str = "goakt://@:0/";
 /// The name of the actor that stands for "no sender" within a system.
-pub const NO_SENDER_NAME: &str = "GoAktNoSender";
+pub(crate) const NO_SENDER_NAME: &str = "GoAktNoSender";
 /// The names of a Go system's own actors start with this.
-pub const RESERVED_PREFIX: &str = "GoAkt";
+pub(crate) const RESERVED_PREFIX: &str = "GoAkt";
 
 const SCHEME: &str = "goakt";
 
@@ -89,7 +89,7 @@ impl<'a> From<&'a Address> for GoAddress<'a> {
 }
 
 /// The name at the end of a path and that of its parent.
-pub fn last_two(path: &str) -> &str {
+pub(crate) fn last_two(path: &str) -> &str {
     let name_at = path.rfind('/').unwrap_or(0);
     let parent_at = path.get(..name_at).and_then(|front| front.rfind('/'));
     parent_at.and_then(|at| path.get(at.saturating_add(1)..)).unwrap_or(path)
@@ -123,7 +123,7 @@ fn split_once_only<'a>(text: &'a str, separator: &str) -> Result<(&'a str, &'a s
 
 fn parse_port(text: &str) -> Result<i32, ParseError> {
     // A hostile text is not sent back at its full length.
-    let shown = || crate::native::varint::cut_text(text, 64).to_owned();
+    let shown = || crate::base::text::cut_text(text, 64).to_owned();
     text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => ParseError::PortRange(shown()),
         _ => ParseError::PortSyntax(shown()),
@@ -138,12 +138,12 @@ pub fn is_host(host: &str) -> bool {
 
 /// The form in which kinds are compared and sent: without blanks around it and in lower case. Go kinds
 /// are `package.type`.
-pub fn canonical_kind(kind: &str) -> String {
+pub(crate) fn canonical_kind(kind: &str) -> String {
     kind.trim().to_lowercase()
 }
 
 /// Whether a name belongs to the system, of a Go node or of rakt.
-pub fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     crate::address::is_reserved(name)
 }
 

@@ -18,16 +18,16 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use super::Procedure;
 use super::frame::{DEFAULT_MAX_FRAME_LEN, EncodeError, Frame, HIGHEST_MAX_FRAME_LEN, put_frame};
 use super::ledger::{Kind, Ledger};
 use super::metadata::Deadline;
+use super::procedure::Procedure;
 use super::request::Call;
 use super::response::{Answer, AnswerError};
 use super::sniff::{Opening, sniff};
 use super::stream::{FrameReader, FrameWriter, ReadError};
-use crate::compress::{CompressError, Unavailable};
-use crate::{Compression, Metadata};
+use crate::compress::{CompressError, Compression, Unavailable};
+use crate::metadata::Metadata;
 
 /// What a [`Client`] holds itself to.
 #[derive(Clone, Debug, PartialEq, Eq)]

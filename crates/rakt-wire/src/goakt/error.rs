@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use super::Procedure;
+use super::procedure::Procedure;
+use crate::base::text::cut_text;
 use crate::failure::{Code, Failure, MAX_DETAIL_LEN};
-use crate::native::varint::cut_text;
 
 /// What kind of failure it is, as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,14 +78,14 @@ const INVALID_HOST: &str = "invalid host";
 /// A failure as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code:?}: {message}")]
-pub struct Error {
+pub struct GoError {
     /// What kind.
     pub code: ErrorCode,
     /// What happened. Nested causes follow in lines of their own.
     pub message: String,
 }
 
-impl Error {
+impl GoError {
     /// A failure.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
@@ -279,7 +279,7 @@ mod tests {
     const ADDRESS: &str = "goakt://sys@127.0.0.1:4001/echo";
 
     fn told(procedure: Procedure, subject: &str, failure: Failure) -> (ErrorCode, String) {
-        let error = Error::from_failure(procedure, subject, &failure);
+        let error = GoError::from_failure(procedure, subject, &failure);
         (error.code, error.message)
     }
 
@@ -412,9 +412,9 @@ mod tests {
         }
         let (code, text) = told(P::Ask, ADDRESS, new(Code::NoReply));
         assert_eq!((code, text.as_str()), (E::InternalError, "remote send failed\nno reply"));
-        assert_eq!(Error::reserved("GoAktX").message, "(actor=GoAktX) actor not found");
+        assert_eq!(GoError::reserved("GoAktX").message, "(actor=GoAktX) actor not found");
         assert_eq!(
-            Error::reserved_grain("c/GoAktX").message,
+            GoError::reserved_grain("c/GoAktX").message,
             "name=(c/GoAktX) actor name is reserved"
         );
     }
@@ -472,15 +472,15 @@ mod tests {
             (P::Stop, E::InternalError, "failed to stop actor=x: y", Code::Internal),
             (P::Spawn, E::Unavailable, "quorum", Code::Internal),
         ] {
-            let failure = Error::new(code, text).into_failure(procedure);
+            let failure = GoError::new(code, text).into_failure(procedure);
             assert_eq!(failure.code, expected, "{text}");
             assert!(failure.detail.starts_with(text), "{failure}");
         }
-        let hint = Error::invalid_host().into_failure(P::Ask).to_string();
+        let hint = GoError::invalid_host().into_failure(P::Ask).to_string();
         assert!(hint.contains("the IP address and port that it is bound to"), "{hint}");
-        assert!(Error::new(E::FailedPrecondition, REMOTING_OFF).is_node_down());
-        assert!(!Error::cluster_off().is_node_down());
-        let long = Error::new(E::InvalidArgument, format!("invalid host{}", "x".repeat(5000)));
+        assert!(GoError::new(E::FailedPrecondition, REMOTING_OFF).is_node_down());
+        assert!(!GoError::cluster_off().is_node_down());
+        let long = GoError::new(E::InvalidArgument, format!("invalid host{}", "x".repeat(5000)));
         assert_eq!(long.into_failure(P::Ask).detail.len(), MAX_DETAIL_LEN);
     }
 
@@ -488,7 +488,7 @@ mod tests {
     fn a_go_node_is_told_no_more_than_a_native_one() {
         let failure = Failure::with_detail(Code::HandlerFailed, "x".repeat(5000));
         for procedure in [Procedure::Ask, Procedure::Stop, Procedure::TellGrain] {
-            let told = Error::from_failure(procedure, "a", &failure).message;
+            let told = GoError::from_failure(procedure, "a", &failure).message;
             assert_eq!(told.matches('x').count(), MAX_DETAIL_LEN, "{procedure}");
         }
     }

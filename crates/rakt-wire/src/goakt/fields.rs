@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::native::varint::{put_varint, varint_len};
+use crate::base::varint::{put_varint, varint_len};
 
 /// Deepest nesting of groups that is skipped.
 const MAX_GROUP_DEPTH: usize = 100;

@@ -12,7 +12,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::metadata::{Deadline, SectionError, put_section};
-use crate::Metadata;
+use crate::metadata::Metadata;
 
 /// Longest frame that is accepted and sent by default, in bytes before compression. It is also the most
 /// that GoAkt takes. 16 MiB.

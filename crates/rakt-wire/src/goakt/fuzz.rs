@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::address::last_two;
 use super::stream::{MAX_STEP, StreamDecoder, StreamEncoder};
 use super::{
-    Answer, Call, Client, ClientConfig, Error, Frame, GoAddress, GrainIdentity, Local, Outgoing,
+    Answer, Call, Client, ClientConfig, Frame, GoAddress, GoError, GrainIdentity, Local, Outgoing,
     Payload, Procedure, Request, Response, Section, Server, ServerConfig, SystemMessage, proto,
 };
 use crate::{Compression, Metadata};
@@ -214,7 +214,7 @@ fn answer(server: &mut Server, id: u64, procedure: Procedure) {
         Procedure::Ask => Response::Replies(&[payload]),
         Procedure::Lookup => Response::Address("goakt://s@h:1/a"),
         Procedure::AskGrain => Response::GrainReply(Some(payload)),
-        Procedure::Stop => Response::Error(Error::not_found("a")),
+        Procedure::Stop => Response::Error(GoError::not_found("a")),
         _ => Response::Done,
     };
     server.respond(id, &response).expect("it waits for that");

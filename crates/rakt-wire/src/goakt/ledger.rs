@@ -20,7 +20,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::Procedure;
+use super::procedure::Procedure;
 use super::response::Answer;
 
 /// Requests in the order in which they were sent, and what is known of their responses.

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use super::address::{GoAddress, GrainIdentity, canonical_kind, is_reserved, last_two};
-use super::error::{Error, ErrorCode};
+use super::error::{ErrorCode, GoError};
+use super::procedure::Procedure;
+use super::proto;
+use super::request::Request;
 use super::system::is_framework;
-use super::{Procedure, Request, proto};
 
 /// The names under which this node is reached.
 ///
@@ -50,15 +52,15 @@ impl Local {
     /// # Errors
     /// The answer: the address cannot be read, or it is not one of this node. A Go node tells the
     /// latter apart for an ask only.
-    pub fn receiver<'a>(&self, procedure: Procedure, text: &'a str) -> Result<&'a str, Error> {
+    pub fn receiver<'a>(&self, procedure: Procedure, text: &'a str) -> Result<&'a str, GoError> {
         let address = GoAddress::parse(text)
-            .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))?;
+            .map_err(|error| GoError::new(ErrorCode::InvalidArgument, error.to_string()))?;
         let is_here = self.is_here(address.host, address.port);
         if !is_here && procedure == Procedure::Ask {
-            return Err(Error::invalid_host());
+            return Err(GoError::invalid_host());
         }
         if !is_here || address.system != self.system {
-            return Err(Error::not_found(address));
+            return Err(GoError::not_found(address));
         }
         Ok(address.path)
     }
@@ -72,11 +74,11 @@ impl Local {
         &self,
         procedure: Procedure,
         text: &'a str,
-    ) -> Result<Option<GoAddress<'a>>, Error> {
+    ) -> Result<Option<GoAddress<'a>>, GoError> {
         match GoAddress::parse(text) {
             Ok(address) if address.is_no_sender() => Ok(None),
             Ok(address) => Ok(Some(address)),
-            Err(error) => Err(Error::invalid_message(procedure, error)),
+            Err(error) => Err(GoError::invalid_message(procedure, error)),
         }
     }
 
@@ -85,9 +87,9 @@ impl Local {
     ///
     /// # Errors
     /// The answer.
-    pub fn admit_message(&self, path: &str, type_name: &str) -> Result<(), Error> {
+    pub fn admit_message(&self, path: &str, type_name: &str) -> Result<(), GoError> {
         match is_reserved(path) && is_framework(type_name) {
-            true => Err(Error::reserved(path)),
+            true => Err(GoError::reserved(path)),
             false => Ok(()),
         }
     }
@@ -97,7 +99,7 @@ impl Local {
     ///
     /// # Errors
     /// The answer.
-    pub fn admit(&self, request: &Request) -> Result<(), Error> {
+    pub fn admit(&self, request: &Request) -> Result<(), GoError> {
         match request {
             Request::Lookup(target) => self.admit_here(&target.host, target.port),
             Request::Stop(target) | Request::Respawn(target) | Request::Reinstate(target) => {
@@ -115,7 +117,7 @@ impl Local {
                 let is_here = node.node_address.rsplit_once(':').is_some_and(|(host, port)| {
                     port.parse().is_ok_and(|port| self.is_here(host, port))
                 });
-                if is_here { Ok(()) } else { Err(Error::invalid_host()) }
+                if is_here { Ok(()) } else { Err(GoError::invalid_host()) }
             }
             Request::Tell(_) | Request::Ask { .. } | Request::PersistPeerState(_) => Ok(()),
         }
@@ -125,24 +127,24 @@ impl Local {
     ///
     /// # Errors
     /// The answer: it is not of this node, not an identity, or one of the system.
-    pub fn grain(&self, grain: &proto::Grain) -> Result<GrainIdentity, Error> {
+    pub fn grain(&self, grain: &proto::Grain) -> Result<GrainIdentity, GoError> {
         self.admit_here(&grain.host, grain.port)?;
         let value = grain.grain_id.as_ref().map_or("", |identity| &identity.value);
         let identity = GrainIdentity::parse(value)
-            .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))?;
+            .map_err(|error| GoError::new(ErrorCode::InvalidArgument, error.to_string()))?;
         match identity.is_reserved() {
-            true => Err(Error::reserved_grain(&identity)),
+            true => Err(GoError::reserved_grain(&identity)),
             false => Ok(identity),
         }
     }
 
-    fn admit_here(&self, host: &str, port: i32) -> Result<(), Error> {
-        if self.is_here(host, port) { Ok(()) } else { Err(Error::invalid_host()) }
+    fn admit_here(&self, host: &str, port: i32) -> Result<(), GoError> {
+        if self.is_here(host, port) { Ok(()) } else { Err(GoError::invalid_host()) }
     }
 }
 
-fn admit_name(name: &str) -> Result<(), Error> {
-    if is_reserved(name) { Err(Error::reserved(name)) } else { Ok(()) }
+fn admit_name(name: &str) -> Result<(), GoError> {
+    if is_reserved(name) { Err(GoError::reserved(name)) } else { Ok(()) }
 }
 
 impl fmt::Display for Local {
@@ -190,7 +192,7 @@ mod tests {
     fn a_tell_and_an_ask_to_another_node_fail_as_a_go_node_lets_them() {
         let text = "goakt://sys@localhost:4001/echo";
         let error = local().receiver(Procedure::Ask, text).unwrap_err();
-        assert_eq!(error, Error::invalid_host());
+        assert_eq!(error, GoError::invalid_host());
         let error = local().receiver(Procedure::Tell, text).unwrap_err();
         assert_eq!(error.code, ErrorCode::NotFound);
         assert_eq!(error.message, format!("(actor address={text}) address not found"));
@@ -198,7 +200,10 @@ mod tests {
             let error = local().receiver(procedure, "goakt://other@127.0.0.1:4001/echo");
             assert_eq!(error.unwrap_err().code, ErrorCode::NotFound);
             let error = local().receiver(procedure, "echo").unwrap_err();
-            assert_eq!(error, Error::new(ErrorCode::InvalidArgument, "address format is invalid"));
+            assert_eq!(
+                error,
+                GoError::new(ErrorCode::InvalidArgument, "address format is invalid")
+            );
         }
     }
 
@@ -211,7 +216,7 @@ mod tests {
         assert_eq!(sender("goakt://s@h:1/a").unwrap().unwrap().name(), "a");
         let error = sender("").unwrap_err();
         let text = "remote send failed\ninvalid remote message\naddress is required";
-        assert_eq!(error, Error::new(ErrorCode::InternalError, text));
+        assert_eq!(error, GoError::new(ErrorCode::InternalError, text));
     }
 
     #[test]
@@ -220,25 +225,25 @@ mod tests {
         assert_eq!(admit(Request::Stop(target("127.0.0.1", 4001, "echo"))), Ok(()));
         assert_eq!(admit(Request::Lookup(target("127.0.0.1", 4001, "GoAktRootGuardian"))), Ok(()));
         let refused = admit(Request::Lookup(target("localhost", 4001, "echo")));
-        assert_eq!(refused, Err(Error::invalid_host()));
+        assert_eq!(refused, Err(GoError::invalid_host()));
         let refused = admit(Request::Lookup(target("127.0.0.1", 4002, "echo")));
-        assert_eq!(refused, Err(Error::invalid_host()));
+        assert_eq!(refused, Err(GoError::invalid_host()));
         for request in [Request::Stop, Request::Respawn, Request::Reinstate] {
             let refused = admit(request(target("127.0.0.1", 4001, "GoAktDeathWatch")));
-            assert_eq!(refused, Err(Error::reserved("GoAktDeathWatch")));
+            assert_eq!(refused, Err(GoError::reserved("GoAktDeathWatch")));
         }
         let grain_of = |kind: &str, name: &str| {
             admit(Request::ActivateGrain(Box::new(grain(kind, name, "127.0.0.1", 4001))))
         };
         assert_eq!(grain_of(" Main.Cart", "42"), Ok(()));
-        assert_eq!(grain_of("cart", "GoAktX"), Err(Error::reserved_grain("cart/GoAktX")));
+        assert_eq!(grain_of("cart", "GoAktX"), Err(GoError::reserved_grain("cart/GoAktX")));
         assert_eq!(grain_of("cart", "").unwrap_err().message, "invalid graind identity");
         let nothing = Request::ActivateGrain(Box::default());
-        assert_eq!(admit(nothing), Err(Error::invalid_host()));
+        assert_eq!(admit(nothing), Err(GoError::invalid_host()));
         let node =
             |text: &str| admit(Request::GetKinds(proto::NodeRequest { node_address: text.into() }));
         assert_eq!(node("127.0.0.1:4001"), Ok(()));
-        assert_eq!(node("127.0.0.1"), Err(Error::invalid_host()));
+        assert_eq!(node("127.0.0.1"), Err(GoError::invalid_host()));
     }
 
     #[test]
@@ -248,7 +253,7 @@ mod tests {
         assert_eq!(local.admit_message("GoAktTopicActor", "shop.Order"), Ok(()));
         for type_name in ["goaktpb.PoisonPill", "internalpb.Rebalance"] {
             let refused = local.admit_message("GoAktRootGuardian", type_name).unwrap_err();
-            assert_eq!(refused, Error::reserved("GoAktRootGuardian"));
+            assert_eq!(refused, GoError::reserved("GoAktRootGuardian"));
         }
     }
 }

@@ -24,37 +24,38 @@
 //! | `server.rs`, `client.rs` | the two sides of a connection |
 //! | `ledger.rs` | whose response is it, where a node may leave one out? |
 
-pub mod address;
-pub mod client;
-pub mod error;
+mod address;
+mod client;
+mod error;
 mod fields;
-pub mod frame;
+mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 mod ledger;
-pub mod local;
-pub mod messages;
-pub mod metadata;
-pub mod procedure;
+mod local;
+mod messages;
+mod metadata;
+mod procedure;
 pub mod proto;
-pub mod request;
-pub mod response;
-pub mod server;
-pub mod sniff;
-pub mod stream;
-pub mod system;
+mod request;
+mod response;
+mod server;
+mod sniff;
+mod stream;
+mod system;
 
-pub use address::{GoAddress, GrainIdentity};
+pub use address::{GoAddress, GrainIdentity, GrainIdentityError, NO_SENDER, ParseError, is_host};
 pub use client::{Client, ClientConfig, ClientError, Lost, SendError};
-pub use error::{Error, ErrorCode};
+pub use error::{ErrorCode, GoError};
 pub use fields::Malformed;
-pub use frame::{DEFAULT_MAX_FRAME_LEN, EncodeError, Frame, FrameError};
-pub use local::Local;
+pub use frame::{DEFAULT_MAX_FRAME_LEN, EncodeError, Frame, FrameError, HIGHEST_MAX_FRAME_LEN};
+pub use local::{Local, grain};
 pub use messages::{Any, Outgoing, Packed, Payload, RemoteMessage, RemoteMessages, Replies};
 pub use metadata::{Deadline, Section, SectionError};
-pub use procedure::Procedure;
-pub use request::{Call, Request};
+pub use procedure::{ERROR_NAME, Procedure};
+pub use request::{ARGUMENT_ID, Call, DEFAULT_ASK_TIMEOUT, MAX_SETUP_LEN, Request};
 pub use response::{Answer, AnswerError, RespondError, Response};
-pub use server::{Incoming, Server, ServerConfig, ServerError};
-pub use sniff::{Opening, sniff};
-pub use system::SystemMessage;
+pub use server::{IDLE_TIMEOUT, Incoming, Server, ServerConfig, ServerError};
+pub use sniff::{Opening, SNIFF_LEN, sniff};
+pub use stream::{MAX_STEP, ReadError, StreamDecoder, StreamEncoder};
+pub use system::{ASYNC_RESPONSE, ASYNC_TIMEOUT, HEALTH_CHECK_RESPONSE, SystemMessage};

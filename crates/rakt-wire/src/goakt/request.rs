@@ -6,14 +6,16 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::address::canonical_kind;
-use super::error::Error;
+use super::error::GoError;
 use super::fields::{Field, Fields, Malformed, bytes_field_len, put_bytes_key};
 use super::frame::{EncodeError, put_frame};
 use super::messages::{Outgoing, Packed, Payload, RemoteMessages, messages_len, put_messages};
 use super::metadata::Deadline;
-use super::{Procedure, proto};
+use super::procedure::Procedure;
+use super::proto;
 use crate::failure::{Code, Failure};
-use crate::{Metadata, Operation, SpawnArgument};
+use crate::metadata::Metadata;
+use crate::operation::{Operation, SpawnArgument};
 
 /// How long an ask waits for its reply when it does not say: what a Go node grants.
 pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -285,7 +287,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Malformed`], which ends the connection.
-    pub fn decode(procedure: Procedure, body: Bytes) -> Result<Result<Self, Error>, Malformed> {
+    pub fn decode(procedure: Procedure, body: Bytes) -> Result<Result<Self, GoError>, Malformed> {
         let is_setup = !matches!(
             procedure,
             Procedure::Tell
@@ -360,7 +362,7 @@ impl Request {
     ///
     /// The inner error is the answer to a spawn that cannot be expressed here: of a singleton, or with
     /// other dependencies than one.
-    pub fn operation(&self) -> Option<Result<Operation, Error>> {
+    pub fn operation(&self) -> Option<Result<Operation, GoError>> {
         Some(Ok(match self {
             Self::Lookup(target) => Operation::Lookup { path: target.name.clone() },
             Self::Stop(target) => Operation::Stop { path: target.name.clone(), uid: None },
@@ -392,24 +394,24 @@ impl Request {
     }
 }
 
-fn spawn_operation(spawn: &proto::SpawnRequest) -> Result<Operation, Error> {
+fn spawn_operation(spawn: &proto::SpawnRequest) -> Result<Operation, GoError> {
     if spawn.singleton.is_some() {
-        return Err(Error::singleton_without_cluster());
+        return Err(GoError::singleton_without_cluster());
     }
     let argument = match spawn.dependencies.as_slice() {
         [] => None,
         [only] => {
             Some(SpawnArgument { type_name: only.type_name.clone(), payload: only.bytea.clone() })
         }
-        _ => return Err(Error::unknown_dependency()),
+        _ => return Err(GoError::unknown_dependency()),
     };
     let kind = canonical_kind(&spawn.actor_type);
     Ok(Operation::Spawn { path: spawn.actor_name.clone(), kind, argument })
 }
 
-fn too_large(size: usize) -> Error {
+fn too_large(size: usize) -> GoError {
     let failure = Failure::too_large(size as u64, MAX_SETUP_LEN as u64);
-    Error::from_failure(Procedure::Spawn, "", &failure)
+    GoError::from_failure(Procedure::Spawn, "", &failure)
 }
 
 /// Adds a field to a duration, if it is the one with that number.
@@ -435,7 +437,7 @@ struct GrainMessage {
 }
 
 impl GrainMessage {
-    fn decode(body: &Bytes) -> Result<Result<Self, Error>, Malformed> {
+    fn decode(body: &Bytes) -> Result<Result<Self, GoError>, Malformed> {
         let mut grain = Box::<proto::Grain>::default();
         let (mut message, mut timeout, mut grain_len) = (Packed::default(), None, 0_usize);
         let mut fields = Fields::new(body);

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::error::{Error, ErrorCode};
+use super::error::{ErrorCode, GoError};
 use super::fields::{Field, Fields, Malformed, bytes_field_len, put_bytes_key};
 use super::frame::{EncodeError, Frame, put_frame};
 use super::messages::{Packed, Payload, Replies, payloads_len, put_payloads};
 use super::procedure::ERROR_NAME;
+use super::procedure::Procedure;
+use super::proto;
 use super::request::{MAX_SETUP_LEN, put_message};
-use super::{Procedure, proto};
 use crate::failure::Failure;
 use crate::operation::{MAX_KINDS, Outcome};
 
@@ -35,7 +36,7 @@ pub enum Response<'a> {
     /// To [`Procedure::GetKinds`].
     Kinds(&'a [String]),
     /// It failed.
-    Error(Error),
+    Error(GoError),
 }
 
 /// Why a response could not be sent as it is.
@@ -74,10 +75,10 @@ impl Response<'_> {
             _ => address,
         };
         match result {
-            Ok(Outcome::Absent) => Response::Error(Error::not_found(subject)),
+            Ok(Outcome::Absent) => Response::Error(GoError::not_found(subject)),
             Ok(_) if procedure == Procedure::Lookup => Response::Address(address),
             Ok(_) => Response::Done,
-            Err(failure) => Response::Error(Error::from_failure(procedure, subject, failure)),
+            Err(failure) => Response::Error(GoError::from_failure(procedure, subject, failure)),
         }
     }
 
@@ -160,7 +161,7 @@ pub enum Answer {
     /// To [`Procedure::GetKinds`].
     Kinds(Vec<String>),
     /// It failed.
-    Error(Error),
+    Error(GoError),
 }
 
 impl Answer {
@@ -215,7 +216,7 @@ impl Answer {
 
 fn read_error(body: Bytes) -> Result<Answer, Malformed> {
     let proto::Error { code, message } = proto::Error::decode(body)?;
-    Ok(Answer::Error(Error { code: ErrorCode::from_i32(code), message }))
+    Ok(Answer::Error(GoError { code: ErrorCode::from_i32(code), message }))
 }
 
 fn read_grain_reply(body: &Bytes) -> Result<Option<Packed>, Malformed> {

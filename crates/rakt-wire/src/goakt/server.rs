@@ -20,17 +20,17 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
-use super::Procedure;
-use super::error::{Error, ErrorCode};
+use super::error::{ErrorCode, GoError};
 use super::fields::Malformed;
 use super::frame::{DEFAULT_MAX_FRAME_LEN, Frame, HIGHEST_MAX_FRAME_LEN};
 use super::metadata::{Deadline, Section, SectionError};
+use super::procedure::Procedure;
 use super::request::Request;
 use super::response::{RespondError, Response};
 use super::sniff::{Opening, sniff};
 use super::stream::{FrameReader, FrameWriter, Next, ReadError};
-use crate::compress::{CompressError, Unavailable};
-use crate::{Compression, Metadata};
+use crate::compress::{CompressError, Compression, Unavailable};
+use crate::metadata::Metadata;
 
 /// How long a connection may be silent before a Go server closes it.
 pub const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1200);
@@ -195,11 +195,11 @@ impl Server {
         self.slots.push_back(Slot { procedure, len, response: None });
         self.in_flight_len = self.in_flight_len.saturating_add(len);
         let refused = match (request, metadata) {
-            (Ok(_), _) if procedure.is_cluster_only() => Error::cluster_off(),
+            (Ok(_), _) if procedure.is_cluster_only() => GoError::cluster_off(),
             (Ok(request), Ok(metadata)) => {
                 return Ok(Some(Incoming { id, request, metadata, deadline }));
             }
-            (Ok(_), Err(error)) => Error::new(ErrorCode::InvalidArgument, error.to_string()),
+            (Ok(_), Err(error)) => GoError::new(ErrorCode::InvalidArgument, error.to_string()),
             (Err(refused), _) => refused,
         };
         self.respond(id, &Response::Error(refused))
@@ -229,7 +229,7 @@ impl Server {
         match &result {
             Ok(()) => {}
             Err(error @ RespondError::TooLarge { .. }) => {
-                let error = Error::new(ErrorCode::InternalError, error.to_string());
+                let error = GoError::new(ErrorCode::InternalError, error.to_string());
                 Response::Error(error).encode(slot.procedure, out, usize::MAX)?;
             }
             Err(_) => return result,

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::Compression;
-use crate::native::handshake::MAGIC;
+use crate::base::magic::MAGIC;
+use crate::compress::Compression;
 
 /// Bytes after which [`sniff`] always knows.
 pub const SNIFF_LEN: usize = 6;

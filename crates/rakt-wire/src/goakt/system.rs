@@ -8,24 +8,22 @@ use super::messages::Any;
 use super::proto;
 
 /// The full name of the message that stops its receiver.
-pub const POISON_PILL: &str = "goaktpb.PoisonPill";
+pub(crate) const POISON_PILL: &str = "goaktpb.PoisonPill";
 /// The full name of the message that keeps its receiver in memory.
-pub const PAUSE_PASSIVATION: &str = "goaktpb.PausePassivation";
+pub(crate) const PAUSE_PASSIVATION: &str = "goaktpb.PausePassivation";
 /// The full name of the message that takes that back.
-pub const RESUME_PASSIVATION: &str = "goaktpb.ResumePassivation";
+pub(crate) const RESUME_PASSIVATION: &str = "goaktpb.ResumePassivation";
 /// The full name of the message that every actor answers with [`HEALTH_CHECK_RESPONSE`].
-pub const HEALTH_CHECK_REQUEST: &str = "internalpb.HealthCheckRequest";
+pub(crate) const HEALTH_CHECK_REQUEST: &str = "internalpb.HealthCheckRequest";
 /// The full name of that answer.
 pub const HEALTH_CHECK_RESPONSE: &str = "internalpb.HealthCheckResponse";
 /// The full name of [`proto::AsyncRequest`].
-pub const ASYNC_REQUEST: &str = "internalpb.AsyncRequest";
+pub(crate) const ASYNC_REQUEST: &str = "internalpb.AsyncRequest";
 /// The full name of [`proto::AsyncResponse`].
 pub const ASYNC_RESPONSE: &str = "internalpb.AsyncResponse";
 
 /// The error of an [`AsyncResponse`](proto::AsyncResponse) that came too late.
 pub const ASYNC_TIMEOUT: &str = "request timed out";
-/// The error of an [`AsyncResponse`](proto::AsyncResponse) that nobody waits for any more.
-pub const ASYNC_CANCELED: &str = "request canceled";
 
 /// A message that the node handles before, or in place of, the actor it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +97,6 @@ impl proto::AsyncResponse {
 }
 
 /// Whether a type belongs to GoAkt.
-pub fn is_framework(type_name: &str) -> bool {
+pub(crate) fn is_framework(type_name: &str) -> bool {
     ["goaktpb.", "internalpb."].iter().any(|package| type_name.starts_with(package))
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::buf::Limit;
 use bytes::{BufMut, Bytes};
 
-use super::MAX_STREAMS;
+use super::bounds::MAX_STREAMS;
 use super::error::LinkError;
 use super::event::Sink;
 use super::frame::FrameKind;

@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::frame::FrameKind;
-use super::varint::DecodeError;
-
-/// Longest text of GOAWAY, CLOSE and REFUSE, in bytes. A longer one is cut between two characters.
-pub const MAX_REASON_LEN: usize = 1024;
+use crate::base::varint::DecodeError;
 
 /// Why a peer says goodbye, in GOAWAY and CLOSE.
 #[non_exhaustive]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Role;
 use super::hello::Limits;
+use super::role::Role;
 
 /// Length of a frame's header in bytes.
 pub const HEADER_LEN: usize = 5;

@@ -11,17 +11,17 @@ use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::error::{CloseCode, MAX_REASON_LEN};
+use super::bounds::{MAX_REASON_LEN, VERSION_MAX, VERSION_MIN};
+use super::error::CloseCode;
 use super::frame::{FrameKind, HEADER_LEN, begin_frame, end_frame};
-use super::hello::{Hello, MAX_HELLO_LEN, Refusal, RefuseReason, Session};
-use super::varint::{cut_text, put_string};
-use super::{Role, VERSION_MAX, VERSION_MIN};
+use super::hello::{Hello, MAX_HELLO_LEN, RefuseReason, Session};
+use super::role::Role;
+use crate::base::magic::MAGIC;
+use crate::base::text::cut_text;
+use crate::base::varint::put_string;
 
-/// How every rakt connection starts, in both directions. The first byte is not ASCII and starts neither
-/// a TLS record nor a length that GoAkt would send.
-pub const MAGIC: [u8; 6] = [0xf7, b'r', b'a', b'k', b't', 0x0a];
 /// Magic, lowest and highest version, in bytes.
-pub const PREFACE_LEN: usize = 8;
+pub(crate) const PREFACE_LEN: usize = 8;
 
 /// One side of a handshake. Pure: bytes in, bytes and a [`Session`] out.
 pub struct Handshake {
@@ -79,7 +79,7 @@ pub enum HandshakeError {
     Feature(String),
     /// The peer refused.
     #[error("the peer refused: {0}")]
-    RefusedByPeer(Refusal),
+    RefusedByPeer(RefuseReason),
     /// This side refused.
     #[error("refused: {0}")]
     Refused(RefuseReason),
@@ -226,8 +226,9 @@ impl Handshake {
                 Hello::decode(body).map_err(|error| malformed("hello", error))
             }
             Some(FrameKind::Refuse) if self.role == Role::Dialer => {
-                let refusal = Refusal::decode(body).map_err(|error| malformed("refusal", error))?;
-                Err(HandshakeError::RefusedByPeer(refusal))
+                let reason =
+                    RefuseReason::decode(body).map_err(|error| malformed("refusal", error))?;
+                Err(HandshakeError::RefusedByPeer(reason))
             }
             _ => Err(HandshakeError::Malformed(format!("frame kind {kind:#04x} before a hello"))),
         }
@@ -281,7 +282,7 @@ fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
 fn refusal(reason: RefuseReason) -> Bytes {
     let mut out = preface(VERSION_MIN, VERSION_MAX);
     let start = begin_frame(&mut out, FrameKind::Refuse);
-    Refusal { reason }.encode(&mut out);
+    reason.encode(&mut out);
     end_frame(&mut out, start);
     out.into()
 }

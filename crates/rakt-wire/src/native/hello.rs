@@ -6,9 +6,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::error::MAX_REASON_LEN;
-use super::varint::{DecodeError, Reader, cut_text, put_bytes, put_string, put_varint};
+use super::bounds::MAX_REASON_LEN;
 use crate::address::{self, MAX_NAME_LEN};
+use crate::base::text::cut_text;
+use crate::base::varint::{DecodeError, Reader, put_bytes, put_string, put_varint};
 use crate::compress::Compression;
 
 /// Largest body of a HELLO or REFUSE, in bytes. Nothing larger is read before the peer is admitted.
@@ -20,7 +21,7 @@ pub const MAX_FEATURE_LEN: usize = 64;
 /// Longest authentication data in a hello, in bytes.
 pub const MAX_AUTH_LEN: usize = 1024;
 /// Most compressions in a hello.
-pub const MAX_COMPRESSIONS: usize = 16;
+pub(crate) const MAX_COMPRESSIONS: usize = 16;
 
 mod tag {
     pub(super) const SYSTEM: u64 = 1;
@@ -439,14 +440,7 @@ impl Session {
     }
 }
 
-/// What a node says instead of a hello.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why.
-    pub reason: RefuseReason,
-}
-
-/// Why a node does not talk to a peer.
+/// Why a node does not talk to a peer, which it says instead of a hello.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefuseReason {
@@ -483,22 +477,20 @@ pub enum RefuseReason {
     },
 }
 
-impl Refusal {
+impl RefuseReason {
     /// Writes the body of a REFUSE: a code, four versions (0 where they do not matter), a text.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (code, text) = match &self.reason {
-            RefuseReason::IncompatibleVersion { .. } => (1, ""),
-            RefuseReason::UnknownRequiredFeature(name) => (2, name.as_str()),
-            RefuseReason::BadHello(text) => (3, text.as_str()),
-            RefuseReason::Denied(text) => (4, text.as_str()),
-            RefuseReason::TooManyConnections => (5, ""),
-            RefuseReason::ShuttingDown => (6, ""),
-            RefuseReason::Other { code, text } => (*code, text.as_str()),
+        let (code, text) = match self {
+            Self::IncompatibleVersion { .. } => (1, ""),
+            Self::UnknownRequiredFeature(name) => (2, name.as_str()),
+            Self::BadHello(text) => (3, text.as_str()),
+            Self::Denied(text) => (4, text.as_str()),
+            Self::TooManyConnections => (5, ""),
+            Self::ShuttingDown => (6, ""),
+            Self::Other { code, text } => (*code, text.as_str()),
         };
-        let versions = match self.reason {
-            RefuseReason::IncompatibleVersion { ours, theirs } => {
-                [ours.0, ours.1, theirs.0, theirs.1]
-            }
+        let versions = match self {
+            Self::IncompatibleVersion { ours, theirs } => [ours.0, ours.1, theirs.0, theirs.1],
             _ => [0; 4],
         };
         out.push(code);
@@ -515,21 +507,14 @@ impl Refusal {
         let code = reader.u8("reason")?;
         let [a, b, c, d] = reader.array("versions")?;
         let text = reader.string("text", MAX_REASON_LEN)?.to_owned();
-        let reason = match code {
-            1 => RefuseReason::IncompatibleVersion { ours: (a, b), theirs: (c, d) },
-            2 => RefuseReason::UnknownRequiredFeature(text),
-            3 => RefuseReason::BadHello(text),
-            4 => RefuseReason::Denied(text),
-            5 => RefuseReason::TooManyConnections,
-            6 => RefuseReason::ShuttingDown,
-            code => RefuseReason::Other { code, text },
-        };
-        Ok(Self { reason })
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
+        Ok(match code {
+            1 => Self::IncompatibleVersion { ours: (a, b), theirs: (c, d) },
+            2 => Self::UnknownRequiredFeature(text),
+            3 => Self::BadHello(text),
+            4 => Self::Denied(text),
+            5 => Self::TooManyConnections,
+            6 => Self::ShuttingDown,
+            code => Self::Other { code, text },
+        })
     }
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use bytes::buf::Limit;
 
 use super::assembly::{PartialHead, Progress, Streams};
-use super::error::{CloseCode, LinkError, MAX_REASON_LEN};
+use super::bounds::{HEADER_ALLOWANCE, MAX_REASON_LEN};
+use super::error::{CloseCode, LinkError};
 use super::event::{Event, Sink};
 use super::frame::{FrameKind, HEADER_LEN};
 use super::hello::Limits;
@@ -19,9 +20,9 @@ use super::message::{
     read_options,
 };
 use super::operations::{read_failure, read_operation, read_outcome, read_terminated};
-use super::varint::{DecodeError, Reader};
-use super::{HEADER_ALLOWANCE, Role};
+use super::role::Role;
 use crate::address::{self, MAX_ADDRESS_LEN, MAX_PATH_LEN};
+use crate::base::varint::{DecodeError, Reader};
 use crate::operation::MAX_TYPE_LEN;
 
 /// The receiving half of a link.

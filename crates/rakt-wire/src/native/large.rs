@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::FIRST_LEN;
+use super::bounds::FIRST_LEN;
 use super::frame::{FrameKind, begin_frame, end_frame, end_frame_with};
 use super::transmit::Transmit;
-use super::varint::put_varint;
+use crate::base::varint::put_varint;
 
 /// Most large bodies whose chunks take turns. The others wait, so that the peer does not have to hold
 /// the halves of hundreds of them.

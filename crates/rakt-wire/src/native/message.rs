@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::MESSAGE_OVERHEAD;
 use super::frame::FrameKind;
-use super::varint::{DecodeError, Reader, micros, put_varint};
+use crate::base::varint::{DecodeError, Reader, micros, put_varint};
 use crate::metadata::{MAX_METADATA_LEN, Metadata};
 
 /// The body has metadata.
@@ -21,11 +20,6 @@ pub(crate) const FLAG_COMPRESSED: u8 = 0x02;
 /// The body has a time remaining.
 pub(crate) const FLAG_REMAINING: u8 = 0x04;
 const MESSAGE_FLAGS: u8 = FLAG_METADATA | FLAG_COMPRESSED | FLAG_REMAINING;
-
-/// What a message costs in credit, for a raw payload of that many bytes.
-pub fn cost(raw_len: usize) -> u64 {
-    (raw_len as u64).saturating_add(MESSAGE_OVERHEAD)
-}
 
 /// What the sender of a message wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

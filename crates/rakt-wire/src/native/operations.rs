@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::varint::{
-    DecodeError, Reader, cut_text, put_bytes, put_optional_u64, put_string, put_varint,
+use crate::base::text::cut_text;
+use crate::base::varint::{
+    DecodeError, Reader, put_bytes, put_optional_u64, put_string, put_varint,
 };
 use crate::failure::{Code, Failure, MAX_DETAIL_LEN, Terminated};
 use crate::operation::{

@@ -14,17 +14,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::error::{CloseCode, MAX_REASON_LEN};
+use super::bounds::{CHUNK_HEADER_LEN, CHUNK_LEN, HEADER_ALLOWANCE, MAX_REASON_LEN};
+use super::error::CloseCode;
 use super::frame::{Draft, FrameKind, begin_frame, end_frame};
 use super::hello::Limits;
 use super::large::{Large, Queue};
-use super::message::{FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, cost, put_head};
+use super::message::{self, FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, put_head};
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
 use super::payload::{Payload, SendError};
+use super::role::Role;
 use super::tables::{Full, Tables};
 use super::transmit::Transmit;
-use super::varint::{cut_text, micros, put_string, put_varint};
-use super::{CHUNK_HEADER_LEN, CHUNK_LEN, HEADER_ALLOWANCE, Role, message};
+use crate::base::encode::cost;
+use crate::base::text::cut_text;
+use crate::base::varint::{micros, put_string, put_varint};
 use crate::failure::{Failure, Terminated};
 use crate::metadata::Metadata;
 use crate::operation::{Operation, Outcome};

@@ -4,45 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// A payload that knows how to write itself.
-pub trait Encode {
-    /// How many bytes [`Encode::encode`] will append; `None` when that is not cheap to know. A hint
-    /// for whoever decides where to encode it.
-    fn encoded_len(&self) -> Option<usize>;
-
-    /// Appends the encoded payload to `out`, and leaves what is there alone.
-    ///
-    /// # Errors
-    /// [`EncodeError`]; whatever was appended is taken back.
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError>;
-}
-
-impl Encode for [u8] {
-    fn encoded_len(&self) -> Option<usize> {
-        Some(self.len())
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        out.extend_from_slice(self);
-        Ok(())
-    }
-}
-
-impl Encode for &[u8] {
-    fn encoded_len(&self) -> Option<usize> {
-        Some(self.len())
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        out.extend_from_slice(self);
-        Ok(())
-    }
-}
-
-/// Why a payload could not be encoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EncodeError(pub String);
+use crate::base::encode::{Encode, EncodeError};
 
 /// The payload of a message or reply.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::frame::{FrameKind, begin_frame, end_frame};
 use super::hello::Limits;
-use super::varint::{put_optional_u64, put_string, put_varint};
+use crate::base::varint::{put_optional_u64, put_string, put_varint};
 
 #[derive(Debug)]
 pub(super) struct Tables {

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rakt_wire::goakt::stream::StreamEncoder;
 use rakt_wire::goakt::{
-    Call, Deadline, Error, Frame, Outgoing, Payload, Procedure, Response, Server, ServerConfig,
-    address::NO_SENDER, local, proto,
+    Call, Deadline, Frame, GoError, NO_SENDER, Outgoing, Payload, Procedure, Response, Server,
+    ServerConfig, StreamEncoder, grain, proto,
 };
 use rakt_wire::{Compression, Metadata, Operation, SpawnArgument};
 
@@ -36,7 +35,7 @@ fn requests() -> Vec<(Procedure, Vec<u8>)> {
     let path = || "orders".to_owned();
     let argument = SpawnArgument { type_name: "start".into(), payload: b"x".to_vec().into() };
     let kind = "main.orders".to_owned();
-    let grain = Box::new(local::grain("main.cart", "42", "h", 1));
+    let grain = Box::new(grain("main.cart", "42", "h", 1));
     let timeout = Duration::from_millis(1500);
     let calls = [
         Call::Tell(&messages),
@@ -73,7 +72,7 @@ fn responses() -> Vec<(Procedure, Vec<u8>)> {
             Procedure::Ask => Response::Replies(&[payload, payload]),
             Procedure::Lookup => Response::Address("goakt://s@h:1/orders"),
             Procedure::AskGrain => Response::GrainReply(Some(payload)),
-            Procedure::Stop => Response::Error(Error::not_found("orders")),
+            Procedure::Stop => Response::Error(GoError::not_found("orders")),
             _ => Response::Done,
         };
         if let Some(incoming) = incoming {

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use rakt_wire::goakt::frame::HIGHEST_MAX_FRAME_LEN;
-use rakt_wire::goakt::request::MAX_SETUP_LEN;
 use rakt_wire::goakt::{
-    Answer, AnswerError, Call, ClientError, EncodeError, Error, Lost, Opening, Payload, Procedure,
-    Request, Response, SendError, proto,
+    Answer, AnswerError, Call, ClientError, EncodeError, GoError, HIGHEST_MAX_FRAME_LEN, Lost,
+    MAX_SETUP_LEN, Opening, Payload, Procedure, Request, Response, SendError, proto,
 };
-use rakt_wire::operation::MAX_KINDS;
-use rakt_wire::{Code, Compression, Metadata};
+use rakt_wire::{Code, Compression, MAX_KINDS, Metadata};
 
 use super::*;
 
@@ -189,7 +186,7 @@ fn an_answer_in_the_form_with_metadata_is_understood() {
 fn a_node_that_goes_down_is_asked_nothing_more_but_may_finish() {
     let (mut client, mut server) = pair(Compression::None, 2);
     let off = rakt_wire::Failure::new(Code::ShuttingDown);
-    let error = Error::from_failure(Procedure::Lookup, "echo", &off);
+    let error = GoError::from_failure(Procedure::Lookup, "echo", &off);
     server.respond(0, &Response::Error(error)).unwrap();
     let list = answers(&mut client, &transmitted(&mut server)).unwrap();
     let failure = list[0].1.clone().into_result(Procedure::Lookup).unwrap_err();

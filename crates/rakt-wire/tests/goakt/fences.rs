@@ -6,8 +6,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rakt_wire::Metadata;
-use rakt_wire::goakt::procedure::ERROR_NAME;
-use rakt_wire::goakt::{Answer, Call, ClientError, Error, ErrorCode, Procedure, SendError};
+use rakt_wire::goakt::{
+    Answer, Call, ClientError, ERROR_NAME, ErrorCode, GoError, Procedure, SendError,
+};
 
 use super::*;
 
@@ -168,7 +169,7 @@ impl Pair {
 fn response(name: &str, number: usize) -> Vec<u8> {
     let mut body = Vec::new();
     if name == ERROR_NAME {
-        let error = Error::new(ErrorCode::NotFound, number.to_string());
+        let error = GoError::new(ErrorCode::NotFound, number.to_string());
         body =
             [&[0x08, error.code as u8, 0x12, error.message.len() as u8], error.message.as_bytes()]
                 .concat();

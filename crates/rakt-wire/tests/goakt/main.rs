@@ -12,8 +12,8 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use rakt_wire::Compression;
 use rakt_wire::goakt::{
-    Client, ClientConfig, Frame, Incoming, Outgoing, Payload, Server, ServerConfig, ServerError,
-    address::NO_SENDER,
+    Client, ClientConfig, Frame, Incoming, NO_SENDER, Outgoing, Payload, Server, ServerConfig,
+    ServerError,
 };
 
 const ECHO: &str = "goakt://sys@127.0.0.1:4001/echo";

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rakt_wire::goakt::frame::HIGHEST_MAX_FRAME_LEN;
 use rakt_wire::goakt::{
-    Call, Deadline, Error, Payload, Procedure, Request, RespondError, Response, ServerConfig,
-    address::NO_SENDER, local, proto,
+    Call, Deadline, GoError, HIGHEST_MAX_FRAME_LEN, NO_SENDER, Payload, Procedure, Request,
+    RespondError, Response, ServerConfig, grain, proto,
 };
 use rakt_wire::{Code, Compression, Failure, Metadata, Operation, Outcome, SpawnArgument};
 
@@ -34,7 +33,7 @@ fn responses_go_out_in_the_order_of_their_requests() {
     let ids: Vec<_> = list.iter().map(|incoming| incoming.id).collect();
     assert_eq!(ids, [0, 1, 2]);
     server.respond(2, &Response::Address("third")).unwrap();
-    server.respond(1, &Response::Error(Error::not_found("b"))).unwrap();
+    server.respond(1, &Response::Error(GoError::not_found("b"))).unwrap();
     assert_eq!(transmitted(&mut server), b"", "the first one holds them up");
     assert_eq!(server.respond(1, &Response::Done), Err(RespondError::Unknown(1)));
     server.respond(0, &Response::Address("first")).unwrap();
@@ -261,7 +260,7 @@ fn operations_cross_both_ways() {
     let failure = Call::from_operation(&watch, "h", 1).unwrap_err();
     assert_eq!(failure.code, Code::Unsupported);
     let absent = Response::from_result(Procedure::Lookup, "echo", ECHO, Ok(&Outcome::Absent));
-    assert_eq!(absent, Response::Error(Error::not_found(ECHO)));
+    assert_eq!(absent, Response::Error(GoError::not_found(ECHO)));
 }
 
 #[test]
@@ -272,10 +271,10 @@ fn a_spawn_that_takes_a_cluster_or_unknown_dependencies_is_refused() {
     };
     let singleton = Some(proto::SingletonSpec::default());
     let request = proto::SpawnRequest { singleton, ..Default::default() };
-    assert_eq!(spawn(request), Err(Error::singleton_without_cluster()));
+    assert_eq!(spawn(request), Err(GoError::singleton_without_cluster()));
     let dependencies = vec![proto::Dependency::default(); 2];
     let request = proto::SpawnRequest { dependencies, ..Default::default() };
-    assert_eq!(spawn(request), Err(Error::unknown_dependency()));
+    assert_eq!(spawn(request), Err(GoError::unknown_dependency()));
     let request = proto::SpawnRequest { actor_type: " Main.Cart ".into(), ..Default::default() };
     assert!(matches!(spawn(request), Ok(Operation::Spawn { kind, .. }) if kind == "main.cart"));
 }
@@ -303,7 +302,7 @@ fn lists_that_would_grow_when_read_are_bounded() {
 
 #[test]
 fn a_grain_is_told_and_asked() {
-    let grain = Box::new(local::grain("Main.Cart", "42", "127.0.0.1", 4001));
+    let grain = Box::new(grain("Main.Cart", "42", "127.0.0.1", 4001));
     let message = Payload { type_name: "shop.Add", bytes: b"payload" };
     let ask = Call::AskGrain { grain: grain.clone(), message, timeout: Duration::from_millis(20) };
     let tell = Call::TellGrain { grain: grain.clone(), message };

@@ -3,9 +3,10 @@
 use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rakt_wire::goakt::stream::{MAX_STEP, StreamDecoder, StreamEncoder};
-use rakt_wire::goakt::{Opening, Server, ServerConfig, ServerError, sniff};
-use rakt_wire::{Compression, compress::DecompressError};
+use rakt_wire::goakt::{
+    MAX_STEP, Opening, Server, ServerConfig, ServerError, StreamDecoder, StreamEncoder, sniff,
+};
+use rakt_wire::{Compression, DecompressError};
 
 use super::{hex, requests};
 

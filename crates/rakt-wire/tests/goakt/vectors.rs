@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rakt_wire::goakt::{
-    Answer, Call, Deadline, Error, ErrorCode, Frame, FrameError, Outgoing, Payload, Procedure,
+    Answer, Call, Deadline, ErrorCode, Frame, FrameError, GoError, Outgoing, Payload, Procedure,
     Request, Response, Section, SectionError, ServerError, SystemMessage, proto,
 };
 use rakt_wire::{Compression, Metadata};
@@ -94,9 +94,9 @@ fn a_lookup_and_its_refusal() {
     let call = Call::Lookup(target(4101));
     let incoming = assert_request(LOOKUP, &call, &Metadata::new(), None);
     assert_eq!(incoming.request, Request::Lookup(target(4101)));
-    let response = Response::Error(Error::invalid_host());
+    let response = Response::Error(GoError::invalid_host());
     let answer = assert_response(LOOKUP, INVALID_HOST, &response, &call);
-    assert_eq!(answer, Answer::Error(Error::new(ErrorCode::InvalidArgument, "invalid host")));
+    assert_eq!(answer, Answer::Error(GoError::new(ErrorCode::InvalidArgument, "invalid host")));
 }
 
 #[test]

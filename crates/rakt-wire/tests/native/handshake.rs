@@ -1,13 +1,10 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
-use rakt_wire::Compression;
-use rakt_wire::native::error::MAX_REASON_LEN;
-use rakt_wire::native::hello::{MAX_AUTH_LEN, MAX_FEATURE_LEN, MAX_FEATURES, MAX_HELLO_LEN};
-use rakt_wire::native::varint::{DecodeError, put_bytes, put_string, put_varint};
 use rakt_wire::native::{
-    Feature, FrameKind, Handshake, HandshakeError, Hello, Lane, Limits, Refusal, RefuseReason,
-    Session,
+    Feature, FrameKind, Handshake, HandshakeError, Hello, Lane, Limits, MAX_AUTH_LEN,
+    MAX_FEATURE_LEN, MAX_FEATURES, MAX_HELLO_LEN, MAX_REASON_LEN, RefuseReason, Session,
 };
+use rakt_wire::{Compression, DecodeError, put_bytes, put_string, put_varint};
 
 fn hello(system: &str) -> Hello {
     let mut hello = Hello::new(system, [system.len() as u8; 16]);
@@ -38,7 +35,7 @@ fn greet(dialer: Hello, acceptor: Hello) -> (Ended, Ended) {
 }
 
 fn refused(reason: RefuseReason) -> Ended {
-    Err(HandshakeError::RefusedByPeer(Refusal { reason }))
+    Err(HandshakeError::RefusedByPeer(reason))
 }
 
 /// The preface of the dialer followed by a frame.
@@ -245,9 +242,9 @@ fn a_long_reason_is_cut_where_it_is_written_and_refused_where_it_is_read() {
         put_string(&mut body, &"x".repeat(len));
         body
     };
-    assert!(Refusal::decode(&body(MAX_REASON_LEN)).is_ok());
+    assert!(RefuseReason::decode(&body(MAX_REASON_LEN)).is_ok());
     let error = DecodeError::TooLarge { what: "text", value: 1025, limit: 1024 };
-    assert_eq!(Refusal::decode(&body(MAX_REASON_LEN + 1)), Err(error));
+    assert_eq!(RefuseReason::decode(&body(MAX_REASON_LEN + 1)), Err(error));
 }
 
 #[test]
@@ -291,7 +288,7 @@ fn limits_below_the_minimum_are_refused() {
         let (near, far) = greet(poor, hello("b"));
         assert!(matches!(far, Err(HandshakeError::Malformed(_))));
         let Err(HandshakeError::RefusedByPeer(refusal)) = near else { panic!("{near:?}") };
-        assert!(matches!(refusal.reason, RefuseReason::BadHello(_)));
+        assert!(matches!(refusal, RefuseReason::BadHello(_)));
     }
 }
 
@@ -407,9 +404,9 @@ proptest! {
             RefuseReason::ShuttingDown,
             RefuseReason::Other { code, text: text.clone() },
         ] {
-            let (refusal, mut body) = (Refusal { reason }, Vec::new());
-            refusal.encode(&mut body);
-            prop_assert_eq!(Refusal::decode(&body), Ok(refusal));
+            let mut body = Vec::new();
+            reason.encode(&mut body);
+            prop_assert_eq!(RefuseReason::decode(&body), Ok(reason));
         }
     }
 

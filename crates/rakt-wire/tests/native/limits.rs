@@ -1,12 +1,9 @@
 use bytes::BufMut;
-use rakt_wire::Metadata;
-use rakt_wire::failure::MAX_DETAIL_LEN;
-use rakt_wire::native::error::MAX_REASON_LEN;
-use rakt_wire::native::frame::MAX_CONTROL_LEN;
-use rakt_wire::native::varint::{DecodeError, put_string, put_varint};
 use rakt_wire::native::{
-    Event, FrameKind, HEADER_ALLOWANCE, Inbound, Limits, LinkError, MAX_STREAMS, Role,
+    Event, FrameKind, HEADER_ALLOWANCE, Inbound, Limits, LinkError, MAX_CONTROL_LEN,
+    MAX_REASON_LEN, MAX_STREAMS, Role,
 };
+use rakt_wire::{DecodeError, MAX_DETAIL_LEN, Metadata, put_string, put_varint};
 
 use super::{On, frame};
 

@@ -1,11 +1,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rakt_wire::native::outbound::{BUSY_CAPACITY, IDLE_CAPACITY, TRANSMIT_TARGET};
 use rakt_wire::native::{
-    Alias, CHUNK_HEADER_LEN, CHUNK_LEN, CloseCode, Encode, EncodeError, Event, FrameKind, Head,
-    Inbound, Limits, MessageKind, Outbound, Payload, Role, Segments, SendError, cost,
+    Alias, BUSY_CAPACITY, CHUNK_HEADER_LEN, CHUNK_LEN, CloseCode, Event, FrameKind, Head,
+    IDLE_CAPACITY, Inbound, Limits, MessageKind, Outbound, Payload, Role, Segments, SendError,
+    TRANSMIT_TARGET,
 };
-use rakt_wire::{Code, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated};
+use rakt_wire::{
+    Code, Encode, EncodeError, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated,
+    cost,
+};
 
 use super::{On, kinds};
 

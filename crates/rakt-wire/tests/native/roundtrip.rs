@@ -5,13 +5,14 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rakt_wire::native::varint::Reader;
 use rakt_wire::native::{
     Body, CloseCode, Event, Head, Inbound, Limits, Message, MessageKind, Outbound, Payload, Role,
-    operations,
+    put_failure, put_operation, put_outcome, put_terminated, read_failure, read_operation,
+    read_outcome, read_terminated,
 };
 use rakt_wire::{
-    Address, Code, Dialect, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated, fuzz,
+    Address, Code, Dialect, Failure, Metadata, Operation, Outcome, Reader, SpawnArgument,
+    Terminated, fuzz,
 };
 
 use super::On;
@@ -356,11 +357,11 @@ proptest! {
     #[test]
     fn operations_read_back(operation in any_operation(), outcome in any_outcome()) {
         let mut bytes = Vec::new();
-        operations::put_operation(&mut bytes, &operation);
-        prop_assert_eq!(operations::read_operation(&mut Reader::new(&bytes)), Ok(Ok(operation)));
+        put_operation(&mut bytes, &operation);
+        prop_assert_eq!(read_operation(&mut Reader::new(&bytes)), Ok(Ok(operation)));
         bytes.clear();
-        operations::put_outcome(&mut bytes, &outcome);
-        prop_assert_eq!(operations::read_outcome(&mut Reader::new(&bytes)), Ok(outcome));
+        put_outcome(&mut bytes, &outcome);
+        prop_assert_eq!(read_outcome(&mut Reader::new(&bytes)), Ok(outcome));
     }
 
     #[test]
@@ -391,10 +392,10 @@ fn an_operation_of_a_newer_peer_can_be_answered() {
 #[test]
 fn what_newer_peers_say_is_read_as_far_as_possible() {
     let failure = [200, 0, 0, 3, b'n', b'e', b'w'];
-    let read = operations::read_failure(&mut Reader::new(&failure));
+    let read = read_failure(&mut Reader::new(&failure));
     assert_eq!(read, Ok(Failure::with_detail(Code::Internal, "new")));
     let ending = [200, 3, b'n', b'e', b'w'];
-    let read = operations::read_terminated(&mut Reader::new(&ending));
+    let read = read_terminated(&mut Reader::new(&ending));
     assert_eq!(read, Ok(Terminated::Failed("new".into())));
 }
 
@@ -402,8 +403,8 @@ fn what_newer_peers_say_is_read_as_far_as_possible() {
 fn operations_are_bounded() {
     let read = |operation: &Operation| {
         let mut bytes = Vec::new();
-        operations::put_operation(&mut bytes, operation);
-        operations::read_operation(&mut Reader::new(&bytes)).is_ok()
+        put_operation(&mut bytes, operation);
+        read_operation(&mut Reader::new(&bytes)).is_ok()
     };
     let lookup = |len: usize| Operation::Lookup { path: "a".repeat(len) };
     assert!(read(&lookup(1024)) && !read(&lookup(1025)));
@@ -416,9 +417,9 @@ fn operations_are_bounded() {
 
     let kinds = |count: u16| {
         let mut bytes = vec![5];
-        rakt_wire::native::varint::put_varint(&mut bytes, u64::from(count));
+        rakt_wire::put_varint(&mut bytes, u64::from(count));
         bytes.extend(vec![0; usize::from(count)]);
-        operations::read_outcome(&mut Reader::new(&bytes)).is_ok()
+        read_outcome(&mut Reader::new(&bytes)).is_ok()
     };
     assert!(kinds(1024) && !kinds(1025));
 }
@@ -427,13 +428,13 @@ fn operations_are_bounded() {
 fn details_are_cut_at_1024_bytes() {
     let mut bytes = Vec::new();
     let long = "ä".repeat(600);
-    operations::put_failure(&mut bytes, &Failure::with_detail(Code::Denied, long.clone()));
-    let failure = operations::read_failure(&mut Reader::new(&bytes)).unwrap();
+    put_failure(&mut bytes, &Failure::with_detail(Code::Denied, long.clone()));
+    let failure = read_failure(&mut Reader::new(&bytes)).unwrap();
     assert_eq!(failure.detail, "ä".repeat(512));
     bytes.clear();
-    operations::put_terminated(&mut bytes, &Terminated::Failed(long));
-    let reason = operations::read_terminated(&mut Reader::new(&bytes)).unwrap();
+    put_terminated(&mut bytes, &Terminated::Failed(long));
+    let reason = read_terminated(&mut Reader::new(&bytes)).unwrap();
     assert_eq!(reason, Terminated::Failed("ä".repeat(512)));
     let too_long = [&[1, 0, 0, 0x81, 8][..], &[b'x'; 1025]].concat();
-    assert!(operations::read_failure(&mut Reader::new(&too_long)).is_err());
+    assert!(read_failure(&mut Reader::new(&too_long)).is_err());
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use rakt_wire::metadata::Metadata;
+use rakt_wire::Metadata;
 
 use crate::mailbox::letter::Cancellation;
 use crate::reference::ActorRef;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use rakt_wire::metadata::Metadata;
+use rakt_wire::Metadata;
 
 use crate::actor::{Actor, Entry, Handler};
 use crate::cell::{AnyCell, Cell, Signal, Watcher};

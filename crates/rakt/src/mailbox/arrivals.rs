@@ -7,8 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::metadata::Metadata;
-use rakt_wire::native::Encode;
+use rakt_wire::{Encode, Metadata};
 
 use crate::error::Refusal;
 use crate::reference::ActorRef;

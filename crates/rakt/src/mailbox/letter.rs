@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use rakt_wire::metadata::Metadata;
+use rakt_wire::Metadata;
 
 use super::arrivals::RemoteAsker;
 use crate::context::Current;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rakt_wire::address::{self, Address, Dialect};
-use rakt_wire::operation::{Operation, Outcome, SpawnArgument};
+use rakt_wire::{
+    Address, Dialect, Operation, Outcome, SpawnArgument, validate_name, validate_system_name,
+};
 
 use super::config::{Config, ConfigError};
 use super::conn::{Conn, Expected};
@@ -58,7 +59,7 @@ impl Client {
     /// Outside of a tokio runtime.
     pub fn new(name: &str, config: Config) -> Result<Self, ConfigError> {
         let options = config.check()?;
-        if address::validate_system_name(name).is_err() {
+        if validate_system_name(name).is_err() {
             return Err(ConfigError {
                 option: "name",
                 value: format!("{name:?}"),
@@ -372,7 +373,7 @@ impl<A> SpawnOn<A> {
         };
         let client = self.client.ok_or_else(|| not_sent(Refusal::RemotingOff))?;
         let argument = self.argument.map_err(not_sent)?;
-        address::validate_name(&self.name)
+        validate_name(&self.name)
             .map_err(|error| not_sent(Refusal::InvalidArgument { detail: error.to_string() }))?;
         let at = At::new(&client, &self.host, self.port, &self.name);
         let (path, kind) = (self.name.clone(), self.kind);

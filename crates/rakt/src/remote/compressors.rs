@@ -3,8 +3,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use rakt_wire::compress::{Compression, Compressor};
-use rakt_wire::native::Encode;
+use rakt_wire::{Compression, Compressor, Encode};
 
 use crate::error::Refusal;
 use crate::sync::Lock;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::compress::Compression;
+use rakt_wire::Compression;
 
 use super::transport::{Tcp, Transport};
 use crate::propagate::ContextPropagator;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::{Operation, Outcome};
 
 use super::answers::Answers;
 use super::conn::{Conn, Expected, Fate, NotTaken};
@@ -311,8 +311,8 @@ fn is_incompatible(error: &HandshakeError) -> bool {
     match error {
         HandshakeError::Version { .. } | HandshakeError::Feature(_) => true,
         HandshakeError::NotRakt { .. } => true,
-        HandshakeError::RefusedByPeer(refusal) => matches!(
-            refusal.reason,
+        HandshakeError::RefusedByPeer(reason) => matches!(
+            reason,
             RefuseReason::IncompatibleVersion { .. } | RefuseReason::UnknownRequiredFeature(_)
         ),
         _ => false,

@@ -38,7 +38,7 @@ pub use client::{Client, SpawnOn};
 pub use config::{Config, ConfigError};
 #[cfg(feature = "goakt")]
 pub use goakt::GoAkt;
-pub use rakt_wire::compress::Compression;
+pub use rakt_wire::Compression;
 pub use transport::{Listener, Stream, Transport};
 
 pub(crate) use conn::{Fate, Outgoing, Place, RemoteAnswer};

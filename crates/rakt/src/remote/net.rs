@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rakt_wire::compress::Compression;
-use rakt_wire::native::{CloseCode, Encode, Handshake, HandshakeError, Hello, Limits, Session};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Limits, Session};
+use rakt_wire::{Compression, Encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::broadcast;
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rakt_wire::address;
-use rakt_wire::metadata::Metadata;
-use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink, cost};
+use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink};
+use rakt_wire::{Address, Metadata, cost, is_reserved};
 
-use rakt_wire::operation::Operation;
+use rakt_wire::Operation;
 
 use super::budget::Charge;
 use super::conn::{Alias, Batch, Conn, RawAbout, RawMessage};
@@ -332,9 +331,9 @@ impl Staged {
 impl Sender {
     fn actor(&mut self, system: &ActorSystem) -> Option<ActorRef> {
         if self.actor.is_none() {
-            let address = self.address.parse::<address::Address>().ok()?;
+            let address = self.address.parse::<Address>().ok()?;
             // A peer says who it is, and must not have us talk to an actor of the system in its name.
-            if address::is_reserved(address.path()) {
+            if is_reserved(address.path()) {
                 return None;
             }
             self.actor = Some(system.actor(&address));

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rakt_wire::address;
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::{Operation, Outcome, is_reserved};
 
 use super::budget::Charge;
 use super::conn::Conn;
@@ -23,7 +22,7 @@ const MAX_WATCHES: usize = 65_536;
 ///
 /// Every message and every operation of a peer passes here.
 fn authorize(path: &str) -> Result<(), Refusal> {
-    match path.split('/').any(address::is_reserved) {
+    match path.split('/').any(is_reserved) {
         false => Ok(()),
         true => Err(Refusal::Denied { detail: "the name is reserved".to_owned() }),
     }
@@ -213,8 +212,8 @@ fn found_outcome(cell: &dyn AnyCell) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use rakt_wire::SpawnArgument;
     use rakt_wire::native::Role;
-    use rakt_wire::operation::SpawnArgument;
 
     use super::*;
     use crate::remote::budget::Share;

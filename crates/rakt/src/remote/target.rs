@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::address::Address;
 use rakt_wire::native::Alias;
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::{Address, Operation, Outcome};
 
 use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer, Sent};
 use super::endpoint::Endpoint;

@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use rakt_wire::failure;
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::{Operation, Outcome, Terminated as WireTerminated};
 
 use super::conn::{Conn, Expected};
 use super::endpoint::{CONTROL, Endpoint};
@@ -211,26 +210,26 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
     }
 }
 
-pub(crate) fn to_wire(reason: &StopReason) -> failure::Terminated {
+pub(crate) fn to_wire(reason: &StopReason) -> WireTerminated {
     match reason {
-        StopReason::Stopped => failure::Terminated::Stopped,
-        StopReason::Failed(text) => failure::Terminated::Failed(text.clone()),
-        StopReason::Passivated => failure::Terminated::Passivated,
-        StopReason::Shutdown => failure::Terminated::Shutdown,
-        StopReason::NotFound => failure::Terminated::NotFound,
-        StopReason::Gone => failure::Terminated::StaleIncarnation,
-        StopReason::NodeLost => failure::Terminated::NodeLost,
+        StopReason::Stopped => WireTerminated::Stopped,
+        StopReason::Failed(text) => WireTerminated::Failed(text.clone()),
+        StopReason::Passivated => WireTerminated::Passivated,
+        StopReason::Shutdown => WireTerminated::Shutdown,
+        StopReason::NotFound => WireTerminated::NotFound,
+        StopReason::Gone => WireTerminated::StaleIncarnation,
+        StopReason::NodeLost => WireTerminated::NodeLost,
     }
 }
 
-pub(crate) fn from_wire(reason: failure::Terminated) -> StopReason {
+pub(crate) fn from_wire(reason: WireTerminated) -> StopReason {
     match reason {
-        failure::Terminated::Stopped => StopReason::Stopped,
-        failure::Terminated::Failed(text) => StopReason::Failed(text),
-        failure::Terminated::Passivated => StopReason::Passivated,
-        failure::Terminated::Shutdown => StopReason::Shutdown,
-        failure::Terminated::NotFound => StopReason::NotFound,
-        failure::Terminated::NodeLost => StopReason::NodeLost,
+        WireTerminated::Stopped => StopReason::Stopped,
+        WireTerminated::Failed(text) => StopReason::Failed(text),
+        WireTerminated::Passivated => StopReason::Passivated,
+        WireTerminated::Shutdown => StopReason::Shutdown,
+        WireTerminated::NotFound => StopReason::NotFound,
+        WireTerminated::NodeLost => StopReason::NodeLost,
         _ => StopReason::Gone,
     }
 }

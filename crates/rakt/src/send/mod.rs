@@ -16,8 +16,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use rakt_wire::metadata::Metadata;
-use rakt_wire::operation::Wish;
+use rakt_wire::{Metadata, Wish};
 
 use crate::context::Extensions;
 use crate::error::{AskError, Refusal, TellError};

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::metadata::Metadata;
-use rakt_wire::operation::Wish;
+use rakt_wire::{Metadata, Wish};
 use tokio::time::{Instant, Sleep};
 
 use crate::cell::Push;

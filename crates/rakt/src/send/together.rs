@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use rakt_wire::operation::Wish;
+use rakt_wire::Wish;
 
 use super::parcel::{Held, Limit, Parcel};
 use super::request::{Ended, Request};

@@ -10,8 +10,7 @@ use crate::support::{event, within};
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::{Event, Mailbox, Metadata};
-use rakt_wire::goakt::error::ErrorCode as E;
-use rakt_wire::goakt::{Answer, Call};
+use rakt_wire::goakt::{Answer, Call, ErrorCode as E};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -327,7 +326,7 @@ async fn a_compressed_frame_counts_by_its_length() {
     begun.resize(12 * MIB, 0);
     let mut stream = Vec::new();
     let mut encoder =
-        rakt_wire::goakt::stream::StreamEncoder::new(Compression::Zstd).expect("it is compiled in");
+        rakt_wire::goakt::StreamEncoder::new(Compression::Zstd).expect("it is compiled in");
     encoder.encode(&begun, &mut stream).expect("it can be compressed");
     assert!(stream.len() < 64 * 1024);
     peer.try_write(&stream).await;

@@ -9,8 +9,7 @@ use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt};
 use rakt::supervision::Directive;
 use rakt::{Event, Mailbox, Metadata};
-use rakt_wire::goakt::error::ErrorCode as E;
-use rakt_wire::goakt::{Answer, Call, Deadline, proto};
+use rakt_wire::goakt::{Answer, Call, Deadline, ErrorCode as E, proto};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use rakt::remote::transport::Opening;
 use rakt::remote::{Compression, Listener, Stream, Transport};
 use rakt_wire::goakt::{
-    Error, ErrorCode, GoAddress, Incoming, Payload, Request, Response, Server, ServerConfig,
+    ErrorCode, GoAddress, GoError, Incoming, Payload, Request, Response, Server, ServerConfig,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -200,7 +200,7 @@ impl Shared {
                 }
                 Act::NoReplies => Response::Replies(&[]),
                 Act::Address(address) => Response::Address(address),
-                Act::Error(code, text) => Response::Error(Error::new(*code, *text)),
+                Act::Error(code, text) => Response::Error(GoError::new(*code, *text)),
                 Act::Raw(bytes) => {
                     stream.write_all(bytes).await?;
                     stream.flush().await?;

@@ -11,8 +11,7 @@ use rakt::propagate::ContextPropagator;
 use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::supervision::Directive;
 use rakt::{BoxError, Event, Metadata};
-use rakt_wire::goakt::error::ErrorCode as E;
-use rakt_wire::goakt::{Answer, Call, Payload, proto};
+use rakt_wire::goakt::{Answer, Call, ErrorCode as E, Payload, proto};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -93,8 +92,7 @@ async fn errors_have_the_codes_and_texts_that_go_clients_look_for() {
         let calls = calls.map(|call| (call(target.clone()), E::InvalidArgument, "invalid host"));
         cases.extend(calls);
     }
-    let grain =
-        |kind, name| Box::new(rakt_wire::goakt::local::grain(kind, name, "127.0.0.1", port));
+    let grain = |kind, name| Box::new(rakt_wire::goakt::grain(kind, name, "127.0.0.1", port));
     let message = Payload { type_name: "test.Say", bytes: &[] };
     let unknown = (E::InternalError, "grain type is not registered");
     let grains = [

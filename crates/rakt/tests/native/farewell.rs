@@ -51,8 +51,8 @@ async fn a_peer_that_was_told_why_it_must_go_has_a_second_to_do_so() -> Result {
     // It stays. Its place is free all the same, but not before it had time to read the reason.
     within(async {
         while let Err(error) = dial(&network, port).await {
-            let full = matches!(&error, HandshakeError::RefusedByPeer(refusal)
-                if refusal.reason == RefuseReason::TooManyConnections);
+            let full =
+                matches!(error, HandshakeError::RefusedByPeer(RefuseReason::TooManyConnections));
             assert!(full, "{error}");
             tokio::time::sleep(SECOND / 10).await;
         }

@@ -8,9 +8,8 @@ use crate::hostile::{
     Answer, BLOCK, ECHO, Echo, Node, config, define, define_one, define_receiver, encoded, frame,
     hello, request, until, varints,
 };
-use rakt_wire::native::varint::{put_string, put_varint};
 use rakt_wire::native::{CloseCode, FrameKind, MessageKind};
-use rakt_wire::{Code, Operation, Outcome};
+use rakt_wire::{Code, Operation, Outcome, put_string, put_varint};
 
 const TELL: u8 = 0x20;
 const ASK: u8 = 0x22;

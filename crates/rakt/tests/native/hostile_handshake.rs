@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::hostile::{Node, Raw, config, connect, frame, hello, logged, within};
-use rakt_wire::native::handshake::MAGIC;
-use rakt_wire::native::{Feature, FrameKind, Hello, Limits, Refusal, RefuseReason};
+use rakt_wire::native::{Feature, FrameKind, Hello, Limits, MAGIC, RefuseReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Sends `bytes` and returns all that the node answers until it closes.
@@ -36,7 +35,7 @@ fn refusal(answer: &[u8]) -> RefuseReason {
     let [preface, rest] = [&answer[..8], &answer[8..]];
     assert_eq!(&preface[..6], MAGIC);
     assert_eq!(rest[0], FrameKind::Refuse.as_u8());
-    Refusal::decode(&rest[5..]).expect("a refusal").reason
+    RefuseReason::decode(&rest[5..]).expect("a refusal")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,9 +14,8 @@ use bytes::{Bytes, BytesMut};
 use rakt::prelude::*;
 use rakt::remote::{Client, Config};
 use rakt::{AskError, Refusal};
-use rakt_wire::compress::{Compression, Compressor};
 use rakt_wire::native::{CloseCode, Handshake, Hello, Limits, MessageKind, Payload};
-use rakt_wire::{Code, Operation};
+use rakt_wire::{Code, Compression, Compressor, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -27,7 +27,7 @@ async fn refusal_of_a_peer_that_says(answer: Vec<u8>) -> Result<Refusal> {
 async fn a_peer_of_another_version_is_told_apart_with_both_ranges() -> Result {
     let reason = RefuseReason::IncompatibleVersion { ours: (9, 12), theirs: (1, 1) };
     let mut body = Vec::new();
-    rakt_wire::native::Refusal { reason }.encode(&mut body);
+    reason.encode(&mut body);
     let mut answer = b"\xf7rakt\n\x09\x0c".to_vec();
     answer.push(0x02);
     answer.extend_from_slice(&u32::try_from(body.len())?.to_be_bytes());

@@ -10,9 +10,8 @@ use rakt::context::ReplyLater;
 use rakt::prelude::*;
 use rakt::remote::{Compression, Config, GoAkt, Stream, Transport};
 use rakt::{Events, Kind, Mailbox, Metadata};
-use rakt_wire::goakt::error::ErrorCode;
 use rakt_wire::goakt::{
-    Answer, Call, Client, ClientConfig, Deadline, Error, Outgoing, Payload, proto,
+    Answer, Call, Client, ClientConfig, Deadline, ErrorCode, GoError, Outgoing, Payload, proto,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -531,7 +530,7 @@ pub(crate) fn echoes(answer: Answer) -> Vec<String> {
 /// The error that a request was answered with.
 pub(crate) fn error(answer: Answer) -> (ErrorCode, String) {
     match answer {
-        Answer::Error(Error { code, message }) => (code, message),
+        Answer::Error(GoError { code, message }) => (code, message),
         other => panic!("no error: {other:?}"),
     }
 }

@@ -13,14 +13,11 @@ use bytes::{Bytes, BytesMut};
 use rakt::prelude::*;
 use rakt::remote::{Client, Config};
 use rakt::{Event, Events};
-use rakt_wire::failure::Failure;
-use rakt_wire::native::operations::{put_operation, read_failure, read_outcome};
-use rakt_wire::native::varint::{Reader, put_string, put_varint};
 use rakt_wire::native::{
     CloseCode, FrameKind, HEADER_LEN, Handshake, Head, Hello, MessageKind, Outbound, Payload, Role,
-    Session,
+    Session, put_operation, read_failure, read_outcome,
 };
-use rakt_wire::{Operation, Outcome};
+use rakt_wire::{Failure, Operation, Outcome, Reader, put_string, put_varint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;

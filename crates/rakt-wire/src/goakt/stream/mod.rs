@@ -26,11 +26,11 @@ use bytes::Buf;
 use bytes::BytesMut;
 
 use super::frame::{Frame, FrameError, Missing, missing};
-use crate::Compression;
-use crate::compress::{CompressError, DecompressError, Unavailable};
+use crate::compress::{CompressError, Compression, DecompressError, Unavailable};
 
 /// Largest window of a zstd stream that is accepted, as a power of two: 64 MiB, as in Go.
-pub const MAX_ZSTD_WINDOW_LOG: u32 = 26;
+#[cfg(feature = "zstd")]
+pub(crate) const MAX_ZSTD_WINDOW_LOG: u32 = 26;
 /// Most output that one step of a decoder makes room for, in bytes.
 pub const MAX_STEP: usize = 64 * 1024;
 /// Least output that one step makes room for, so that a small frame takes one step.

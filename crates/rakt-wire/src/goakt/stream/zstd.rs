@@ -141,7 +141,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::super::{StreamDecoder, StreamEncoder};
-    use crate::Compression;
+    use crate::compress::Compression;
 
     fn streams() -> (StreamEncoder, StreamDecoder) {
         let zstd = Compression::Zstd;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use super::PARTIAL_BUDGET;
 use super::event::{ClosedReason, Envelope, LinkEvent};
+use crate::base::encode::cost;
 use crate::compress::Compressor;
 use crate::failure::{Code, Failure};
 use crate::native::{
     Alias, Body, Event, Head, Limits, Message, Outbound, Payload, Role, SendError, Session, Sink,
-    cost,
 };
 
 /// What the events of a link change.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rakt_wire::operation::Outcome;
+use rakt_wire::Outcome;
 
 use super::Conn;
 use crate::error::Refusal;

@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rakt_wire::failure::Failure;
-use rakt_wire::native::{Encode, Payload};
-use rakt_wire::operation::Outcome;
+use rakt_wire::native::Payload;
+use rakt_wire::{Encode, Failure, Outcome};
 
 use super::asking::not_sent;
 use super::batch::Alias;

@@ -4,11 +4,8 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::metadata::Metadata;
-use rakt_wire::native::{
-    Alias as WireAlias, Encode, Head, Limits, MessageKind, Payload, SendError,
-};
-use rakt_wire::operation::{Operation, Wish};
+use rakt_wire::native::{Alias as WireAlias, Head, Limits, MessageKind, Payload, SendError};
+use rakt_wire::{Encode, Metadata, Operation, Wish};
 
 use super::answer::{Fate, RemoteAnswer};
 use super::{Conn, HIGH_WATER, LARGE_HIGH_WATER, Shared, touch};

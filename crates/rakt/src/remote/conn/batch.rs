@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::metadata::Metadata;
+use rakt_wire::Metadata;
 use rakt_wire::native::MessageKind;
 
 use super::Conn;
@@ -70,7 +70,7 @@ pub(crate) struct RawAbout {
 impl RawMessage {
     /// What the message counts against its receiver's credit.
     pub(crate) fn cost(&self) -> u64 {
-        rakt_wire::native::cost(self.raw_len.unwrap_or(self.len) as usize)
+        rakt_wire::cost(self.raw_len.unwrap_or(self.len) as usize)
     }
 }
 

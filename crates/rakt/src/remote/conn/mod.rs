@@ -21,10 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
-use rakt_wire::compress::Compression;
-use rakt_wire::native::{
-    Alias as WireAlias, CloseCode, Encode, Limits, Outbound, Role, Session, Transmit,
-};
+use rakt_wire::native::{Alias as WireAlias, CloseCode, Limits, Outbound, Role, Session, Transmit};
+use rakt_wire::{Compression, Encode};
 
 use super::budget::Share;
 use super::compressors::Prepared;

@@ -1,9 +1,8 @@
 //! The bounds of a connection that no peer reaches in a test's time.
 
 use bytes::Bytes;
-use rakt_wire::failure::Code;
 use rakt_wire::native::{Event, Head, Hello, Inbound, MessageKind, Payload, Sink};
-use rakt_wire::operation::{Operation, Wish};
+use rakt_wire::{Code, Operation, Wish};
 
 use super::asking::KNOWN_SENDERS;
 use super::*;

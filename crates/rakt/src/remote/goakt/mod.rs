@@ -8,7 +8,7 @@ mod calling;
 mod options;
 mod serving;
 
-use rakt_wire::compress::Compression;
+use rakt_wire::Compression;
 
 pub use options::GoAkt;
 

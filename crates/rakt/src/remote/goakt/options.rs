@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use rakt_wire::compress::Compression;
+use rakt_wire::Compression;
 
 use crate::remote::config::ConfigError;
 
@@ -78,7 +78,7 @@ impl GoAkt {
             aliases: Vec::new(),
             native: true,
             max_pipelined: 64,
-            read_idle_timeout: rakt_wire::goakt::server::IDLE_TIMEOUT,
+            read_idle_timeout: rakt_wire::goakt::IDLE_TIMEOUT,
             peers: Vec::new(),
             max_connections_per_peer: 64,
             max_idle_conns: 8,
@@ -203,7 +203,7 @@ impl GoAkt {
         let hosts = self.peers.iter().map(|peer| &peer.host).chain(&self.aliases);
         for host in hosts {
             // GoAkt has no way to write an address with a colon in its host.
-            if !rakt_wire::goakt::address::is_host(host) {
+            if !rakt_wire::goakt::is_host(host) {
                 return fail("goakt host", host, "a host name or IPv4 address");
             }
         }

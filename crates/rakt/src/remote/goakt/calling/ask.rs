@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant, SystemTime};
 
+use rakt_wire::Metadata;
 use rakt_wire::goakt::{Answer, Call, Deadline, Outgoing as Message, Payload, Procedure};
-use rakt_wire::metadata::Metadata;
 
 use super::endpoint::{Endpoint, Receiver};
 use super::lane::Lane;

@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::address::Address;
-use rakt_wire::goakt::GoAddress;
-use rakt_wire::goakt::address::NO_SENDER;
-use rakt_wire::operation::{Operation, Outcome, Wish};
+use rakt_wire::goakt::{GoAddress, NO_SENDER};
+use rakt_wire::{Address, Operation, Outcome, Wish};
 
 use super::ask;
 use super::lane::Lane;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 
-use rakt_wire::operation::Wish;
+use rakt_wire::Wish;
 use tokio::sync::Notify;
 
 use super::endpoint::Endpoint;

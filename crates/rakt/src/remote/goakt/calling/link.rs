@@ -7,8 +7,8 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use rakt_wire::Metadata;
 use rakt_wire::goakt::{Answer, Call, Client, ClientConfig, ClientError, Deadline, SendError};
-use rakt_wire::metadata::Metadata;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 
 use super::refusal;

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::address::{Address, Dialect};
 use rakt_wire::goakt::{Answer, Call, GoAddress, Procedure};
-use rakt_wire::metadata::Metadata;
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::{Address, Dialect, Metadata, Operation, Outcome};
 
 use super::LONGEST;
 use super::endpoint::Endpoint;

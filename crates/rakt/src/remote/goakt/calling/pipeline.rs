@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rakt_wire::Metadata;
 use rakt_wire::goakt::{Answer, Call, ClientError, Procedure, SendError};
-use rakt_wire::metadata::Metadata;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
@@ -448,7 +448,7 @@ impl<'a> Letters<'a> {
         let Some((receiver, sender, message, count)) = self.next.take() else { return };
         let reason = &self.reason;
         tracing::debug!(target = %receiver.address, count, %reason, "messages failed");
-        let nobody = rakt_wire::goakt::address::NO_SENDER;
+        let nobody = rakt_wire::goakt::NO_SENDER;
         self.net.dead_letters(count, || DeadLetter {
             target: receiver.address.to_string(),
             sender: Some(sender.to_string()).filter(|sender| sender != nobody),

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use rakt_wire::Metadata;
 use rakt_wire::goakt::{Outgoing, Payload};
-use rakt_wire::metadata::Metadata;
 
 use crate::remote::conn::Fate;
 use crate::slot::Slot;

@@ -1,11 +1,11 @@
 //! What goes wrong with a Go node, in the terms of a caller here.
 
-use rakt_wire::goakt::{EncodeError, Error, Procedure};
+use rakt_wire::goakt::{EncodeError, GoError, Procedure};
 
 use crate::error::Refusal;
 
 /// What a node answered.
-pub(super) fn of_error(error: Error, procedure: Procedure) -> Refusal {
+pub(super) fn of_error(error: GoError, procedure: Procedure) -> Refusal {
     Refusal::from_wire(error.into_failure(procedure))
 }
 

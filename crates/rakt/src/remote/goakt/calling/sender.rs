@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rakt_wire::goakt::{Call, GoAddress, Payload};
-use rakt_wire::metadata::Metadata;
-use rakt_wire::native::Encode;
+use rakt_wire::{Encode, Metadata};
 
 use super::queue::Parcel;
 use super::refusal;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use rakt_wire::compress::Compression;
+use rakt_wire::Compression;
 
 use super::link::{Link, Use};
 use crate::error::Refusal;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use rakt_wire::failure::Failure;
-use rakt_wire::goakt::{Error, Payload, Procedure, Response};
+use rakt_wire::Failure;
+use rakt_wire::goakt::{GoError, Payload, Procedure, Response};
 
 use super::Serving;
 use crate::error::Refusal;
@@ -87,7 +87,7 @@ pub(super) enum Answer {
     Done,
     Replies(Replies),
     Address(String),
-    Error(Error),
+    Error(GoError),
 }
 
 /// Replies to the messages of one ask, one after another.
@@ -275,7 +275,7 @@ impl GoConn {
                 true => Failure::too_large(size as u64, limit as u64),
                 false => buffered_replies().to_wire(),
             };
-            let error = Error::from_failure(Procedure::Ask, "", &failure);
+            let error = GoError::from_failure(Procedure::Ask, "", &failure);
             return self.settle(shared, id, Answer::Error(error));
         }
         replies.bytes.extend_from_slice(bytes);
@@ -303,7 +303,7 @@ impl GoConn {
             Some(Open::Operation) | None => return,
         };
         let address = self.serving.local.address(path);
-        let error = Error::from_failure(procedure, &address, &refusal.to_wire());
+        let error = GoError::from_failure(procedure, &address, &refusal.to_wire());
         let wakers = self.settle_in(&mut shared, id, Answer::Error(error));
         drop(shared);
         wakers.into_iter().for_each(Waker::wake);
@@ -344,7 +344,7 @@ impl GoConn {
         let mut wakers = Vec::new();
         for id in due {
             let failure = Refusal::DeadlineExceeded.to_wire();
-            let error = Error::from_failure(Procedure::Ask, "", &failure);
+            let error = GoError::from_failure(Procedure::Ask, "", &failure);
             wakers.append(&mut self.settle_in(&mut shared, id, Answer::Error(error)));
         }
         shared.next_expiry = shared.open.values().filter_map(expiry).min();
@@ -395,7 +395,7 @@ impl GoConn {
         let mut wakers: Vec<_> = shared.touch().into_iter().collect();
         for id in ids {
             let failure = Refusal::ShuttingDown.to_wire();
-            let error = Error::from_failure(Procedure::Ask, "", &failure);
+            let error = GoError::from_failure(Procedure::Ask, "", &failure);
             wakers.append(&mut self.settle_in(&mut shared, id, Answer::Error(error)));
         }
         drop(shared);

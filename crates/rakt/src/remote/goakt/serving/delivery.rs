@@ -6,8 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::metadata::Metadata;
-use rakt_wire::native::{Encode, cost};
+use rakt_wire::{Encode, Metadata, cost};
 
 use super::conn::GoConn;
 use crate::error::Refusal;

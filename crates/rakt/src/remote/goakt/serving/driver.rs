@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
-use rakt_wire::compress::Compression;
+use rakt_wire::Compression;
 use rakt_wire::goakt::{RespondError, Server, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;

@@ -5,10 +5,11 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rakt_wire::failure::Code;
-use rakt_wire::goakt::system::{ASYNC_RESPONSE, ASYNC_TIMEOUT, HEALTH_CHECK_RESPONSE};
-use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage, SystemMessage, proto};
-use rakt_wire::native::{Encode, cost};
+use rakt_wire::goakt::{
+    ASYNC_RESPONSE, ASYNC_TIMEOUT, GoAddress, GoError, HEALTH_CHECK_RESPONSE, Procedure,
+    RemoteMessage, SystemMessage, proto,
+};
+use rakt_wire::{Code, Encode, cost};
 
 use super::conn::GoConn;
 use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply};
@@ -36,8 +37,8 @@ impl GoConn {
         message: &RemoteMessage<'_>,
         cell: &Arc<dyn AnyCell>,
         path: &str,
-    ) -> Result<Option<Option<&'static str>>, Error> {
-        let invalid = |error| Error::invalid_message(procedure, error);
+    ) -> Result<Option<Option<&'static str>>, GoError> {
+        let invalid = |error| GoError::invalid_message(procedure, error);
         let Some(read) = SystemMessage::read(&message.message).map_err(invalid)? else {
             return Ok(None);
         };
@@ -65,26 +66,26 @@ impl GoConn {
         procedure: Procedure,
         request: proto::AsyncRequest,
         cell: Arc<dyn AnyCell>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), GoError> {
         let proto::AsyncRequest { correlation_id, reply_to, message } = request;
         if correlation_id.len() > MAX_CORRELATION_LEN {
             let (size, limit) = (correlation_id.len(), MAX_CORRELATION_LEN);
             let detail = format!("a correlation_id of {size} bytes, the limit is {limit}");
             let refusal = Refusal::InvalidArgument { detail };
-            return Err(Error::from_failure(procedure, &reply_to, &refusal.to_wire()));
+            return Err(GoError::from_failure(procedure, &reply_to, &refusal.to_wire()));
         }
         let message = message.unwrap_or_default();
         let entry = cell.accepted(message.type_name());
         let entry = entry.ok_or_else(|| not_accepted(procedure, message.type_name()))?;
         let address = GoAddress::parse(&reply_to)
-            .map_err(|error| Error::invalid_message(procedure, error))?;
+            .map_err(|error| GoError::invalid_message(procedure, error))?;
         let asker = match self.is_own(address) {
             true => None,
             false => self.reference(address),
         };
         let bytes = cost(message.value.len());
         self.charge(bytes)
-            .map_err(|refusal| Error::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
+            .map_err(|refusal| GoError::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
         // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
         let payload = Bytes::copy_from_slice(&message.value);
         let type_name = message.type_name();

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rakt_wire::Metadata;
-use rakt_wire::goakt::error::ErrorCode;
-use rakt_wire::goakt::{Error, Incoming, Procedure, RemoteMessages, Request};
+use rakt_wire::goakt::{ErrorCode, GoError, Incoming, Procedure, RemoteMessages, Request};
 
 use super::conn::{Answer, GoConn};
 use super::requests::{Names, Run};
@@ -89,10 +88,10 @@ impl GoConn {
     }
 
     /// Whether anything may come of a request.
-    fn admit_request(&self, request: &Request, metadata: &Metadata) -> Result<(), Error> {
+    fn admit_request(&self, request: &Request, metadata: &Metadata) -> Result<(), GoError> {
         if self.system.is_shutting_down() {
             let failure = Refusal::ShuttingDown.to_wire();
-            return Err(Error::from_failure(request.procedure(), "", &failure));
+            return Err(GoError::from_failure(request.procedure(), "", &failure));
         }
         self.serving.local.admit(request)?;
         let (false, Some(propagator)) = (metadata.is_empty(), &self.net.propagator) else {
@@ -106,7 +105,7 @@ impl GoConn {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the context propagator panicked".to_owned(),
         };
-        Err(Error::new(ErrorCode::InvalidArgument, text))
+        Err(GoError::new(ErrorCode::InvalidArgument, text))
     }
 }
 
@@ -133,7 +132,7 @@ impl Handing {
     }
 
     /// Adds the next message of a tell to those that go together.
-    fn stage(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, Error> {
+    fn stage(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, GoError> {
         let Self { common, at, way: Way::Tell { run, is_open } } = self else {
             return Ok(Progress::Over);
         };
@@ -174,7 +173,7 @@ impl Handing {
         Progress::Over
     }
 
-    fn ask_next(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, Error> {
+    fn ask_next(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, GoError> {
         let Self { common, at, way: Way::Ask { left, timeout, until } } = self else {
             return Ok(Progress::Over);
         };
@@ -200,7 +199,7 @@ impl Handing {
     /// There is no room to keep the rest of the request.
     pub(super) fn give_up(self, conn: &GoConn) {
         let failure = conn.exhausted_budget().to_wire();
-        let error = Error::from_failure(self.common.procedure, "", &failure);
+        let error = GoError::from_failure(self.common.procedure, "", &failure);
         conn.answer(self.common.id, Answer::Error(error));
     }
 }

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rakt_wire::compress::Compression;
+use rakt_wire::Compression;
 use rakt_wire::goakt::{Local, Opening, sniff};
 use tokio::io::AsyncReadExt;
 
@@ -53,7 +53,7 @@ impl Serving {
     pub(crate) async fn new(net: &Net, port: u16) -> Option<Arc<Self>> {
         let options = net.options.goakt.as_ref()?;
         let (advertised, advertised_port) = net.advertised().cloned().unwrap_or_default();
-        if !rakt_wire::goakt::address::is_host(&advertised) {
+        if !rakt_wire::goakt::is_host(&advertised) {
             tracing::warn!(
                 host = advertised,
                 "Go nodes cannot write this host, nor answer this node"

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rakt_wire::failure::{Code, Failure};
-use rakt_wire::goakt::{Error, Procedure, Request, proto};
-use rakt_wire::operation::{Operation, Outcome};
+use rakt_wire::goakt::{GoError, Procedure, Request, proto};
+use rakt_wire::{Code, Failure, Operation, Outcome};
 
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
@@ -26,7 +25,7 @@ impl GoConn {
                 _,
             ) => Err(self.refuse_grain(procedure, grain)),
             (_, Some(operation)) => operation,
-            (_, None) => Err(Error::cluster_off()),
+            (_, None) => Err(GoError::cluster_off()),
         };
         let operation = match operation {
             Ok(operation) => operation,
@@ -60,7 +59,7 @@ impl GoConn {
         match result {
             // Who is not for peers is not there, as far as they can see.
             Ok(Outcome::Absent) | Err(Refusal::Denied { .. }) if procedure == Procedure::Lookup => {
-                Answer::Error(Error::not_found(address))
+                Answer::Error(GoError::not_found(address))
             }
             Ok(_) if procedure == Procedure::Lookup => Answer::Address(address),
             // The actor that has the name stays as it is, and nobody is told: so does a Go node
@@ -70,17 +69,17 @@ impl GoConn {
             Err(refusal) => {
                 // A spawn is known by its name, since there is no actor yet.
                 let subject = if procedure == Procedure::Spawn { subject } else { &address };
-                Answer::Error(Error::from_failure(procedure, subject, &refusal.to_wire()))
+                Answer::Error(GoError::from_failure(procedure, subject, &refusal.to_wire()))
             }
         }
     }
 
     /// The answer of a node that has no grains of that kind: here is where grains come in one day.
-    fn refuse_grain(&self, procedure: Procedure, grain: &proto::Grain) -> Error {
+    fn refuse_grain(&self, procedure: Procedure, grain: &proto::Grain) -> GoError {
         match self.serving.local.grain(grain) {
             Ok(identity) => {
                 let failure = Failure::new(Code::KindNotRegistered);
-                Error::from_failure(procedure, &identity.to_string(), &failure)
+                GoError::from_failure(procedure, &identity.to_string(), &failure)
             }
             Err(error) => error,
         }

@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rakt_wire::Metadata;
-use rakt_wire::address::{Address, Dialect, MAX_ADDRESS_LEN, is_reserved};
-use rakt_wire::goakt::{Error, GoAddress, Procedure, RemoteMessage};
-use rakt_wire::native::cost;
+use rakt_wire::goakt::{GoAddress, GoError, Procedure, RemoteMessage};
+use rakt_wire::{Address, Dialect, MAX_ADDRESS_LEN, Metadata, cost, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use super::delivery::{About, Answers, Batch, Delivery, Message};
@@ -93,7 +91,7 @@ impl GoConn {
         (cell, path): (Arc<dyn AnyCell>, &str),
         run: &mut Option<Run>,
         names: &mut Names,
-    ) -> Result<(), Error> {
+    ) -> Result<(), GoError> {
         if self.handle_framework(common.procedure, message, &cell, path)?.is_some() {
             return Ok(());
         }
@@ -114,7 +112,7 @@ impl GoConn {
         start: Instant,
         by: Instant,
         names: &mut Names,
-    ) -> Result<(), Error> {
+    ) -> Result<(), GoError> {
         let procedure = common.procedure;
         let (cell, path) = self.receiver(procedure, message)?;
         if by <= start {
@@ -138,7 +136,7 @@ impl GoConn {
         &self,
         procedure: Procedure,
         message: &RemoteMessage<'a>,
-    ) -> Result<(Arc<dyn AnyCell>, &'a str), Error> {
+    ) -> Result<(Arc<dyn AnyCell>, &'a str), GoError> {
         let local = &self.serving.local;
         let path = local.receiver(procedure, message.receiver)?;
         local.admit_message(path, message.message.type_name())?;
@@ -154,7 +152,7 @@ impl GoConn {
         deadline: Option<Instant>,
         run: &mut Run,
         names: &mut Names,
-    ) -> Result<(), Error> {
+    ) -> Result<(), GoError> {
         let sender = self.sender(common.procedure, message.sender, names)?;
         let sender = sender.map(|sender| {
             if run.senders.last().is_none_or(|last| *last != sender) {
@@ -220,7 +218,7 @@ impl GoConn {
         procedure: Procedure,
         text: &str,
         names: &mut Names,
-    ) -> Result<Option<ActorRef>, Error> {
+    ) -> Result<Option<ActorRef>, GoError> {
         if let Some((known, sender)) = &names.sender
             && known == text
         {
@@ -263,7 +261,7 @@ fn start_run(
     message: &RemoteMessage<'_>,
     cell: Arc<dyn AnyCell>,
     names: &mut Names,
-) -> Result<Run, Error> {
+) -> Result<Run, GoError> {
     let name = message.message.type_name();
     let entry = cell.accepted(name).ok_or_else(|| not_accepted(procedure, name))?;
     Ok(Run {
@@ -285,12 +283,12 @@ fn metadata_len(metadata: &Metadata) -> u64 {
 }
 
 /// What a Go node is told of a message that was turned down here.
-fn failed(procedure: Procedure, message: &RemoteMessage<'_>, refusal: &Refusal) -> Error {
-    Error::from_failure(procedure, message.receiver, &refusal.to_wire())
+fn failed(procedure: Procedure, message: &RemoteMessage<'_>, refusal: &Refusal) -> GoError {
+    GoError::from_failure(procedure, message.receiver, &refusal.to_wire())
 }
 
 /// What a Go node is told of a message that its actor does not take.
-pub(super) fn not_accepted(procedure: Procedure, type_name: &str) -> Error {
+pub(super) fn not_accepted(procedure: Procedure, type_name: &str) -> GoError {
     let shown = type_name.get(..type_name.len().min(100)).unwrap_or_default();
-    Error::invalid_message(procedure, Refusal::NotAccepted { message: shown.to_owned() })
+    GoError::invalid_message(procedure, Refusal::NotAccepted { message: shown.to_owned() })
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// Longest varint of a `u64`, in bytes.
-pub const MAX_VARINT_LEN: usize = 10;
+pub(crate) const MAX_VARINT_LEN: usize = 10;
 
 /// Why the body of a frame could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -247,7 +247,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// How many bytes [`put_varint`] writes.
-pub fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     let bits = u64::BITS.saturating_sub((value | 1).leading_zeros());
     bits.div_ceil(7) as usize
 }
@@ -264,7 +264,7 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Writes an optional `u64`: a flag byte, then, where there is one, eight bytes, most significant first.
-pub fn put_optional_u64(out: &mut Vec<u8>, value: Option<u64>) {
+pub(crate) fn put_optional_u64(out: &mut Vec<u8>, value: Option<u64>) {
     match value {
         None => out.push(0),
         Some(value) => {
@@ -276,17 +276,8 @@ pub fn put_optional_u64(out: &mut Vec<u8>, value: Option<u64>) {
 
 /// A duration in whole microseconds; what does not fit becomes the largest that does.
 #[inline]
-pub fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
-}
-
-/// The front of `text`, at most `limit` bytes of it, cut between two characters.
-pub fn cut_text(text: &str, limit: usize) -> &str {
-    let mut end = limit.min(text.len());
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -341,13 +332,6 @@ mod tests {
             Reader::new(&[1, 0xff]).string("x", 16),
             Err(DecodeError::NotUtf8 { what: "x" })
         );
-    }
-
-    #[test]
-    fn text_is_cut_between_characters() {
-        assert_eq!(cut_text("aé", 2), "a");
-        assert_eq!(cut_text("aé", 3), "aé");
-        assert_eq!(cut_text("", 3), "");
     }
 
     #[test]

@@ -1,0 +1,13 @@
+//! What all protocols of this crate are made of. Nothing here knows any of them.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `varint.rs` | reading and writing the fields of a frame |
+//! | `text.rs` | cutting text to a length |
+//! | `encode.rs` | payloads that write themselves, and what a message costs |
+//! | `magic.rs` | how a connection of rakt's own protocol starts |
+
+pub(crate) mod encode;
+pub(crate) mod magic;
+pub(crate) mod text;
+pub(crate) mod varint;
