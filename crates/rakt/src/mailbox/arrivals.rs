@@ -4,19 +4,19 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::{Encode, Metadata};
+use rakt_wire::Encode;
 
+use crate::context::Current;
 use crate::error::Refusal;
-use crate::reference::ActorRef;
 
 /// The messages for one actor that a connection brought together, in the order they are handled. What is
 /// taken or refused counts as consumed; the rest is given back to the connection's account as this is
 /// dropped.
 ///
-/// All but `take` and `refuse_all` is called under the lock of a mailbox: it must be quick, and wake nobody
+/// `payload`, `take` and `refuse_first` are called only while there is a first one. What they and
+/// `refuse_all` do, they do outside of locks; all else is called under the lock of a mailbox: it must be quick, and wake nobody
 /// but the driver of a connection.
 pub(crate) trait Arrivals: Send {
     /// How many there are.
@@ -25,9 +25,15 @@ pub(crate) trait Arrivals: Send {
     /// Where the type of the first one is in the actor's list; `None` if there is none.
     fn first(&self) -> Option<u16>;
 
-    /// Takes the first one off, and has `read` decode its payload. One that cannot be read is refused, and
-    /// `None`.
-    fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival>;
+    /// The payload of the first one, to be decoded before that is taken.
+    fn payload(&self) -> Result<Bytes, Refusal>;
+
+    /// Takes the first one off, and has `current` tell of it. Returns who waits for the reply, if anybody
+    /// does.
+    fn take(&mut self, current: &mut Current) -> Option<RemoteAsker>;
+
+    /// Takes the first one off, which cannot be read.
+    fn refuse_first(&mut self, refusal: &Refusal);
 
     /// Takes the first `n` off, as arrivals of their own; all if there are no more.
     fn take_first(&mut self, n: usize) -> Box<dyn Arrivals>;
@@ -40,16 +46,6 @@ pub(crate) trait Arrivals: Send {
 
     /// None of them is going to be handled, and why.
     fn refuse_all(self: Box<Self>, refusal: &Refusal);
-}
-
-/// What is known of a message besides its payload.
-#[derive(Default)]
-pub(crate) struct Arrival {
-    pub(crate) sender: Option<ActorRef>,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) metadata: Option<Metadata>,
-    /// Who waits for the reply, if anybody does.
-    pub(crate) asker: Option<RemoteAsker>,
 }
 
 /// An ask of a peer that is to be answered once.
@@ -79,6 +75,7 @@ pub(crate) mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::mailbox::letter::Cancellation;
 
     /// Confirmed tells that are nothing but a number, and who hears of their confirmation.
     pub(crate) struct Numbers {
@@ -106,10 +103,18 @@ pub(crate) mod tests {
             self.numbers.front().map(|_| 0)
         }
 
-        fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival> {
-            let number = self.numbers.pop_front()?;
-            read(Bytes::copy_from_slice(&number.to_be_bytes())).ok()?;
-            Some(Arrival::default())
+        fn payload(&self) -> Result<Bytes, Refusal> {
+            Ok(Bytes::copy_from_slice(&self.numbers[0].to_be_bytes()))
+        }
+
+        fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
+            self.numbers.pop_front();
+            current.begin(None, None, None, Cancellation::Never);
+            None
+        }
+
+        fn refuse_first(&mut self, _: &Refusal) {
+            self.numbers.pop_front();
         }
 
         fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {

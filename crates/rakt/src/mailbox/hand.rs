@@ -180,14 +180,20 @@ fn open<M: Message>(
     current: &mut Current,
 ) -> Option<(M, Reply<M::Reply>)> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    let mut message = None;
-    let arrival = arrivals.take(&mut |payload| {
-        let decoded = wire.message.decode(payload);
-        message = Some(decoded.map_err(|error| Refusal::Undecodable { detail: error.0 })?);
-        Ok(())
-    })?;
-    let reply = arrival.asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply));
-    let cancellation = reply.cancellation();
-    current.begin(arrival.sender, arrival.deadline, arrival.metadata, cancellation);
-    Some((message?, reply))
+    let decode = |payload| {
+        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
+    };
+    match arrivals.payload().and_then(decode) {
+        Ok(message) => {
+            let asker = arrivals.take(current);
+            Some((
+                message,
+                asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply)),
+            ))
+        }
+        Err(refusal) => {
+            arrivals.refuse_first(&refusal);
+            None
+        }
+    }
 }

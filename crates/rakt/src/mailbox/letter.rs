@@ -250,6 +250,12 @@ pub(crate) enum Cancellation {
     Remote(RemoteAsker),
 }
 
+impl From<Option<&RemoteAsker>> for Cancellation {
+    fn from(asker: Option<&RemoteAsker>) -> Self {
+        asker.map_or(Self::Never, |asker| Self::Remote(asker.clone()))
+    }
+}
+
 impl Cancellation {
     pub(crate) fn is_cancelled(&self) -> bool {
         match self {

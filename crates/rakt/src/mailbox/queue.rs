@@ -340,7 +340,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::context::Context;
+    use crate::context::{Context, Current};
     use crate::mailbox::arrivals::tests::Numbers;
     use crate::mailbox::dispatch;
     use crate::mailbox::letter::{Asker, Letter, Run};
@@ -382,12 +382,10 @@ mod tests {
     }
 
     fn number(batch: &mut dyn Arrivals) -> Option<u32> {
-        let mut number = None;
-        batch.take(&mut |payload| {
-            number = payload.first_chunk().copied().map(u32::from_be_bytes);
-            Ok(())
-        });
-        number
+        batch.first()?;
+        let payload = batch.payload().expect("it is there");
+        batch.take(&mut Current::default());
+        payload.first_chunk().copied().map(u32::from_be_bytes)
     }
 
     #[derive(Clone, Copy, Debug)]

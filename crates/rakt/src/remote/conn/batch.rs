@@ -10,8 +10,9 @@ use rakt_wire::native::MessageKind;
 
 use super::Conn;
 use crate::cell::AnyCell;
+use crate::context::Current;
 use crate::error::Refusal;
-use crate::mailbox::arrivals::{Arrival, Arrivals, RemoteAsker, ReplyTo};
+use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::budget::Charge;
 use crate::remote::compact::compact;
@@ -67,6 +68,9 @@ pub(crate) struct RawAbout {
     pub(crate) _charge: Option<Charge>,
 }
 
+/// Whoever takes a message has seen that there is one.
+const IS_THERE: &str = "there is a first message";
+
 impl RawMessage {
     /// What the message counts against its receiver's credit.
     pub(crate) fn cost(&self) -> u64 {
@@ -77,7 +81,7 @@ impl RawMessage {
 impl Batch {
     /// The payload of `message`, as it was before compression.
     #[inline]
-    fn payload(&self, message: &RawMessage) -> Result<Bytes, Refusal> {
+    fn payload_of(&self, message: &RawMessage) -> Result<Bytes, Refusal> {
         let whole = message.about.as_ref().and_then(|about| about.whole.as_ref());
         let start = message.start as usize;
         match (whole, message.raw_len) {
@@ -114,7 +118,7 @@ impl Batch {
             if !matches!(message.kind, MessageKind::Confirm { .. }) {
                 return true;
             }
-            let payload = self.payload(message);
+            let payload = self.payload_of(message);
             let checked = payload.and_then(|payload| cell.check(message.entry, payload));
             if let Err(refusal) = &checked {
                 self.refuse(message, refusal);
@@ -144,21 +148,33 @@ impl Arrivals for Batch {
         self.messages.front().map(|message| message.entry)
     }
 
-    fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival> {
+    #[inline]
+    fn payload(&self) -> Result<Bytes, Refusal> {
+        self.payload_of(self.messages.front().expect(IS_THERE))
+    }
+
+    fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
         let message = self.messages.pop_front()?;
         self.consumed(message.cost());
-        if let Err(refusal) = self.payload(&message).and_then(read) {
-            self.refuse(&message, &refusal);
-            return None;
-        }
+        let sender = message.sender.and_then(|index| self.senders.get(index as usize));
         let asker = match message.kind {
             MessageKind::Ask { corr } => Some(RemoteAsker { to: self.conn.clone(), request: corr }),
             MessageKind::Tell | MessageKind::Confirm { .. } => None,
         };
-        let sender = message.sender.and_then(|index| self.senders.get(index as usize));
-        let (deadline, metadata) =
-            message.about.map_or((None, None), |about| (about.deadline, about.metadata));
-        Some(Arrival { sender: sender.map(|sender| sender.1.clone()), deadline, metadata, asker })
+        let sender = sender.map(|(_, sender)| sender.clone());
+        let cancellation = asker.as_ref().into();
+        match message.about {
+            None => current.begin(sender, None, None, cancellation),
+            Some(about) => current.begin(sender, about.deadline, about.metadata, cancellation),
+        }
+        asker
+    }
+
+    fn refuse_first(&mut self, refusal: &Refusal) {
+        if let Some(message) = self.messages.pop_front() {
+            self.consumed(message.cost());
+            self.refuse(&message, refusal);
+        }
     }
 
     fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use rakt_wire::{Encode, Metadata, cost};
 
 use super::conn::GoConn;
+use crate::context::Current;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
-use crate::mailbox::arrivals::{Arrival, Arrivals, RemoteAsker, ReplyTo};
+use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::budget::Charge;
 use crate::remote::compact::compact;
@@ -80,11 +81,6 @@ impl Batch {
         Box::new(Self { delivery, answers, entry, block, messages, senders, unreturned: 0 })
     }
 
-    fn payload(&self, message: &Message) -> Bytes {
-        let start = message.start as usize;
-        self.block.slice(start..start + message.len as usize)
-    }
-
     /// Tells the peer that a message is not handled, or whoever listens here if the peer cannot be told.
     fn refuse_one(&self, refusal: &Refusal) {
         let Delivery { conn, path, type_name, .. } = &*self.delivery;
@@ -120,13 +116,15 @@ impl Arrivals for Batch {
         self.messages.front().map(|_| self.entry)
     }
 
-    fn take(&mut self, read: &mut dyn FnMut(Bytes) -> Result<(), Refusal>) -> Option<Arrival> {
+    fn payload(&self) -> Result<Bytes, Refusal> {
+        let message = self.messages.front().expect("there is a first message");
+        let start = message.start as usize;
+        Ok(self.block.slice(start..start + message.len as usize))
+    }
+
+    fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
         let message = self.messages.pop_front()?;
         self.consumed(&message);
-        if let Err(refusal) = read(self.payload(&message)) {
-            self.refuse_one(&refusal);
-            return None;
-        }
         let asker = match &self.answers {
             Answers::Reply(asker) => Some(asker.clone()),
             Answers::Confirm(_) | Answers::Nothing => None,
@@ -134,7 +132,15 @@ impl Arrivals for Batch {
         let sender = message.sender.and_then(|index| self.senders.get(index as usize)).cloned();
         let (deadline, metadata) =
             message.about.map_or((None, None), |about| (about.deadline, about.metadata));
-        Some(Arrival { sender, deadline, metadata, asker })
+        current.begin(sender, deadline, metadata, asker.as_ref().into());
+        asker
+    }
+
+    fn refuse_first(&mut self, refusal: &Refusal) {
+        if let Some(message) = self.messages.pop_front() {
+            self.consumed(&message);
+            self.refuse_one(refusal);
+        }
     }
 
     fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
