@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| rakt_wire::goakt::fuzz::request(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rakt_fuzz::goakt::request(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| rakt_wire::goakt::fuzz::response(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rakt_fuzz::goakt::response(data));

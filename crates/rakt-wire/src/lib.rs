@@ -32,8 +32,6 @@ mod address;
 mod base;
 mod compress;
 mod failure;
-#[doc(hidden)]
-pub mod fuzz;
 #[cfg(feature = "goakt")]
 pub mod goakt;
 mod metadata;

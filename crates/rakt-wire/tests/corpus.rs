@@ -1,15 +1,21 @@
-//! Runs the seed corpus of every fuzz target on stable, so that what a fuzzer once found stays fixed.
+//! Runs the seed corpus of every fuzz target on stable, so that what a fuzzer once found stays fixed; and
+//! random bytes, which reach less.
+
+#[expect(unreachable_pub, reason = "for fuzz/, which includes the file too")]
+mod fuzz;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rakt_wire::native::{
-    Feature, Handshake, Head, Hello, Limits, MessageKind, Outbound, Payload, Role, put_failure,
-    put_operation, put_outcome, put_terminated,
+    Feature, FrameKind, Handshake, Head, Hello, Limits, MAGIC, MessageKind, Outbound, Payload,
+    Role, put_failure, put_operation, put_outcome, put_terminated,
 };
 use rakt_wire::{
     Address, Code, Compression, Compressor, Dialect, Failure, Metadata, Operation, Outcome,
-    SpawnArgument, Terminated, fuzz, put_string, put_varint,
+    SpawnArgument, Terminated, put_string, put_varint,
 };
 
 fn corpus() -> PathBuf {
@@ -43,6 +49,49 @@ fn seeds_of_every_length_pass() {
                 run(&data[..len]);
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_frames_do_no_harm(
+        setup: u8,
+        frames in vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..12),
+    ) {
+        let mut bytes = vec![setup];
+        for (kind, body) in frames {
+            // Mostly kinds that exist.
+            let kinds = FrameKind::ALL;
+            let kind = kinds.get(usize::from(kind % 32)).map_or(kind, |kind| kind.as_u8());
+            bytes.push(kind);
+            bytes.extend((body.len() as u32).to_be_bytes());
+            bytes.extend(body);
+        }
+        fuzz::inbound(&bytes);
+    }
+
+    #[test]
+    fn random_fields_do_no_harm(bytes in vec(any::<u8>(), 0..100)) {
+        fuzz::operations(&bytes);
+        fuzz::metadata(&bytes);
+        fuzz::address(&bytes);
+    }
+
+    #[test]
+    fn random_greetings_do_no_harm(bytes in vec(any::<u8>(), 0..200)) {
+        fuzz::hello(&bytes);
+        let header = [1, 1, FrameKind::Hello.as_u8(), 0, 0, 0, bytes.len() as u8];
+        let greeting = [&MAGIC[..], &header, &bytes].concat();
+        fuzz::hello(&greeting);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_history_of_two_links_ends_well(history in vec(any::<u8>(), 0..300)) {
+        fuzz::link(&history);
     }
 }
 

@@ -29,8 +29,6 @@ mod client;
 mod error;
 mod fields;
 mod frame;
-#[doc(hidden)]
-pub mod fuzz;
 mod ledger;
 mod local;
 mod messages;

@@ -181,7 +181,7 @@ impl Answer {
     }
 
     /// Reads the response to a request of this kind.
-    pub(super) fn decode(procedure: Procedure, frame: Frame) -> Result<Self, AnswerError> {
+    pub fn decode(procedure: Procedure, frame: Frame) -> Result<Self, AnswerError> {
         let name = frame.name();
         let is_error = name == ERROR_NAME.as_bytes();
         if !is_error && name != procedure.response_name().as_bytes() {

@@ -29,7 +29,7 @@ mod large;
 pub mod link;
 mod liveness;
 mod message;
-pub(crate) mod operations;
+mod operations;
 mod outbound;
 mod payload;
 mod role;

@@ -409,11 +409,4 @@ proptest! {
             prop_assert_eq!(RefuseReason::decode(&body), Ok(reason));
         }
     }
-
-    #[test]
-    fn random_greetings_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        rakt_wire::fuzz::hello(&bytes);
-        let greeting = opening(FrameKind::Hello, &bytes);
-        rakt_wire::fuzz::hello(&greeting);
-    }
 }

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rakt_wire::native::link::{ClosedReason, Envelope, Link, LinkEvent, PARTIAL_BUDGET};
 use rakt_wire::native::{CloseCode, FrameKind, Hello, Limits, LinkError, MessageKind, Payload};
-use rakt_wire::{Code, Metadata, fuzz};
+use rakt_wire::{Code, Metadata};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -242,10 +242,5 @@ proptest! {
             prop_assert!(sent.eq(here.map(|message| &message.payload)));
         }
         prop_assert_eq!(arrived.len(), messages.len());
-    }
-
-    #[test]
-    fn any_history_of_two_links_ends_well(history in vec(any::<u8>(), 0..300)) {
-        fuzz::link(&history);
     }
 }

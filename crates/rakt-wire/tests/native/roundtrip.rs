@@ -12,7 +12,7 @@ use rakt_wire::native::{
 };
 use rakt_wire::{
     Address, Code, Dialect, Failure, Metadata, Operation, Outcome, Reader, SpawnArgument,
-    Terminated, fuzz,
+    Terminated,
 };
 
 use super::On;
@@ -328,30 +328,6 @@ proptest! {
             while out.poll_transmit(&mut bytes) {}
         }
         expect(Role::Dialer, Limits::default(), &bytes, cut, expected);
-    }
-
-    #[test]
-    fn random_frames_do_no_harm(
-        setup: u8,
-        frames in vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..12),
-    ) {
-        let mut bytes = vec![setup];
-        for (kind, body) in frames {
-            // Mostly kinds that exist.
-            let kinds = rakt_wire::native::FrameKind::ALL;
-            let kind = kinds.get(usize::from(kind % 32)).map_or(kind, |kind| kind.as_u8());
-            bytes.push(kind);
-            bytes.extend((body.len() as u32).to_be_bytes());
-            bytes.extend(body);
-        }
-        fuzz::inbound(&bytes);
-    }
-
-    #[test]
-    fn random_fields_do_no_harm(bytes in vec(any::<u8>(), 0..100)) {
-        fuzz::operations(&bytes);
-        fuzz::metadata(&bytes);
-        fuzz::address(&bytes);
     }
 
     #[test]

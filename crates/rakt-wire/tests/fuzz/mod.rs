@@ -1,20 +1,25 @@
-//! What the fuzz targets run. Each target is one line in `fuzz/`; `tests/corpus.rs` runs the corpus
-//! through the same functions on stable.
+//! What the fuzz targets run. Each target is one line in `fuzz/`, which includes this file; `tests/corpus.rs`
+//! runs the corpus through the same functions on stable. Whoever depends on the crate compiles none of it.
 //!
 //! None of these may panic, whatever the bytes. Where something is accepted, it must read back.
+
+#[cfg(feature = "goakt")]
+pub mod goakt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::base::varint::Reader;
-use crate::native::link::{Envelope, Link, LinkEvent};
-use crate::native::{
+use rakt_wire::native::link::{Envelope, Link, LinkEvent};
+use rakt_wire::native::{
     Body, Event, Handshake, HandshakeError, Hello, Inbound, Limits, Message, MessageKind, Payload,
-    Role, Sink, operations as wire,
+    Role, Sink, put_failure, put_operation, put_outcome, put_terminated, read_failure,
+    read_operation, read_outcome, read_terminated,
 };
-use crate::{Address, Code, Compression, Failure, Metadata, Operation, compress::Compressor};
+use rakt_wire::{
+    Address, Code, Compression, Compressor, Failure, Metadata, Operation, Outcome, Reader,
+};
 
 /// Takes any bytes, and panics only when a promise is broken.
 pub type Target = fn(&[u8]);
@@ -24,19 +29,19 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("address", address),
     ("brotli", brotli),
     #[cfg(feature = "goakt")]
-    ("goakt-client", crate::goakt::fuzz::client),
+    ("goakt-client", goakt::client),
     #[cfg(feature = "goakt")]
-    ("goakt-frame", crate::goakt::fuzz::frame),
+    ("goakt-frame", goakt::frame),
     #[cfg(feature = "goakt")]
-    ("goakt-metadata", crate::goakt::fuzz::metadata),
+    ("goakt-metadata", goakt::metadata),
     #[cfg(feature = "goakt")]
-    ("goakt-request", crate::goakt::fuzz::request),
+    ("goakt-request", goakt::request),
     #[cfg(feature = "goakt")]
-    ("goakt-response", crate::goakt::fuzz::response),
+    ("goakt-response", goakt::response),
     #[cfg(feature = "goakt")]
-    ("goakt-server", crate::goakt::fuzz::server),
+    ("goakt-server", goakt::server),
     #[cfg(feature = "goakt")]
-    ("goakt-stream", crate::goakt::fuzz::stream),
+    ("goakt-stream", goakt::stream),
     ("gzip", gzip),
     ("hello", hello),
     ("inbound", inbound),
@@ -69,28 +74,28 @@ pub fn operations(data: &[u8]) {
     let mut reader = Reader::new(data);
     match which % 4 {
         0 => {
-            if let Ok(Ok(operation)) = wire::read_operation(&mut reader) {
-                wire::put_operation(&mut bytes, &operation);
-                let again = wire::read_operation(&mut Reader::new(&bytes));
+            if let Ok(Ok(operation)) = read_operation(&mut reader) {
+                put_operation(&mut bytes, &operation);
+                let again = read_operation(&mut Reader::new(&bytes));
                 assert_eq!(again, Ok(Ok(operation)));
             }
         }
         1 => {
-            if let Ok(outcome) = wire::read_outcome(&mut reader) {
-                wire::put_outcome(&mut bytes, &outcome);
-                assert_eq!(wire::read_outcome(&mut Reader::new(&bytes)), Ok(outcome));
+            if let Ok(outcome) = read_outcome(&mut reader) {
+                put_outcome(&mut bytes, &outcome);
+                assert_eq!(read_outcome(&mut Reader::new(&bytes)), Ok(outcome));
             }
         }
         2 => {
-            if let Ok(failure) = wire::read_failure(&mut reader) {
-                wire::put_failure(&mut bytes, &failure);
-                assert_eq!(wire::read_failure(&mut Reader::new(&bytes)), Ok(failure));
+            if let Ok(failure) = read_failure(&mut reader) {
+                put_failure(&mut bytes, &failure);
+                assert_eq!(read_failure(&mut Reader::new(&bytes)), Ok(failure));
             }
         }
         _ => {
-            if let Ok(reason) = wire::read_terminated(&mut reader) {
-                wire::put_terminated(&mut bytes, &reason);
-                assert_eq!(wire::read_terminated(&mut Reader::new(&bytes)), Ok(reason));
+            if let Ok(reason) = read_terminated(&mut reader) {
+                put_terminated(&mut bytes, &reason);
+                assert_eq!(read_terminated(&mut Reader::new(&bytes)), Ok(reason));
             }
         }
     }
@@ -423,7 +428,7 @@ impl Pair {
             LinkEvent::Request { corr, operation } => {
                 assert!(matches!(operation, Operation::Lookup { .. }));
                 let outbound = self.far.outbound().expect("it is open");
-                outbound.respond(corr, &crate::Outcome::Absent);
+                outbound.respond(corr, &Outcome::Absent);
             }
             LinkEvent::Cancelled { corr } => assert!(self.cancelled.contains(&corr)),
             LinkEvent::Opened(_) => {}
