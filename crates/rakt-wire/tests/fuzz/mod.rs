@@ -1,4 +1,4 @@
-//! What the fuzz targets run. Each target is one line in `fuzz/`, which includes this file; `tests/corpus.rs`
+//! What the fuzz targets run. Each target is one line in `fuzz/`, which includes this file; `tests/corpus/`
 //! runs the corpus through the same functions on stable. Whoever depends on the crate compiles none of it.
 //!
 //! None of these may panic, whatever the bytes. Where something is accepted, it must read back.

@@ -1,11 +1,9 @@
 //! Calls to actors on GoAkt nodes, which are played by a script here.
 
-use crate::{nodes, scripted};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::scripted::{Act, Scripted, Told, at_once, echoing};
 use prost::Message as _;
 use rakt::prelude::*;
 use rakt::remote::transport::Opening;
@@ -14,7 +12,11 @@ use rakt::{AskError, OperationError, Refusal};
 use rakt_wire::goakt::{ErrorCode, Incoming, Request};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::nodes::{Memory, Number, dead_letter, echo, number};
+use crate::memory::Memory;
+use crate::messages;
+use crate::nodes::{self, dead_letter};
+use crate::probe::{self, Number, echo, number};
+use crate::scripted::{self, Act, Scripted, Told, at_once, echoing};
 use crate::support::within;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -653,7 +655,7 @@ async fn replies_that_are_not_what_was_asked_for_are_told_apart() -> Result {
 async fn senders_are_named_as_go_nodes_can_read_them() -> Result {
     let mut node = Scripted::tcp(at_once(echoing)).await;
     let system = nodes::node("rust").await;
-    let (probe, _seen) = nodes::Probe::spawn(&system, "probe").await;
+    let (probe, _seen) = probe::Probe::spawn(&system, "probe").await;
     let (host, port) = system.advertised();
     let actor = system.actor(&node.address("a"));
     within(actor.tell(number(1)).from(&probe)).await?;
@@ -666,7 +668,7 @@ async fn senders_are_named_as_go_nodes_can_read_them() -> Result {
     assert_eq!(told(&mut node).await.sender, "goakt://r@10.0.0.1:7/b/c");
     // One that nobody can reach is nobody.
     let alone = ActorSystem::builder("alone").start().await?;
-    let (hermit, _seen) = nodes::Probe::spawn(&alone, "hermit").await;
+    let (hermit, _seen) = probe::Probe::spawn(&alone, "hermit").await;
     for sender in [hermit.untyped(), system.actor(&"rakt://r@[::1]:7/a".parse()?)] {
         within(actor.tell(number(3)).from(&sender)).await?;
         assert_eq!(told(&mut node).await.sender, "goakt://@:0/");
@@ -1045,8 +1047,8 @@ async fn rust_node() -> Result<(ActorSystem, Client, String, u16)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_of_rakt_understand_each_other_this_way_too() -> Result {
     let (system, client, host, port) = rust_node().await?;
-    let (_probe, mut seen) = nodes::Probe::spawn(&system, "probe").await;
-    let probe = within(client.lookup::<nodes::Probe>(&host, port, "probe")).await?;
+    let (_probe, mut seen) = probe::Probe::spawn(&system, "probe").await;
+    let probe = within(client.lookup::<probe::Probe>(&host, port, "probe")).await?;
     let probe = probe.expect("it is there");
     assert_eq!(probe.to_string(), format!("goakt://rust@{host}:{port}/probe"));
     for n in 0..10_000 {
@@ -1058,12 +1060,12 @@ async fn nodes_of_rakt_understand_each_other_this_way_too() -> Result {
     within(probe.ask(number(1))).await?;
     assert_eq!(seen.next().await, 1);
     within(client.ping(&host, port)).await?;
-    assert!(within(client.lookup::<nodes::Probe>(&host, port, "nobody")).await?.is_none());
+    assert!(within(client.lookup::<probe::Probe>(&host, port, "nobody")).await?.is_none());
 
     // The probe has a handler for it, and does not accept it from peers.
-    let refusal = refusal_of(within(probe.tell(nodes::Unlisted {}).confirmed()).await);
+    let refusal = refusal_of(within(probe.tell(messages::Unlisted {}).confirmed()).await);
     assert!(matches!(refusal, Refusal::Undecodable { .. }), "{refusal:?}");
-    let fail = nodes::Fail { why: "asked to".to_owned() };
+    let fail = probe::Fail { why: "asked to".to_owned() };
     let refusal = refusal_of(within(probe.ask(fail)).await);
     assert!(matches!(refusal, Refusal::Internal { .. }), "{refusal:?}");
 
@@ -1080,9 +1082,9 @@ async fn nodes_of_rakt_understand_each_other_this_way_too() -> Result {
 #[tokio::test]
 async fn a_sender_is_answered_by_an_actor_of_another_system() -> Result {
     let (system, client, host, port) = rust_node().await?;
-    let (_probe, _) = nodes::Probe::spawn(&system, "probe").await;
+    let (_probe, _) = probe::Probe::spawn(&system, "probe").await;
     let home = nodes::node_with("home", nodes::config().goakt(GoAkt::new())).await;
-    let (asker, mut answers) = nodes::Probe::spawn(&home, "asker").await;
+    let (asker, mut answers) = probe::Probe::spawn(&home, "asker").await;
     let remote = home.actor(&format!("goakt://rust@{host}:{port}/replier").parse()?);
 
     /// Tells its sender what it is told.

@@ -1,17 +1,18 @@
 //! What a peer that speaks GoAkt, or seems to, cannot do to a node.
 
-use crate::goakt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::goakt::{Ignore, Node, Sent, Want, address, echoes, error, frame, outgoing};
-use crate::support::{event, within};
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::{Event, Mailbox, Metadata};
 use rakt_wire::goakt::{Answer, Call, ErrorCode as E};
 use tokio::time::Instant;
+
+use crate::goakt::{self, Ignore, Node, Sent, address, echoes, error, frame, outgoing};
+use crate::messages::Want;
+use crate::support::{event, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MIB: usize = 1024 * 1024;

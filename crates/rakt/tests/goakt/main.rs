@@ -3,20 +3,29 @@
 //! | file | asks |
 //! | --- | --- |
 //! | `calling.rs` | how do calls to actors on Go nodes end? |
+//! | `delivery.rs` | what becomes of the messages of Go nodes? |
 //! | `limits.rs` | what can a peer that speaks GoAkt, or seems to, not do to a node? |
-//! | `messages.rs` | what becomes of the messages of Go nodes? |
 //! | `scripted.rs` | (a Go node that does what a test tells it to) |
 //! | `serving.rs` | what does a Go node find when it talks to a node of rakt? |
 
 #[path = "../support/goakt.rs"]
 mod goakt;
+#[expect(dead_code, reason = "the native tests use the rest")]
+#[path = "../support/memory.rs"]
+mod memory;
+#[path = "../support/messages.rs"]
+mod messages;
+#[expect(dead_code, reason = "the native tests use the rest")]
 #[path = "../support/nodes.rs"]
 mod nodes;
+#[expect(dead_code, reason = "the native tests use the rest")]
+#[path = "../support/probe.rs"]
+mod probe;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod calling;
+mod delivery;
 mod limits;
-mod messages;
 mod scripted;
 mod serving;

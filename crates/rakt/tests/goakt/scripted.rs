@@ -2,8 +2,6 @@
 //!
 //! Like a real one it takes the requests of one connection one after another.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;

@@ -1,10 +1,7 @@
 //! What a Go node finds when it talks to a node of rakt.
 
-use crate::goakt;
 use std::time::Duration;
 
-use crate::goakt::{Node, Peer, SYSTEM, Sent, address, echoes, error, outgoing, saw};
-use crate::support::{event, stopped, within};
 use rakt::context::Extensions;
 use rakt::prelude::*;
 use rakt::propagate::ContextPropagator;
@@ -12,6 +9,10 @@ use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::supervision::Directive;
 use rakt::{BoxError, Event, Metadata};
 use rakt_wire::goakt::{Answer, Call, ErrorCode as E, Payload, proto};
+
+use crate::goakt::{self, Node, Peer, SYSTEM, Sent, address, echoes, error, outgoing, saw};
+use crate::messages;
+use crate::support::{event, stopped, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -153,7 +154,7 @@ async fn errors_have_the_codes_and_texts_that_go_clients_look_for() {
         (good.clone().from(""), E::InternalError, E::InternalError),
         (of_type("nobody.Knows", &[]), E::InternalError, E::InternalError),
         (of_type("", &[]), E::InternalError, E::InternalError),
-        (of_type("test.Echo", b"\xff\xff"), E::InternalError, E::InternalError),
+        (of_type("tests.Echo", b"\xff\xff"), E::InternalError, E::InternalError),
     ] {
         let (code, text) = error(peer.tell(std::slice::from_ref(&sent)).await);
         assert_eq!(code, told, "tell {sent:?}: {text}");
@@ -195,7 +196,7 @@ async fn every_compression_is_recognized_beside_native_peers() -> Result {
     let native = remote::Client::new("native", config)?;
     let probe = native.lookup::<goakt::Probe>("127.0.0.1", node.port(), "probe").await?;
     let probe = probe.expect("it is there");
-    let echo = goakt::Echo { text: "native".to_owned() };
+    let echo = messages::Echo { text: "native".to_owned() };
     assert_eq!(within(probe.ask(echo.clone())).await?, echo);
     for mut peer in peers {
         assert_eq!(peer.ask_echo("still open").await, "still open");
@@ -248,7 +249,7 @@ async fn a_go_node_and_a_native_one_share_a_listener() -> Result {
         });
     }
     for n in 0..200 {
-        let echo = goakt::Echo { text: n.to_string() };
+        let echo = messages::Echo { text: n.to_string() };
         assert_eq!(within(native.ask(echo.clone())).await?, echo);
     }
     while let Some(done) = within(tasks.join_next()).await {
@@ -378,7 +379,7 @@ async fn messages_of_goakt_do_not_reach_actors_of_the_system() {
     let mut node = Node::start().await;
     let mut peer = node.dial().await;
     for path in ["GoAktDeathWatch", "GoAktRootGuardian", "rakt.anything", "probe/GoAktX"] {
-        for name in ["goaktpb.PoisonPill", "internalpb.HealthCheckRequest", "test.Echo"] {
+        for name in ["goaktpb.PoisonPill", "internalpb.HealthCheckRequest", "tests.Echo"] {
             let message = of_goakt(&peer, path, name, &[]);
             let (code, text) = error(peer.tell(std::slice::from_ref(&message)).await);
             assert_eq!(code, E::FailedPrecondition, "{path} {name}: {text}");

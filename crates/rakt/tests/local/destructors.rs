@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use crate::support::{event, system, within};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{Event, SpawnError};
+
+use crate::support::{event, within};
+use crate::system;
 
 /// Panics when it is dropped.
 struct Bomb;

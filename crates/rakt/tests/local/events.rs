@@ -1,10 +1,12 @@
 //! What a subscriber learns of a system.
 
-use crate::support::{Gate, system, within};
 use rakt::events::EVENT_CAPACITY;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{DeadLetter, Event, Refusal, StopReason};
+
+use crate::support::{Gate, within};
+use crate::system;
 
 struct Note;
 struct Fail;

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Gate, event, stopped, system, within};
 use rakt::prelude::*;
 use rakt::{AskError, Event, Refusal, SpawnError, StopReason};
 use tokio::sync::mpsc;
+
+use crate::support::{Gate, event, stopped, within};
+use crate::system;
 
 type Log = Arc<Mutex<Vec<String>>>;
 

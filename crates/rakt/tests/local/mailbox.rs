@@ -1,8 +1,10 @@
 //! The bound of a mailbox, and what happens at it.
 
-use crate::support::{Gate, drained, event, system, within};
 use rakt::prelude::*;
 use rakt::{AskError, DeadLetter, Event, Refusal};
+
+use crate::support::{Gate, event, within};
+use crate::{drained, system};
 
 #[derive(Debug, PartialEq)]
 struct Note(u32);

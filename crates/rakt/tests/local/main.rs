@@ -34,3 +34,19 @@ mod tell_ask;
 mod timers;
 mod timing;
 mod watch;
+
+use rakt::prelude::*;
+
+async fn system() -> ActorSystem {
+    ActorSystem::builder("tests").start().await.expect("a system starts")
+}
+
+/// Waits until nothing is left in the mailbox, for tests where a question would find it full.
+async fn drained<A>(actor: &ActorRef<A>) {
+    support::within(async {
+        while actor.queue_len() != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

@@ -32,7 +32,7 @@ mod protobuf {
     use rakt::{SpawnError, StartError};
 
     use super::*;
-    use crate::support::system;
+    use crate::system;
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub(crate) struct Request {
@@ -216,7 +216,7 @@ mod protobuf {
 #[cfg(feature = "serde")]
 mod serde_types {
     use super::*;
-    use crate::support::system;
+    use crate::system;
 
     #[derive(serde::Serialize, serde::Deserialize)]
     pub(crate) struct Move {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::support::{drained, system, within};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Refusal};
+
+use crate::support::within;
+use crate::{drained, system};
 
 const ROUNDS: u64 = 40;
 const SENDERS: u64 = 4;

@@ -1,11 +1,12 @@
 //! Context that travels with messages.
 
-use crate::support::{event, within};
 use rakt::context::Extensions;
 use rakt::prelude::*;
 use rakt::propagate::ContextPropagator;
 use rakt::{AskError, BoxError, Event, Metadata, Refusal};
 use tokio::sync::mpsc;
+
+use crate::support::{event, within};
 
 const KEY: &str = "trace";
 

@@ -1,13 +1,14 @@
 //! Ending a whole system.
 
-use crate::support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Gate, system, within};
 use rakt::prelude::*;
 use rakt::{AskError, Refusal, ShutdownReport, SpawnError};
 use tokio::time::Instant;
+
+use crate::support::{self, Gate, within};
+use crate::system;
 
 type Log = Arc<Mutex<Vec<String>>>;
 

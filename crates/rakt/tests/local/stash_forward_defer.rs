@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use crate::support::{Gate, system, within};
 use rakt::context::STASH_CAPACITY;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Refusal};
 use tokio::sync::mpsc;
+
+use crate::support::{Gate, within};
+use crate::system;
 
 struct Word(&'static str);
 struct Open;

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Gate, event, stopped, system, within};
 use rakt::prelude::*;
 use rakt::supervision::{Directive, Fault, Strategy};
 use rakt::{AskError, Event, Refusal, SpawnError, StopReason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+use crate::support::{Gate, event, stopped, within};
+use crate::system;
 
 /// How to fail.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::support::{Gate, drained, system, within};
 use rakt::prelude::*;
 use rakt::{AskError, Metadata, Refusal};
 use tokio::sync::mpsc;
+
+use crate::support::{Gate, within};
+use crate::{drained, system};
 
 /// Not `Clone`, not serializable, nothing: a message needs no codec to stay in the process.
 #[derive(Debug, PartialEq)]

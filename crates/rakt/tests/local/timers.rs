@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::support::{Gate, event, stopped, system, within};
 use rakt::prelude::*;
 use rakt::{Event, Refusal, Timer};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+use crate::support::{Gate, event, stopped, within};
+use crate::system;
 
 const SECOND: Duration = Duration::from_secs(1);
 

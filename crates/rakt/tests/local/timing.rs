@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::support::{Gate, system, within};
 use rakt::prelude::*;
 use rakt::{AskError, Refusal};
 use tokio::time::Instant;
+
+use crate::support::{Gate, within};
+use crate::system;
 
 #[derive(Debug)]
 struct Echo(u64);

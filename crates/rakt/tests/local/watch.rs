@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::support::{system, within};
 use rakt::StopReason;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use tokio::sync::mpsc;
+
+use crate::support::within;
+use crate::system;
 
 struct Watch(ActorRef);
 struct Unwatch(u64);

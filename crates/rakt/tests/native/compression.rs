@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use crate::nodes::{Blob, Memory, Probe, config, echo, node_with, noise, remote};
-use crate::support::within;
 use rakt::prelude::*;
 use rakt::remote::Compression;
 use tokio::time::Instant;
+
+use crate::memory::Memory;
+use crate::nodes::{config, node_with, remote};
+use crate::probe::{Blob, Probe, echo, noise};
+use crate::support::within;
 
 /// A probe on one node, as seen from another.
 async fn probe_over(network: &Memory, compression: Compression) -> Result<ActorRef<Probe>> {

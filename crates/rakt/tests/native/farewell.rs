@@ -1,10 +1,7 @@
 //! How long a node waits for a peer that does not let go.
 
-use crate::nodes;
 use std::time::Duration;
 
-use crate::nodes::{Blob, Memory, Probe, config, node_with};
-use crate::support::within;
 use bytes::BytesMut;
 use prost::Message as _;
 use rakt::prelude::*;
@@ -15,6 +12,11 @@ use rakt_wire::native::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
+
+use crate::memory::Memory;
+use crate::nodes::{config, node_with};
+use crate::probe::{self, Blob, Probe};
+use crate::support::within;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A frame of a kind that does not exist.
@@ -92,7 +94,7 @@ async fn a_node_that_closes_waits_five_seconds_for_peers_that_take_nothing() -> 
     let (probe, _) = Probe::spawn(&there, "probe").await;
     let (mut stream, session) = dial(&network, port).await?;
     let mut outbound = Outbound::new(Role::Dialer, session.limits);
-    let blob = Blob { bytes: nodes::noise(400_000), back: true }.encode_to_vec();
+    let blob = Blob { bytes: probe::noise(400_000), back: true }.encode_to_vec();
     let (receiver, type_id) =
         (outbound.receiver("probe", None), outbound.message_type("tests.Blob"));
     let head = Head {
@@ -108,7 +110,7 @@ async fn a_node_that_closes_waits_five_seconds_for_peers_that_take_nothing() -> 
     while outbound.poll_transmit(&mut bytes) {}
     within(stream.write_all(&bytes)).await?;
     // The actor has answered, with more than the line holds.
-    within(probe.ask(nodes::echo("after it"))).await?;
+    within(probe.ask(probe::echo("after it"))).await?;
     let start = Instant::now();
     within(there.shutdown()).await;
     let waited = start.elapsed();

@@ -1,15 +1,17 @@
 //! Peers that break the rules of an open connection. It ends, with a reason that both ends hear, and
 //! nobody else notices.
 
-use crate::hostile;
 use std::time::{Duration, Instant};
 
-use crate::hostile::{
-    Answer, BLOCK, ECHO, Echo, Node, config, define, define_one, define_receiver, encoded, frame,
-    hello, request, until, varints,
-};
 use rakt_wire::native::{CloseCode, FrameKind, MessageKind};
 use rakt_wire::{Code, Operation, Outcome, put_string, put_varint};
+
+use crate::hostile::{
+    self, Answer, BLOCK, ECHO, Node, define, define_one, define_receiver, encoded, frame, hello,
+    request, until, varints,
+};
+use crate::messages::Echo;
+use crate::nodes::config;
 
 const TELL: u8 = 0x20;
 const ASK: u8 = 0x22;

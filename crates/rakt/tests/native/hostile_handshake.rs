@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::hostile::{Node, Raw, config, connect, frame, hello, logged, within};
 use rakt_wire::native::{Feature, FrameKind, Hello, Limits, MAGIC, RefuseReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::hostile::{Node, Raw, connect, frame, hello, logged};
+use crate::nodes::config;
+use crate::support::within;
 
 /// Sends `bytes` and returns all that the node answers until it closes.
 async fn say(port: u16, bytes: &[u8]) -> (String, Vec<u8>) {

@@ -1,15 +1,11 @@
 //! Peers whose frames are well-formed and whose messages are not welcome. Each is refused by itself,
 //! with a reason, and nobody else notices.
 
-use crate::hostile;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{self, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::hostile::{
-    Answer, ECHO, Echo, MIB, Node, Raw, config, encoded, hello, resident, until, within,
-};
 use bytes::{Bytes, BytesMut};
 use rakt::prelude::*;
 use rakt::remote::{Client, Config};
@@ -18,6 +14,11 @@ use rakt_wire::native::{CloseCode, Handshake, Hello, Limits, MessageKind, Payloa
 use rakt_wire::{Code, Compression, Compressor, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::hostile::{self, Answer, ECHO, MIB, Node, Raw, encoded, hello, resident, until};
+use crate::messages::Echo;
+use crate::nodes::config;
+use crate::support::within;
 
 /// The three ways to send a message that is refused, and how the peer hears of each.
 async fn refused(raw: &mut Raw, path: &str, type_name: &str, body: &[u8], code: Code, what: &str) {
@@ -47,7 +48,7 @@ async fn refused(raw: &mut Raw, path: &str, type_name: &str, body: &[u8], code: 
 async fn messages_that_are_not_welcome_are_refused_one_by_one() {
     let node = Node::start(config()).await;
     let mut raw = node.dial().await;
-    let unlisted = "hostile.Unlisted";
+    let unlisted = "tests.Unlisted";
     refused(&mut raw, "target", unlisted, &[], Code::NotAccepted, unlisted).await;
     refused(&mut raw, "target", "made.up", &[], Code::NotAccepted, "made.up").await;
     refused(&mut raw, "target", "", &[], Code::NotAccepted, "").await;

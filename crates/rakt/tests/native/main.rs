@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `backoff.rs` | how often is a peer dialed that is of no use? |
 //! | `compression.rs` | what does compression cost, and what does it save? |
+//! | `descriptors.rs` | does a node go on that has used up its file descriptors? |
 //! | `farewell.rs` | how long does a node wait for a peer that does not let go? |
 //! | `hostile_frames.rs` | what does a peer hear that breaks the rules of an open connection? |
 //! | `hostile_handshake.rs` | who does not get past the greeting? |
@@ -12,20 +13,31 @@
 //! | `management.rs` | can the actors of another node be spawned, stopped and asked about? |
 //! | `messaging.rs` | what can be said to an actor on another node, and how is it answered? |
 //! | `options.rs` | does every option of remoting change what happens? |
+//! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
 //! | `watch.rs` | who hears of the end of an actor on another node? |
 
+#[path = "../support/cable.rs"]
+mod cable;
 #[path = "../support/hostile.rs"]
 mod hostile;
+#[path = "../support/memory.rs"]
+mod memory;
+#[path = "../support/messages.rs"]
+mod messages;
 #[path = "../support/nodes.rs"]
 mod nodes;
+#[path = "../support/probe.rs"]
+mod probe;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod backoff;
 #[cfg(feature = "zstd")]
 mod compression;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod farewell;
 mod hostile_frames;
 mod hostile_handshake;
@@ -34,6 +46,8 @@ mod incompatible;
 mod management;
 mod messaging;
 mod options;
+#[cfg(unix)]
+mod processes;
 mod promises;
 mod simulated;
 mod watch;

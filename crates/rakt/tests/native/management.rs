@@ -1,16 +1,18 @@
 //! Managing the actors of another node: spawn, stop, respawn, reinstate, and asking about the node.
 
-use crate::{nodes, support};
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use crate::nodes::{Echo, Fail, Number, Probe, config, echo, node, number, remote};
-use crate::support::within;
 use rakt::message::{Codec, CodecError, WireType};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, OperationError, Refusal};
 use tokio::sync::mpsc;
+
+use crate::messages::Echo;
+use crate::nodes::{self, config, node, remote};
+use crate::probe::{self, Fail, Number, Probe, echo, number};
+use crate::support::within;
 
 /// What a [`Greeter`] is to begin with.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -123,7 +125,7 @@ async fn a_wrong_argument_is_refused_and_says_what_is_taken() {
         }
     }
     assert!(there.find("a").is_none());
-    let error = spawn(&here, &there, "a", "Greeter").argument(&nodes::LocalOnly);
+    let error = spawn(&here, &there, "a", "Greeter").argument(&probe::LocalOnly);
     let error = within(error.into_future()).await.expect_err("it has no codec");
     assert!(
         matches!(&error, OperationError::NotSent { refusal: Refusal::NoCodec { .. }, .. }),
@@ -283,7 +285,7 @@ async fn a_spawned_actor_can_be_managed_by_a_client() -> Result {
 
 #[tokio::test]
 async fn without_remoting_every_call_to_another_node_is_refused() -> Result {
-    let (off, there) = (support::system().await, host().await);
+    let (off, there) = (ActorSystem::builder("tests").start().await?, host().await);
     Probe::spawn(&there, "probe").await;
     let (host, port) = there.advertised();
     let address = there.address("probe")?;
@@ -344,7 +346,7 @@ async fn an_operation_that_waits_on_an_actor_holds_up_no_other() -> Result {
     let (here, there) = (node("here").await, host().await);
     let (_, seen) = Probe::spawn(&there, "slow").await;
     let slow: ActorRef<Probe> = remote(&here, &there, "slow").await;
-    within(slow.tell(nodes::Hold {})).await?;
+    within(slow.tell(probe::Hold {})).await?;
     seen.gate.entered().await;
     let (stopped, mut until_stopped) = mpsc::channel(1);
     let stopping = tokio::spawn({

@@ -1,17 +1,18 @@
 //! Talking to an actor on another node: everything that can be said, and how it is answered.
 
-use crate::nodes;
 use std::time::{Duration, Instant};
 
-use crate::nodes::{Echo, Fail, Hold, LocalOnly, Number, Probe, Unlisted, WhoAsks};
-use crate::nodes::{dead_letter, echo, node, number, remote};
-use crate::support::within;
 use bytes::Bytes;
 use rakt::message::{Codec, CodecError, WireType};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Metadata, OperationError, Refusal};
 use tokio::sync::mpsc;
+
+use crate::messages::{Echo, Unlisted};
+use crate::nodes::{self, dead_letter, node, remote};
+use crate::probe::{Fail, Hold, LocalOnly, Number, Probe, WhoAsks, echo, number};
+use crate::support::within;
 
 #[tokio::test]
 async fn a_tell_reaches_an_actor_on_another_node() -> Result {

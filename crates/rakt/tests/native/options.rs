@@ -1,10 +1,7 @@
 //! Every option of remoting changes what happens.
 
-use crate::{nodes, support};
 use std::time::{Duration, Instant};
 
-use crate::nodes::{Blob, Cable, Echo, Hold, Probe, config, echo, node, node_with, number, remote};
-use crate::support::within;
 use rakt::context::Extensions;
 use rakt::prelude::*;
 use rakt::propagate::ContextPropagator;
@@ -12,6 +9,12 @@ use rakt::remote::Compression;
 use rakt::{AskError, BoxError, Event, Metadata, Refusal, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::cable::Cable;
+use crate::messages::Echo;
+use crate::nodes::{self, config, node, node_with, remote};
+use crate::probe::{self, Blob, Hold, Probe, echo, number};
+use crate::support::{self, within};
 
 /// Answered soon, but not on every machine at once.
 const SOON: Duration = Duration::from_millis(100);
@@ -53,8 +56,8 @@ async fn the_lower_max_frame_size_of_both_sides_counts() -> Result {
         let there = node_with("there", config().max_frame_size(yours)).await;
         Probe::spawn(&there, "probe").await;
         let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
-        within(probe.ask(nodes::blob(49_000))).await?;
-        let error = within(probe.ask(nodes::blob(51_000))).await.expect_err("too large");
+        within(probe.ask(probe::blob(49_000))).await?;
+        let error = within(probe.ask(probe::blob(51_000))).await.expect_err("too large");
         match error.refusal() {
             Some(Refusal::TooLarge { size, limit: 50_000 }) => assert!(*size > 51_000),
             other => panic!("{other:?}"),
@@ -73,7 +76,7 @@ async fn max_message_size_lets_a_message_be_larger_than_a_frame() -> Result {
         let (here, there) = (node_with("here", mine).await, node_with("there", yours).await);
         Probe::spawn(&there, "probe").await;
         let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
-        let outcome = within(probe.ask(nodes::blob(400_000))).await;
+        let outcome = within(probe.ask(probe::blob(400_000))).await;
         assert_eq!(outcome.is_ok(), fits, "{:?}", outcome.map(|size| size.len));
     }
     Ok(())
@@ -407,7 +410,7 @@ async fn the_advertised_host_and_port_are_what_peers_see() -> Result {
     })
     .await;
     assert_eq!(peer, "here@shop.example:4000");
-    let seen = within(probe.ask(nodes::WhoAsks {}).from(&mine)).await?;
+    let seen = within(probe.ask(probe::WhoAsks {}).from(&mine)).await?;
     assert_eq!(seen.text, mine.to_string());
 
     let here = node_with("other", config().advertised_host("localhost")).await;

@@ -1,15 +1,17 @@
 //! What a user may rely on when the other actor is on another node: order, at most once, one outcome,
 //! bounds, and that one receiver does not hold up another.
 
-use crate::{nodes, support};
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::nodes::{Blob, Cable, Hold, Probe, Unlisted};
-use crate::nodes::{blob, config, dead_letter, echo, node, node_with, noise, number, remote};
-use crate::support::{event, within};
 use rakt::prelude::*;
 use rakt::{AskError, Refusal, StopReason};
+
+use crate::cable::Cable;
+use crate::messages::Unlisted;
+use crate::nodes::{self, config, dead_letter, node, node_with, remote};
+use crate::probe::{self, Blob, Hold, Probe, blob, echo, noise, number};
+use crate::support::{self, stopped, within};
 
 /// A node whose messages to one other node share one connection.
 async fn narrow(name: &str, cable: &Cable) -> ActorSystem {
@@ -716,7 +718,7 @@ async fn an_actor_that_stops_refuses_what_is_queued_to_its_peers() -> Result {
     struct Quits(support::Gate);
     impl Actor for Quits {
         fn accepts(accepts: &mut Accepts<Self>) {
-            accepts.remote::<Hold>().remote::<nodes::Number>();
+            accepts.remote::<Hold>().remote::<probe::Number>();
         }
     }
     impl Handler<Hold> for Quits {
@@ -726,8 +728,8 @@ async fn an_actor_that_stops_refuses_what_is_queued_to_its_peers() -> Result {
             Ok(())
         }
     }
-    impl Handler<nodes::Number> for Quits {
-        async fn handle(&mut self, _: nodes::Number, _: &mut Context<Self>) -> Result {
+    impl Handler<probe::Number> for Quits {
+        async fn handle(&mut self, _: probe::Number, _: &mut Context<Self>) -> Result {
             Ok(())
         }
     }
@@ -741,11 +743,6 @@ async fn an_actor_that_stops_refuses_what_is_queued_to_its_peers() -> Result {
     within(quits.tell(number(1)).confirmed()).await?;
     gate.open();
     assert_eq!(dead_letter(&mut events).await.reason, Refusal::Stopped);
-    let reason = event(&mut ends, |event| match event {
-        rakt::Event::ActorStopped { reason, .. } => Some(reason),
-        _ => None,
-    })
-    .await;
-    assert_eq!(reason, StopReason::Stopped);
+    assert_eq!(stopped(&mut ends, "quits").await, StopReason::Stopped);
     Ok(())
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::nodes::{Number, number};
 use rakt::prelude::*;
 use rakt::remote::transport::Opening;
 use rakt::remote::{Listener, Stream, Transport};
 use rakt::{AskError, StopReason};
 use tokio::time::{Instant, sleep};
+
+use crate::probe::{Number, number};
 
 const PORT: u16 = 3321;
 /// How long the load, and the trouble, last.

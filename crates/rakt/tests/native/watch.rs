@@ -1,14 +1,16 @@
 //! Hearing of the end of an actor on another node: exactly once, with the reason, whatever happens.
 
-use crate::{nodes, support};
 use std::time::Duration;
 
-use crate::nodes::{Cable, Fail, Probe, config, echo, node, node_with, number, remote};
-use crate::support::within;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{Events, StopReason};
 use tokio::sync::mpsc;
+
+use crate::cable::Cable;
+use crate::nodes::{self, config, node, node_with, remote};
+use crate::probe::{self, Fail, Probe, echo, number};
+use crate::support::{self, within};
 
 /// Watches whom it is told to, and passes on what it hears.
 struct Watcher {
@@ -169,7 +171,7 @@ async fn an_actor_that_is_passivated_is_heard_as_such() -> Result {
     let (probe, seen) = Probe::new();
     there.spawn("probe", move || probe.clone()).passivate_after(Duration::from_millis(50)).await?;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
-    within(probe.tell(nodes::Hold {})).await?;
+    within(probe.tell(probe::Hold {})).await?;
     seen.gate.entered().await;
     let (watcher, mut heard) = watcher(&here).await;
     within(watcher.ask(Watch(probe.clone()))).await?;

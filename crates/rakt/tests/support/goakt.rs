@@ -1,7 +1,5 @@
 //! What the tests of GoAkt share: a node with actors to talk to, and a peer that speaks as a Go node does.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,19 +14,13 @@ use rakt_wire::goakt::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::nodes::Memory;
+use crate::memory::Memory;
+use crate::messages::{Echo, Want, Wanted};
 use crate::support::{Gate, within};
 
 /// Passed on to the test.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Say {
-    #[prost(string, tag = "1")]
-    pub(crate) text: String,
-}
-
-/// Comes back as it is.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Echo {
     #[prost(string, tag = "1")]
     pub(crate) text: String,
 }
@@ -44,19 +36,6 @@ pub(crate) struct Hold {
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Ignore {}
 
-/// Is answered with so many bytes.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Want {
-    #[prost(uint32, tag = "1")]
-    pub(crate) len: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Blob {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(crate) bytes: Vec<u8>,
-}
-
 /// The handler fails.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Fail {}
@@ -67,11 +46,9 @@ pub(crate) struct Nameless {}
 
 rakt::messages! {
     Say as "test.Say",
-    Echo as "test.Echo" => Echo as "test.Echo",
-    Hold as "test.Hold" => Echo as "test.Echo",
-    Ignore as "test.Ignore" => Echo as "test.Echo",
-    Want as "test.Want" => Blob as "test.Blob",
-    Fail as "test.Fail" => Echo as "test.Echo",
+    Hold as "test.Hold" => Echo as "tests.Echo",
+    Ignore as "test.Ignore" => Echo as "tests.Echo",
+    Fail as "test.Fail" => Echo as "tests.Echo",
     Nameless => Echo as "test.Nameless",
 }
 
@@ -154,8 +131,8 @@ impl Handler<Ignore> for Probe {
 }
 
 impl Handler<Want> for Probe {
-    async fn handle(&mut self, want: Want, _: &mut Context<Self>) -> Result<Blob> {
-        Ok(Blob { bytes: vec![7; want.len as usize] })
+    async fn handle(&mut self, want: Want, _: &mut Context<Self>) -> Result<Wanted> {
+        Ok(want.granted())
     }
 }
 
@@ -520,7 +497,7 @@ pub(crate) fn echoes(answer: Answer) -> Vec<String> {
     replies
         .iter()
         .map(|reply| {
-            assert_eq!(reply.type_name(), "test.Echo");
+            assert_eq!(reply.type_name(), "tests.Echo");
             let echo: Echo = prost::Message::decode(reply.value).expect("an echo");
             echo.text
         })

@@ -1,10 +1,7 @@
 //! What the tests of hostile peers share: a node with a well-behaved client that must not notice
 //! anything, and a peer that speaks the protocol and then sends what it likes.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
@@ -22,43 +19,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// Comes back as it is.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Echo {
-    #[prost(string, tag = "1")]
-    pub(crate) text: String,
-}
-
-/// Asks for many bytes.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Want {
-    #[prost(uint32, tag = "1")]
-    pub(crate) len: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Blob {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(crate) bytes: Vec<u8>,
-}
+use crate::messages::{Echo, Unlisted, Want, Wanted};
+use crate::support::within;
 
 /// The handler never comes back.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Block {}
 
-/// The actor has a handler for it and does not accept it from peers.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Unlisted {}
+rakt::messages! { Block as "hostile.Block" }
 
-rakt::messages! {
-    Echo => Echo as "hostile.Echo",
-    Want => Blob as "hostile.Want",
-    Block as "hostile.Block",
-    Unlisted as "hostile.Unlisted",
-}
-
-pub(crate) const ECHO: &str = "hostile.Echo";
-pub(crate) const WANT: &str = "hostile.Want";
+pub(crate) const ECHO: &str = "tests.Echo";
 pub(crate) const BLOCK: &str = "hostile.Block";
 
 /// Accepts [`Echo`], [`Want`] and [`Block`] from peers.
@@ -78,8 +48,8 @@ impl Handler<Echo> for Target {
 }
 
 impl Handler<Want> for Target {
-    async fn handle(&mut self, want: Want, _: &mut Context<Self>) -> Result<Blob> {
-        Ok(Blob { bytes: vec![7; want.len as usize] })
+    async fn handle(&mut self, want: Want, _: &mut Context<Self>) -> Result<Wanted> {
+        Ok(want.granted())
     }
 }
 
@@ -95,11 +65,6 @@ impl Handler<Unlisted> for Target {
     }
 }
 
-/// Waits for something that is bound to happen, and fails the test if it does not.
-pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it happens in time")
-}
-
 /// Waits until something holds.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -107,10 +72,6 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(30), "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-pub(crate) fn config() -> Config {
-    Config::new("127.0.0.1", 0)
 }
 
 /// A node with the actors `target` and `other`, and a client that keeps asking the latter.
@@ -241,7 +202,6 @@ pub(crate) struct Raw {
     read: BytesMut,
     /// For what is well-formed.
     pub(crate) out: Outbound,
-    pub(crate) from: SocketAddr,
     pub(crate) session: Session,
 }
 
@@ -279,18 +239,12 @@ impl Raw {
                 Err(error) => return Err(error.to_string()),
             }
         };
-        let from = stream.local_addr().expect("it is connected");
         let out = Outbound::new(Role::Dialer, session.limits);
-        Ok(Self { stream, read, out, from, session })
+        Ok(Self { stream, read, out, session })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         within(self.stream.write_all(bytes)).await.expect("the node reads");
-    }
-
-    /// Sends what may well find the connection closed.
-    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        within(self.stream.write_all(bytes)).await
     }
 
     pub(crate) async fn flush(&mut self) {

@@ -1,11 +1,8 @@
 //! What the tests share: a limit for everything that waits, and a gate to hold an actor still.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt::prelude::*;
 use tokio::sync::Notify;
 
 /// Waits for something that is bound to happen, and fails the test if it does not.
@@ -13,10 +10,6 @@ use tokio::sync::Notify;
 /// On a paused clock it fails as soon as nothing in the process can make progress.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it happens in time")
-}
-
-pub(crate) async fn system() -> ActorSystem {
-    ActorSystem::builder("tests").start().await.expect("a system starts")
 }
 
 /// Holds a handler still until the test lets it go on.
@@ -59,14 +52,4 @@ pub(crate) async fn stopped(events: &mut rakt::Events, path: &str) -> rakt::Stop
         _ => None,
     })
     .await
-}
-
-/// Waits until nothing is left in the mailbox, for tests where a question would find it full.
-pub(crate) async fn drained<A>(actor: &ActorRef<A>) {
-    within(async {
-        while actor.queue_len() != Some(0) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
 }

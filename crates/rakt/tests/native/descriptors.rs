@@ -3,14 +3,16 @@
 //!
 //! The node is a process of its own, with a limit of its own: this program, run once more.
 
-use crate::hostile;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::hostile::{Echo, Target, config, connect};
 use rakt::prelude::*;
 use rakt::remote::{Client, Config};
+
+use crate::hostile::{self, Target, connect};
+use crate::messages::Echo;
+use crate::nodes::config;
 
 /// Descriptors that the node may have. It needs about ten to start with.
 const DESCRIPTORS: usize = 48;
@@ -23,9 +25,8 @@ struct Victim {
 impl Victim {
     fn start() -> Self {
         let program = std::env::current_exe().expect("it is known");
-        let script = format!(
-            "ulimit -n {DESCRIPTORS}; exec \"$0\" role_of_the_victim --ignored --nocapture"
-        );
+        let role = "descriptors::role_of_the_victim --exact --ignored --nocapture";
+        let script = format!("ulimit -n {DESCRIPTORS}; exec \"$0\" {role}");
         let mut process = Command::new("sh")
             .args(["-c", &script])
             .arg(program)

@@ -1,28 +1,16 @@
-//! What connections of Go nodes keep in memory. All that the process allocates is counted, so these tests
-//! take turns.
-
-#![cfg(all(feature = "goakt", feature = "prost"))]
-
-#[path = "support/allocated.rs"]
-mod allocated;
-#[path = "support/goakt.rs"]
-mod goakt;
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "support/mod.rs"]
-mod support;
+//! What connections of Go nodes keep in memory.
 
 use std::sync::{Arc, Mutex};
 
-use allocated::allocated;
 use bytes::Bytes;
-use goakt::{Node, Peer, Sent, outgoing};
 use rakt::prelude::*;
 use rakt::remote::Compression;
 use rakt::{Mailbox, Metadata};
 use rakt_wire::goakt::{Answer, Call};
 
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+use crate::allocator::here;
+use crate::goakt::{self, Node, Peer, Sent, outgoing};
+use crate::{TURN, support};
 
 const KIB: usize = 1024;
 
@@ -78,6 +66,16 @@ async fn have_been_kept(kept: &Mutex<Vec<Bytes>>, count: usize) {
     .await;
 }
 
+/// Waits until nothing is left in the mailbox.
+async fn drained(actor: &ActorRef) {
+    support::within(async {
+        while actor.queue_len() != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// The windows of the others grow for a long time.
 fn compressions() -> impl Iterator<Item = Compression> {
     [Compression::None, Compression::Zstd].into_iter().filter(|c| c.is_available())
@@ -103,10 +101,10 @@ async fn a_payload_that_is_kept_does_not_keep_the_large_frame_before_it() {
             assert_eq!(peer.answer().await, Answer::Done);
             have_been_kept(&kept, round + 1).await;
             if round == 0 {
-                before = allocated();
+                before = here();
             }
         }
-        let grown = allocated().saturating_sub(before);
+        let grown = here().saturating_sub(before);
         assert!(grown < 8 * 256 * KIB, "{compression}: {grown} bytes for 8 payloads of 20 KiB");
         node.system.shutdown().await;
     }
@@ -123,12 +121,12 @@ async fn a_payload_that_is_kept_does_not_keep_the_batch_it_came_in() {
         for round in 0..5 {
             assert_eq!(peer.tell(&batch).await, Answer::Done);
             have_been_kept(&kept, round + 1).await;
-            support::drained(&node.system.find("keeper").expect("it is there")).await;
+            drained(&node.system.find("keeper").expect("it is there")).await;
             if round == 0 {
-                before = allocated();
+                before = here();
             }
         }
-        let grown = allocated().saturating_sub(before);
+        let grown = here().saturating_sub(before);
         assert!(grown < 4 * 256 * KIB, "{compression}: {grown} bytes for 4 payloads of 500");
         node.system.shutdown().await;
     }
@@ -147,9 +145,9 @@ async fn an_idle_connection_keeps_no_buffer() {
         }
         peers.push(peer);
         if n == 0 {
-            before = allocated();
+            before = here();
         }
     }
-    let each = (allocated() - before) / 64;
+    let each = (here() - before) / 64;
     assert!(each < 24 * KIB, "{each} bytes");
 }

@@ -1,33 +1,8 @@
 //! A small message costs no allocation, on the way out or in.
-#![expect(unsafe_code, reason = "counting allocations takes a global allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use rakt_wire::native::{Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, which is the same here.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::{BATCH, COUNT, ROUNDS};
 
 #[derive(Default)]
 struct Seen(usize);
@@ -47,11 +22,13 @@ impl Sink for Seen {
 }
 
 const PAYLOAD: &[u8] = &[7; 64];
-const ROUNDS: usize = 100;
-const BATCH: usize = 50;
 
 /// Allocations of some rounds of sending and receiving, once the buffers have grown.
-fn allocations(near: &mut Outbound, far: &mut Inbound, mut send: impl FnMut(&mut Outbound)) -> u64 {
+fn allocations(
+    near: &mut Outbound,
+    far: &mut Inbound,
+    mut send: impl FnMut(&mut Outbound),
+) -> usize {
     let (mut bytes, mut seen) = (Vec::new(), Seen::default());
     let mut before = 0;
     for round in 0..ROUNDS {

@@ -1,10 +1,7 @@
 //! What becomes of the messages of Go nodes: order, time, failures in the middle.
 
-use crate::goakt;
 use std::time::{Duration, SystemTime};
 
-use crate::goakt::{Echo, Hold, Ignore, Node, Peer, Sent, address, echoes, error, outgoing, saw};
-use crate::support::{event, within};
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt};
 use rakt::supervision::Directive;
@@ -12,6 +9,10 @@ use rakt::{Event, Mailbox, Metadata};
 use rakt_wire::goakt::{Answer, Call, Deadline, ErrorCode as E, proto};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+use crate::goakt::{self, Hold, Ignore, Node, Peer, Sent, address, echoes, error, outgoing, saw};
+use crate::messages::{self, Echo};
+use crate::support::{event, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,12 +28,12 @@ async fn a_reply_that_a_go_node_could_not_read_is_an_error() {
     // The reply itself, one that is only too long as a frame, and two that are so together.
     for lens in [vec![70_000], vec![64 * 1024 - 20], vec![40_000, 40_000]] {
         let wants: Vec<_> =
-            lens.iter().map(|len| peer.message("probe", &goakt::Want { len: *len })).collect();
+            lens.iter().map(|len| peer.message("probe", &messages::Want { len: *len })).collect();
         let (code, text) = error(peer.ask(&wants).await);
         assert!(matches!(code, E::InvalidArgument | E::InternalError), "{code:?}");
         assert!(text.contains("65536"), "{text}");
     }
-    let want = peer.message("probe", &goakt::Want { len: 60_000 });
+    let want = peer.message("probe", &messages::Want { len: 60_000 });
     assert!(matches!(peer.ask(&[want]).await, Answer::Replies(_)));
 }
 

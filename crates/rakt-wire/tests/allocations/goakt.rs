@@ -1,8 +1,5 @@
 //! What the GoAkt dialect allocates: next to nothing for a message, and nothing that a peer only claims.
-#![expect(unsafe_code, reason = "counting allocations takes a global allocator")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -12,33 +9,7 @@ use rakt_wire::goakt::{
 };
 use rakt_wire::{Compression, Metadata};
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-    static BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        BYTES.set(BYTES.get() + layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, which is the same here.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-const ROUNDS: usize = 100;
-const BATCH: usize = 50;
+use crate::{BATCH, BYTES, COUNT, ROUNDS};
 
 /// Allocations and allocated bytes of `run`.
 fn allocated<T>(run: impl FnOnce() -> T) -> (usize, usize, T) {

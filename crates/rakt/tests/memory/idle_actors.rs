@@ -1,10 +1,9 @@
-//! What an idle actor costs. The only test in its process, because it counts all that is allocated.
+//! What an idle actor costs.
 
-#[path = "support/allocated.rs"]
-mod allocated;
-
-use allocated::allocated;
 use rakt::prelude::*;
+
+use crate::TURN;
+use crate::allocator::here;
 
 #[derive(Default)]
 struct Idle(u64);
@@ -32,7 +31,7 @@ async fn busy(actor: &ActorRef<Idle>) -> Result<usize> {
         tokio::time::sleep(std::time::Duration::from_millis(15)).await;
         actor.ask(Work).await?;
     }
-    Ok(allocated())
+    Ok(here())
 }
 
 /// An actor that always has a little to do never rests. What a burst took it gives back all the same.
@@ -42,23 +41,24 @@ async fn an_actor_that_dozes_gives_memory_back(system: &ActorSystem) -> Result {
     for _ in 0..8000 {
         actor.tell(Work).await?;
     }
-    let burst = allocated();
+    let burst = here();
     let after = busy(&actor).await?;
     assert!(burst > before + 8000 * size_of::<usize>(), "{before} before, {burst} with all in it");
-    // About 4 KiB are kept where the queue does not shrink; some is noise of the test harness.
+    // About 4 KiB are kept where the queue does not shrink.
     assert!(after < before + 2048, "{before} before, {after} after a burst");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_actor_costs_little() -> Result {
+    let _turn = TURN.lock().await;
     let system = ActorSystem::builder("tests").start().await?;
     an_actor_that_dozes_gives_memory_back(&system).await?;
-    let before = allocated();
+    let before = here();
     for n in 0..ACTORS {
         system.spawn(format!("idle-{n:08}"), Idle::default).await?;
     }
-    let fresh = (allocated() - before) / ACTORS;
+    let fresh = (here() - before) / ACTORS;
     let mut worked = 0;
     // A burst for most, which shrinks as they doze; then two messages for each, one after the other, since
     // memory of the first is used for the next.
@@ -74,7 +74,7 @@ async fn an_idle_actor_costs_little() -> Result {
         }
         // The clock moves only when all have done what they can, and by now all have come to rest.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        worked = worked.max((allocated() - before) / ACTORS);
+        worked = worked.max((here() - before) / ACTORS);
     }
     // Seen with `--nocapture`; 309 and 322 on x86-64 when this was written.
     println!("bytes per idle actor: {fresh} at first, {worked} after work");

@@ -1,28 +1,36 @@
 //! Peers that try to make the node hold more than it should. What it holds is bounded, and nobody else
 //! notices.
-//!
-//! The memory of the whole process is measured, so these tests take turns.
-
-#![cfg(all(feature = "remote", feature = "prost", target_os = "linux"))]
-
-#[path = "support/hostile.rs"]
-mod hostile;
 
 use std::time::Duration;
 
-use hostile::{
-    Answer, BLOCK, ECHO, Echo, MIB, Node, Raw, WANT, Want, config, define, define_one,
-    define_receiver, encoded, frame, hello, resident, until, varints, within,
-};
+use rakt::remote::Config;
 use rakt_wire::native::{CloseCode, FrameKind, MessageKind};
 use rakt_wire::{Code, put_varint};
+use tokio::io::AsyncWriteExt;
 
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+use crate::TURN;
+use crate::hostile::{
+    Answer, BLOCK, ECHO, MIB, Node, Raw, define, define_one, define_receiver, encoded, frame,
+    hello, resident, until, varints,
+};
+use crate::messages::{Echo, Want};
+use crate::support::within;
 
+const WANT: &str = "tests.Want";
 const TELL: u8 = 0x20;
 const ASK: u8 = 0x22;
 const FIRST: u8 = 0x28;
 const MORE: u8 = 0x29;
+
+/// Options for a node on a free port of this machine.
+fn config() -> Config {
+    Config::new("127.0.0.1", 0)
+}
+
+/// Sends what may well find the connection closed.
+async fn try_send(raw: &mut Raw, bytes: &[u8]) -> std::io::Result<()> {
+    within(raw.stream.write_all(bytes)).await
+}
 
 /// Fails if the process has grown by more than `limit` bytes since it had `before`.
 fn assert_grown_less(before: usize, limit: usize, what: &str) {
@@ -85,7 +93,7 @@ async fn frames_that_are_never_finished_share_the_budget() {
         raw.send(&[&[TELL][..], &(16 * MIB as u32).to_be_bytes()].concat()).await;
         let mut is_open = true;
         for _ in 0..15 {
-            is_open = is_open && raw.try_send(&chunk).await.is_ok();
+            is_open = is_open && try_send(&mut raw, &chunk).await.is_ok();
         }
         hoarders.push(raw);
     }
@@ -285,7 +293,7 @@ async fn whoever_never_reads_small_answers_is_cut_off_as_well() {
     let pair = [frame(TELL, &[0, 0, 0, 0]), frame(TELL, &[0, 1, 0, 0])].concat().repeat(5000);
     let sent = async {
         for _ in 0..200 {
-            if raw.try_send(&pair).await.is_err() {
+            if try_send(&mut raw, &pair).await.is_err() {
                 break;
             }
         }

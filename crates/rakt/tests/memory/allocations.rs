@@ -1,48 +1,10 @@
-//! What a remote message costs in allocations on each side. The only test in its process, because it
-//! counts all that is allocated; each side has its own threads, so that their counts are told apart.
-
-#![cfg(all(feature = "remote", feature = "prost"))]
-#![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+//! What a remote message costs in allocations on each side. Each side has its own threads, so that their counts
+//! are told apart.
 
 use rakt::prelude::*;
 
-struct Counting;
-
-/// Allocations of the threads of neither side, the near side, and the far side.
-static COUNTS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-
-/// Bytes allocated and not freed, by all threads.
-static LIVE: AtomicI64 = AtomicI64::new(0);
-
-thread_local! {
-    static SIDE: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes on to the system's allocator unchanged; counting has no other effect.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNTS[SIDE.try_with(Cell::get).unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
-        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-const NEAR: usize = 1;
-const FAR: usize = 2;
+use crate::TURN;
+use crate::allocator::{Side, bytes, count, runtime};
 
 /// 64 opaque bytes, which share the memory they were read into.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -102,33 +64,27 @@ impl Handler<Keep> for Counter {
     }
 }
 
-fn runtime(side: usize) -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .on_thread_start(move || SIDE.set(side))
-        .build()
-        .expect("a runtime")
-}
-
-fn counts() -> [u64; 3] {
-    COUNTS.each_ref().map(|count| count.load(Ordering::Relaxed))
+/// Bytes allocated and not freed on both sides.
+fn live() -> i64 {
+    bytes(Side::Near) + bytes(Side::Far)
 }
 
 /// Allocations per message on both sides while `work` sends `messages` of them.
 fn per_message(messages: u64, work: impl FnOnce()) -> (f64, f64) {
+    let counts = || [count(Side::Near), count(Side::Far)];
     let before = counts();
     work();
     let after = counts();
     let of = |side: usize| (after[side] - before[side]) as f64 / messages as f64;
-    (of(NEAR), of(FAR))
+    (of(0), of(1))
 }
 
 #[test]
 fn a_remote_message_costs_few_allocations() -> Result {
+    let _turn = TURN.blocking_lock();
     const TELLS: u64 = 200_000;
     const ASKS: u64 = 5_000;
-    let (near, far) = (runtime(NEAR), runtime(FAR));
+    let (near, far) = (runtime(Side::Near), runtime(Side::Far));
     let server = far.block_on(async {
         let config = remote::Config::new("127.0.0.1", 0);
         let system = ActorSystem::builder("far").remoting(config).start().await?;
@@ -177,9 +133,9 @@ fn a_remote_message_costs_few_allocations() -> Result {
         kept.expect("no panic")
     };
     keep(24);
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = live();
     assert_eq!(keep(1000), 1024);
-    let kept = (LIVE.load(Ordering::Relaxed) - before) / 1000;
+    let kept = (live() - before) / 1000;
     println!("bytes held for a payload of 64 that came alone and is kept: {kept}");
     assert!(kept < 1024, "{kept} bytes are held for a payload of 64");
 

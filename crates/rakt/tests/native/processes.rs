@@ -2,15 +2,17 @@
 //!
 //! The second process is this test binary again, with a test that is ignored otherwise as its role.
 
-use crate::{nodes, support};
 use std::io::BufRead;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::nodes::{Echo, Hold, Number, config, echo, node_with, number};
-use crate::support::within;
 use rakt::prelude::*;
 use rakt::{AskError, Event, Refusal};
+
+use crate::messages::Echo;
+use crate::nodes::{self, config, node_with};
+use crate::probe::{Hold, Number, echo, number};
+use crate::support::{self, within};
 
 /// What the process says on its output when it is ready, followed by its port.
 const READY: &str = "the node listens on ";
@@ -92,7 +94,7 @@ struct Process {
 impl Process {
     fn start(port: u16) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["promises::node_process", "--exact", "--ignored", "--nocapture"])
+            .args(["processes::node_process", "--exact", "--ignored", "--nocapture"])
             .env(PORT, port.to_string())
             .stdout(Stdio::piped())
             .spawn()?;

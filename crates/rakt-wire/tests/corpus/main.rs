@@ -2,6 +2,7 @@
 //! random bytes, which reach less.
 
 #[expect(unreachable_pub, reason = "for fuzz/, which includes the file too")]
+#[path = "../fuzz/mod.rs"]
 mod fuzz;
 
 use std::fs;
@@ -109,7 +110,6 @@ fn write_seeds() {
 }
 
 #[cfg(feature = "goakt")]
-#[path = "corpus/goakt.rs"]
 mod goakt;
 
 type Seeds = Vec<(String, Vec<u8>)>;
