@@ -1,12 +1,14 @@
 //! The protocol alone, without actors and sockets.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rakt_wire::{Encode, Metadata};
-use rakt_wire::native::{Event, Head, Hello, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
-use rakt_wire::native::link::{Envelope, Link, LinkEvent};
+use rakt_wire::native::{
+    self, Accepting, Alias, Arrivals, Budget, Dialing, Event, Head, Hello, Inbound, Limits,
+    Message, MessageKind, NamedReceiver, Names, Outbound, Outgoing, Payload, Replies, ReplyBudget,
+    Request, Role, Session, Settled, Side, Sink,
+};
+use rakt_wire::{Code, Compression, Encode, Failure, Wish, cost};
 
 use crate::Result;
 
@@ -38,39 +40,23 @@ pub(crate) fn decode(count: u64) -> Result {
 }
 
 pub(crate) fn link_tell(count: u64) -> Result {
-    let mut links = Links::open()?;
-    let mut arrived = 0;
+    let mut sides = Sides::default();
     for _ in 0..count / BATCH {
         for _ in 0..BATCH {
-            links.near.send(envelope(MessageKind::Tell))?;
+            sides.send(black_box(Wish::Tell))?;
         }
-        links.settle();
-        while let Some(event) = links.far.poll_event() {
-            arrived += u64::from(matches!(black_box(event), LinkEvent::Message(_)));
-        }
+        sides.settle()?;
     }
-    expect(arrived, count)
+    expect(sides.host.arrived, count)
 }
 
 pub(crate) fn link_ask(count: u64) -> Result {
-    let mut links = Links::open()?;
-    let mut answered = 0;
-    for corr in 0..count {
-        links.near.send(envelope(MessageKind::Ask { corr }))?;
-        links.settle();
-        while let Some(event) = links.far.poll_event() {
-            if let LinkEvent::Message(envelope) = event
-                && let (Some(corr), Some(out)) = (envelope.kind.corr(), links.far.outbound())
-            {
-                out.reply(corr, Payload::Ready { bytes: envelope.payload, raw_len: None })?;
-            }
-        }
-        links.settle();
-        while let Some(event) = links.near.poll_event() {
-            answered += u64::from(matches!(event, LinkEvent::Reply { corr: c, .. } if c == corr));
-        }
+    let mut sides = Sides::default();
+    for _ in 0..count {
+        sides.send(black_box(Wish::Ask))?;
+        sides.settle()?;
     }
-    expect(answered, count)
+    expect(sides.answered, count)
 }
 
 pub(crate) fn expect(counted: u64, count: u64) -> Result {
@@ -102,19 +88,6 @@ fn tell_batch(outbound: &mut Outbound, written: &mut Vec<u8>) -> Result {
     Ok(())
 }
 
-fn envelope(kind: MessageKind) -> Envelope {
-    Envelope {
-        kind,
-        path: "orders/worker-1".to_owned(),
-        uid: None,
-        sender: None,
-        type_name: "shop.Order".to_owned(),
-        remaining: None,
-        metadata: Metadata::new(),
-        payload: Bytes::from_static(PAYLOAD),
-    }
-}
-
 /// Takes what arrived as little further as a node can.
 #[derive(Default)]
 struct Counter(u64);
@@ -123,7 +96,9 @@ impl Sink for Counter {
     fn event(&mut self, event: Event<'_>) {
         self.0 += u64::from(matches!(black_box(event), Event::Message(_)));
     }
+}
 
+impl Budget for Counter {
     fn admit(&mut self, _: usize) -> bool {
         true
     }
@@ -131,44 +106,145 @@ impl Sink for Counter {
     fn release(&mut self, _: usize) {}
 }
 
-/// Both ends of a connection.
-struct Links {
-    now: Instant,
-    near: Link,
-    far: Link,
+/// Both sides of a connection, as a node has them but for locks and actors.
+struct Sides {
+    dialing: Dialing<()>,
+    replies: Replies,
+    arrivals: Arrivals<Host>,
+    host: Host,
+    known: Option<Alias>,
+    answered: u64,
     bytes: Vec<u8>,
 }
 
-impl Links {
-    fn open() -> Result<Self> {
-        const TIMEOUT: Duration = Duration::from_secs(10);
-        let now = Instant::now();
-        let hello = Hello::new("counts", [1; 16]);
-        let near = Link::dial(now, hello.clone(), TIMEOUT);
-        let far = Link::accept(now, hello, TIMEOUT);
-        let mut links = Self { now, near, far, bytes: Vec::new() };
-        links.settle();
-        match (links.near.poll_event(), links.far.poll_event()) {
-            (Some(LinkEvent::Opened(_)), Some(LinkEvent::Opened(_))) => Ok(links),
-            other => Err(format!("the links did not open: {other:?}").into()),
+/// Takes messages as they come, and answers asks with their payload.
+struct Host {
+    accepting: Accepting<Unbounded>,
+    arrived: u64,
+}
+
+struct Unbounded;
+
+impl ReplyBudget for Unbounded {
+    fn replace(&mut self, _: u64, _: u64) -> bool {
+        true
+    }
+}
+
+impl Default for Sides {
+    fn default() -> Self {
+        let session = Session {
+            version: 1,
+            limits: Limits::default(),
+            compression: Compression::None,
+            features: Vec::new(),
+            peer: Hello::new("counts", [1; 16]),
+        };
+        let accepting = Accepting::new(&session, Unbounded);
+        Self {
+            dialing: Dialing::new(&session),
+            replies: Replies::new(&session),
+            arrivals: Arrivals::new(&session),
+            host: Host { accepting, arrived: 0 },
+            known: None,
+            answered: 0,
+            bytes: Vec::new(),
         }
     }
+}
 
-    /// Carries bytes both ways until there are none.
-    fn settle(&mut self) {
-        let Self { now, near, far, bytes } = self;
-        loop {
-            let mut carry = |from: &mut Link, to: &mut Link| {
-                bytes.clear();
-                let any = from.poll_transmit(bytes);
-                to.handle_bytes(*now, bytes);
-                any
-            };
-            let there = carry(near, far);
-            let back = carry(far, near);
-            if !there && !back {
-                return;
+impl Sides {
+    fn send(&mut self, wish: Wish) -> Result {
+        let message = Outgoing {
+            wish,
+            path: "orders/worker-1",
+            uid: None,
+            known: self.known,
+            type_name: "shop.Order",
+            sender: None,
+            remaining: None,
+            metadata: None,
+        };
+        let sent = self.dialing.send(&message, Payload::Encode(&PAYLOAD), || ());
+        self.known = Some(sent.map_err(|error| format!("{error:?}"))?.receiver);
+        Ok(())
+    }
+
+    /// Carries bytes there, and the answers back.
+    fn settle(&mut self) -> Result {
+        let Self { dialing, replies, arrivals, host, bytes, answered, .. } = self;
+        bytes.clear();
+        dialing.poll_transmit(bytes);
+        arrivals.handle_bytes(bytes, host)?;
+        arrivals.finish(&Bytes::copy_from_slice(bytes), host)?;
+        bytes.clear();
+        host.accepting.poll_transmit(bytes);
+        replies.handle_bytes(bytes, &mut Counter::default())?;
+        dialing.settle(replies, |settled| {
+            *answered += u64::from(matches!(black_box(settled), Settled::Reply { .. }));
+        });
+        while dialing.poll_freed().is_some() {}
+        Ok(())
+    }
+}
+
+impl native::Host for Host {
+    type Receiver = Vec<Message>;
+    type Sender = ();
+    type Replies = Unbounded;
+
+    fn accepting<T>(&mut self, f: impl FnOnce(&mut Accepting<Unbounded>) -> T) -> T {
+        f(&mut self.accepting)
+    }
+
+    fn cancelled(&mut self, _: u64) {}
+
+    fn count_name(&mut self, _: usize) -> std::result::Result<(), u64> {
+        Ok(())
+    }
+
+    fn forget_names(&mut self) {}
+
+    fn take(
+        &mut self,
+        receiver: &mut NamedReceiver<Vec<Message>>,
+        _: &mut Names<()>,
+        message: &mut Message,
+        _: u64,
+    ) -> std::result::Result<(), Failure> {
+        receiver.kept.push(message.clone());
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        from: Alias,
+        receiver: &mut NamedReceiver<Vec<Message>>,
+        block: &Bytes,
+        _: Option<Failure>,
+    ) {
+        for message in receiver.kept.drain(..) {
+            self.arrived += 1;
+            let payload = black_box(message.body.slice(block));
+            self.accepting.consumed(from, cost(payload.len()));
+            if let Some(corr) = message.kind.corr() {
+                let payload = Payload::Ready { bytes: payload, raw_len: None };
+                self.accepting.reply(corr, payload).expect("there is room");
             }
         }
     }
+
+    fn operate(&mut self, _: Request) {}
+
+    fn no_room(&self) -> Failure {
+        Failure::new(Code::ResourceExhausted)
+    }
+}
+
+impl Budget for Host {
+    fn admit(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn release(&mut self, _: usize) {}
 }

@@ -8,7 +8,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use rakt_wire::native::{Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
+use rakt_wire::native::{
+    Budget, Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink,
+};
 use rakt_wire::{Encode, EncodeError};
 
 /// Messages between two writes.
@@ -48,7 +50,9 @@ impl Sink for Count {
             _ => {}
         }
     }
+}
 
+impl Budget for Count {
     fn admit(&mut self, _: usize) -> bool {
         true
     }

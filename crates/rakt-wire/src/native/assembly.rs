@@ -1,6 +1,6 @@
 //! Bodies that arrive in chunks.
 //!
-//! Memory follows what has arrived: a claimed length reserves nothing, and a sink that has no room left
+//! Memory follows what has arrived: a claimed length reserves nothing, and a budget that has no room left
 //! turns the rest of a body into bytes that are read and forgotten.
 
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use bytes::{BufMut, Bytes};
 
 use super::bounds::MAX_STREAMS;
 use super::error::LinkError;
-use super::event::Sink;
+use super::event::Budget;
 use super::frame::FrameKind;
 use super::message::Message;
 
 /// A body of which the first chunk has arrived.
 struct Partial {
-    /// Taken once the sink has refused the body: the rest is skipped.
+    /// Taken once the budget has refused the body: the rest is skipped.
     head: Option<PartialHead>,
     is_message: bool,
     /// Payload bytes that have arrived and are held.
@@ -48,7 +48,7 @@ pub(super) enum PartialHead {
 pub(super) enum Progress {
     /// It needs more chunks, or is being skipped.
     Pending,
-    /// The sink has no room for it, with its whole payload of so many bytes; the rest will be skipped.
+    /// The budget has no room for it, with its whole payload of so many bytes; the rest will be skipped.
     Refused(PartialHead, usize),
     /// It is complete.
     Complete(PartialHead, Bytes),
@@ -86,7 +86,7 @@ impl Streams {
         head: PartialHead,
         total: usize,
         chunk: &[u8],
-        sink: &mut impl Sink,
+        budget: &mut impl Budget,
     ) -> Result<Progress, LinkError> {
         if self.open.len() >= MAX_STREAMS {
             return Err(LinkError::TooManyStreams { limit: MAX_STREAMS });
@@ -95,7 +95,7 @@ impl Streams {
         let (held, admitted) = (Vec::new(), 0);
         let partial = Partial { head: Some(head), is_message, held, admitted, missing: total };
         self.open.insert(stream, partial);
-        Ok(self.feed(stream, chunk, sink))
+        Ok(self.feed(stream, chunk, budget))
     }
 
     /// Begins a further chunk of `len` bytes, which [`Streams::fill`] takes.
@@ -119,11 +119,11 @@ impl Streams {
     }
 
     /// Takes what `bytes` begins with of the chunk that is arriving; says how much that was.
-    pub(super) fn fill(&mut self, bytes: &[u8], sink: &mut impl Sink) -> (usize, Progress) {
+    pub(super) fn fill(&mut self, bytes: &[u8], budget: &mut impl Budget) -> (usize, Progress) {
         let Some(Chunk { stream, left }) = self.chunk else { return (0, Progress::Pending) };
         let piece = bytes.get(..left).unwrap_or(bytes);
         self.advance_chunk(piece.len());
-        (piece.len(), self.feed(stream, piece, sink))
+        (piece.len(), self.feed(stream, piece, budget))
     }
 
     /// Room for what is still to come of the chunk that is arriving, where there is any.
@@ -137,12 +137,12 @@ impl Streams {
     }
 
     /// Takes what was put into [`Streams::room`].
-    pub(super) fn handle_filled(&mut self, sink: &mut impl Sink) -> Progress {
+    pub(super) fn handle_filled(&mut self, budget: &mut impl Budget) -> Progress {
         let Some(Chunk { stream, .. }) = self.chunk else { return Progress::Pending };
         let Some(partial) = self.open.get(&stream) else { return Progress::Pending };
         let len = partial.held.len().saturating_sub(partial.admitted);
         self.advance_chunk(len);
-        self.settle(stream, len, sink)
+        self.settle(stream, len, budget)
     }
 
     fn advance_chunk(&mut self, len: usize) {
@@ -153,50 +153,50 @@ impl Streams {
     }
 
     /// Forgets an open stream.
-    pub(super) fn abort(&mut self, stream: u32, sink: &mut impl Sink) -> Result<(), LinkError> {
+    pub(super) fn abort(&mut self, stream: u32, budget: &mut impl Budget) -> Result<(), LinkError> {
         let mut partial = self.open.remove(&stream).ok_or(LinkError::Stream {
             kind: FrameKind::Abort,
             stream,
             what: "it is not open",
         })?;
-        partial.release(sink);
+        partial.release(budget);
         Ok(())
     }
 
     /// Forgets all open streams.
-    pub(super) fn clear(&mut self, sink: &mut impl Sink) {
+    pub(super) fn clear(&mut self, budget: &mut impl Budget) {
         self.chunk = None;
         for mut partial in std::mem::take(&mut self.open).into_values() {
-            partial.release(sink);
+            partial.release(budget);
         }
     }
 
-    fn feed(&mut self, stream: u32, piece: &[u8], sink: &mut impl Sink) -> Progress {
+    fn feed(&mut self, stream: u32, piece: &[u8], budget: &mut impl Budget) -> Progress {
         if let Some(partial) = self.open.get_mut(&stream)
             && partial.head.is_some()
         {
             partial.push(piece);
         }
-        self.settle(stream, piece.len(), sink)
+        self.settle(stream, piece.len(), budget)
     }
 
     /// Accounts for `len` bytes that have arrived and, unless they are skipped, are held already.
-    fn settle(&mut self, stream: u32, len: usize, sink: &mut impl Sink) -> Progress {
+    fn settle(&mut self, stream: u32, len: usize, budget: &mut impl Budget) -> Progress {
         let Some(partial) = self.open.get_mut(&stream) else { return Progress::Pending };
         partial.missing = partial.missing.saturating_sub(len);
         let missing = partial.missing;
         let progress = match partial.head.take() {
             None => Progress::Pending,
-            Some(head) if len > 0 && !sink.admit(len) => {
+            Some(head) if len > 0 && !budget.admit(len) => {
                 let arrived = partial.held.len();
-                partial.release(sink);
+                partial.release(budget);
                 Progress::Refused(head, arrived.saturating_add(missing))
             }
             Some(head) => {
                 partial.admitted = partial.admitted.saturating_add(len);
                 if missing == 0 {
                     let payload = std::mem::take(&mut partial.held);
-                    partial.release(sink);
+                    partial.release(budget);
                     Progress::Complete(head, payload.into())
                 } else {
                     partial.head = Some(head);
@@ -231,11 +231,11 @@ impl Partial {
         self.held.extend_from_slice(piece);
     }
 
-    fn release(&mut self, sink: &mut impl Sink) {
+    fn release(&mut self, budget: &mut impl Budget) {
         self.held = Vec::new();
         let admitted = std::mem::take(&mut self.admitted);
         if admitted > 0 {
-            sink.release(admitted);
+            budget.release(admitted);
         }
     }
 }

@@ -157,6 +157,24 @@ pub enum LinkError {
         /// What does not fit.
         what: &'static str,
     },
+    /// More for one receiver than it had credit for.
+    #[error("more than the window of {limit} bytes is under way to one receiver")]
+    Window {
+        /// The window in bytes.
+        limit: u32,
+    },
+    /// More requests at a time than agreed.
+    #[error("more than {limit} requests in flight")]
+    InFlight {
+        /// The agreed count.
+        limit: u32,
+    },
+    /// Names for which the node has no room.
+    #[error("no room for more names: all peers together may use {limit} bytes")]
+    Names {
+        /// What all peers may use, in bytes.
+        limit: u64,
+    },
     /// More streams at a time than allowed.
     #[error("more than {limit} streams of chunks at a time")]
     TooManyStreams {
@@ -170,7 +188,11 @@ impl LinkError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::FrameTooLong { .. } | Self::TooLong { .. } => CloseCode::TooLong,
-            Self::TableFull { .. } | Self::TooManyStreams { .. } => CloseCode::Limit,
+            Self::TableFull { .. }
+            | Self::TooManyStreams { .. }
+            | Self::Window { .. }
+            | Self::InFlight { .. }
+            | Self::Names { .. } => CloseCode::Limit,
             Self::UnknownFrame { .. }
             | Self::Direction { .. }
             | Self::Malformed { .. }

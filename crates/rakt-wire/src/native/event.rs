@@ -140,7 +140,7 @@ pub enum Event<'a> {
         /// For the log.
         text: &'a str,
     },
-    /// A large message for which [`Sink::admit`] had no room. Its payload is skipped and its body
+    /// A large message for which [`Budget::admit`] had no room. Its payload is skipped and its body
     /// empty; `raw_len` is always set, so that its cost is known.
     Refused(Message),
     /// A large reply or response for which there was no room.
@@ -156,12 +156,15 @@ pub enum Event<'a> {
 }
 
 /// Takes what arrives.
-pub trait Sink {
+pub trait Sink: Budget {
     /// Something has arrived.
     fn event(&mut self, event: Event<'_>);
+}
 
+/// Room for unfinished large bodies.
+pub trait Budget {
     /// Whether `bytes` more of unfinished large bodies may be held. Each byte admitted is given back
-    /// through [`Sink::release`].
+    /// through [`Budget::release`].
     fn admit(&mut self, bytes: usize) -> bool;
 
     /// `bytes` of an unfinished body are complete, which the next event tells, or dropped.

@@ -12,7 +12,7 @@ use bytes::buf::Limit;
 use super::assembly::{PartialHead, Progress, Streams};
 use super::bounds::{HEADER_ALLOWANCE, MAX_REASON_LEN};
 use super::error::{CloseCode, LinkError};
-use super::event::{Event, Sink};
+use super::event::{Budget, Event, Sink};
 use super::frame::{FrameKind, HEADER_LEN};
 use super::hello::Limits;
 use super::message::{
@@ -97,8 +97,8 @@ impl Inbound {
     }
 
     /// Drops all unfinished bodies and releases their bytes. For the end of the connection.
-    pub fn clear(&mut self, sink: &mut impl Sink) {
-        self.streams.clear(sink);
+    pub fn clear(&mut self, budget: &mut impl Budget) {
+        self.streams.clear(budget);
     }
 
     /// Handles every complete frame at the front of `buf`, and what there is of a chunk after them;

@@ -120,6 +120,18 @@ impl Body {
             Self::Whole(bytes) => bytes,
         }
     }
+
+    /// The bytes, without a copy; `block` holds what was given to `handle_bytes`. Empty for a foreign
+    /// block.
+    pub fn slice(self, block: &Bytes) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Block(span) => match span.of(block) {
+                Some(bytes) => block.slice_ref(bytes),
+                None => Bytes::new(),
+            },
+        }
+    }
 }
 
 impl fmt::Debug for Body {

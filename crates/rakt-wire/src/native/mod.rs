@@ -1,8 +1,8 @@
 //! rakt's own protocol, version 1. `docs/PROTOCOL.md` describes it byte by byte.
 //!
 //! ```text
-//!   bytes in  ──► Handshake ──► Session ──► Inbound ──► events
-//!   bytes out ◄── Handshake                 Outbound ◄── messages, replies, requests, grants
+//!   bytes in  ──► Handshake ──► Session ──► Inbound ──► Replies, Arrivals ──► the host
+//!   bytes out ◄── Handshake                 Outbound ◄── Dialing, Accepting ◄── messages, replies, requests
 //! ```
 //!
 //! | file | holds |
@@ -15,10 +15,14 @@
 //! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; how it is written |
 //! | `event.rs`, `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
 //! | `liveness.rs` | is the peer still there? |
-//! | `link/` | all of it put together, for tests and as an example of use |
+//! | `writer.rs` | what both sides send through, and how a connection ends |
+//! | `dialing/` | the side that dialed: messages and requests out, how they ended in |
+//! | `accepting/` | the side that accepted: messages and requests in, answers and credit out |
 
+mod accepting;
 mod assembly;
 mod bounds;
+mod dialing;
 mod error;
 mod event;
 mod frame;
@@ -26,7 +30,6 @@ mod handshake;
 mod hello;
 mod inbound;
 mod large;
-pub mod link;
 mod liveness;
 mod message;
 mod operations;
@@ -35,15 +38,23 @@ mod payload;
 mod role;
 mod tables;
 mod transmit;
+mod writer;
 
 /// How every connection starts.
 pub use crate::base::magic::MAGIC;
+pub use accepting::{
+    Accepting, Arrivals, Host, MAX_BUFFERED_REPLIES, NamedReceiver, NamedSender, Names,
+    ReplyBudget, ReplyError, Request, UNCOUNTED_REPLIES,
+};
 pub use bounds::{
     CHUNK_HEADER_LEN, CHUNK_LEN, FIRST_LEN, HEADER_ALLOWANCE, MAX_REASON_LEN, MAX_STREAMS,
     VERSION_MAX, VERSION_MIN,
 };
+pub use dialing::{
+    Dialing, Freed, Left, Need, NotSent, Outgoing, Refused, Replies, Sender, Sent, Settled,
+};
 pub use error::{CloseCode, LinkError};
-pub use event::{Event, Sink};
+pub use event::{Budget, Event, Sink};
 pub use frame::{FrameKind, HEADER_LEN, MAX_CONTROL_LEN};
 pub use handshake::{Handshake, HandshakeError};
 pub use hello::{
@@ -63,3 +74,4 @@ pub use outbound::{Alias, BUSY_CAPACITY, IDLE_CAPACITY, Outbound, TRANSMIT_TARGE
 pub use payload::{Payload, SendError};
 pub use role::Role;
 pub use transmit::{Segments, Transmit};
+pub use writer::{HIGH_WATER, LARGE_HIGH_WATER, Side, Writer};

@@ -116,11 +116,29 @@ impl Outbound {
         self.define(|tables, out| tables.sender(out, address))
     }
 
+    /// The alias of a sender that the caller knows by a number, which is looked up first.
+    #[inline]
+    pub(super) fn sender_by(&mut self, key: u64, address: &dyn fmt::Display) -> Alias {
+        self.define(|tables, out| tables.sender_by(out, key, address))
+    }
+
     /// The alias of a message type; see [`Outbound::receiver`].
     pub fn message_type(&mut self, name: &str) -> Alias {
         self.define(|tables, out| tables.message_type(out, name))
     }
 
+    /// The alias of a message type whose name is a static.
+    #[inline]
+    pub(super) fn static_type(&mut self, name: &'static str) -> Alias {
+        self.define(|tables, out| tables.static_type(out, name))
+    }
+
+    /// The names of the current epoch.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    #[inline]
     fn define(
         &mut self,
         mut find: impl FnMut(&mut Tables, &mut Vec<u8>) -> Result<u32, Full>,

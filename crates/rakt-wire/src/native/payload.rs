@@ -62,6 +62,9 @@ pub enum SendError {
     /// An alias that is not defined: the caller kept one of an earlier epoch.
     #[error("an alias is not defined in this epoch")]
     Undefined,
+    /// The tables of names are smaller than one message needs.
+    #[error("the tables of the connection are too small")]
+    Tables,
     /// A large message to the same receiver is not out yet, and this one must not overtake it.
     #[error("the receiver is busy with a large message")]
     Busy,

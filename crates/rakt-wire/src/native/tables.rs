@@ -1,22 +1,29 @@
 //! What the sending side knows by number: receivers with their credit, senders, message types.
 //!
 //! Numbers are dense, so a message finds its receiver by index. Names are looked up in ordered maps,
-//! and only when a caller does not know the number yet.
+//! and only when a caller does not know the number yet. A caller that has a number of its own for a name
+//! (the address of a static, the number of an actor) finds it by that without a look at the text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use super::frame::{FrameKind, begin_frame, end_frame};
 use super::hello::Limits;
 use crate::base::varint::{put_optional_u64, put_string, put_varint};
+
+/// Names that are remembered by a number of the caller's; beyond that by their text alone.
+pub(super) const MAX_KEYS: usize = 65_536;
 
 #[derive(Debug)]
 pub(super) struct Tables {
     limits: Limits,
     epoch: u32,
     receivers: Vec<Receiver>,
-    receiver_ids: BTreeMap<Box<str>, BTreeMap<Option<u64>, u32>>,
-    senders: BTreeMap<Box<str>, u32>,
-    types: BTreeMap<Box<str>, u32>,
+    receiver_ids: BTreeMap<Arc<str>, BTreeMap<Option<u64>, u32>>,
+    senders: Names,
+    types: Names,
 }
 
 #[derive(Debug)]
@@ -25,6 +32,7 @@ pub(super) struct Receiver {
     pub(super) credit: i64,
     /// Whether a message to it is being cut into chunks.
     pub(super) is_busy: bool,
+    pub(super) path: Arc<str>,
 }
 
 /// Which table has no room for one more name.
@@ -38,15 +46,17 @@ impl Tables {
             epoch: 0,
             receivers: Vec::new(),
             receiver_ids: BTreeMap::new(),
-            senders: BTreeMap::new(),
-            types: BTreeMap::new(),
+            senders: Names::new(FrameKind::Sender, limits.max_senders),
+            types: Names::new(FrameKind::Type, limits.max_types),
         }
     }
 
+    #[inline]
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
     }
 
+    #[inline]
     pub(super) fn get(&self, receiver: u32) -> Option<&Receiver> {
         self.receivers.get(usize::try_from(receiver).ok()?)
     }
@@ -60,6 +70,14 @@ impl Tables {
     pub(super) fn knows(&self, sender: Option<u32>, type_id: u32) -> bool {
         let below = |id: u32, len: usize| u64::from(id) < len as u64;
         below(type_id, self.types.len()) && sender.is_none_or(|id| below(id, self.senders.len()))
+    }
+
+    pub(super) fn sender_name(&self, id: u32) -> Option<&str> {
+        self.senders.name(id)
+    }
+
+    pub(super) fn type_name(&self, id: u32) -> Option<&str> {
+        self.types.name(id)
     }
 
     /// The credit of a receiver that has taken everything.
@@ -82,18 +100,40 @@ impl Tables {
         put_optional_u64(out, uid);
         put_string(out, path);
         end_frame(out, start);
-        let lives = self.receiver_ids.entry(path.into()).or_default();
-        lives.insert(uid, id);
-        self.receivers.push(Receiver { credit: self.window(), is_busy: false });
+        let path: Arc<str> = path.into();
+        self.receiver_ids.entry(path.clone()).or_default().insert(uid, id);
+        self.receivers.push(Receiver { credit: self.window(), is_busy: false, path });
         Ok(id)
     }
 
     pub(super) fn sender(&mut self, out: &mut Vec<u8>, address: &str) -> Result<u32, Full> {
-        define(&mut self.senders, FrameKind::Sender, self.limits.max_senders, out, address)
+        self.senders.define(out, address)
+    }
+
+    /// The number of a sender that the caller knows by `key`.
+    #[inline]
+    pub(super) fn sender_by(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: u64,
+        address: &dyn fmt::Display,
+    ) -> Result<u32, Full> {
+        self.senders.define_by(out, key, address)
     }
 
     pub(super) fn message_type(&mut self, out: &mut Vec<u8>, name: &str) -> Result<u32, Full> {
-        define(&mut self.types, FrameKind::Type, self.limits.max_types, out, name)
+        self.types.define(out, name)
+    }
+
+    /// The number of a message type whose name lives as long as the program: its place in memory is as
+    /// good as its text.
+    #[inline]
+    pub(super) fn static_type(
+        &mut self,
+        out: &mut Vec<u8>,
+        name: &'static str,
+    ) -> Result<u32, Full> {
+        self.types.define_by(out, name.as_ptr() as u64, &name)
     }
 
     /// Forgets all names and tells the peer to.
@@ -104,25 +144,113 @@ impl Tables {
     }
 }
 
-fn define(
-    table: &mut BTreeMap<Box<str>, u32>,
+/// One table of names.
+#[derive(Debug)]
+struct Names {
     kind: FrameKind,
     limit: u32,
-    out: &mut Vec<u8>,
-    name: &str,
-) -> Result<u32, Full> {
-    if let Some(id) = table.get(name) {
-        return Ok(*id);
+    by_number: Vec<Arc<str>>,
+    numbers: BTreeMap<Arc<str>, u32>,
+    by_key: HashMap<u64, u32, BuildHasherDefault<KeyHasher>>,
+}
+
+impl Names {
+    fn new(kind: FrameKind, limit: u32) -> Self {
+        let (by_number, numbers, by_key) = Default::default();
+        Self { kind, limit, by_number, numbers, by_key }
     }
-    let id = next_id(table.len(), limit)?;
-    let start = begin_frame(out, kind);
-    put_varint(out, u64::from(id));
-    put_string(out, name);
-    end_frame(out, start);
-    table.insert(name.into(), id);
-    Ok(id)
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    fn name(&self, id: u32) -> Option<&str> {
+        self.by_number.get(usize::try_from(id).ok()?).map(AsRef::as_ref)
+    }
+
+    fn define(&mut self, out: &mut Vec<u8>, name: &str) -> Result<u32, Full> {
+        if let Some(id) = self.numbers.get(name) {
+            return Ok(*id);
+        }
+        let id = next_id(self.len(), self.limit)?;
+        let start = begin_frame(out, self.kind);
+        put_varint(out, u64::from(id));
+        put_string(out, name);
+        end_frame(out, start);
+        let name: Arc<str> = name.into();
+        self.by_number.push(name.clone());
+        self.numbers.insert(name, id);
+        Ok(id)
+    }
+
+    #[inline]
+    fn define_by(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: u64,
+        name: &dyn fmt::Display,
+    ) -> Result<u32, Full> {
+        match self.by_key.get(&key) {
+            Some(id) => Ok(*id),
+            None => self.learn_key(out, key, name),
+        }
+    }
+
+    #[cold]
+    fn learn_key(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: u64,
+        name: &dyn fmt::Display,
+    ) -> Result<u32, Full> {
+        let id = self.define(out, &name.to_string())?;
+        // Actors that are gone leave their keys behind.
+        if self.by_key.len() >= MAX_KEYS {
+            self.by_key.clear();
+        }
+        self.by_key.insert(key, id);
+        Ok(id)
+    }
 }
 
 fn next_id(len: usize, limit: u32) -> Result<u32, Full> {
     u32::try_from(len).ok().filter(|id| *id < limit).ok_or(Full)
+}
+
+/// A hash of one number that is our own: no peer chooses it.
+#[derive(Clone, Copy, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing; the table takes its bits from both ends.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_names_are_forgotten_before_they_are_too_many() {
+        let mut names = Names::new(FrameKind::Sender, u32::MAX);
+        let mut out = Vec::new();
+        for key in 0..=MAX_KEYS as u64 {
+            let id = names.define_by(&mut out, key, &"always the same");
+            assert_eq!(id, Ok(0));
+            assert!(names.by_key.len() <= MAX_KEYS);
+        }
+        assert_eq!(names.by_key.len(), 1);
+    }
 }

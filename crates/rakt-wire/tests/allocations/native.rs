@@ -1,6 +1,8 @@
 //! A small message costs no allocation, on the way out or in.
 
-use rakt_wire::native::{Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink};
+use rakt_wire::native::{
+    Budget, Event, Head, Inbound, Limits, MessageKind, Outbound, Payload, Role, Sink,
+};
 
 use crate::{BATCH, COUNT, ROUNDS};
 
@@ -13,7 +15,9 @@ impl Sink for Seen {
             self.0 += 1;
         }
     }
+}
 
+impl Budget for Seen {
     fn admit(&mut self, _: usize) -> bool {
         true
     }

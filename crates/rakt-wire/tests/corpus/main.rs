@@ -43,7 +43,7 @@ fn every_seed_passes() {
 #[test]
 fn seeds_of_every_length_pass() {
     // Cut seeds are the cheapest way to reach "not enough bytes yet" everywhere.
-    for (target, run) in fuzz::TARGETS.iter().filter(|(target, _)| *target != "link") {
+    for (target, run) in fuzz::TARGETS.iter().filter(|(target, _)| *target != "sessions") {
         for entry in fs::read_dir(corpus().join(target)).expect("every target has a corpus") {
             let data = fs::read(entry.expect("the folder can be read").path()).expect("a seed");
             for len in 0..data.len().min(300) {
@@ -88,11 +88,22 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_history_of_two_links_ends_well(history in vec(any::<u8>(), 0..300)) {
-        fuzz::link(&history);
+    fn any_history_of_two_sides_ends_well(history in vec(any::<u8>(), 0..600)) {
+        fuzz::sessions(&history);
+    }
+
+    /// With as many steps as a history may have, and nothing that ends it early.
+    #[test]
+    fn long_histories_end_well(
+        setup: u8,
+        steps in vec((0..18_u8, any::<u8>()), 300..600),
+    ) {
+        let mut history = vec![setup];
+        history.extend(steps.iter().flat_map(|(what, argument)| [*what, *argument]));
+        fuzz::sessions(&history);
     }
 }
 
@@ -125,7 +136,7 @@ fn seeds() -> Vec<(&'static str, Seeds)> {
         ("operations", operation_seeds()),
         ("hello", hello_seeds()),
         ("inbound", inbound_seeds()),
-        ("link", link_seeds()),
+        ("sessions", sessions_seeds()),
     ];
     #[cfg(feature = "goakt")]
     all.extend(goakt::seeds());
@@ -293,21 +304,31 @@ fn chunk(stream: u64, first: Option<(u8, u64)>, bytes: &[u8]) -> Vec<u8> {
     body
 }
 
-fn link_seeds() -> Seeds {
-    let open = [7, 255, 8, 255, 7, 255, 8, 255];
-    let steps = |setup: u8, steps: &[u8]| {
-        let mut bytes = vec![setup];
-        bytes.extend(open);
-        bytes.extend(steps);
-        bytes
-    };
-    let every: Vec<u8> = (0..200).flat_map(|n: u8| [n, n.wrapping_mul(37)]).collect();
+/// What a step is: `tests/fuzz/sessions.rs`, `Pair::step`.
+fn sessions_seeds() -> Seeds {
+    let history = |setup: u8, steps: &[[u8; 2]]| [&[setup], steps.as_flattened()].concat();
+    let every: Vec<_> = (0..240).map(|n: u8| [n % 19, n.wrapping_mul(37)]).collect();
+    let refused_after_reset = [[3, 55], [0, 45], [2, 90], [7, 83], [3, 202], [4, 209]];
+    let mut operation_overtakes_cancel = vec![[6, 208]];
+    operation_overtakes_cancel.extend([[10, 255]; 8]);
+    operation_overtakes_cancel.extend([
+        [9, 85],
+        [9, 66],
+        [4, 3],
+        [11, 255],
+        [8, 3],
+        [9, 74],
+        [11, 255],
+    ]);
     named([
-        ("every-step", steps(0, &every)),
-        ("every-step-default-limits", steps(3, &every)),
-        ("large-then-small", steps(1, &[4, 0xf0, 0, 0xf0, 7, 255, 5, 0xf8, 6, 0, 9, 0])),
-        ("many-receivers", steps(0, &[0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 5, 0xf5, 0, 6, 7, 255])),
-        ("cancel-half-sent", steps(1, &[5, 0xf8, 7, 255, 7, 255, 6, 0, 0, 0xf8])),
+        ("every-step", history(0, &every)),
+        ("every-step-default-limits", history(7, &every)),
+        ("large-then-small", history(1, &[[6, 0xf0], [0, 0xf0], [10, 255], [7, 0xf8], [8, 0]])),
+        ("many-receivers", history(0, &[0, 1, 2, 3, 4, 5, 6].map(|n| [0, n]))),
+        ("cancel-half-sent", history(1, &[[7, 0xf8], [10, 255], [8, 0], [0, 0xf8]])),
+        ("cut-half-sent", history(1, &[[7, 0xf8], [4, 1], [10, 255], [19, 0]])),
+        ("refused-after-reset", history(0, &refused_after_reset)),
+        ("operation-overtakes-cancel", history(13, &operation_overtakes_cancel)),
     ])
 }
 

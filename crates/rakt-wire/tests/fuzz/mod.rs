@@ -5,21 +5,18 @@
 
 #[cfg(feature = "goakt")]
 pub mod goakt;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+mod sessions;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use rakt_wire::native::link::{Envelope, Link, LinkEvent};
 use rakt_wire::native::{
-    Body, Event, Handshake, HandshakeError, Hello, Inbound, Limits, Message, MessageKind, Payload,
-    Role, Sink, put_failure, put_operation, put_outcome, put_terminated, read_failure,
-    read_operation, read_outcome, read_terminated,
+    Body, Budget, Event, Handshake, HandshakeError, Hello, Inbound, Limits, Message, Role, Sink,
+    put_failure, put_operation, put_outcome, put_terminated, read_failure, read_operation,
+    read_outcome, read_terminated,
 };
-use rakt_wire::{
-    Address, Code, Compression, Compressor, Failure, Metadata, Operation, Outcome, Reader,
-};
+use rakt_wire::{Address, Compression, Compressor, Metadata, Reader};
+
+pub use sessions::sessions;
 
 /// Takes any bytes, and panics only when a promise is broken.
 pub type Target = fn(&[u8]);
@@ -45,9 +42,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("gzip", gzip),
     ("hello", hello),
     ("inbound", inbound),
-    ("link", link),
     ("metadata", metadata),
     ("operations", operations),
+    ("sessions", sessions::sessions),
     ("zstd", zstd),
 ];
 
@@ -215,7 +212,9 @@ impl Sink for Record {
             other => format!("{other:?}"),
         });
     }
+}
 
+impl Budget for Record {
     fn admit(&mut self, bytes: usize) -> bool {
         const BUDGET: usize = 128 * 1024;
         let held = self.held.saturating_add(bytes);
@@ -258,225 +257,5 @@ fn decompress(compression: Compression, data: &[u8]) {
         let mut again = Vec::new();
         assert_eq!(compressor.decompress(&packed, raw_len, &mut again), Ok(()));
         assert_eq!(again, out);
-    }
-}
-
-/// Two honest links, driven by a random list of operations: messages to one receiver arrive once and in
-/// order, every ask has one outcome, no link closes, and nothing is left behind.
-pub fn link(data: &[u8]) {
-    let Some((&setup, steps)) = data.split_first() else { return };
-    let mut pair = Pair::new(setup);
-    for step in steps.chunks_exact(2).take(400) {
-        if let &[what, argument] = step {
-            pair.step(what, argument);
-        }
-    }
-    pair.settle();
-    pair.check();
-}
-
-struct Pair {
-    now: Instant,
-    near: Link,
-    far: Link,
-    to_far: Vec<u8>,
-    to_near: Vec<u8>,
-    next: u64,
-    /// Numbers of the messages sent, by path.
-    sent: BTreeMap<String, Vec<u64>>,
-    arrived: BTreeMap<String, Vec<u64>>,
-    open: BTreeSet<u64>,
-    cancelled: BTreeSet<u64>,
-}
-
-impl Pair {
-    fn new(setup: u8) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to start from")]
-        let now = Instant::now();
-        let timeout = Duration::from_secs(10);
-        let mut hello = Hello::new("fuzz", [1; 16]);
-        if setup & 1 == 0 {
-            // Small tables are reset often.
-            hello.limits = Limits { max_message_len: 256 * 1024, ..Limits::MIN };
-        }
-        if setup & 2 == 0 {
-            hello.compressions.clear();
-        }
-        Self {
-            now,
-            near: Link::dial(now, hello.clone(), timeout),
-            far: Link::accept(now, hello, timeout),
-            to_far: Vec::new(),
-            to_near: Vec::new(),
-            next: 0,
-            sent: BTreeMap::new(),
-            arrived: BTreeMap::new(),
-            open: BTreeSet::new(),
-            cancelled: BTreeSet::new(),
-        }
-    }
-
-    fn step(&mut self, what: u8, argument: u8) {
-        let small = usize::from(argument >> 3);
-        let large = usize::from(argument >> 3).saturating_mul(6_000);
-        match what % 12 {
-            0 | 1 => self.send(argument, small, false),
-            2 | 3 => self.send(argument, small, true),
-            4 => self.send(argument, large, false),
-            5 => self.send(argument, large, true),
-            6 => self.cancel(argument),
-            7 | 8 => {
-                self.move_bytes(what % 12 == 7, usize::from(argument).saturating_mul(64));
-            }
-            9 => {
-                self.take(argument);
-            }
-            10 => self.request(argument),
-            _ => {
-                self.now = self.now.checked_add(Duration::from_millis(1)).unwrap_or(self.now);
-                self.near.handle_timeout(self.now);
-            }
-        }
-    }
-
-    fn send(&mut self, argument: u8, len: usize, is_ask: bool) {
-        self.next = self.next.saturating_add(1);
-        let number = self.next;
-        let path = format!("worker-{}", argument % 7);
-        let mut payload = number.to_be_bytes().to_vec();
-        // Half of the payloads can be compressed.
-        let noise = |at: usize| (at.wrapping_mul(at) >> 3) as u8;
-        let fill = (0..len).map(|at| if argument & 8 == 0 { 0 } else { noise(at) });
-        payload.extend(fill);
-        let envelope = Envelope {
-            kind: if is_ask { MessageKind::Ask { corr: number } } else { MessageKind::Tell },
-            path: path.clone(),
-            uid: (argument & 16 != 0).then_some(9),
-            sender: (argument & 32 != 0).then(|| format!("rakt://s@h:1/{}", argument % 11)),
-            type_name: format!("type-{}", argument % 5),
-            remaining: None,
-            metadata: Metadata::new(),
-            payload: payload.into(),
-        };
-        let key = format!("{path} {:?}", envelope.uid);
-        if self.near.send(envelope).is_ok() {
-            self.sent.entry(key).or_default().push(number);
-            if is_ask {
-                self.open.insert(number);
-            }
-        }
-    }
-
-    fn cancel(&mut self, argument: u8) {
-        let corr = self.open.iter().copied().cycle().nth(usize::from(argument));
-        // The model has no way to take back a message that still waits in the link itself.
-        if let Some(corr) = corr
-            && self.near.waiting() == 0
-            && let Some(outbound) = self.near.outbound()
-        {
-            outbound.cancel(corr);
-            self.open.remove(&corr);
-            self.cancelled.insert(corr);
-        }
-    }
-
-    fn request(&mut self, argument: u8) {
-        self.next = self.next.saturating_add(1);
-        let path = "x/".repeat(usize::from(argument) % 50) + "x";
-        if let Some(outbound) = self.near.outbound() {
-            let operation = Operation::Lookup { path };
-            outbound.request(self.next, None, None, &operation).expect("it is small");
-            self.open.insert(self.next);
-        }
-    }
-
-    fn move_bytes(&mut self, to_far: bool, len: usize) -> bool {
-        let (from, to, wire) = if to_far {
-            (&mut self.near, &mut self.far, &mut self.to_far)
-        } else {
-            (&mut self.far, &mut self.near, &mut self.to_near)
-        };
-        if wire.len() < len {
-            from.poll_transmit(wire);
-        }
-        let piece: Vec<u8> = wire.drain(..len.min(wire.len())).collect();
-        if !piece.is_empty() {
-            to.handle_bytes(self.now, &piece);
-        }
-        !piece.is_empty()
-    }
-
-    /// The far side takes one event and answers it; the near side takes all.
-    fn take(&mut self, argument: u8) -> bool {
-        let mut progress = false;
-        while let Some(event) = self.near.poll_event() {
-            progress = true;
-            match event {
-                LinkEvent::Reply { corr, .. }
-                | LinkEvent::Failed { corr, .. }
-                | LinkEvent::Response { corr, .. } => {
-                    let known = self.open.remove(&corr) || self.cancelled.contains(&corr);
-                    assert!(known, "an ask has one outcome");
-                }
-                LinkEvent::Opened(_) => {}
-                other => panic!("unexpected at the near side: {other:?}"),
-            }
-        }
-        let Some(event) = self.far.poll_event() else { return progress };
-        match event {
-            LinkEvent::Message(envelope) => self.answer(&envelope, argument),
-            LinkEvent::Request { corr, operation } => {
-                assert!(matches!(operation, Operation::Lookup { .. }));
-                let outbound = self.far.outbound().expect("it is open");
-                outbound.respond(corr, &Outcome::Absent);
-            }
-            LinkEvent::Cancelled { corr } => assert!(self.cancelled.contains(&corr)),
-            LinkEvent::Opened(_) => {}
-            other => panic!("unexpected at the far side: {other:?}"),
-        }
-        true
-    }
-
-    fn answer(&mut self, envelope: &Envelope, argument: u8) {
-        let number = envelope.payload.first_chunk().copied().map(u64::from_be_bytes);
-        let key = format!("{} {:?}", envelope.path, envelope.uid);
-        self.arrived.entry(key).or_default().push(number.expect("every payload has a number"));
-        let Some(corr) = envelope.kind.corr() else { return };
-        let outbound = self.far.outbound().expect("it is open");
-        if argument & 1 == 0 {
-            let payload = Payload::Ready { bytes: envelope.payload.clone(), raw_len: None };
-            outbound.reply(corr, payload).expect("it fitted before");
-        } else {
-            outbound.fail(corr, &Failure::new(Code::HandlerFailed));
-        }
-    }
-
-    fn settle(&mut self) {
-        loop {
-            let moved = [
-                self.move_bytes(true, usize::MAX),
-                self.move_bytes(false, usize::MAX),
-                self.take(0),
-            ];
-            if moved == [false; 3] {
-                break;
-            }
-        }
-    }
-
-    fn check(&mut self) {
-        assert!(!self.near.is_closed() && !self.far.is_closed());
-        assert!(self.open.is_empty(), "every ask has an outcome: {:?}", self.open);
-        assert_eq!(self.near.waiting(), 0);
-        for link in [&mut self.near, &mut self.far] {
-            assert!(link.outbound().is_none_or(|outbound| outbound.is_empty()));
-        }
-        for (path, mut sent) in std::mem::take(&mut self.sent) {
-            let arrived = self.arrived.remove(&path).unwrap_or_default();
-            // A cancelled ask arrives or not; everything else does, in order.
-            sent.retain(|n| !self.cancelled.contains(n) || arrived.contains(n));
-            assert_eq!(arrived, sent, "{path}");
-        }
-        assert!(self.arrived.is_empty());
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rakt_wire::native::{
-    CloseCode, Event, FrameKind, HEADER_LEN, Handshake, Head, Hello, Inbound, Limits, MessageKind,
-    Outbound, Payload, RefuseReason, Role, Sink,
+    Budget, CloseCode, Event, FrameKind, HEADER_LEN, Handshake, Head, Hello, Inbound, Limits,
+    MessageKind, Outbound, Payload, RefuseReason, Role, Sink,
 };
 use rakt_wire::{
     Code, Compression, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated,
@@ -291,7 +291,9 @@ impl Sink for Count {
             self.payloads.push(message.body.bytes(&self.buf).to_vec());
         }
     }
+}
 
+impl Budget for Count {
     fn admit(&mut self, _: usize) -> bool {
         true
     }

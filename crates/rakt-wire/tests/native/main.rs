@@ -5,19 +5,17 @@
 //! | `golden.rs` | is the same written today as yesterday? |
 //! | `handshake.rs` | who is let in, and what is everybody else told? |
 //! | `limits.rs` | does every bound hold? Each test fails without its bound. |
-//! | `link.rs` | do two whole links keep order, credit and their one outcome? |
 //! | `outbound.rs` | what goes out when, and what is taken back? |
 //! | `roundtrip.rs` | does every frame arrive as it was sent, however it is cut? |
 
 mod golden;
 mod handshake;
 mod limits;
-mod link;
 mod outbound;
 mod roundtrip;
 
 use bytes::Bytes;
-use rakt_wire::native::{Body, Event, FrameKind, HEADER_LEN, Sink};
+use rakt_wire::native::{Body, Budget, Event, FrameKind, HEADER_LEN, Sink};
 
 /// Hands every event to a closure, with its payload copied out of the buffer.
 struct On<F> {
@@ -43,7 +41,9 @@ impl<F: FnMut(Event<'_>)> Sink for On<F> {
         }
         (self.call)(event);
     }
+}
 
+impl<F: FnMut(Event<'_>)> Budget for On<F> {
     fn admit(&mut self, bytes: usize) -> bool {
         let admitted = self.held + bytes <= self.room;
         self.held += if admitted { bytes } else { 0 };

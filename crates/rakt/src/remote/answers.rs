@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::native::{Body, Event, Sink};
+use rakt_wire::native::{Body, Budget, Event, Sink};
 
 use super::conn::{Conn, Fate, Reply};
 use super::driver::{Broken, Side, closed_by_peer};
@@ -56,7 +56,9 @@ impl Sink for Answers {
             _ => {}
         }
     }
+}
 
+impl Budget for Answers {
     fn admit(&mut self, bytes: usize) -> bool {
         self.conn.admit(bytes as u64)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rakt_wire::native::{Body, CloseCode, Event, Message, MessageKind, Sink};
+use rakt_wire::native::{Body, Budget, CloseCode, Event, Message, MessageKind, Sink};
 use rakt_wire::{Address, Metadata, cost, is_reserved};
 
 use rakt_wire::Operation;
@@ -388,7 +388,9 @@ impl Sink for Receive {
             _ => {}
         }
     }
+}
 
+impl Budget for Receive {
     fn admit(&mut self, bytes: usize) -> bool {
         self.conn.admit(bytes as u64)
     }

@@ -1,7 +1,7 @@
 //! The bounds of a connection that no peer reaches in a test's time.
 
 use bytes::Bytes;
-use rakt_wire::native::{Event, Head, Hello, Inbound, MessageKind, Payload, Sink};
+use rakt_wire::native::{Budget, Event, Head, Hello, Inbound, MessageKind, Payload, Sink};
 use rakt_wire::{Code, Operation, Wish};
 
 use super::asking::KNOWN_SENDERS;
@@ -45,7 +45,9 @@ impl Sink for Answers {
             other => panic!("{other:?}"),
         }
     }
+}
 
+impl Budget for Answers {
     fn admit(&mut self, _: usize) -> bool {
         true
     }

@@ -1,0 +1,95 @@
+//! What has been given back to the peer of the credit that its messages took.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::native::outbound::Alias;
+
+/// Cancelled requests that are remembered; the oldest are forgotten first.
+const MAX_CANCELLED: usize = 65_536;
+
+/// Bytes of credit by receiver, in one epoch of the peer's numbers.
+#[derive(Debug, Default)]
+pub(super) struct Credit {
+    epoch: u32,
+    receivers: Vec<Account>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    /// Free again, and not told yet.
+    owed: u64,
+    /// Told.
+    granted: u64,
+}
+
+impl Credit {
+    /// `cost` is free again. Returns what is to be granted now: credit goes back `at_least` so much at a
+    /// time, so that the sender never runs dry, and a lone message does not cost a frame.
+    #[inline]
+    pub(super) fn consumed(&mut self, from: Alias, cost: u64, at_least: u64) -> Option<u64> {
+        if self.epoch > from.epoch {
+            return None;
+        }
+        if self.epoch < from.epoch {
+            self.epoch = from.epoch;
+            self.receivers.clear();
+        }
+        let at = from.id as usize;
+        if self.receivers.len() <= at {
+            self.receivers.resize(at.saturating_add(1), Account::default());
+        }
+        let account = self.receivers.get_mut(at)?;
+        account.owed = account.owed.saturating_add(cost);
+        if account.owed < at_least {
+            return None;
+        }
+        account.granted = account.granted.saturating_add(account.owed);
+        Some(std::mem::take(&mut account.owed))
+    }
+
+    /// All that a receiver has had back, whether told or not.
+    pub(super) fn returned(&self, from: Alias) -> u64 {
+        let account = self.receivers.get(from.id as usize).filter(|_| self.epoch == from.epoch);
+        account.map_or(0, |account| account.owed.saturating_add(account.granted))
+    }
+}
+
+/// Requests that the peer has given up on and that have no answer yet.
+#[derive(Debug, Default)]
+pub(super) struct Cancelled {
+    set: BTreeSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Cancelled {
+    pub(super) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    pub(super) fn contains(&self, corr: u64) -> bool {
+        !self.set.is_empty() && self.set.contains(&corr)
+    }
+
+    pub(super) fn insert(&mut self, corr: u64) {
+        if self.set.insert(corr) {
+            self.order.push_back(corr);
+        }
+        if self.order.len() > MAX_CANCELLED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.set.clear();
+        self.order.clear();
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, corr: u64) {
+        if !self.set.is_empty() {
+            self.set.remove(&corr);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The side of a connection that accepted it: it takes messages and requests, and answers them.
+//!
+//! ```text
+//!   bytes in ──► Arrivals ──► Host: messages by receiver, operations
+//!                   │ refused, counted, cancelled
+//!                   ▼
+//!   reply, fail, nack, consumed ──► Accepting ──poll_transmit──► bytes out
+//! ```
+//!
+//! [`Accepting`] is what actors share to answer, and its methods are quick; [`Arrivals`] reads what
+//! arrives. Every rule of this side is in these two: numbers for names and their epochs, windows and
+//! credit, requests in flight, cancelled requests, answers that the peer does not take, the end.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `credit.rs` | credit that was given back; cancelled requests |
+//! | `arrivals.rs` | what arrives, by receiver |
+
+mod arrivals;
+mod credit;
+
+use std::fmt;
+
+pub use self::arrivals::{Arrivals, Host, NamedReceiver, NamedSender, Names, Request};
+use self::credit::{Cancelled, Credit};
+use super::Role;
+use super::error::LinkError;
+use super::hello::{Limits, Session};
+use super::outbound::Alias;
+use super::payload::{Payload, SendError};
+use super::transmit::Transmit;
+use super::writer::{LARGE_HIGH_WATER, Side, Writer};
+use crate::failure::{Code, Failure, Terminated};
+use crate::operation::Outcome;
+
+/// What is buffered for a peer is noted in the host's budget once it is more than this many bytes. 64 KiB.
+pub const UNCOUNTED_REPLIES: usize = 64 * 1024;
+/// Answers beyond this many buffered bytes are replaced by a refusal. 128 MiB.
+pub const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
+
+/// Room for answers that a peer does not take.
+pub trait ReplyBudget {
+    /// This connection holds `now` bytes where it held `before`. False if that is more than there is room
+    /// for; it counts all the same.
+    fn replace(&mut self, before: u64, now: u64) -> bool;
+}
+
+/// The accepting side of a connection.
+pub struct Accepting<B> {
+    writer: Writer,
+    limits: Limits,
+    /// Requests without an answer. Those of the read at hand are counted at its end, and some are
+    /// answered by then.
+    in_flight: i64,
+    cancelled: Cancelled,
+    credit: Credit,
+    budget: B,
+    /// What the budget knows of.
+    noted: u64,
+}
+
+impl<B: ReplyBudget> Accepting<B> {
+    /// The accepting side, after the handshake.
+    pub fn new(session: &Session, budget: B) -> Self {
+        let limits = session.limits;
+        Self {
+            writer: Writer::new(Role::Acceptor, limits),
+            limits,
+            in_flight: 0,
+            cancelled: Cancelled::default(),
+            credit: Credit::default(),
+            budget,
+            noted: 0,
+        }
+    }
+
+    /// Requests without an answer.
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight
+    }
+
+    /// Answers an ask, or a confirmed tell with nothing.
+    ///
+    /// # Errors
+    /// What the asker is told instead.
+    #[inline]
+    pub fn reply(&mut self, corr: u64, payload: Payload<'_>) -> Result<(), ReplyError> {
+        if self.writer.is_closed() {
+            return Ok(());
+        }
+        self.settle(corr);
+        let result = match self.has_room() {
+            true => self.writer.out.reply(corr, payload).map_err(ReplyError::Payload),
+            false => Err(ReplyError::NoRoom),
+        };
+        if let Err(error) = &result {
+            self.writer.out.fail(corr, &error.failure());
+        }
+        result
+    }
+
+    /// Answers an operation.
+    pub fn respond(&mut self, corr: u64, outcome: &Outcome) {
+        if self.writer.is_closed() {
+            return;
+        }
+        self.settle(corr);
+        match self.has_room() {
+            true => self.writer.out.respond(corr, outcome),
+            false => self.writer.out.fail(corr, &ReplyError::NoRoom.failure()),
+        }
+    }
+
+    /// Turns a request down.
+    pub fn fail(&mut self, corr: u64, failure: &Failure) {
+        if !self.writer.is_closed() {
+            self.settle(corr);
+            let failure = self.shortened(failure);
+            self.writer.out.fail(corr, &failure);
+        }
+    }
+
+    /// Turns a tell down.
+    pub fn nack(&mut self, from: Alias, sender: Option<u32>, type_id: u32, failure: &Failure) {
+        if !self.writer.is_closed() {
+            let failure = self.shortened(failure);
+            self.writer.out.nack(from.id, sender, type_id, from.epoch, &failure);
+        }
+    }
+
+    /// Tells a watcher how the actor ended.
+    pub fn terminated(&mut self, watch_id: u64, reason: &Terminated) {
+        if !self.writer.is_closed() {
+            self.writer.out.terminated(watch_id, reason);
+        }
+    }
+
+    /// A message that cost the peer so much of its credit is gone. Says whether there is something to
+    /// write.
+    #[inline]
+    pub fn consumed(&mut self, from: Alias, cost: u64) -> bool {
+        if self.writer.is_closed() {
+            return false;
+        }
+        let quarter = u64::from(self.limits.receiver_window / 4);
+        let Some(bytes) = self.credit.consumed(from, cost, quarter) else { return false };
+        self.writer.out.grant(from.id, from.epoch, bytes);
+        true
+    }
+
+    /// Whether the peer has given up on a request that has no answer yet, or is gone.
+    pub fn is_cancelled(&self, corr: u64) -> bool {
+        self.writer.is_closed() || self.cancelled.contains(corr)
+    }
+
+    /// So much is buffered that the peer must read before it may send more. That is much of its own, or
+    /// some where the host has no room for more of any peer: refusals are given to whoever sends, and
+    /// take up memory as replies do.
+    ///
+    /// Only this side may wait like that. What a dialer reads makes it write nothing, and were it to wait
+    /// as well, both could wait for ever.
+    pub fn is_backed_up(&mut self) -> bool {
+        let has_room = self.has_room();
+        let buffered = self.writer.buffered();
+        buffered > LARGE_HIGH_WATER || (!has_room && buffered > UNCOUNTED_REPLIES)
+    }
+
+    /// The connection has ended.
+    pub fn close(&mut self) {
+        self.writer.close(Role::Acceptor, self.limits);
+        self.credit = Credit::default();
+        self.cancelled = Cancelled::default();
+        self.budget.replace(std::mem::take(&mut self.noted), 0);
+    }
+
+    /// The peer has given up on a request.
+    fn handle_cancel(&mut self, corr: u64) {
+        self.cancelled.insert(corr);
+        // A large reply may be half out.
+        self.writer.out.cancel(corr);
+    }
+
+    /// Counts requests that came in.
+    fn count_requests(&mut self, new: u32) -> Result<(), LinkError> {
+        self.in_flight = self.in_flight.saturating_add(i64::from(new));
+        // A peer that has given up on a request counts it no more, though its handler may be at it.
+        let given_up = self.cancelled.len() as i64;
+        if self.in_flight == 0 {
+            // Those that crossed with their answers.
+            self.cancelled.clear();
+        }
+        let limit = self.limits.max_in_flight;
+        if self.in_flight.saturating_sub(given_up) > i64::from(limit) {
+            return Err(LinkError::InFlight { limit });
+        }
+        Ok(())
+    }
+
+    /// A request has its answer.
+    #[inline]
+    fn settle(&mut self, corr: u64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.cancelled.remove(corr);
+    }
+
+    /// Notes how much is buffered, where that is much; false if there is no room for more.
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        let buffered = self.writer.buffered();
+        if self.noted == 0 && buffered <= UNCOUNTED_REPLIES {
+            return true;
+        }
+        let before = std::mem::replace(&mut self.noted, buffered as u64);
+        self.budget.replace(before, self.noted) && buffered <= MAX_BUFFERED_REPLIES
+    }
+
+    /// A failure without its text if there is no room for more of what the peer does not take. A few bytes
+    /// of its make hundreds of ours else.
+    fn shortened(&mut self, failure: &Failure) -> Failure {
+        match self.has_room() {
+            true => failure.clone(),
+            false => Failure { detail: String::new(), ..*failure },
+        }
+    }
+}
+
+/// Why a reply was not sent. The asker is told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyError {
+    /// The peer does not take the answers that it has asked for.
+    #[error("buffered replies (bytes) are used up, the limit is {MAX_BUFFERED_REPLIES}")]
+    NoRoom,
+    /// The reply cannot be sent.
+    #[error("the reply cannot be sent")]
+    Payload(#[source] SendError),
+}
+
+impl ReplyError {
+    /// What the asker is told.
+    fn failure(&self) -> Failure {
+        match self {
+            Self::NoRoom => {
+                let failure =
+                    Failure::with_detail(Code::ResourceExhausted, "buffered replies (bytes)");
+                Failure { limit: MAX_BUFFERED_REPLIES as u64, ..failure }
+            }
+            Self::Payload(SendError::TooLarge { size, limit }) => Failure::too_large(*size, *limit),
+            Self::Payload(SendError::Encode(error)) => {
+                Failure::with_detail(Code::Unencodable, error.to_string())
+            }
+            Self::Payload(other) => Failure::with_detail(Code::Internal, other.to_string()),
+        }
+    }
+}
+
+impl<B: ReplyBudget> Side for Accepting<B> {
+    fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    fn writer_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    fn poll_transmit(&mut self, out: &mut impl Transmit) {
+        self.writer.poll_transmit(out);
+    }
+
+    fn expects_more(&self) -> bool {
+        self.in_flight > 0 && self.writer.is_lone()
+    }
+}
+
+impl<B> fmt::Debug for Accepting<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepting")
+            .field("writer", &self.writer)
+            .field("in_flight", &self.in_flight)
+            .field("cancelled", &self.cancelled.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,388 @@
+//! The side of a connection that dialed it: it sends messages and requests, and hears how they end.
+//!
+//! ```text
+//!   send, request, cancel ──► Dialing ──poll_transmit──► bytes out
+//!                                ▲
+//!   bytes in ──► Replies ──settle┘──► how each request ended, refused tells, watched actors
+//! ```
+//!
+//! [`Dialing`] is what all senders share, and its methods are quick; [`Replies`] reads what arrives, and
+//! needs no lock for that. Every rule of this side is in these two: numbers for names and what is redone
+//! after a reset, credit, room and requests in flight, one outcome for each request, the end.
+//!
+//! A message that cannot go now has a [`Need`]; what may have been met is told by [`Dialing::poll_freed`].
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `pending.rs` | requests without an answer: a generational slab |
+//! | `replies.rs` | what arrives, and how it is settled |
+
+mod pending;
+mod replies;
+
+use std::fmt;
+use std::time::Duration;
+
+use self::pending::{MAX_PENDING, Pending};
+pub use self::replies::{Refused, Replies, Settled};
+use super::hello::{Limits, Session};
+use super::message::{Head, MessageKind};
+use super::outbound::Alias;
+use super::payload::{Payload, SendError};
+use super::transmit::Transmit;
+use super::writer::{HIGH_WATER, LARGE_HIGH_WATER, Side, Writer};
+use super::{CHUNK_LEN, Role};
+use crate::metadata::Metadata;
+use crate::operation::{Operation, Wish};
+
+/// The dialing side of a connection. `P` is what the host keeps for a request until its end.
+pub struct Dialing<P> {
+    writer: Writer,
+    limits: Limits,
+    pending: Pending<P>,
+    freed: Vec<Freed>,
+    /// Something was sent since the host last looked; heartbeats do not count.
+    is_used: bool,
+    /// Tells that were not given out yet: they have certainly not left.
+    unsent_tells: u64,
+    /// Cancellations that were not given out yet. An operation may overtake them, and the peer would see
+    /// more requests than agreed.
+    unsent_cancels: usize,
+}
+
+/// A message on its way out, by its names.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// What its sender wants to hear.
+    pub wish: Wish,
+    /// Path of the receiver, and the life of it that is meant.
+    pub path: &'a str,
+    /// The life of the receiver that is meant; `None` for whoever has the path.
+    pub uid: Option<u64>,
+    /// The number that this connection gave the receiver before: spares the look at its path.
+    pub known: Option<Alias>,
+    /// Wire name of the message.
+    pub type_name: &'static str,
+    /// Who sends it.
+    pub sender: Option<Sender<'a>>,
+    /// Time left until the sender no longer waits.
+    pub remaining: Option<Duration>,
+    /// What travels with it.
+    pub metadata: Option<&'a Metadata>,
+}
+
+/// The sender of a message.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// A number of the host's that stands for the address: spares writing it down.
+    pub key: Option<u64>,
+    /// Its address.
+    pub address: &'a dyn fmt::Display,
+}
+
+impl fmt::Debug for Sender<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)
+    }
+}
+
+/// A message that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The number of its receiver, for the next message to it.
+    pub receiver: Alias,
+    /// The number by which it can be cancelled; none for a tell.
+    pub corr: Option<u64>,
+}
+
+/// Why a message was not accepted. Nothing of it was sent.
+#[derive(Debug)]
+pub enum NotSent<'a> {
+    /// The connection takes nothing new; another one may.
+    Closed,
+    /// It has to wait, and the payload comes back.
+    Wait(Need, Payload<'a>),
+    /// It can never be sent.
+    Failed(SendError),
+}
+
+/// What a message or request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Room in the outbound buffer, or the end of a large message to the same receiver.
+    Room,
+    /// Credit of this receiver.
+    Credit(u32),
+    /// The end of a request that is in flight.
+    InFlight,
+}
+
+/// What may have been met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freed {
+    /// There is room.
+    Room,
+    /// This receiver has credit.
+    Credit(u32),
+    /// The numbers of receivers have changed, and each has all its credit.
+    AllCredit,
+    /// A request has ended.
+    InFlight,
+    /// Nothing is sent here any more: look for another connection.
+    Gone,
+}
+
+impl Freed {
+    /// Whether whoever has this need may go on.
+    pub fn meets(self, need: Need) -> bool {
+        match self {
+            Self::Room => need == Need::Room,
+            Self::Credit(receiver) => need == Need::Credit(receiver),
+            Self::AllCredit => matches!(need, Need::Credit(_)),
+            Self::InFlight => need == Need::InFlight,
+            Self::Gone => true,
+        }
+    }
+}
+
+/// What is left of a connection that has ended.
+#[derive(Debug)]
+pub struct Left<P> {
+    /// Requests of which nobody will hear any more.
+    pub pending: Vec<P>,
+    /// Tells of which no byte was given out.
+    pub unsent_tells: u64,
+}
+
+impl<P> Dialing<P> {
+    /// The dialing side, after the handshake.
+    pub fn new(session: &Session) -> Self {
+        let limits = session.limits;
+        Self {
+            writer: Writer::new(Role::Dialer, limits),
+            limits,
+            pending: Pending::new(),
+            freed: Vec::new(),
+            is_used: false,
+            unsent_tells: 0,
+            unsent_cancels: 0,
+        }
+    }
+
+    /// Requests without an answer.
+    pub fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Accepts a message, or says what it has to wait for. `keep` is called for one with an answer.
+    ///
+    /// # Errors
+    /// [`NotSent`]; nothing of it was sent.
+    #[inline]
+    pub fn send<'a>(
+        &mut self,
+        message: &Outgoing<'_>,
+        payload: Payload<'a>,
+        keep: impl FnOnce() -> P,
+    ) -> Result<Sent, NotSent<'a>> {
+        if !self.writer.is_open() {
+            return Err(NotSent::Closed);
+        }
+        let aliases = self.resolve(message).ok_or(NotSent::Failed(SendError::Tables))?;
+        if let Some(need) = self.need(aliases.receiver, message.wish, &payload) {
+            return Err(NotSent::Wait(need, payload));
+        }
+        let head = Head {
+            receiver: aliases.receiver.id,
+            sender: aliases.sender.map(|alias| alias.id),
+            type_id: aliases.type_id.id,
+            remaining: message.remaining,
+            metadata: message.metadata,
+        };
+        let (kind, corr) = match message.wish {
+            Wish::Tell => (MessageKind::Tell, None),
+            Wish::Confirm => {
+                let corr = self.pending.add(keep());
+                (MessageKind::Confirm { corr }, Some(corr))
+            }
+            Wish::Ask => {
+                let corr = self.pending.add(keep());
+                (MessageKind::Ask { corr }, Some(corr))
+            }
+        };
+        self.is_used = true;
+        if let Err(error) = self.writer.out.message(kind, &head, payload) {
+            corr.and_then(|corr| self.pending.remove(corr));
+            return Err(NotSent::Failed(error));
+        }
+        if corr.is_none() {
+            self.unsent_tells = self.unsent_tells.saturating_add(1);
+        }
+        Ok(Sent { receiver: aliases.receiver, corr })
+    }
+
+    /// Accepts an operation, and returns the number by which it can be cancelled. See
+    /// [`Outbound::request`](super::Outbound::request) for what overtakes what.
+    ///
+    /// # Errors
+    /// [`NotSent`]; nothing of it was sent.
+    pub fn request(
+        &mut self,
+        operation: &Operation,
+        remaining: Duration,
+        metadata: Option<&Metadata>,
+        keep: impl FnOnce() -> P,
+    ) -> Result<u64, NotSent<'static>> {
+        if !self.writer.is_open() {
+            return Err(NotSent::Closed);
+        }
+        if self.is_full(self.unsent_cancels) {
+            let nothing = Payload::Ready { bytes: bytes::Bytes::new(), raw_len: None };
+            return Err(NotSent::Wait(Need::InFlight, nothing));
+        }
+        let corr = self.pending.add(keep());
+        self.is_used = true;
+        match self.writer.out.request(corr, Some(remaining), metadata, operation) {
+            Ok(()) => Ok(corr),
+            Err(error) => {
+                self.pending.remove(corr);
+                Err(NotSent::Failed(error))
+            }
+        }
+    }
+
+    /// Gives up on a request. `None` if it has ended before.
+    pub fn cancel(&mut self, corr: u64) -> Option<P> {
+        let kept = self.pending.remove(corr)?;
+        if !self.writer.is_closed() {
+            self.writer.out.cancel(corr);
+            self.unsent_cancels = self.unsent_cancels.saturating_add(1);
+            // Also credit may have come back: that of a large message that is not sent to its end.
+            self.freed.extend([Freed::InFlight, Freed::AllCredit]);
+        }
+        Some(kept)
+    }
+
+    /// Whose need may have been met since the last call; `None` when all is told.
+    #[inline]
+    pub fn poll_freed(&mut self) -> Option<Freed> {
+        self.freed.pop()
+    }
+
+    /// What was given out is written: those that wait for room may go on.
+    pub fn handle_written(&mut self) {
+        self.freed.push(Freed::Room);
+    }
+
+    /// Whether something was sent since the last call. Heartbeats do not count.
+    pub fn take_used(&mut self) -> bool {
+        std::mem::take(&mut self.is_used)
+    }
+
+    /// Whether nobody waits for anything of it, but for those that wait to send.
+    pub fn is_idle(&self) -> bool {
+        self.pending.len() == 0 && self.writer.is_empty() && self.writer.ending().is_none()
+    }
+
+    /// The connection has ended.
+    pub fn close(&mut self) -> Left<P> {
+        self.writer.close(Role::Dialer, self.limits);
+        self.freed.push(Freed::Gone);
+        let unsent_tells = std::mem::take(&mut self.unsent_tells);
+        Left { pending: self.pending.take_all(), unsent_tells }
+    }
+
+    #[inline]
+    fn is_full(&self, others: usize) -> bool {
+        self.pending.len().saturating_add(others)
+            >= self.limits.max_in_flight.min(MAX_PENDING) as usize
+    }
+
+    /// What a message has to wait for, if anything.
+    #[inline]
+    fn need(&self, receiver: Alias, wish: Wish, payload: &Payload<'_>) -> Option<Need> {
+        let out = &self.writer.out;
+        if out.credit(receiver) <= 0 {
+            return Some(Need::Credit(receiver.id));
+        }
+        let is_large = match payload {
+            Payload::Encode(_) => false,
+            Payload::Ready { bytes, .. } => bytes.len() > CHUNK_LEN,
+        };
+        let large = out.buffered_large();
+        let small = out.buffered().saturating_sub(large);
+        if out.is_receiver_busy(receiver)
+            || small >= HIGH_WATER
+            || (is_large && large >= LARGE_HIGH_WATER)
+        {
+            return Some(Need::Room);
+        }
+        (wish != Wish::Tell && self.is_full(0)).then_some(Need::InFlight)
+    }
+
+    /// The numbers of a message's names; all of one epoch.
+    #[inline]
+    fn resolve(&mut self, message: &Outgoing<'_>) -> Option<Aliases> {
+        let epoch = self.writer.out.epoch();
+        let mut known = message.known;
+        // A table that is full is emptied, which makes the other numbers invalid: then once more.
+        for _ in 0..3 {
+            let out = &mut self.writer.out;
+            let receiver = match known.take().filter(|alias| out.is_current(*alias)) {
+                Some(alias) => alias,
+                None => out.receiver(message.path, message.uid),
+            };
+            let type_id = out.static_type(message.type_name);
+            let sender = message.sender.map(|Sender { key, address }| match key {
+                Some(key) => out.sender_by(key, address),
+                None => out.sender(&address.to_string()),
+            });
+            if out.is_current(receiver)
+                && sender.is_none_or(|alias| out.is_current(alias))
+                && out.is_current(type_id)
+            {
+                if out.epoch() != epoch {
+                    self.freed.push(Freed::AllCredit);
+                }
+                return Some(Aliases { receiver, sender, type_id });
+            }
+        }
+        self.freed.push(Freed::AllCredit);
+        None
+    }
+}
+
+/// The numbers of a message's names.
+struct Aliases {
+    receiver: Alias,
+    sender: Option<Alias>,
+    type_id: Alias,
+}
+
+impl<P> Side for Dialing<P> {
+    fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    fn writer_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    fn poll_transmit(&mut self, out: &mut impl Transmit) {
+        self.writer.poll_transmit(out);
+        (self.unsent_tells, self.unsent_cancels) = (0, 0);
+    }
+
+    fn expects_more(&self) -> bool {
+        self.pending.len() > 1 && self.writer.is_lone()
+    }
+}
+
+impl<P> fmt::Debug for Dialing<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialing")
+            .field("writer", &self.writer)
+            .field("in_flight", &self.pending.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! What both sides of a connection send through: it is buffered, written, and comes to an end.
+//!
+//! ```text
+//!   Open ──GOAWAY of the peer──► Draining ──┐
+//!     └──────────────finish─────────────────┴──► Ending ──close──► Closed
+//! ```
+//!
+//! While it is open it takes whatever is to be sent. A draining connection takes nothing new, but what
+//! was taken still has its outcome. An ending one says goodbye once all is written.
+
+use super::error::CloseCode;
+use super::hello::Limits;
+use super::outbound::Outbound;
+use super::transmit::Transmit;
+use super::{CHUNK_LEN, Role};
+
+/// Small outbound frames beyond this many bytes make senders wait. 1 MiB.
+pub const HIGH_WATER: usize = 1024 * 1024;
+/// Large outbound messages beyond this many bytes make senders of further large ones wait. 64 MiB.
+pub const LARGE_HIGH_WATER: usize = 64 * 1024 * 1024;
+
+/// The sending part of one side.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) out: Outbound,
+    phase: Phase,
+    /// Bytes that were given out last, and those of the large bodies that end with them. The host is
+    /// writing them.
+    writing: usize,
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+enum Phase {
+    Open,
+    Draining,
+    Ending(CloseCode, String),
+    Closed,
+}
+
+impl Writer {
+    pub(super) fn new(role: Role, limits: Limits) -> Self {
+        Self { out: Outbound::new(role, limits), phase: Phase::Open, writing: 0 }
+    }
+
+    /// Whether it takes new messages and requests.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether it has ended.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// How it is to end once everything is written, if it is.
+    #[inline]
+    pub fn ending(&self) -> Option<(CloseCode, &str)> {
+        match &self.phase {
+            Phase::Ending(code, reason) => Some((*code, reason)),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is to be sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Bytes that the peer has not taken yet.
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.out.buffered().saturating_add(self.writing)
+    }
+
+    /// Whether what is buffered makes one small write.
+    #[inline]
+    pub(super) fn is_lone(&self) -> bool {
+        !self.out.is_empty() && self.out.buffered() < CHUNK_LEN
+    }
+
+    /// Takes nothing new any more.
+    pub(super) fn drain(&mut self) {
+        if self.is_open() {
+            self.phase = Phase::Draining;
+        }
+    }
+
+    /// Ends the connection once everything is written; the first reason stays. False if it has one.
+    pub fn finish(&mut self, code: CloseCode, reason: &str) -> bool {
+        let takes = matches!(self.phase, Phase::Open | Phase::Draining);
+        if takes {
+            self.phase = Phase::Ending(code, reason.to_owned());
+        }
+        takes
+    }
+
+    /// Asks whether the peer is there.
+    pub fn ping(&mut self) {
+        self.out.ping(0);
+    }
+
+    /// Asks the peer to send nothing new.
+    pub fn goaway(&mut self, code: CloseCode, text: &str) {
+        self.out.goaway(code, text);
+    }
+
+    /// Gives out what to write next. What was given out before is written.
+    pub(super) fn poll_transmit(&mut self, out: &mut impl Transmit) {
+        let large = self.out.buffered_large();
+        self.out.poll_transmit(out);
+        let ended = large.saturating_sub(self.out.buffered_large());
+        self.writing = out.len().saturating_add(ended);
+    }
+
+    /// Gives out the last words: after all that is buffered, or without the rest of large bodies where
+    /// it must end `now`.
+    pub fn farewell(&mut self, code: CloseCode, text: &str, now: bool, out: &mut impl Transmit) {
+        match now {
+            true => self.out.close_now(code, text),
+            false => self.out.close(code, text),
+        }
+        while self.out.poll_transmit(out) {}
+    }
+
+    /// The connection has ended: what it held in memory is given back.
+    pub(super) fn close(&mut self, role: Role, limits: Limits) {
+        *self = Self { phase: Phase::Closed, ..Self::new(role, limits) };
+    }
+}
+
+/// What a host may do with either side of a connection.
+pub trait Side {
+    /// The sending part.
+    fn writer(&self) -> &Writer;
+
+    /// The sending part.
+    fn writer_mut(&mut self) -> &mut Writer;
+
+    /// Gives out what to write next; nothing where there is nothing.
+    fn poll_transmit(&mut self, out: &mut impl Transmit);
+
+    /// A little is buffered, and other requests are in flight, so that more is likely to be buffered in
+    /// a moment.
+    fn expects_more(&self) -> bool;
+}

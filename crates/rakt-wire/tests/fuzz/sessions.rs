@@ -1,0 +1,589 @@
+//! Both sides of a connection, joined by a pipe that cuts, stalls and breaks.
+//!
+//! Senders on one side, actors on the other, and a history of bytes that says who does something next.
+//! Whatever the history: every request has exactly one outcome, messages of one sender to one receiver
+//! keep their order, nobody waits for ever, and when all is done every counter is back at zero.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes};
+
+use rakt_wire::native::{
+    Accepting, Alias, Arrivals, Body, Budget, Dialing, Hello, Host, Inbound, Limits, Message,
+    MessageKind, NamedReceiver, Names, Need, NotSent, Outgoing, Payload, Replies, ReplyBudget,
+    Request, Sender, Session, Settled, Side,
+};
+use rakt_wire::{Code, Compression, Failure, Operation, Outcome, Wish, cost};
+
+/// How many steps a history has at most.
+const MAX_STEPS: usize = 600;
+const SENDERS: usize = 4;
+const TYPES: [&str; 6] = ["type-0", "type-1", "type-2", "type-3", "type-4", "refused"];
+
+/// Runs a history.
+pub fn sessions(history: &[u8]) {
+    let Some((&setup, steps)) = history.split_first() else { return };
+    let mut pair = Pair::new(setup);
+    for step in steps.chunks_exact(2).take(MAX_STEPS) {
+        if pair.is_cut {
+            break;
+        }
+        pair.step(step[0], step[1]);
+    }
+    pair.finish();
+}
+
+struct Pair {
+    near: Near,
+    far: Far,
+    arrivals: Arrivals<Far>,
+    to_far: Pipe,
+    to_near: Pipe,
+    is_cut: bool,
+}
+
+/// The side that dialed, with what waits to be sent.
+struct Near {
+    dialing: Dialing<u64>,
+    replies: Replies,
+    budget: Bytewise,
+    senders: Vec<Line>,
+    next_number: u64,
+    /// What is known of each message by its number.
+    outcomes: BTreeMap<u64, Fate>,
+    /// Requests without an outcome: the number by which each is cancelled.
+    open: BTreeMap<u64, u64>,
+    refused: u64,
+    cancelled: BTreeSet<u64>,
+    watched: u64,
+}
+
+/// One sender: its messages go one after the other.
+#[derive(Default)]
+struct Line {
+    queue: VecDeque<Envelope>,
+    need: Option<Need>,
+    /// The number that the connection gave the last receiver.
+    known: Option<(u8, Alias)>,
+}
+
+struct Envelope {
+    number: u64,
+    wish: Wish,
+    receiver: u8,
+    type_name: &'static str,
+    has_sender: bool,
+    payload: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Replied,
+    Failed,
+    Done,
+    Lost,
+    Cancelled,
+    NotSent,
+}
+
+/// The side that accepted, with its actors.
+struct Far {
+    accepting: Accepting<Room>,
+    budget: Bytewise,
+    names: usize,
+    mailboxes: BTreeMap<(Box<str>, Option<u64>), VecDeque<Letter>>,
+    operations: VecDeque<u64>,
+    /// Numbers of messages in the order in which they arrived, by receiver.
+    arrived: BTreeMap<Box<str>, Vec<u64>>,
+}
+
+struct Letter {
+    from: Alias,
+    kind: MessageKind,
+    cost: u64,
+    body: Body,
+}
+
+/// Bytes under way, and what was read of them and not handled.
+#[derive(Default)]
+struct Pipe {
+    bytes: Vec<u8>,
+    unread: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Bytewise(usize);
+
+impl Budget for Bytewise {
+    fn admit(&mut self, bytes: usize) -> bool {
+        let has_room = self.0 + bytes <= 512 * 1024;
+        self.0 += if has_room { bytes } else { 0 };
+        has_room
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.0 = self.0.checked_sub(bytes).expect("only what was admitted is released");
+    }
+}
+
+#[derive(Default)]
+struct Room(u64);
+
+impl ReplyBudget for Room {
+    fn replace(&mut self, before: u64, now: u64) -> bool {
+        self.0 = self.0.checked_sub(before).expect("what was there was noted") + now;
+        self.0 <= 400 * 1024
+    }
+}
+
+impl Pair {
+    fn new(setup: u8) -> Self {
+        let mut limits = Limits { max_message_len: 256 * 1024, ..Limits::default() };
+        if setup & 1 == 0 {
+            // Small tables are reset often.
+            limits = Limits { max_message_len: 256 * 1024, ..Limits::MIN };
+        }
+        limits.max_in_flight = if setup & 2 == 0 { 3 } else { 65_536 };
+        limits.receiver_window = if setup & 4 == 0 { 4 * 1024 } else { 256 * 1024 };
+        let peer = Hello::new("fuzz", [1; 16]);
+        let compression = Compression::None;
+        let session = Session { version: 1, limits, compression, features: Vec::new(), peer };
+        let near = Near {
+            dialing: Dialing::new(&session),
+            replies: Replies::new(&session),
+            budget: Bytewise::default(),
+            senders: (0..SENDERS).map(|_| Line::default()).collect(),
+            next_number: 0,
+            outcomes: BTreeMap::new(),
+            open: BTreeMap::new(),
+            refused: 0,
+            cancelled: BTreeSet::new(),
+            watched: 0,
+        };
+        let far = Far {
+            accepting: Accepting::new(&session, Room::default()),
+            budget: Bytewise::default(),
+            names: 0,
+            mailboxes: BTreeMap::new(),
+            operations: VecDeque::new(),
+            arrived: BTreeMap::new(),
+        };
+        let arrivals = Arrivals::new(&session);
+        Self {
+            near,
+            far,
+            arrivals,
+            to_far: Pipe::default(),
+            to_near: Pipe::default(),
+            is_cut: false,
+        }
+    }
+
+    fn step(&mut self, what: u8, argument: u8) {
+        let len = usize::from(argument >> 3);
+        match what % 20 {
+            0..=2 => self.near.say(Wish::Tell, argument, len),
+            3 => self.near.say(Wish::Confirm, argument, len),
+            4 | 5 => self.near.say(Wish::Ask, argument, len),
+            6 => self.near.say(Wish::Tell, argument, len * 6_000),
+            7 => self.near.say(Wish::Ask, argument, len * 6_000),
+            8 => self.near.cancel(argument),
+            9 => self.near.operate(argument),
+            10 | 11 => drop(self.carry_to_far(usize::from(argument) * 64)),
+            12 | 13 => drop(self.carry_to_near(usize::from(argument) * 64)),
+            14 | 15 => drop(self.far.work(argument)),
+            16 => drop(self.near.resume(argument)),
+            17 => self.near.dialing.writer_mut().ping(),
+            18 => self.far.accepting.writer_mut().ping(),
+            _ if argument == 0 => self.cut(),
+            _ => {
+                self.far.accepting.terminated(u64::from(argument), &rakt_wire::Terminated::Stopped)
+            }
+        }
+        self.near.hear_freed();
+    }
+
+    fn carry_to_far(&mut self, len: usize) -> bool {
+        if self.to_far.bytes.len() < len {
+            self.near.dialing.poll_transmit(&mut self.to_far.bytes);
+            self.near.dialing.handle_written();
+        }
+        if self.far.accepting.is_backed_up() {
+            return false;
+        }
+        let Self { far, arrivals, to_far, .. } = self;
+        let len = len.min(to_far.bytes.len());
+        let Pipe { bytes, unread } = to_far;
+        if let Some(left) = fill(arrivals.inbound(), bytes, unread, len) {
+            arrivals.handle_filled(far).expect("the peer is honest");
+            arrivals.finish(&Bytes::new(), far).expect("the peer is honest");
+            if left == 0 {
+                return len > 0;
+            }
+        }
+        unread.extend(bytes.drain(..len.min(bytes.len())));
+        let taken = arrivals.handle_bytes(unread, far).expect("the peer is honest");
+        let block: Bytes = unread.drain(..taken).collect::<Vec<_>>().into();
+        arrivals.finish(&block, far).expect("the peer is honest");
+        len > 0
+    }
+
+    fn carry_to_near(&mut self, len: usize) -> bool {
+        if self.to_near.bytes.len() < len {
+            self.far.accepting.poll_transmit(&mut self.to_near.bytes);
+        }
+        let len = len.min(self.to_near.bytes.len());
+        let Pipe { bytes, unread } = &mut self.to_near;
+        let near = &mut self.near;
+        if let Some(left) = fill(near.replies.inbound(), bytes, unread, len) {
+            near.replies.handle_filled(&mut near.budget).expect("the peer is honest");
+            near.settle();
+            if left == 0 {
+                return len > 0;
+            }
+        }
+        unread.extend(bytes.drain(..len.min(bytes.len())));
+        let taken = near.replies.handle_bytes(unread, &mut near.budget);
+        near.settle();
+        unread.drain(..taken.expect("the peer is honest"));
+        len > 0
+    }
+
+    /// The connection breaks: what is under way is lost.
+    fn cut(&mut self) {
+        self.is_cut = true;
+        self.near.close();
+        self.far.accepting.close();
+        self.arrivals.clear(&mut self.far);
+        self.near.replies.clear(&mut self.near.budget);
+    }
+
+    /// Lets everybody go on until nobody can, and looks at what is left.
+    fn finish(&mut self) {
+        for quiet in 0_u8.. {
+            self.near.hear_freed();
+            let moved = !self.is_cut
+                && [
+                    self.carry_to_far(usize::MAX),
+                    self.carry_to_near(usize::MAX),
+                    self.far.work(quiet),
+                    self.near.resume(quiet),
+                ]
+                .contains(&true);
+            if !moved {
+                break;
+            }
+        }
+        if !self.is_cut {
+            self.check_counters();
+        }
+        self.check_outcomes();
+        assert_eq!((self.near.budget.0, self.far.budget.0), (0, 0), "all bytes are released");
+    }
+
+    fn check_counters(&mut self) {
+        // What crossed with its answer is forgotten with the next read.
+        self.near.dialing.writer_mut().ping();
+        self.carry_to_far(usize::MAX);
+        self.carry_to_near(usize::MAX);
+        let (near, far) = (&self.near, &mut self.far);
+        assert!(!far.accepting.is_backed_up());
+        assert_eq!((near.dialing.in_flight(), far.accepting.in_flight()), (0, 0));
+        assert!(near.dialing.writer().is_empty() && far.accepting.writer().is_empty());
+        assert!(near.senders.iter().all(|line| line.queue.is_empty()), "nobody waits for ever");
+        assert!(near.cancelled.iter().all(|corr| !far.accepting.is_cancelled(*corr)));
+        assert!(near.open.is_empty(), "every request has an outcome: {:?}", near.open);
+    }
+
+    fn check_outcomes(&self) {
+        let (near, far) = (&self.near, &self.far);
+        assert!(near.open.is_empty());
+        let mut arrived = BTreeSet::new();
+        for (path, numbers) in &far.arrived {
+            let mut last = BTreeMap::new();
+            for number in numbers {
+                assert!(arrived.insert(*number), "{number} arrived twice");
+                // Numbers grow; the sender is their remainder.
+                let before = last.insert(*number % SENDERS as u64, *number);
+                assert!(before < Some(*number), "{path}: {before:?} before {number}");
+            }
+        }
+        if self.is_cut {
+            return;
+        }
+        let tells = near.outcomes.values().filter(|fate| **fate == Fate::Done).count() as u64;
+        let unanswered = arrived.iter().filter(|number| near.outcomes[number] == Fate::Done);
+        let unanswered = unanswered.count() as u64;
+        assert_eq!(tells, unanswered + near.refused, "a tell arrives or is refused");
+        for (number, fate) in &near.outcomes {
+            if matches!(fate, Fate::Replied) {
+                assert!(arrived.contains(number), "{number} has a reply and did not arrive");
+            }
+        }
+    }
+}
+
+/// Reads to where a chunk belongs, if there is such a place. Returns how much is left to read.
+fn fill(inbound: &mut Inbound, bytes: &mut Vec<u8>, unread: &[u8], len: usize) -> Option<usize> {
+    let mut room = inbound.room()?;
+    assert!(unread.is_empty(), "all of it was taken");
+    let n = len.min(room.remaining_mut());
+    room.put_slice(&bytes[..n]);
+    bytes.drain(..n);
+    Some(len - n)
+}
+
+impl Near {
+    fn say(&mut self, wish: Wish, argument: u8, len: usize) {
+        let at = usize::from(argument) % SENDERS;
+        self.next_number += SENDERS as u64;
+        let number = self.next_number + at as u64;
+        let mut payload = number.to_be_bytes().to_vec();
+        payload.resize(8 + len, argument);
+        let envelope = Envelope {
+            number,
+            wish,
+            receiver: argument % 7,
+            type_name: TYPES[usize::from(argument) % TYPES.len()],
+            has_sender: argument & 32 != 0,
+            payload,
+        };
+        self.senders[at].queue.push_back(envelope);
+        if self.senders[at].need.is_none() {
+            self.try_send(at);
+        }
+    }
+
+    fn try_send(&mut self, at: usize) -> bool {
+        let mut any = false;
+        while let Some(envelope) = self.senders[at].queue.front() {
+            let Envelope { number, wish, receiver, type_name, has_sender, ref payload } = *envelope;
+            let (path, address) = (format!("worker-{receiver}"), format!("rakt://s@h:1/{at}"));
+            let sender =
+                Sender { key: (receiver % 2 == 0).then_some(at as u64), address: &address };
+            let known = self.senders[at].known;
+            let message = Outgoing {
+                wish,
+                path: &path,
+                uid: (receiver % 3 == 0).then_some(9),
+                known: known.filter(|(known, _)| *known == receiver).map(|(_, alias)| alias),
+                type_name,
+                sender: has_sender.then_some(sender),
+                remaining: None,
+                metadata: None,
+            };
+            let payload = match payload.len() {
+                ..1024 => Payload::Encode(&&payload[..]),
+                _ => Payload::Ready { bytes: payload.clone().into(), raw_len: None },
+            };
+            match self.dialing.send(&message, payload, || number) {
+                Ok(sent) => {
+                    self.senders[at].known = Some((receiver, sent.receiver));
+                    match sent.corr {
+                        Some(corr) => drop(self.open.insert(number, corr)),
+                        None => self.end(number, Fate::Done),
+                    }
+                }
+                Err(NotSent::Wait(need, _)) => {
+                    self.senders[at].need = Some(need);
+                    return any;
+                }
+                Err(NotSent::Failed(error)) => panic!("{error}"),
+                Err(NotSent::Closed) => self.end(number, Fate::NotSent),
+            }
+            any = true;
+            self.senders[at].queue.pop_front();
+        }
+        any
+    }
+
+    /// Notes who may go on. They do later, in any order.
+    fn hear_freed(&mut self) {
+        while let Some(freed) = self.dialing.poll_freed() {
+            for line in &mut self.senders {
+                line.need = line.need.filter(|need| !freed.meets(*need));
+            }
+        }
+    }
+
+    /// One sender goes on that was told that it may.
+    fn resume(&mut self, argument: u8) -> bool {
+        (0..SENDERS).any(|n| {
+            let at = (n + usize::from(argument)) % SENDERS;
+            self.senders[at].need.is_none() && self.try_send(at)
+        })
+    }
+
+    fn cancel(&mut self, argument: u8) {
+        let open = self.open.iter().nth(usize::from(argument) % self.open.len().max(1));
+        let Some((&number, &corr)) = open else { return };
+        assert_eq!(self.dialing.cancel(corr), Some(number));
+        assert_eq!(self.dialing.cancel(corr), None, "once");
+        self.cancelled.insert(corr);
+        self.open.remove(&number);
+        self.end(number, Fate::Cancelled);
+    }
+
+    fn operate(&mut self, argument: u8) {
+        self.next_number += SENDERS as u64;
+        let number = self.next_number;
+        let operation = Operation::Lookup { path: "x/".repeat(usize::from(argument) % 50) + "x" };
+        match self.dialing.request(&operation, Duration::from_secs(1), None, || number) {
+            Ok(corr) => drop(self.open.insert(number, corr)),
+            Err(NotSent::Wait(Need::InFlight, _)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut ended = Vec::new();
+        self.dialing.settle(&mut self.replies, |settled| {
+            ended.push(match settled {
+                Settled::Reply { kept, .. } => (kept, Fate::Replied),
+                Settled::Outcome { kept, outcome } => {
+                    assert_eq!(outcome, Outcome::Absent);
+                    (kept, Fate::Failed)
+                }
+                Settled::Failed { kept, .. } | Settled::NoRoom { kept } => (kept, Fate::Failed),
+                Settled::Refused(refused) => {
+                    assert_eq!(refused.failure.code, Code::NotAccepted);
+                    self.refused += refused.count;
+                    return;
+                }
+                Settled::Terminated { .. } => {
+                    self.watched += 1;
+                    return;
+                }
+            });
+        });
+        for (number, fate) in ended {
+            assert!(self.open.remove(&number).is_some(), "{number} is open");
+            self.end(number, fate);
+        }
+        assert!(self.replies.is_empty());
+    }
+
+    fn end(&mut self, number: u64, fate: Fate) {
+        let before = self.outcomes.insert(number, fate);
+        assert_eq!(before, None, "{number} has one outcome");
+    }
+
+    fn close(&mut self) {
+        let left = self.dialing.close();
+        for number in left.pending {
+            assert!(self.open.remove(&number).is_some());
+            self.end(number, Fate::Lost);
+        }
+        self.hear_freed();
+        for at in 0..SENDERS {
+            assert_eq!(self.senders[at].need, None, "everybody hears of the end");
+            self.try_send(at);
+        }
+    }
+}
+
+impl Far {
+    /// One actor takes a message out of its mailbox, and answers it.
+    fn work(&mut self, argument: u8) -> bool {
+        if let Some(corr) = self.operations.pop_front() {
+            self.accepting.respond(corr, &Outcome::Absent);
+            return true;
+        }
+        let mut mailboxes: Vec<_> = self.mailboxes.values_mut().collect();
+        let first = usize::from(argument) % mailboxes.len().max(1);
+        mailboxes.rotate_left(first);
+        let letter = mailboxes.into_iter().find_map(VecDeque::pop_front);
+        let Some(letter) = letter else { return false };
+        self.accepting.consumed(letter.from, letter.cost);
+        if let MessageKind::Ask { corr } = letter.kind {
+            let body = Bytes::from(vec![7; usize::from(argument) * 300]);
+            let payload = Payload::Ready { bytes: body, raw_len: None };
+            match argument % 3 {
+                0 => self.accepting.fail(corr, &Failure::new(Code::HandlerFailed)),
+                _ => drop(self.accepting.reply(corr, payload)),
+            }
+        }
+        true
+    }
+}
+
+impl Host for Far {
+    type Receiver = Vec<Letter>;
+    type Sender = ();
+    type Replies = Room;
+
+    fn accepting<T>(&mut self, f: impl FnOnce(&mut Accepting<Room>) -> T) -> T {
+        f(&mut self.accepting)
+    }
+
+    fn cancelled(&mut self, corr: u64) {
+        assert!(self.accepting.is_cancelled(corr));
+    }
+
+    fn count_name(&mut self, bytes: usize) -> Result<(), u64> {
+        self.names += bytes;
+        Ok(())
+    }
+
+    fn forget_names(&mut self) {
+        self.names = 0;
+    }
+
+    fn take(
+        &mut self,
+        receiver: &mut NamedReceiver<Vec<Letter>>,
+        names: &mut Names<()>,
+        message: &mut Message,
+        cost: u64,
+    ) -> Result<(), Failure> {
+        if &*names.types[message.type_id as usize] == "refused" {
+            return Err(Failure::new(Code::NotAccepted));
+        }
+        let body = std::mem::replace(&mut message.body, Body::Whole(Bytes::new()));
+        let from = Alias { id: message.receiver, epoch: 0 };
+        receiver.kept.push(Letter { from, kind: message.kind, cost, body });
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        from: Alias,
+        receiver: &mut NamedReceiver<Vec<Letter>>,
+        block: &Bytes,
+        overrun: Option<Failure>,
+    ) {
+        assert_eq!(overrun, None, "the peer keeps to its credit");
+        let mailbox = self.mailboxes.entry((receiver.path.clone(), receiver.uid)).or_default();
+        for letter in receiver.kept.drain(..) {
+            let bytes = letter.body.slice(block);
+            assert_eq!(letter.cost, cost(bytes.len()));
+            let number = bytes.first_chunk().copied().map(u64::from_be_bytes);
+            let number = number.expect("every payload has a number");
+            self.arrived.entry(receiver.path.clone()).or_default().push(number);
+            if let MessageKind::Confirm { corr } = letter.kind {
+                drop(self.accepting.reply(corr, Payload::Encode(&&[][..])));
+            }
+            mailbox.push_back(Letter { from, body: Body::Whole(bytes), ..letter });
+        }
+    }
+
+    fn operate(&mut self, request: Request) {
+        self.operations.push_back(request.corr);
+    }
+
+    fn no_room(&self) -> Failure {
+        // Refused tells count as those of a type that is not accepted do.
+        Failure::new(Code::NotAccepted)
+    }
+}
+
+impl Budget for Far {
+    fn admit(&mut self, bytes: usize) -> bool {
+        self.budget.admit(bytes)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.budget.release(bytes);
+    }
+}
