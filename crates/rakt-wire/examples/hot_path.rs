@@ -3,7 +3,11 @@
 //! ```text
 //! cargo run --release -p rakt-wire --example hot_path
 //! ```
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock and prints"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -82,6 +82,7 @@ impl Address {
     }
 
     /// The same place, spoken to in `dialect`. [`Address::new`] gives native ones.
+    #[must_use]
     pub fn with_dialect(self, dialect: Dialect) -> Self {
         Self { dialect, ..self }
     }

@@ -22,7 +22,9 @@
 //! What a peer sends is data. It may end its own connection, but it never makes this crate panic, and
 //! a length it claims reserves no memory: buffers grow as bytes arrive.
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations, unnameable_types)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![warn(clippy::option_option, clippy::return_self_not_must_use)]
 #![cfg_attr(
     test,
     allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is fine")

@@ -56,7 +56,7 @@ impl Handler<WorkRequest> for Worker {
 
 /// Lives on this node and hears when a worker on the other one ends.
 struct Watcher {
-    worker: rakt::ActorRef<Worker>,
+    worker: ActorRef<Worker>,
     ended: mpsc::UnboundedSender<StopReason>,
 }
 

@@ -91,19 +91,3 @@ pub mod prelude {
         Mailbox, Message, Overflow, Refusal, Result, Supervision, Terminated,
     };
 }
-
-/// The code in the documents of the repository, compiled and run as tests.
-#[cfg(all(doctest, feature = "remote", feature = "prost"))]
-mod documents {
-    #[doc = include_str!("../../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../../ARCHITECTURE.md")]
-    struct Architecture;
-    #[doc = include_str!("../../../docs/from-goakt.md")]
-    struct FromGoakt;
-    #[cfg(feature = "goakt")]
-    #[doc = include_str!("../../../docs/goakt.md")]
-    struct GoAkt;
-    #[doc = include_str!("../../../docs/PROTOCOL.md")]
-    struct Protocol;
-}

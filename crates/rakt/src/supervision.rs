@@ -226,12 +226,12 @@ mod tests {
     #[test]
     fn the_fault_chooses_the_directive() {
         let policy = Supervision::by(|fault| match fault {
-            Fault::Error(error) if error.is::<std::fmt::Error>() => Directive::Resume,
+            Fault::Error(error) if error.is::<fmt::Error>() => Directive::Resume,
             Fault::Panic(_) => Directive::Suspend,
             _ => Directive::Escalate,
         });
         let (mut decider, now) = (Decider::default(), Instant::now());
-        let error = Fault::Error(std::fmt::Error.into());
+        let error = Fault::Error(fmt::Error.into());
         assert_eq!(decider.decide(&policy, &error, now), Decision::Resume);
         assert_eq!(decider.decide(&policy, &fault(), now), Decision::Suspend);
         let child = Fault::Child("x".into());

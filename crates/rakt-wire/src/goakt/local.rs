@@ -26,6 +26,7 @@ impl Local {
     }
 
     /// Adds another host and port that mean this node.
+    #[must_use]
     pub fn alias(mut self, host: impl Into<String>, port: u16) -> Self {
         self.places.push((host.into(), port));
         self

@@ -11,6 +11,7 @@ pub enum Role {
 
 impl Role {
     /// The other end.
+    #[must_use]
     pub fn peer(self) -> Self {
         match self {
             Self::Dialer => Self::Acceptor,

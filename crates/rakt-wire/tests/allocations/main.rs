@@ -6,6 +6,11 @@
 //! | `native.rs` | does a small message allocate nothing, on the way out and in? |
 
 #![expect(unsafe_code, reason = "counting allocations takes a global allocator")]
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_types,
+    reason = "each test counts what its own thread allocates"
+)]
 
 #[cfg(feature = "goakt")]
 mod goakt;

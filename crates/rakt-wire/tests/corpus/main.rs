@@ -1,5 +1,10 @@
 //! Runs the seed corpus of every fuzz target on stable, so that what a fuzzer once found stays fixed; and
 //! random bytes, which reach less.
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "the seeds are files, and a test tells which it reads"
+)]
 
 #[expect(unreachable_pub, reason = "for fuzz/, which includes the file too")]
 #[path = "../fuzz/mod.rs"]

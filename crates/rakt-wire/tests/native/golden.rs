@@ -61,7 +61,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("CLOSE", "44000000190317756e6b6e6f776e206672616d65206b696e642030783766"),
 ];
 
-const DOCUMENT: &str = include_str!("../../../../docs/PROTOCOL.md");
+const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
 
 fn hello() -> Hello {
     Hello {

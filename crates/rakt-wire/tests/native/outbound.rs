@@ -496,7 +496,7 @@ fn large_requests_and_responses_come_in_chunks() {
     for (mut outbound, role) in [(dialer, Role::Acceptor), (acceptor, Role::Dialer)] {
         let mut bytes = Vec::new();
         while outbound.poll_transmit(&mut bytes) {}
-        assert_eq!(super::kinds(&bytes)[0].0, FrameKind::First);
+        assert_eq!(kinds(&bytes)[0].0, FrameKind::First);
         let mut sink = On::new(&bytes, |event| {
             match event {
                 Event::Request { operation, .. } => assert_eq!(operation, spawn),

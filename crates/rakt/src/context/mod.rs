@@ -397,7 +397,7 @@ impl<A: Actor> Context<A> {
                 () = &mut gone => {}
             }
         });
-        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(answering.as_mut().poll(cx)));
+        let first = std::future::poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx)));
         if first.await.is_pending() {
             tokio::spawn(answering);
         }

@@ -209,7 +209,7 @@ async fn operations_reach_the_node_as_a_go_client_would_send_them() -> Result {
     let (host, port) = ("127.0.0.1", node.port);
     let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
 
-    let found = within(client.lookup::<rakt::AnyActor>(host, port, "echo")).await?;
+    let found = within(client.lookup::<AnyActor>(host, port, "echo")).await?;
     let found = found.expect("it is there");
     assert_eq!(found.to_string(), node.address("echo").to_string());
     let spawned: ActorRef =
@@ -262,13 +262,13 @@ async fn what_a_node_does_not_have_is_said_clearly() -> Result {
     .await;
     let (host, port) = ("127.0.0.1", node.port);
     let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
-    assert!(within(client.lookup::<rakt::AnyActor>(host, port, "x")).await?.is_none());
-    let elsewhere = within(client.lookup::<rakt::AnyActor>(host, port, "elsewhere")).await?;
+    assert!(within(client.lookup::<AnyActor>(host, port, "x")).await?.is_none());
+    let elsewhere = within(client.lookup::<AnyActor>(host, port, "elsewhere")).await?;
     let elsewhere = elsewhere.expect("it is on another node").to_string();
     assert_eq!(elsewhere, "goakt://other@10.9.8.7:65000/elsewhere");
-    let nonsense = within(client.lookup::<rakt::AnyActor>(host, port, "nonsense")).await;
+    let nonsense = within(client.lookup::<AnyActor>(host, port, "nonsense")).await;
     assert!(nonsense.is_err_and(|error| error.to_string().contains("no address")));
-    let spawn = client.spawn_on::<rakt::AnyActor>(host, port, "w", "main.unknown").into_future();
+    let spawn = client.spawn_on::<AnyActor>(host, port, "w", "main.unknown").into_future();
     let error = within(spawn).await.expect_err("no such kind").to_string();
     assert!(error.contains("\"main.unknown\" is not registered"), "{error}");
     // Any answer but this one: nobody has the name that a ping asks for.
@@ -507,7 +507,7 @@ async fn a_lookup_over_a_connection_that_has_died_meanwhile_is_tried_again() -> 
     let (host, port) = ("127.0.0.1", node.port);
     let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
     for _ in 0..2 {
-        let found = within(client.lookup::<rakt::AnyActor>(host, port, "echo")).await?;
+        let found = within(client.lookup::<AnyActor>(host, port, "echo")).await?;
         assert!(found.is_some());
     }
     assert_eq!(node.dialed(), 2);
@@ -1113,11 +1113,11 @@ async fn a_sender_is_answered_by_an_actor_of_another_system() -> Result {
 #[tokio::test]
 async fn an_actor_of_a_go_node_cannot_be_watched() -> Result {
     /// Watches whoever it is told of, and says what becomes of that.
-    struct Watcher(tokio::sync::mpsc::UnboundedSender<rakt::Terminated>);
+    struct Watcher(tokio::sync::mpsc::UnboundedSender<Terminated>);
     struct Watch(ActorRef);
     rakt::messages! { local Watch }
     impl Actor for Watcher {
-        async fn terminated(&mut self, ended: &rakt::Terminated, _: &mut Context<Self>) -> Result {
+        async fn terminated(&mut self, ended: &Terminated, _: &mut Context<Self>) -> Result {
             drop(self.0.send(ended.clone()));
             Ok(())
         }

@@ -71,7 +71,7 @@ async fn tells_asks_confirmed_tells_and_large_messages_of_one_sender_stay_in_ord
                 _ => probe.ask(number(n)).await?,
             }
         }
-        rakt::Result::<_>::Ok(large.await?)
+        Result::<_>::Ok(large.await?)
     })
     .await?;
     assert_eq!(large?.len, 5_000_000);
