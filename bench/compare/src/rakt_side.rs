@@ -182,7 +182,7 @@ async fn connect(config: Config, port: u16) -> Result<Client> {
 }
 
 async fn find(system: &ActorSystem, port: u16, name: &str) -> Result<Client> {
-    let counter = system.lookup::<Counter>(HOST, port, name).await?;
+    let counter = system.node(HOST, port).lookup::<Counter>(name).await?;
     Ok(Client(counter.ok_or_else(|| format!("the server has no {name}"))?))
 }
 

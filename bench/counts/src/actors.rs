@@ -192,7 +192,7 @@ pub(crate) async fn counter_over(
     let (near, far) = (start("near", 1).await?, start("far", 2).await?);
     far.spawn("counter", Counter::default).await?;
     let (host, port) = far.advertised();
-    Ok(near.lookup(host, port, "counter").await?.ok_or("the far node has no counter")?)
+    Ok(near.node(host, port).lookup("counter").await?.ok_or("the far node has no counter")?)
 }
 
 async fn tell(counter: &ActorRef<Counter>, count: u64) -> Result {

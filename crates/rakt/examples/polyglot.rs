@@ -101,12 +101,12 @@ async fn main() -> Result {
     }
 
     // Rust asks Go, which asks Rust before it answers.
-    let greeter = system.lookup::<AnyActor>("127.0.0.1", go_port, "greeter").await?;
+    let greeter = system.node("127.0.0.1", go_port).lookup::<AnyActor>("greeter").await?;
     let greeter = greeter.ok_or("no greeter")?;
     println!("{greeter}: {}", greeter.ask(text("you")).await?.value);
 
     // Rust starts an actor in Go. The kind is the Go type with its package, in lower case.
-    let counter = system.spawn_on("127.0.0.1", go_port, "my-counter", "main.counter").await?;
+    let counter = system.node("127.0.0.1", go_port).spawn("my-counter", "main.counter").await?;
     let (counted, mut counts) = mpsc::unbounded_channel();
     let visited = counter.clone();
     let visitor = move || Visitor { counter: visited.clone(), counted: counted.clone() };

@@ -106,7 +106,7 @@ impl Service {
         job: &str,
         limit: Duration,
     ) -> Result<String, CallError> {
-        let worker = self.system.lookup::<Worker>(host, port, name).await?;
+        let worker = self.system.node(host, port).lookup::<Worker>(name).await?;
         let worker = worker.ok_or_else(|| CallError::NoSuchActor(name.to_owned()))?;
         let reply = worker.ask(WorkRequest { job: job.to_owned() }).timeout(limit).await?;
         Ok(reply.result)

@@ -97,11 +97,12 @@ async fn run() -> Result {
         .remoting(remote::Config::new("127.0.0.1", 0))
         .start()
         .await?;
-    println!("ping         {:?}", system.ping(host, port).await?);
+    println!("ping         {:?}", system.node(host, port).ping().await?);
 
-    let worker = system.lookup::<Worker>(host, port, "worker-1").await?.ok_or("no worker-1")?;
+    let worker =
+        system.node(host, port).lookup::<Worker>("worker-1").await?.ok_or("no worker-1")?;
     println!("lookup       worker-1 is {worker}");
-    let absent = system.lookup::<Worker>(host, port, "worker-9").await?;
+    let absent = system.node(host, port).lookup::<Worker>("worker-9").await?;
     println!("lookup       worker-9 is {absent:?}");
 
     let job = |name: &str| WorkRequest { job: name.to_owned() };
@@ -115,8 +116,8 @@ async fn run() -> Result {
         println!("batch        {:?}", outcome?.result);
     }
 
-    println!("kinds        {:?}", system.kinds_on(host, port).await?);
-    let second = system.spawn_on::<Worker>(host, port, "worker-2", "WorkerActor").await?;
+    println!("kinds        {:?}", system.node(host, port).kinds().await?);
+    let second = system.node(host, port).spawn::<Worker>("worker-2", "WorkerActor").await?;
     println!("spawn        {}: {:?}", second.path(), second.ask(job("g")).await?.result);
 
     let (sender, mut ended) = mpsc::unbounded_channel();

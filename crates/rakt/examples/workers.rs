@@ -193,7 +193,7 @@ async fn run(limit: u32) -> Result<u32> {
     let clumsy = Machine { overhead: 2, trips_at: 90 };
     let mut workers = Vec::new();
     for (number, machine) in (1..).zip([fast, fast, slow, clumsy]) {
-        let spawn = system.spawn_on::<Worker>(host, port, &format!("worker-{number}"), "Worker");
+        let spawn = system.node(host, port).spawn::<Worker>(&format!("worker-{number}"), "Worker");
         workers.push(spawn.argument(&machine).await?);
     }
 

@@ -1,6 +1,7 @@
 //! What happens inside a system, for whoever subscribes: dead letters, actors that come and go, links.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::broadcast;
 
@@ -115,9 +116,47 @@ pub struct Terminated {
     pub reason: StopReason,
 }
 
+/// Where a system, or a client without one, tells what happens.
+pub(crate) struct Outlet {
+    events: broadcast::Sender<Event>,
+    dead_letters: AtomicU64,
+}
+
+impl Default for Outlet {
+    fn default() -> Self {
+        Self { events: broadcast::Sender::new(EVENT_CAPACITY), dead_letters: AtomicU64::new(0) }
+    }
+}
+
+impl Outlet {
+    pub(crate) fn subscribe(&self) -> Events {
+        Events(self.events.subscribe())
+    }
+
+    /// Publishes an event, which is made only if somebody listens.
+    pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
+        if self.events.receiver_count() > 0 {
+            // Fails only if the last subscriber has just gone.
+            let _ = self.events.send(event());
+        }
+    }
+
+    pub(crate) fn dead_letters(&self, count: u64, letter: impl FnOnce() -> DeadLetter) {
+        // A peer may claim any number of refused messages.
+        let add = |sum: u64| Some(sum.saturating_add(count));
+        let _ = self.dead_letters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        crate::metrics::dead_letters(count);
+        self.publish(|| Event::DeadLetter(letter()));
+    }
+
+    pub(crate) fn dead_letter_count(&self) -> u64 {
+        self.dead_letters.load(Ordering::Relaxed)
+    }
+}
+
 /// A subscription to a system's events.
 #[derive(Debug)]
-pub struct Events(pub(crate) broadcast::Receiver<Event>);
+pub struct Events(broadcast::Receiver<Event>);
 
 /// Events that a subscriber may lag behind before it loses the oldest: 4096.
 pub const EVENT_CAPACITY: usize = 4096;

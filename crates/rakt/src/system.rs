@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rakt_wire::{Address, AddressError, validate_system_name};
-use tokio::sync::broadcast;
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::{AnyCell, Cell, Signal, ended};
 use crate::error::{Refusal, SpawnError};
-use crate::events::{DeadLetter, EVENT_CAPACITY, Event, Events, StopReason};
+use crate::events::{DeadLetter, Event, Events, Outlet, StopReason};
 use crate::kind::{Exposed, Kind, Kinds};
 use crate::message::DuplicateName;
 use crate::propagate::ContextPropagator;
@@ -31,23 +30,12 @@ use crate::ticks::Ticks;
 #[derive(Clone)]
 pub struct ActorSystem(Arc<Inner>);
 
-/// A system that is not kept alive.
-#[derive(Clone)]
-pub(crate) struct WeakSystem(std::sync::Weak<Inner>);
-
-impl WeakSystem {
-    pub(crate) fn upgrade(&self) -> Option<ActorSystem> {
-        self.0.upgrade().map(ActorSystem)
-    }
-}
-
 struct Inner {
     name: String,
     runtime: tokio::runtime::Handle,
     registry: Registry,
     accepts: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
-    events: broadcast::Sender<Event>,
-    dead_letters: AtomicU64,
+    outlet: Arc<Outlet>,
     ask_timeout: Duration,
     shutdown_timeout: Duration,
     propagator: Option<Arc<dyn ContextPropagator>>,
@@ -195,8 +183,7 @@ impl Builder {
             runtime,
             registry: Registry::default(),
             accepts: Mutex::default(),
-            events: broadcast::Sender::new(EVENT_CAPACITY),
-            dead_letters: AtomicU64::new(0),
+            outlet: Arc::default(),
             ask_timeout: self.ask_timeout,
             shutdown_timeout: self.shutdown_timeout,
             propagator: self.propagator.or(propagator),
@@ -292,12 +279,12 @@ impl ActorSystem {
 
     /// Subscribes to the system's events from now on.
     pub fn events(&self) -> Events {
-        Events(self.0.events.subscribe())
+        self.0.outlet.subscribe()
     }
 
     /// How many messages have become dead letters so far.
     pub fn dead_letter_count(&self) -> u64 {
-        self.0.dead_letters.load(Ordering::Relaxed)
+        self.0.outlet.dead_letter_count()
     }
 
     /// How long an `ask` waits where it does not say.
@@ -385,8 +372,8 @@ impl ActorSystem {
         &self.0.ticks
     }
 
-    pub(crate) fn downgrade(&self) -> WeakSystem {
-        WeakSystem(Arc::downgrade(&self.0))
+    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
+        &self.0.outlet
     }
 
     pub(crate) fn next_uid(&self) -> u64 {
@@ -451,16 +438,13 @@ impl ActorSystem {
     }
 
     #[cfg(feature = "remote")]
-    pub(crate) fn node(&self) -> Option<&Arc<crate::remote::Node>> {
+    pub(crate) fn remote_node(&self) -> Option<&Arc<crate::remote::Node>> {
         self.0.remote.get()
     }
 
     /// Publishes an event, which is made only if somebody listens.
     pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
-        if self.0.events.receiver_count() > 0 {
-            // Fails only if the last subscriber has just gone.
-            let _ = self.0.events.send(event());
-        }
+        self.0.outlet.publish(event);
     }
 
     pub(crate) fn dead_letter(&self, letter: impl FnOnce() -> DeadLetter) {
@@ -468,11 +452,7 @@ impl ActorSystem {
     }
 
     pub(crate) fn dead_letters(&self, count: u64, letter: impl FnOnce() -> DeadLetter) {
-        // A peer may claim any number of refused messages.
-        let add = |sum: u64| Some(sum.saturating_add(count));
-        let _ = self.0.dead_letters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        crate::metrics::dead_letters(count);
-        self.publish(|| Event::DeadLetter(letter()));
+        self.0.outlet.dead_letters(count, letter);
     }
 
     /// Applies a decision about `failed` to all actors with the same parent.

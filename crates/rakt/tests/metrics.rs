@@ -106,7 +106,7 @@ async fn a_system_reports_links_bytes_requests_actors_and_dead_letters() -> Resu
     far.spawn("greeter", || Greeter).await?;
     assert_eq!(kept.read("rakt_actors"), 1);
 
-    let greeter = near.lookup::<Greeter>(host, port, "greeter").await?.ok_or("it is there")?;
+    let greeter = near.node(host, port).lookup::<Greeter>("greeter").await?.ok_or("it is there")?;
     greeter.ask(Hello {}).await?;
     assert!(kept.read("rakt_links") >= 2, "one at each end");
     assert!(kept.read("rakt_sent_bytes_total") > 0 && kept.read("rakt_received_bytes_total") > 0);

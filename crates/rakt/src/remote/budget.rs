@@ -3,6 +3,29 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes that the names take up which peers have given numbers, all peers together. 1 GiB.
+const NAMES_BUDGET: u64 = 1024 * 1024 * 1024;
+/// Bytes of replies that wait for peers to take them, all peers together. 1 GiB.
+const REPLIES_BUDGET: u64 = 1024 * 1024 * 1024;
+
+/// What a node holds for its peers, by what it is.
+pub(crate) struct Budgets {
+    /// Messages from peers.
+    pub(crate) inbound: Budget,
+    /// Names that peers have defined.
+    pub(crate) names: Budget,
+    /// Replies that peers have not taken yet.
+    pub(crate) replies: Budget,
+}
+
+impl Budgets {
+    /// `inbound` bytes of messages.
+    pub(crate) fn new(inbound: u64) -> Self {
+        let [inbound, names, replies] = [inbound, NAMES_BUDGET, REPLIES_BUDGET].map(Budget::new);
+        Self { inbound, names, replies }
+    }
+}
+
 /// A count of bytes that is compared with a limit.
 ///
 /// A connection may use up to twice what it leaves free. So one alone gets two thirds, and there is

@@ -21,25 +21,29 @@ pub(crate) struct Prepared {
     pub(crate) raw_len: Option<u32>,
 }
 
-/// Whether a payload is known to be so short that it is encoded straight into an outbound buffer.
-pub(crate) fn is_small(payload: &dyn Encode, compress_from: u32) -> bool {
-    let small = (compress_from as usize).min(rakt_wire::native::CHUNK_LEN);
-    payload.encoded_len().is_some_and(|len| len < small)
-}
-
-#[derive(Default)]
 pub(crate) struct Compressors {
     idle: Mutex<Vec<Compressor>>,
+    /// Payloads from this length in bytes up are compressed.
+    compress_from: usize,
 }
 
 impl Compressors {
-    /// Encodes a payload that is not [small](is_small), outside of any lock, and compresses it if it
-    /// pays.
+    pub(crate) fn new(compress_from: u32) -> Self {
+        Self { idle: Mutex::default(), compress_from: compress_from as usize }
+    }
+
+    /// Whether a payload is known to be so short that it is encoded straight into an outbound buffer.
+    pub(crate) fn is_small(&self, payload: &dyn Encode) -> bool {
+        let small = self.compress_from.min(rakt_wire::native::CHUNK_LEN);
+        payload.encoded_len().is_some_and(|len| len < small)
+    }
+
+    /// Encodes a payload that is not [small](Self::is_small), outside of any lock, and compresses it if
+    /// it pays.
     pub(crate) fn prepare(
         &self,
         payload: &dyn Encode,
         compression: Compression,
-        compress_from: u32,
         max_message_len: u32,
     ) -> Result<Prepared, Refusal> {
         let mut plain = Vec::with_capacity(payload.encoded_len().unwrap_or(0).min(1 << 26));
@@ -49,7 +53,7 @@ impl Compressors {
             return Err(Refusal::TooLarge { size, limit });
         }
         if compression != Compression::None
-            && plain.len() >= compress_from as usize
+            && plain.len() >= self.compress_from
             && let Some(bytes) = self.compress(compression, &plain)
         {
             return Ok(Prepared { bytes, raw_len: u32::try_from(size).ok() });
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_few_contexts_are_kept_of_many() {
-        let compressors = Compressors::default();
+        let compressors = Compressors::new(0);
         let many: Vec<_> = (0..KEPT + 1)
             .map(|_| compressors.take(Compression::Zstd).expect("it is compiled in"))
             .collect();
@@ -125,7 +129,7 @@ mod tests {
     fn a_payload_above_the_limit_of_messages_is_refused_before_it_is_compressed() {
         let prepare = |len: usize| {
             let payload: &[u8] = &vec![0; len];
-            Compressors::default().prepare(&payload, Compression::Zstd, 0, 10_000).map(drop)
+            Compressors::new(0).prepare(&payload, Compression::Zstd, 10_000).map(drop)
         };
         assert_eq!(prepare(10_000), Ok(()));
         assert_eq!(prepare(10_001), Err(Refusal::TooLarge { size: 10_001, limit: 10_000 }));

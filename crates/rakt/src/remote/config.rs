@@ -1,5 +1,6 @@
-//! The options of remoting, checked once.
+//! The options of remoting, checked once: those of a node, and those of a client, which listens nowhere.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use rakt_wire::Compression;
 use super::transport::{Tcp, Transport};
 use crate::propagate::ContextPropagator;
 
-/// The options of remoting.
+/// The options of a node's remoting.
 ///
 /// ```
 /// use rakt::remote::{Compression, Config};
@@ -21,23 +22,33 @@ use crate::propagate::ContextPropagator;
 ///     .compression(Compression::None);
 /// ```
 #[derive(Clone)]
+#[must_use = "it has an effect only where it is given to a system"]
 pub struct Config {
     pub(crate) options: Options,
+    listening: Listening,
 }
 
-/// The options, valid once [`Config::check`] has passed.
+/// The options of a [`Client`](super::Client).
+///
+/// ```
+/// use rakt::remote::ClientConfig;
+/// use std::time::Duration;
+///
+/// let config = ClientConfig::new().max_idle_conns(16).dial_timeout(Duration::from_secs(2));
+/// ```
+#[derive(Clone)]
+#[must_use = "it has an effect only where it is given to a client"]
+pub struct ClientConfig {
+    options: Options,
+}
+
+/// What concerns connections, whoever dials them.
 #[derive(Clone)]
 pub(crate) struct Options {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) advertised: Option<(String, Option<u16>)>,
-    pub(crate) allow_plaintext: bool,
     pub(crate) max_frame_size: u32,
-    pub(crate) max_message_size: Option<u32>,
+    max_message_size: Option<u32>,
     pub(crate) inbound_budget: u64,
-    pub(crate) receiver_window: u32,
     pub(crate) max_in_flight: u32,
-    pub(crate) max_connections: u32,
     pub(crate) write_timeout: Duration,
     pub(crate) read_idle_timeout: Duration,
     pub(crate) compression: Compression,
@@ -54,12 +65,32 @@ pub(crate) struct Options {
     pub(crate) goakt: Option<super::GoAkt>,
 }
 
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// What concerns the connections that a node takes.
+#[derive(Clone)]
+pub(crate) struct Listening {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) advertised: Option<(String, Option<u16>)>,
+    pub(crate) allow_plaintext: bool,
+    pub(crate) receiver_window: u32,
+    pub(crate) max_connections: u32,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("host", &self.options.host)
-            .field("port", &self.options.port)
-            .field("advertised", &self.options.advertised)
+            .field("host", &self.listening.host)
+            .field("port", &self.listening.port)
+            .field("advertised", &self.listening.advertised)
+            .field("max_frame_size", &self.options.max_frame_size)
+            .field("compression", &self.options.compression)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
             .field("max_frame_size", &self.options.max_frame_size)
             .field("compression", &self.options.compression)
             .finish_non_exhaustive()
@@ -85,6 +116,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const MIN_FRAME_SIZE: u32 = 16 * 1024;
 /// A request's number has 16 bits for its place.
 const MAX_IN_FLIGHT: u32 = 65_536;
+/// Connections to one peer address.
+const MAX_IDLE_CONNS: u32 = 1024;
 /// 16 MiB, in bytes.
 const MAX_FRAME_SIZE: u32 = 16 * 1024 * 1024;
 
@@ -92,17 +125,206 @@ impl Config {
     /// Listens on `host` and `port`; port 0 takes a free one, which
     /// [`ActorSystem::advertised`](crate::ActorSystem::advertised) then tells.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        let options = Options {
+        let listening = Listening {
             host: host.into(),
             port,
             advertised: None,
             allow_plaintext: false,
+            receiver_window: 4 * 1024 * 1024,
+            max_connections: 10_000,
+        };
+        Self { options: Options::default(), listening }
+    }
+
+    /// The host that peers use to reach this node, and that addresses show. Default: the host it
+    /// listens on; for `0.0.0.0` and `::` the address that this machine would use to reach others.
+    pub fn advertised_host(mut self, host: impl Into<String>) -> Self {
+        let port = self.listening.advertised.and_then(|(_, port)| port);
+        self.listening.advertised = Some((host.into(), port));
+        self
+    }
+
+    /// The host and port that peers use to reach this node, where that is not the port it listens on.
+    pub fn advertised(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.listening.advertised = Some((host.into(), Some(port)));
+        self
+    }
+
+    /// Allows listening without encryption on an address that other machines can reach. Default: not
+    /// allowed, so that it is never an accident. It is logged when the system starts.
+    pub fn allow_plaintext_beyond_loopback(mut self) -> Self {
+        self.listening.allow_plaintext = true;
+        self
+    }
+
+    /// Bytes that one connection may have under way to one actor here, each message counting 256 bytes
+    /// more than its payload. Default 4 MiB, at least 1 KiB. One message may exceed it.
+    pub fn receiver_window(mut self, bytes: u32) -> Self {
+        self.listening.receiver_window = bytes;
+        self
+    }
+
+    /// Connections that this node takes from peers, all together. Default 10000, at least 1.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.listening.max_connections = connections;
+        self
+    }
+
+    /// Checks every option against its range.
+    pub(crate) fn check(self) -> Result<(Options, Listening), ConfigError> {
+        let Self { options, listening } = self;
+        listening.check()?;
+        Ok((options.check()?, listening))
+    }
+}
+
+impl ClientConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self { options: Options::default() }
+    }
+
+    /// Checks every option against its range.
+    pub(crate) fn check(self) -> Result<Options, ConfigError> {
+        self.options.check()
+    }
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The options that nodes and clients have in common.
+macro_rules! common_options {
+    ($config:ty) => {
+        impl $config {
+            /// Largest frame in bytes. Default 16 MiB, from 16 KiB to 16 MiB. The lower of both sides counts.
+            pub fn max_frame_size(mut self, bytes: u32) -> Self {
+                self.options.max_frame_size = bytes;
+                self
+            }
+
+            /// Largest message in bytes. Default: as large as a frame, and at least that. The lower of both
+            /// sides counts. A larger message travels in chunks; what has arrived of it counts against the
+            /// [inbound budget](Self::inbound_budget), of which it may be half.
+            pub fn max_message_size(mut self, bytes: u32) -> Self {
+                self.options.max_message_size = Some(bytes);
+                self
+            }
+
+            /// Bytes of messages and replies from peers that are held here, all peers together, until actors
+            /// take them from their mailboxes. Default 256 MiB, at least 1 MiB. Beyond that messages are
+            /// refused. One connection gets two thirds of it at most, so that it cannot shut out the others.
+            pub fn inbound_budget(mut self, bytes: u64) -> Self {
+                self.options.inbound_budget = bytes;
+                self
+            }
+
+            /// Requests that one connection may have in flight. Default 65536, from 1 to 65536. The lower of both
+            /// sides counts.
+            pub fn max_in_flight(mut self, requests: u32) -> Self {
+                self.options.max_in_flight = requests;
+                self
+            }
+
+            /// A peer that takes none of our bytes for this long is disconnected. Default 10 s, more than zero.
+            pub fn write_timeout(mut self, limit: Duration) -> Self {
+                self.options.write_timeout = limit;
+                self
+            }
+
+            /// After this long without a byte from the peer it is pinged, and after as long again without an
+            /// answer the connection is dead. Default 10 s, more than zero.
+            pub fn read_idle_timeout(mut self, limit: Duration) -> Self {
+                self.options.read_idle_timeout = limit;
+                self
+            }
+
+            /// The compression that this node prefers. Default zstd, where it is compiled in.
+            ///
+            /// It is negotiated: with a peer that cannot do it, nothing is compressed, and that is logged.
+            pub fn compression(mut self, compression: Compression) -> Self {
+                self.options.compression = compression;
+                self
+            }
+
+            /// Payloads from this size in bytes up are compressed, where it pays. Default 1 KiB, from 0.
+            pub fn compress_from(mut self, bytes: u32) -> Self {
+                self.options.compress_from = bytes;
+                self
+            }
+
+            /// Carries context along with messages. Default: none. For a node it is the same as
+            /// [`Builder::context_propagator`](crate::Builder::context_propagator).
+            pub fn context_propagator(mut self, propagator: impl ContextPropagator) -> Self {
+                self.options.propagator = Some(Arc::new(propagator));
+                self
+            }
+
+            /// Connections to one peer address. Default 8, from 1 to 1024. One carries control, and messages to
+            /// actors are spread over the others by receiver; each is opened when it is first needed.
+            pub fn max_idle_conns(mut self, connections: u32) -> Self {
+                self.options.max_idle_conns = connections;
+                self
+            }
+
+            /// A connection that was dialed here and not used for this long is closed. Default 30 s, more than
+            /// zero. One that a watch depends on is used.
+            pub fn idle_timeout(mut self, limit: Duration) -> Self {
+                self.options.idle_timeout = limit;
+                self
+            }
+
+            /// Time for connecting and the handshake, also for peers that connect here. Default 5 s, more than
+            /// zero.
+            pub fn dial_timeout(mut self, limit: Duration) -> Self {
+                self.options.dial_timeout = limit;
+                self
+            }
+
+            /// Interval of TCP keep-alive. Default 15 s; zero turns it off. Taken in whole seconds, at least 1.
+            pub fn keep_alive(mut self, interval: Duration) -> Self {
+                self.options.keep_alive = interval;
+                self
+            }
+
+            /// Where connections come from. Default: TCP. Tests put a simulated network here.
+            pub fn transport(mut self, transport: impl Transport) -> Self {
+                self.options.transport = Arc::new(transport);
+                self
+            }
+
+            /// Says how nodes of GoAkt v3.14 are dialed, and has a node serve them as well. Default: such
+            /// peers are refused; an actor with a `goakt://` address is reached all the same, by the
+            /// defaults of [`GoAkt`](super::GoAkt).
+            #[cfg(feature = "goakt")]
+            pub fn goakt(mut self, options: super::GoAkt) -> Self {
+                self.options.goakt = Some(options);
+                self
+            }
+
+            /// Seeds the randomness of this node (its incarnation, the jitter of its back-off), for tests that
+            /// must repeat. Default: drawn from the operating system.
+            pub fn seed(mut self, seed: u64) -> Self {
+                self.options.seed = Some(seed);
+                self
+            }
+        }
+    };
+}
+
+common_options!(Config);
+common_options!(ClientConfig);
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             max_frame_size: MAX_FRAME_SIZE,
             max_message_size: None,
             inbound_budget: 256 * 1024 * 1024,
-            receiver_window: 4 * 1024 * 1024,
             max_in_flight: 65_536,
-            max_connections: 10_000,
             write_timeout: Duration::from_secs(10),
             read_idle_timeout: Duration::from_secs(10),
             compression: Compression::default(),
@@ -116,240 +338,7 @@ impl Config {
             seed: None,
             #[cfg(feature = "goakt")]
             goakt: None,
-        };
-        Self { options }
-    }
-
-    /// The host that peers use to reach this node, and that addresses show. Default: the host it
-    /// listens on; for `0.0.0.0` and `::` the address that this machine would use to reach others.
-    pub fn advertised_host(mut self, host: impl Into<String>) -> Self {
-        let port = self.options.advertised.and_then(|(_, port)| port);
-        self.options.advertised = Some((host.into(), port));
-        self
-    }
-
-    /// The host and port that peers use to reach this node, where that is not the port it listens on.
-    pub fn advertised(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.options.advertised = Some((host.into(), Some(port)));
-        self
-    }
-
-    /// Allows listening without encryption on an address that other machines can reach. Default: not
-    /// allowed, so that it is never an accident. It is logged when the system starts.
-    pub fn allow_plaintext_beyond_loopback(mut self) -> Self {
-        self.options.allow_plaintext = true;
-        self
-    }
-
-    /// Largest frame in bytes. Default 16 MiB, from 16 KiB to 16 MiB. The lower of both sides counts.
-    pub fn max_frame_size(mut self, bytes: u32) -> Self {
-        self.options.max_frame_size = bytes;
-        self
-    }
-
-    /// Largest message in bytes. Default: as large as a frame, and at least that. The lower of both
-    /// sides counts. A larger message travels in chunks; what has arrived of it counts against the
-    /// [inbound budget](Self::inbound_budget), of which it may be half.
-    pub fn max_message_size(mut self, bytes: u32) -> Self {
-        self.options.max_message_size = Some(bytes);
-        self
-    }
-
-    /// Bytes of messages from peers that this node holds, all peers together, until actors take them
-    /// from their mailboxes. Default 256 MiB, at least 1 MiB. Beyond that messages are refused. One
-    /// connection gets two thirds of it at most, so that it cannot shut out the others.
-    pub fn inbound_budget(mut self, bytes: u64) -> Self {
-        self.options.inbound_budget = bytes;
-        self
-    }
-
-    /// Bytes that one connection may have under way to one actor here, each message counting 256 bytes
-    /// more than its payload. Default 4 MiB, at least 1 KiB. One message may exceed it.
-    pub fn receiver_window(mut self, bytes: u32) -> Self {
-        self.options.receiver_window = bytes;
-        self
-    }
-
-    /// Requests that one connection may have in flight. Default 65536, from 1 to 65536. The lower of both
-    /// sides counts.
-    pub fn max_in_flight(mut self, requests: u32) -> Self {
-        self.options.max_in_flight = requests;
-        self
-    }
-
-    /// Connections that this node takes from peers, all together. Default 10000, at least 1.
-    pub fn max_connections(mut self, connections: u32) -> Self {
-        self.options.max_connections = connections;
-        self
-    }
-
-    /// A peer that takes none of our bytes for this long is disconnected. Default 10 s, more than zero.
-    pub fn write_timeout(mut self, limit: Duration) -> Self {
-        self.options.write_timeout = limit;
-        self
-    }
-
-    /// After this long without a byte from the peer it is pinged, and after as long again without an
-    /// answer the connection is dead. Default 10 s, more than zero.
-    pub fn read_idle_timeout(mut self, limit: Duration) -> Self {
-        self.options.read_idle_timeout = limit;
-        self
-    }
-
-    /// The compression that this node prefers. Default zstd, where it is compiled in.
-    ///
-    /// It is negotiated: with a peer that cannot do it, nothing is compressed, and that is logged.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.options.compression = compression;
-        self
-    }
-
-    /// Payloads from this size in bytes up are compressed, where it pays. Default 1 KiB, from 0.
-    pub fn compress_from(mut self, bytes: u32) -> Self {
-        self.options.compress_from = bytes;
-        self
-    }
-
-    /// Carries context along with messages. The same as
-    /// [`Builder::context_propagator`](crate::Builder::context_propagator).
-    pub fn context_propagator(mut self, propagator: impl ContextPropagator) -> Self {
-        self.options.propagator = Some(Arc::new(propagator));
-        self
-    }
-
-    /// Connections to one peer address. Default 8, from 1 to 1024. One carries control, and messages to
-    /// actors are spread over the others by receiver; each is opened when it is first needed.
-    pub fn max_idle_conns(mut self, connections: u32) -> Self {
-        self.options.max_idle_conns = connections;
-        self
-    }
-
-    /// A connection that was dialed here and not used for this long is closed. Default 30 s, more than
-    /// zero. One that a watch depends on is used.
-    pub fn idle_timeout(mut self, limit: Duration) -> Self {
-        self.options.idle_timeout = limit;
-        self
-    }
-
-    /// Time for connecting and the handshake, also for peers that connect here. Default 5 s, more than
-    /// zero.
-    pub fn dial_timeout(mut self, limit: Duration) -> Self {
-        self.options.dial_timeout = limit;
-        self
-    }
-
-    /// Interval of TCP keep-alive. Default 15 s; zero turns it off. Taken in whole seconds, at least 1.
-    pub fn keep_alive(mut self, interval: Duration) -> Self {
-        self.options.keep_alive = interval;
-        self
-    }
-
-    /// Where connections come from. Default: TCP. Tests put a simulated network here.
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.options.transport = Arc::new(transport);
-        self
-    }
-
-    /// Serves nodes of GoAkt v3.14 as well, and says how they are dialed. Default: such peers are refused;
-    /// an actor with a `goakt://` address is reached all the same, by the defaults of
-    /// [`GoAkt`](super::GoAkt).
-    #[cfg(feature = "goakt")]
-    pub fn goakt(mut self, options: super::GoAkt) -> Self {
-        self.options.goakt = Some(options);
-        self
-    }
-
-    /// Seeds the randomness of this node (its incarnation, the jitter of its back-off), for tests that
-    /// must repeat. Default: drawn from the operating system.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.options.seed = Some(seed);
-        self
-    }
-
-    /// Checks every option against its range.
-    pub(crate) fn check(self) -> Result<Options, ConfigError> {
-        let mut options = self.options;
-        for time in [
-            &mut options.write_timeout,
-            &mut options.read_idle_timeout,
-            &mut options.idle_timeout,
-            &mut options.dial_timeout,
-        ] {
-            *time = (*time).min(LONGEST);
         }
-        let fail = |option, value: &dyn std::fmt::Debug, allowed| {
-            Err(ConfigError { option, value: format!("{value:?}"), allowed })
-        };
-        if options.host.is_empty() {
-            return fail("host", &options.host, "a host name or IP address");
-        }
-        if options.advertised.as_ref().is_some_and(|(host, _)| host.is_empty()) {
-            return fail("advertised host", &"", "a host name or IP address");
-        }
-        if !options.allow_plaintext && !is_loopback(&options.host) {
-            return fail(
-                "host",
-                &options.host,
-                "a loopback address unless allow_plaintext_beyond_loopback() is set",
-            );
-        }
-        if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&options.max_frame_size) {
-            return fail("max_frame_size", &options.max_frame_size, "16 KiB ..= 16 MiB");
-        }
-        if options.max_message_size.is_some_and(|size| size < options.max_frame_size) {
-            return fail("max_message_size", &options.max_message_size, "at least max_frame_size");
-        }
-        if options.max_message_size.is_some_and(|size| u64::from(size) > options.inbound_budget / 2)
-        {
-            let allowed = "at most half of inbound_budget";
-            return fail("max_message_size", &options.max_message_size, allowed);
-        }
-        if options.inbound_budget < 1024 * 1024 {
-            return fail("inbound_budget", &options.inbound_budget, "at least 1 MiB");
-        }
-        if options.receiver_window < 1024 {
-            return fail("receiver_window", &options.receiver_window, "at least 1 KiB");
-        }
-        for (option, count) in [
-            ("max_in_flight", options.max_in_flight),
-            ("max_connections", options.max_connections),
-            ("max_idle_conns", options.max_idle_conns),
-        ] {
-            if count == 0 {
-                return fail(option, &count, "at least 1");
-            }
-        }
-        if options.max_in_flight > MAX_IN_FLIGHT {
-            return fail("max_in_flight", &options.max_in_flight, "at most 65536");
-        }
-        if options.max_idle_conns > 1024 {
-            return fail("max_idle_conns", &options.max_idle_conns, "at most 1024");
-        }
-        for (option, time) in [
-            ("write_timeout", options.write_timeout),
-            ("read_idle_timeout", options.read_idle_timeout),
-            ("idle_timeout", options.idle_timeout),
-            ("dial_timeout", options.dial_timeout),
-        ] {
-            if time.is_zero() {
-                return fail(option, &time, "more than zero");
-            }
-        }
-        if !options.compression.is_available() {
-            return fail(
-                "compression",
-                &options.compression,
-                "one that is compiled in: see the features of the crate",
-            );
-        }
-        #[cfg(feature = "goakt")]
-        if let Some(goakt) = &mut options.goakt {
-            goakt.read_idle_timeout = goakt.read_idle_timeout.min(LONGEST);
-            goakt.idle_timeout = goakt.idle_timeout.min(LONGEST);
-            goakt.answer_timeout = goakt.answer_timeout.min(LONGEST);
-            goakt.check()?;
-        }
-        Ok(options)
     }
 }
 
@@ -357,6 +346,86 @@ impl Options {
     pub(crate) fn max_message_size(&self) -> u32 {
         self.max_message_size.unwrap_or(self.max_frame_size)
     }
+
+    fn check(mut self) -> Result<Self, ConfigError> {
+        if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&self.max_frame_size) {
+            return refuse("max_frame_size", &self.max_frame_size, "16 KiB ..= 16 MiB");
+        }
+        if let Some(size) = self.max_message_size {
+            if size < self.max_frame_size {
+                return refuse("max_message_size", &size, "at least max_frame_size");
+            }
+            if u64::from(size) > self.inbound_budget / 2 {
+                return refuse("max_message_size", &size, "at most half of inbound_budget");
+            }
+        }
+        if self.inbound_budget < 1024 * 1024 {
+            return refuse("inbound_budget", &self.inbound_budget, "at least 1 MiB");
+        }
+        for (option, count, most, allowed) in [
+            ("max_in_flight", self.max_in_flight, MAX_IN_FLIGHT, "at most 65536"),
+            ("max_idle_conns", self.max_idle_conns, MAX_IDLE_CONNS, "at most 1024"),
+        ] {
+            match count {
+                0 => return refuse(option, &count, "at least 1"),
+                _ if count > most => return refuse(option, &count, allowed),
+                _ => {}
+            }
+        }
+        for (option, time) in [
+            ("write_timeout", &mut self.write_timeout),
+            ("read_idle_timeout", &mut self.read_idle_timeout),
+            ("idle_timeout", &mut self.idle_timeout),
+            ("dial_timeout", &mut self.dial_timeout),
+        ] {
+            if time.is_zero() {
+                return refuse(option, time, "more than zero");
+            }
+            *time = (*time).min(LONGEST);
+        }
+        if !self.compression.is_available() {
+            let allowed = "one that is compiled in: see the features of the crate";
+            return refuse("compression", &self.compression, allowed);
+        }
+        #[cfg(feature = "goakt")]
+        if let Some(goakt) = &mut self.goakt {
+            goakt.read_idle_timeout = goakt.read_idle_timeout.min(LONGEST);
+            goakt.idle_timeout = goakt.idle_timeout.min(LONGEST);
+            goakt.answer_timeout = goakt.answer_timeout.min(LONGEST);
+            goakt.check()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Listening {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.host.is_empty() {
+            return refuse("host", &self.host, "a host name or IP address");
+        }
+        if self.advertised.as_ref().is_some_and(|(host, _)| host.is_empty()) {
+            return refuse("advertised host", &"", "a host name or IP address");
+        }
+        if !self.allow_plaintext && !is_loopback(&self.host) {
+            let allowed = "a loopback address unless allow_plaintext_beyond_loopback() is set";
+            return refuse("host", &self.host, allowed);
+        }
+        if self.receiver_window < 1024 {
+            return refuse("receiver_window", &self.receiver_window, "at least 1 KiB");
+        }
+        if self.max_connections == 0 {
+            return refuse("max_connections", &self.max_connections, "at least 1");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn refuse<T>(
+    option: &'static str,
+    value: &dyn fmt::Debug,
+    allowed: &'static str,
+) -> Result<T, ConfigError> {
+    Err(ConfigError { option, value: format!("{value:?}"), allowed })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -430,7 +499,7 @@ mod tests {
         ];
         for (option, set, read) in set {
             assert_eq!(refused(set(config(), Duration::ZERO)), option);
-            let endless = set(config(), Duration::MAX).check().expect("it is taken");
+            let (endless, _) = set(config(), Duration::MAX).check().expect("it is taken");
             assert_eq!(read(&endless), LONGEST, "{option}");
         }
         assert!(config().keep_alive(Duration::ZERO).check().is_ok(), "zero turns it off");

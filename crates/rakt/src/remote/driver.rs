@@ -77,7 +77,7 @@ pub(crate) fn drive<S: Side>(
     side: S,
     early: BytesMut,
 ) -> impl Future<Output = ()> + Send {
-    let (now, options) = (now(), &conn.net.options);
+    let (now, options) = (now(), &conn.resources.options);
     let write_timeout = options.write_timeout;
     let driver = Driver {
         inbound: Inbound::new(role, conn.limits),
@@ -110,7 +110,7 @@ impl<S: Side> Driver<S> {
         if beyond < self.held {
             self.side.release(self.held - beyond);
         } else if beyond > self.held && !self.side.admit(beyond - self.held) {
-            let limit = self.conn.net.budget.limit();
+            let limit = self.conn.resources.budgets.inbound.limit();
             let text = format!(
                 "no room for a frame of which {unread} bytes have arrived: all peers together may \
                  have {limit} bytes under way"
@@ -257,13 +257,13 @@ impl<S: Side> Session for Driver<S> {
     fn poll_timeout(&self) -> Instant {
         let due = self.liveness.poll_timeout();
         match self.role {
-            Role::Dialer => due.min(self.last_use + self.conn.net.options.idle_timeout),
+            Role::Dialer => due.min(self.last_use + self.conn.resources.options.idle_timeout),
             Role::Acceptor => due,
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
-        let options = &self.conn.net.options;
+        let options = &self.conn.resources.options;
         let is_idle = self.role == Role::Dialer && now >= self.last_use + options.idle_timeout;
         if is_idle && (self.side.is_needed() || !self.conn.finish_if_idle("idle")) {
             self.last_use = now;
@@ -297,7 +297,7 @@ impl<S: Side> Session for Driver<S> {
         self.inbound.clear(&mut self.side);
         self.side.release(self.held);
         self.side.end();
-        self.conn.net.link_down(&self.conn, reason);
+        self.conn.resources.link_down(&self.conn.peer.name, reason);
         Some(farewell)
     }
 }

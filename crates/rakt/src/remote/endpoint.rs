@@ -11,13 +11,16 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use rakt_wire::Outcome;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
-use rakt_wire::{Operation, Outcome};
 
 use super::answers::Answers;
 use super::conn::{Conn, Expected, Fate, NotTaken};
+use super::dialer::Dialer;
 use super::driver::drive;
-use super::net::{HandshakeFailure, Net, shake_hands};
+use super::handshake::{HandshakeFailure, shake_hands};
+use super::random::Random;
+use super::request::NodeRequest;
 use super::watch::RemoteWatches;
 use crate::error::{OperationError, Refusal};
 use crate::sync::Lock;
@@ -34,7 +37,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 pub(crate) const CONTROL: usize = 0;
 
 pub(crate) struct Endpoint {
-    net: Arc<Net>,
+    dialer: Arc<Dialer>,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
     slots: Box<[Mutex<Slot>]>,
@@ -68,18 +71,19 @@ struct Failed {
 }
 
 impl Endpoint {
-    pub(crate) fn new(net: Arc<Net>, host: &str, port: u16) -> Arc<Self> {
-        let slots = (0..net.options.max_idle_conns).map(|_| Mutex::new(Slot::Empty(None)));
+    pub(crate) fn new(dialer: Arc<Dialer>, host: &str, port: u16) -> Arc<Self> {
+        let slots =
+            (0..dialer.resources.options.max_idle_conns).map(|_| Mutex::new(Slot::Empty(None)));
         let slots = slots.collect();
-        let (lanes, turns) = (net.random_id(), AtomicU64::new(0));
+        let (lanes, turns) = (dialer.random.id(), AtomicU64::new(0));
         let watches = RemoteWatches::default();
         let has_told_compression = AtomicBool::new(false);
         let host = host.into();
-        Arc::new(Self { net, host, port, slots, lanes, turns, watches, has_told_compression })
+        Arc::new(Self { dialer, host, port, slots, lanes, turns, watches, has_told_compression })
     }
 
-    pub(crate) fn net(&self) -> &Arc<Net> {
-        &self.net
+    pub(crate) fn dialer(&self) -> &Arc<Dialer> {
+        &self.dialer
     }
 
     /// The place of the connection for messages to the receiver at `path`.
@@ -116,7 +120,7 @@ impl Endpoint {
                 return Poll::Pending;
             }
         }
-        if self.net.is_closed() {
+        if self.dialer.is_closed() {
             return Poll::Ready(Err(Refusal::ShuttingDown));
         }
         let (times, brief) = match &*slot {
@@ -128,7 +132,7 @@ impl Endpoint {
         *slot = Slot::Dialing(waker.cloned().into_iter().collect());
         drop(slot);
         let dialing = self.clone().dial(place, times, brief);
-        self.net.runtime.spawn(dialing);
+        self.dialer.runtime.spawn(dialing);
         match waker {
             Some(_) => Poll::Pending,
             None => Poll::Ready(Err(not_yet())),
@@ -145,7 +149,7 @@ impl Endpoint {
         if let Some(earlier) = brief.checked_sub(2) {
             tokio::time::sleep(self.pause(earlier)).await;
         }
-        let limit = self.net.options.dial_timeout;
+        let limit = self.dialer.resources.options.dial_timeout;
         let connected = match tokio::time::timeout(limit, self.connect(place)).await {
             Ok(connected) => connected,
             Err(_) => Err(Refusal::Unreachable {
@@ -165,7 +169,7 @@ impl Endpoint {
             _ => None,
         };
         let before = std::mem::replace(&mut *self.slots[place].hold(), next);
-        if let Some(conn) = up.filter(|_| self.net.is_closed()) {
+        if let Some(conn) = up.filter(|_| self.dialer.is_closed()) {
             conn.finish(CloseCode::Normal, "closed while it was dialed");
         }
         if let Slot::Dialing(wakers) = before {
@@ -175,18 +179,18 @@ impl Endpoint {
 
     /// The pause after `times` earlier ones.
     fn pause(&self, times: u32) -> Duration {
-        backoff(&self.net, times)
+        backoff(&self.dialer.random, times)
     }
 
     /// What a connection for this place says of itself.
     fn hello(&self, place: usize) -> Hello {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
         let id = u128::from_be_bytes(self.lanes).wrapping_add(place as u128).to_be_bytes();
-        Hello { lane: Some(Lane { id, turn }), ..self.net.hello() }
+        Hello { lane: Some(Lane { id, turn }), ..self.dialer.hello.clone() }
     }
 
     async fn connect(self: &Arc<Self>, place: usize) -> Result<Arc<Conn>, Refusal> {
-        let options = &self.net.options;
+        let options = &self.dialer.resources.options;
         let unreachable = |detail: &dyn std::fmt::Display| Refusal::Unreachable {
             detail: format!("{}:{}: {detail}", self.host, self.port),
         };
@@ -203,15 +207,15 @@ impl Endpoint {
                 Err(error) => return Err(unreachable(&error)),
             };
         let from = format!("{}:{}", self.host, self.port);
-        let conn = Conn::new(self.net.clone(), Role::Dialer, &session, &from);
+        let conn = Conn::new(self.dialer.resources.clone(), Role::Dialer, &session, &from);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
             let peer = &conn.peer.name;
             tracing::info!(%peer, %wanted, %used, "the peer does not have the compression wanted");
         }
-        self.net.link_up(&conn);
+        conn.resources.link_up(&conn.peer.name, used);
         let side = Answers::new(conn.clone(), self.clone());
-        self.net.runtime.spawn(drive(conn.clone(), stream, Role::Dialer, side, early));
+        self.dialer.runtime.spawn(drive(conn.clone(), stream, Role::Dialer, side, early));
         Ok(conn)
     }
 
@@ -240,24 +244,17 @@ impl Endpoint {
     /// Carries out an operation on the peer, over the connection at `place`.
     pub(crate) async fn request(
         self: &Arc<Self>,
-        name: &'static str,
-        target: &str,
+        request: NodeRequest<'_>,
         place: usize,
         expected: Expected<'_>,
-        operation: &Operation,
-        limit: Duration,
     ) -> Result<(Arc<Conn>, Outcome), OperationError> {
-        let not_sent = |refusal| OperationError::NotSent {
-            operation: name,
-            target: target.to_owned(),
-            refusal,
-        };
+        let limit = request.limit;
         let until = tokio::time::Instant::now().checked_add(limit);
         let sent = async {
             loop {
                 let conn = self.conn_at(place).await?;
                 expected.check(&conn.peer)?;
-                match conn.request(operation, limit, None) {
+                match conn.request(request.operation, limit, None) {
                     Ok(answer) => return Ok((conn, answer)),
                     Err(NotTaken::Refused(refusal)) => return Err(refusal),
                     Err(NotTaken::Gone) => {}
@@ -265,36 +262,30 @@ impl Endpoint {
             }
         };
         let (conn, answer) = match tokio::time::timeout(limit, sent).await {
-            Ok(answer) => answer.map_err(not_sent)?,
-            Err(_) => return Err(not_sent(Refusal::DeadlineExceeded)),
+            Ok(answer) => answer.map_err(|refusal| request.not_sent(refusal))?,
+            Err(_) => return Err(request.not_sent(Refusal::DeadlineExceeded)),
         };
-        let (operation, target) = (name, target.to_owned());
         let fate = match until {
             Some(until) => tokio::time::timeout_at(until, answer).await,
             None => Ok(answer.await),
         };
         match fate {
-            Err(_) => Err(OperationError::Timeout { operation, target, limit }),
+            Err(_) => Err(request.timed_out()),
             Ok(Fate::Outcome(outcome)) => Ok((conn, outcome)),
-            Ok(Fate::Refused(refusal)) => {
-                Err(OperationError::Refused { operation, target, refusal })
-            }
-            Ok(Fate::Lost(detail)) => {
-                Err(OperationError::ConnectionLost { operation, target, detail })
-            }
+            Ok(Fate::Refused(refusal)) => Err(request.refused(refusal)),
+            Ok(Fate::Lost(detail)) => Err(request.lost(detail)),
             Ok(_) => {
                 let detail = "a reply where an outcome belongs".to_owned();
-                let refusal = Refusal::Internal { detail };
-                Err(OperationError::Refused { operation, target, refusal })
+                Err(request.refused(Refusal::Internal { detail }))
             }
         }
     }
 }
 
 /// The pause before a peer is dialed again after `times` earlier ones.
-pub(crate) fn backoff(net: &Net, times: u32) -> Duration {
+pub(crate) fn backoff(random: &Random, times: u32) -> Duration {
     let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
-    net.jittered(pause.min(LONGEST_BACKOFF))
+    random.jittered(pause.min(LONGEST_BACKOFF))
 }
 
 /// How many connections in a row were brief, after one that was up since then has ended.
@@ -322,18 +313,17 @@ fn is_incompatible(error: &HandshakeError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::net::tests::net;
 
-    #[tokio::test]
-    async fn pauses_double_from_fifty_milliseconds_to_five_seconds() {
-        let net = net();
+    #[test]
+    fn pauses_double_from_fifty_milliseconds_to_five_seconds() {
+        let random = Random::new(None);
         for times in 0..100 {
             let full = FIRST_BACKOFF * 2_u32.pow(times.min(6));
             let full = if times > 6 { LONGEST_BACKOFF } else { full };
-            let pause = backoff(&net, times);
+            let pause = backoff(&random, times);
             assert!((full / 2..=full).contains(&pause), "{times}: {pause:?}");
         }
-        let pauses: std::collections::BTreeSet<_> = (0..10).map(|_| backoff(&net, 9)).collect();
+        let pauses: std::collections::BTreeSet<_> = (0..10).map(|_| backoff(&random, 9)).collect();
         assert!(pauses.len() > 1, "many who lost a peer do not come back at one time");
     }
 }

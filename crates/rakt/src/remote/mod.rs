@@ -1,9 +1,12 @@
 //! Actors on other nodes.
 //!
 //! - [`config`], [`transport`]: what a user sets
-//! - [`client`]: calls to other nodes, from a system or standalone
-//! - `node`: the listening side of a system; `net`: what it shares with a standalone client
+//! - [`client`]: calls to other nodes, from a system or standalone; `node_ref`: operations on one
+//! - `node`: the listening side of a system
+//! - `caller`: the peers that are known here; `request`: an operation one of them is asked for
 //! - `endpoint`: one peer address and its connections; `target`: a reference to an actor there
+//! - `dialer`: what endpoints share; `handshake`: how a connection begins; `random`: randomness
+//! - `resources`: what connections share; `budget`, `compressors`: their budgets and codecs
 //! - `conn`: one open connection; `driver`: what it does with its bytes; `io`: how they move; `compact`:
 //!   how what waits lets go of those
 //! - `receive`: messages on their way to actors here; `answers`: replies on their way to askers here
@@ -16,28 +19,36 @@
 
 mod answers;
 mod budget;
+mod caller;
 pub mod client;
 mod compact;
 mod compressors;
 pub mod config;
 mod conn;
+mod dialer;
 mod driver;
 mod endpoint;
 #[cfg(feature = "goakt")]
 mod goakt;
+mod handshake;
 mod io;
-mod net;
 mod node;
+mod node_ref;
+mod random;
 mod receive;
+mod request;
+mod resources;
 mod serve;
 mod target;
 pub mod transport;
 mod watch;
+mod weak_map;
 
-pub use client::{Client, SpawnOn};
-pub use config::{Config, ConfigError};
+pub use client::Client;
+pub use config::{ClientConfig, Config, ConfigError};
 #[cfg(feature = "goakt")]
 pub use goakt::GoAkt;
+pub use node_ref::{NodeRef, SpawnOn};
 pub use rakt_wire::Compression;
 pub use transport::{Listener, Stream, Transport};
 

@@ -11,13 +11,17 @@ use bytes::BytesMut;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason, Role};
 use tokio::sync::watch;
 
-use super::client::Client;
+use super::caller::Caller;
 use super::config::Config;
 use super::conn::Conn;
+use super::dialer::Dialer;
 use super::driver::drive;
+use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::io::{Farewell, say_goodbye};
-use super::net::{HandshakeFailure, Net, Owner, shake_hands};
+use super::random::Random;
 use super::receive::Receive;
+use super::resources::Resources;
+use super::target::CallOptions;
 use super::transport::{Listener, Stream};
 use crate::sync::Lock;
 use crate::system::{ActorSystem, StartError};
@@ -34,8 +38,9 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_TURNED_AWAY: u32 = 1024;
 
 pub(crate) struct Node {
-    net: Arc<Net>,
-    client: Client,
+    caller: Arc<Caller>,
+    /// Connections that peers may have here.
+    max_connections: u32,
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
     inbound: Mutex<Vec<Weak<Conn>>>,
@@ -54,29 +59,44 @@ impl Node {
         system: &ActorSystem,
         config: Config,
     ) -> Result<Arc<Self>, StartError> {
-        let options = config.check()?;
-        let listener = options.transport.bind(&options.host, options.port).await;
+        let (options, listening) = config.check()?;
+        let listener = options.transport.bind(&listening.host, listening.port).await;
         let listener = listener.map_err(|source| StartError::Bind {
-            address: format!("{}:{}", options.host, options.port),
+            address: format!("{}:{}", listening.host, listening.port),
             source,
         })?;
-        let (host, port) = match options.advertised.clone() {
+        let (host, port) = match listening.advertised {
             Some((host, port)) => (host, port.unwrap_or(listener.port())),
-            None => (reachable(&options.host), listener.port()),
+            None => (reachable(&listening.host), listener.port()),
         };
-        let owner = Owner::System { name: system.name().to_owned(), system: system.downgrade() };
-        let propagator = system.propagator().cloned();
-        let net = Net::new(owner, options, propagator, system.ask_timeout());
         tracing::info!(system = system.name(), %host, port, "listening");
-        if net.options.allow_plaintext {
-            tracing::warn!(host = %net.options.host, "peers are talked to without encryption");
+        if listening.allow_plaintext {
+            tracing::warn!(host = %listening.host, "peers are talked to without encryption");
         }
-        net.set_advertised(host, port);
+        let random = Random::new(options.seed);
+        let mut hello = hello(system.name(), &options, &random);
+        hello.advertised = Some((host, port));
+        hello.limits.receiver_window = listening.receiver_window;
+        let resources = Resources::new(options, system.outlet().clone());
+        let dialer = Dialer::new(resources, hello, random);
         Ok(Arc::new(Self {
             #[cfg(feature = "goakt")]
-            goakt: super::goakt::Serving::new(&net, listener.port()).await,
-            client: Client::of_node(net.clone()),
-            net,
+            goakt: match &dialer.resources.options.goakt {
+                Some(goakt) => {
+                    let (host, port) = (&listening.host, listener.port());
+                    Some(super::goakt::Serving::new(goakt, &dialer.hello, host, port).await)
+                }
+                None => None,
+            },
+            caller: Caller::new(
+                dialer,
+                CallOptions {
+                    ask_timeout: system.ask_timeout(),
+                    propagator: system.propagator().cloned(),
+                    ticks: system.ticks().clone(),
+                },
+            ),
+            max_connections: listening.max_connections,
             listener: Mutex::new(Some(listener)),
             inbound: Mutex::default(),
             lanes: Mutex::default(),
@@ -86,21 +106,21 @@ impl Node {
     }
 
     pub(crate) fn advertised(&self) -> (String, u16) {
-        self.net.advertised().cloned().unwrap_or_default()
+        self.caller.dialer.hello.advertised.clone().unwrap_or_default()
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
+        &self.caller
     }
 
     /// Starts to take connections. The system stays for as long as that, with or without handles.
     pub(crate) fn listen(self: &Arc<Self>, system: ActorSystem) {
         if let Some(listener) = self.listener.hold().take() {
-            self.net.runtime.spawn(self.clone().accept(system, listener));
+            system.runtime().clone().spawn(self.clone().accept(system, listener));
         }
     }
 
-    async fn accept(self: Arc<Self>, _system: ActorSystem, mut listener: Box<dyn Listener>) {
+    async fn accept(self: Arc<Self>, system: ActorSystem, mut listener: Box<dyn Listener>) {
         let mut draining = self.draining.subscribe();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -112,12 +132,13 @@ impl Node {
                 Ok((stream, from)) => {
                     pause = FIRST_PAUSE;
                     let place = Place::take(&self);
-                    let limit = self.net.options.max_connections;
+                    let limit = self.max_connections;
                     if place.number > limit.saturating_add(MAX_TURNED_AWAY) {
                         tracing::warn!(%from, limit, "closed a connection: far too many are open");
                         continue;
                     }
-                    self.net.runtime.spawn(self.clone().welcome(stream, from, place));
+                    let welcome = self.clone().welcome(system.clone(), stream, from, place);
+                    system.runtime().spawn(welcome);
                 }
                 // Out of file descriptors, most likely: some will be free again. Without the pause
                 // this loop would spin; without the loop the node would be deaf for ever.
@@ -131,26 +152,32 @@ impl Node {
     }
 
     #[cfg(feature = "goakt")]
-    async fn welcome(self: Arc<Self>, mut stream: Box<dyn Stream>, from: String, place: Place) {
+    async fn welcome(
+        self: Arc<Self>,
+        system: ActorSystem,
+        mut stream: Box<dyn Stream>,
+        from: String,
+        place: Place,
+    ) {
         use rakt_wire::goakt::Opening;
         let mut early = BytesMut::new();
         let Some(goakt) = &self.goakt else {
-            return self.welcome_native(stream, from, place, early).await;
+            return self.welcome_native(system, stream, from, place, early).await;
         };
-        let limit = self.net.options.dial_timeout;
+        let limit = self.caller.dialer.resources.options.dial_timeout;
         let opened = super::goakt::open(&mut *stream, &mut early);
         match tokio::time::timeout(limit, opened).await {
             Ok(Ok(Some(Opening::Native))) => {
-                self.welcome_native(stream, from, place, early).await;
+                self.welcome_native(system, stream, from, place, early).await;
             }
             Ok(Ok(Some(Opening::GoAkt(compression)))) => {
-                let Some(system) = self.net.system() else { return };
-                let max = self.net.options.max_connections;
+                let max = self.max_connections;
                 // There is no way to tell a Go node why.
                 if place.number > max {
                     tracing::warn!(%from, max, "closed a connection: too many are open");
                 } else if !*self.draining.borrow() {
-                    goakt.serve(&self.net, system, stream, (from, compression), early).await;
+                    let dialer = &self.caller.dialer;
+                    goakt.serve(dialer, system, stream, (from, compression), early).await;
                 }
             }
             Ok(Ok(Some(opening))) => tracing::warn!(%from, %opening, "refused a peer"),
@@ -161,8 +188,14 @@ impl Node {
     }
 
     #[cfg(not(feature = "goakt"))]
-    async fn welcome(self: Arc<Self>, stream: Box<dyn Stream>, from: String, place: Place) {
-        self.welcome_native(stream, from, place, BytesMut::new()).await;
+    async fn welcome(
+        self: Arc<Self>,
+        system: ActorSystem,
+        stream: Box<dyn Stream>,
+        from: String,
+        place: Place,
+    ) {
+        self.welcome_native(system, stream, from, place, BytesMut::new()).await;
     }
 
     /// Whether native peers are served.
@@ -176,14 +209,15 @@ impl Node {
 
     async fn welcome_native(
         self: &Arc<Self>,
+        system: ActorSystem,
         mut stream: Box<dyn Stream>,
         from: String,
         place: Place,
         early: BytesMut,
     ) {
-        let Some(system) = self.net.system() else { return };
-        let mut handshake = Handshake::accept(self.net.hello());
-        if place.number > self.net.options.max_connections {
+        let dialer = &self.caller.dialer;
+        let mut handshake = Handshake::accept(dialer.hello.clone());
+        if place.number > self.max_connections {
             handshake.refuse(RefuseReason::TooManyConnections);
         } else if *self.draining.borrow() {
             handshake.refuse(RefuseReason::ShuttingDown);
@@ -191,10 +225,10 @@ impl Node {
             let text = "this node serves only peers that speak GoAkt".to_owned();
             handshake.refuse(RefuseReason::Denied(text));
         }
-        let limit = self.net.options.dial_timeout;
+        let limit = self.caller.dialer.resources.options.dial_timeout;
         let mut newcomer = None;
         let shaken = shake_hands(&mut *stream, handshake, early, |session| {
-            let conn = Conn::new(self.net.clone(), Role::Acceptor, session, &from);
+            let conn = Conn::new(dialer.resources.clone(), Role::Acceptor, session, &from);
             let turn = match session.peer.lane {
                 Some(lane) => self.lanes.hold().enter(lane, &conn),
                 None => Turn::First,
@@ -218,13 +252,13 @@ impl Node {
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.0.clone();
         note(&mut self.inbound.hold(), &conn);
-        if self.net.is_closed() {
+        if dialer.is_closed() {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
         }
         if *self.draining.borrow() {
             conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
         }
-        self.net.link_up(&conn);
+        conn.resources.link_up(&conn.peer.name, conn.compression);
         match turn {
             Turn::First => {}
             Turn::After(earlier) => {
@@ -252,23 +286,21 @@ impl Node {
 
     /// Closes all connections, after what is buffered is written.
     pub(crate) async fn close(&self) {
-        let mut conns = self.net.close("the node is shutting down");
-        for conn in self.inbound() {
+        let dialed = self.caller.close("the node is shutting down");
+        let inbound = self.inbound();
+        for conn in &inbound {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
-            conns.push(conn);
         }
         #[cfg(feature = "goakt")]
         let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
         let all_over = async {
-            for conn in conns {
+            dialed.await;
+            for conn in inbound {
                 conn.gone().await;
             }
             #[cfg(feature = "goakt")]
-            {
-                for conn in goakt {
-                    conn.gone().await;
-                }
-                self.net.goakt_gone().await;
+            for conn in goakt {
+                conn.gone().await;
             }
         };
         drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
@@ -382,13 +414,13 @@ fn reachable(host: &str) -> String {
 mod tests {
     use super::*;
     use crate::remote::conn::tests::conn;
-    use crate::remote::net::tests::net;
+    use crate::remote::resources::tests::resources;
 
     #[tokio::test]
     async fn connections_that_have_ended_are_forgotten() {
-        let (net, mut open, mut lanes) = (net(), Vec::new(), Lanes::default());
+        let (resources, mut open, mut lanes) = (resources(), Vec::new(), Lanes::default());
         for n in 0..100 {
-            let conn = conn(&net, Role::Acceptor);
+            let conn = conn(&resources, Role::Acceptor);
             note(&mut open, &conn);
             lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn);
             assert_eq!((open.len(), lanes.0.len()), (1, 1));

@@ -269,7 +269,7 @@ fn trim(messages: &mut VecDeque<RawMessage>) {
 pub(crate) fn exhausted_budget(conn: &Conn) -> Refusal {
     Refusal::ResourceExhausted {
         bound: "inbound budget (bytes)".to_owned(),
-        limit: conn.net.budget.limit(),
+        limit: conn.resources.budgets.inbound.limit(),
     }
 }
 
@@ -404,7 +404,7 @@ impl Receive {
     /// Counts a name that takes up so many bytes until the next reset.
     fn charge_name(&mut self, bytes: usize) {
         if !self.conn.charge_names((bytes + NAME_OVERHEAD) as u64) {
-            let limit = self.conn.net.names.limit();
+            let limit = self.conn.resources.budgets.names.limit();
             let text = format!("no room for more names: all peers together may use {limit} bytes");
             self.broken.get_or_insert(Broken { code: CloseCode::Limit, text });
         }
@@ -472,11 +472,11 @@ mod tests {
     use super::*;
     use crate::remote::budget::Share;
     use crate::remote::conn::tests::conn;
-    use crate::remote::net::tests::net;
+    use crate::remote::resources::tests::resources;
 
     async fn receive() -> Receive {
         let system = ActorSystem::builder("tests").start().await.expect("it starts");
-        Receive::new(system, conn(&net(), Role::Acceptor))
+        Receive::new(system, conn(&resources(), Role::Acceptor))
     }
 
     #[tokio::test]
@@ -488,7 +488,7 @@ mod tests {
         ];
         for define in define {
             let (mut receive, others) = (receive().await, Share::default());
-            let names = &receive.conn.net.names;
+            let names = &receive.conn.resources.budgets.names;
             names.add(&others, names.limit() - 1);
             define(&mut receive);
             let broken = receive.finish(Bytes::new()).expect_err("there is no room");
@@ -501,7 +501,7 @@ mod tests {
     #[tokio::test]
     async fn the_room_of_names_is_given_back_with_a_reset() {
         let mut receive = receive().await;
-        let names = |receive: &Receive| receive.conn.net.names.used();
+        let names = |receive: &Receive| receive.conn.resources.budgets.names.used();
         for alias in 0..10 {
             receive.event(Event::Receiver { alias, uid: None, path: "a" });
         }

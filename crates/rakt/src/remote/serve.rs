@@ -218,13 +218,13 @@ mod tests {
     use super::*;
     use crate::remote::budget::Share;
     use crate::remote::conn::tests::{answers, conn};
-    use crate::remote::net::tests::net;
+    use crate::remote::resources::tests::resources;
 
     #[tokio::test]
     async fn the_argument_of_a_spawn_counts_against_the_inbound_budget() {
         let system = ActorSystem::builder("tests").start().await.expect("it starts");
-        let conn = conn(&net(), Role::Acceptor);
-        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.net.budget);
+        let conn = conn(&resources(), Role::Acceptor);
+        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budgets.inbound);
         let payload = bytes::Bytes::from(vec![0; 1000]);
         let argument = Some(SpawnArgument { type_name: "tests.Setup".to_owned(), payload });
         let (path, kind) = ("a".to_owned(), "Nothing".to_owned());

@@ -11,11 +11,12 @@ use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer, Sent}
 use super::endpoint::Endpoint;
 #[cfg(feature = "goakt")]
 use super::goakt;
-use super::net::Net;
+use super::request::{NodeRequest, stopped};
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
 use crate::propagate::ContextPropagator;
+use crate::send::DEFAULT_ASK_TIMEOUT;
 use crate::sync::Lock;
 use crate::ticks::Ticks;
 
@@ -24,9 +25,18 @@ pub(crate) struct RemoteTarget {
     address: Address,
     path: Arc<str>,
     place: usize,
+    /// `None` where nothing can be sent.
+    options: Option<Arc<CallOptions>>,
     /// The life of the actor and of its node that is meant; `None` for whoever has the address.
     life: Option<Life>,
     last: Mutex<Last>,
+}
+
+/// What holds for calls that do not say otherwise.
+pub(crate) struct CallOptions {
+    pub(crate) ask_timeout: Duration,
+    pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
+    pub(crate) ticks: Arc<Ticks>,
 }
 
 /// How the node of an actor is reached.
@@ -78,34 +88,40 @@ impl PartialEq for RemoteTarget {
 }
 
 impl RemoteTarget {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, address: Address, life: Option<Life>) -> Arc<Self> {
+    pub(crate) fn new(
+        endpoint: Arc<Endpoint>,
+        options: Arc<CallOptions>,
+        address: Address,
+        life: Option<Life>,
+    ) -> Arc<Self> {
         let place = endpoint.place_of(address.path());
-        Self::at(Peer::Native(endpoint), address, place, life)
+        Self::at(Peer::Native(endpoint), Some(options), address, place, life)
     }
 
     #[cfg(feature = "goakt")]
-    pub(crate) fn goakt(endpoint: &Arc<goakt::Endpoint>, address: Address) -> Arc<Self> {
+    pub(crate) fn goakt(
+        endpoint: &Arc<goakt::Endpoint>,
+        options: Arc<CallOptions>,
+        address: Address,
+    ) -> Arc<Self> {
         let receiver = endpoint.receiver(&address);
-        Self::at(Peer::GoAkt(receiver), address, 0, None)
+        Self::at(Peer::GoAkt(receiver), Some(options), address, 0, None)
     }
 
     /// A reference by which nothing can be sent.
     pub(crate) fn unreachable(address: Address, why: Unreachable) -> Arc<Self> {
-        Self::at(Peer::Nobody(why), address, 0, None)
+        Self::at(Peer::Nobody(why), None, address, 0, None)
     }
 
-    fn at(peer: Peer, address: Address, place: usize, life: Option<Life>) -> Arc<Self> {
+    fn at(
+        peer: Peer,
+        options: Option<Arc<CallOptions>>,
+        address: Address,
+        place: usize,
+        life: Option<Life>,
+    ) -> Arc<Self> {
         let path = address.path().into();
-        Arc::new(Self { peer, address, path, place, life, last: Mutex::default() })
-    }
-
-    fn net(&self) -> Option<&Arc<Net>> {
-        match &self.peer {
-            Peer::Native(endpoint) => Some(endpoint.net()),
-            #[cfg(feature = "goakt")]
-            Peer::GoAkt(receiver) => Some(receiver.net()),
-            Peer::Nobody(_) => None,
-        }
+        Arc::new(Self { peer, options, address, path, place, life, last: Mutex::default() })
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -125,15 +141,15 @@ impl RemoteTarget {
     }
 
     pub(crate) fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
-        self.net()?.propagator.as_ref()
+        self.options.as_ref()?.propagator.as_ref()
     }
 
     pub(crate) fn ask_timeout(&self) -> Duration {
-        self.net().map_or(crate::send::DEFAULT_ASK_TIMEOUT, |net| net.ask_timeout)
+        self.options.as_ref().map_or(DEFAULT_ASK_TIMEOUT, |options| options.ask_timeout)
     }
 
     pub(crate) fn ticks(&self) -> Option<&Arc<Ticks>> {
-        self.net().map(|net| &net.ticks)
+        self.options.as_ref().map(|options| &options.ticks)
     }
 
     /// Gives a message to the connection, waiting for one, and for room, where needed.
@@ -149,7 +165,7 @@ impl RemoteTarget {
             Peer::GoAkt(receiver) => return receiver.poll_send(outgoing, &mut place.goakt, waker),
             Peer::Nobody(why) => return Poll::Ready(Err(why.refusal())),
         };
-        let is_small = endpoint.net().is_small(outgoing.payload);
+        let is_small = endpoint.dialer().resources.compressors.is_small(outgoing.payload);
         // Each connection takes a turn to prepare the payload for it, where that is needed, and one
         // to send.
         for _ in 0..4 {
@@ -228,45 +244,30 @@ impl RemoteTarget {
 
     pub(crate) async fn stop(&self) -> Result<(), OperationError> {
         let operation = Operation::Stop { path: self.path.to_string(), uid: self.uid() };
-        match self.request("stop", &operation).await {
-            // An actor that is gone, alone or with its node, has stopped.
-            Err(
-                OperationError::Refused { refusal: Refusal::NotFound | Refusal::Stopped, .. }
-                | OperationError::Refused { refusal: Refusal::StaleIncarnation, .. }
-                | OperationError::NotSent { refusal: Refusal::StaleIncarnation, .. },
-            ) => Ok(()),
-            result => result.map(drop),
-        }
+        stopped(self.request(&operation).await)
     }
 
     pub(crate) async fn respawn(&self) -> Result<(), OperationError> {
         let operation = Operation::Respawn { path: self.path.to_string(), uid: self.uid() };
-        self.request("respawn", &operation).await.map(drop)
+        self.request(&operation).await.map(drop)
     }
 
     pub(crate) async fn reinstate(&self) -> Result<(), OperationError> {
         let operation = Operation::Reinstate { path: self.path.to_string(), uid: self.uid() };
-        self.request("reinstate", &operation).await.map(drop)
+        self.request(&operation).await.map(drop)
     }
 
-    async fn request(
-        &self,
-        name: &'static str,
-        operation: &Operation,
-    ) -> Result<Outcome, OperationError> {
-        let (target, limit) = (self.address.to_string(), self.ask_timeout());
+    async fn request(&self, operation: &Operation) -> Result<Outcome, OperationError> {
+        let request = NodeRequest { operation, target: &self.address, limit: self.ask_timeout() };
         match &self.peer {
             Peer::Native(endpoint) => {
                 // Behind the messages that were sent to the actor before.
-                let (place, expected) = (self.place, self.expected());
-                let asked = endpoint.request(name, &target, place, expected, operation, limit);
+                let asked = endpoint.request(request, self.place, self.expected());
                 asked.await.map(|(_, outcome)| outcome)
             }
             #[cfg(feature = "goakt")]
-            Peer::GoAkt(receiver) => receiver.request(name, &target, operation, limit).await,
-            Peer::Nobody(why) => {
-                Err(OperationError::NotSent { operation: name, target, refusal: why.refusal() })
-            }
+            Peer::GoAkt(receiver) => receiver.request(request).await,
+            Peer::Nobody(why) => Err(request.not_sent(why.refusal())),
         }
     }
 }

@@ -12,6 +12,7 @@ use rakt_wire::{Operation, Outcome, Terminated as WireTerminated};
 
 use super::conn::{Conn, Expected};
 use super::endpoint::{CONTROL, Endpoint};
+use super::request::NodeRequest;
 use super::target::{Life, RemoteTarget};
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
@@ -56,12 +57,12 @@ impl RemoteWatches {
 
     pub(crate) fn remove(&self, endpoint: &Arc<Endpoint>, watch: u64) {
         let entry = self.table.hold().entries.remove(&watch);
-        let Some(conn) = entry.and_then(|entry| entry.conn) else { return };
-        let limit = endpoint.net().ask_timeout;
+        let Some(Entry { conn: Some(conn), target, .. }) = entry else { return };
+        let limit = target.ask_timeout();
         if let Some(conn) = endpoint.conns().into_iter().find(|known| known.id == conn) {
             // The answer is of no interest: what still comes of the watch finds nobody.
             if let Ok(answer) = conn.request(&Operation::Unwatch { watch_id: watch }, limit, None) {
-                endpoint.net().runtime.spawn(tokio::time::timeout(limit, answer));
+                endpoint.dialer().runtime.spawn(tokio::time::timeout(limit, answer));
             }
         }
     }
@@ -100,7 +101,7 @@ impl RemoteWatches {
     fn register(&self, endpoint: &Arc<Endpoint>) {
         let mut table = self.table.hold();
         if !std::mem::replace(&mut table.is_registering, true) {
-            endpoint.net().runtime.spawn(register_all(endpoint.clone()));
+            endpoint.dialer().runtime.spawn(register_all(endpoint.clone()));
         }
     }
 
@@ -135,19 +136,19 @@ impl RemoteWatches {
 }
 
 async fn register_all(endpoint: Arc<Endpoint>) {
-    let limit = endpoint.net().options.read_idle_timeout * 2;
+    let limit = endpoint.dialer().resources.options.read_idle_timeout * 2;
     let mut until = tokio::time::Instant::now() + limit;
     while let Some((watch, entry)) = endpoint.watches.next() {
         match tokio::time::timeout_at(until, register_one(&endpoint, watch, &entry)).await {
             Ok(Ok(())) => until = tokio::time::Instant::now() + limit,
             // Dialing has its own back-off, within which it fails at once: a short pause here.
             Ok(Err(_)) => {
-                let pause = endpoint.net().jittered(Duration::from_millis(50));
+                let pause = endpoint.dialer().random.jittered(Duration::from_millis(50));
                 tokio::time::sleep_until((tokio::time::Instant::now() + pause).min(until)).await;
             }
             Err(_) => endpoint.watches.node_lost(),
         }
-        if tokio::time::Instant::now() >= until || endpoint.net().is_closed() {
+        if tokio::time::Instant::now() >= until || endpoint.dialer().is_closed() {
             endpoint.watches.node_lost();
         }
     }
@@ -160,14 +161,15 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
         uid: entry.life.map(|life| life.uid),
         watch_id: watch,
     };
-    let limit = endpoint.net().ask_timeout;
-    let target = entry.target.address().to_string();
+    let limit = entry.target.ask_timeout();
+    let target = entry.target.address();
+    let request = NodeRequest { operation: &operation, target, limit };
     // From here on the peer may know of it: the news must find the entry, whatever comes first.
     let expected = match entry.life {
         Some(life) => Expected::Incarnation(life.incarnation),
         None => entry.target.expected(),
     };
-    match endpoint.request("watch", &target, CONTROL, expected, &operation, limit).await {
+    match endpoint.request(request, CONTROL, expected).await {
         Ok((conn, Outcome::Found { uid, .. })) => {
             endpoint.watches.registered(watch, &conn, uid);
             if conn.is_over() {

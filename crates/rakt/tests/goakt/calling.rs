@@ -7,7 +7,7 @@ use std::time::Duration;
 use prost::Message as _;
 use rakt::prelude::*;
 use rakt::remote::transport::Opening;
-use rakt::remote::{Client, Compression, Config, GoAkt, Listener, Stream, Transport};
+use rakt::remote::{Client, ClientConfig, Compression, GoAkt, Listener, Stream, Transport};
 use rakt::{AskError, OperationError, Refusal};
 use rakt_wire::goakt::{ErrorCode, Incoming, Request};
 use tokio::sync::{Notify, Semaphore};
@@ -35,16 +35,16 @@ fn question(text: impl Into<String>) -> Question {
 }
 
 fn client() -> Client {
-    client_with(Config::client())
+    client_with(ClientConfig::new())
 }
 
-fn client_with(config: Config) -> Client {
+fn client_with(config: ClientConfig) -> Client {
     Client::new("caller", config).expect("valid options")
 }
 
 /// A client in `network` whose options are `options`.
 fn client_in(network: &Memory, options: GoAkt) -> Client {
-    client_with(Config::client().transport(network.clone()).goakt(options))
+    client_with(ClientConfig::new().transport(network.clone()).goakt(options))
 }
 
 fn number_of(told: &Told) -> u64 {
@@ -207,19 +207,20 @@ async fn every_error_of_a_node_is_a_refusal_of_its_own() -> Result {
 async fn operations_reach_the_node_as_a_go_client_would_send_them() -> Result {
     let mut node = Scripted::tcp(at_once(echoing)).await;
     let (host, port) = ("127.0.0.1", node.port);
-    let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
+    let client = client_with(ClientConfig::new().goakt(GoAkt::new().peer(host, port)));
 
-    let found = within(client.lookup::<AnyActor>(host, port, "echo")).await?;
+    let found = within(client.node(host, port).lookup::<AnyActor>("echo")).await?;
     let found = found.expect("it is there");
     assert_eq!(found.to_string(), node.address("echo").to_string());
     let spawned: ActorRef =
-        within(client.spawn_on(host, port, "w-1", " main.Worker ").into_future()).await?;
+        within(client.node(host, port).spawn("w-1", " main.Worker ").into_future()).await?;
     assert_eq!(spawned.address(), node.address("w-1"));
     within(found.stop()).await?;
     within(found.respawn()).await?;
     within(found.reinstate()).await?;
-    within(client.ping(host, port)).await?;
-    within(client.stop(&node.address("parent/child"))).await?;
+    within(client.node(host, port).ping()).await?;
+    within(client.actor(&node.address("parent/child")).stop()).await?;
+    within(client.node(host, port).stop("w-1")).await?;
 
     let mut seen = Vec::new();
     while let Ok(incoming) = node.requests.try_recv() {
@@ -241,6 +242,7 @@ async fn operations_reach_the_node_as_a_go_client_would_send_them() -> Result {
         "reinstate echo",
         "lookup GoAktRootGuardian",
         "stop 127.0.0.1:parent/child",
+        "stop 127.0.0.1:w-1",
     ];
     assert_eq!(seen, expected);
     assert_eq!(node.dialed(), 1, "one after the other they share a connection");
@@ -261,21 +263,22 @@ async fn what_a_node_does_not_have_is_said_clearly() -> Result {
     }))
     .await;
     let (host, port) = ("127.0.0.1", node.port);
-    let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
-    assert!(within(client.lookup::<AnyActor>(host, port, "x")).await?.is_none());
-    let elsewhere = within(client.lookup::<AnyActor>(host, port, "elsewhere")).await?;
+    let client = client_with(ClientConfig::new().goakt(GoAkt::new().peer(host, port)));
+    assert!(within(client.node(host, port).lookup::<AnyActor>("x")).await?.is_none());
+    let elsewhere = within(client.node(host, port).lookup::<AnyActor>("elsewhere")).await?;
     let elsewhere = elsewhere.expect("it is on another node").to_string();
     assert_eq!(elsewhere, "goakt://other@10.9.8.7:65000/elsewhere");
-    let nonsense = within(client.lookup::<AnyActor>(host, port, "nonsense")).await;
+    let nonsense = within(client.node(host, port).lookup::<AnyActor>("nonsense")).await;
     assert!(nonsense.is_err_and(|error| error.to_string().contains("no address")));
-    let spawn = client.spawn_on::<AnyActor>(host, port, "w", "main.unknown").into_future();
+    let spawn = client.node(host, port).spawn::<AnyActor>("w", "main.unknown").into_future();
     let error = within(spawn).await.expect_err("no such kind").to_string();
     assert!(error.contains("\"main.unknown\" is not registered"), "{error}");
     // Any answer but this one: nobody has the name that a ping asks for.
-    within(client.ping(host, port)).await?;
-    let error = within(client.kinds_on(host, port)).await.expect_err("no cluster");
+    within(client.node(host, port).ping()).await?;
+    let error = within(client.node(host, port).kinds()).await.expect_err("no cluster");
     assert!(matches!(error.refusal(), Some(Refusal::Unsupported { .. })), "{error}");
-    let error = within(client.stop(&node.address("x"))).await.expect_err("wrong host").to_string();
+    let error =
+        within(client.actor(&node.address("x")).stop()).await.expect_err("wrong host").to_string();
     assert!(error.contains("only the IP address and port that it is bound to"), "{error}");
     Ok(())
 }
@@ -464,7 +467,7 @@ async fn after_a_restart_of_the_node_calls_go_on() -> Result {
     let node = Scripted::tcp(at_once(echoing)).await;
     let (port, address) = (node.port, node.address("echo"));
     let options = GoAkt::new().peer("127.0.0.1", port);
-    let client = client_with(Config::client().goakt(options));
+    let client = client_with(ClientConfig::new().goakt(options));
     let actor = client.actor(&address);
     within(actor.ask(question("before"))).await?;
     within(actor.tell(number(1)).confirmed()).await?;
@@ -505,9 +508,9 @@ async fn a_lookup_over_a_connection_that_has_died_meanwhile_is_tried_again() -> 
     }))
     .await;
     let (host, port) = ("127.0.0.1", node.port);
-    let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
+    let client = client_with(ClientConfig::new().goakt(GoAkt::new().peer(host, port)));
     for _ in 0..2 {
-        let found = within(client.lookup::<AnyActor>(host, port, "echo")).await?;
+        let found = within(client.node(host, port).lookup::<AnyActor>("echo")).await?;
         assert!(found.is_some());
     }
     assert_eq!(node.dialed(), 2);
@@ -532,7 +535,7 @@ async fn connections_that_end_or_carry_nonsense_end_the_request_once() -> Result
         let doing = act.clone();
         let node = Scripted::tcp(at_once(move |_| doing.clone())).await;
         let options = GoAkt::new().compression(Compression::None);
-        let client = client_with(Config::client().goakt(options));
+        let client = client_with(ClientConfig::new().goakt(options));
         let mut events = client.events();
         let actor = client.actor(&node.address("a"));
         let asked = within(actor.ask(question("?"))).await.expect_err("no answer");
@@ -564,7 +567,7 @@ async fn every_compression_works_and_a_wrong_one_is_named() -> Result {
     for (theirs, ours) in all.clone().flat_map(|a| all.clone().map(move |b| (a, b))) {
         let mut node = Scripted::on(&scripted::Tcp, 0, Some(theirs), at_once(echoing)).await;
         let peer = GoAkt::new().peer_with("127.0.0.1", node.port, ours);
-        let client = client_with(Config::client().goakt(peer));
+        let client = client_with(ClientConfig::new().goakt(peer));
         let actor = client.actor(&node.address("echo"));
         let asked = within(actor.ask(question("x".repeat(100_000)))).await;
         if theirs == ours {
@@ -591,7 +594,7 @@ async fn a_frame_of_sixteen_mebibytes_passes_and_one_byte_more_is_refused_here()
     const LIMIT: usize = 16 * 1024 * 1024;
     let mut node = Scripted::tcp(at_once(echoing)).await;
     let options = GoAkt::new().compression(Compression::None);
-    let client = client_with(Config::client().goakt(options));
+    let client = client_with(ClientConfig::new().goakt(options));
     let actor = client.actor(&node.address("echo"));
     // A little over it, to learn how much the frame adds.
     let refusal = refusal_of(within(actor.ask(question("x".repeat(LIMIT)))).await);
@@ -683,7 +686,7 @@ async fn headers_the_timeout_and_if_wanted_the_deadline_go_along() -> Result {
     for wanted in [false, true] {
         let mut node = Scripted::tcp(at_once(echoing)).await;
         let options = GoAkt::new().send_deadlines(wanted);
-        let client = client_with(Config::client().goakt(options));
+        let client = client_with(ClientConfig::new().goakt(options));
         let actor = client.actor(&node.address("a"));
         let mut metadata = rakt::Metadata::new();
         metadata.insert("traceparent", "00-abc")?;
@@ -1008,7 +1011,7 @@ async fn closing_waits_five_seconds_for_a_node_that_does_not_answer() -> Result 
 
 #[tokio::test(start_paused = true)]
 async fn closing_does_not_wait_for_a_node_that_is_being_dialed() -> Result {
-    let dial = Config::client().dial_timeout(HOUR).transport(Unreachable).goakt(GoAkt::new());
+    let dial = ClientConfig::new().dial_timeout(HOUR).transport(Unreachable).goakt(GoAkt::new());
     let client = client_with(dial);
     let actor = client.actor(&"goakt://go@127.0.0.1:1/a".parse()?);
     let telling = tokio::spawn(async move { actor.tell(number(1)).timeout(HOUR).await });
@@ -1039,7 +1042,7 @@ impl Transport for Unreachable {
 async fn rust_node() -> Result<(ActorSystem, Client, String, u16)> {
     let system = nodes::node_with("rust", nodes::config().goakt(GoAkt::new())).await;
     let (host, port) = system.advertised();
-    let client = client_with(Config::client().goakt(GoAkt::new().peer(host, port)));
+    let client = client_with(ClientConfig::new().goakt(GoAkt::new().peer(host, port)));
     let host = host.to_owned();
     Ok((system, client, host, port))
 }
@@ -1158,7 +1161,7 @@ async fn what_arrives_of_answers_counts_against_the_inbound_budget() -> Result {
     };
     let node = Scripted::tcp(at_once(script)).await;
     let goakt = GoAkt::new().compression(Compression::None);
-    let config = Config::client().max_frame_size(MIB).inbound_budget(2 * u64::from(MIB));
+    let config = ClientConfig::new().max_frame_size(MIB).inbound_budget(2 * u64::from(MIB));
     let client = client_with(config.goakt(goakt));
     let endless = client.actor(&node.address("endless"));
     let mut asks = tokio::task::JoinSet::new();

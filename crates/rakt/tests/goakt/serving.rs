@@ -192,9 +192,9 @@ async fn every_compression_is_recognized_beside_native_peers() -> Result {
         }
         peers.push(peer);
     }
-    let config = remote::Config::client().transport(node.memory.clone());
+    let config = remote::ClientConfig::new().transport(node.memory.clone());
     let native = remote::Client::new("native", config)?;
-    let probe = native.lookup::<goakt::Probe>("127.0.0.1", node.port(), "probe").await?;
+    let probe = native.node("127.0.0.1", node.port()).lookup::<goakt::Probe>("probe").await?;
     let probe = probe.expect("it is there");
     let echo = messages::Echo { text: "native".to_owned() };
     assert_eq!(within(probe.ask(echo.clone())).await?, echo);
@@ -216,9 +216,10 @@ async fn go_nodes_are_refused_unless_asked_for() {
 #[tokio::test]
 async fn native_peers_can_be_refused() -> Result {
     let node = Node::with(|config| config.goakt(GoAkt::new().native(false))).await;
-    let config = remote::Config::client().transport(node.memory.clone());
+    let config = remote::ClientConfig::new().transport(node.memory.clone());
     let native = remote::Client::new("native", config)?;
-    let lookup = native.lookup::<goakt::Probe>("127.0.0.1", node.port(), "probe");
+    let there = native.node("127.0.0.1", node.port());
+    let lookup = there.lookup::<goakt::Probe>("probe");
     let refused = within(lookup).await.expect_err("refused").to_string();
     assert!(refused.contains("only peers that speak GoAkt"), "{refused}");
     node.is_well().await;
@@ -235,7 +236,7 @@ async fn a_go_node_and_a_native_one_share_a_listener() -> Result {
     let of_actor = probe.clone();
     system.spawn("probe", move || of_actor.clone()).await?;
     let port = system.advertised().1;
-    let native = remote::Client::new("native", remote::Config::client())?;
+    let native = remote::Client::new("native", remote::ClientConfig::new())?;
     let native = native.actor(&system.address("probe")?);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..8 {

@@ -95,7 +95,7 @@ fn a_remote_message_costs_few_allocations() -> Result {
     let counter = near.block_on(near.spawn(async move {
         let config = remote::Config::new("127.0.0.1", 0);
         let system = ActorSystem::builder("near").remoting(config).start().await?;
-        let counter = system.lookup::<Counter>("127.0.0.1", port, "counter").await?;
+        let counter = system.node("127.0.0.1", port).lookup::<Counter>("counter").await?;
         Ok::<_, rakt::BoxError>(counter.ok_or("there is a counter")?)
     }))??;
 

@@ -2,7 +2,7 @@
 //! is told apart.
 
 use rakt::prelude::*;
-use rakt::remote::{Client, Config};
+use rakt::remote::{Client, ClientConfig, Config};
 
 use crate::TURN;
 use crate::allocator::{Side, bytes, runtime};
@@ -52,7 +52,7 @@ fn an_idle_peer_costs_a_node_little() -> Result {
         peers.block_on(async move {
             let mut clients = Vec::new();
             for _ in 0..count {
-                let client = Client::new("peer", Config::client())?;
+                let client = Client::new("peer", ClientConfig::new())?;
                 // More than what is kept of a small read, both ways.
                 client.ask(&address, Ping { payload: vec![7; 10_000] }).await?;
                 clients.push(client);

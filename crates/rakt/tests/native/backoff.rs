@@ -35,7 +35,7 @@ async fn a_peer_that_ends_every_connection_is_not_dialed_in_a_loop() -> Result {
     let port = listener.local_addr()?.port();
     let (greeted, seen) = tokio::sync::watch::channel(0);
     let peer = tokio::spawn(fickle(listener, greeted));
-    let client = remote::Client::new("client", remote::Config::client())?;
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
     let actor = client.actor(&format!("rakt://fickle@127.0.0.1:{port}/nobody").parse()?);
 
     // Each ask wants a connection; without a pause there would be thousands of them.

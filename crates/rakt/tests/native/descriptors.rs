@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rakt::prelude::*;
-use rakt::remote::{Client, Config};
+use rakt::remote::{Client, ClientConfig};
 
 use crate::hostile::{self, Target, connect};
 use crate::messages::Echo;
@@ -82,7 +82,7 @@ async fn role_of_the_victim() -> Result {
 async fn a_node_without_descriptors_waits_for_some() -> Result {
     let mut victim = tokio::task::spawn_blocking(Victim::start).await?;
     let address = Address::new("other", "victim", "127.0.0.1", victim.port)?;
-    let calm = Client::new("calm", Config::client().max_idle_conns(1))?;
+    let calm = Client::new("calm", ClientConfig::new().max_idle_conns(1))?;
     calm.ask(&address, Echo::default()).await?;
 
     let mut crowd = Vec::new();
@@ -101,7 +101,7 @@ async fn a_node_without_descriptors_waits_for_some() -> Result {
     assert!(victim.descriptors() >= DESCRIPTORS, "there were none all the time");
 
     drop(crowd);
-    let late = Client::new("late", Config::client())?;
+    let late = Client::new("late", ClientConfig::new())?;
     late.ask(&address, Echo::default()).timeout(Duration::from_secs(10)).await?;
     calm.ask(&address, Echo::default()).await?;
     drop(victim.process.stdin.take());

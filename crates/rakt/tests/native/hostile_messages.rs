@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rakt::prelude::*;
-use rakt::remote::{Client, Config};
+use rakt::remote::{Client, ClientConfig};
 use rakt::{AskError, Refusal};
 use rakt_wire::native::{CloseCode, Handshake, Hello, Limits, MessageKind, Payload};
 use rakt_wire::{Code, Compression, Compressor, Operation};
@@ -196,14 +196,14 @@ async fn a_flood_of_asks_to_nobody_is_refused_and_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_client_may_ask_nobody_any_number_of_times() -> Result {
     let node = Node::start(config().max_in_flight(64)).await;
-    let client = Client::new("asker", Config::client())?;
+    let client = Client::new("asker", ClientConfig::new())?;
     let nobody = Address::new("nobody", "victim", "127.0.0.1", node.port())?;
     for _ in 0..1000 {
         match client.ask(&nobody, Echo::default()).await {
             Err(AskError::Refused { refusal: Refusal::NotFound, .. }) => {}
             other => panic!("{other:?}"),
         }
-        assert!(client.lookup::<()>("127.0.0.1", node.port(), "nobody").await?.is_none());
+        assert!(client.node("127.0.0.1", node.port()).lookup::<()>("nobody").await?.is_none());
     }
     client.close().await;
     node.stop_unharmed().await;

@@ -17,8 +17,8 @@ async fn refusal_of_a_peer_that_says(answer: Vec<u8>) -> Result<Refusal> {
         while stream.read_u8().await.is_ok() {}
         std::io::Result::Ok(())
     });
-    let client = remote::Client::new("client", remote::Config::client())?;
-    let error = client.ping("127.0.0.1", port).await.expect_err("no peer of ours");
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    let error = client.node("127.0.0.1", port).ping().await.expect_err("no peer of ours");
     peer.await??;
     Ok(error.refusal().cloned().ok_or("it is refused")?)
 }
@@ -52,7 +52,7 @@ async fn a_peer_of_another_protocol_is_told_apart_by_name() -> Result {
 #[cfg(not(feature = "goakt"))]
 #[tokio::test]
 async fn an_address_of_a_go_node_is_refused_where_none_is_spoken_to() -> Result {
-    let client = remote::Client::new("client", remote::Config::client())?;
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
     let actor = client.actor(&"goakt://shop@127.0.0.1:3321/orders".parse()?);
     let error = actor.stop().await.expect_err("not spoken here");
     assert!(matches!(error.refusal(), Some(Refusal::Unsupported { .. })), "{error}");

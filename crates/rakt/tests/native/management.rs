@@ -76,7 +76,7 @@ async fn host() -> ActorSystem {
 
 fn spawn(from: &ActorSystem, on: &ActorSystem, name: &str, kind: &str) -> remote::SpawnOn<Greeter> {
     let (host, port) = on.advertised();
-    from.spawn_on(host, port, name, kind)
+    from.node(host, port).spawn(name, kind)
 }
 
 async fn refusal(spawn: remote::SpawnOn<Greeter>) -> Refusal {
@@ -203,7 +203,7 @@ async fn a_stop_lets_what_is_queued_be_handled_and_returns_when_the_actor_has_en
     assert!(there.find("probe").is_none(), "it has ended when the stop returns");
     assert_eq!(seen.so_far(), (0..100).collect::<Vec<_>>());
     within(probe.stop()).await?;
-    within(here.stop(&there.address("never-there")?)).await?;
+    within(here.actor(&there.address("never-there")?).stop()).await?;
     let error = within(probe.ask(echo("x"))).await.expect_err("it has ended");
     assert!(matches!(error, AskError::Refused { .. }), "{error}");
     Ok(())
@@ -217,9 +217,9 @@ async fn a_respawn_builds_a_new_actor_behind_the_same_reference() -> Result {
     assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 2");
     within(greeter.respawn()).await?;
     assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 1");
-    within(here.respawn(&greeter.address())).await?;
+    within(here.actor(&greeter.address()).respawn()).await?;
     assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 1");
-    let error = within(here.respawn(&there.address("nobody")?)).await.expect_err("nobody");
+    let error = within(here.actor(&there.address("nobody")?).respawn()).await.expect_err("nobody");
     assert_eq!(error.refusal(), Some(&Refusal::NotFound));
     Ok(())
 }
@@ -246,7 +246,7 @@ async fn a_suspended_actor_refuses_until_it_is_reinstated_and_keeps_its_state() 
     within(greeter.reinstate()).await?;
     let reply = within(greeter.ask(echo("x"))).await?.text;
     assert_ne!(reply, " x 1", "it has the state it had");
-    within(here.reinstate(&greeter.address())).await?;
+    within(here.actor(&greeter.address()).reinstate()).await?;
     Ok(())
 }
 
@@ -254,8 +254,8 @@ async fn a_suspended_actor_refuses_until_it_is_reinstated_and_keeps_its_state() 
 async fn a_node_answers_a_ping_and_names_its_kinds() -> Result {
     let (here, there) = (node("here").await, host().await);
     let (host, port) = there.advertised();
-    assert!(within(here.ping(host, port)).await? < Duration::from_secs(60));
-    let mut kinds = within(here.kinds_on(host, port)).await?;
+    assert!(within(here.node(host, port).ping()).await? < Duration::from_secs(60));
+    let mut kinds = within(here.node(host, port).kinds()).await?;
     kinds.sort();
     assert_eq!(kinds, ["Greeter", "Plain", "Suspending"]);
     let printed: Vec<_> = there.exposed().iter().map(ToString::to_string).collect();
@@ -270,16 +270,23 @@ async fn a_node_answers_a_ping_and_names_its_kinds() -> Result {
 async fn a_spawned_actor_can_be_managed_by_a_client() -> Result {
     let there = host().await;
     let (host, port) = there.advertised();
-    let client = remote::Client::new("client", remote::Config::client())?;
-    assert_eq!(within(client.kinds_on(host, port)).await?.len(), 3);
-    let spawn = client.spawn_on::<Greeter>(host, port, "a", "Plain");
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    let node = client.node(host, port);
+    assert_eq!(format!("{node:?}"), format!("NodeRef({host}:{port})"));
+    assert_eq!(within(node.kinds()).await?.len(), 3);
+    let spawn = node.spawn::<Greeter>("a", "Plain");
     let greeter = within(spawn.into_future()).await?;
     within(greeter.ask(echo("x"))).await?;
-    within(client.respawn(&greeter.address())).await?;
+    within(node.respawn("a")).await?;
     assert_eq!(within(greeter.ask(echo("x"))).await?.text, " x 1");
-    within(client.reinstate(&greeter.address())).await?;
-    within(client.stop(&greeter.address())).await?;
+    within(node.reinstate("a")).await?;
+    within(node.stop("a")).await?;
     assert!(there.find("a").is_none());
+    within(node.stop("a")).await?;
+    let error = within(node.respawn("a")).await.expect_err("it is gone");
+    assert_eq!(error.refusal(), Some(&Refusal::NotFound));
+    let error = within(node.stop("rakt.root")).await.expect_err("not for peers");
+    assert!(matches!(error.refusal(), Some(Refusal::Denied { .. })), "{error}");
     Ok(())
 }
 
@@ -294,13 +301,16 @@ async fn without_remoting_every_call_to_another_node_is_refused() -> Result {
         OperationError::NotSent { refusal: Refusal::RemotingOff, .. } => {}
         other => panic!("{other}"),
     };
-    is_off(within(off.lookup::<Probe>(host, port, "probe")).await.expect_err("off"));
-    is_off(within(off.ping(host, port)).await.expect_err("off"));
-    is_off(within(off.kinds_on(host, port)).await.expect_err("off"));
+    is_off(within(off.node(host, port).lookup::<Probe>("probe")).await.expect_err("off"));
+    is_off(within(off.node(host, port).ping()).await.expect_err("off"));
+    is_off(within(off.node(host, port).kinds()).await.expect_err("off"));
     is_off(within(spawn(&off, &there, "a", "Plain").into_future()).await.expect_err("off"));
-    is_off(within(off.stop(&address)).await.expect_err("off"));
-    is_off(within(off.respawn(&address)).await.expect_err("off"));
-    is_off(within(off.reinstate(&address)).await.expect_err("off"));
+    is_off(within(off.node(host, port).stop("probe")).await.expect_err("off"));
+    is_off(within(off.node(host, port).respawn("probe")).await.expect_err("off"));
+    is_off(within(off.node(host, port).reinstate("probe")).await.expect_err("off"));
+    is_off(within(off.actor(&address).stop()).await.expect_err("off"));
+    is_off(within(off.actor(&address).respawn()).await.expect_err("off"));
+    is_off(within(off.actor(&address).reinstate()).await.expect_err("off"));
     let error = within(off.tell(&address, number(1))).await.expect_err("off");
     assert_eq!((error.refusal, error.message), (Refusal::RemotingOff, number(1)));
     let error = within(off.ask(&address, echo("x"))).await.expect_err("off");
@@ -332,7 +342,7 @@ async fn reserved_names_are_beyond_the_reach_of_peers() -> Result {
         let mut events = here.events();
         within(actor.tell(Number { n: 1 })).await?;
         is_denied(Some(&nodes::dead_letter(&mut events).await.reason));
-        let found = within(here.lookup::<Probe>(host, port, name)).await;
+        let found = within(here.node(host, port).lookup::<Probe>(name)).await;
         is_denied(found.expect_err("reserved").refusal());
         is_denied(within(actor.stop()).await.expect_err("reserved").refusal());
         is_denied(within(actor.respawn()).await.expect_err("reserved").refusal());
@@ -359,7 +369,7 @@ async fn an_operation_that_waits_on_an_actor_holds_up_no_other() -> Result {
     });
     let (host, port) = there.advertised();
     for _ in 0..20 {
-        within(here.ping(host, port)).await?;
+        within(here.node(host, port).ping()).await?;
     }
     within(spawn(&here, &there, "a", "Plain").into_future()).await?;
     assert!(until_stopped.try_recv().is_err(), "it waits for the handler");
@@ -414,10 +424,10 @@ async fn a_codec_that_panics_on_a_spawn_argument_leaves_nobody_without_an_answer
         .await?;
     let here = node("here").await;
     let (host, port) = there.advertised();
-    let spawn = here.spawn_on::<Greeter>(host, port, "touchy", "touchy").argument(&Explosive);
+    let spawn = here.node(host, port).spawn::<Greeter>("touchy", "touchy").argument(&Explosive);
     let error = within(spawn.into_future()).await.expect_err("the codec panics");
     assert!(matches!(error.refusal(), Some(Refusal::Undecodable { .. })), "{error}");
-    assert!(within(here.ping(host, port)).await.is_ok(), "the node goes on");
+    assert!(within(here.node(host, port).ping()).await.is_ok(), "the node goes on");
     Ok(())
 }
 
@@ -427,9 +437,9 @@ async fn a_system_without_handles_and_actors_still_serves_peers() -> Result {
     let (name, port) = there.advertised();
     let (name, port) = (name.to_owned(), port);
     drop(there);
-    within(here.ping(&name, port)).await?;
+    within(here.node(&name, port).ping()).await?;
     let greeter =
-        within(here.spawn_on::<Greeter>(&name, port, "greeter", "Plain").into_future()).await?;
+        within(here.node(&name, port).spawn::<Greeter>("greeter", "Plain").into_future()).await?;
     let reply = within(greeter.ask(echo("you"))).await?;
     assert_eq!(reply, echo(" you 1"));
     Ok(())

@@ -120,10 +120,10 @@ async fn a_lookup_finds_who_is_there_and_nothing_where_nobody_is() -> Result {
     let (here, there) = (node("here").await, node("there").await);
     Probe::spawn(&there, "probe").await;
     let (host, port) = there.advertised();
-    let found = within(here.lookup::<Probe>(host, port, "probe")).await?;
+    let found = within(here.node(host, port).lookup::<Probe>("probe")).await?;
     let found = found.expect("it is there");
     assert_eq!(found.address(), there.address("probe")?);
-    assert!(within(here.lookup::<Probe>(host, port, "absent")).await?.is_none());
+    assert!(within(here.node(host, port).lookup::<Probe>("absent")).await?.is_none());
     Ok(())
 }
 
@@ -132,7 +132,7 @@ async fn a_lookup_on_a_node_that_is_not_there_is_an_error_and_not_absence() {
     let (here, there) = (node("here").await, node("there").await);
     let (host, port) = (there.advertised().0.to_owned(), there.advertised().1);
     within(there.shutdown()).await;
-    let error = within(here.lookup::<Probe>(&host, port, "probe")).await.expect_err("no node");
+    let error = within(here.node(&host, port).lookup::<Probe>("probe")).await.expect_err("no node");
     assert!(
         matches!(&error, OperationError::NotSent { refusal: Refusal::Unreachable { .. }, .. }),
         "{error}"
@@ -163,7 +163,7 @@ async fn an_address_of_another_system_reaches_no_stranger() -> Result {
     assert_eq!(error.refusal(), Some(&Refusal::WrongSystem { found: "there".to_owned() }));
     let error = within(here.tell(&elsewhere, number(1))).await.expect_err("not that system");
     assert_eq!(error.message, number(1));
-    let error = within(here.stop(&elsewhere)).await.expect_err("not that system");
+    let error = within(here.actor(&elsewhere).stop()).await.expect_err("not that system");
     assert!(matches!(error.refusal(), Some(Refusal::WrongSystem { .. })), "{error}");
     within(here.tell(&there.address("probe")?, number(2))).await?;
     assert_eq!(seen.next().await, 2, "and nothing before it");
@@ -719,11 +719,12 @@ async fn a_client_without_a_system_can_do_all_of_it() -> Result {
     let there = node("there").await;
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     let (host, port) = there.advertised();
-    let client = remote::Client::new("client", remote::Config::client())?;
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
     let mut events = client.events();
 
-    within(client.ping(host, port)).await?;
-    let probe = within(client.lookup::<Probe>(host, port, "probe")).await?.expect("it is there");
+    within(client.node(host, port).ping()).await?;
+    let probe =
+        within(client.node(host, port).lookup::<Probe>("probe")).await?.expect("it is there");
     within(probe.tell(number(1))).await?;
     within(probe.tell(number(2)).confirmed()).await?;
     assert_eq!(seen.take(2).await, [1, 2]);
@@ -740,8 +741,8 @@ async fn a_client_without_a_system_can_do_all_of_it() -> Result {
     assert_eq!((letter.reason, letter.count), (Refusal::NotFound, 1));
     assert_eq!(client.dead_letter_count(), 1);
 
-    within(client.stop(&address)).await?;
-    assert!(within(client.lookup::<Probe>(host, port, "probe")).await?.is_none());
+    within(client.actor(&address).stop()).await?;
+    assert!(within(client.node(host, port).lookup::<Probe>("probe")).await?.is_none());
 
     within(client.close()).await;
     let error = within(client.ask(&address, echo("late"))).await.expect_err("it is closed");
@@ -753,7 +754,7 @@ async fn a_client_without_a_system_can_do_all_of_it() -> Result {
 async fn closing_a_client_first_writes_what_it_was_given() -> Result {
     let there = node("there").await;
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
-    let client = remote::Client::new("client", remote::Config::client())?;
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
     let probe = client.actor(&there.address("probe")?);
     for n in 0..10_000 {
         within(probe.tell(number(n))).await?;

@@ -42,7 +42,7 @@ async fn an_option_out_of_range_keeps_the_system_from_starting() {
         }
     }
     assert_eq!(
-        remote::Client::new("client", config().dial_timeout(Duration::ZERO))
+        remote::Client::new("client", remote::ClientConfig::new().dial_timeout(Duration::ZERO))
             .expect_err("out of range")
             .option,
         "dial_timeout"
@@ -344,7 +344,7 @@ async fn dialing_a_peer_that_does_not_greet_ends_after_the_dial_timeout() -> Res
     let port = mute.local_addr()?.port();
     let here = node_with("here", config().dial_timeout(SOON)).await;
     let before = Instant::now();
-    let error = within(here.ping("127.0.0.1", port)).await.expect_err("it does not answer");
+    let error = within(here.node("127.0.0.1", port).ping()).await.expect_err("it does not answer");
     match error.refusal() {
         Some(Refusal::Unreachable { detail }) => assert!(detail.contains("100ms"), "{detail}"),
         other => panic!("{other:?}"),
@@ -375,7 +375,7 @@ async fn the_keep_alive_interval_is_what_the_transport_is_asked_for() -> Result 
         let options = set.map_or(options.clone(), |interval| options.keep_alive(interval));
         let (here, there) = (node_with("here", options).await, node("there").await);
         let (host, port) = there.advertised();
-        within(here.ping(host, port)).await?;
+        within(here.node(host, port).ping()).await?;
         assert_eq!(cable.keep_alives(), [expected]);
     }
     Ok(())
@@ -426,8 +426,8 @@ async fn a_node_on_every_interface_advertises_an_address_that_reaches_it() -> Re
     let (host, port) = there.advertised();
     assert_ne!(host, "0.0.0.0");
     let here = node("here").await;
-    within(here.ping(host, port)).await?;
-    within(here.ping("127.0.0.1", port)).await?;
+    within(here.node(host, port).ping()).await?;
+    within(here.node("127.0.0.1", port).ping()).await?;
     Ok(())
 }
 
@@ -437,13 +437,13 @@ async fn a_node_takes_no_more_connections_than_it_may() -> Result {
     let (host, port) = there.advertised();
     let one = |name| node_with(name, config().max_idle_conns(1));
     let (a, b, c) = (one("a").await, one("b").await, one("c").await);
-    within(a.ping(host, port)).await?;
-    within(b.ping(host, port)).await?;
-    let error = within(c.ping(host, port)).await.expect_err("two are there");
+    within(a.node(host, port).ping()).await?;
+    within(b.node(host, port).ping()).await?;
+    let error = within(c.node(host, port).ping()).await.expect_err("two are there");
     assert!(matches!(error.refusal(), Some(Refusal::Unreachable { .. })), "{error}");
     within(a.shutdown()).await;
     within(async {
-        while c.ping(host, port).await.is_err() {
+        while c.node(host, port).ping().await.is_err() {
             tokio::task::yield_now().await;
         }
     })

@@ -129,7 +129,7 @@ impl Process {
         // After a failed dial the next one waits for its time.
         within(async {
             loop {
-                match from.lookup::<Counter>("127.0.0.1", self.port, name).await {
+                match from.node("127.0.0.1", self.port).lookup::<Counter>(name).await {
                     Ok(found) => break found.expect("the actor is there"),
                     Err(_) => tokio::task::yield_now().await,
                 }

@@ -441,7 +441,7 @@ async fn a_reference_to_an_earlier_life_of_a_node_reaches_no_stranger() -> Resul
     // The first dial may still be in its back-off.
     let new: ActorRef<Probe> = within(async {
         loop {
-            match here.lookup::<Probe>("127.0.0.1", port, "probe").await {
+            match here.node("127.0.0.1", port).lookup::<Probe>("probe").await {
                 Ok(Some(found)) => return found,
                 _ => tokio::task::yield_now().await,
             }
@@ -548,7 +548,7 @@ async fn a_connection_has_a_bound_on_requests_in_flight() -> Result {
     let (host, port) = there.advertised();
     let refusal = within(async {
         loop {
-            match here.ping(host, port).await {
+            match here.node(host, port).ping().await {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => break error,
             }

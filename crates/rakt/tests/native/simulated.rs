@@ -131,7 +131,7 @@ async fn server(seed: u64, outside: Outside) -> turmoil::Result {
 async fn watch(system: ActorSystem, outside: Outside) -> Result<Vec<Arc<AtomicU64>>> {
     let mut guards = Vec::new();
     while !outside.is_done.load(Ordering::Relaxed) {
-        let found = system.lookup::<Recorder>("server", PORT, "told").await;
+        let found = system.node("server", PORT).lookup::<Recorder>("told").await;
         let Ok(Some(recorder)) = found else {
             sleep(Duration::from_millis(50)).await;
             continue;
@@ -306,7 +306,7 @@ fn a_host_that_is_not_there_is_unreachable() {
     sim.host("server", std::future::pending);
     sim.client("client", async {
         let system = node("client", 1).await?;
-        let error = system.ping("server", PORT).await.expect_err("nobody listens");
+        let error = system.node("server", PORT).ping().await.expect_err("nobody listens");
         assert!(error.to_string().contains("unreachable"), "{error}");
         Ok(())
     });

@@ -91,7 +91,7 @@ impl Scene {
     async fn settle(&self) {
         let (host, port) = self.there.advertised();
         for _ in 0..20 {
-            within(self.here.ping(host, port)).await.expect("the node is there");
+            within(self.here.node(host, port).ping()).await.expect("the node is there");
         }
     }
 
@@ -133,7 +133,7 @@ async fn each_watch_is_heard_of_once_and_those_of_others_too() -> Result {
     within(other.ask(Watch(probe))).await?;
     let (host, port) = scene.there.advertised();
     for _ in 0..20 {
-        within(third.ping(host, port)).await?;
+        within(third.node(host, port).ping()).await?;
     }
     scene.settle().await;
     within(scene.probe.stop()).await?;
@@ -177,7 +177,7 @@ async fn an_actor_that_is_passivated_is_heard_as_such() -> Result {
     within(watcher.ask(Watch(probe.clone()))).await?;
     let (host, port) = there.advertised();
     for _ in 0..20 {
-        within(here.ping(host, port)).await?;
+        within(here.node(host, port).ping()).await?;
     }
     seen.gate.open();
     assert_eq!(heard.next().await.reason, StopReason::Passivated);
@@ -243,7 +243,7 @@ async fn a_node_that_cannot_be_reached_any_more_is_lost() -> Result {
     cable.plug();
     within(async {
         let (host, port) = scene.there.advertised();
-        while scene.here.ping(host, port).await.is_err() {
+        while scene.here.node(host, port).ping().await.is_err() {
             tokio::task::yield_now().await;
         }
     })
@@ -313,7 +313,7 @@ async fn a_node_that_starts_again_under_its_address_has_ended_its_earlier_actors
     let probe: ActorRef<Probe> = remote(&here, &scene.there, "probe").await;
     within(watcher.ask(Watch(probe))).await?;
     for _ in 0..20 {
-        within(here.ping("127.0.0.1", port)).await?;
+        within(here.node("127.0.0.1", port).ping()).await?;
     }
     let mut events = here.events();
     cable.unplug();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rakt::prelude::*;
-use rakt::remote::{Client, Config};
+use rakt::remote::{Client, ClientConfig, Config};
 use rakt::{Event, Events};
 use rakt_wire::native::{
     CloseCode, FrameKind, HEADER_LEN, Handshake, Head, Hello, MessageKind, Outbound, Payload, Role,
@@ -157,7 +157,7 @@ impl Calm {
         let asked = Arc::new(AtomicU64::new(0));
         let failed = Arc::new(Mutex::new(None));
         let stop = Arc::new(AtomicBool::new(false));
-        let client = Client::new("calm", Config::client()).expect("the options are valid");
+        let client = Client::new("calm", ClientConfig::new()).expect("the options are valid");
         let address = Address::new("other", "victim", "127.0.0.1", port).expect("it is valid");
         let task = tokio::spawn({
             let (asked, failed, stop) = (asked.clone(), failed.clone(), stop.clone());

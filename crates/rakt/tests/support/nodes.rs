@@ -25,7 +25,7 @@ pub(crate) async fn remote<A: 'static>(
     name: &str,
 ) -> ActorRef<A> {
     let (host, port) = on.advertised();
-    let found = within(from.lookup::<A>(host, port, name)).await.expect("the node answers");
+    let found = within(from.node(host, port).lookup::<A>(name)).await.expect("the node answers");
     found.expect("the actor is there")
 }
 

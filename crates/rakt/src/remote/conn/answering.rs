@@ -161,7 +161,7 @@ impl Conn {
 
     /// Undoes the compression of a payload of `raw_len` bytes.
     pub(super) fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal> {
-        self.net.decompress(self.compression, payload, raw_len)
+        self.resources.compressors.decompress(self.compression, payload, raw_len)
     }
 }
 
@@ -173,7 +173,7 @@ impl Account for Conn {
 
 impl ReplyTo for Conn {
     fn reply(&self, corr: u64, _: Option<&'static str>, payload: &dyn Encode) {
-        let prepared = match self.net.is_small(payload) {
+        let prepared = match self.resources.compressors.is_small(payload) {
             true => Ok(Payload::Encode(payload)),
             false => self
                 .prepare(payload)

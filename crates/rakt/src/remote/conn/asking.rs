@@ -308,7 +308,7 @@ impl Conn {
             reason: refusal,
             count,
         };
-        self.net.dead_letters(count, letter);
+        self.resources.outlet.dead_letters(count, letter);
     }
 }
 

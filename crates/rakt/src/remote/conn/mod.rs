@@ -17,7 +17,7 @@ pub(crate) mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -26,7 +26,7 @@ use rakt_wire::{Compression, Encode};
 
 use super::budget::Share;
 use super::compressors::Prepared;
-use super::net::Net;
+use super::resources::Resources;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
 use crate::sync::Lock;
@@ -87,7 +87,7 @@ impl Expected<'_> {
 
 pub(crate) struct Conn {
     pub(crate) id: u64,
-    pub(crate) net: Arc<Net>,
+    pub(crate) resources: Arc<Resources>,
     pub(crate) peer: Peer,
     pub(crate) limits: Limits,
     pub(crate) compression: Compression,
@@ -147,7 +147,14 @@ pub(crate) struct Shared {
 }
 
 impl Conn {
-    pub(crate) fn new(net: Arc<Net>, role: Role, session: &Session, from: &str) -> Arc<Self> {
+    pub(crate) fn new(
+        resources: Arc<Resources>,
+        role: Role,
+        session: &Session,
+        from: &str,
+    ) -> Arc<Self> {
+        // One count for the whole process, as for the numbers of actors.
+        static IDS: AtomicU64 = AtomicU64::new(1);
         let hello = &session.peer;
         let name = match &hello.advertised {
             Some((host, port)) => format!("{}@{host}:{port}", hello.system),
@@ -182,8 +189,8 @@ impl Conn {
             cancel_wakers: Vec::new(),
         });
         Arc::new(Self {
-            id: net.next_conn_id(),
-            net,
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            resources,
             peer,
             limits: session.limits,
             compression: session.compression,
@@ -225,7 +232,7 @@ impl Conn {
 
     /// Encodes and compresses a payload that should not be encoded under the lock.
     fn prepare(&self, payload: &dyn Encode) -> Result<Prepared, Refusal> {
-        self.net.prepare(payload, self.compression, self.limits.max_message_len)
+        self.resources.compressors.prepare(payload, self.compression, self.limits.max_message_len)
     }
 
     /// Ends the connection for everybody who uses it.
@@ -239,14 +246,14 @@ impl Conn {
         let untaken = std::mem::take(&mut shared.untaken_tells);
         // Messages in mailboxes may keep the rest of the connection for long.
         shared.forget(self.role, self.limits);
-        self.net.replies.give_back_all(&self.replies);
+        self.resources.budgets.replies.give_back_all(&self.replies);
         let mut wakers = shared.wake(|_| true);
         wakers.extend(shared.cancel_wakers.drain(..).map(|(_, waker)| waker));
         wakers.extend(shared.driver.take());
         drop(shared);
         self.over.store(true, Ordering::Release);
         if untaken > 0 {
-            self.net.dead_letters(untaken, || DeadLetter {
+            self.resources.outlet.dead_letters(untaken, || DeadLetter {
                 target: format!("rakt://{}/?", self.peer.name),
                 sender: None,
                 message: "?".to_owned(),
@@ -315,25 +322,25 @@ impl Conn {
 
     /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
     pub(crate) fn admit(&self, bytes: u64) -> bool {
-        self.net.budget.try_add(&self.inbound, bytes)
+        self.resources.budgets.inbound.try_add(&self.inbound, bytes)
     }
 
     /// Counts bytes that are here already; false if that is more than there is room for.
     pub(crate) fn charge(&self, bytes: u64) -> bool {
-        self.net.budget.add(&self.inbound, bytes)
+        self.resources.budgets.inbound.add(&self.inbound, bytes)
     }
 
     pub(crate) fn release(&self, bytes: u64) {
-        self.net.budget.give_back(&self.inbound, bytes);
+        self.resources.budgets.inbound.give_back(&self.inbound, bytes);
     }
 
     /// Counts bytes of names that the peer has defined; false if that is more than there is room for.
     pub(crate) fn charge_names(&self, bytes: u64) -> bool {
-        self.net.names.add(&self.names, bytes)
+        self.resources.budgets.names.add(&self.names, bytes)
     }
 
     pub(crate) fn release_names(&self) {
-        self.net.names.give_back_all(&self.names);
+        self.resources.budgets.names.give_back_all(&self.names);
     }
 
     /// Tells the node how much is buffered here, where that is much; false if there is no room for more.
@@ -343,8 +350,9 @@ impl Conn {
             return true;
         }
         let before = std::mem::replace(&mut shared.noted, buffered as u64);
-        self.net.replies.give_back(&self.replies, before);
-        self.net.replies.add(&self.replies, shared.noted) && buffered <= MAX_BUFFERED_REPLIES
+        self.resources.budgets.replies.give_back(&self.replies, before);
+        self.resources.budgets.replies.add(&self.replies, shared.noted)
+            && buffered <= MAX_BUFFERED_REPLIES
     }
 
     /// For the driver: so much is buffered that the peer must read before it may send more. That is much

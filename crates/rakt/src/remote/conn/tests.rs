@@ -8,7 +8,8 @@ use super::asking::KNOWN_SENDERS;
 use super::*;
 use crate::actor::Actor;
 use crate::mailbox::arrivals::ReplyTo;
-use crate::remote::net::tests::net;
+use crate::remote::resources::Resources;
+use crate::remote::resources::tests::resources;
 use crate::system::ActorSystem;
 
 const MIB: usize = 1024 * 1024;
@@ -17,15 +18,15 @@ struct Nobody;
 impl Actor for Nobody {}
 
 /// An open connection that nobody drives.
-pub(crate) fn conn(net: &Arc<Net>, role: Role) -> Arc<Conn> {
-    conn_with(net, role, Limits::default())
+pub(crate) fn conn(resources: &Arc<Resources>, role: Role) -> Arc<Conn> {
+    conn_with(resources, role, Limits::default())
 }
 
-fn conn_with(net: &Arc<Net>, role: Role, limits: Limits) -> Arc<Conn> {
+fn conn_with(resources: &Arc<Resources>, role: Role, limits: Limits) -> Arc<Conn> {
     let peer = Hello::new("peer", [1; 16]);
     let compression = Compression::None;
     let session = Session { version: 1, limits, compression, features: Vec::new(), peer };
-    Conn::new(net.clone(), role, &session, "peer:1")
+    Conn::new(resources.clone(), role, &session, "peer:1")
 }
 
 /// Notes which requests were answered, and what was exhausted where that is why they failed.
@@ -71,8 +72,8 @@ fn leave(conn: &Conn, bytes: usize) {
 
 #[tokio::test]
 async fn replies_that_a_peer_does_not_take_are_bounded() {
-    let net = net();
-    let conn = conn(&net, Role::Acceptor);
+    let resources = resources();
+    let conn = conn(&resources, Role::Acceptor);
     leave(&conn, MAX_BUFFERED_REPLIES);
     conn.reply(1, None, &[].as_slice());
     assert_eq!(answers(&conn), [(1, None)]);
@@ -85,8 +86,8 @@ async fn replies_that_a_peer_does_not_take_are_bounded() {
 
 #[tokio::test]
 async fn replies_that_peers_do_not_take_share_a_gibibyte() {
-    let net = net();
-    let conns: Vec<_> = (0..8).map(|_| conn(&net, Role::Acceptor)).collect();
+    let resources = resources();
+    let conns: Vec<_> = (0..8).map(|_| conn(&resources, Role::Acceptor)).collect();
     let replied: Vec<_> = conns
         .iter()
         .map(|conn| {
@@ -104,8 +105,8 @@ async fn replies_that_peers_do_not_take_share_a_gibibyte() {
 
 #[tokio::test]
 async fn the_names_that_peers_define_share_a_gibibyte() {
-    let net = net();
-    let conns: Vec<_> = (0..16).map(|_| conn(&net, Role::Acceptor)).collect();
+    let resources = resources();
+    let conns: Vec<_> = (0..16).map(|_| conn(&resources, Role::Acceptor)).collect();
     let charged = conns.iter().filter(|conn| conn.charge_names(100 * MIB as u64)).count();
     assert_eq!(charged, 9, "nine hundred MiB, and what is left is less than a part");
     conns.iter().for_each(|conn| conn.release_names());
@@ -114,13 +115,13 @@ async fn the_names_that_peers_define_share_a_gibibyte() {
 
 #[tokio::test]
 async fn an_acceptor_stops_reading_while_much_is_not_taken_and_a_dialer_never() {
-    let net = net();
+    let resources = resources();
     for (role, bytes, is_backed_up) in [
         (Role::Acceptor, LARGE_HIGH_WATER, false),
         (Role::Acceptor, LARGE_HIGH_WATER + 1, true),
         (Role::Dialer, LARGE_HIGH_WATER + 1, false),
     ] {
-        let conn = conn(&net, role);
+        let conn = conn(&resources, role);
         leave(&conn, bytes);
         assert_eq!(conn.is_backed_up(&mut conn.lock()), is_backed_up, "{role:?} {bytes}");
     }
@@ -128,31 +129,31 @@ async fn an_acceptor_stops_reading_while_much_is_not_taken_and_a_dialer_never() 
 
 #[tokio::test]
 async fn refusals_that_a_peer_does_not_take_count_as_replies_do() {
-    let net = net();
-    let conn = conn(&net, Role::Acceptor);
+    let resources = resources();
+    let conn = conn(&resources, Role::Acceptor);
     let detail = "n".repeat(1000);
     for corr in 0..1000 {
         conn.refuse(corr, &Refusal::NotAccepted { message: detail.clone() });
     }
-    assert!(net.replies.used() > 900_000, "{}", net.replies.used());
+    assert!(resources.budgets.replies.used() > 900_000, "{}", resources.budgets.replies.used());
     for type_id in 0..1000 {
         let from = Alias { id: 1, epoch: 0 };
         conn.nack(from, None, type_id, &Refusal::NotAccepted { message: detail.clone() });
     }
-    assert!(net.replies.used() > 1_900_000, "{}", net.replies.used());
+    assert!(resources.budgets.replies.used() > 1_900_000, "{}", resources.budgets.replies.used());
     conn.close("it is over");
-    assert_eq!(net.replies.used(), 0);
+    assert_eq!(resources.budgets.replies.used(), 0);
 }
 
 #[tokio::test]
 async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_no_details() {
-    let net = net();
-    let greedy: Vec<_> = (0..16).map(|_| conn(&net, Role::Acceptor)).collect();
+    let resources = resources();
+    let greedy: Vec<_> = (0..16).map(|_| conn(&resources, Role::Acceptor)).collect();
     for conn in &greedy {
         leave(conn, MAX_BUFFERED_REPLIES);
         conn.is_backed_up(&mut conn.lock());
     }
-    let conn = conn(&net, Role::Acceptor);
+    let conn = conn(&resources, Role::Acceptor);
     leave(&conn, UNCOUNTED_REPLIES);
     assert!(!conn.is_backed_up(&mut conn.lock()), "it takes what there is");
     leave(&conn, UNCOUNTED_REPLIES + 1);
@@ -166,7 +167,7 @@ async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_n
 
 #[tokio::test]
 async fn senders_wait_while_much_is_not_written() {
-    let conn = conn(&net(), Role::Dialer);
+    let conn = conn(&resources(), Role::Dialer);
     let mut shared = conn.lock();
     let mut send = |path: &str, bytes: &Bytes| {
         let receiver = shared.out.receiver(path, None);
@@ -199,7 +200,8 @@ async fn senders_wait_while_much_is_not_written() {
 
 #[tokio::test]
 async fn no_more_requests_are_in_flight_than_agreed() {
-    let conn = conn_with(&net(), Role::Dialer, Limits { max_in_flight: 2, ..Limits::default() });
+    let conn =
+        conn_with(&resources(), Role::Dialer, Limits { max_in_flight: 2, ..Limits::default() });
     let ping = || conn.request(&Operation::Ping, std::time::Duration::from_secs(1), None);
     let need = |wish| {
         let mut shared = conn.lock();
@@ -223,7 +225,7 @@ async fn no_more_requests_are_in_flight_than_agreed() {
 
 #[tokio::test]
 async fn the_oldest_of_too_many_cancelled_requests_is_forgotten() {
-    let conn = conn(&net(), Role::Acceptor);
+    let conn = conn(&resources(), Role::Acceptor);
     let most = 65_536;
     (0..most).for_each(|corr| conn.handle_cancel(corr));
     assert!(conn.is_cancelled(0));
@@ -237,7 +239,7 @@ async fn the_oldest_of_too_many_cancelled_requests_is_forgotten() {
 async fn no_more_senders_are_known_by_actor_than_by_address() {
     let system = ActorSystem::builder("tests").start().await.expect("it starts");
     let actor = system.spawn("sender", || Nobody).await.expect("it starts").untyped();
-    let conn = conn(&net(), Role::Dialer);
+    let conn = conn(&resources(), Role::Dialer);
     let mut shared = conn.lock();
     let gone = WireAlias { id: 0, epoch: 0 };
     shared.known_senders.extend((1 << 60..).take(KNOWN_SENDERS - 1).map(|uid| (uid, gone)));

@@ -1,11 +1,10 @@
 //! The options of the GoAkt dialect, checked with those of remoting.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use rakt_wire::Compression;
 
-use crate::remote::config::ConfigError;
+use crate::remote::config::{ConfigError, refuse};
 
 /// The options for peers that are nodes of GoAkt v3.14. Give it to
 /// [`Config::goakt`](crate::remote::Config::goakt).
@@ -126,8 +125,8 @@ impl GoAkt {
         self
     }
 
-    /// A Go node listens on this host and port: whoever is called by host and port alone, as in
-    /// [`lookup`](crate::remote::Client::lookup), is spoken to as one. Default: native ones listen
+    /// A Go node listens on this host and port: the
+    /// [node](crate::remote::NodeRef) there is spoken to as one. Default: native ones listen
     /// everywhere. Addresses that begin with `goakt://` or `rakt://` need no such word.
     ///
     /// The host must be written as the Go node writes it, which is the IP address it is bound to.
@@ -190,32 +189,29 @@ impl GoAkt {
 
     /// Checks every option against its range.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let fail = |option, value: &dyn Debug, allowed| {
-            Err(ConfigError { option, value: format!("{value:?}"), allowed })
-        };
         let peers = self.peers.iter().filter_map(|peer| peer.compression);
         for compression in peers.chain([self.compression]) {
             if !compression.is_available() {
                 let allowed = "one that is compiled in: see the features of the crate";
-                return fail("goakt compression", &compression, allowed);
+                return refuse("goakt compression", &compression, allowed);
             }
         }
         let hosts = self.peers.iter().map(|peer| &peer.host).chain(&self.aliases);
         for host in hosts {
             // GoAkt has no way to write an address with a colon in its host.
             if !rakt_wire::goakt::is_host(host) {
-                return fail("goakt host", host, "a host name or IPv4 address");
+                return refuse("goakt host", host, "a host name or IPv4 address");
             }
         }
         if !(1..=MAX_PIPELINED).contains(&self.max_pipelined) {
-            return fail("goakt max_pipelined", &self.max_pipelined, "1 ..= 65536");
+            return refuse("goakt max_pipelined", &self.max_pipelined, "1 ..= 65536");
         }
         if !(8..=MAX_CONNECTIONS).contains(&self.max_connections_per_peer) {
             let value = &self.max_connections_per_peer;
-            return fail("goakt max_connections_per_peer", value, "8 ..= 1024");
+            return refuse("goakt max_connections_per_peer", value, "8 ..= 1024");
         }
         if !(1..=MAX_CONNECTIONS).contains(&self.max_idle_conns) {
-            return fail("goakt max_idle_conns", &self.max_idle_conns, "1 ..= 1024");
+            return refuse("goakt max_idle_conns", &self.max_idle_conns, "1 ..= 1024");
         }
         for (option, time) in [
             ("goakt read_idle_timeout", self.read_idle_timeout),
@@ -223,7 +219,7 @@ impl GoAkt {
             ("goakt answer_timeout", self.answer_timeout),
         ] {
             if time.is_zero() {
-                return fail(option, &time, "more than zero");
+                return refuse(option, &time, "more than zero");
             }
         }
         Ok(())

@@ -58,11 +58,11 @@ pub(crate) const CHECKS: &[Check] = checks! {
         expect_refusal(error_of(told)?.refusal(), "", |r| *r == Refusal::NotFound)
     };
     "lookup by another host text" => |x| {
-        let error = error_of(x.system.lookup::<AnyActor>("localhost", x.port, "echo").await)?;
+        let error = error_of(x.system.node("localhost", x.port).lookup::<AnyActor>("echo").await)?;
         expect_refusal(error.refusal(), INVALID_HOST, is_invalid)
     };
     "spawn by another host text" => |x| {
-        let spawn = x.system.spawn_on::<AnyActor>("localhost", x.port, "a", WORKER);
+        let spawn = x.system.node("localhost", x.port).spawn::<AnyActor>("a", WORKER);
         expect_refusal(error_of(spawn.await)?.refusal(), INVALID_HOST, is_invalid)
     };
     "stop, respawn and reinstate by another host text" => |x| {
@@ -156,7 +156,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
     };
     // It travels as a dependency of the actor, which Go nodes have to know by type.
     "spawn with an argument of an unknown type" => |x| {
-        let spawn = x.system.spawn_on::<AnyActor>(host::ADDRESS, x.port, "a", WORKER);
+        let spawn = x.system.node(host::ADDRESS, x.port).spawn::<AnyActor>("a", WORKER);
         let error = error_of(spawn.argument(&StringValue::default()).await)?;
         expect_refusal(error.refusal(), "dependency type is not registered", is_invalid)
     };

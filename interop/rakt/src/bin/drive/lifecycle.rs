@@ -61,7 +61,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
         expect_gone(x, &name).await
     };
     "kinds of a node without a cluster" => |x| {
-        let error = error_of(x.system.kinds_on(host::ADDRESS, x.port).await)?;
+        let error = error_of(x.system.node(host::ADDRESS, x.port).kinds().await)?;
         expect_refusal(error.refusal(), "", |refusal| matches!(refusal, Refusal::Unsupported { .. }))
     };
     "watch of an actor on a Go node ends at once" => |x| watch(x).await;

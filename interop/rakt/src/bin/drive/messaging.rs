@@ -8,7 +8,7 @@ use interop::messages::{
     Delay, Empty, HealthCheckRequest, HealthCheckResponse, Produce, bytes, fail, note, text,
 };
 use rakt::prelude::*;
-use rakt::remote::{Client, Config, GoAkt};
+use rakt::remote::{Client, ClientConfig, GoAkt};
 use rakt::{Event, Result};
 
 use crate::report::{Check, checks};
@@ -73,7 +73,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
         let reply = x.actor("producer").ask(Produce { size: 1 << 20 }).await?;
         expect(reply.value == produced(1 << 20), true)
     };
-    "ping" => |x| Ok(x.system.ping(host::ADDRESS, x.port).await.map(drop)?);
+    "ping" => |x| Ok(x.system.node(host::ADDRESS, x.port).ping().await.map(drop)?);
     "health check" => |x| {
         expect(x.actor("echo").ask(HealthCheckRequest {}).await?, HealthCheckResponse {})
     };
@@ -101,7 +101,7 @@ async fn ask_failing(x: &Target, how: &str) -> Result {
 }
 
 async fn ask_by_client(x: &Target, options: GoAkt) -> Result {
-    let config = Config::client().goakt(options.compression(x.compression));
+    let config = ClientConfig::new().goakt(options.compression(x.compression));
     let client = Client::new("client", config)?;
     expect(client.ask(&x.address("echo"), text("from a client")).await?, text("from a client"))?;
     let silent = client.ask(&x.address("silent"), text("hello?")).timeout(SHORT_TIMEOUT);

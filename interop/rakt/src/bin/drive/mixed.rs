@@ -146,7 +146,7 @@ impl Worker {
 
     async fn lookup(&self) -> Result<Option<ActorRef>> {
         let address = self.echo.address();
-        Ok(self.system.lookup(address.host(), address.port(), "echo").await?)
+        Ok(self.system.node(address.host(), address.port()).lookup("echo").await?)
     }
 
     /// Unique, and of a size between a few bytes and some 2 KB.

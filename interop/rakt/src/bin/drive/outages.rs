@@ -6,7 +6,7 @@ use std::time::Duration;
 use interop::host;
 use interop::messages::{Delay, text};
 use rakt::prelude::*;
-use rakt::remote::{Client, Compression, Config, GoAkt};
+use rakt::remote::{Client, ClientConfig, Compression, GoAkt};
 use rakt::{Event, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -115,7 +115,7 @@ async fn stopped(x: &Target) -> Result {
 
 async fn compressions(node: &Node, ours: Compression, theirs: Compression) -> Result {
     let options = GoAkt::new().compression(ours);
-    let client = Client::new("client", Config::client().goakt(options))?;
+    let client = Client::new("client", ClientConfig::new().goakt(options))?;
     let asked = client.ask(&node.address("echo"), text("understood?")).timeout(ASK_TIMEOUT).await;
     client.close().await;
     if ours == theirs {

@@ -67,11 +67,11 @@ impl Target {
     }
 
     pub(crate) async fn lookup(&self, name: &str) -> Result<Option<ActorRef>, OperationError> {
-        self.system.lookup(host::ADDRESS, self.port, name).await
+        self.system.node(host::ADDRESS, self.port).lookup(name).await
     }
 
     pub(crate) async fn spawn(&self, name: &str, kind: &str) -> Result<ActorRef, OperationError> {
-        self.system.spawn_on(host::ADDRESS, self.port, name, kind).await
+        self.system.node(host::ADDRESS, self.port).spawn(name, kind).await
     }
 
     /// Whether a counter has all notes of the sender, in order.

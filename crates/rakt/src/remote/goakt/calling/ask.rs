@@ -114,7 +114,7 @@ pub(super) fn poll_ask(
         deadline,
     };
     let (slot, answer) = Slot::new();
-    endpoint.site.net.runtime.spawn(run(endpoint.clone(), lease, asking, slot));
+    endpoint.site.dialer.runtime.spawn(run(endpoint.clone(), lease, asking, slot));
     Poll::Ready(Ok(Some(RemoteAnswer::of_slot(answer))))
 }
 

@@ -1,14 +1,13 @@
 //! One Go node, as references to its actors share it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::goakt::{GoAddress, NO_SENDER};
-use rakt_wire::{Address, Operation, Outcome, Wish};
+use rakt_wire::{Address, Outcome, Wish};
 
 use super::ask;
 use super::lane::Lane;
@@ -19,8 +18,10 @@ use super::queue::Known;
 use super::site::Site;
 use crate::error::{OperationError, Refusal};
 use crate::remote::conn::{Outgoing, RemoteAnswer};
+use crate::remote::dialer::Dialer;
 use crate::remote::goakt::GoAkt;
-use crate::remote::net::Net;
+use crate::remote::request::NodeRequest;
+use crate::remote::weak_map::WeakMap;
 use crate::sync::Lock;
 
 /// Connections for tells.
@@ -36,9 +37,7 @@ pub(crate) struct Endpoint {
     pub(super) answer_timeout: Duration,
     pub(super) tells_deadlines: bool,
     /// The receivers that are referred to, by address.
-    receivers: Mutex<HashMap<Arc<str>, Weak<Known>>>,
-    /// How many receivers were in use when those that were not were last cleared out.
-    in_use: AtomicU64,
+    receivers: Mutex<WeakMap<Arc<str>, Known>>,
 }
 
 /// An actor of a Go node.
@@ -48,16 +47,16 @@ pub(crate) struct Receiver {
 }
 
 impl Endpoint {
-    pub(crate) fn new(net: Arc<Net>, host: &str, port: u16) -> Arc<Self> {
+    pub(crate) fn new(dialer: Arc<Dialer>, host: &str, port: u16) -> Arc<Self> {
         let defaults = GoAkt::new();
-        let options = net.options.goakt.as_ref().unwrap_or(&defaults);
+        let options = dialer.resources.options.goakt.as_ref().unwrap_or(&defaults);
         let peer = options.peer_at(host, port);
         let compression = peer.and_then(|peer| peer.compression).unwrap_or(options.compression);
         let max_open = (options.max_connections_per_peer as usize).saturating_sub(LANES).max(1);
         let idle_timeout = options.idle_timeout;
         let pool = Pool::new(max_open, options.max_idle_conns as usize, idle_timeout);
         Arc::new(Self {
-            site: Site::new(net.clone(), host, port, compression),
+            site: Site::new(dialer.clone(), host, port, compression),
             lanes: (0..LANES).map(|_| Lane::new()).collect(),
             pool,
             nobody: NO_SENDER.into(),
@@ -65,7 +64,6 @@ impl Endpoint {
             answer_timeout: options.answer_timeout,
             tells_deadlines: options.send_deadlines,
             receivers: Mutex::default(),
-            in_use: AtomicU64::new(0),
         })
     }
 
@@ -73,31 +71,24 @@ impl Endpoint {
     pub(crate) fn receiver(self: &Arc<Self>, address: &Address) -> Receiver {
         let text = GoAddress::from(address).to_string();
         let mut receivers = self.receivers.hold();
-        if let Some(known) = receivers.get(&*text).and_then(Weak::upgrade) {
+        if let Some(known) = receivers.get(&*text) {
             return Receiver { endpoint: self.clone(), known };
-        }
-        if receivers.len() as u64 > 2 * self.in_use.load(Ordering::Relaxed) + 16 {
-            receivers.retain(|_, known| known.strong_count() > 0);
-            self.in_use.store(receivers.len() as u64, Ordering::Relaxed);
         }
         // Fixed keys: the lane of a receiver does not change over the life of a process.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&text);
         let lane = (hash % LANES as u64) as usize;
         let address: Arc<str> = text.into();
         let known = Arc::new(Known { address: address.clone(), lane, last: AtomicU64::new(0) });
-        receivers.insert(address, Arc::downgrade(&known));
+        receivers.insert(address, &known);
         Receiver { endpoint: self.clone(), known }
     }
 
     /// Carries out an operation on the node; says where the actor is, where that is asked.
     pub(crate) async fn request(
         self: &Arc<Self>,
-        name: &'static str,
-        target: &str,
-        operation: &Operation,
-        limit: Duration,
+        request: NodeRequest<'_>,
     ) -> Result<(Option<Address>, Outcome), OperationError> {
-        operate::request(self, name, target, operation, limit, std::future::ready(())).await
+        operate::request(self, request, std::future::ready(())).await
     }
 
     /// Closes all connections, once what was told is written and answered.
@@ -117,10 +108,6 @@ impl Endpoint {
 }
 
 impl Receiver {
-    pub(crate) fn net(&self) -> &Arc<Net> {
-        &self.endpoint.site.net
-    }
-
     /// Gives a message to a connection, waiting for one, and for room, where needed.
     pub(crate) fn poll_send(
         &self,
@@ -139,16 +126,13 @@ impl Receiver {
     /// Carries out an operation on the actor, behind what it was told before.
     pub(crate) async fn request(
         &self,
-        name: &'static str,
-        target: &str,
-        operation: &Operation,
-        limit: Duration,
+        request: NodeRequest<'_>,
     ) -> Result<Outcome, OperationError> {
         let mut place = None;
         let settled = std::future::poll_fn(|cx| {
             Lane::poll_settled(&self.endpoint, &self.known, &mut place, cx.waker())
         });
-        let asked = operate::request(&self.endpoint, name, target, operation, limit, settled);
+        let asked = operate::request(&self.endpoint, request, settled);
         asked.await.map(|(_, outcome)| outcome)
     }
 }

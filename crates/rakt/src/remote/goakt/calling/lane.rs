@@ -92,12 +92,12 @@ impl Lane {
         let site = &endpoint.site;
         let lane = &endpoint.lanes[receiver.lane];
         let mut payload = place.as_mut().and_then(|place| place.payload.take());
-        if payload.is_none() && !site.net.is_small(outgoing.payload) {
+        if payload.is_none() && !site.dialer.resources.compressors.is_small(outgoing.payload) {
             payload = Some(sender::encoded(outgoing.payload)?);
         }
         let mut state = lane.state.hold();
         let need = match state.stage {
-            Stage::Up if site.net.is_closed() => return Poll::Ready(Err(Refusal::ShuttingDown)),
+            Stage::Up if site.dialer.is_closed() => return Poll::Ready(Err(Refusal::ShuttingDown)),
             Stage::Up if state.queue.len() >= HIGH_WATER => Some(Need::Room),
             Stage::Up => None,
             Stage::Dialing => Some(Need::Conn),
@@ -105,7 +105,7 @@ impl Lane {
                 site.may_dial()?;
                 state.stage = Stage::Dialing;
                 let driver = pipeline::run(endpoint.clone(), receiver.lane, state.brief);
-                site.net.runtime.spawn(driver);
+                site.dialer.runtime.spawn(driver);
                 Some(Need::Conn)
             }
         };

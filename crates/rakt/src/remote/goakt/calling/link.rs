@@ -85,7 +85,7 @@ impl Link {
         let client = Client::new(config)
             .map_err(|error| Refusal::Incompatible { detail: format!("{}: {error}", site.peer) })?;
         let (reader, writer) = tokio::io::split(stream);
-        site.net.is_up(&site.peer, site.compression);
+        site.dialer.resources.link_up(&site.peer, site.compression);
         Ok(Self {
             site: site.clone(),
             reader,
@@ -183,7 +183,8 @@ impl Link {
     /// Counts what the peer has here of an answer, and what it has the decoder keep.
     pub(super) fn count(&mut self) -> Result<(), Failed> {
         let (partial, window) = self.client.held_len();
-        let (buffered, budget) = (self.unread.len() + partial, &self.site.net.budget);
+        let (buffered, budget) =
+            (self.unread.len() + partial, &self.site.dialer.resources.budgets.inbound);
         let held = counted_len(buffered, READ_LEN, window, self.site.compression);
         if held <= self.held {
             budget.give_back(&self.inbound, self.held - held);
@@ -221,8 +222,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.site.net.budget.give_back_all(&self.inbound);
-        self.site.net.is_down(&self.site.peer, &self.why);
+        self.site.dialer.resources.budgets.inbound.give_back_all(&self.inbound);
+        self.site.dialer.resources.link_down(&self.site.peer, &self.why);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Operations on a Go node: lookup, spawn, stop and the like.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rakt_wire::goakt::{Answer, Call, GoAddress, Procedure};
 use rakt_wire::{Address, Dialect, Metadata, Operation, Outcome};
@@ -11,36 +10,34 @@ use super::endpoint::Endpoint;
 use super::link::Failed;
 use super::pool::{Lease, lease};
 use crate::error::{OperationError, Refusal};
+use crate::remote::request::NodeRequest;
 
 /// Carries out an operation, once `turn` has come.
 pub(super) async fn request(
     endpoint: &Arc<Endpoint>,
-    name: &'static str,
-    target: &str,
-    operation: &Operation,
-    limit: Duration,
+    request: NodeRequest<'_>,
     turn: impl Future<Output = ()>,
 ) -> Result<(Option<Address>, Outcome), OperationError> {
-    let operating = Operating { endpoint, name, target, limit };
+    let operating = Operating { endpoint, request };
     let (host, port) = (&*endpoint.site.host, endpoint.site.port);
-    let call = Call::from_operation(operation, host, port)
-        .map_err(|failure| operating.not_sent(Refusal::from_wire(failure)))?;
-    let until = tokio::time::Instant::now() + limit.min(LONGEST);
+    let call = Call::from_operation(request.operation, host, port)
+        .map_err(|failure| request.not_sent(Refusal::from_wire(failure)))?;
+    let until = tokio::time::Instant::now() + request.limit.min(LONGEST);
     if tokio::time::timeout_at(until, turn).await.is_err() {
-        return Err(operating.not_sent(Refusal::DeadlineExceeded));
+        return Err(request.not_sent(Refusal::DeadlineExceeded));
     }
-    match operation {
+    match request.operation {
         Operation::Lookup { .. } => operating.look_up(&call, until).await,
         Operation::Spawn { path, kind, .. } => {
             operating.exchange(&call, until).await.map_err(|error| with_kind(error, kind))?;
             // The response does not say which system it is.
             let lookup = Operation::Lookup { path: path.trim().to_owned() };
             let lookup = Call::from_operation(&lookup, host, port)
-                .map_err(|failure| operating.refused(Refusal::from_wire(failure)))?;
+                .map_err(|failure| request.refused(Refusal::from_wire(failure)))?;
             match operating.look_up(&lookup, until).await? {
                 (Some(address), _) => Ok((Some(address), Outcome::Spawned { uid: 0 })),
                 // It has ended already.
-                (None, _) => Err(operating.refused(Refusal::Stopped)),
+                (None, _) => Err(request.refused(Refusal::Stopped)),
             }
         }
         Operation::Ping => match operating.exchange(&call, until).await {
@@ -61,9 +58,7 @@ pub(super) async fn request(
 
 struct Operating<'a> {
     endpoint: &'a Arc<Endpoint>,
-    name: &'static str,
-    target: &'a str,
-    limit: Duration,
+    request: NodeRequest<'a>,
 }
 
 impl Operating<'_> {
@@ -76,7 +71,7 @@ impl Operating<'_> {
             Ok(Answer::Address(text)) => {
                 let address = address_of(&text).ok_or_else(|| {
                     let detail = format!("{text:?}, which it answered, is no address");
-                    self.refused(Refusal::Internal { detail })
+                    self.request.refused(Refusal::Internal { detail })
                 })?;
                 Ok((Some(address), Outcome::Found { uid: 0, kind: String::new() }))
             }
@@ -100,7 +95,7 @@ impl Operating<'_> {
                 Err(_) => Err(Refusal::DeadlineExceeded),
             },
         };
-        let mut lease = leased.map_err(|refusal| self.not_sent(refusal))?;
+        let mut lease = leased.map_err(|refusal| self.request.not_sent(refusal))?;
         let is_harmless = matches!(call.procedure(), Procedure::Lookup | Procedure::GetKinds);
         let headers = Metadata::new();
         loop {
@@ -110,7 +105,7 @@ impl Operating<'_> {
                     lease.give_back(endpoint);
                     return answer
                         .into_result(call.procedure())
-                        .map_err(|failure| self.refused(Refusal::from_wire(failure)));
+                        .map_err(|failure| self.request.refused(Refusal::from_wire(failure)));
                 }
                 Err(failed) => failed,
             };
@@ -118,7 +113,7 @@ impl Operating<'_> {
             match failed {
                 Failed::Refused(refusal) => {
                     lease.give_back(endpoint);
-                    return Err(self.not_sent(refusal));
+                    return Err(self.request.not_sent(refusal));
                 }
                 // The node may have closed it while it was idle.
                 Failed::Unsent(_) if lease.is_reused => lease = self.renew(lease, until).await?,
@@ -126,22 +121,15 @@ impl Operating<'_> {
                     lease = self.renew(lease, until).await?;
                 }
                 Failed::Unsent(_) => {
-                    return Err(self.not_sent(Refusal::Unreachable { detail }));
+                    return Err(self.request.not_sent(Refusal::Unreachable { detail }));
                 }
                 Failed::Incompatible(_) => {
                     let refusal = Refusal::Incompatible { detail };
                     endpoint.site.failed(refusal.clone());
-                    return Err(self.refused(refusal));
+                    return Err(self.request.refused(refusal));
                 }
-                Failed::Lost(_) => {
-                    let (operation, target) = (self.name, self.target.to_owned());
-                    return Err(OperationError::ConnectionLost { operation, target, detail });
-                }
-                Failed::TimedOut => {
-                    let Self { name: operation, limit, .. } = *self;
-                    let target = self.target.to_owned();
-                    return Err(OperationError::Timeout { operation, target, limit });
-                }
+                Failed::Lost(_) => return Err(self.request.lost(detail)),
+                Failed::TimedOut => return Err(self.request.timed_out()),
             }
         }
     }
@@ -152,17 +140,9 @@ impl Operating<'_> {
         until: tokio::time::Instant,
     ) -> Result<Lease, OperationError> {
         let renewed = tokio::time::timeout_at(until, lease.renew(self.endpoint)).await;
-        renewed.unwrap_or(Err(Refusal::DeadlineExceeded)).map_err(|refusal| self.not_sent(refusal))
-    }
-
-    fn not_sent(&self, refusal: Refusal) -> OperationError {
-        let (operation, target) = (self.name, self.target.to_owned());
-        OperationError::NotSent { operation, target, refusal }
-    }
-
-    fn refused(&self, refusal: Refusal) -> OperationError {
-        let (operation, target) = (self.name, self.target.to_owned());
-        OperationError::Refused { operation, target, refusal }
+        renewed
+            .unwrap_or(Err(Refusal::DeadlineExceeded))
+            .map_err(|refusal| self.request.not_sent(refusal))
     }
 }
 

@@ -20,9 +20,8 @@ use super::queue::{Group, Known, Queue};
 use super::refusal;
 use super::site::Site;
 use crate::error::Refusal;
-use crate::events::DeadLetter;
+use crate::events::{DeadLetter, Outlet};
 use crate::remote::conn::{Fate, Reply};
-use crate::remote::net::Net;
 use crate::timers::now;
 
 /// Most requests without an outcome.
@@ -108,14 +107,15 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
 async fn dial(endpoint: &Endpoint, brief: u32) -> Result<Link, Refusal> {
     // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
     if let Some(earlier) = brief.checked_sub(2) {
-        tokio::time::sleep(crate::remote::endpoint::backoff(&endpoint.site.net, earlier)).await;
+        tokio::time::sleep(crate::remote::endpoint::backoff(&endpoint.site.dialer.random, earlier))
+            .await;
     }
     endpoint.site.dial(Use::Pipeline { max_in_flight: MAX_IN_FLIGHT }).await
 }
 
 /// Completes when this side closes.
 async fn closed(endpoint: &Endpoint, lane: &Lane) {
-    while !endpoint.site.net.is_closed() {
+    while !endpoint.site.dialer.is_closed() {
         lane.work.notified().await;
     }
 }
@@ -132,17 +132,17 @@ impl Pipeline<'_> {
                 self.fill()?;
             }
             let is_idle = self.in_flight.is_empty() && self.is_flushed;
-            let net = &self.endpoint.site.net;
+            let is_closed = self.endpoint.site.dialer.is_closed();
             let is_over =
                 now().saturating_duration_since(self.last_use) >= self.endpoint.idle_timeout;
-            if is_idle && (is_over || net.is_closed()) {
+            if is_idle && (is_over || is_closed) {
                 // Only if nothing has come in meanwhile.
                 match self.lane.down(true, false) {
                     Some(_) => return Ok(()),
                     None => continue,
                 }
             }
-            if self.closes.is_none() && net.is_closed() {
+            if self.closes.is_none() && is_closed {
                 self.closes = Some(now() + ANSWERS_TIMEOUT);
             }
             self.set_timer();
@@ -266,7 +266,7 @@ impl Pipeline<'_> {
                     SendError::Encode(error) => refusal::unencodable(error),
                     error => Refusal::Internal { detail: error.to_string() },
                 };
-                refuse(&self.endpoint.site.net, group, refusal);
+                refuse(self.endpoint.site.outlet(), group, refusal);
                 self.lane.settle(1);
             }
         }
@@ -285,7 +285,7 @@ impl Pipeline<'_> {
                     self.ended += 1;
                     match answer {
                         Some(Answer::Error(error)) => {
-                            refuse(&site.net, group, refusal::of_error(error, Procedure::Tell));
+                            refuse(site.outlet(), group, refusal::of_error(error, Procedure::Tell));
                         }
                         Some(_) => {
                             let reply = Reply { bytes: Bytes::new(), compressed: None };
@@ -325,7 +325,7 @@ impl Pipeline<'_> {
             "idle".clone_into(&mut self.link.why);
             return;
         };
-        let net = &self.endpoint.site.net;
+        let site = self.endpoint.site.clone();
         let (why, text) = match end {
             End::NodeDown => {
                 let refusal = Refusal::RemotingOff;
@@ -346,7 +346,7 @@ impl Pipeline<'_> {
         self.link.why.clone_from(&text);
         let is_brief = !self.link.has_answered;
         let is_understood = !matches!(why, Refusal::Incompatible { .. });
-        let mut letters = Letters::new(net, why.clone());
+        let mut letters = Letters::new(site.outlet(), why.clone());
         for (group, lost) in self.in_flight.drain(..).zip(self.link.client.take_lost()) {
             letters.add(&group);
             // What a node does not understand it cannot have acted on.
@@ -377,8 +377,8 @@ fn answer(group: Group, fate: Fate) {
 }
 
 /// Ends a request that failed.
-fn refuse(net: &Net, group: Group, refusal: Refusal) {
-    let mut letters = Letters::new(net, refusal.clone());
+fn refuse(outlet: &Outlet, group: Group, refusal: Refusal) {
+    let mut letters = Letters::new(outlet, refusal.clone());
     letters.add(&group);
     letters.flush();
     answer(group, Fate::Refused(refusal));
@@ -397,7 +397,7 @@ impl<'a> Missing<'a> {
 
     fn new(site: &'a Site) -> Self {
         let detail = format!("{}: {}", site.peer, Self::WHY);
-        let letters = Letters::new(&site.net, Refusal::Unreachable { detail });
+        let letters = Letters::new(site.outlet(), Refusal::Unreachable { detail });
         Self { letters, peer: &site.peer, requests: 0 }
     }
 
@@ -416,14 +416,14 @@ impl<'a> Missing<'a> {
 
 /// Tells that have failed, those that are alike in a row as one.
 struct Letters<'a> {
-    net: &'a Net,
+    outlet: &'a Outlet,
     reason: Refusal,
     next: Option<(Arc<Known>, Arc<str>, &'static str, u64)>,
 }
 
 impl<'a> Letters<'a> {
-    fn new(net: &'a Net, reason: Refusal) -> Self {
-        Self { net, reason, next: None }
+    fn new(outlet: &'a Outlet, reason: Refusal) -> Self {
+        Self { outlet, reason, next: None }
     }
 
     fn add(&mut self, group: &Group) {
@@ -449,7 +449,7 @@ impl<'a> Letters<'a> {
         let reason = &self.reason;
         tracing::debug!(target = %receiver.address, count, %reason, "messages failed");
         let nobody = rakt_wire::goakt::NO_SENDER;
-        self.net.dead_letters(count, || DeadLetter {
+        self.outlet.dead_letters(count, || DeadLetter {
             target: receiver.address.to_string(),
             sender: Some(sender.to_string()).filter(|sender| sender != nobody),
             message: message.to_owned(),

@@ -144,10 +144,10 @@ impl Lease {
         let mut idle = pool.idle.hold();
         idle.links.push((link, now()));
         if !std::mem::replace(&mut idle.is_reaped, true) {
-            endpoint.site.net.runtime.spawn(reap(endpoint.clone()));
+            endpoint.site.dialer.runtime.spawn(reap(endpoint.clone()));
         }
-        // Closing marks the net before it looks here.
-        let kept = match endpoint.site.net.is_closed() {
+        // Closing marks the dialer before it looks here.
+        let kept = match endpoint.site.dialer.is_closed() {
             true => 0,
             false => pool.max_idle + pool.waiting.load(Ordering::Relaxed),
         };

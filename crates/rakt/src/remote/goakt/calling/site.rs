@@ -7,13 +7,14 @@ use rakt_wire::Compression;
 
 use super::link::{Link, Use};
 use crate::error::Refusal;
+use crate::events::Outlet;
+use crate::remote::dialer::Dialer;
 use crate::remote::endpoint::backoff;
-use crate::remote::net::Net;
 use crate::sync::Lock;
 use crate::timers::now;
 
 pub(super) struct Site {
-    pub(super) net: Arc<Net>,
+    pub(super) dialer: Arc<Dialer>,
     pub(super) host: Arc<str>,
     pub(super) port: u16,
     /// `host:port`.
@@ -30,19 +31,29 @@ struct Trouble {
 }
 
 impl Site {
-    pub(super) fn new(net: Arc<Net>, host: &str, port: u16, compression: Compression) -> Arc<Self> {
+    pub(super) fn new(
+        dialer: Arc<Dialer>,
+        host: &str,
+        port: u16,
+        compression: Compression,
+    ) -> Arc<Self> {
         let (peer, host) = (format!("{host}:{port}").into(), host.into());
-        Arc::new(Self { net, host, port, peer, compression, trouble: Mutex::default() })
+        Arc::new(Self { dialer, host, port, peer, compression, trouble: Mutex::default() })
+    }
+
+    /// Where dead letters go.
+    pub(super) fn outlet(&self) -> &Outlet {
+        &self.dialer.resources.outlet
     }
 
     pub(super) fn max_frame_len(&self) -> usize {
-        self.net.options.max_frame_size as usize
+        self.dialer.resources.options.max_frame_size as usize
     }
 
     /// Opens a connection.
     pub(super) async fn dial(self: &Arc<Self>, use_as: Use) -> Result<Link, Refusal> {
         self.may_dial()?;
-        let options = &self.net.options;
+        let options = &self.dialer.resources.options;
         let (host, limit) = (&self.host, options.dial_timeout);
         let dialed = options.transport.dial(host, self.port, options.keep_alive);
         let unreachable = |detail| Err(Refusal::Unreachable { detail });
@@ -56,7 +67,7 @@ impl Site {
 
     /// Whether it may be dialed now.
     pub(super) fn may_dial(&self) -> Result<(), Refusal> {
-        if self.net.is_closed() {
+        if self.dialer.is_closed() {
             return Err(Refusal::ShuttingDown);
         }
         if self.host.contains(':') {
@@ -77,7 +88,7 @@ impl Site {
         if trouble.as_ref().is_some_and(|trouble| trouble.until > now()) {
             return;
         }
-        let pause = backoff(&self.net, times);
+        let pause = backoff(&self.dialer.random, times);
         tracing::info!(peer = %self.peer, %why, ?pause, "no link");
         *trouble = Some(Trouble { times: times + 1, until: now() + pause, why });
     }

@@ -11,10 +11,10 @@ use rakt_wire::goakt::{GoError, Payload, Procedure, Response};
 
 use super::Serving;
 use crate::error::Refusal;
-use crate::events::Event;
+use crate::events::Outlet;
 use crate::remote::budget::{Account, Share};
 use crate::remote::conn::UNCOUNTED_REPLIES;
-use crate::remote::net::Net;
+use crate::remote::resources::Resources;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
 
@@ -23,7 +23,7 @@ const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
 
 pub(crate) struct GoConn {
     pub(super) serving: Arc<Serving>,
-    pub(super) net: Arc<Net>,
+    pub(super) resources: Arc<Resources>,
     pub(super) system: ActorSystem,
     /// Where it comes from: Go nodes do not say who they are.
     pub(super) peer: String,
@@ -127,13 +127,13 @@ impl Answer {
 impl GoConn {
     pub(super) fn new(
         serving: Arc<Serving>,
-        net: Arc<Net>,
+        resources: Arc<Resources>,
         system: ActorSystem,
         peer: String,
     ) -> Arc<Self> {
         Arc::new(Self {
             serving,
-            net,
+            resources,
             system,
             peer,
             shared: Mutex::default(),
@@ -269,7 +269,7 @@ impl GoConn {
         let has_room = is_wanted && self.note_buffered(&mut shared, bytes.len());
         let Some(Open::Ask { left, replies, expires }) = shared.open.get_mut(&id) else { return };
         let size = replies.bytes.len() + bytes.len();
-        let limit = self.net.options.max_frame_size as usize;
+        let limit = self.resources.options.max_frame_size as usize;
         if !has_room || size > limit {
             let failure = match has_room {
                 true => Failure::too_large(size as u64, limit as u64),
@@ -383,8 +383,9 @@ impl GoConn {
             return true;
         }
         let before = std::mem::replace(&mut shared.noted, buffered as u64);
-        self.net.replies.give_back(&self.replies, before);
-        self.net.replies.add(&self.replies, shared.noted) && buffered <= MAX_BUFFERED_REPLIES
+        self.resources.budgets.replies.give_back(&self.replies, before);
+        self.resources.budgets.replies.add(&self.replies, shared.noted)
+            && buffered <= MAX_BUFFERED_REPLIES
     }
 
     /// Has the driver end the connection; what is not answered by now is refused.
@@ -410,21 +411,13 @@ impl GoConn {
         (shared.collected, shared.unsent, shared.noted) = (0, 0, 0);
         let wakers = std::mem::take(&mut shared.cancel_wakers);
         drop(shared);
-        self.net.replies.give_back_all(&self.replies);
+        self.resources.budgets.replies.give_back_all(&self.replies);
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    pub(super) fn link_up(&self, compression: rakt_wire::Compression) {
-        crate::metrics::link_up();
-        tracing::info!(peer = %self.peer, dialect = "goakt", %compression, "link up");
-        self.net.publish(|| Event::LinkUp { peer: self.peer.clone() });
-    }
-
-    pub(super) fn link_down(&self, reason: &str) {
-        crate::metrics::link_down();
-        tracing::info!(peer = %self.peer, dialect = "goakt", reason, "link down");
-        let reason = reason.to_owned();
-        self.net.publish(|| Event::LinkDown { peer: self.peer.clone(), reason });
+    /// Where dead letters go.
+    pub(super) fn outlet(&self) -> &Outlet {
+        &self.resources.outlet
     }
 
     /// For the driver: the stream is closed.
@@ -446,12 +439,12 @@ impl GoConn {
 
     /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
     pub(super) fn admit(&self, bytes: u64) -> bool {
-        self.net.budget.try_add(&self.inbound, bytes)
+        self.resources.budgets.inbound.try_add(&self.inbound, bytes)
     }
 
     /// Counts bytes that are here already, unless there is no room for them.
     pub(super) fn charge(&self, bytes: u64) -> Result<(), Refusal> {
-        if self.net.budget.add(&self.inbound, bytes) {
+        if self.resources.budgets.inbound.add(&self.inbound, bytes) {
             return Ok(());
         }
         self.release(bytes);
@@ -460,11 +453,11 @@ impl GoConn {
 
     pub(super) fn exhausted_budget(&self) -> Refusal {
         let bound = "inbound budget (bytes)".to_owned();
-        Refusal::ResourceExhausted { bound, limit: self.net.budget.limit() }
+        Refusal::ResourceExhausted { bound, limit: self.resources.budgets.inbound.limit() }
     }
 
     pub(super) fn release(&self, bytes: u64) {
-        self.net.budget.give_back(&self.inbound, bytes);
+        self.resources.budgets.inbound.give_back(&self.inbound, bytes);
     }
 }
 

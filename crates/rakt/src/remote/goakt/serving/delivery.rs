@@ -88,7 +88,7 @@ impl Batch {
             Answers::Confirm(id) => conn.refuse(*id, path, refusal),
             Answers::Reply(asker) => asker.to.refuse(asker.request, refusal),
             // It was acknowledged, so nobody else would hear of it.
-            Answers::Nothing => conn.net.dead_letters(1, || DeadLetter {
+            Answers::Nothing => conn.outlet().dead_letters(1, || DeadLetter {
                 target: path.to_string(),
                 sender: None,
                 message: type_name.to_string(),
@@ -183,7 +183,7 @@ impl Drop for Batch {
 
 impl ReplyTo for Delivery {
     fn reply(&self, request: u64, name: Option<&'static str>, payload: &dyn Encode) {
-        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
+        match encode_reply(name, payload, self.conn.resources.options.max_frame_size) {
             Ok((name, bytes)) => self.conn.reply(request, name, &bytes),
             Err(refusal) => self.refuse(request, &refusal),
         }

@@ -86,7 +86,7 @@ pub(super) async fn drive(
     stream: Box<dyn Stream>,
     early: BytesMut,
 ) {
-    conn.link_up(compression);
+    conn.resources.link_up(&conn.peer, compression);
     let mut driver = Driver::new(conn, compression, stream, early);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     driver.end(end).await;
@@ -100,7 +100,7 @@ impl Driver {
         early: BytesMut,
     ) -> Self {
         let config = ServerConfig {
-            max_frame_len: conn.net.options.max_frame_size as usize,
+            max_frame_len: conn.resources.options.max_frame_size as usize,
             max_in_flight: conn.serving.max_pipelined as usize,
             ..ServerConfig::default()
         };
@@ -263,7 +263,7 @@ impl Driver {
                     handing.give_up(&self.conn);
                     continue;
                 }
-                let reason = no_room(len, "a frame", self.conn.net.budget.limit());
+                let reason = no_room(len, "a frame", self.conn.resources.budgets.inbound.limit());
                 tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
                 return Err(End { reason, is_open: true });
             }
@@ -316,7 +316,7 @@ impl Driver {
                 Poll::Ready(Err(error)) => return Err(End::lost(format!("write: {error}"))),
                 Poll::Pending => {
                     let since = *self.stuck_since.get_or_insert_with(now);
-                    self.arm(since + self.conn.net.options.write_timeout);
+                    self.arm(since + self.conn.resources.options.write_timeout);
                     break;
                 }
             }
@@ -355,9 +355,10 @@ impl Driver {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = now();
-            let stuck_until = self.stuck_since.map(|at| at + self.conn.net.options.write_timeout);
+            let stuck_until =
+                self.stuck_since.map(|at| at + self.conn.resources.options.write_timeout);
             if stuck_until.is_some_and(|until| now >= until) {
-                let limit = self.conn.net.options.write_timeout;
+                let limit = self.conn.resources.options.write_timeout;
                 return Poll::Ready(End::lost(format!("the peer took nothing for {limit:?}")));
             }
             let next_expiry = self.conn.expire(now);
@@ -386,7 +387,7 @@ impl Driver {
     async fn end(mut self, end: End) {
         self.conn.end();
         self.conn.release(self.held);
-        self.conn.link_down(&end.reason);
+        self.conn.resources.link_down(&self.conn.peer, &end.reason);
         let mut bytes = self.write.split_off(self.written);
         if end.is_open && self.server.finish(&mut bytes).is_ok() {
             say_goodbye(self.stream, Farewell { bytes, lingers: true }).await;

@@ -16,11 +16,10 @@ use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply
 use super::requests::not_accepted;
 use crate::cell::{AnyCell, Signal};
 use crate::error::Refusal;
-use crate::events::{DeadLetter, StopReason};
+use crate::events::{DeadLetter, Outlet, StopReason};
 use crate::mailbox::arrivals::{RemoteAsker, ReplyTo};
 use crate::message::{Codec, CodecError, Message, WireType};
 use crate::reference::{ActorRef, Target};
-use crate::remote::net::Net;
 
 /// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
 /// dead letters. Each may wait for a connection to a host that the peer has chosen.
@@ -132,15 +131,15 @@ impl AsyncOrigin {
             serving.answers.fetch_sub(1, Ordering::Relaxed);
             let bound = "answers to asynchronous requests under way".to_owned();
             let reason = Refusal::ResourceExhausted { bound, limit: MAX_ANSWERS.into() };
-            return lose(&self.conn.net, &asker, &self.answerer, reason);
+            return lose(self.conn.outlet(), &asker, &self.answerer, reason);
         }
         let correlation_id = self.correlation_id.clone();
         let response = proto::AsyncResponse { correlation_id, message, error };
-        let (answerer, net) = (self.answerer.clone(), self.conn.net.clone());
-        self.conn.net.runtime.spawn(async move {
+        let (answerer, conn) = (self.answerer.clone(), self.conn.clone());
+        self.conn.system.runtime().spawn(async move {
             let answer = AsyncAnswer(response.to_bytes().into());
             if let Err(error) = asker.tell(answer).from(&answerer).await {
-                lose(&net, &asker, &answerer, error.refusal);
+                lose(conn.outlet(), &asker, &answerer, error.refusal);
             }
             serving.answers.fetch_sub(1, Ordering::Relaxed);
         });
@@ -148,8 +147,8 @@ impl AsyncOrigin {
 }
 
 /// An answer does not reach the asker, and nobody waits to hear so.
-fn lose(net: &Net, asker: &ActorRef, answerer: &ActorRef, reason: Refusal) {
-    net.dead_letters(1, || DeadLetter {
+fn lose(outlet: &Outlet, asker: &ActorRef, answerer: &ActorRef, reason: Refusal) {
+    outlet.dead_letters(1, || DeadLetter {
         target: asker.to_string(),
         sender: Some(answerer.to_string()),
         message: ASYNC_RESPONSE.to_owned(),
@@ -160,7 +159,7 @@ fn lose(net: &Net, asker: &ActorRef, answerer: &ActorRef, reason: Refusal) {
 
 impl ReplyTo for AsyncOrigin {
     fn reply(&self, corr: u64, name: Option<&'static str>, payload: &dyn Encode) {
-        match encode_reply(name, payload, self.conn.net.options.max_frame_size) {
+        match encode_reply(name, payload, self.conn.resources.options.max_frame_size) {
             Ok((name, bytes)) => {
                 self.send(Some(proto::Any::pack(name, bytes.into())), String::new());
             }

@@ -94,7 +94,7 @@ impl GoConn {
             return Err(GoError::from_failure(request.procedure(), "", &failure));
         }
         self.serving.local.admit(request)?;
-        let (false, Some(propagator)) = (metadata.is_empty(), &self.net.propagator) else {
+        let (false, Some(propagator)) = (metadata.is_empty(), self.system.propagator()) else {
             return Ok(());
         };
         // Each message is read for its own context when its turn comes. But what cannot be read is

@@ -27,11 +27,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rakt_wire::Compression;
 use rakt_wire::goakt::{Local, Opening, sniff};
+use rakt_wire::native::Hello;
 use tokio::io::AsyncReadExt;
 
 pub(crate) use conn::GoConn;
 
-use crate::remote::net::Net;
+use super::GoAkt;
+use crate::remote::dialer::Dialer;
 use crate::remote::transport::Stream;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
@@ -49,10 +51,9 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// `None` where Go nodes are not served. `port` is the one that is listened on.
-    pub(crate) async fn new(net: &Net, port: u16) -> Option<Arc<Self>> {
-        let options = net.options.goakt.as_ref()?;
-        let (advertised, advertised_port) = net.advertised().cloned().unwrap_or_default();
+    /// `hello` is what this node says of itself; it listens on `host` and `port`.
+    pub(crate) async fn new(options: &GoAkt, hello: &Hello, host: &str, port: u16) -> Arc<Self> {
+        let (advertised, advertised_port) = hello.advertised.clone().unwrap_or_default();
         if !rakt_wire::goakt::is_host(&advertised) {
             tracing::warn!(
                 host = advertised,
@@ -60,22 +61,22 @@ impl Serving {
             );
         }
         let mut hosts = options.aliases.clone();
-        for host in [net.options.host.as_str(), &advertised] {
+        for host in [host, &advertised] {
             hosts.push(host.to_owned());
             hosts.extend(addresses(host).await);
         }
-        let mut local = Local::new(net.name(), advertised, advertised_port);
+        let mut local = Local::new(&hello.system, advertised, advertised_port);
         for host in hosts {
             local = local.alias(host.clone(), advertised_port).alias(host, port);
         }
-        Some(Arc::new(Self {
+        Arc::new(Self {
             local,
             native: options.native,
             max_pipelined: options.max_pipelined,
             read_idle_timeout: options.read_idle_timeout,
             conns: Mutex::default(),
             answers: AtomicU32::new(0),
-        }))
+        })
     }
 
     /// Whether native peers are served as well.
@@ -86,15 +87,15 @@ impl Serving {
     /// Runs a connection to its end; `early` is what has been read of it.
     pub(crate) async fn serve(
         self: &Arc<Self>,
-        net: &Arc<Net>,
+        dialer: &Dialer,
         system: ActorSystem,
         stream: Box<dyn Stream>,
         (from, compression): (String, Compression),
         early: BytesMut,
     ) {
-        let conn = GoConn::new(self.clone(), net.clone(), system, from);
+        let conn = GoConn::new(self.clone(), dialer.resources.clone(), system, from);
         crate::remote::node::note(&mut self.conns.hold(), &conn);
-        if net.is_closed() {
+        if dialer.is_closed() {
             conn.close();
         }
         driver::drive(conn, compression, stream, early).await;

@@ -43,7 +43,7 @@ impl GoConn {
         let charge = Charge { account: self.clone(), bytes };
         let (conn, system) = (self.clone(), self.system.clone());
         let remaining = until.map(|until| until.saturating_duration_since(now()));
-        self.net.runtime.spawn(async move {
+        self.system.runtime().spawn(async move {
             let result = carried_out(system, operation, remaining, charge).await;
             conn.answer(id, conn.answer_to(procedure, &subject, result));
         });

@@ -1,0 +1,99 @@
+//! Calls to other nodes: the peers that are known here, and references to their actors.
+
+use std::sync::{Arc, Mutex};
+
+use rakt_wire::native::CloseCode;
+use rakt_wire::{Address, Dialect};
+
+use super::dialer::Dialer;
+use super::endpoint::Endpoint;
+#[cfg(feature = "goakt")]
+use super::goakt;
+#[cfg(not(feature = "goakt"))]
+use super::target::Unreachable;
+use super::target::{CallOptions, Life, RemoteTarget};
+use super::weak_map::WeakMap;
+use crate::reference::{ActorRef, Target};
+use crate::sync::Lock;
+
+/// The endpoints that references, connections or watches hold on to, by host and port.
+type Endpoints<E> = Mutex<WeakMap<(Arc<str>, u16), E>>;
+
+pub(crate) struct Caller {
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) options: Arc<CallOptions>,
+    endpoints: Endpoints<Endpoint>,
+    #[cfg(feature = "goakt")]
+    goakt_endpoints: Endpoints<goakt::Endpoint>,
+}
+
+impl Caller {
+    pub(crate) fn new(dialer: Arc<Dialer>, options: CallOptions) -> Arc<Self> {
+        Arc::new(Self {
+            dialer,
+            options: Arc::new(options),
+            endpoints: Mutex::default(),
+            #[cfg(feature = "goakt")]
+            goakt_endpoints: Mutex::default(),
+        })
+    }
+
+    /// The endpoint of a native peer's address.
+    pub(crate) fn endpoint(&self, host: &str, port: u16) -> Arc<Endpoint> {
+        of(&self.endpoints, host, port, || Endpoint::new(self.dialer.clone(), host, port))
+    }
+
+    /// The endpoint of a Go node's address.
+    #[cfg(feature = "goakt")]
+    pub(crate) fn goakt_endpoint(&self, host: &str, port: u16) -> Arc<goakt::Endpoint> {
+        let make = || goakt::Endpoint::new(self.dialer.clone(), host, port);
+        of(&self.goakt_endpoints, host, port, make)
+    }
+
+    /// A reference to whoever has this address, or to one life there.
+    pub(crate) fn reference<A>(&self, address: Address, life: Option<Life>) -> ActorRef<A> {
+        let (host, port, options) = (address.host(), address.port(), self.options.clone());
+        let target = match address.dialect() {
+            #[cfg(feature = "goakt")]
+            Dialect::GoAkt => {
+                RemoteTarget::goakt(&self.goakt_endpoint(host, port), options, address)
+            }
+            #[cfg(not(feature = "goakt"))]
+            Dialect::GoAkt => RemoteTarget::unreachable(address, Unreachable::NoGoAkt),
+            _ => RemoteTarget::new(self.endpoint(host, port), options, address, life),
+        };
+        ActorRef::from_target(Target::Remote(target))
+    }
+
+    /// Closes all connections that were dialed here, and dials no more. What is returned completes when
+    /// they are gone.
+    pub(crate) fn close(&self, reason: &str) -> impl Future<Output = ()> + use<> {
+        self.dialer.close();
+        let endpoints = self.endpoints.hold().values();
+        let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
+        conns.iter().for_each(|conn| conn.finish(CloseCode::Normal, reason));
+        #[cfg(feature = "goakt")]
+        let goakt = self.goakt_endpoints.hold().values();
+        #[cfg(feature = "goakt")]
+        goakt.iter().for_each(|endpoint| endpoint.close());
+        async move {
+            for conn in conns {
+                conn.gone().await;
+            }
+            #[cfg(feature = "goakt")]
+            for endpoint in goakt {
+                endpoint.gone().await;
+            }
+        }
+    }
+}
+
+/// The endpoint of a peer's address, made when it is first needed.
+fn of<E>(known: &Endpoints<E>, host: &str, port: u16, make: impl FnOnce() -> Arc<E>) -> Arc<E> {
+    let (mut known, key) = (known.hold(), (Arc::from(host), port));
+    known.get(&key).unwrap_or_else(|| {
+        let endpoint = make();
+        known.insert(key, &endpoint);
+        endpoint
+    })
+}

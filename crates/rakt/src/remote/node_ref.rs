@@ -1,0 +1,358 @@
+//! A reference to another node, and the operations on it.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rakt_wire::{Address, AddressError, Operation, Outcome, SpawnArgument, validate_name};
+
+use super::caller::Caller;
+use super::conn::{Conn, Expected};
+use super::endpoint::{CONTROL, Endpoint};
+#[cfg(feature = "goakt")]
+use super::goakt;
+use super::request::{NodeRequest, stopped};
+use super::target::Life;
+use crate::error::{OperationError, Refusal};
+use crate::message::Message;
+use crate::reference::ActorRef;
+use crate::send::DEFAULT_ASK_TIMEOUT;
+
+/// A reference to the node that listens on a host and port, for operations on it: made by
+/// [`ActorSystem::node`](crate::ActorSystem::node) and [`Client::node`](super::Client::node).
+///
+/// Cheap to clone. Nothing is sent before an operation is awaited, and whoever listens there then is
+/// meant. It is spoken to as a node of rakt, unless the options name it as a
+/// [Go node](super::Config::goakt). Each operation waits as long as an `ask` does by default, 5 s unless
+/// [the system](crate::Builder::ask_timeout) says otherwise.
+///
+/// An operation by name concerns whoever has the name on that node, and keeps no order with messages
+/// that were sent before; for that, and for one life of an actor, use its [`ActorRef`].
+#[derive(Clone)]
+pub struct NodeRef {
+    host: Arc<str>,
+    port: u16,
+    /// `None` where there is no remoting.
+    reach: Option<(Arc<Caller>, Peer)>,
+}
+
+/// How a node is reached.
+#[derive(Clone)]
+enum Peer {
+    Native(Arc<Endpoint>),
+    #[cfg(feature = "goakt")]
+    GoAkt(Arc<goakt::Endpoint>),
+}
+
+/// Who answered a request.
+enum By {
+    Native(Arc<Conn>),
+    /// A Go node; where the actor is, if that was asked.
+    #[cfg(feature = "goakt")]
+    GoAkt(Option<Address>),
+}
+
+impl fmt::Debug for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeRef({self})")
+    }
+}
+
+/// `host:port`.
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl NodeRef {
+    /// Without a caller, every operation is refused.
+    pub(crate) fn new(caller: Option<&Arc<Caller>>, host: &str, port: u16) -> Self {
+        let reach = caller.map(|caller| (caller.clone(), Peer::of(caller, host, port)));
+        Self { host: host.into(), port, reach }
+    }
+
+    /// The host, as it was given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Finds the actor at `path`; `None` if there is none.
+    ///
+    /// The reference is to this life of the actor. `A` is its type, which the caller vouches for:
+    /// the actor itself refuses what it does not accept.
+    ///
+    /// # Errors
+    /// [`OperationError`]: the node could not be asked, or the name is not for peers.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn lookup<A>(&self, path: &str) -> Result<Option<ActorRef<A>>, OperationError> {
+        let operation = Operation::Lookup { path: path.to_owned() };
+        let target = At { node: self, path };
+        let request = target.request(&operation);
+        match self.send(request).await? {
+            (by, Outcome::Found { uid, .. }) => {
+                let found = self.reference(path, by, uid);
+                found.map(Some).map_err(|refusal| request.refused(refusal))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Starts an actor called `name` of the registered `kind`.
+    ///
+    /// Await the result, after giving it the argument of the kind, if that takes one. The reference is
+    /// to this life of the actor, whose type the caller vouches for.
+    ///
+    /// # Errors
+    /// [`OperationError`], when awaited: the node could not be asked, has no such kind, or its actor did
+    /// not start.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after its first poll, the actor may have been started.
+    pub fn spawn<A>(&self, name: impl Into<String>, kind: impl Into<String>) -> SpawnOn<A> {
+        SpawnOn {
+            node: self.clone(),
+            name: name.into(),
+            kind: kind.into(),
+            argument: Ok(None),
+            actor: PhantomData,
+        }
+    }
+
+    /// Stops the actor at `path` once it has handled what is queued, and waits for its end. One that
+    /// is not there counts as stopped. See [`ActorRef::stop`].
+    ///
+    /// # Errors
+    /// [`OperationError`]: the node could not be asked, did not answer, or the name is not for peers.
+    ///
+    /// # Cancel safety
+    /// The actor may stop even if the future is dropped.
+    pub async fn stop(&self, path: &str) -> Result<(), OperationError> {
+        let operation = Operation::Stop { path: path.to_owned(), uid: None };
+        stopped(self.request(path, &operation).await)
+    }
+
+    /// Builds the actor at `path` anew. See [`ActorRef::respawn`].
+    ///
+    /// # Errors
+    /// [`OperationError`]: the node could not be asked, or has no such actor, or its `started` hook
+    /// failed.
+    ///
+    /// # Cancel safety
+    /// The actor may be built anew even if the future is dropped.
+    pub async fn respawn(&self, path: &str) -> Result<(), OperationError> {
+        let operation = Operation::Respawn { path: path.to_owned(), uid: None };
+        self.request(path, &operation).await.map(drop)
+    }
+
+    /// Lets the actor at `path` take messages again if it is suspended. See [`ActorRef::reinstate`].
+    ///
+    /// # Errors
+    /// [`OperationError`]: the node could not be asked, or has no such actor.
+    ///
+    /// # Cancel safety
+    /// The actor may be reinstated even if the future is dropped.
+    pub async fn reinstate(&self, path: &str) -> Result<(), OperationError> {
+        let operation = Operation::Reinstate { path: path.to_owned(), uid: None };
+        self.request(path, &operation).await.map(drop)
+    }
+
+    /// Asks the node itself whether it is there; returns how long the answer took, the time for
+    /// connecting included where there was no connection.
+    ///
+    /// # Errors
+    /// [`OperationError`]: it could not be asked, or did not answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn ping(&self) -> Result<Duration, OperationError> {
+        let before = tokio::time::Instant::now();
+        self.request("", &Operation::Ping).await?;
+        Ok(before.elapsed())
+    }
+
+    /// The names of the kinds that the node lets peers spawn.
+    ///
+    /// # Errors
+    /// [`OperationError`]: it could not be asked, or did not answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn kinds(&self) -> Result<Vec<String>, OperationError> {
+        match self.request("", &Operation::Kinds).await? {
+            Outcome::Kinds(kinds) => Ok(kinds),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn request(&self, path: &str, operation: &Operation) -> Result<Outcome, OperationError> {
+        let target = At { node: self, path };
+        self.send(target.request(operation)).await.map(|(_, outcome)| outcome)
+    }
+
+    async fn send(&self, request: NodeRequest<'_>) -> Result<(By, Outcome), OperationError> {
+        match &self.reach {
+            None => Err(request.not_sent(Refusal::RemotingOff)),
+            Some((_, Peer::Native(endpoint))) => {
+                let asked = endpoint.request(request, CONTROL, Expected::Anyone).await;
+                asked.map(|(conn, outcome)| (By::Native(conn), outcome))
+            }
+            #[cfg(feature = "goakt")]
+            Some((_, Peer::GoAkt(endpoint))) => {
+                let asked = endpoint.request(request).await;
+                asked.map(|(address, outcome)| (By::GoAkt(address), outcome))
+            }
+        }
+    }
+
+    /// A reference to the life `uid` of the actor at `path`.
+    fn reference<A>(&self, path: &str, by: By, uid: u64) -> Result<ActorRef<A>, Refusal> {
+        let (caller, _) = self.reach.as_ref().ok_or(Refusal::RemotingOff)?;
+        let (address, life) = match by {
+            By::Native(conn) => {
+                let peer = &conn.peer;
+                let address = Address::new(path, peer.system(), &*self.host, self.port);
+                let life = Life { uid, incarnation: peer.incarnation };
+                (address.map_err(|error| invalid(&error))?, Some(life))
+            }
+            #[cfg(feature = "goakt")]
+            By::GoAkt(Some(address)) => (address, None),
+            #[cfg(feature = "goakt")]
+            By::GoAkt(None) => {
+                let detail = "the node did not say where the actor is".to_owned();
+                return Err(Refusal::Internal { detail });
+            }
+        };
+        Ok(caller.reference(address, life))
+    }
+}
+
+/// What a request concerns, as errors call it.
+struct At<'a> {
+    node: &'a NodeRef,
+    /// Empty for the node itself.
+    path: &'a str,
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path {
+            "" => write!(f, "{}", self.node),
+            path => write!(f, "{}/{path}", self.node),
+        }
+    }
+}
+
+impl<'a> At<'a> {
+    fn request(&'a self, operation: &'a Operation) -> NodeRequest<'a> {
+        let caller = self.node.reach.as_ref().map(|(caller, _)| caller);
+        let limit = caller.map_or(DEFAULT_ASK_TIMEOUT, |caller| caller.options.ask_timeout);
+        NodeRequest { operation, target: self, limit }
+    }
+}
+
+fn invalid(error: &AddressError) -> Refusal {
+    Refusal::InvalidArgument { detail: error.to_string() }
+}
+
+impl Peer {
+    /// A Go node where the options say so.
+    fn of(caller: &Caller, host: &str, port: u16) -> Self {
+        #[cfg(feature = "goakt")]
+        {
+            let goakt = &caller.dialer.resources.options.goakt;
+            if goakt.as_ref().is_some_and(|goakt| goakt.peer_at(host, port).is_some()) {
+                return Self::GoAkt(caller.goakt_endpoint(host, port));
+            }
+        }
+        Self::Native(caller.endpoint(host, port))
+    }
+}
+
+/// An actor about to be started on another node; made by [`NodeRef::spawn`].
+#[must_use = "an actor is started when this is awaited"]
+pub struct SpawnOn<A> {
+    node: NodeRef,
+    name: String,
+    kind: String,
+    argument: Result<Option<SpawnArgument>, Refusal>,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A> fmt::Debug for SpawnOn<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnOn")
+            .field("node", &self.node)
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A> SpawnOn<A> {
+    /// Gives the kind the argument that it takes. One that cannot be encoded is an error when this is
+    /// awaited.
+    pub fn argument<M: Message>(mut self, argument: &M) -> Self {
+        self.argument = match M::wire() {
+            None => Err(Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() }),
+            Some(wire) => {
+                let mut payload = Vec::new();
+                match wire.message.encode(argument, &mut payload) {
+                    Ok(()) => Ok(Some(SpawnArgument {
+                        type_name: wire.name().to_owned(),
+                        payload: payload.into(),
+                    })),
+                    Err(error) => Err(Refusal::Unencodable { detail: error.0 }),
+                }
+            }
+        };
+        self
+    }
+
+    async fn send(self) -> Result<ActorRef<A>, OperationError> {
+        let Self { node, name, kind, argument, .. } = self;
+        let valid = match (&node.reach, argument) {
+            (None, _) => Err(Refusal::RemotingOff),
+            (Some(_), argument) => argument.and_then(|argument| {
+                validate_name(&name).map_err(|error| invalid(&error))?;
+                Ok(argument)
+            }),
+        };
+        let (argument, invalid) = match valid {
+            Ok(argument) => (argument, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let spawn = Operation::Spawn { path: name.clone(), kind, argument };
+        let target = At { node: &node, path: &name };
+        let request = target.request(&spawn);
+        if let Some(refusal) = invalid {
+            return Err(request.not_sent(refusal));
+        }
+        let started = match node.send(request).await? {
+            (by, Outcome::Spawned { uid }) => node.reference(&name, by, uid),
+            (_, other) => {
+                Err(Refusal::Internal { detail: format!("unexpected outcome {other:?}") })
+            }
+        };
+        started.map_err(|refusal| request.refused(refusal))
+    }
+}
+
+impl<A: 'static> IntoFuture for SpawnOn<A> {
+    type Output = Result<ActorRef<A>, OperationError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

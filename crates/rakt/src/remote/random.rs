@@ -1,0 +1,42 @@
+//! Randomness, which a seed makes repeat.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::sync::Lock;
+
+pub(crate) struct Random {
+    rng: Mutex<fastrand::Rng>,
+    is_seeded: bool,
+}
+
+impl Random {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        let rng = Mutex::new(fastrand::Rng::with_seed(seed.unwrap_or_else(random_seed)));
+        Self { rng, is_seeded: seed.is_some() }
+    }
+
+    /// Bytes that nobody can guess, unless there is a seed.
+    pub(crate) fn id(&self) -> [u8; 16] {
+        let mut id = self.rng.hold().u128(..).to_be_bytes();
+        if !self.is_seeded {
+            // All of the operating system's randomness, not the 64 bits of a seed.
+            let _ = getrandom::fill(&mut id);
+        }
+        id
+    }
+
+    /// A duration between half of `full` and `full`.
+    pub(crate) fn jittered(&self, full: Duration) -> Duration {
+        full.mul_f64(0.5 + self.rng.hold().f64() / 2.0)
+    }
+}
+
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    // Without randomness from the operating system, the addresses and times of this process.
+    match getrandom::fill(&mut seed) {
+        Ok(()) => u64::from_be_bytes(seed),
+        Err(_) => fastrand::u64(..),
+    }
+}

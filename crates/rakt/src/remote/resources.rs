@@ -1,0 +1,52 @@
+//! What all connections of a node, or of a client, share.
+
+use std::sync::Arc;
+
+use rakt_wire::Compression;
+
+use super::budget::Budgets;
+use super::compressors::Compressors;
+use super::config::Options;
+use crate::events::{Event, Outlet};
+
+pub(crate) struct Resources {
+    pub(crate) options: Options,
+    pub(crate) budgets: Budgets,
+    pub(crate) compressors: Compressors,
+    pub(crate) outlet: Arc<Outlet>,
+}
+
+impl Resources {
+    pub(crate) fn new(options: Options, outlet: Arc<Outlet>) -> Arc<Self> {
+        let budgets = Budgets::new(options.inbound_budget);
+        let compressors = Compressors::new(options.compress_from);
+        Arc::new(Self { options, budgets, compressors, outlet })
+    }
+
+    /// A connection with `peer` is open.
+    pub(crate) fn link_up(&self, peer: &str, compression: Compression) {
+        crate::metrics::link_up();
+        tracing::info!(peer, %compression, "link up");
+        self.outlet.publish(|| Event::LinkUp { peer: peer.to_owned() });
+    }
+
+    /// A connection with `peer` has ended.
+    pub(crate) fn link_down(&self, peer: &str, reason: &str) {
+        crate::metrics::link_down();
+        tracing::info!(peer, reason, "link down");
+        self.outlet
+            .publish(|| Event::LinkDown { peer: peer.to_owned(), reason: reason.to_owned() });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::remote::ClientConfig;
+
+    /// Those of a client with the default options.
+    pub(crate) fn resources() -> Arc<Resources> {
+        let options = ClientConfig::new().check().expect("the defaults are valid");
+        Resources::new(options, Arc::default())
+    }
+}
