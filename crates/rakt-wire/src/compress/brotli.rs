@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use brotli::enc::{BrotliEncoderParams, StandardAlloc};
 use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 
-use super::{CompressError, DecompressError, Step, drive, expect_end};
+use super::error::{CompressError, DecompressError};
+use super::step::{Step, drive, expect_end};
 
 /// Of 0 to 11: one of the fast ones, for the same reason as zstd's level.
 const QUALITY: i32 = 4;
@@ -42,36 +43,59 @@ impl Brotli {
         raw_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
+        let mut decoder = Decoder::default();
+        let taken = drive(input, raw_len, out, |input, room| decoder.step(input, room))?;
+        expect_end(input, taken)
+    }
+}
+
+/// Reads one stream.
+pub(crate) struct Decoder {
+    state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+    total: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
         // "Strict" leaves out the extension with windows of up to 1 GiB.
-        let mut state = BrotliState::new_strict(
+        let state = BrotliState::new_strict(
             StandardAlloc::default(),
             StandardAlloc::default(),
             StandardAlloc::default(),
         );
-        let mut total = 0;
-        let taken = drive(input, raw_len, out, |input, room| {
-            let (mut in_left, mut read) = (input.len(), 0);
-            let (mut out_left, mut written) = (room.len(), 0);
-            let result = BrotliDecompressStream(
-                &mut in_left,
-                &mut read,
-                input,
-                &mut out_left,
-                &mut written,
-                room,
-                &mut total,
-                &mut state,
-            );
-            match result {
-                BrotliResult::ResultFailure => {
-                    Err(DecompressError::Corrupt("not a brotli stream".to_owned()))
-                }
-                result => {
-                    Ok(Step { read, written, done: matches!(result, BrotliResult::ResultSuccess) })
-                }
+        Self { state, total: 0 }
+    }
+}
+
+impl Decoder {
+    /// Bytes of the window, which the peer chooses.
+    #[cfg(feature = "goakt")]
+    pub(crate) fn memory(&self) -> usize {
+        usize::try_from(self.state.ringbuffer_size).unwrap_or(0)
+    }
+
+    /// One call of the library.
+    pub(crate) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        let (mut in_left, mut read) = (input.len(), 0);
+        let (mut out_left, mut written) = (room.len(), 0);
+        let result = BrotliDecompressStream(
+            &mut in_left,
+            &mut read,
+            input,
+            &mut out_left,
+            &mut written,
+            room,
+            &mut self.total,
+            &mut self.state,
+        );
+        match result {
+            BrotliResult::ResultFailure => {
+                Err(DecompressError::Corrupt("not a brotli stream".to_owned()))
             }
-        })?;
-        expect_end(input, taken)
+            result => {
+                Ok(Step { read, written, done: matches!(result, BrotliResult::ResultSuccess) })
+            }
+        }
     }
 }
 

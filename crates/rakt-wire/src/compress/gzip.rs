@@ -5,8 +5,9 @@
 
 use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::{CompressError, DecompressError, Step, drive, expect_end};
-use crate::base::varint::Reader;
+use super::error::{CompressError, DecompressError};
+use super::step::{Step, drive, expect_end};
+use crate::base::varint::{DecodeError, Reader};
 
 /// Magic, deflate, no flags, no time, "fastest", unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
@@ -71,20 +72,8 @@ impl Gzip {
         let decoder = self.decoder.get_or_insert_with(|| Decompress::new(false));
         decoder.reset(false);
         let start = out.len();
-        let taken = drive(reader.rest(), raw_len, out, |input, room| {
-            let before = (decoder.total_in(), decoder.total_out());
-            let status = decoder
-                .decompress(input, room, FlushDecompress::None)
-                .map_err(|error| DecompressError::Corrupt(error.to_string()))?;
-            let moved = |now: u64, before: u64| {
-                usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX)
-            };
-            Ok(Step {
-                read: moved(decoder.total_in(), before.0),
-                written: moved(decoder.total_out(), before.1),
-                done: status == Status::StreamEnd,
-            })
-        })?;
+        let taken =
+            drive(reader.rest(), raw_len, out, |input, room| inflate(decoder, input, room))?;
         let mut trailer = Reader::new(reader.rest().get(taken..).unwrap_or_default());
         let sum = trailer.array("crc").map(u32::from_le_bytes).map_err(corrupt)?;
         let len = trailer.array("length").map(u32::from_le_bytes).map_err(corrupt)?;
@@ -97,7 +86,26 @@ impl Gzip {
     }
 }
 
-fn corrupt(error: crate::base::varint::DecodeError) -> DecompressError {
+/// One call of the library.
+pub(crate) fn inflate(
+    decoder: &mut Decompress,
+    input: &[u8],
+    room: &mut [u8],
+) -> Result<Step, DecompressError> {
+    let before = (decoder.total_in(), decoder.total_out());
+    let status = decoder
+        .decompress(input, room, FlushDecompress::None)
+        .map_err(|error| DecompressError::Corrupt(error.to_string()))?;
+    let moved =
+        |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX);
+    Ok(Step {
+        read: moved(decoder.total_in(), before.0),
+        written: moved(decoder.total_out(), before.1),
+        done: status == Status::StreamEnd,
+    })
+}
+
+fn corrupt(error: DecodeError) -> DecompressError {
     DecompressError::Corrupt(format!("gzip {error}"))
 }
 
@@ -133,10 +141,7 @@ fn not_gzip() -> DecompressError {
     DecompressError::Corrupt("not a gzip header".to_owned())
 }
 
-fn skip_optional(
-    reader: &mut Reader<'_>,
-    flags: u8,
-) -> Result<(), crate::base::varint::DecodeError> {
+fn skip_optional(reader: &mut Reader<'_>, flags: u8) -> Result<(), DecodeError> {
     if flags & FLAG_EXTRA != 0 {
         for _ in 0..reader.array("header").map(u16::from_le_bytes)? {
             reader.u8("header")?;

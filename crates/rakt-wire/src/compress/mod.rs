@@ -9,23 +9,24 @@
 //! | `zstd.rs` | RFC 8878, level 1 | `zstd` (default) |
 //! | `gzip.rs` | RFC 1952, fast | `gzip` |
 //! | `brotli.rs` | RFC 7932, quality 4 | `brotli` |
+//! | `step.rs` | what the decoders have in common | any |
+//!
+//! GoAkt's streams use the same decoders, without an end to drive them to.
 
 #[cfg(feature = "brotli")]
-mod brotli;
+pub(crate) mod brotli;
+mod error;
 #[cfg(feature = "gzip")]
 pub(crate) mod gzip;
+#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
+pub(crate) mod step;
 #[cfg(feature = "zstd")]
-mod zstd;
+pub(crate) mod zstd;
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Room is made for at most this many bytes of output before the decoder has to fill it.
-#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
-pub(crate) const DECOMPRESS_STEP: usize = 64 * 1024;
-/// Largest window of a zstd frame that is accepted, as a power of two: 16 MiB.
-#[cfg(feature = "zstd")]
-pub(crate) const MAX_ZSTD_WINDOW_LOG: u32 = 24;
+pub use self::error::{CompressError, DecompressError};
 
 /// How payloads are compressed. Every variant exists in every build; see [`Compression::is_available`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,43 +109,6 @@ pub struct UnknownCompression(pub String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not compiled in: turn on the feature of that name")]
 pub struct Unavailable(pub Compression);
-
-/// Why a payload could not be compressed: the library could not get the memory it needs.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("compressing failed: {0}")]
-pub struct CompressError(pub String);
-
-/// Why a payload could not be decompressed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecompressError {
-    /// There is more than was declared.
-    #[error("the payload is longer than the {raw_len} bytes it declares")]
-    TooLong {
-        /// The declared length in bytes.
-        raw_len: usize,
-    },
-    /// The input ends early.
-    #[error("the payload is {len} bytes long and declares {raw_len}")]
-    TooShort {
-        /// What there was, in bytes.
-        len: usize,
-        /// The declared length in bytes.
-        raw_len: usize,
-    },
-    /// Bytes follow the end of the compressed unit.
-    #[error("{len} bytes follow the compressed payload")]
-    Trailing {
-        /// How many.
-        len: usize,
-    },
-    /// The input does not follow its format.
-    #[error("the compressed payload is corrupt: {0}")]
-    Corrupt(String),
-    /// A compressed payload on a link that agreed on none.
-    #[error("the payload is compressed, which was not agreed on")]
-    NotNegotiated,
-}
 
 /// Compresses and decompresses in one format, with contexts that are made once and then reused.
 ///
@@ -258,72 +222,12 @@ impl fmt::Debug for Compressor {
     }
 }
 
-/// What one call of a decoder did.
-#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
-struct Step {
-    read: usize,
-    written: usize,
-    done: bool,
-}
-
-/// Runs a decoder until it is done and has made exactly `raw_len` bytes; returns how much input it took.
-///
-/// `run` reads from the input it is given and writes to the room it is given. Once everything declared
-/// has appeared the room is one spare byte, which a decoder that has more to say gives itself away with.
-#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
-fn drive(
-    input: &[u8],
-    raw_len: usize,
-    out: &mut Vec<u8>,
-    mut run: impl FnMut(&[u8], &mut [u8]) -> Result<Step, DecompressError>,
-) -> Result<usize, DecompressError> {
-    let (mut taken, mut made) = (0_usize, 0_usize);
-    loop {
-        let rest = input.get(taken..).unwrap_or_default();
-        let missing = raw_len.saturating_sub(made);
-        let mut spare = [0];
-        let step = if missing == 0 {
-            let step = run(rest, &mut spare)?;
-            if step.written > 0 {
-                return Err(DecompressError::TooLong { raw_len });
-            }
-            step
-        } else {
-            let filled = out.len();
-            out.resize(filled.saturating_add(missing.min(DECOMPRESS_STEP)), 0);
-            let step = run(rest, out.get_mut(filled..).unwrap_or_default())?;
-            out.truncate(filled.saturating_add(step.written));
-            step
-        };
-        taken = taken.saturating_add(step.read);
-        made = made.saturating_add(step.written);
-        if step.done {
-            return if made == raw_len {
-                Ok(taken)
-            } else {
-                Err(DecompressError::TooShort { len: made, raw_len })
-            };
-        }
-        if step.read == 0 && step.written == 0 {
-            return Err(DecompressError::TooShort { len: made, raw_len });
-        }
-    }
-}
-
-/// Fails when the unit ended before its input did.
-#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
-fn expect_end(input: &[u8], taken: usize) -> Result<(), DecompressError> {
-    match input.len().saturating_sub(taken) {
-        0 => Ok(()),
-        len => Err(DecompressError::Trailing { len }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::step::DECOMPRESS_STEP;
     use super::*;
 
     fn available() -> impl Iterator<Item = Compression> {

@@ -3,19 +3,22 @@
 use std::io;
 
 use zstd::bulk;
-use zstd::stream::raw::{DParameter, Decoder, Operation};
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
-use super::{CompressError, DecompressError, MAX_ZSTD_WINDOW_LOG, Step, drive, expect_end};
+use super::error::{CompressError, DecompressError};
+use super::step::{Step, drive, expect_end};
 
 /// The fastest of the regular levels: messages are on their way while it runs.
 const LEVEL: i32 = 1;
+/// Largest window of a frame that is accepted, as a power of two: 16 MiB.
+const MAX_WINDOW_LOG: u32 = 24;
 /// What the library says when the output does not fit, which here means that it does not pay.
 const TOO_SMALL: &str = "Destination buffer is too small";
 
 #[derive(Default)]
 pub(super) struct Zstd {
     encoder: Option<bulk::Compressor<'static>>,
-    decoder: Option<Decoder<'static>>,
+    decoder: Option<DCtx<'static>>,
 }
 
 impl Zstd {
@@ -49,39 +52,49 @@ impl Zstd {
         raw_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
-        let corrupt = |error: io::Error| DecompressError::Corrupt(error.to_string());
-        let decoder = match &mut self.decoder {
-            Some(decoder) => decoder,
-            empty => {
-                let mut decoder = Decoder::new().map_err(corrupt)?;
-                decoder
-                    .set_parameter(DParameter::WindowLogMax(MAX_ZSTD_WINDOW_LOG))
-                    .map_err(corrupt)?;
-                empty.insert(decoder)
-            }
+        let context = match &mut self.decoder {
+            Some(context) => context,
+            empty => empty.insert(new_context(MAX_WINDOW_LOG)?),
         };
-        decoder.reinit().map_err(corrupt)?;
-        let taken = drive(input, raw_len, out, |input, room| {
-            let status = decoder.run_on_buffers(input, room).map_err(corrupt)?;
-            Ok(Step {
-                read: status.bytes_read,
-                written: status.bytes_written,
-                done: status.remaining == 0,
-            })
-        })?;
+        context.reset(ResetDirective::SessionOnly).map_err(corrupt)?;
+        let taken = drive(input, raw_len, out, |input, room| step(context, input, room))?;
         expect_end(input, taken)
     }
 }
 
+/// A decoder that takes no frame with a larger window than 2 to the power of `window_log` bytes.
+pub(crate) fn new_context(window_log: u32) -> Result<DCtx<'static>, DecompressError> {
+    let memory = || DecompressError::Corrupt("out of memory".to_owned());
+    let mut context = DCtx::try_create().ok_or_else(memory)?;
+    context.init().map_err(corrupt)?;
+    context.set_parameter(DParameter::WindowLogMax(window_log)).map_err(corrupt)?;
+    Ok(context)
+}
+
+/// One call of the library.
+pub(crate) fn step(
+    context: &mut DCtx<'_>,
+    input: &[u8],
+    room: &mut [u8],
+) -> Result<Step, DecompressError> {
+    let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(room));
+    let left = context.decompress_stream(&mut output, &mut input).map_err(corrupt)?;
+    Ok(Step { read: input.pos(), written: output.pos(), done: left == 0 })
+}
+
+fn corrupt(code: usize) -> DecompressError {
+    DecompressError::Corrupt(get_error_name(code).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use zstd::stream::raw::{CParameter, Encoder};
+    use zstd::stream::raw::{CParameter, Encoder, Operation};
 
     use super::*;
 
     #[test]
     fn a_window_above_16_mib_is_refused() {
-        for (window_log, fits) in [(MAX_ZSTD_WINDOW_LOG, true), (MAX_ZSTD_WINDOW_LOG + 1, false)] {
+        for (window_log, fits) in [(MAX_WINDOW_LOG, true), (MAX_WINDOW_LOG + 1, false)] {
             let mut encoder = Encoder::new(1).unwrap();
             encoder.set_parameter(CParameter::ContentSizeFlag(false)).unwrap();
             encoder.set_parameter(CParameter::WindowLog(window_log)).unwrap();

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use brotli::enc::StandardAlloc;
-use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, CompressorWriter};
+use brotli::CompressorWriter;
 
-use super::Step;
+use crate::compress::brotli as unit;
+use crate::compress::step::Step;
 use crate::compress::{CompressError, DecompressError};
 
 /// Of 0 to 11: one of the fast ones, since frames wait while it runs.
@@ -37,56 +37,26 @@ impl Encoder {
     }
 }
 
+#[derive(Default)]
 pub(super) struct Decoder {
-    state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
-    total: usize,
+    stream: unit::Decoder,
     is_done: bool,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        // "Strict" leaves out the extension with windows of up to 1 GiB.
-        let state = BrotliState::new_strict(
-            StandardAlloc::default(),
-            StandardAlloc::default(),
-            StandardAlloc::default(),
-        );
-        Self { state, total: 0, is_done: false }
-    }
 }
 
 impl Decoder {
     pub(super) fn memory(&self) -> usize {
-        usize::try_from(self.state.ringbuffer_size).unwrap_or(0)
+        self.stream.memory()
     }
 
     pub(super) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
         if self.is_done {
             return match input.len() {
-                0 => Ok(Step { read: 0, written: 0 }),
+                0 => Ok(Step::default()),
                 len => Err(DecompressError::Trailing { len }),
             };
         }
-        let (mut in_left, mut read) = (input.len(), 0);
-        let (mut out_left, mut written) = (room.len(), 0);
-        let result = BrotliDecompressStream(
-            &mut in_left,
-            &mut read,
-            input,
-            &mut out_left,
-            &mut written,
-            room,
-            &mut self.total,
-            &mut self.state,
-        );
-        match result {
-            BrotliResult::ResultFailure => {
-                Err(DecompressError::Corrupt("not a brotli stream".to_owned()))
-            }
-            result => {
-                self.is_done = matches!(result, BrotliResult::ResultSuccess);
-                Ok(Step { read, written })
-            }
-        }
+        let step = self.stream.step(input, room)?;
+        self.is_done = step.done;
+        Ok(step)
     }
 }

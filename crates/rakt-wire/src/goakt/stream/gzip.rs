@@ -4,10 +4,10 @@
 //! has, so a member must not end between frames. Its inflater lets go of data only at an empty stored
 //! block, which is what a sync flush writes.
 
-use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Compress, Crc, Decompress, FlushCompress, Status};
 
-use super::Step;
-use crate::compress::gzip::header_len;
+use crate::compress::gzip::{header_len, inflate};
+use crate::compress::step::Step;
 use crate::compress::{CompressError, DecompressError};
 
 /// Magic, deflate, no flags, no time, no hint, unknown system: what Go writes.
@@ -96,54 +96,46 @@ impl Decoder {
     fn header(&mut self, input: &[u8]) -> Result<Step, DecompressError> {
         let Some(read) = header_len(input)? else {
             return match input.len() {
-                ..MAX_HEADER_LEN => Ok(Step { read: 0, written: 0 }),
+                ..MAX_HEADER_LEN => Ok(Step::default()),
                 _ => Err(corrupt("the gzip header is too long")),
             };
         };
         self.crc = Crc::new();
         match &mut self.inflate {
-            Some(inflate) => inflate.reset(false),
+            Some(decoder) => decoder.reset(false),
             empty => *empty = Some(Decompress::new(false)),
         }
         self.phase = Phase::Body;
-        Ok(Step { read, written: 0 })
+        Ok(Step { read, ..Step::default() })
     }
 
     fn body(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
-        let inflate = self.inflate.get_or_insert_with(|| Decompress::new(false));
-        let before = (inflate.total_in(), inflate.total_out());
-        let status = inflate
-            .decompress(input, room, FlushDecompress::None)
-            .map_err(|error| corrupt(&error.to_string()))?;
-        let moved = |now: u64, before: u64| {
-            usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX)
-        };
-        let read = moved(inflate.total_in(), before.0);
-        let written = moved(inflate.total_out(), before.1);
-        self.crc.update(room.get(..written).unwrap_or_default());
-        if status == Status::StreamEnd {
+        let decoder = self.inflate.get_or_insert_with(|| Decompress::new(false));
+        let step = inflate(decoder, input, room)?;
+        self.crc.update(room.get(..step.written).unwrap_or_default());
+        if step.done {
             self.phase = Phase::Trailer;
-            if read == 0 && written == 0 {
+            if step.read == 0 && step.written == 0 {
                 // Not a standstill: the trailer is next.
                 return self.trailer(input);
             }
         }
-        Ok(Step { read, written })
+        Ok(step)
     }
 
     fn trailer(&mut self, input: &[u8]) -> Result<Step, DecompressError> {
         let Some((sum, rest)) = input.split_first_chunk() else {
-            return Ok(Step { read: 0, written: 0 });
+            return Ok(Step::default());
         };
         let Some(len) = rest.first_chunk() else {
-            return Ok(Step { read: 0, written: 0 });
+            return Ok(Step::default());
         };
         let found = (u32::from_le_bytes(*sum), u32::from_le_bytes(*len));
         if found != (self.crc.sum(), self.crc.amount()) {
             return Err(corrupt("the checksum does not match"));
         }
         self.phase = Phase::Header;
-        Ok(Step { read: TRAILER_LEN, written: 0 })
+        Ok(Step { read: TRAILER_LEN, ..Step::default() })
     }
 }
 

@@ -26,11 +26,10 @@ use bytes::Buf;
 use bytes::BytesMut;
 
 use super::frame::{Frame, FrameError, Missing, missing};
+#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
+use crate::compress::step::Step;
 use crate::compress::{CompressError, Compression, DecompressError, Unavailable};
 
-/// Largest window of a zstd stream that is accepted, as a power of two: 64 MiB, as in Go.
-#[cfg(feature = "zstd")]
-pub(crate) const MAX_ZSTD_WINDOW_LOG: u32 = 26;
 /// Most output that one step of a decoder makes room for, in bytes.
 pub const MAX_STEP: usize = 64 * 1024;
 /// Least output that one step makes room for, so that a small frame takes one step.
@@ -137,13 +136,6 @@ enum Decoder {
     Gzip(gzip::Decoder),
     #[cfg(feature = "brotli")]
     Brotli(Box<brotli::Decoder>),
-}
-
-/// What one step of a decoder did.
-#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
-struct Step {
-    read: usize,
-    written: usize,
 }
 
 impl StreamDecoder {

@@ -2,16 +2,19 @@
 
 use std::io;
 
-use zstd::stream::raw::{self, CParameter, DParameter, Operation};
-use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
+use zstd::stream::raw::{self, CParameter, Operation};
+use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer};
 
-use super::{MAX_ZSTD_WINDOW_LOG, Step};
+use crate::compress::step::Step;
+use crate::compress::zstd as unit;
 use crate::compress::{CompressError, DecompressError};
 
 /// The fastest of the regular levels: frames wait while it runs.
 const LEVEL: i32 = 1;
 /// Window that is written, as a power of two: 512 KiB, as in Go.
 const WINDOW_LOG: u32 = 19;
+/// Largest window that is accepted, as a power of two: 64 MiB, as in Go.
+const MAX_WINDOW_LOG: u32 = 26;
 /// Room that is made at a time.
 const ROOM: usize = 4 * 1024;
 
@@ -112,28 +115,16 @@ pub(super) struct Decoder(Option<DCtx<'static>>);
 
 impl Decoder {
     pub(super) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
-        let corrupt = |error: &str| DecompressError::Corrupt(error.to_owned());
         let context = match &mut self.0 {
             Some(context) => context,
-            empty => empty.insert(new_context().map_err(corrupt)?),
+            empty => empty.insert(unit::new_context(MAX_WINDOW_LOG)?),
         };
-        let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(room));
-        let result = context.decompress_stream(&mut output, &mut input);
-        result.map_err(|code| corrupt(get_error_name(code)))?;
-        Ok(Step { read: input.pos(), written: output.pos() })
+        unit::step(context, input, room)
     }
 
     pub(super) fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, DCtx::sizeof)
     }
-}
-
-fn new_context() -> Result<DCtx<'static>, &'static str> {
-    let mut context = DCtx::try_create().ok_or("out of memory")?;
-    context.init().map_err(get_error_name)?;
-    let limit = DParameter::WindowLogMax(MAX_ZSTD_WINDOW_LOG);
-    context.set_parameter(limit).map_err(get_error_name)?;
-    Ok(context)
 }
 
 #[cfg(test)]

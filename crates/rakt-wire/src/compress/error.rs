@@ -1,0 +1,38 @@
+//! Why bytes could not be compressed or decompressed.
+
+/// Why a payload could not be compressed: the library could not get the memory it needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("compressing failed: {0}")]
+pub struct CompressError(pub String);
+
+/// Why a payload could not be decompressed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecompressError {
+    /// There is more than was declared.
+    #[error("the payload is longer than the {raw_len} bytes it declares")]
+    TooLong {
+        /// The declared length in bytes.
+        raw_len: usize,
+    },
+    /// The input ends early.
+    #[error("the payload is {len} bytes long and declares {raw_len}")]
+    TooShort {
+        /// What there was, in bytes.
+        len: usize,
+        /// The declared length in bytes.
+        raw_len: usize,
+    },
+    /// Bytes follow the end of the compressed unit.
+    #[error("{len} bytes follow the compressed payload")]
+    Trailing {
+        /// How many.
+        len: usize,
+    },
+    /// The input does not follow its format.
+    #[error("the compressed payload is corrupt: {0}")]
+    Corrupt(String),
+    /// A compressed payload on a link that agreed on none.
+    #[error("the payload is compressed, which was not agreed on")]
+    NotNegotiated,
+}
