@@ -100,7 +100,7 @@ mod tests {
             encoder.set_parameter(CParameter::WindowLog(window_log)).unwrap();
             let mut frame = vec![0; 256];
             let written = encoder.run_on_buffers(b"abcabcabc", &mut frame).unwrap().bytes_written;
-            let mut rest = zstd::zstd_safe::OutBuffer::around_pos(&mut frame[..], written);
+            let mut rest = OutBuffer::around_pos(&mut frame[..], written);
             assert_eq!(encoder.finish(&mut rest, true).unwrap(), 0);
             let len = rest.pos();
             let result = Zstd::default().decompress(&frame[..len], 9, &mut Vec::new());

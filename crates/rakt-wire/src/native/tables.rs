@@ -4,7 +4,12 @@
 //! and only when a caller does not know the number yet. A caller that has a number of its own for a name
 //! (the address of a static, the number of an actor) finds it by that without a look at the text.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+#[expect(
+    clippy::disallowed_types,
+    reason = "its hasher is fixed, so nothing about it is random"
+)]
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -151,6 +156,10 @@ struct Names {
     limit: u32,
     by_number: Vec<Arc<str>>,
     numbers: BTreeMap<Arc<str>, u32>,
+    #[expect(
+        clippy::disallowed_types,
+        reason = "its hasher is fixed, so nothing about it is random"
+    )]
     by_key: HashMap<u64, u32, BuildHasherDefault<KeyHasher>>,
 }
 
