@@ -44,7 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inbound", inbound),
     ("metadata", metadata),
     ("operations", operations),
-    ("sessions", sessions::sessions),
+    ("sessions", sessions),
     ("zstd", zstd),
 ];
 
