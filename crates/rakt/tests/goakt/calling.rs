@@ -1051,7 +1051,7 @@ async fn rust_node() -> Result<(ActorSystem, Client, String, u16)> {
 async fn nodes_of_rakt_understand_each_other_this_way_too() -> Result {
     let (system, client, host, port) = rust_node().await?;
     let (_probe, mut seen) = probe::Probe::spawn(&system, "probe").await;
-    let probe = within(client.lookup::<probe::Probe>(&host, port, "probe")).await?;
+    let probe = within(client.node(&host, port).lookup::<probe::Probe>("probe")).await?;
     let probe = probe.expect("it is there");
     assert_eq!(probe.to_string(), format!("goakt://rust@{host}:{port}/probe"));
     for n in 0..10_000 {
@@ -1062,8 +1062,8 @@ async fn nodes_of_rakt_understand_each_other_this_way_too() -> Result {
     assert_eq!(seen.take(10_001).await, (0..=10_000).collect::<Vec<_>>());
     within(probe.ask(number(1))).await?;
     assert_eq!(seen.next().await, 1);
-    within(client.ping(&host, port)).await?;
-    assert!(within(client.lookup::<probe::Probe>(&host, port, "nobody")).await?.is_none());
+    within(client.node(&host, port).ping()).await?;
+    assert!(within(client.node(&host, port).lookup::<probe::Probe>("nobody")).await?.is_none());
 
     // The probe has a handler for it, and does not accept it from peers.
     let refusal = refusal_of(within(probe.tell(messages::Unlisted {}).confirmed()).await);
