@@ -6,9 +6,9 @@ use rakt_wire::native::CloseCode;
 use rakt_wire::{Address, Dialect};
 
 use super::dialer::Dialer;
-use super::endpoint::Endpoint;
 #[cfg(feature = "goakt")]
 use super::goakt;
+use super::native::Endpoint;
 #[cfg(not(feature = "goakt"))]
 use super::target::Unreachable;
 use super::target::{CallOptions, Life, RemoteTarget};

@@ -17,31 +17,28 @@
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
 //! nodes that send to each other have connections in both directions.
 
-mod answers;
+mod answer;
 mod budget;
 mod caller;
 pub mod client;
 mod compact;
 mod compressors;
 pub mod config;
-mod conn;
 mod dialer;
-mod driver;
-mod endpoint;
 #[cfg(feature = "goakt")]
 mod goakt;
 mod handshake;
 mod io;
+mod native;
 mod node;
 mod node_ref;
+mod outgoing;
 mod random;
-mod receive;
 mod request;
 mod resources;
 mod serve;
 mod target;
 pub mod transport;
-mod watch;
 mod weak_map;
 
 pub use client::Client;
@@ -52,6 +49,7 @@ pub use node_ref::{NodeRef, SpawnOn};
 pub use rakt_wire::Compression;
 pub use transport::{Listener, Stream, Transport};
 
-pub(crate) use conn::{Fate, Outgoing, Place, RemoteAnswer};
+pub(crate) use answer::{Fate, RemoteAnswer};
 pub(crate) use node::Node;
-pub(crate) use target::RemoteTarget;
+pub(crate) use outgoing::Outgoing;
+pub(crate) use target::{Place, RemoteTarget};

@@ -8,18 +8,16 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason, Role};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason};
 use tokio::sync::watch;
 
 use super::caller::Caller;
 use super::config::Config;
-use super::conn::Conn;
 use super::dialer::Dialer;
-use super::driver::drive;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::io::{Farewell, say_goodbye};
+use super::native::{Accepted, ArrivalsReader, Conn, drive};
 use super::random::Random;
-use super::receive::Receive;
 use super::resources::Resources;
 use super::target::CallOptions;
 use super::transport::{Listener, Stream};
@@ -43,7 +41,7 @@ pub(crate) struct Node {
     max_connections: u32,
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
-    inbound: Mutex<Vec<Weak<Conn>>>,
+    inbound: Mutex<Vec<Weak<Conn<Accepted>>>>,
     lanes: Mutex<Lanes>,
     inbound_count: AtomicU32,
     /// Connections from Go nodes; `None` where those are not served.
@@ -228,14 +226,15 @@ impl Node {
         let limit = self.caller.dialer.resources.options.dial_timeout;
         let mut newcomer = None;
         let shaken = shake_hands(&mut *stream, handshake, early, |session| {
-            let conn = Conn::new(dialer.resources.clone(), Role::Acceptor, session, &from);
+            let half = Accepted::new(session, dialer.resources.clone());
+            let conn = Conn::new(dialer.resources.clone(), half, session, &from);
             let turn = match session.peer.lane {
                 Some(lane) => self.lanes.hold().enter(lane, &conn),
                 None => Turn::First,
             };
             newcomer = Some((Newcomer(conn), turn));
         });
-        let (_, early) = match tokio::time::timeout(limit, shaken).await {
+        let (session, early) = match tokio::time::timeout(limit, shaken).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
                 tracing::warn!(%from, %error, "refused a peer");
@@ -256,7 +255,9 @@ impl Node {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
         }
         if *self.draining.borrow() {
-            conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
+            conn.write(|writer| {
+                writer.goaway(CloseCode::ShuttingDown, "the node is shutting down")
+            });
         }
         conn.resources.link_up(&conn.peer.name, conn.compression);
         match turn {
@@ -267,11 +268,11 @@ impl Node {
             }
             Turn::TooLate => conn.close("a newer connection of the peer was here first"),
         }
-        let side = Receive::new(system, conn.clone());
-        drive(conn, stream, Role::Acceptor, side, early).await;
+        let reader = ArrivalsReader::new(system, conn.clone(), &session);
+        drive(conn, stream, reader, early).await;
     }
 
-    fn inbound(&self) -> Vec<Arc<Conn>> {
+    fn inbound(&self) -> Vec<Arc<Conn<Accepted>>> {
         self.inbound.hold().iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -280,7 +281,9 @@ impl Node {
         self.draining.send_replace(true);
         drop(self.listener.hold().take());
         for conn in self.inbound() {
-            conn.write(|out| out.goaway(CloseCode::ShuttingDown, "the node is shutting down"));
+            conn.write(|writer| {
+                writer.goaway(CloseCode::ShuttingDown, "the node is shutting down")
+            });
         }
     }
 
@@ -315,11 +318,11 @@ pub(super) fn note<C>(open: &mut Vec<Weak<C>>, conn: &Arc<C>) {
 
 /// The newest connection of each lane.
 #[derive(Default)]
-struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn>)>);
+struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn<Accepted>>)>);
 
 impl Lanes {
     /// Puts a connection into its lane.
-    fn enter(&mut self, lane: Lane, conn: &Arc<Conn>) -> Turn {
+    fn enter(&mut self, lane: Lane, conn: &Arc<Conn<Accepted>>) -> Turn {
         self.0.retain(|_, (_, conn)| conn.strong_count() > 0);
         match self.0.entry(lane.id) {
             Entry::Vacant(free) => {
@@ -339,13 +342,13 @@ impl Lanes {
 enum Turn {
     First,
     /// Once this one has ended.
-    After(Arc<Conn>),
+    After(Arc<Conn<Accepted>>),
     /// Never: its dialer has given up on it and has a newer one.
     TooLate,
 }
 
 /// A connection that the next one of its lane may wait for: gone when this is dropped.
-struct Newcomer(Arc<Conn>);
+struct Newcomer(Arc<Conn<Accepted>>);
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
@@ -413,14 +416,14 @@ fn reachable(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::conn::tests::conn;
+    use crate::remote::native::tests::accepted;
     use crate::remote::resources::tests::resources;
 
     #[tokio::test]
     async fn connections_that_have_ended_are_forgotten() {
         let (resources, mut open, mut lanes) = (resources(), Vec::new(), Lanes::default());
         for n in 0..100 {
-            let conn = conn(&resources, Role::Acceptor);
+            let conn = accepted(&resources);
             note(&mut open, &conn);
             lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn);
             assert_eq!((open.len(), lanes.0.len()), (1, 1));

@@ -10,10 +10,9 @@ use std::time::Duration;
 use rakt_wire::{Address, AddressError, Operation, Outcome, SpawnArgument, validate_name};
 
 use super::caller::Caller;
-use super::conn::{Conn, Expected};
-use super::endpoint::{CONTROL, Endpoint};
 #[cfg(feature = "goakt")]
 use super::goakt;
+use super::native::{CONTROL, Conn, Dialed, Endpoint, Expected};
 use super::request::{NodeRequest, stopped};
 use super::target::Life;
 use crate::error::{OperationError, Refusal};
@@ -49,7 +48,7 @@ enum Peer {
 
 /// Who answered a request.
 enum By {
-    Native(Arc<Conn>),
+    Native(Arc<Conn<Dialed>>),
     /// A Go node; where the actor is, if that was asked.
     #[cfg(feature = "goakt")]
     GoAkt(Option<Address>),

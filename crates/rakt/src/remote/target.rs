@@ -4,18 +4,20 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::native::Alias;
+use rakt_wire::native::{Alias, Outgoing as Message, Sender};
 use rakt_wire::{Address, Operation, Outcome};
 
-use super::conn::{Conn, Expected, NotTaken, Outgoing, Place, RemoteAnswer, Sent};
-use super::endpoint::Endpoint;
+use super::answer::RemoteAnswer;
 #[cfg(feature = "goakt")]
 use super::goakt;
+use super::native::{self, Conn, Dialed, Endpoint, Expected, NotTaken, Sent};
+use super::outgoing::Outgoing;
 use super::request::{NodeRequest, stopped};
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
 use crate::propagate::ContextPropagator;
+use crate::reference::Target;
 use crate::send::DEFAULT_ASK_TIMEOUT;
 use crate::sync::Lock;
 use crate::ticks::Ticks;
@@ -30,6 +32,14 @@ pub(crate) struct RemoteTarget {
     /// The life of the actor and of its node that is meant; `None` for whoever has the address.
     life: Option<Life>,
     last: Mutex<Last>,
+}
+
+/// Where a sender stands in line, and what it has prepared, by the dialect of the receiver's node.
+#[derive(Default)]
+pub(crate) struct Place {
+    native: native::Place,
+    #[cfg(feature = "goakt")]
+    goakt: Option<Box<goakt::Place>>,
 }
 
 /// What holds for calls that do not say otherwise.
@@ -79,7 +89,7 @@ pub(crate) struct Life {
 
 /// The connection last used and its number for the receiver, so that the next message finds both
 /// without a search.
-type Last = Option<(Arc<Conn>, Option<Alias>)>;
+type Last = Option<(Arc<Conn<Dialed>>, Option<Alias>)>;
 
 impl PartialEq for RemoteTarget {
     fn eq(&self, other: &Self) -> bool {
@@ -132,10 +142,6 @@ impl RemoteTarget {
         &self.path
     }
 
-    pub(crate) fn path_arc(&self) -> Arc<str> {
-        self.path.clone()
-    }
-
     pub(crate) fn uid(&self) -> Option<u64> {
         self.life.map(|life| life.uid)
     }
@@ -179,13 +185,19 @@ impl RemoteTarget {
                     empty.insert((conn, None))
                 }
             };
-            if !is_small && !place.is_prepared_for(conn) {
+            if !is_small && !place.native.is_prepared_for(conn) {
                 let conn = conn.clone();
                 drop(last);
-                place.prepare(&conn, outgoing.payload)?;
+                place.native.prepare(&conn, outgoing.payload)?;
                 continue;
             }
-            match std::task::ready!(conn.poll_send(self, *alias, outgoing, place, waker)) {
+            let message = self.message(outgoing, *alias);
+            match std::task::ready!(conn.poll_send(
+                &message,
+                outgoing.payload,
+                &mut place.native,
+                waker
+            )) {
                 Ok(Sent { receiver, answer, driver }) => {
                     *alias = Some(receiver);
                     drop(last);
@@ -208,6 +220,27 @@ impl RemoteTarget {
                 let detail = "the connection ended".to_owned();
                 Poll::Ready(Err(Refusal::Unreachable { detail }))
             }
+        }
+    }
+
+    /// A message by its names.
+    #[inline]
+    fn message<'a>(&'a self, outgoing: &'a Outgoing<'_>, known: Option<Alias>) -> Message<'a> {
+        Message {
+            wish: outgoing.wish,
+            path: &self.path,
+            uid: self.uid(),
+            known,
+            type_name: outgoing.type_name,
+            sender: outgoing.sender.map(|sender| Sender {
+                key: match sender.target() {
+                    Target::Local(cell) => Some(cell.uid()),
+                    Target::Remote(_) => None,
+                },
+                address: sender,
+            }),
+            remaining: outgoing.remaining,
+            metadata: outgoing.metadata,
         }
     }
 

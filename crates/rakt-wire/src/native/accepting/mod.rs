@@ -280,3 +280,72 @@ impl<B> fmt::Debug for Accepting<B> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::Compression;
+    use crate::native::hello::Hello;
+
+    struct Unbounded;
+
+    impl ReplyBudget for Unbounded {
+        fn replace(&mut self, _: u64, _: u64) -> bool {
+            true
+        }
+    }
+
+    fn accepting() -> Accepting<Unbounded> {
+        let peer = Hello::new("peer", [1; 16]);
+        let (limits, compression) = (Limits::default(), Compression::None);
+        let session = Session { version: 1, limits, compression, features: Vec::new(), peer };
+        Accepting::new(&session, Unbounded)
+    }
+
+    fn reply(accepting: &mut Accepting<Unbounded>) -> Result<(), ReplyError> {
+        accepting.reply(1, Payload::Encode(&[].as_slice()))
+    }
+
+    #[test]
+    fn replies_that_a_peer_does_not_take_are_bounded() {
+        let mut accepting = accepting();
+        accepting.writer.set_writing(MAX_BUFFERED_REPLIES);
+        assert_eq!(reply(&mut accepting), Ok(()));
+        accepting.poll_transmit(&mut Vec::new());
+        accepting.writer.set_writing(MAX_BUFFERED_REPLIES + 1);
+        assert_eq!(reply(&mut accepting), Err(ReplyError::NoRoom));
+        let refusal = ReplyError::NoRoom.failure();
+        assert_eq!((refusal.code, refusal.limit), (Code::ResourceExhausted, 128 * 1024 * 1024));
+    }
+
+    #[test]
+    fn nothing_is_read_while_much_is_not_taken() {
+        let mut accepting = accepting();
+        accepting.writer.set_writing(LARGE_HIGH_WATER);
+        assert!(!accepting.is_backed_up());
+        accepting.writer.set_writing(LARGE_HIGH_WATER + 1);
+        assert!(accepting.is_backed_up());
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_cancelled_requests_is_forgotten() {
+        let mut accepting = accepting();
+        let most = 65_536;
+        (0..most).for_each(|corr| accepting.handle_cancel(corr));
+        assert!(accepting.is_cancelled(0));
+        accepting.handle_cancel(most);
+        assert!(!accepting.is_cancelled(0) && accepting.is_cancelled(1));
+        assert!(accepting.is_cancelled(most));
+        assert_eq!(accepting.cancelled.len(), 65_536);
+    }
+
+    #[test]
+    fn requests_that_the_peer_gave_up_on_do_not_count() {
+        let mut accepting = accepting();
+        accepting.limits.max_in_flight = 2;
+        assert_eq!(accepting.count_requests(2), Ok(()));
+        accepting.handle_cancel(1);
+        assert_eq!(accepting.count_requests(1), Ok(()));
+        assert_eq!(accepting.count_requests(1), Err(LinkError::InFlight { limit: 2 }));
+    }
+}

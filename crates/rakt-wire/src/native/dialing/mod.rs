@@ -386,3 +386,98 @@ impl<P> fmt::Debug for Dialing<P> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::compress::Compression;
+    use crate::native::hello::Hello;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn dialing(limits: Limits) -> Dialing<()> {
+        let peer = Hello::new("peer", [1; 16]);
+        let compression = Compression::None;
+        Dialing::new(&Session { version: 1, limits, compression, features: Vec::new(), peer })
+    }
+
+    /// Sends, or says what has to be waited for.
+    fn send(dialing: &mut Dialing<()>, wish: Wish, path: &str, bytes: &Bytes) -> Option<Need> {
+        let message = Outgoing {
+            wish,
+            path,
+            uid: None,
+            known: None,
+            type_name: "t",
+            sender: None,
+            remaining: None,
+            metadata: None,
+        };
+        let payload = Payload::Ready { bytes: bytes.clone(), raw_len: None };
+        match dialing.send(&message, payload, || ()) {
+            Ok(_) => None,
+            Err(NotSent::Wait(need, _)) => Some(need),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn ping(dialing: &mut Dialing<()>) -> Result<u64, Need> {
+        match dialing.request(&Operation::Ping, Duration::from_secs(1), None, || ()) {
+            Ok(corr) => Ok(corr),
+            Err(NotSent::Wait(need, _)) => Err(need),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn senders_wait_while_much_is_not_written() {
+        let mut dialing = dialing(Limits::default());
+        let large = Bytes::from(vec![0; 16 * MIB]);
+        for path in ["a", "b", "c", "d"] {
+            assert_eq!(send(&mut dialing, Wish::Tell, path, &large), None, "64 MiB of large ones");
+        }
+        assert_eq!(send(&mut dialing, Wish::Tell, "e", &large), Some(Need::Room));
+        // They hold up no small ones.
+        let (small, mut sent) = (Bytes::from(vec![0; 8 * 1024]), 0);
+        let need = loop {
+            match send(&mut dialing, Wish::Tell, "small", &small) {
+                None => sent += small.len(),
+                Some(need) => break need,
+            }
+        };
+        assert_eq!(need, Need::Room);
+        assert!((HIGH_WATER - 2 * small.len()..=HIGH_WATER).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn no_more_requests_are_in_flight_than_agreed() {
+        let mut dialing = dialing(Limits { max_in_flight: 2, ..Limits::default() });
+        let first = ping(&mut dialing).expect("none is in flight");
+        ping(&mut dialing).expect("one is in flight");
+        assert_eq!(ping(&mut dialing), Err(Need::InFlight));
+        for wish in [Wish::Ask, Wish::Confirm] {
+            let need = send(&mut dialing, wish, "a", &Bytes::new());
+            assert_eq!(need, Some(Need::InFlight));
+        }
+        let need = send(&mut dialing, Wish::Tell, "a", &Bytes::new());
+        assert_eq!(need, None, "nobody waits for an answer to a tell");
+        assert_eq!(dialing.cancel(first), Some(()));
+        assert_eq!(ping(&mut dialing), Err(Need::InFlight), "it would overtake the cancellation");
+        assert_eq!(send(&mut dialing, Wish::Ask, "a", &Bytes::new()), None);
+    }
+
+    #[test]
+    fn what_was_not_given_out_is_told_at_the_end() {
+        let mut dialing = dialing(Limits::default());
+        let tell = |dialing: &mut _| send(dialing, Wish::Tell, "a", &Bytes::new());
+        (0..3).for_each(|_| assert_eq!(tell(&mut dialing), None));
+        dialing.poll_transmit(&mut Vec::new());
+        (0..2).for_each(|_| assert_eq!(tell(&mut dialing), None));
+        assert_eq!(send(&mut dialing, Wish::Ask, "a", &Bytes::new()), None);
+        let left = dialing.close();
+        assert_eq!((left.unsent_tells, left.pending.len()), (2, 1));
+        assert_eq!(dialing.poll_freed(), Some(Freed::Gone));
+    }
+}

@@ -18,7 +18,8 @@ use super::pool::{Lease, lease};
 use super::queue::{Known, Parcel};
 use super::{LONGEST, refusal, sender};
 use crate::error::Refusal;
-use crate::remote::conn::{Fate, Outgoing, RemoteAnswer, Reply};
+use crate::remote::answer::{Fate, RemoteAnswer, Reply};
+use crate::remote::outgoing::Outgoing;
 use crate::slot::{Abandonment, Slot};
 use crate::timers::now;
 

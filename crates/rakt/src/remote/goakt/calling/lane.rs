@@ -19,7 +19,8 @@ use super::sender;
 use crate::cell::AnyCell;
 use crate::error::Refusal;
 use crate::reference::{ActorRef, Target};
-use crate::remote::conn::{Outgoing, RemoteAnswer};
+use crate::remote::answer::RemoteAnswer;
+use crate::remote::outgoing::Outgoing;
 use crate::slot::Slot;
 use crate::sync::Lock;
 

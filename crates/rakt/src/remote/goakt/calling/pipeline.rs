@@ -21,7 +21,7 @@ use super::refusal;
 use super::site::Site;
 use crate::error::Refusal;
 use crate::events::{DeadLetter, Outlet};
-use crate::remote::conn::{Fate, Reply};
+use crate::remote::answer::{Fate, Reply};
 use crate::timers::now;
 
 /// Most requests without an outcome.
@@ -107,7 +107,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
 async fn dial(endpoint: &Endpoint, brief: u32) -> Result<Link, Refusal> {
     // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
     if let Some(earlier) = brief.checked_sub(2) {
-        tokio::time::sleep(crate::remote::endpoint::backoff(&endpoint.site.dialer.random, earlier))
+        tokio::time::sleep(crate::remote::native::backoff(&endpoint.site.dialer.random, earlier))
             .await;
     }
     endpoint.site.dial(Use::Pipeline { max_in_flight: MAX_IN_FLIGHT }).await

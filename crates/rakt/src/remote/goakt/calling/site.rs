@@ -9,7 +9,7 @@ use super::link::{Link, Use};
 use crate::error::Refusal;
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
-use crate::remote::endpoint::backoff;
+use crate::remote::native::backoff;
 use crate::sync::Lock;
 use crate::timers::now;
 

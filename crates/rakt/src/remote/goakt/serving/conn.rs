@@ -13,10 +13,10 @@ use super::Serving;
 use crate::error::Refusal;
 use crate::events::Outlet;
 use crate::remote::budget::{Account, Share};
-use crate::remote::conn::UNCOUNTED_REPLIES;
 use crate::remote::resources::Resources;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
+use rakt_wire::native::UNCOUNTED_REPLIES;
 
 /// Replies beyond this many buffered bytes are replaced by an error. 128 MiB.
 const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;

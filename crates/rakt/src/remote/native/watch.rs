@@ -11,12 +11,13 @@ use std::time::Duration;
 use rakt_wire::{Operation, Outcome, Terminated as WireTerminated};
 
 use super::conn::{Conn, Expected};
+use super::dialed::Dialed;
 use super::endpoint::{CONTROL, Endpoint};
-use super::request::NodeRequest;
-use super::target::{Life, RemoteTarget};
 use crate::cell::{AnyCell, Signal};
 use crate::error::{OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
+use crate::remote::request::NodeRequest;
+use crate::remote::target::{Life, RemoteTarget};
 use crate::sync::Lock;
 
 /// The watches of one endpoint.
@@ -79,12 +80,12 @@ impl RemoteWatches {
     }
 
     /// Whether watches depend on the connection.
-    pub(crate) fn need(&self, conn: &Conn) -> bool {
+    pub(crate) fn need(&self, conn: &Conn<Dialed>) -> bool {
         self.table.hold().entries.values().any(|entry| entry.conn == Some(conn.id))
     }
 
     /// A connection has ended: what was registered over it is registered again.
-    pub(crate) fn lost(&self, endpoint: &Arc<Endpoint>, conn: &Arc<Conn>) {
+    pub(crate) fn lost(&self, endpoint: &Arc<Endpoint>, conn: &Arc<Conn<Dialed>>) {
         let mut is_concerned = false;
         for entry in self.table.hold().entries.values_mut() {
             if entry.conn == Some(conn.id) {
@@ -115,7 +116,7 @@ impl RemoteWatches {
         next
     }
 
-    fn registered(&self, watch: u64, conn: &Conn, uid: u64) {
+    fn registered(&self, watch: u64, conn: &Conn<Dialed>, uid: u64) {
         if let Some(entry) = self.table.hold().entries.get_mut(&watch) {
             entry.conn = Some(conn.id);
             let incarnation = conn.peer.incarnation;

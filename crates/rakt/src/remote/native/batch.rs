@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rakt_wire::Metadata;
-use rakt_wire::native::MessageKind;
+use rakt_wire::native::{Alias, MessageKind};
 
-use super::Conn;
+use super::accepted::Accepted;
+use super::conn::Conn;
 use crate::cell::AnyCell;
 use crate::context::Current;
 use crate::error::Refusal;
@@ -19,7 +20,7 @@ use crate::remote::compact::compact;
 
 /// Messages in the order they arrived; all share one block of bytes, one connection, one receiver.
 pub(crate) struct Batch {
-    pub(crate) conn: Arc<Conn>,
+    pub(crate) conn: Arc<Conn<Accepted>>,
     pub(crate) from: Alias,
     pub(crate) block: Bytes,
     pub(crate) messages: VecDeque<RawMessage>,
@@ -31,13 +32,6 @@ pub(crate) struct Batch {
     pub(crate) unreturned: u64,
     /// Give credit back once this much is free, so that a slow handler does not hold it all.
     pub(crate) return_at: u64,
-}
-
-/// The number by which a connection knows the receiver of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Alias {
-    pub(crate) id: u32,
-    pub(crate) epoch: u32,
 }
 
 /// One message as it came, not decoded yet.

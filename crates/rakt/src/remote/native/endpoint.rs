@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rakt_wire::Outcome;
-use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason, Role};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason};
 
-use super::answers::Answers;
-use super::conn::{Conn, Expected, Fate, NotTaken};
-use super::dialer::Dialer;
+use super::conn::{Conn, Expected};
+use super::dialed::{Dialed, NotTaken};
 use super::driver::drive;
-use super::handshake::{HandshakeFailure, shake_hands};
-use super::random::Random;
-use super::request::NodeRequest;
+use super::replies::RepliesReader;
 use super::watch::RemoteWatches;
 use crate::error::{OperationError, Refusal};
+use crate::remote::answer::Fate;
+use crate::remote::dialer::Dialer;
+use crate::remote::handshake::{HandshakeFailure, shake_hands};
+use crate::remote::random::Random;
+use crate::remote::request::NodeRequest;
 use crate::sync::Lock;
 use crate::timers::now;
 
@@ -56,7 +58,7 @@ enum Slot {
     Empty(Option<Failed>),
     Dialing(Vec<Waker>),
     Up {
-        conn: Arc<Conn>,
+        conn: Arc<Conn<Dialed>>,
         since: Instant,
         brief: u32,
     },
@@ -103,7 +105,7 @@ impl Endpoint {
         self: &Arc<Self>,
         place: usize,
         waker: Option<&Waker>,
-    ) -> Poll<Result<Arc<Conn>, Refusal>> {
+    ) -> Poll<Result<Arc<Conn<Dialed>>, Refusal>> {
         let mut slot = self.slots[place].hold();
         match &mut *slot {
             Slot::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
@@ -139,7 +141,7 @@ impl Endpoint {
         }
     }
 
-    async fn conn_at(self: &Arc<Self>, place: usize) -> Result<Arc<Conn>, Refusal> {
+    async fn conn_at(self: &Arc<Self>, place: usize) -> Result<Arc<Conn<Dialed>>, Refusal> {
         std::future::poll_fn(|cx| self.poll_conn(place, Some(cx.waker()))).await
     }
 
@@ -189,7 +191,7 @@ impl Endpoint {
         Hello { lane: Some(Lane { id, turn }), ..self.dialer.hello.clone() }
     }
 
-    async fn connect(self: &Arc<Self>, place: usize) -> Result<Arc<Conn>, Refusal> {
+    async fn connect(self: &Arc<Self>, place: usize) -> Result<Arc<Conn<Dialed>>, Refusal> {
         let options = &self.dialer.resources.options;
         let unreachable = |detail: &dyn std::fmt::Display| Refusal::Unreachable {
             detail: format!("{}:{}: {detail}", self.host, self.port),
@@ -207,20 +209,20 @@ impl Endpoint {
                 Err(error) => return Err(unreachable(&error)),
             };
         let from = format!("{}:{}", self.host, self.port);
-        let conn = Conn::new(self.dialer.resources.clone(), Role::Dialer, &session, &from);
+        let conn = Conn::new(self.dialer.resources.clone(), Dialed::new(&session), &session, &from);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
             let peer = &conn.peer.name;
             tracing::info!(%peer, %wanted, %used, "the peer does not have the compression wanted");
         }
         conn.resources.link_up(&conn.peer.name, used);
-        let side = Answers::new(conn.clone(), self.clone());
-        self.dialer.runtime.spawn(drive(conn.clone(), stream, Role::Dialer, side, early));
+        let reader = RepliesReader::new(conn.clone(), self.clone(), &session);
+        self.dialer.runtime.spawn(drive(conn.clone(), stream, reader, early));
         Ok(conn)
     }
 
     /// A connection has ended.
-    pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn>) {
+    pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn<Dialed>>) {
         for slot in &self.slots {
             let mut slot = slot.hold();
             if let Slot::Up { conn: known, since, brief } = &*slot
@@ -233,7 +235,7 @@ impl Endpoint {
     }
 
     /// The connections that are up.
-    pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
+    pub(crate) fn conns(&self) -> Vec<Arc<Conn<Dialed>>> {
         let of_slot = |slot: &Mutex<Slot>| match &*slot.hold() {
             Slot::Up { conn, .. } => Some(conn.clone()),
             _ => None,
@@ -247,7 +249,7 @@ impl Endpoint {
         request: NodeRequest<'_>,
         place: usize,
         expected: Expected<'_>,
-    ) -> Result<(Arc<Conn>, Outcome), OperationError> {
+    ) -> Result<(Arc<Conn<Dialed>>, Outcome), OperationError> {
         let limit = request.limit;
         let until = tokio::time::Instant::now().checked_add(limit);
         let sent = async {

@@ -1,4 +1,4 @@
-//! Native connections as sessions: what both sides of one have in common.
+//! Native connections as sessions of the pump: what both sides of one have in common.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rakt_wire::native::{
-    CloseCode, Inbound, LinkError, Liveness, LivenessAction, Role, Sink, Transmit,
+    CHUNK_LEN, CloseCode, Inbound, LinkError, Liveness, LivenessAction, Role, Side, Transmit,
+    Writer,
 };
 
-use super::conn::Conn;
-use super::io::spare::READ_LEN;
-use super::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
-use super::transport::Stream;
+use super::conn::{Conn, Half};
+use crate::remote::budget::Account;
+use crate::remote::io::spare::READ_LEN;
+use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::transport::Stream;
 use crate::timers::now;
 
 /// What is read where a chunk is expected, in bytes: enough to see where the rest of it belongs.
@@ -21,32 +23,39 @@ const PROBE_LEN: usize = 4 * 1024;
 /// that comes alone pins no more than what came with it.
 const COPIED_LEN: usize = 4 * 1024;
 
-/// Why a connection must end, and what the peer is told.
-pub(crate) struct Broken {
-    pub(crate) code: CloseCode,
-    pub(crate) text: String,
-}
+/// What one side does with what arrives: the reading half of its session, and who is told.
+pub(crate) trait Reader: Send {
+    type Half: Half;
 
-/// What one end does with what arrives.
-pub(crate) trait Side: Sink + Send {
-    /// A read is about to be handled.
-    fn begin(&mut self, now: Instant);
+    fn inbound(&mut self) -> &mut Inbound;
+
+    /// See [`Inbound::handle_bytes`].
+    fn handle_bytes(&mut self, now: Instant, buf: &[u8]) -> Result<usize, LinkError>;
+
+    /// See [`Inbound::handle_filled`].
+    fn handle_filled(&mut self, now: Instant) -> Result<(), LinkError>;
+
     /// A read has been handled; what was noted of it refers to this block.
     ///
     /// # Errors
     /// The peer went beyond what it may do; the connection ends.
-    fn finish(&mut self, block: Bytes) -> Result<(), Broken>;
+    fn finish(&mut self, block: &Bytes) -> Result<(), LinkError>;
+
+    /// The goodbye of the peer, once.
+    fn take_goodbye(&mut self) -> Option<(CloseCode, String)>;
+
     /// The connection has ended.
     fn end(&mut self);
+
     /// Whether the connection must stay although nothing is sent.
-    fn is_needed(&self) -> bool;
+    fn is_needed(&self) -> bool {
+        true
+    }
 }
 
-pub(crate) struct Driver<S: Side> {
-    conn: Arc<Conn>,
-    role: Role,
-    side: S,
-    inbound: Inbound,
+pub(crate) struct Driver<R: Reader> {
+    conn: Arc<Conn<R::Half>>,
+    reader: R,
     /// How much of what is unread counts against the node's budget.
     held: usize,
     /// Something was written since those that wait for room were woken.
@@ -70,19 +79,16 @@ pub(crate) enum End {
 }
 
 /// Runs a connection to its end.
-pub(crate) fn drive<S: Side>(
-    conn: Arc<Conn>,
+pub(crate) fn drive<R: Reader>(
+    conn: Arc<Conn<R::Half>>,
     stream: Box<dyn Stream>,
-    role: Role,
-    side: S,
+    reader: R,
     early: BytesMut,
 ) -> impl Future<Output = ()> + Send {
     let (now, options) = (now(), &conn.resources.options);
     let write_timeout = options.write_timeout;
     let driver = Driver {
-        inbound: Inbound::new(role, conn.limits),
-        role,
-        side,
+        reader,
         held: 0,
         has_written: false,
         has_waited: false,
@@ -94,22 +100,24 @@ pub(crate) fn drive<S: Side>(
     Pump::new(driver, stream, early, Some(write_timeout)).run()
 }
 
-impl<S: Side> Driver<S> {
+impl<R: Reader> Driver<R> {
     /// What was noted of the read refers to `block`.
-    fn after_handling(&mut self, handled: Result<(), LinkError>, block: Bytes) -> Result<(), End> {
-        let finished = self.side.finish(block);
-        if let Err(error) = handled {
-            return Err(End::Told(error.close_code(), error.close_text()));
+    fn after_handling(&mut self, handled: Result<(), LinkError>, block: &Bytes) -> Result<(), End> {
+        let finished = self.reader.finish(block);
+        if let Some((_, text)) = self.reader.take_goodbye() {
+            // In words that came from the peer.
+            let text = text.escape_debug();
+            self.conn.close(&format!("the peer closed the connection: {text}"));
         }
-        finished.map_err(|broken| End::Told(broken.code, broken.text))
+        handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))
     }
 
     /// Counts what has arrived of a large frame. Ours come in chunks, which are counted elsewhere.
     fn charge_unread(&mut self, unread: usize) -> Result<(), End> {
-        let beyond = unread.saturating_sub(READ_LEN + rakt_wire::native::CHUNK_LEN);
+        let beyond = unread.saturating_sub(READ_LEN + CHUNK_LEN);
         if beyond < self.held {
-            self.side.release(self.held - beyond);
-        } else if beyond > self.held && !self.side.admit(beyond - self.held) {
+            self.conn.release((self.held - beyond) as u64);
+        } else if beyond > self.held && !self.conn.admit((beyond - self.held) as u64) {
             let limit = self.conn.resources.budgets.inbound.limit();
             let text = format!(
                 "no room for a frame of which {unread} bytes have arrived: all peers together may \
@@ -122,79 +130,65 @@ impl<S: Side> Driver<S> {
     }
 
     /// What the peer is told last; all who wait for the connection are woken.
-    fn last_words(&self, end: End, unwritten: &Buffers) -> (String, Farewell) {
-        let (code, reason) = match end {
+    fn last_words(&self, end: End, io: &Buffers) -> (String, Farewell) {
+        let (code, reason, now) = match end {
             End::Quiet(reason) => return (reason, Farewell { bytes: Vec::new(), lingers: false }),
-            End::Done(code, reason) => {
-                let mut bytes = Vec::new();
-                let mut shared = self.conn.lock();
-                // An answer that has just been given goes first.
-                shared.take_output(&mut bytes);
-                shared.out.close(code, &reason);
-                shared.take_output(&mut bytes);
-                let waiting = shared.wake_for_room();
-                drop(shared);
-                waiting.into_iter().for_each(Waker::wake);
-                return (reason, Farewell { bytes, lingers: true });
-            }
-            End::Told(code, reason) => (code, reason),
+            // An answer that has just been given goes first.
+            End::Done(code, reason) => (code, reason, false),
+            End::Told(code, reason) => (code, reason, true),
         };
-        let mut bytes = unwritten.unwritten.to_vec();
-        let mut shared = self.conn.lock();
-        shared.out.close_now(code, &reason);
-        shared.take_output(&mut bytes);
-        let waiting = shared.wake_for_room();
-        // Closed before those that waited for room try again.
-        drop(shared);
+        let mut bytes = io.unwritten.to_vec();
+        let mut state = self.conn.lock();
+        bytes.extend(state.farewell(code, &reason, now));
+        drop(state);
         self.conn.close(&reason);
-        waiting.into_iter().for_each(Waker::wake);
-        tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
+        if now {
+            tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
+        }
         (reason, Farewell { bytes, lingers: true })
     }
 }
 
-impl<S: Side> Session for Driver<S> {
+impl<R: Reader> Session for Driver<R> {
     type End = End;
 
     fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
-        let mut shared = self.conn.lock();
-        shared.set_driver(cx.waker());
-        if shared.is_closed() {
+        let mut state = self.conn.lock();
+        state.set_driver(cx.waker());
+        if state.half.session().writer().is_closed() {
             return Poll::Ready(Err(End::Quiet("closed here".to_owned())));
         }
         let mut wakers = Vec::new();
         if io.unwritten.is_empty() {
-            if !self.has_waited && shared.expects_more() {
+            if !self.has_waited && state.half.session().expects_more() {
                 // Whoever wakes this task makes it the next to run, ahead of all the others that are
                 // about to write as well. Letting them go first once makes one write of many: 64
                 // askers on one core had one frame a write before.
                 self.has_waited = true;
-                drop(shared);
+                drop(state);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             self.has_waited = false;
-            shared.take_output(&mut io.unwritten);
+            state.poll_transmit(&mut io.unwritten);
             // Not before it is written: while they fill the next megabyte on this thread, the
             // peer needs something to do.
             if std::mem::take(&mut self.has_written) || io.unwritten.is_empty() {
-                wakers = shared.wake_for_room();
+                wakers = state.half.written();
             }
-            if shared.take_used() {
+            if state.half.take_used() {
                 self.last_use = now();
             }
         }
-        self.is_held_back = self.conn.is_backed_up(&mut shared);
-        let closing = match io.is_written() {
-            true => shared.closing.clone(),
+        self.is_held_back = state.half.is_backed_up();
+        let ending = match io.is_written() {
+            true => state.half.session().writer().ending(),
             false => None,
         };
-        drop(shared);
+        let ending = ending.map(|(code, reason)| End::Done(code, reason.to_owned()));
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
-        match closing {
-            Some((code, reason)) => Poll::Ready(Err(End::Done(code, reason))),
-            None => Poll::Pending,
-        }
+        ending.map_or(Poll::Pending, |end| Poll::Ready(Err(end)))
     }
 
     fn handle_written(&mut self) {
@@ -209,19 +203,19 @@ impl<S: Side> Session for Driver<S> {
         if self.is_held_back || self.has_waited {
             return Reading::Held;
         }
-        let limit = match self.inbound.expects_chunk() {
-            true => self.inbound.wanted() + PROBE_LEN,
+        let inbound = self.reader.inbound();
+        let limit = match inbound.expects_chunk() {
+            true => inbound.wanted() + PROBE_LEN,
             false => usize::MAX,
         };
         // Only while a chunk is arriving, and then nothing else is waiting to be handled.
-        self.inbound.room().map_or(Reading::Unread(limit), Reading::Room)
+        inbound.room().map_or(Reading::Unread(limit), Reading::Room)
     }
 
     fn handle_read(&mut self, now: Instant, io: &mut Buffers) -> Result<(), End> {
         self.liveness.handle_read(now);
-        self.side.begin(now);
         let unread = &mut io.unread;
-        let handled = self.inbound.handle_bytes(unread, &mut self.side);
+        let handled = self.reader.handle_bytes(now, unread);
         // After an error the spans noted before it still refer to what was read.
         let len = *handled.as_ref().unwrap_or(&unread.len());
         let block = if len <= COPIED_LEN {
@@ -231,15 +225,14 @@ impl<S: Side> Session for Driver<S> {
         } else {
             unread.split_to(len).freeze()
         };
-        self.after_handling(handled.map(drop), block)?;
+        self.after_handling(handled.map(drop), &block)?;
         self.charge_unread(io.unread.len())
     }
 
     fn handle_filled(&mut self, now: Instant) -> Result<(), End> {
         self.liveness.handle_read(now);
-        self.side.begin(now);
-        let handled = self.inbound.handle_filled(&mut self.side);
-        self.after_handling(handled, Bytes::new())
+        let handled = self.reader.handle_filled(now);
+        self.after_handling(handled, &Bytes::new())
     }
 
     fn handle_eof(&mut self) -> Result<(), End> {
@@ -256,7 +249,7 @@ impl<S: Side> Session for Driver<S> {
 
     fn poll_timeout(&self) -> Instant {
         let due = self.liveness.poll_timeout();
-        match self.role {
+        match R::Half::ROLE {
             Role::Dialer => due.min(self.last_use + self.conn.resources.options.idle_timeout),
             Role::Acceptor => due,
         }
@@ -264,13 +257,13 @@ impl<S: Side> Session for Driver<S> {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
         let options = &self.conn.resources.options;
-        let is_idle = self.role == Role::Dialer && now >= self.last_use + options.idle_timeout;
-        if is_idle && (self.side.is_needed() || !self.conn.finish_if_idle("idle")) {
+        let is_idle = R::Half::ROLE == Role::Dialer && now >= self.last_use + options.idle_timeout;
+        if is_idle && (self.reader.is_needed() || !self.conn.finish_if_idle("idle")) {
             self.last_use = now;
         }
         match self.liveness.handle_timeout(now) {
             LivenessAction::Ping => {
-                self.conn.write(|out| out.ping(0));
+                self.conn.write(Writer::ping);
             }
             LivenessAction::Dead => {
                 let limit = options.read_idle_timeout * 2;
@@ -294,21 +287,15 @@ impl<S: Side> Session for Driver<S> {
         let told = self.conn.closed();
         let reason = told.as_deref().unwrap_or(&reason);
         self.conn.close(reason);
-        self.inbound.clear(&mut self.side);
-        self.side.release(self.held);
-        self.side.end();
+        self.conn.release(self.held as u64);
+        self.reader.end();
         self.conn.resources.link_down(&self.conn.peer.name, reason);
         Some(farewell)
     }
 }
 
-impl<S: Side> Drop for Driver<S> {
+impl<R: Reader> Drop for Driver<R> {
     fn drop(&mut self) {
         self.conn.set_gone();
     }
-}
-
-/// The reason of a connection that the peer has closed, in words that came from the peer.
-pub(crate) fn closed_by_peer(text: &str) -> String {
-    format!("the peer closed the connection: {}", text.escape_debug())
 }

@@ -1,0 +1,102 @@
+//! How requests end, and the future that waits for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rakt_wire::{Compression, Outcome};
+
+use super::resources::Resources;
+use crate::error::Refusal;
+use crate::slot::Answer;
+
+/// How a request ended.
+pub(crate) enum Fate {
+    Reply(Reply),
+    /// The outcome of an operation.
+    Outcome(Outcome),
+    Refused(Refusal),
+    /// The connection ended first.
+    Lost(String),
+    /// An answer came that is none to what was asked.
+    #[cfg(feature = "goakt")]
+    BadReply(String),
+}
+
+impl Fate {
+    /// Its label in the metrics.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Reply(_) | Self::Outcome(_) => "reply",
+            #[cfg(feature = "goakt")]
+            Self::BadReply(_) => "reply",
+            Self::Refused(_) => "refused",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+/// A reply as it came.
+pub(crate) struct Reply {
+    pub(crate) bytes: Bytes,
+    /// Set when they are compressed: the length they have when they are not, how, and who can undo it.
+    pub(crate) compressed: Option<(u32, Compression, Arc<Resources>)>,
+}
+
+impl Reply {
+    /// The payload, without compression.
+    pub(crate) fn open(self) -> Result<Bytes, Refusal> {
+        match self.compressed {
+            None => Ok(self.bytes),
+            Some((raw_len, compression, resources)) => {
+                resources.compressors.decompress(compression, &self.bytes, raw_len)
+            }
+        }
+    }
+}
+
+/// A connection that can give up on a request.
+pub(crate) trait Cancel: Send + Sync {
+    fn cancel(&self, corr: u64);
+}
+
+/// The future of a request's end. Dropped before that, it cancels the request.
+pub(crate) struct RemoteAnswer {
+    answer: Answer<Fate>,
+    /// Who is to be told when nobody waits any more, and of which request. Without one it is enough that
+    /// the slot is abandoned.
+    cancels: Option<(Arc<dyn Cancel>, u64)>,
+}
+
+impl RemoteAnswer {
+    pub(crate) fn over(conn: Arc<dyn Cancel>, corr: u64, answer: Answer<Fate>) -> Self {
+        Self { answer, cancels: Some((conn, corr)) }
+    }
+
+    #[cfg(feature = "goakt")]
+    pub(crate) fn of_slot(answer: Answer<Fate>) -> Self {
+        Self { answer, cancels: None }
+    }
+}
+
+impl Future for RemoteAnswer {
+    type Output = Fate;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
+        let polled = Pin::new(&mut self.answer).poll(cx);
+        if polled.is_ready() {
+            self.cancels = None;
+        }
+        polled
+    }
+}
+
+impl Drop for RemoteAnswer {
+    fn drop(&mut self) {
+        if let Some((conn, corr)) = self.cancels.take() {
+            conn.cancel(corr);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The side of a connection that accepted it: answers, credit and cancelled requests.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session};
+use rakt_wire::{Encode, Outcome};
+
+use super::conn::{Conn, Half, Leftover, touch};
+use super::watch;
+use crate::error::Refusal;
+use crate::events::StopReason;
+use crate::mailbox::arrivals::ReplyTo;
+use crate::remote::budget::Share;
+use crate::remote::compressors::Prepared;
+use crate::remote::resources::Resources;
+
+/// A session and the handlers that want to hear of cancellations.
+pub(crate) struct Accepted {
+    session: Accepting<Replies>,
+    cancel_wakers: Vec<(u64, Waker)>,
+}
+
+/// What a connection has of the node's budget for replies.
+pub(crate) struct Replies {
+    resources: Arc<Resources>,
+    share: Share,
+}
+
+impl ReplyBudget for Replies {
+    fn replace(&mut self, before: u64, now: u64) -> bool {
+        let budget = &self.resources.budgets.replies;
+        budget.give_back(&self.share, before);
+        budget.add(&self.share, now)
+    }
+}
+
+impl Accepted {
+    pub(crate) fn new(session: &Session, resources: Arc<Resources>) -> Self {
+        let replies = Replies { resources, share: Share::default() };
+        Self { session: Accepting::new(session, replies), cancel_wakers: Vec::new() }
+    }
+
+    /// A request has its answer: nobody is to hear of its cancellation.
+    fn settle(&mut self, corr: u64) {
+        if !self.cancel_wakers.is_empty() {
+            self.cancel_wakers.retain(|(other, _)| *other != corr);
+        }
+    }
+}
+
+impl Half for Accepted {
+    const ROLE: Role = Role::Acceptor;
+    type Session = Accepting<Replies>;
+
+    fn session(&mut self) -> &mut Self::Session {
+        &mut self.session
+    }
+
+    fn is_backed_up(&mut self) -> bool {
+        self.session.is_backed_up()
+    }
+
+    fn close(&mut self) -> Leftover {
+        self.session.close();
+        let wakers = std::mem::take(&mut self.cancel_wakers);
+        Leftover {
+            wakers: wakers.into_iter().map(|(_, waker)| waker).collect(),
+            ..Leftover::default()
+        }
+    }
+}
+
+impl Conn<Accepted> {
+    /// The peer has given up on a request, and the session knows.
+    pub(super) fn cancelled(&self, corr: u64) {
+        self.any_cancelled.store(true, Ordering::Release);
+        let mut state = self.lock();
+        let wakers: Vec<_> =
+            state.half.cancel_wakers.extract_if(.., |(other, _)| *other == corr).collect();
+        drop(state);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Answers a request about actors.
+    pub(crate) fn respond(&self, corr: u64, result: Result<Outcome, Refusal>) {
+        match result {
+            Ok(outcome) => self.with(|session| session.respond(corr, &outcome)),
+            Err(refusal) => self.refuse(corr, &refusal),
+        }
+    }
+
+    pub(super) fn confirm(&self, corr: u64) {
+        self.reply(corr, None, &[].as_slice());
+    }
+
+    pub(super) fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
+        let failure = refusal.to_wire();
+        self.with(|session| session.nack(from, sender, type_id, &failure));
+    }
+
+    pub(crate) fn terminated(&self, watch_id: u64, reason: &StopReason) {
+        let reason = watch::to_wire(reason);
+        self.with(|session| session.terminated(watch_id, &reason));
+    }
+
+    /// `cost` bytes that a receiver's messages took of the peer's credit are free again.
+    pub(super) fn consumed(&self, from: Alias, cost: u64) {
+        crate::remote::budget::Account::release(self, cost);
+        let mut state = self.lock();
+        if state.half.session.consumed(from, cost) {
+            touch(state);
+        }
+    }
+}
+
+impl ReplyTo for Conn<Accepted> {
+    fn reply(&self, corr: u64, _: Option<&'static str>, payload: &dyn Encode) {
+        let prepared = match self.resources.compressors.is_small(payload) {
+            true => Ok(Payload::Encode(payload)),
+            false => self
+                .prepare(payload)
+                .map(|Prepared { bytes, raw_len }| Payload::Ready { bytes, raw_len }),
+        };
+        let payload = match prepared {
+            Ok(payload) => payload,
+            Err(refusal) => return self.refuse(corr, &refusal),
+        };
+        let mut state = self.lock();
+        state.half.settle(corr);
+        if let Err(error) = state.half.session.reply(corr, payload) {
+            tracing::debug!(peer = %self.peer.name, %error, "a reply was not sent");
+        }
+        touch(state);
+    }
+
+    fn refuse(&self, corr: u64, refusal: &Refusal) {
+        let failure = refusal.to_wire();
+        let mut state = self.lock();
+        state.half.settle(corr);
+        state.half.session.fail(corr, &failure);
+        touch(state);
+    }
+
+    fn is_cancelled(&self, corr: u64) -> bool {
+        if self.is_over() {
+            return true;
+        }
+        self.any_cancelled.load(Ordering::Acquire) && self.lock().half.session.is_cancelled(corr)
+    }
+
+    fn poll_cancelled(&self, corr: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.half.session.is_cancelled(corr) {
+            return Poll::Ready(());
+        }
+        let (wakers, waker) = (&mut state.half.cancel_wakers, cx.waker());
+        if !wakers.iter().any(|(other, known)| *other == corr && known.will_wake(waker)) {
+            wakers.push((corr, waker.clone()));
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,468 @@
+//! Messages on their way to actors here: what one read brought goes to each actor as one batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::native::{
+    Accepting, Alias, Arrivals, Body, Budget, CloseCode, Host, Inbound, LinkError, Message,
+    MessageKind, NamedReceiver, NamedSender, Names, Request, Session,
+};
+use rakt_wire::{Address, Failure, Metadata, is_reserved};
+
+use super::accepted::{Accepted, Replies};
+use super::batch::{Batch, RawAbout, RawMessage};
+use super::conn::Conn;
+use super::driver::Reader;
+use super::serve::{Watches, serve};
+use crate::cell::AnyCell;
+use crate::error::Refusal;
+use crate::mailbox::arrivals::Arrivals as _;
+use crate::reference::ActorRef;
+use crate::remote::budget::{Account, Charge};
+use crate::remote::serve::find;
+use crate::system::ActorSystem;
+
+/// Types that are remembered for a receiver; a peer that uses more than these of one actor has them
+/// looked up.
+const MAX_ENTRIES: usize = 32;
+/// Room for this many messages more than came is not worth giving back.
+const MANY_SPARE: usize = 64;
+
+pub(crate) struct ArrivalsReader {
+    arrivals: Arrivals<Actors>,
+    actors: Actors,
+}
+
+/// The actors of a system, as a connection of a peer reaches them.
+struct Actors {
+    system: ActorSystem,
+    conn: Arc<Conn<Accepted>>,
+    watches: Watches,
+    now: Instant,
+}
+
+/// What is kept for a receiver that the peer has named.
+#[derive(Default)]
+struct Known {
+    cell: Option<Arc<dyn AnyCell>>,
+    /// Which of the peer's types the actor accepts, and where they are in its list.
+    entries: VecDeque<(u32, u16)>,
+    staged: Staged,
+    /// How many messages the last batch had, as a hint for the next one.
+    last_len: usize,
+}
+
+/// The messages of the read at hand for one receiver.
+#[derive(Default)]
+struct Staged {
+    messages: VecDeque<RawMessage>,
+    has_confirms: bool,
+    senders: Vec<(u32, ActorRef)>,
+    /// What they cost together.
+    cost: u64,
+}
+
+impl ArrivalsReader {
+    pub(crate) fn new(system: ActorSystem, conn: Arc<Conn<Accepted>>, session: &Session) -> Self {
+        let watches = Watches::new(conn.clone());
+        let actors = Actors { system, conn, watches, now: crate::timers::now() };
+        Self { arrivals: Arrivals::new(session), actors }
+    }
+}
+
+impl Reader for ArrivalsReader {
+    type Half = Accepted;
+
+    fn inbound(&mut self) -> &mut Inbound {
+        self.arrivals.inbound()
+    }
+
+    fn handle_bytes(&mut self, now: Instant, buf: &[u8]) -> Result<usize, LinkError> {
+        self.actors.now = now;
+        self.arrivals.handle_bytes(buf, &mut self.actors)
+    }
+
+    fn handle_filled(&mut self, now: Instant) -> Result<(), LinkError> {
+        self.actors.now = now;
+        self.arrivals.handle_filled(&mut self.actors)
+    }
+
+    fn finish(&mut self, block: &Bytes) -> Result<(), LinkError> {
+        self.arrivals.finish(block, &mut self.actors)
+    }
+
+    fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
+        self.arrivals.take_goodbye()
+    }
+
+    fn end(&mut self) {
+        self.arrivals.clear(&mut self.actors);
+        self.actors.watches.clear();
+    }
+}
+
+impl Host for Actors {
+    type Receiver = Known;
+    type Sender = Option<ActorRef>;
+    type Replies = Replies;
+
+    fn accepting<T>(&mut self, f: impl FnOnce(&mut Accepting<Replies>) -> T) -> T {
+        self.conn.with(f)
+    }
+
+    fn cancelled(&mut self, corr: u64) {
+        self.conn.cancelled(corr);
+    }
+
+    fn count_name(&mut self, bytes: usize) -> Result<(), u64> {
+        match self.conn.charge_names(bytes as u64) {
+            true => Ok(()),
+            false => Err(self.conn.resources.budgets.names.limit()),
+        }
+    }
+
+    fn forget_names(&mut self) {
+        self.conn.release_names();
+    }
+
+    /// Notes a message for the batch of its receiver. Takes out of the message what it keeps: moving all of
+    /// it from place to place took as long as the rest of this.
+    #[inline]
+    fn take(
+        &mut self,
+        receiver: &mut NamedReceiver<Known>,
+        names: &mut Names<Option<ActorRef>>,
+        message: &mut Message,
+        cost: u64,
+    ) -> Result<(), Failure> {
+        let taken = self.stage(receiver, names, message, cost);
+        taken.map_err(|refusal| {
+            let (peer, receiver) = (&self.conn.peer.name, &receiver.path);
+            tracing::debug!(%peer, %receiver, %refusal, "refused a message");
+            refusal.to_wire()
+        })
+    }
+
+    fn deliver(
+        &mut self,
+        from: Alias,
+        receiver: &mut NamedReceiver<Known>,
+        block: &Bytes,
+        overrun: Option<Failure>,
+    ) {
+        let conn = &self.conn;
+        let Staged { mut messages, has_confirms, senders, cost } =
+            std::mem::take(&mut receiver.kept.staged);
+        receiver.kept.last_len = messages.len();
+        trim(&mut messages);
+        let mut batch = Box::new(Batch {
+            conn: conn.clone(),
+            from,
+            block: block.clone(),
+            messages,
+            has_confirms,
+            senders,
+            unreturned: 0,
+            return_at: u64::from(conn.limits.receiver_window / 4),
+        });
+        let has_room = conn.charge(cost);
+        if let Some(failure) = overrun {
+            return batch.refuse_all(&Refusal::from_wire(failure));
+        }
+        if !has_room {
+            return batch.refuse_all(&conn.no_room());
+        }
+        let Some(cell) = live_cell(&self.system, receiver) else {
+            return batch.refuse_all(&missing(&self.system, receiver));
+        };
+        if batch.has_confirms {
+            batch.check_confirmed(&*cell);
+        }
+        if batch.len() > 0 {
+            cell.push_arrivals(batch);
+        }
+    }
+
+    fn operate(&mut self, request: Request) {
+        serve(self.system.clone(), self.conn.clone(), &mut self.watches, request);
+    }
+
+    fn no_room(&self) -> Failure {
+        self.conn.no_room().to_wire()
+    }
+}
+
+impl Budget for Actors {
+    fn admit(&mut self, bytes: usize) -> bool {
+        self.conn.admit(bytes as u64)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.conn.release(bytes as u64);
+    }
+}
+
+impl Actors {
+    #[inline]
+    fn stage(
+        &mut self,
+        receiver: &mut NamedReceiver<Known>,
+        names: &mut Names<Option<ActorRef>>,
+        message: &mut Message,
+        cost: u64,
+    ) -> Result<(), Refusal> {
+        let entry = match receiver.kept.entry(message.type_id) {
+            Some(entry) => entry,
+            None => accept(&self.system, receiver, &names.types, message.type_id)?,
+        };
+        let has_about = message.remaining.is_some()
+            || message.metadata.is_some()
+            || matches!(message.body, Body::Whole(_));
+        let about = if has_about { Some(self.about(message)?) } else { None };
+        let whole = about.as_ref().and_then(|about| about.whole.as_ref());
+        let (start, len) = match (&message.body, whole) {
+            (Body::Block(span), _) => (span.start, span.len),
+            (Body::Whole(_), whole) => (0, whole.map_or(0, |bytes| bytes.len() as u32)),
+        };
+        let Known { staged, last_len, .. } = &mut receiver.kept;
+        let sender = message.sender.and_then(|alias| {
+            let known = sender(&mut names.senders[alias as usize], &self.system)?;
+            Some(staged.note_sender(alias, known))
+        });
+        if staged.messages.is_empty() {
+            staged.messages.reserve_exact(*last_len);
+        }
+        staged.has_confirms |= matches!(message.kind, MessageKind::Confirm { .. });
+        staged.cost += cost;
+        staged.messages.push_back(RawMessage {
+            entry,
+            kind: message.kind,
+            sender,
+            type_id: message.type_id,
+            start,
+            len,
+            raw_len: message.raw_len,
+            about,
+        });
+        Ok(())
+    }
+
+    /// What most messages do without.
+    fn about(&self, message: &mut Message) -> Result<Box<RawAbout>, Refusal> {
+        let charge = match &message.metadata {
+            Some(metadata) => Some(self.charge_metadata(metadata)?),
+            None => None,
+        };
+        let whole = match &mut message.body {
+            Body::Whole(bytes) => Some(std::mem::take(bytes)),
+            Body::Block(_) => None,
+        };
+        let deadline = message.remaining.and_then(|left| self.now.checked_add(left));
+        let metadata = message.metadata.take().map(|metadata| *metadata);
+        Ok(Box::new(RawAbout { deadline, metadata, whole, _charge: charge }))
+    }
+
+    /// Metadata is no part of what a message costs its sender, but takes up memory here.
+    fn charge_metadata(&self, metadata: &Metadata) -> Result<Charge, Refusal> {
+        let pairs = metadata.len() * size_of::<(String, String)>();
+        let bytes = (metadata.encoded_len() + pairs) as u64;
+        let has_room = self.conn.charge(bytes);
+        let charge = Charge { account: self.conn.clone(), bytes };
+        if has_room { Ok(charge) } else { Err(self.conn.no_room()) }
+    }
+}
+
+/// Where a new type is in the actor's list, or why the message is refused.
+fn accept(
+    system: &ActorSystem,
+    receiver: &mut NamedReceiver<Known>,
+    types: &[Box<str>],
+    type_id: u32,
+) -> Result<u16, Refusal> {
+    let Some(cell) = live_cell(system, receiver) else { return Err(missing(system, receiver)) };
+    let name = &types[type_id as usize];
+    let entry = cell.accepted(name);
+    let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
+    let entries = &mut receiver.kept.entries;
+    if entries.len() >= MAX_ENTRIES {
+        entries.pop_front();
+    }
+    entries.push_back((type_id, entry));
+    Ok(entry)
+}
+
+/// The actor that is meant, if it lives.
+fn live_cell(
+    system: &ActorSystem,
+    receiver: &mut NamedReceiver<Known>,
+) -> Option<Arc<dyn AnyCell>> {
+    let known = &mut receiver.kept;
+    match &known.cell {
+        Some(cell) if !cell.has_ended() => return Some(cell.clone()),
+        Some(_) => {
+            known.cell = None;
+            known.entries.clear();
+        }
+        None => {}
+    }
+    let found = find(system, &receiver.path, receiver.uid).ok()?;
+    known.cell = Some(found.clone());
+    Some(found)
+}
+
+fn missing(system: &ActorSystem, receiver: &NamedReceiver<Known>) -> Refusal {
+    find(system, &receiver.path, receiver.uid).err().unwrap_or(Refusal::Stopped)
+}
+
+/// The sender that a peer has named. The reference is made when a message needs it.
+fn sender(named: &mut NamedSender<Option<ActorRef>>, system: &ActorSystem) -> Option<ActorRef> {
+    if named.kept.is_none() {
+        let address = named.address.parse::<Address>().ok()?;
+        // A peer says who it is, and must not have us talk to an actor of the system in its name.
+        if is_reserved(address.path()) {
+            return None;
+        }
+        named.kept = Some(system.actor(&address));
+    }
+    named.kept.clone()
+}
+
+/// Gives back room that was made for as many messages as came the last time, where that is much: these
+/// may wait for long, and only what they are counts against the budget.
+fn trim(messages: &mut VecDeque<RawMessage>) {
+    if messages.capacity() > 2 * messages.len() + MANY_SPARE {
+        messages.shrink_to_fit();
+    }
+}
+
+impl Known {
+    /// Where the type is in the actor's list, if it came before.
+    #[inline]
+    fn entry(&self, type_id: u32) -> Option<u16> {
+        self.entries.iter().find(|(known, _)| *known == type_id).map(|(_, entry)| *entry)
+    }
+}
+
+impl Staged {
+    /// The place of a sender in the batch.
+    fn note_sender(&mut self, alias: u32, actor: ActorRef) -> u32 {
+        if self.senders.last().is_none_or(|(last, _)| *last != alias) {
+            self.senders.push((alias, actor));
+        }
+        self.senders.len() as u32 - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rakt_wire::native::{FrameKind, Limits};
+
+    use super::*;
+    use crate::remote::budget::Share;
+    use crate::remote::native::tests::{accepted, session};
+    use crate::remote::resources::tests::resources;
+
+    async fn reader() -> ArrivalsReader {
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        let session = session(Limits::default());
+        ArrivalsReader::new(system, accepted(&resources()), &session)
+    }
+
+    fn read(reader: &mut ArrivalsReader, kind: FrameKind, body: &[u8]) -> Result<(), LinkError> {
+        let frame = [&[kind.as_u8(), 0, 0, 0, body.len() as u8], body].concat();
+        let handled = reader.handle_bytes(crate::timers::now(), &frame);
+        let finished = reader.finish(&Bytes::from(frame));
+        handled.map(drop).and(finished)
+    }
+
+    #[tokio::test]
+    async fn names_for_which_nobody_has_room_end_the_connection() {
+        let define: [(FrameKind, &[u8]); 3] = [
+            (FrameKind::Receiver, b"\0\0\x01a"),
+            (FrameKind::Sender, b"\0\x0drakt://s@h:1/a"),
+            (FrameKind::Type, b"\0\x0atests.Note"),
+        ];
+        for (kind, body) in define {
+            let (mut reader, others) = (reader().await, Share::default());
+            let names = &reader.actors.conn.resources.budgets.names;
+            names.add(&others, names.limit() - 1);
+            let mut body = body.to_vec();
+            if kind == FrameKind::Sender {
+                body[1] = (body.len() - 2) as u8;
+            }
+            let error = read(&mut reader, kind, &body).expect_err("there is no room");
+            assert_eq!(error.close_code(), CloseCode::Limit);
+            let (text, parts) =
+                (error.close_text(), ["no room for more names", "1073741824 bytes"]);
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_room_of_names_is_given_back_with_a_reset() {
+        const NAME_OVERHEAD: u64 = 128;
+        let mut reader = reader().await;
+        let names = |reader: &ArrivalsReader| reader.actors.conn.resources.budgets.names.used();
+        for alias in 0..10 {
+            let body = [alias, 0, 1, b'a'];
+            read(&mut reader, FrameKind::Receiver, &body).expect("there is room");
+        }
+        assert!(names(&reader) > 10 * NAME_OVERHEAD);
+        read(&mut reader, FrameKind::Reset, &[]).expect("it may reset");
+        assert_eq!(names(&reader), 0);
+    }
+
+    #[cfg(feature = "prost")]
+    #[tokio::test]
+    async fn a_few_types_are_remembered_for_a_receiver() {
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Note {}
+        crate::messages! { Note as "tests.Note" }
+
+        struct Reader;
+        impl crate::Actor for Reader {
+            fn accepts(accepts: &mut crate::Accepts<Self>) {
+                accepts.remote::<Note>();
+            }
+        }
+        impl crate::Handler<Note> for Reader {
+            async fn handle(&mut self, _: Note, _: &mut crate::Context<Self>) -> crate::Result {
+                Ok(())
+            }
+        }
+
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        system.spawn("reader", || Reader).await.expect("it starts");
+        let mut receiver = NamedReceiver::<Known>::new("reader", None);
+        // A peer may give one name any number of numbers.
+        let types = vec![Box::<str>::from("tests.Note"); 100];
+        for type_id in 0..100 {
+            accept(&system, &mut receiver, &types, type_id).expect("it is accepted");
+            assert!(receiver.kept.entry(type_id).is_some());
+            assert!(receiver.kept.entries.len() <= MAX_ENTRIES, "{}", receiver.kept.entries.len());
+        }
+    }
+
+    #[test]
+    fn a_few_messages_do_not_keep_the_room_of_many() {
+        let message = || RawMessage {
+            entry: 0,
+            kind: MessageKind::Tell,
+            sender: None,
+            type_id: 0,
+            start: 0,
+            len: 0,
+            raw_len: None,
+            about: None,
+        };
+        for (room, len) in [(7000, 1), (7000, 3000), (8, 1), (3000, 3000)] {
+            let mut messages = VecDeque::with_capacity(room);
+            messages.extend((0..len).map(|_| message()));
+            trim(&mut messages);
+            assert_eq!(messages.len(), len);
+            assert!(messages.capacity() <= 2 * len + MANY_SPARE, "{}", messages.capacity());
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! One open connection, as everybody but its driver sees it: a session behind a lock, and who is to be woken.
+//!
+//! Whoever has something to send writes it straight into the connection's outbound buffer, under a
+//! short lock, and wakes the driver if nobody has yet. The driver takes all that has piled up and
+//! writes it at once.
+//!
+//! What the two sides have in common is here; what a side adds is its [`Half`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+
+use bytes::Bytes;
+use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Writer};
+use rakt_wire::{Compression, Encode};
+
+use crate::error::Refusal;
+use crate::events::DeadLetter;
+use crate::remote::answer::Fate;
+use crate::remote::budget::{Account, Share};
+use crate::remote::compressors::Prepared;
+use crate::remote::resources::Resources;
+use crate::slot::Slot;
+use crate::sync::Lock;
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) incarnation: [u8; 16],
+    /// `system@host:port`, or `system` for a peer without an address.
+    pub(crate) name: Arc<str>,
+}
+
+impl Peer {
+    /// The name of its actor system.
+    pub(crate) fn system(&self) -> &str {
+        self.name.split('@').next().unwrap_or(&self.name)
+    }
+}
+
+/// Who must be at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expected<'a> {
+    Anyone,
+    /// A node of this actor system, in whatever life.
+    System(&'a str),
+    /// This life of a node.
+    Incarnation([u8; 16]),
+}
+
+impl Expected<'_> {
+    pub(crate) fn check(self, peer: &Peer) -> Result<(), Refusal> {
+        match self {
+            Self::Anyone => Ok(()),
+            Self::System(system) if system == peer.system() => Ok(()),
+            Self::System(_) => Err(Refusal::WrongSystem { found: peer.system().to_owned() }),
+            Self::Incarnation(incarnation) if incarnation == peer.incarnation => Ok(()),
+            Self::Incarnation(_) => Err(Refusal::StaleIncarnation),
+        }
+    }
+}
+
+/// What one side of a connection keeps behind the lock.
+pub(crate) trait Half: Send + 'static {
+    /// Which side it is.
+    const ROLE: Role;
+    type Session: Side + Send;
+
+    fn session(&mut self) -> &mut Self::Session;
+
+    /// Whether the peer must take what is buffered before more is read of it.
+    fn is_backed_up(&mut self) -> bool {
+        false
+    }
+
+    /// Whether something was sent since the last call.
+    fn take_used(&mut self) -> bool {
+        false
+    }
+
+    /// What was given out is written. Returns who may go on.
+    fn written(&mut self) -> Vec<Waker> {
+        Vec::new()
+    }
+
+    /// Whether nobody uses it.
+    fn is_idle(&mut self) -> bool {
+        false
+    }
+
+    /// The connection has ended.
+    fn close(&mut self) -> Leftover;
+}
+
+/// Who hears of the end of a connection.
+#[derive(Default)]
+pub(crate) struct Leftover {
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) pending: Vec<Arc<Slot<Fate>>>,
+    /// Tells that have certainly not left.
+    pub(crate) unsent_tells: u64,
+}
+
+pub(crate) struct Conn<H: Half> {
+    pub(crate) id: u64,
+    pub(crate) resources: Arc<Resources>,
+    pub(crate) peer: Peer,
+    pub(crate) limits: Limits,
+    pub(crate) compression: Compression,
+    state: Mutex<State<H>>,
+    /// Whether any request was ever cancelled: spares the others a look.
+    pub(super) any_cancelled: AtomicBool,
+    over: AtomicBool,
+    /// Of the node's budgets for messages and names.
+    inbound: Share,
+    names: Share,
+    /// A newer connection has taken the place of this one.
+    superseded: AtomicBool,
+    /// The driver has let go of the stream.
+    gone: (AtomicBool, tokio::sync::Notify),
+}
+
+pub(crate) struct State<H> {
+    pub(crate) half: H,
+    driver: Option<Waker>,
+    /// Why the connection has ended.
+    closed: Option<Arc<str>>,
+}
+
+impl<H: Half> Conn<H> {
+    pub(crate) fn new(
+        resources: Arc<Resources>,
+        half: H,
+        session: &Session,
+        from: &str,
+    ) -> Arc<Self> {
+        // One count for the whole process, as for the numbers of actors.
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let hello = &session.peer;
+        let name = match &hello.advertised {
+            Some((host, port)) => format!("{}@{host}:{port}", hello.system),
+            None => format!("{}@{from}", hello.system),
+        };
+        Arc::new(Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            resources,
+            peer: Peer { incarnation: hello.incarnation, name: name.into() },
+            limits: session.limits,
+            compression: session.compression,
+            state: Mutex::new(State { half, driver: None, closed: None }),
+            any_cancelled: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            inbound: Share::default(),
+            names: Share::default(),
+            superseded: AtomicBool::new(false),
+            gone: Default::default(),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<H>> {
+        self.state.hold()
+    }
+
+    /// Whether new messages may be given to it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.lock().half.session().writer().is_open()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Does something with the session, and has the driver write what comes of it.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut H::Session) -> T) -> T {
+        let mut state = self.lock();
+        let done = f(state.half.session());
+        touch(state);
+        done
+    }
+
+    /// Does something with the sending part, unless the connection has ended.
+    pub(crate) fn write(&self, f: impl FnOnce(&mut Writer)) {
+        self.with(|session| {
+            if !session.writer().is_closed() {
+                f(session.writer_mut());
+            }
+        });
+    }
+
+    /// Encodes and compresses a payload that should not be encoded under the lock.
+    pub(super) fn prepare(&self, payload: &dyn Encode) -> Result<Prepared, Refusal> {
+        self.resources.compressors.prepare(payload, self.compression, self.limits.max_message_len)
+    }
+
+    /// Undoes the compression of a payload of `raw_len` bytes.
+    pub(super) fn decompress(&self, payload: &[u8], raw_len: u32) -> Result<Bytes, Refusal> {
+        self.resources.compressors.decompress(self.compression, payload, raw_len)
+    }
+
+    /// Ends the connection for everybody who uses it.
+    pub(crate) fn close(&self, reason: &str) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        state.closed = Some(reason.into());
+        let Leftover { mut wakers, pending, unsent_tells } = state.half.close();
+        wakers.extend(state.driver.take());
+        drop(state);
+        self.over.store(true, Ordering::Release);
+        if unsent_tells > 0 {
+            self.resources.outlet.dead_letters(unsent_tells, || DeadLetter {
+                target: format!("rakt://{}/?", self.peer.name),
+                sender: None,
+                message: "?".to_owned(),
+                reason: Refusal::Unreachable { detail: reason.to_owned() },
+                count: unsent_tells,
+            });
+        }
+        crate::metrics::requests_ended("lost", pending.len() as u64);
+        for slot in pending {
+            drop(slot.answer(Fate::Lost(reason.to_owned())));
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// For the driver: the stream is closed.
+    pub(crate) fn set_gone(&self) {
+        self.gone.0.store(true, Ordering::Release);
+        self.gone.1.notify_waiters();
+    }
+
+    /// Completes when the stream is closed.
+    pub(crate) async fn gone(&self) {
+        let mut told = std::pin::pin!(self.gone.1.notified());
+        told.as_mut().enable();
+        if !self.gone.0.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
+
+    /// Has the driver end the connection once what is buffered is written.
+    pub(crate) fn finish(&self, code: CloseCode, reason: &str) {
+        self.with(|session| session.writer_mut().finish(code, reason));
+    }
+
+    /// Ends the connection if nobody uses it; says whether it does.
+    pub(crate) fn finish_if_idle(&self, reason: &str) -> bool {
+        let mut state = self.lock();
+        let is_idle = state.half.is_idle();
+        if is_idle {
+            // Under the same lock: what is sent from now on goes over another connection.
+            state.half.session().writer_mut().finish(CloseCode::Normal, reason);
+            touch(state);
+        }
+        is_idle
+    }
+
+    /// Has the driver end the connection after what has arrived of it by now.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Ordering::Release);
+        touch(self.lock());
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
+    }
+
+    /// The reason why the connection ended, if it has.
+    pub(crate) fn closed(&self) -> Option<Arc<str>> {
+        self.lock().closed.clone()
+    }
+
+    /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
+    pub(crate) fn admit(&self, bytes: u64) -> bool {
+        self.resources.budgets.inbound.try_add(&self.inbound, bytes)
+    }
+
+    /// Counts bytes that are here already; false if that is more than there is room for.
+    pub(crate) fn charge(&self, bytes: u64) -> bool {
+        self.resources.budgets.inbound.add(&self.inbound, bytes)
+    }
+
+    /// Counts bytes of names that the peer has defined; false if that is more than there is room for.
+    pub(crate) fn charge_names(&self, bytes: u64) -> bool {
+        self.resources.budgets.names.add(&self.names, bytes)
+    }
+
+    pub(crate) fn release_names(&self) {
+        self.resources.budgets.names.give_back_all(&self.names);
+    }
+
+    /// That the node has no room for more of what peers send.
+    pub(crate) fn no_room(&self) -> Refusal {
+        let (bound, limit) =
+            ("inbound budget (bytes)".to_owned(), self.resources.budgets.inbound.limit());
+        Refusal::ResourceExhausted { bound, limit }
+    }
+}
+
+impl<H: Half> Account for Conn<H> {
+    fn release(&self, bytes: u64) {
+        self.resources.budgets.inbound.give_back(&self.inbound, bytes);
+    }
+}
+
+/// Wakes the driver, unless somebody has already.
+pub(super) fn touch<H>(mut state: MutexGuard<'_, State<H>>) {
+    let driver = state.take_driver();
+    drop(state);
+    if let Some(driver) = driver {
+        driver.wake();
+    }
+}
+
+impl<H> State<H> {
+    /// The driver, if nobody has woken it yet.
+    pub(super) fn take_driver(&mut self) -> Option<Waker> {
+        self.driver.take()
+    }
+
+    /// For the driver: how it is woken when there is something to write.
+    pub(crate) fn set_driver(&mut self, waker: &Waker) {
+        match &mut self.driver {
+            Some(known) => known.clone_from(waker),
+            None => self.driver = Some(waker.clone()),
+        }
+    }
+}
+
+impl<H: Half> State<H> {
+    /// For the driver: gives out all that is left to write, and why the connection ends.
+    pub(crate) fn farewell(&mut self, code: CloseCode, reason: &str, now: bool) -> Vec<u8> {
+        let session = self.half.session();
+        session.writer_mut().say_goodbye(code, reason, now);
+        let mut bytes = Vec::new();
+        while !session.writer().is_empty() {
+            session.poll_transmit(&mut bytes);
+        }
+        bytes
+    }
+
+    /// For the driver: what to write next.
+    pub(crate) fn poll_transmit(&mut self, out: &mut impl Transmit) {
+        self.half.session().poll_transmit(out);
+    }
+}

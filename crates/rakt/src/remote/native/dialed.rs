@@ -1,0 +1,272 @@
+//! The side of a connection that dialed it: messages and requests on their way out.
+
+use std::sync::{Arc, MutexGuard};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use rakt_wire::native::{
+    Alias, Dialing, HIGH_WATER, Limits, Need, NotSent, Outgoing, Payload, Refused, Replies, Role,
+    SendError, Session, Settled, Side,
+};
+use rakt_wire::{Encode, Metadata, Operation};
+
+use super::conn::{Conn, Half, Leftover, State, touch};
+use crate::error::Refusal;
+use crate::events::DeadLetter;
+use crate::remote::answer::{Cancel, Fate, RemoteAnswer};
+use crate::remote::compressors::Prepared;
+use crate::slot::Slot;
+
+/// A session and the line of those that wait to send.
+pub(crate) struct Dialed {
+    session: Dialing<Arc<Slot<Fate>>>,
+    waiters: Vec<Waiter>,
+    next_ticket: u64,
+}
+
+/// A sender that waits for the connection.
+struct Waiter {
+    ticket: u64,
+    waker: Waker,
+    need: Need,
+}
+
+/// Where a sender stands in line, and its payload if that was encoded already.
+#[derive(Default)]
+pub(crate) struct Place {
+    ticket: Option<(Arc<Conn<Dialed>>, u64)>,
+    /// For the connection of this number: the next one may compress in another way.
+    prepared: Option<(u64, Prepared)>,
+}
+
+impl Place {
+    pub(crate) fn is_prepared_for(&self, conn: &Conn<Dialed>) -> bool {
+        self.prepared.as_ref().is_some_and(|(known, _)| *known == conn.id)
+    }
+
+    /// Encodes a payload that is not to be encoded under a lock.
+    pub(crate) fn prepare(
+        &mut self,
+        conn: &Conn<Dialed>,
+        payload: &dyn Encode,
+    ) -> Result<(), Refusal> {
+        self.prepared = Some((conn.id, conn.prepare(payload)?));
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((conn, ticket)) = self.ticket.take() {
+            conn.lock().half.waiters.retain(|waiter| waiter.ticket != ticket);
+        }
+    }
+}
+
+/// A message that a connection has taken.
+pub(crate) struct Sent {
+    /// The number that was used for the receiver.
+    pub(crate) receiver: Alias,
+    pub(crate) answer: Option<RemoteAnswer>,
+    /// To be woken once no lock is held, if nobody has woken it yet.
+    pub(crate) driver: Option<Waker>,
+}
+
+/// Why a connection did not take a message.
+pub(crate) enum NotTaken {
+    /// It is of no use any more; another one may be.
+    Gone,
+    Refused(Refusal),
+}
+
+impl Dialed {
+    pub(crate) fn new(session: &Session) -> Self {
+        Self { session: Dialing::new(session), waiters: Vec::new(), next_ticket: 0 }
+    }
+
+    /// Settles what has arrived; see [`Dialing::settle`].
+    pub(super) fn settle(
+        &mut self,
+        replies: &mut Replies,
+        settled: impl FnMut(Settled<Arc<Slot<Fate>>>),
+    ) {
+        self.session.settle(replies, settled);
+    }
+
+    /// Who may go on by what has changed.
+    pub(super) fn wake_freed(&mut self) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        while let Some(freed) = self.session.poll_freed() {
+            let met = self.waiters.extract_if(.., |waiter| freed.meets(waiter.need));
+            woken.extend(met.map(|waiter| waiter.waker));
+        }
+        woken
+    }
+}
+
+impl Half for Dialed {
+    const ROLE: Role = Role::Dialer;
+    type Session = Dialing<Arc<Slot<Fate>>>;
+
+    fn session(&mut self) -> &mut Self::Session {
+        &mut self.session
+    }
+
+    fn take_used(&mut self) -> bool {
+        self.session.take_used()
+    }
+
+    fn written(&mut self) -> Vec<Waker> {
+        self.session.handle_written();
+        self.wake_freed()
+    }
+
+    fn is_idle(&mut self) -> bool {
+        self.waiters.is_empty() && self.session.is_idle() && !self.session.writer().is_closed()
+    }
+
+    fn close(&mut self) -> Leftover {
+        let left = self.session.close();
+        let wakers = self.wake_freed();
+        Leftover { wakers, pending: left.pending, unsent_tells: left.unsent_tells }
+    }
+}
+
+impl Conn<Dialed> {
+    /// Takes a message, or notes the sender in the line of those that wait. A payload is small, or
+    /// [prepared](Place::prepare).
+    pub(crate) fn poll_send(
+        self: &Arc<Self>,
+        message: &Outgoing<'_>,
+        payload: &dyn Encode,
+        place: &mut Place,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Sent, NotTaken>> {
+        let payload = match place.prepared.take() {
+            Some((_, Prepared { bytes, raw_len })) => Payload::Ready { bytes, raw_len },
+            None => Payload::Encode(payload),
+        };
+        let mut state = self.lock();
+        let mut answer = None;
+        let sent = state.half.session.send(message, payload, || {
+            let (slot, waiting) = Slot::new();
+            answer = Some(waiting);
+            slot
+        });
+        let woken = state.half.wake_freed();
+        let result = match sent {
+            Ok(sent) => {
+                let answer = sent.corr.zip(answer);
+                Poll::Ready(Ok(Sent {
+                    receiver: sent.receiver,
+                    answer: answer
+                        .map(|(corr, answer)| RemoteAnswer::over(self.clone(), corr, answer)),
+                    driver: state.take_driver(),
+                }))
+            }
+            Err(NotSent::Closed) => Poll::Ready(Err(NotTaken::Gone)),
+            Err(NotSent::Failed(error)) => Poll::Ready(Err(NotTaken::Refused(not_sent(error)))),
+            Err(NotSent::Wait(need, payload)) => match waker {
+                None => Poll::Ready(Err(NotTaken::Refused(refusal(need, &self.limits)))),
+                Some(waker) => {
+                    if let Payload::Ready { bytes, raw_len } = payload {
+                        place.prepared = Some((self.id, Prepared { bytes, raw_len }));
+                    }
+                    self.wait(&mut state, place, waker, need);
+                    Poll::Pending
+                }
+            },
+        };
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    fn wait(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State<Dialed>>,
+        place: &mut Place,
+        waker: &Waker,
+        need: Need,
+    ) {
+        let half = &mut state.half;
+        if let Some((conn, ticket)) = &place.ticket {
+            let known = half.waiters.iter_mut().find(|waiter| waiter.ticket == *ticket);
+            if let (true, Some(known)) = (Arc::ptr_eq(conn, self), known) {
+                known.waker.clone_from(waker);
+                known.need = need;
+                return;
+            }
+        }
+        let ticket = half.next_ticket;
+        half.next_ticket += 1;
+        half.waiters.push(Waiter { ticket, waker: waker.clone(), need });
+        // An older ticket belongs to a connection that has ended, or was used up by waking.
+        place.ticket = Some((self.clone(), ticket));
+    }
+
+    /// Sends a request about actors.
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        operation: &Operation,
+        remaining: Duration,
+        metadata: Option<&Metadata>,
+    ) -> Result<RemoteAnswer, NotTaken> {
+        let mut state = self.lock();
+        let (slot, answer) = Slot::new();
+        match state.half.session.request(operation, remaining, metadata, || slot) {
+            Ok(corr) => {
+                touch(state);
+                Ok(RemoteAnswer::over(self.clone(), corr, answer))
+            }
+            Err(NotSent::Closed) => Err(NotTaken::Gone),
+            Err(NotSent::Wait(need, _)) => Err(NotTaken::Refused(refusal(need, &self.limits))),
+            Err(NotSent::Failed(error)) => Err(NotTaken::Refused(not_sent(error))),
+        }
+    }
+
+    /// A peer refused tells: they become dead letters here, where they came from.
+    pub(super) fn dead_letter(&self, refused: Refused) {
+        let Refused { path, sender, type_name, count, failure } = refused;
+        let refusal = Refusal::from_wire(failure);
+        let target = format!("rakt://{}/{}", self.peer.name, path.as_deref().unwrap_or("?"));
+        tracing::debug!(%target, count, %refusal, "the peer refused messages");
+        let letter = || DeadLetter {
+            target,
+            sender,
+            message: type_name.unwrap_or_else(|| "?".to_owned()),
+            reason: refusal,
+            count,
+        };
+        self.resources.outlet.dead_letters(count, letter);
+    }
+}
+
+impl Cancel for Conn<Dialed> {
+    fn cancel(&self, corr: u64) {
+        let mut state = self.lock();
+        if state.half.session.cancel(corr).is_some() {
+            let wakers = state.half.wake_freed();
+            touch(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+fn not_sent(error: SendError) -> Refusal {
+    match error {
+        SendError::TooLarge { size, limit } => Refusal::TooLarge { size, limit },
+        SendError::Encode(error) => Refusal::Unencodable { detail: error.0 },
+        other => Refusal::Internal { detail: other.to_string() },
+    }
+}
+
+/// What a sender hears that does not want to wait.
+fn refusal(need: Need, limits: &Limits) -> Refusal {
+    let (bound, limit) = match need {
+        Need::Room => ("outbound buffer (bytes)", HIGH_WATER as u64),
+        Need::Credit(_) => ("receiver window (bytes)", limits.receiver_window.into()),
+        Need::InFlight => ("requests in flight", limits.max_in_flight.into()),
+    };
+    Refusal::ResourceExhausted { bound: bound.to_owned(), limit }
+}

@@ -1,0 +1,34 @@
+//! Connections of the native protocol: a session of `rakt_wire::native` behind a lock, and what moves it.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `conn.rs` | one open connection, as everybody but its driver sees it |
+//! | `dialed.rs`, `accepted.rs` | what a side adds: senders that wait; answers and cancellations |
+//! | `driver.rs` | a connection as a session of the pump: turns, heartbeats, the end |
+//! | `replies.rs`, `arrivals.rs` | what each side does with what arrives |
+//! | `batch.rs` | the messages for one actor that one read brought |
+//! | `serve.rs` | operations and watches of a peer |
+//! | `endpoint.rs` | one peer address and its connections |
+//! | `watch.rs` | the ends of actors on other nodes |
+//!
+//! No rule of the protocol is in here: those are in the sessions.
+
+mod accepted;
+mod arrivals;
+mod batch;
+mod conn;
+mod dialed;
+mod driver;
+mod endpoint;
+mod replies;
+mod serve;
+#[cfg(test)]
+pub(crate) mod tests;
+mod watch;
+
+pub(crate) use accepted::Accepted;
+pub(crate) use arrivals::ArrivalsReader;
+pub(crate) use conn::{Conn, Expected};
+pub(crate) use dialed::{Dialed, NotTaken, Place, Sent};
+pub(crate) use driver::drive;
+pub(crate) use endpoint::{CONTROL, Endpoint, backoff};

@@ -1,0 +1,129 @@
+//! Replies on their way to askers here: what the side that dialed does with what arrives.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rakt_wire::Terminated;
+use rakt_wire::native::{
+    Budget, CloseCode, Inbound, LinkError, Refused, Replies, Session, Settled,
+};
+
+use super::conn::{Conn, touch};
+use super::dialed::Dialed;
+use super::driver::Reader;
+use super::endpoint::Endpoint;
+use super::watch;
+use crate::error::Refusal;
+use crate::remote::answer::{Fate, Reply};
+use crate::remote::budget::Account;
+use crate::slot::Slot;
+
+pub(crate) struct RepliesReader {
+    conn: Arc<Conn<Dialed>>,
+    endpoint: Arc<Endpoint>,
+    replies: Replies,
+    /// Requests of the read at hand, to be told once no lock is held.
+    ended: Vec<(Arc<Slot<Fate>>, Fate)>,
+    news: Vec<News>,
+}
+
+/// What else is told once no lock is held.
+enum News {
+    Refused(Refused),
+    Terminated(u64, Terminated),
+}
+
+impl RepliesReader {
+    pub(crate) fn new(conn: Arc<Conn<Dialed>>, endpoint: Arc<Endpoint>, session: &Session) -> Self {
+        let replies = Replies::new(session);
+        Self { conn, endpoint, replies, ended: Vec::new(), news: Vec::new() }
+    }
+
+    fn tell(&mut self, news: News) {
+        match news {
+            News::Refused(refused) => self.conn.dead_letter(refused),
+            News::Terminated(watch_id, reason) => {
+                self.endpoint.watches.ended(watch_id, watch::from_wire(reason));
+            }
+        }
+    }
+}
+
+impl Reader for RepliesReader {
+    type Half = Dialed;
+
+    fn inbound(&mut self) -> &mut Inbound {
+        self.replies.inbound()
+    }
+
+    fn handle_bytes(&mut self, _: Instant, buf: &[u8]) -> Result<usize, LinkError> {
+        self.replies.handle_bytes(buf, &mut Inflow(&self.conn))
+    }
+
+    fn handle_filled(&mut self, _: Instant) -> Result<(), LinkError> {
+        self.replies.handle_filled(&mut Inflow(&self.conn))
+    }
+
+    fn finish(&mut self, block: &Bytes) -> Result<(), LinkError> {
+        if self.replies.is_empty() {
+            return Ok(());
+        }
+        let Self { conn, replies, ended, news, .. } = self;
+        let compressed = |raw_len| (raw_len, conn.compression, conn.resources.clone());
+        let mut state = conn.lock();
+        state.half.settle(replies, |settled| match settled {
+            Settled::Reply { kept, raw_len, body } => {
+                let compressed = raw_len.map(compressed);
+                ended.push((kept, Fate::Reply(Reply { bytes: body.slice(block), compressed })));
+            }
+            Settled::Outcome { kept, outcome } => ended.push((kept, Fate::Outcome(outcome))),
+            Settled::Failed { kept, failure } => {
+                ended.push((kept, Fate::Refused(Refusal::from_wire(failure))));
+            }
+            Settled::NoRoom { kept } => ended.push((kept, Fate::Refused(conn.no_room()))),
+            Settled::Refused(refused) => news.push(News::Refused(refused)),
+            Settled::Terminated { watch_id, reason } => {
+                news.push(News::Terminated(watch_id, reason));
+            }
+        });
+        let wakers = state.half.wake_freed();
+        touch(state);
+        for (slot, fate) in ended.drain(..) {
+            crate::metrics::requests_ended(fate.outcome(), 1);
+            // Nobody waits any more: the answer crossed with the cancellation.
+            drop(slot.answer(fate));
+        }
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        for news in std::mem::take(&mut self.news) {
+            self.tell(news);
+        }
+        Ok(())
+    }
+
+    fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
+        self.replies.take_goodbye()
+    }
+
+    fn end(&mut self) {
+        self.replies.clear(&mut Inflow(&self.conn));
+        self.endpoint.lost(&self.conn);
+    }
+
+    fn is_needed(&self) -> bool {
+        self.endpoint.watches.need(&self.conn)
+    }
+}
+
+/// Room for unfinished replies, of the node's budget for what arrives.
+struct Inflow<'a>(&'a Conn<Dialed>);
+
+impl Budget for Inflow<'_> {
+    fn admit(&mut self, bytes: usize) -> bool {
+        self.0.admit(bytes as u64)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.0.release(bytes as u64);
+    }
+}

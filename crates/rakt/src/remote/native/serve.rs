@@ -1,0 +1,139 @@
+//! What a peer asks for besides sending messages: operations on actors, and watches.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use rakt_wire::native::Request;
+use rakt_wire::{Operation, Outcome};
+
+use super::accepted::Accepted;
+use super::conn::Conn;
+use crate::cell::{AnyCell, Watcher};
+use crate::error::Refusal;
+use crate::remote::budget::Charge;
+use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
+use crate::sync::Lock;
+use crate::system::ActorSystem;
+
+/// Watches that one peer connection may have here.
+const MAX_WATCHES: usize = 65_536;
+
+/// The watches that came over one connection.
+pub(crate) struct Watches {
+    conn: Arc<Conn<Accepted>>,
+    watched: Arc<Mutex<HashMap<u64, Weak<dyn AnyCell>>>>,
+}
+
+impl Watches {
+    pub(crate) fn new(conn: Arc<Conn<Accepted>>) -> Self {
+        Self { conn, watched: Arc::default() }
+    }
+
+    fn add(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) -> Result<(), Refusal> {
+        // A number that is used again stands for the new watch alone.
+        self.remove(watch_id);
+        let mut watched = self.watched.hold();
+        if watched.len() >= MAX_WATCHES {
+            let bound = "watches of one connection".to_owned();
+            return Err(Refusal::ResourceExhausted { bound, limit: MAX_WATCHES as u64 });
+        }
+        watched.insert(watch_id, Arc::downgrade(cell));
+        Ok(())
+    }
+
+    /// The registration with the actor itself, made after the peer has its answer.
+    fn begin(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) {
+        let (conn, watched) = (self.conn.clone(), self.watched.clone());
+        let key = (self.conn.id, watch_id);
+        let notify = Box::new(move |reason: &crate::StopReason| {
+            watched.hold().remove(&watch_id);
+            conn.terminated(watch_id, reason);
+        });
+        cell.watch(Watcher::Call { key, notify });
+    }
+
+    fn remove(&self, watch_id: u64) {
+        let cell = self.watched.hold().remove(&watch_id).and_then(|cell| cell.upgrade());
+        if let Some(cell) = cell {
+            cell.unwatch_call((self.conn.id, watch_id));
+        }
+    }
+
+    /// The connection has ended, and with it all its watches.
+    pub(crate) fn clear(&self) {
+        let all: Vec<u64> = self.watched.hold().keys().copied().collect();
+        all.into_iter().for_each(|watch_id| self.remove(watch_id));
+    }
+}
+
+/// Carries out an operation of a peer and answers it; what takes time has a task of its own.
+pub(crate) fn serve(
+    system: ActorSystem,
+    conn: Arc<Conn<Accepted>>,
+    watches: &mut Watches,
+    request: Request,
+) {
+    let Request { corr, remaining, operation } = request;
+    let slow = match operation {
+        Operation::Ping => return conn.respond(corr, Ok(Outcome::Done)),
+        Operation::Kinds => {
+            let kinds = system.exposed().into_iter().map(|exposed| exposed.kind).collect();
+            return conn.respond(corr, Ok(Outcome::Kinds(kinds)));
+        }
+        Operation::Lookup { path } => return conn.respond(corr, lookup(&system, &path)),
+        Operation::Watch { path, uid, watch_id } => {
+            let found = find(&system, &path, uid)
+                .and_then(|cell| watches.add(&cell, watch_id).map(|()| cell));
+            let begun = found.as_ref().ok().cloned();
+            conn.respond(corr, found.map(|cell| found_outcome(&*cell)));
+            if let Some(cell) = begun {
+                watches.begin(&cell, watch_id);
+            }
+            return;
+        }
+        Operation::Unwatch { watch_id } => {
+            watches.remove(watch_id);
+            return conn.respond(corr, Ok(Outcome::Done));
+        }
+        slow => slow,
+    };
+    let bytes = argument_len(&slow);
+    let has_room = conn.charge(bytes);
+    let charge = Charge { account: conn.clone(), bytes };
+    if !has_room {
+        return conn.respond(corr, Err(conn.no_room()));
+    }
+    let runtime = system.runtime().clone();
+    runtime.spawn(async move {
+        conn.respond(corr, carried_out(system, slow, remaining, charge).await);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use rakt_wire::SpawnArgument;
+
+    use super::*;
+    use crate::remote::budget::Share;
+    use crate::remote::native::tests::{accepted, answers};
+    use crate::remote::resources::tests::resources;
+
+    #[tokio::test]
+    async fn the_argument_of_a_spawn_counts_against_the_inbound_budget() {
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        let conn = accepted(&resources());
+        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budgets.inbound);
+        let payload = bytes::Bytes::from(vec![0; 1000]);
+        let argument = Some(SpawnArgument { type_name: "tests.Setup".to_owned(), payload });
+        let (path, kind) = ("a".to_owned(), "Nothing".to_owned());
+        let spawn = Operation::Spawn { path, kind, argument };
+        let others = Share::default();
+        budget.add(&others, budget.limit() - 999);
+        let request = Request { corr: 1, remaining: None, operation: spawn };
+        serve(system, conn.clone(), &mut watches, request);
+        let full = ("inbound budget (bytes)".to_owned(), budget.limit());
+        assert_eq!(answers(&conn), [(1, Some(full))]);
+        budget.give_back_all(&others);
+        assert_eq!(budget.used(), 0, "what was refused is given back");
+    }
+}

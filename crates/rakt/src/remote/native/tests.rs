@@ -1,0 +1,174 @@
+//! How connections share what a node has for its peers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rakt_wire::native::{
+    Alias, Budget, Event, Hello, Inbound, Limits, MAX_BUFFERED_REPLIES, Payload, Role, Session,
+    Side, Sink, UNCOUNTED_REPLIES,
+};
+use rakt_wire::{Code, Compression};
+
+use super::accepted::Accepted;
+use super::conn::{Conn, Half};
+use super::dialed::{Dialed, NotTaken};
+use crate::error::Refusal;
+use crate::mailbox::arrivals::ReplyTo;
+use crate::remote::resources::Resources;
+use crate::remote::resources::tests::resources;
+
+const MIB: usize = 1024 * 1024;
+
+/// What a handshake with a peer comes to.
+pub(crate) fn session(limits: Limits) -> Session {
+    let peer = Hello::new("peer", [1; 16]);
+    let compression = Compression::None;
+    Session { version: 1, limits, compression, features: Vec::new(), peer }
+}
+
+/// An open connection that a peer dialed, and that nobody drives.
+pub(crate) fn accepted(resources: &Arc<Resources>) -> Arc<Conn<Accepted>> {
+    let session = session(Limits::default());
+    let half = Accepted::new(&session, resources.clone());
+    Conn::new(resources.clone(), half, &session, "peer:1")
+}
+
+/// Notes which requests were answered, and what was exhausted where that is why they failed.
+#[derive(Default)]
+struct Answers(Vec<Answer>);
+
+pub(crate) type Answer = (u64, Option<(String, u64)>);
+
+impl Sink for Answers {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Reply { corr, .. } | Event::Response { corr, .. } => self.0.push((corr, None)),
+            Event::Fail { corr, failure } => {
+                assert_eq!(failure.code, Code::ResourceExhausted);
+                self.0.push((corr, Some((failure.detail, failure.limit))));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Budget for Answers {
+    fn admit(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn release(&mut self, _: usize) {}
+}
+
+/// How the peer hears that requests have ended.
+pub(crate) fn answers(conn: &Conn<Accepted>) -> Vec<Answer> {
+    let (mut bytes, mut answers) = (Vec::new(), Answers::default());
+    conn.lock().poll_transmit(&mut bytes);
+    let taken = Inbound::new(Role::Dialer, conn.limits).handle_bytes(&bytes, &mut answers);
+    assert_eq!(taken, Ok(bytes.len()));
+    answers.0
+}
+
+/// The peer does not take replies of about so many bytes.
+fn leave(conn: &Conn<Accepted>, bytes: usize) {
+    let piece = Bytes::from(vec![0; bytes.min(16 * MIB)]);
+    let mut left = bytes;
+    while left > 0 {
+        let bytes = piece.slice(..left.min(piece.len()));
+        left -= bytes.len();
+        reply(conn, bytes).expect("there is room");
+    }
+}
+
+fn reply(conn: &Conn<Accepted>, bytes: Bytes) -> Result<(), rakt_wire::native::ReplyError> {
+    conn.with(|session| session.reply(1, Payload::Ready { bytes, raw_len: None }))
+}
+
+fn is_backed_up(conn: &Conn<Accepted>) -> bool {
+    conn.lock().half.is_backed_up()
+}
+
+#[tokio::test]
+async fn replies_that_peers_do_not_take_share_a_gibibyte() {
+    let resources = resources();
+    let conns: Vec<_> = (0..8).map(|_| accepted(&resources)).collect();
+    let replied: Vec<_> = conns
+        .iter()
+        .map(|conn| {
+            // A little less than what one may leave, for the heads of the replies.
+            leave(conn, MAX_BUFFERED_REPLIES - 1024);
+            reply(conn, Bytes::new()).is_ok()
+        })
+        .collect();
+    // The eighth would leave nothing for others.
+    assert_eq!(replied, [true, true, true, true, true, true, true, false]);
+    conns[0].close("it is over");
+    assert_eq!(reply(&conns[7], Bytes::new()), Ok(()));
+}
+
+#[tokio::test]
+async fn the_names_that_peers_define_share_a_gibibyte() {
+    let resources = resources();
+    let conns: Vec<_> = (0..16).map(|_| accepted(&resources)).collect();
+    let charged = conns.iter().filter(|conn| conn.charge_names(100 * MIB as u64)).count();
+    assert_eq!(charged, 9, "nine hundred MiB, and what is left is less than a part");
+    conns.iter().for_each(|conn| conn.release_names());
+    assert!(conns[0].charge_names(100 * MIB as u64));
+}
+
+#[tokio::test]
+async fn refusals_that_a_peer_does_not_take_count_as_replies_do() {
+    let resources = resources();
+    let conn = accepted(&resources);
+    let detail = "n".repeat(1000);
+    for corr in 0..1000 {
+        conn.refuse(corr, &Refusal::NotAccepted { message: detail.clone() });
+    }
+    assert!(resources.budgets.replies.used() > 900_000, "{}", resources.budgets.replies.used());
+    for type_id in 0..1000 {
+        let from = Alias { id: 1, epoch: 0 };
+        conn.nack(from, None, type_id, &Refusal::NotAccepted { message: detail.clone() });
+    }
+    assert!(resources.budgets.replies.used() > 1_900_000, "{}", resources.budgets.replies.used());
+    conn.close("it is over");
+    assert_eq!(resources.budgets.replies.used(), 0);
+}
+
+#[tokio::test]
+async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_no_details() {
+    let resources = resources();
+    let others = crate::remote::budget::Share::default();
+    let replies = &resources.budgets.replies;
+    replies.add(&others, replies.limit() - 1);
+    let conn = accepted(&resources);
+    leave(&conn, UNCOUNTED_REPLIES - 100);
+    assert!(!is_backed_up(&conn), "it takes what there is");
+    leave(&conn, 101);
+    assert!(is_backed_up(&conn));
+    let buffered = || conn.lock().half.session().writer().buffered();
+    let before = buffered();
+    conn.refuse(1, &Refusal::NotAccepted { message: "n".repeat(1000) });
+    assert!(buffered() - before < 32);
+    replies.give_back_all(&others);
+    assert!(!is_backed_up(&conn), "there is room again");
+}
+
+#[tokio::test]
+async fn who_does_not_want_to_wait_hears_which_bound_is_reached() {
+    let resources = resources();
+    let session = session(Limits { max_in_flight: 2, ..Limits::default() });
+    let conn = Conn::new(resources, Dialed::new(&session), &session, "peer:1");
+    let ping =
+        || conn.request(&rakt_wire::Operation::Ping, std::time::Duration::from_secs(1), None);
+    let Ok(first) = ping() else { panic!("none is in flight") };
+    let Ok(_second) = ping() else { panic!("one is in flight") };
+    match ping() {
+        Err(NotTaken::Refused(Refusal::ResourceExhausted { bound, limit: 2 })) => {
+            assert_eq!(bound, "requests in flight");
+        }
+        _ => panic!("two are in flight"),
+    }
+    drop(first);
+    conn.lock().poll_transmit(&mut Vec::new());
+    assert!(ping().is_ok(), "the cancellation has left");
+}
