@@ -69,14 +69,14 @@ pub(crate) fn answers(conn: &Conn<Accepted>) -> Vec<Answer> {
     answers.0
 }
 
-/// The peer does not take replies of about so many bytes.
+/// The peer does not take replies of about so many bytes, or of as many as there is room for.
 fn leave(conn: &Conn<Accepted>, bytes: usize) {
     let piece = Bytes::from(vec![0; bytes.min(16 * MIB)]);
     let mut left = bytes;
     while left > 0 {
         let bytes = piece.slice(..left.min(piece.len()));
         left -= bytes.len();
-        reply(conn, bytes).expect("there is room");
+        drop(reply(conn, bytes));
     }
 }
 
