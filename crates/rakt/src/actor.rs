@@ -18,6 +18,11 @@ use crate::message::{CodecError, DuplicateName, Message, claim_name};
 /// The hooks below are all optional. An `Err` or a panic in [`started`](Actor::started) fails the
 /// spawn (or counts as another failure where the actor was being restarted); in the other hooks it
 /// meets the actor's [supervision](crate::supervision).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    label = "this is not an actor",
+    note = "make it one: `impl rakt::Actor for {Self} {{}}`"
+)]
 pub trait Actor: Sized + Send + 'static {
     /// Lists what may be sent to this actor from outside its Rust type: by peers, and through
     /// references that do not know the type. Default: nothing.
@@ -51,6 +56,11 @@ pub trait Actor: Sized + Send + 'static {
 }
 
 /// How an actor handles one type of message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no handler for `{M}`",
+    label = "no `impl Handler<{M}> for {Self}`",
+    note = "write `impl rakt::Handler<{M}> for {Self}`, with an `async fn handle`"
+)]
 pub trait Handler<M: Message>: Actor {
     /// Handles one message; what it returns answers an `ask`, and is dropped for a `tell`.
     ///

@@ -24,6 +24,13 @@ use bytes::Bytes;
 ///
 /// This is all that a message between actors of one process needs. Use
 /// [`messages!`](crate::messages) for messages that cross the wire.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not declared as a message",
+    label = "not a message",
+    note = "a message is sent by value; declare its type where it is written: `#[derive(rakt::Message)]`, with \
+            `#[rakt(name = \"..\", reply = ..)]` if it crosses the wire or has a reply",
+    note = "declare a type that is generated or of another crate: `rakt::messages! {{ {Self} as \"..\" => .. }}`"
+)]
 pub trait Message: Send + Sized + 'static {
     /// What an [`ask`](crate::ActorRef::ask) with this message returns.
     type Reply: Send + 'static;
@@ -38,6 +45,13 @@ pub trait Message: Send + Sized + 'static {
 ///
 /// `Prost` and `Serde` are the two that rakt brings; implement it on a type of your own to
 /// bring another format.
+#[diagnostic::on_unimplemented(
+    message = "the codec `{Self}` does not write and read `{T}`",
+    label = "`{T}` does not fit the codec `{Self}`",
+    note = "`Prost` takes types that derive `prost::Message`, `Serde` those that derive `serde::Serialize` and \
+            `serde::Deserialize`; both the message and its reply must fit",
+    note = "a message that stays in the process has no name and needs no codec"
+)]
 pub trait Codec<T>: 'static {
     /// The length of the encoding in bytes, where it is cheap to know.
     fn encoded_len(value: &T) -> Option<usize>;
@@ -66,6 +80,7 @@ pub struct CodecError(pub String);
 pub enum Prost {}
 
 #[cfg(feature = "prost")]
+#[diagnostic::do_not_recommend]
 impl<T: prost::Message + Default> Codec<T> for Prost {
     fn encoded_len(value: &T) -> Option<usize> {
         Some(value.encoded_len())
@@ -89,6 +104,7 @@ impl<T: prost::Message + Default> Codec<T> for Prost {
 pub enum Serde {}
 
 #[cfg(feature = "serde")]
+#[diagnostic::do_not_recommend]
 impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
     fn encoded_len(_: &T) -> Option<usize> {
         None

@@ -282,8 +282,14 @@ impl ActorRef {
 /// to one of unknown type.
 ///
 /// Implemented by rakt alone.
+#[diagnostic::on_unimplemented(
+    message = "an `ActorRef<{Self}>` does not take `{M}`: `{Self}` has no handler for it",
+    label = "`{Self}` does not handle `{M}`",
+    note = "write `impl rakt::Handler<{M}> for {Self}`, with an `async fn handle`"
+)]
 pub trait Receives<M: Message>: sealed::Sealed<M> {}
 
+#[diagnostic::do_not_recommend]
 impl<M: Message, T: sealed::Sealed<M>> Receives<M> for T {}
 
 pub(crate) mod sealed {
