@@ -40,8 +40,8 @@ pub(crate) struct Counted {
 
 rakt::messages! {
     Note as "counts.Note",
-    Echo => Echo as "counts.Echo",
-    Count => Counted as "counts.Count",
+    Echo as "counts.Echo" => Echo,
+    Count as "counts.Count" => Counted,
 }
 
 #[derive(Default)]

@@ -19,33 +19,30 @@ const SECOND: Duration = Duration::from_secs(1);
 // What one can say to a room.
 
 /// Lets a member in; answers with the names of those who are there.
+#[derive(Message)]
+#[rakt(reply = Vec<String>)]
 struct Join(ActorRef<Member>);
 /// Says something to all others.
+#[derive(Message)]
 struct Say(String);
 /// Strikes the hour.
+#[derive(Message)]
 struct Strike;
 
 // What one can say to a member.
 
 /// Somebody in the room said something.
-#[derive(Clone)]
+#[derive(Clone, Message)]
 struct Heard {
     name: String,
     text: String,
 }
 /// Time to say the next line of one's script.
+#[derive(Message)]
 struct Cue(&'static str);
 /// Enters a room.
+#[derive(Message)]
 struct Enter(ActorRef<Room>);
-
-rakt::messages! {
-    local Join => Vec<String>,
-    local Say,
-    local Strike,
-    local Heard,
-    local Cue,
-    local Enter,
-}
 
 /// Where everything that happens is written down.
 type Screen = mpsc::UnboundedSender<String>;

@@ -12,15 +12,13 @@ struct Greeter {
 }
 
 /// Changes the greeting; nobody waits for an answer.
+#[derive(Message)]
 struct UseGreeting(&'static str);
 
 /// Asks for a greeting.
+#[derive(Message)]
+#[rakt(reply = String)]
 struct Greet(&'static str);
-
-rakt::messages! {
-    local UseGreeting,
-    local Greet => String,
-}
 
 impl Actor for Greeter {
     async fn started(&mut self, _: &mut Context<Self>) -> Result {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use rakt::prelude::*;
 use rakt::{AskError, Event, OperationError};
 
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+#[rakt(name = "service_integration.WorkRequest", reply = WorkResponse)]
 struct WorkRequest {
     #[prost(string, tag = "1")]
     job: String,
@@ -22,15 +23,11 @@ struct WorkResponse {
     result: String,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+#[rakt(name = "service_integration.LogEvent")]
 struct LogEvent {
     #[prost(string, tag = "1")]
     text: String,
-}
-
-rakt::messages! {
-    WorkRequest => WorkResponse as "service_integration.WorkRequest",
-    LogEvent as "service_integration.LogEvent",
 }
 
 struct Worker;

@@ -12,7 +12,8 @@ use rakt::supervision::Directive;
 use rakt::{AskError, StopReason};
 use tokio::sync::mpsc;
 
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+#[rakt(name = "two_nodes.WorkRequest", reply = WorkResponse)]
 struct WorkRequest {
     #[prost(string, tag = "1")]
     job: String,
@@ -22,10 +23,6 @@ struct WorkRequest {
 struct WorkResponse {
     #[prost(string, tag = "1")]
     result: String,
-}
-
-rakt::messages! {
-    WorkRequest => WorkResponse as "two_nodes.WorkRequest",
 }
 
 /// Works on the other node.

@@ -26,7 +26,8 @@ const JOB_LEN: u32 = 10_000;
 const FRAME: Duration = Duration::from_millis(50);
 
 /// What machine a worker is; the argument of its kind.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, prost::Message, rakt::Message)]
+#[rakt(name = "workers.Machine")]
 struct Machine {
     /// What it needs for a job besides the work itself, in milliseconds.
     #[prost(uint32, tag = "1")]
@@ -37,17 +38,13 @@ struct Machine {
 }
 
 /// Asks how many primes there are from one number up to, not including, another.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, prost::Message, rakt::Message)]
+#[rakt(name = "workers.CountPrimes", reply = u32)]
 struct CountPrimes {
     #[prost(uint32, tag = "1")]
     from: u32,
     #[prost(uint32, tag = "2")]
     to: u32,
-}
-
-rakt::messages! {
-    Machine as "workers.Machine",
-    CountPrimes => u32 as "workers.CountPrimes",
 }
 
 struct Worker {

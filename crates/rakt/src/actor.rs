@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::events::Terminated;
 use crate::mailbox::{Dispatch, dispatch};
-use crate::message::{CodecError, DuplicateName, Message, claim_name};
+use crate::message::{CodecError, DuplicateName, Message, WireMessage, claim_name};
 
 /// State that handles messages one at a time.
 ///
@@ -119,16 +119,11 @@ impl<A: Actor> Accepts<A> {
     }
 
     /// Peers may send `M`, and so may holders of an untyped reference.
-    ///
-    /// # Panics
-    /// If `M` has no wire type; declare it with [`messages!`](crate::messages), not as `local`.
-    pub fn remote<M: Message>(&mut self) -> &mut Self
+    pub fn remote<M: WireMessage>(&mut self) -> &mut Self
     where
         A: Handler<M>,
     {
-        let wire = M::wire().unwrap_or_else(|| {
-            panic!("{} has no wire type, so no peer can send it", std::any::type_name::<M>())
-        });
+        let wire = M::wire_type();
         if let Err(duplicate) = claim_name(wire) {
             self.duplicate.get_or_insert(duplicate);
         }

@@ -12,7 +12,7 @@ use crate::actor::{Accepts, Actor};
 use crate::cell::AnyCell;
 use crate::error::{Refusal, SpawnError};
 use crate::mailbox::Mailbox;
-use crate::message::{DuplicateName, Message, claim_name};
+use crate::message::{DuplicateName, WireMessage, claim_name};
 use crate::reference::Target;
 use crate::spawn::Spawn;
 use crate::supervision::Supervision;
@@ -61,15 +61,11 @@ impl Kind {
 
     /// Actors that `factory` builds from an argument that the spawning node gives.
     ///
-    /// `M` is any type with a wire type; its reply is of no concern here. The argument is kept for
-    /// restarts.
-    ///
-    /// # Panics
-    /// If `M` has no wire type.
-    pub fn with_argument<M: Message + Sync, A: Actor>(
+    /// `M` is any message that crosses the wire; its reply is of no concern here. The argument is kept
+    /// for restarts.
+    pub fn with_argument<M: WireMessage + Sync, A: Actor>(
         factory: impl Fn(&M) -> A + Send + Sync + 'static,
     ) -> Self {
-        assert!(M::wire().is_some(), "{} has no wire type", std::any::type_name::<M>());
         Self { recipe: Box::new(WithArgument(Arc::new(factory))), options: Options::default() }
     }
 
@@ -122,7 +118,7 @@ impl<A: Actor> Recipe for Plain<A> {
 
 struct WithArgument<M, A>(Arc<dyn Fn(&M) -> A + Send + Sync>);
 
-impl<M: Message + Sync, A: Actor> Recipe for WithArgument<M, A> {
+impl<M: WireMessage + Sync, A: Actor> Recipe for WithArgument<M, A> {
     fn spawn(
         &self,
         system: ActorSystem,
@@ -141,17 +137,17 @@ impl<M: Message + Sync, A: Actor> Recipe for WithArgument<M, A> {
     }
 
     fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName> {
-        M::wire().map_or(Ok(()), claim_name)?;
+        claim_name(M::wire_type())?;
         Ok(Accepts::<A>::of_actor()?.wire_names().collect())
     }
 
     fn argument_name(&self) -> Option<&'static str> {
-        M::wire().map(|wire| wire.name())
+        Some(M::wire_type().name())
     }
 }
 
-fn read_argument<M: Message>(argument: Option<SpawnArgument>) -> Result<M, Refusal> {
-    let wire = M::wire().ok_or_else(|| Refusal::NoCodec { message: String::new() })?;
+fn read_argument<M: WireMessage>(argument: Option<SpawnArgument>) -> Result<M, Refusal> {
+    let wire = M::wire_type();
     let invalid = |detail| Err(Refusal::InvalidArgument { detail });
     match argument {
         None => invalid(format!("the kind takes an argument of type {:?}", wire.name())),

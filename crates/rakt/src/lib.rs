@@ -15,8 +15,9 @@
 //! #[derive(Default)]
 //! struct Counter(u64);
 //!
+//! #[derive(Message)]
+//! #[rakt(reply = u64)]
 //! struct Add(u64);
-//! rakt::messages! { local Add => u64 }
 //!
 //! impl Actor for Counter {}
 //!
@@ -75,6 +76,42 @@ pub use events::{DeadLetter, Event, Events, StopReason, Terminated};
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
 pub use message::Message;
+/// Declares the type as a [message](trait@Message), with attributes that say the rest:
+///
+/// ```
+/// #[derive(rakt::Message)]                                  // stays in the process, no reply
+/// struct Tick;
+///
+/// #[derive(rakt::Message)]
+/// #[rakt(reply = u64)]                                      // stays in the process, has a reply
+/// struct Count { from: u64 }
+///
+/// # #[cfg(feature = "prost")] mod wire {
+/// #[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+/// #[rakt(name = "demo.Work", reply = String)]               // crosses the wire under that name
+/// struct Work {
+///     #[prost(string, tag = "1")]
+///     job: String,
+/// }
+/// # }
+/// ```
+///
+/// | attribute | what it says | default |
+/// | --- | --- | --- |
+/// | `reply = Type` | what an `ask` returns | `()` |
+/// | `reply = Type as "demo.Reply"` | its name on the wire too, which GoAkt peers need | none |
+/// | `name = "demo.Work"` | the message crosses the wire, and peers know it by this name | it stays in the process |
+/// | `name = _`, `reply = Type as _` | the name that `prost::Name` gives | |
+/// | `codec = "serde"` | message and reply are written by [`Serde`](message::Serde) | `"prost"` |
+/// | `codec = Type` | they are written by a [`Codec`](message::Codec) of your own | |
+/// | `crate = path` | where rakt is, if it has another name | `::rakt` |
+///
+/// A name is never made up from the name of the type: peers of another version know the message by it, and
+/// a refactoring must not change it.
+///
+/// A generic message has no single name; declare the types that you send with
+/// [`messages!`], `rakt::messages! { Batch<u64> as "demo.Numbers" }`. A message borrows nothing.
+pub use rakt_macros::Message;
 pub use rakt_wire::{Address, Dialect, Metadata};
 pub use reference::{ActorRef, Receives};
 pub use spawn::Spawn;

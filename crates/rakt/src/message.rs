@@ -1,8 +1,9 @@
 //! Messages: which reply belongs to which request, and how either crosses the wire.
 //!
 //! A type becomes a message by naming its reply. A message that stays in the process needs nothing
-//! more; one that crosses the wire also has a [`WireType`]: a stable name and a codec for itself and
-//! for its reply. [`messages!`](crate::messages) writes both.
+//! more; one that crosses the wire is a [`WireMessage`] too: it has a stable name, and a codec for itself
+//! and for its reply. [`derive(Message)`](macro@crate::Message) writes both where the type is written,
+//! [`messages!`](crate::messages) for types that are generated or of another crate.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -22,8 +23,8 @@ use bytes::Bytes;
 /// }
 /// ```
 ///
-/// This is all that a message between actors of one process needs. Use
-/// [`messages!`](crate::messages) for messages that cross the wire.
+/// This is all that a message between actors of one process needs, and what
+/// [`derive(Message)`](macro@crate::Message) writes. One that crosses the wire is a [`WireMessage`] too.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not declared as a message",
     label = "not a message",
@@ -39,6 +40,21 @@ pub trait Message: Send + Sized + 'static {
     fn wire() -> Option<&'static WireType<Self>> {
         None
     }
+}
+
+/// A message that crosses the wire: peers know it by its name.
+///
+/// A name is what turns a message into one, in [`derive(Message)`](macro@crate::Message) and in
+/// [`messages!`](crate::messages).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no name on the wire, so it stays in the process",
+    label = "no peer knows this type",
+    note = "give it a name: `#[rakt(name = \"package.{Self}\")]` below `#[derive(rakt::Message)]`, or \
+            `rakt::messages! {{ {Self} as \"package.{Self}\" => .. }}`"
+)]
+pub trait WireMessage: Message {
+    /// What [`Message::wire`] returns.
+    fn wire_type() -> &'static WireType<Self>;
 }
 
 /// A way to write and read values of `T`.
@@ -126,7 +142,7 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
 
 /// The names of a message and of its reply on the wire, and their codecs.
 ///
-/// Lives in a `static`, one a message type; [`messages!`](crate::messages) declares it.
+/// Lives in a `static`, one a message type, which the macros declare.
 pub struct WireType<M: Message> {
     name: &'static str,
     pub(crate) message: Functions<M>,
@@ -240,7 +256,9 @@ pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), Duplicate
     Err(DuplicateName { name: wire.name, first, second })
 }
 
-/// Says which reply belongs to which request, and how they cross the wire.
+/// Declares types as messages that are generated, or of another crate: which reply belongs to which
+/// request, and how both cross the wire. A type of your own is better declared where it is written, by
+/// [`derive(rakt::Message)`](macro@crate::Message), which says the same in attributes.
 ///
 /// ```
 /// # mod pb {
@@ -253,95 +271,62 @@ pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), Duplicate
 /// #     #[derive(Clone, PartialEq, prost::Message)]
 /// #     pub struct LogEvent { #[prost(string, tag = "1")] pub text: String }
 /// #     #[derive(Clone, PartialEq, prost::Message)]
+/// #     pub struct Status {}
+/// #     #[derive(Clone, PartialEq, prost::Message)]
 /// #     pub struct Ping {}
 /// #     #[derive(Clone, PartialEq, prost::Message)]
 /// #     pub struct Pong {}
 /// # }
 /// # struct Tick; struct Count;
 /// rakt::messages! {
-///     pb::WorkRequest => pb::WorkResponse,   // prost types; the wire names are their `prost::Name`s
-///     pb::LogEvent as "demo.LogEvent",       // no reply; an explicit wire name
+///     Tick,                                           // stays in the process
+///     Count => u64,                                   // the same, and has a reply
+///     pb::LogEvent as "demo.LogEvent",                // crosses the wire under that name
+///     pb::Status as "demo.Status" => String,
 ///     pb::Ping as "demo.Ping" => pb::Pong as "demo.Pong",
-///     local Tick,                            // never leaves the process: needs no codec
-///     local Count => u64,
+///     pb::WorkRequest as _ => pb::WorkResponse as _,  // the names are those of `prost::Name`
 /// }
 /// ```
 ///
-/// With the `serde` feature, `serde Move => Position as "chess.Move"` declares serde types; these
-/// always have an explicit name, since a Rust path is no stable one. The reply uses the codec of its
-/// request, and is `()` where none is given. It needs a name only towards GoAkt peers:
-/// `Ping => Pong as "demo.Ping"` names the request alone.
+/// The rule is the same in both notations:
+/// - A name takes a message across the wire; without one it stays in the process. There is no default,
+///   because peers know a message by its name, and a path in Rust changes with every refactoring.
+/// - What crosses the wire is a prost type. `Move as "chess.Move" with "serde" => Position` is written by
+///   [`Serde`], and `with path::to::Type` by a [`Codec`] of your own. The reply uses the codec of its request.
+/// - The reply is `()` where none is given. It needs a name only towards GoAkt peers.
 #[macro_export]
 macro_rules! messages {
-    () => {};
-    (local $message:ty => $reply:ty $(, $($rest:tt)*)?) => {
-        impl $crate::Message for $message {
-            type Reply = $reply;
-        }
-        $($crate::messages! { $($rest)* })?
-    };
-    (local $message:ty $(, $($rest:tt)*)?) => {
-        $crate::messages! { local $message => () $(, $($rest)*)? }
-    };
-    (serde $message:ty => $reply:ty as $name:literal $(, $($rest:tt)*)?) => {
-        $crate::messages! { @wire $crate::message::Serde, $message, $reply, $name }
-        $($crate::messages! { $($rest)* })?
-    };
-    (serde $message:ty as $name:literal $(, $($rest:tt)*)?) => {
-        $crate::messages! { serde $message => () as $name $(, $($rest)*)? }
-    };
-    ($message:ty as $name:literal => $reply:ty as $reply_name:literal $(, $($rest:tt)*)?) => {
-        $crate::messages! { @wire $crate::message::Prost, $message, $reply, $name, $reply_name }
-        $($crate::messages! { $($rest)* })?
-    };
-    ($message:ty => $reply:ty as $name:literal $(, $($rest:tt)*)?) => {
-        $crate::messages! { @wire $crate::message::Prost, $message, $reply, $name }
-        $($crate::messages! { $($rest)* })?
-    };
-    ($message:ty as $name:literal $(, $($rest:tt)*)?) => {
-        $crate::messages! { $message as $name => () as "google.protobuf.Empty" $(, $($rest)*)? }
-    };
-    ($message:ty => $reply:ty $(, $($rest:tt)*)?) => {
-        impl $crate::Message for $message {
-            type Reply = $reply;
-
-            fn wire() -> Option<&'static $crate::message::WireType<Self>> {
-                static WIRE: ::std::sync::LazyLock<$crate::message::WireType<$message>> =
-                    ::std::sync::LazyLock::new(|| {
-                        $crate::message::prost_wire_type::<$message>()
-                    });
-                Some(&WIRE)
-            }
-        }
-        $($crate::messages! { $($rest)* })?
-    };
-    ($message:ty $(, $($rest:tt)*)?) => {
-        $crate::messages! { $message => () $(, $($rest)*)? }
-    };
-    (@wire $codec:ty, $message:ty, $reply:ty, $name:literal $(, $reply_name:literal)?) => {
-        impl $crate::Message for $message {
-            type Reply = $reply;
-
-            fn wire() -> Option<&'static $crate::message::WireType<Self>> {
-                static WIRE: $crate::message::WireType<$message> =
-                    $crate::message::WireType::new::<$codec>($name)$(.with_reply_name($reply_name))?;
-                Some(&WIRE)
-            }
-        }
-    };
+    ($($declarations:tt)*) => { $crate::message::declare! { $crate $($declarations)* } };
 }
 
-/// The wire type of prost messages that know their own full names.
+#[doc(hidden)]
+pub use rakt_macros::messages as declare;
+
+/// The name that the `prost::Name` of `T` gives.
 #[cfg(feature = "prost")]
 #[doc(hidden)]
-pub fn prost_wire_type<M>() -> WireType<M>
-where
-    M: Message + prost::Message + prost::Name + Default,
-    M::Reply: prost::Message + prost::Name + Default,
-{
-    let leaked = |name: String| -> &'static str { Box::leak(name.into_boxed_str()) };
-    WireType::new::<Prost>(leaked(M::full_name()))
-        .with_reply_name(leaked(<M::Reply as prost::Name>::full_name()))
+pub fn prost_name<T: FullName>() -> &'static str {
+    Box::leak(T::full_name().into_boxed_str())
+}
+
+/// `prost::Name`, with a text for those who have none.
+#[cfg(feature = "prost")]
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no `prost::Name`",
+    label = "its name is not known",
+    note = "write the name instead of `_`: \"package.{Self}\""
+)]
+pub trait FullName {
+    fn full_name() -> String;
+}
+
+#[cfg(feature = "prost")]
+#[diagnostic::do_not_recommend]
+impl<T: prost::Name> FullName for T {
+    fn full_name() -> String {
+        T::full_name()
+    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ use crate::send::{Ask, AskAll, Tell, TellAll, TryTell};
 ///
 /// struct Deaf;
 /// impl Actor for Deaf {}
+/// #[derive(Message)]
 /// struct Word;
-/// rakt::messages! { local Word }
 ///
 /// async fn talk(to: ActorRef<Deaf>) {
 ///     let _ = to.tell(Word).await; // `Deaf` has no handler for `Word`

@@ -568,9 +568,9 @@ mod tests {
     use super::signal::MANY;
     use super::*;
     use crate::mailbox::arrivals::tests::Numbers;
-    use crate::message::{Codec, CodecError, WireType};
+    use crate::message::{Codec, CodecError};
     use crate::reference::{ActorRef, Target};
-    use crate::{Accepts, Context, Handler, Message};
+    use crate::{Accepts, Context, Handler};
 
     /// A message that peers may send; `true` is handled only once the test says so.
     #[derive(Debug)]
@@ -603,13 +603,7 @@ mod tests {
         }
     }
 
-    impl Message for Knock {
-        type Reply = ();
-        fn wire() -> Option<&'static WireType<Self>> {
-            static WIRE: WireType<Knock> = WireType::new::<Byte>("rakt.cell.tests.Knock");
-            Some(&WIRE)
-        }
-    }
+    crate::messages! { Knock as "rakt.cell.tests.Knock" with Byte }
 
     struct Door(Arc<tokio::sync::Semaphore>, tokio::sync::mpsc::UnboundedSender<()>);
 

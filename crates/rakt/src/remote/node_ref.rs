@@ -16,7 +16,7 @@ use super::native::{CONTROL, Conn, Dialed, Endpoint, Expected};
 use super::request::{NodeRequest, stopped};
 use super::target::Life;
 use crate::error::{OperationError, Refusal};
-use crate::message::Message;
+use crate::message::WireMessage;
 use crate::reference::ActorRef;
 use crate::send::DEFAULT_ASK_TIMEOUT;
 
@@ -301,19 +301,15 @@ impl<A> fmt::Debug for SpawnOn<A> {
 impl<A> SpawnOn<A> {
     /// Gives the kind the argument that it takes. One that cannot be encoded is an error when this is
     /// awaited.
-    pub fn argument<M: Message>(mut self, argument: &M) -> Self {
-        self.argument = match M::wire() {
-            None => Err(Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() }),
-            Some(wire) => {
-                let mut payload = Vec::new();
-                match wire.message.encode(argument, &mut payload) {
-                    Ok(()) => Ok(Some(SpawnArgument {
-                        type_name: wire.name().to_owned(),
-                        payload: payload.into(),
-                    })),
-                    Err(error) => Err(Refusal::Unencodable { detail: error.0 }),
-                }
+    pub fn argument<M: WireMessage>(mut self, argument: &M) -> Self {
+        let wire = M::wire_type();
+        let mut payload = Vec::new();
+        self.argument = match wire.message.encode(argument, &mut payload) {
+            Ok(()) => {
+                let type_name = wire.name().to_owned();
+                Ok(Some(SpawnArgument { type_name, payload: payload.into() }))
             }
+            Err(error) => Err(Refusal::Unencodable { detail: error.0 }),
         };
         self
     }

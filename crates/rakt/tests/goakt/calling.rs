@@ -1118,7 +1118,7 @@ async fn an_actor_of_a_go_node_cannot_be_watched() -> Result {
     /// Watches whoever it is told of, and says what becomes of that.
     struct Watcher(tokio::sync::mpsc::UnboundedSender<Terminated>);
     struct Watch(ActorRef);
-    rakt::messages! { local Watch }
+    rakt::messages! { Watch }
     impl Actor for Watcher {
         async fn terminated(&mut self, ended: &Terminated, _: &mut Context<Self>) -> Result {
             drop(self.0.send(ended.clone()));

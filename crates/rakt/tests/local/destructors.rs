@@ -38,7 +38,7 @@ impl Drop for Nasty {
 
 struct Arm;
 struct Count;
-rakt::messages! { local Arm, local Count => u32 }
+rakt::messages! { Arm, Count => u32 }
 
 #[derive(Default)]
 struct Careless {

@@ -12,7 +12,7 @@ struct Note;
 struct Fail;
 struct StopNow;
 
-rakt::messages! { local Note, local Fail, local StopNow }
+rakt::messages! { Note, Fail, StopNow }
 
 #[derive(Default)]
 struct Plain {

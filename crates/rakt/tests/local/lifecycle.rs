@@ -18,10 +18,10 @@ struct StopNow;
 struct SpawnChild(&'static str);
 
 rakt::messages! {
-    local Note,
-    local Hold,
-    local StopNow,
-    local SpawnChild => std::result::Result<ActorRef<Diarist>, SpawnError>,
+    Note,
+    Hold,
+    StopNow,
+    SpawnChild => std::result::Result<ActorRef<Diarist>, SpawnError>,
 }
 
 /// Writes down what happens to it.
@@ -258,7 +258,7 @@ async fn children_stop_before_their_parents() -> Result {
 }
 
 struct Family;
-rakt::messages! { local Family => (Option<String>, Vec<String>) }
+rakt::messages! { Family => (Option<String>, Vec<String>) }
 
 impl Handler<Family> for Diarist {
     async fn handle(
@@ -387,7 +387,7 @@ impl Actor for Mayfly {
     }
 }
 
-rakt::messages! { local Pest }
+rakt::messages! { Pest }
 struct Pest;
 
 impl Handler<Pest> for Mayfly {

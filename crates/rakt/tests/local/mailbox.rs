@@ -12,9 +12,9 @@ struct Notes;
 struct Hold;
 
 rakt::messages! {
-    local Note => u32,
-    local Notes => Vec<u32>,
-    local Hold,
+    Note => u32,
+    Notes => Vec<u32>,
+    Hold,
 }
 
 #[derive(Default)]
@@ -180,7 +180,7 @@ impl Drop for Bomb {
     }
 }
 
-rakt::messages! { local Bomb }
+rakt::messages! { Bomb }
 
 impl Handler<Bomb> for Notebook {
     async fn handle(&mut self, bomb: Bomb, _: &mut Context<Self>) -> Result {

@@ -1,4 +1,4 @@
-//! Declaring messages: codecs, wire names, and the forms of `messages!`.
+//! Declaring messages: codecs, wire names, and the forms of the derive and of `messages!`.
 
 use rakt::prelude::*;
 
@@ -16,7 +16,7 @@ struct Tick;
 struct Count;
 
 rakt::messages! {}
-rakt::messages! { local Tick, local Count => u64 }
+rakt::messages! { Tick, Count => u64 }
 
 #[test]
 fn a_local_message_has_no_wire_name() {
@@ -25,6 +25,53 @@ fn a_local_message_has_no_wire_name() {
     replies_with::<Count, u64>();
     assert_eq!(wire_name::<Tick>(), None);
     assert_eq!(wire_name::<Count>(), None);
+}
+
+#[test]
+fn a_derived_message_without_a_name_stays_in_the_process() {
+    #[derive(Message)]
+    struct Plain;
+    #[derive(Message)]
+    #[rakt(reply = Vec<(u64, String)>)]
+    enum Either {
+        _Left(u64),
+        _Right { _text: String },
+    }
+    fn replies_with<M: Message<Reply = R>, R>() {}
+    replies_with::<Plain, ()>();
+    replies_with::<Either, Vec<(u64, String)>>();
+    assert_eq!(wire_name::<Plain>(), None);
+    assert_eq!(wire_name::<Either>(), None);
+}
+
+/// The names that the macros use are those of rakt, whatever else goes by them.
+#[test]
+fn what_the_macros_write_depends_on_no_name_around_it() {
+    #[allow(dead_code, reason = "they only stand in the way")]
+    mod shadowed {
+        struct Option;
+        mod rakt {}
+        mod core {}
+        mod std {}
+        struct Some;
+        trait Message {}
+
+        #[derive(::rakt::Message)]
+        #[rakt(reply = u64)]
+        pub(crate) struct Derived;
+        pub(crate) struct Listed;
+        ::rakt::messages! { Listed => u64 }
+    }
+    mod renamed {
+        pub(crate) use rakt as actors;
+
+        #[derive(Clone, PartialEq, actors::Message)]
+        #[rakt(crate = actors)]
+        pub(crate) struct Renamed;
+    }
+    assert_eq!(wire_name::<shadowed::Derived>(), None);
+    assert_eq!(wire_name::<shadowed::Listed>(), None);
+    assert_eq!(wire_name::<renamed::Renamed>(), None);
 }
 
 #[cfg(feature = "prost")]
@@ -74,10 +121,10 @@ mod protobuf {
     pub(crate) struct NamedBoth {}
 
     rakt::messages! {
-        Request => Response,
-        Event,
+        Request as _ => Response as _,
+        Event as _,
         Named as "demo.named",
-        NamedRequest => Response as "demo.named-request",
+        NamedRequest as "demo.named-request" => Response,
         NamedBoth as "demo.named-both" => Response as "demo.named-response",
     }
 
@@ -97,6 +144,47 @@ mod protobuf {
         assert_eq!(reply_name::<Named>(), Some("google.protobuf.Empty"));
         assert_eq!(reply_name::<NamedRequest>(), None);
         assert_eq!(reply_name::<NamedBoth>(), Some("demo.named-response"));
+    }
+
+    #[test]
+    fn a_derived_message_goes_by_the_names_given() {
+        #[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+        #[rakt(name = "demo.ping", reply = Pong as "demo.pong")]
+        struct Ping {}
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Pong {}
+
+        #[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+        #[rakt(name = _)]
+        #[rakt(reply = Response as _)]
+        struct Known {
+            #[prost(string, tag = "1")]
+            text: String,
+        }
+        impl prost::Name for Known {
+            const NAME: &'static str = "Known";
+            const PACKAGE: &'static str = "demo.v1";
+        }
+
+        #[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+        #[rakt(name = "demo.quiet", codec = "prost")]
+        struct Quiet {}
+
+        #[derive(Clone, PartialEq, prost::Message, rakt::Message)]
+        #[rakt(name = "demo.own", codec = rakt::message::Prost, reply = u32)]
+        struct Own {}
+
+        let names = |wire: Option<&'static str>, reply| (wire.expect("a name"), reply);
+        let both = |message, reply| (message, Some(reply));
+        assert_eq!(
+            names(wire_name::<Ping>(), reply_name::<Ping>()),
+            both("demo.ping", "demo.pong")
+        );
+        let known = both("demo.v1.Known", "demo.v1.Response");
+        assert_eq!(names(wire_name::<Known>(), reply_name::<Known>()), known);
+        let quiet = both("demo.quiet", "google.protobuf.Empty");
+        assert_eq!(names(wire_name::<Quiet>(), reply_name::<Quiet>()), quiet);
+        assert_eq!(names(wire_name::<Own>(), reply_name::<Own>()), ("demo.own", None));
     }
 
     #[derive(Default)]
@@ -231,14 +319,25 @@ mod serde_types {
     pub(crate) struct Resign;
 
     rakt::messages! {
-        serde Move => Position as "chess.Move",
-        serde Resign as "chess.Resign",
+        Move as "chess.Move" with "serde" => Position,
+        Resign as "chess.Resign" with "serde",
     }
 
     #[test]
     fn a_serde_type_goes_by_the_name_given() {
         assert_eq!(wire_name::<Move>(), Some("chess.Move"));
         assert_eq!(wire_name::<Resign>(), Some("chess.Resign"));
+    }
+
+    #[test]
+    fn a_derived_serde_type_goes_by_the_name_given() {
+        #[derive(serde::Serialize, serde::Deserialize, Message)]
+        #[rakt(name = "chess.Offer", codec = "serde", reply = bool)]
+        enum Offer {
+            _Draw,
+        }
+        assert_eq!(wire_name::<Offer>(), Some("chess.Offer"));
+        assert_eq!(Offer::wire().and_then(|wire| wire.reply_name()), None);
     }
 
     struct Board;

@@ -20,7 +20,7 @@ const MESSAGES: u64 = 250;
 struct Work(u64);
 struct Note;
 
-rakt::messages! { local Work => u64, local Note }
+rakt::messages! { Work => u64, Note }
 
 #[derive(Clone, Default)]
 struct Counts {
@@ -168,7 +168,7 @@ async fn every_accepted_tell_is_handled_or_a_dead_letter() -> Result {
 /// Ends as soon as it is asked to, and is watched by many.
 struct Watchman(tokio::sync::mpsc::UnboundedSender<()>);
 struct Watch(ActorRef);
-rakt::messages! { local Watch }
+rakt::messages! { Watch }
 
 impl Actor for Watchman {
     async fn terminated(&mut self, _: &Terminated, _: &mut Context<Self>) -> Result {

@@ -50,10 +50,10 @@ struct Tell(mpsc::UnboundedSender<Option<Trace>>);
 struct Tagged;
 
 rakt::messages! {
-    local Hop => Option<Trace>,
-    local Pass => Option<Trace>,
-    local Tell,
-    local Tagged => (Option<String>, Option<String>),
+    Hop => Option<Trace>,
+    Pass => Option<Trace>,
+    Tell,
+    Tagged => (Option<String>, Option<String>),
 }
 
 /// Asks the next actor, if there is one.

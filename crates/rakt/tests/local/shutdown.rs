@@ -16,7 +16,7 @@ struct Note(u32);
 struct Hold;
 struct Stuck;
 
-rakt::messages! { local Note, local Hold, local Stuck }
+rakt::messages! { Note, Hold, Stuck }
 
 struct Diarist {
     log: Log,
@@ -150,7 +150,7 @@ async fn dropped_messages_are_counted() -> Result {
 }
 
 struct Quit;
-rakt::messages! { local Quit }
+rakt::messages! { Quit }
 
 impl Handler<Quit> for Diarist {
     async fn handle(&mut self, _: Quit, ctx: &mut Context<Self>) -> Result {

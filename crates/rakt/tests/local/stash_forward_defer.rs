@@ -18,11 +18,11 @@ struct Said;
 struct Hold;
 
 rakt::messages! {
-    local Word => usize,
-    local Open,
-    local Close,
-    local Said => Vec<&'static str>,
-    local Hold,
+    Word => usize,
+    Open,
+    Close,
+    Said => Vec<&'static str>,
+    Hold,
 }
 
 /// Puts words aside until it is opened.
@@ -200,9 +200,9 @@ struct Ignore;
 struct GiveUp;
 
 rakt::messages! {
-    local Compute => u64,
-    local Ignore => u64,
-    local GiveUp => u64,
+    Compute => u64,
+    Ignore => u64,
+    GiveUp => u64,
 }
 
 struct Deferring(mpsc::UnboundedSender<rakt::ReplyLater<u64>>);
@@ -269,9 +269,9 @@ struct News(u32);
 struct Slow;
 
 rakt::messages! {
-    local Question => String,
-    local News,
-    local Slow,
+    Question => String,
+    News,
+    Slow,
 }
 
 /// Passes everything on.

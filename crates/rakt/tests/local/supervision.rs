@@ -26,10 +26,10 @@ struct Hold;
 struct Children;
 
 rakt::messages! {
-    local Add => u32,
-    local Fail,
-    local Hold,
-    local Children => Vec<ActorRef<Fragile>>,
+    Add => u32,
+    Fail,
+    Hold,
+    Children => Vec<ActorRef<Fragile>>,
 }
 
 /// Adds up, until it is told to fail.
@@ -544,7 +544,7 @@ impl Drop for Scripted {
 
 struct Watch(ActorRef);
 struct Ping;
-rakt::messages! { local Watch, local Ping => u32 }
+rakt::messages! { Watch, Ping => u32 }
 
 impl Handler<Watch> for Scripted {
     async fn handle(&mut self, Watch(target): Watch, ctx: &mut Context<Self>) -> Result {
@@ -721,7 +721,7 @@ async fn a_drop_that_panics_harms_neither_restart_nor_end() -> Result {
 /// A panic whose payload panics as well.
 struct Grenade;
 struct Throw;
-rakt::messages! { local Throw }
+rakt::messages! { Throw }
 
 impl Drop for Grenade {
     fn drop(&mut self) {
@@ -789,7 +789,7 @@ async fn the_policy_sees_the_fault() -> Result {
 
 /// Asks to stop, and then fails.
 struct StopAndFail;
-rakt::messages! { local StopAndFail }
+rakt::messages! { StopAndFail }
 
 impl Handler<StopAndFail> for Fragile {
     async fn handle(&mut self, _: StopAndFail, ctx: &mut Context<Self>) -> Result {

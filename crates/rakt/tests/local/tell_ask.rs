@@ -23,13 +23,13 @@ struct About;
 struct Unlisted;
 
 rakt::messages! {
-    local Add => u64,
-    local Seen => Vec<u64>,
-    local Hold,
-    local Never,
-    local Even => u64,
-    local About => (Option<tokio::time::Instant>, Option<String>, Option<String>),
-    local Unlisted,
+    Add => u64,
+    Seen => Vec<u64>,
+    Hold,
+    Never,
+    Even => u64,
+    About => (Option<tokio::time::Instant>, Option<String>, Option<String>),
+    Unlisted,
 }
 
 #[derive(Default)]
@@ -173,7 +173,7 @@ async fn an_ask_waits_as_long_as_the_system_says() -> Result {
 
 struct Work;
 struct Split;
-rakt::messages! { local Work, local Split }
+rakt::messages! { Work, Split }
 
 /// Tells what becomes of the asker.
 struct Worker(mpsc::UnboundedSender<&'static str>);
@@ -438,7 +438,7 @@ async fn references_are_equal_if_they_mean_the_same_life() -> Result {
 }
 
 struct Spin;
-rakt::messages! { local Spin }
+rakt::messages! { Spin }
 
 const SPINS: u64 = 200_000;
 

@@ -19,11 +19,11 @@ struct Fail;
 struct Hold;
 
 rakt::messages! {
-    local Tick,
-    local After => Timer,
-    local Every => Timer,
-    local Fail,
-    local Hold,
+    Tick,
+    After => Timer,
+    Every => Timer,
+    Fail,
+    Hold,
 }
 
 /// Reports each tick, with the time since the clock was made.

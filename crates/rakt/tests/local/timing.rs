@@ -20,9 +20,9 @@ struct Never;
 struct Hold;
 
 rakt::messages! {
-    local Echo => u64,
-    local Never,
-    local Hold,
+    Echo => u64,
+    Never,
+    Hold,
 }
 
 #[derive(Default)]

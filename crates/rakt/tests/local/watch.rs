@@ -15,9 +15,9 @@ struct Unwatch(u64);
 struct Die(&'static str);
 
 rakt::messages! {
-    local Watch => u64,
-    local Unwatch,
-    local Die,
+    Watch => u64,
+    Unwatch,
+    Die,
 }
 
 /// Reports who ended, and why.
@@ -172,7 +172,7 @@ async fn an_unwatched_actor_ends_in_silence() -> Result {
 
 /// Watches an actor that has ended, and takes it back before it can hear of it.
 struct Fickle(ActorRef);
-rakt::messages! { local Fickle }
+rakt::messages! { Fickle }
 
 impl Handler<Fickle> for Watchman {
     async fn handle(&mut self, Fickle(target): Fickle, ctx: &mut Context<Self>) -> Result {

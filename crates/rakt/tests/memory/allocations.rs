@@ -30,9 +30,9 @@ struct Keep {
 }
 
 rakt::messages! {
-    Keep => Count as "allocations.Keep",
+    Keep as "allocations.Keep" => Count,
     Payload as "allocations.Payload",
-    HowMany => Count as "allocations.HowMany",
+    HowMany as "allocations.HowMany" => Count,
 }
 
 #[derive(Default)]

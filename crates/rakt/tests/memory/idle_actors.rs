@@ -9,7 +9,7 @@ use crate::allocator::here;
 struct Idle(u64);
 
 struct Work;
-rakt::messages! { local Work => u64 }
+rakt::messages! { Work => u64 }
 
 impl Actor for Idle {}
 

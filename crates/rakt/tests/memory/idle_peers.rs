@@ -14,7 +14,7 @@ struct Ping {
 }
 
 rakt::messages! {
-    Ping => Ping as "links.Ping",
+    Ping as "links.Ping" => Ping,
 }
 
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use rakt::message::{Codec, CodecError, WireType};
+use rakt::message::{Codec, CodecError};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, OperationError, Refusal};
@@ -125,12 +125,6 @@ async fn a_wrong_argument_is_refused_and_says_what_is_taken() {
         }
     }
     assert!(there.find("a").is_none());
-    let error = spawn(&here, &there, "a", "Greeter").argument(&probe::LocalOnly);
-    let error = within(error.into_future()).await.expect_err("it has no codec");
-    assert!(
-        matches!(&error, OperationError::NotSent { refusal: Refusal::NoCodec { .. }, .. }),
-        "{error}"
-    );
 }
 
 #[tokio::test]
@@ -407,13 +401,7 @@ impl Codec<()> for Touchy {
     }
 }
 
-impl Message for Explosive {
-    type Reply = ();
-    fn wire() -> Option<&'static WireType<Self>> {
-        static WIRE: WireType<Explosive> = WireType::new::<Touchy>("tests.Explosive");
-        Some(&WIRE)
-    }
-}
+rakt::messages! { Explosive as "tests.Explosive" with Touchy }
 
 #[tokio::test]
 async fn a_codec_that_panics_on_a_spawn_argument_leaves_nobody_without_an_answer() -> Result {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rakt::message::{Codec, CodecError, WireType};
+use rakt::message::{Codec, CodecError};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Metadata, OperationError, Refusal};
@@ -267,20 +267,9 @@ impl Codec<()> for Odd {
     }
 }
 
-impl Message for Doubtful {
-    type Reply = ();
-    fn wire() -> Option<&'static WireType<Self>> {
-        static WIRE: WireType<Doubtful> = WireType::new::<Odd>("tests.Number");
-        Some(&WIRE)
-    }
-}
-
-impl Message for Misread {
-    type Reply = ();
-    fn wire() -> Option<&'static WireType<Self>> {
-        static WIRE: WireType<Misread> = WireType::new::<Odd>("tests.Echo");
-        Some(&WIRE)
-    }
+rakt::messages! {
+    Doubtful as "tests.Number" with Odd,
+    Misread as "tests.Echo" with Odd,
 }
 
 #[tokio::test]
@@ -379,7 +368,7 @@ enum Speak {
 }
 
 rakt::messages! {
-    local Speak => Option<Echo>,
+    Speak => Option<Echo>,
 }
 
 impl Actor for Caller {
@@ -777,7 +766,7 @@ async fn serde_types_are_messages_like_protobuf_ones() -> Result {
     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
     struct Position(Option<(i32, i32)>);
     rakt::messages! {
-        serde Move => Position as "tests.Move",
+        Move as "tests.Move" with "serde" => Position,
     }
     struct Board;
     impl Actor for Board {
@@ -849,13 +838,7 @@ impl Codec<()> for Fuse {
     }
 }
 
-impl Message for Bomb {
-    type Reply = ();
-    fn wire() -> Option<&'static WireType<Self>> {
-        static WIRE: WireType<Bomb> = WireType::new::<Fuse>("tests.Bomb");
-        Some(&WIRE)
-    }
-}
+rakt::messages! { Bomb as "tests.Bomb" with Fuse }
 
 /// Would handle a [`Bomb`], if one could be read.
 struct Sapper;

@@ -22,8 +22,8 @@ struct Watch(ActorRef<Probe>);
 struct Unwatch(u64);
 
 rakt::messages! {
-    local Watch => u64,
-    local Unwatch,
+    Watch => u64,
+    Unwatch,
 }
 
 impl Actor for Watcher {

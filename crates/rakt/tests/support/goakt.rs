@@ -49,7 +49,7 @@ rakt::messages! {
     Hold as "test.Hold" => Echo as "tests.Echo",
     Ignore as "test.Ignore" => Echo as "tests.Echo",
     Fail as "test.Fail" => Echo as "tests.Echo",
-    Nameless => Echo as "test.Nameless",
+    Nameless as "test.Nameless" => Echo,
 }
 
 /// What an actor saw of a [`Say`].

@@ -51,11 +51,11 @@ pub(crate) struct LocalOnly;
 
 rakt::messages! {
     Number as "tests.Number",
-    Blob => Size as "tests.Blob",
+    Blob as "tests.Blob" => Size,
     Hold as "tests.Hold",
     Fail as "tests.Fail",
-    WhoAsks => Echo as "tests.WhoAsks",
-    local LocalOnly,
+    WhoAsks as "tests.WhoAsks" => Echo,
+    LocalOnly,
 }
 
 pub(crate) fn number(n: u64) -> Number {

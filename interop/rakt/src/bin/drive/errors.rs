@@ -36,7 +36,7 @@ rakt::messages! {
     Unknown as "rakt.interop.Unknown" => Unknown as "rakt.interop.Unknown",
     NoText as "google.protobuf.StringValue" => NoText as "google.protobuf.StringValue",
     Misread as "google.protobuf.StringValue" => Count as "rakt.interop.Count",
-    Nameless => Nameless as "rakt.interop.Nameless",
+    Nameless as "rakt.interop.Nameless" => Nameless,
 }
 
 pub(crate) const CHECKS: &[Check] = checks! {
