@@ -7,12 +7,14 @@
 //! | `limits.rs` | does every bound hold? Each test fails without its bound. |
 //! | `outbound.rs` | what goes out when, and what is taken back? |
 //! | `roundtrip.rs` | does every frame arrive as it was sent, however it is cut? |
+//! | `sessions.rs` | what becomes of messages between the two sides of a connection?
 
 mod golden;
 mod handshake;
 mod limits;
 mod outbound;
 mod roundtrip;
+mod sessions;
 
 use bytes::Bytes;
 use rakt_wire::native::{Body, Budget, Event, FrameKind, HEADER_LEN, Sink};
