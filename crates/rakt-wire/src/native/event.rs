@@ -159,6 +159,12 @@ pub enum Event<'a> {
 pub trait Sink: Budget {
     /// Something has arrived.
     fn event(&mut self, event: Event<'_>);
+
+    /// A message has arrived: [`Event::Message`], for whoever takes it without a detour.
+    #[inline]
+    fn message(&mut self, message: Message) {
+        self.event(Event::Message(message));
+    }
 }
 
 /// Room for unfinished large bodies.

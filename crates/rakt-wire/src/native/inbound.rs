@@ -175,7 +175,7 @@ impl Inbound {
     }
 
     /// Judges a frame by its header, before anything is read or reserved for it.
-    #[inline]
+    #[inline(always)]
     fn check_header(
         &self,
         &[kind, ref len @ ..]: &[u8; HEADER_LEN],
@@ -201,7 +201,7 @@ impl Inbound {
     ) -> Result<(), LinkError> {
         match kind {
             FrameKind::Tell | FrameKind::Confirm | FrameKind::Ask => {
-                sink.event(Event::Message(self.read_message(kind, body, end)?));
+                sink.message(self.read_message(kind, body, end)?);
                 Ok(())
             }
             FrameKind::Reply => {

@@ -500,7 +500,17 @@ impl Outbound {
     /// [`TRANSMIT_TARGET`] bytes are ready. With an empty `out` the buffers change places and nothing is
     /// copied, so give the used one back next time. [`Segments`](super::Segments) also share the large
     /// bodies instead of copying their chunks.
+    #[inline]
     pub fn poll_transmit(&mut self, out: &mut impl Transmit) -> bool {
+        // Asked after each read and each write, it mostly has nothing.
+        let capacity = self.control.capacity().max(self.data.capacity());
+        if self.is_empty() && capacity <= IDLE_CAPACITY {
+            return false;
+        }
+        self.transmit(out)
+    }
+
+    fn transmit(&mut self, out: &mut impl Transmit) -> bool {
         let before = out.len();
         if let Some(nonce) = self.pong.take() {
             put_nonce(&mut self.control, FrameKind::Pong, nonce);

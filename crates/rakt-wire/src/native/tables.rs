@@ -18,6 +18,21 @@ use super::frame::{FrameKind, begin_frame, end_frame};
 use super::hello::Limits;
 use crate::base::varint::{put_optional_u64, put_string, put_varint};
 
+/// The sender of a message.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// A number of the host's that stands for the address: spares writing it down.
+    pub key: Option<u64>,
+    /// Its address.
+    pub address: &'a dyn fmt::Display,
+}
+
+impl fmt::Debug for Sender<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)
+    }
+}
+
 /// Names that are remembered by a number of the caller's; beyond that by their text alone.
 pub(super) const MAX_KEYS: usize = 65_536;
 
@@ -138,7 +153,21 @@ impl Tables {
         out: &mut Vec<u8>,
         name: &'static str,
     ) -> Result<u32, Full> {
-        self.types.define_by(out, name.as_ptr() as u64, &name)
+        self.types.define_by(out, key_of(name), &name)
+    }
+
+    /// The number of a type and of a sender, if they are those that were used last.
+    #[inline]
+    pub(super) fn last(
+        &self,
+        type_name: &'static str,
+        sender: Option<Sender<'_>>,
+    ) -> Option<(u32, Option<u32>)> {
+        let type_id = self.types.last(key_of(type_name))?;
+        match sender {
+            None => Some((type_id, None)),
+            Some(sender) => Some((type_id, Some(self.senders.last(sender.key?)?))),
+        }
     }
 
     /// Forgets all names and tells the peer to.
@@ -161,12 +190,14 @@ struct Names {
         reason = "its hasher is fixed, so nothing about it is random"
     )]
     by_key: HashMap<u64, u32, BuildHasherDefault<KeyHasher>>,
+    /// The key that was used last, and its number: most messages have the type and sender of the one before.
+    last: Option<(u64, u32)>,
 }
 
 impl Names {
     fn new(kind: FrameKind, limit: u32) -> Self {
         let (by_number, numbers, by_key) = Default::default();
-        Self { kind, limit, by_number, numbers, by_key }
+        Self { kind, limit, by_number, numbers, by_key, last: None }
     }
 
     #[inline]
@@ -200,10 +231,21 @@ impl Names {
         key: u64,
         name: &dyn fmt::Display,
     ) -> Result<u32, Full> {
-        match self.by_key.get(&key) {
-            Some(id) => Ok(*id),
-            None => self.learn_key(out, key, name),
+        if let Some(id) = self.last(key) {
+            return Ok(id);
         }
+        let id = match self.by_key.get(&key) {
+            Some(id) => *id,
+            None => self.learn_key(out, key, name)?,
+        };
+        self.last = Some((key, id));
+        Ok(id)
+    }
+
+    /// The number of a key, if it was the last one used.
+    #[inline]
+    fn last(&self, key: u64) -> Option<u32> {
+        self.last.filter(|(last, _)| *last == key).map(|(_, id)| id)
     }
 
     #[cold]
@@ -221,6 +263,12 @@ impl Names {
         self.by_key.insert(key, id);
         Ok(id)
     }
+}
+
+/// The place of a static name in memory.
+#[inline]
+fn key_of(name: &'static str) -> u64 {
+    name.as_ptr() as u64
 }
 
 fn next_id(len: usize, limit: u32) -> Result<u32, Full> {

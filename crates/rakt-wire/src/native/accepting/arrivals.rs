@@ -377,12 +377,14 @@ struct Taking<'a, H: Host> {
 
 impl<H: Host> Sink for Taking<'_, H> {
     #[inline]
-    fn event(&mut self, mut event: Event<'_>) {
+    fn message(&mut self, mut message: Message) {
+        self.tables.message(&mut message, self.host);
+    }
+
+    fn event(&mut self, event: Event<'_>) {
         let Self { tables, host } = self;
-        if let Event::Message(message) = &mut event {
-            return tables.message(message, host);
-        }
         match event {
+            Event::Message(mut message) => tables.message(&mut message, host),
             Event::Receiver { uid, path, .. } => {
                 tables.count_name::<NamedReceiver<H::Receiver>>(path, host);
                 tables.receivers.push(NamedReceiver::new(path, uid));

@@ -29,6 +29,7 @@ use super::hello::{Limits, Session};
 use super::message::{Head, MessageKind};
 use super::outbound::Alias;
 use super::payload::{Payload, SendError};
+pub use super::tables::Sender;
 use super::transmit::Transmit;
 use super::writer::{HIGH_WATER, LARGE_HIGH_WATER, Side, Writer};
 use super::{CHUNK_LEN, Role};
@@ -69,21 +70,6 @@ pub struct Outgoing<'a> {
     pub remaining: Option<Duration>,
     /// What travels with it.
     pub metadata: Option<&'a Metadata>,
-}
-
-/// The sender of a message.
-#[derive(Clone, Copy)]
-pub struct Sender<'a> {
-    /// A number of the host's that stands for the address: spares writing it down.
-    pub key: Option<u64>,
-    /// Its address.
-    pub address: &'a dyn fmt::Display,
-}
-
-impl fmt::Debug for Sender<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.address)
-    }
 }
 
 /// A message that was accepted.
@@ -263,6 +249,12 @@ impl<P> Dialing<P> {
         Some(kept)
     }
 
+    /// Whether [`Dialing::poll_freed`] has something to tell.
+    #[inline]
+    pub fn has_freed(&self) -> bool {
+        !self.freed.is_empty()
+    }
+
     /// Whose need may have been met since the last call; `None` when all is told.
     #[inline]
     pub fn poll_freed(&mut self) -> Option<Freed> {
@@ -323,6 +315,19 @@ impl<P> Dialing<P> {
     /// The numbers of a message's names; all of one epoch.
     #[inline]
     fn resolve(&mut self, message: &Outgoing<'_>) -> Option<Aliases> {
+        let out = &self.writer.out;
+        let epoch = out.epoch();
+        if let Some(receiver) = message.known.filter(|alias| alias.epoch == epoch)
+            && let Some((type_id, sender)) = out.tables().last(message.type_name, message.sender)
+        {
+            let alias = |id| Alias { id, epoch };
+            return Some(Aliases { receiver, sender: sender.map(alias), type_id: alias(type_id) });
+        }
+        self.look_up(message)
+    }
+
+    /// [Resolves](Self::resolve) names that differ from those of the message before.
+    fn look_up(&mut self, message: &Outgoing<'_>) -> Option<Aliases> {
         let epoch = self.writer.out.epoch();
         let mut known = message.known;
         // A table that is full is emptied, which makes the other numbers invalid: then once more.

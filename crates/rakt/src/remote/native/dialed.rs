@@ -94,7 +94,12 @@ impl Dialed {
     }
 
     /// Who may go on by what has changed.
+    #[inline]
     pub(super) fn wake_freed(&mut self) -> Vec<Waker> {
+        if self.session.has_freed() { self.wake_met() } else { Vec::new() }
+    }
+
+    fn wake_met(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
         while let Some(freed) = self.session.poll_freed() {
             let met = self.waiters.extract_if(.., |waiter| freed.meets(waiter.need));
@@ -117,6 +122,9 @@ impl Half for Dialed {
     }
 
     fn written(&mut self) -> Vec<Waker> {
+        if self.waiters.is_empty() {
+            return Vec::new();
+        }
         self.session.handle_written();
         self.wake_freed()
     }
@@ -178,7 +186,9 @@ impl Conn<Dialed> {
             },
         };
         drop(state);
-        woken.into_iter().for_each(Waker::wake);
+        if !woken.is_empty() {
+            woken.into_iter().for_each(Waker::wake);
+        }
         result
     }
 
