@@ -330,3 +330,29 @@ async fn a_connection_that_has_ended_keeps_nothing_but_its_messages() {
     until("the tables are gone", || resident() < before + 64 * MIB).await;
     node.stop_unharmed().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_asks_to_nobody_is_refused_and_leaves_nothing_behind() {
+    let _turn = TURN.lock().await;
+    let node = Node::start(config()).await;
+    let mut raw = node.dial().await;
+    let before = resident();
+    let (total, at_a_time) = (1_000_000_u64, 20_000_u64);
+    let start = std::time::Instant::now();
+    for round in 0..total / at_a_time {
+        for corr in 0..at_a_time {
+            raw.ask(round * at_a_time + corr, "nobody", ECHO, &[]);
+        }
+        raw.flush().await;
+        for _ in 0..at_a_time {
+            assert_eq!(raw.answer().await.1.failure().code, Code::NotFound);
+        }
+        // This many in debug builds take a while; what has to show shows sooner.
+        if start.elapsed() > Duration::from_secs(8) {
+            break;
+        }
+    }
+    assert!(resident() < before + 64 * MIB, "{before} {}", resident());
+    raw.works(u64::MAX >> 1).await;
+    node.stop_unharmed().await;
+}
