@@ -648,7 +648,7 @@ async fn replies_that_are_not_what_was_asked_for_are_told_apart() -> Result {
     let error = within(at("broken").ask(question("?"))).await.expect_err("it does not decode");
     assert!(matches!(error, AskError::BadReply { .. }), "{error}");
     // A reply without a name could not be recognised, so nothing is sent.
-    let error = within(at("nil").ask(echo("?"))).await.expect_err("no name");
+    let error = within(at("nil").ask(crate::goakt::Nameless {})).await.expect_err("no name");
     assert!(matches!(error, AskError::NotSent { .. }), "{error}");
     assert!(error.to_string().contains("has no wire name"), "{error}");
     Ok(())
