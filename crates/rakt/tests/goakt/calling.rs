@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::memory::Memory;
 use crate::messages;
 use crate::nodes::{self, dead_letter};
-use crate::probe::{self, Number, echo, number};
+use crate::probe::{self, Number, number};
 use crate::scripted::{self, Act, Scripted, Told, at_once, echoing};
 use crate::support::within;
 
