@@ -11,14 +11,14 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rakt_wire::Outcome;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason};
+use rakt_wire::{Outcome, Terminated};
 
 use super::conn::{Conn, Expected};
 use super::dialed::{Dialed, NotTaken};
 use super::driver::drive;
-use super::replies::RepliesReader;
-use super::watch::RemoteWatches;
+use super::replies::{Owner, RepliesReader};
+use super::watch::{self, RemoteWatches};
 use crate::error::{OperationError, Refusal};
 use crate::remote::answer::Fate;
 use crate::remote::dialer::Dialer;
@@ -221,19 +221,6 @@ impl Endpoint {
         Ok(conn)
     }
 
-    /// A connection has ended.
-    pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn<Dialed>>) {
-        for slot in &self.slots {
-            let mut slot = slot.hold();
-            if let Slot::Up { conn: known, since, brief } = &*slot
-                && Arc::ptr_eq(known, conn)
-            {
-                *slot = Slot::Brief(after(*brief, *since));
-            }
-        }
-        self.watches.lost(self, conn);
-    }
-
     /// The connections that are up.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn<Dialed>>> {
         let of_slot = |slot: &Mutex<Slot>| match &*slot.hold() {
@@ -281,6 +268,28 @@ impl Endpoint {
                 Err(request.refused(Refusal::Internal { detail }))
             }
         }
+    }
+}
+
+impl Owner for Endpoint {
+    fn terminated(&self, watch_id: u64, reason: Terminated) {
+        self.watches.ended(watch_id, watch::from_wire(reason));
+    }
+
+    fn lost(self: Arc<Self>, conn: &Arc<Conn<Dialed>>) {
+        for slot in &self.slots {
+            let mut slot = slot.hold();
+            if let Slot::Up { conn: known, since, brief } = &*slot
+                && Arc::ptr_eq(known, conn)
+            {
+                *slot = Slot::Brief(after(*brief, *since));
+            }
+        }
+        self.watches.lost(&self, conn);
+    }
+
+    fn needs(&self, conn: &Conn<Dialed>) -> bool {
+        self.watches.need(conn)
     }
 }
 

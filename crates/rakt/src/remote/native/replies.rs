@@ -12,16 +12,24 @@ use rakt_wire::native::{
 use super::conn::{Conn, touch};
 use super::dialed::Dialed;
 use super::driver::Reader;
-use super::endpoint::Endpoint;
-use super::watch;
 use crate::error::Refusal;
 use crate::remote::answer::{Fate, Reply};
 use crate::remote::budget::Account;
 use crate::slot::Slot;
 
+/// Whom a connection belongs to.
+pub(super) trait Owner: Send + Sync {
+    /// An actor that is watched has ended.
+    fn terminated(&self, watch_id: u64, reason: Terminated);
+    /// The connection has ended.
+    fn lost(self: Arc<Self>, conn: &Arc<Conn<Dialed>>);
+    /// Whether the connection must stay although nothing is sent.
+    fn needs(&self, conn: &Conn<Dialed>) -> bool;
+}
+
 pub(crate) struct RepliesReader {
     conn: Arc<Conn<Dialed>>,
-    endpoint: Arc<Endpoint>,
+    owner: Arc<dyn Owner>,
     replies: Replies,
     /// Requests of the read at hand, to be told once no lock is held.
     ended: Vec<(Arc<Slot<Fate>>, Fate)>,
@@ -35,17 +43,15 @@ enum News {
 }
 
 impl RepliesReader {
-    pub(crate) fn new(conn: Arc<Conn<Dialed>>, endpoint: Arc<Endpoint>, session: &Session) -> Self {
+    pub(crate) fn new(conn: Arc<Conn<Dialed>>, owner: Arc<dyn Owner>, session: &Session) -> Self {
         let replies = Replies::new(session);
-        Self { conn, endpoint, replies, ended: Vec::new(), news: Vec::new() }
+        Self { conn, owner, replies, ended: Vec::new(), news: Vec::new() }
     }
 
     fn tell(&mut self, news: News) {
         match news {
             News::Refused(refused) => self.conn.dead_letter(refused),
-            News::Terminated(watch_id, reason) => {
-                self.endpoint.watches.ended(watch_id, watch::from_wire(reason));
-            }
+            News::Terminated(watch_id, reason) => self.owner.terminated(watch_id, reason),
         }
     }
 }
@@ -107,11 +113,11 @@ impl Reader for RepliesReader {
 
     fn end(&mut self) {
         self.replies.clear(&mut Inflow(&self.conn));
-        self.endpoint.lost(&self.conn);
+        self.owner.clone().lost(&self.conn);
     }
 
     fn is_needed(&self) -> bool {
-        self.endpoint.watches.need(&self.conn)
+        self.owner.needs(&self.conn)
     }
 }
 
