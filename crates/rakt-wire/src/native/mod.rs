@@ -70,8 +70,9 @@ pub use operations::{
     put_failure, put_operation, put_outcome, put_terminated, read_failure, read_operation,
     read_outcome, read_terminated,
 };
-pub use outbound::{Alias, BUSY_CAPACITY, IDLE_CAPACITY, Outbound, TRANSMIT_TARGET};
+pub use outbound::{BUSY_CAPACITY, IDLE_CAPACITY, Outbound, TRANSMIT_TARGET};
 pub use payload::{Payload, SendError};
 pub use role::Role;
+pub use tables::Alias;
 pub use transmit::{Segments, Transmit};
 pub use writer::{HIGH_WATER, LARGE_HIGH_WATER, Side, Writer};

@@ -23,7 +23,7 @@ use super::message::{self, FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, pu
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
 use super::payload::{Payload, SendError};
 use super::role::Role;
-use super::tables::{Full, Tables};
+use super::tables::{Alias, Full, Tables};
 use super::transmit::Transmit;
 use crate::base::encode::cost;
 use crate::base::text::cut_text;
@@ -38,15 +38,6 @@ pub const TRANSMIT_TARGET: usize = 256 * 1024;
 pub const IDLE_CAPACITY: usize = 64 * 1024;
 /// Largest buffer that is kept between two writes, in bytes.
 pub const BUSY_CAPACITY: usize = 256 * 1024;
-
-/// A number that stands for a name until the epoch changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Alias {
-    /// The number.
-    pub id: u32,
-    /// The epoch in which it was given.
-    pub epoch: u32,
-}
 
 /// The sending half of a link. `Debug` shows how much there is to send, not what.
 pub struct Outbound {

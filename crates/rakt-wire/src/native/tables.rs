@@ -18,6 +18,15 @@ use super::frame::{FrameKind, begin_frame, end_frame};
 use super::hello::Limits;
 use crate::base::varint::{put_optional_u64, put_string, put_varint};
 
+/// A number that stands for a name until the epoch changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Alias {
+    /// The number.
+    pub id: u32,
+    /// The epoch in which it was given.
+    pub epoch: u32,
+}
+
 /// The sender of a message.
 #[derive(Clone, Copy)]
 pub struct Sender<'a> {

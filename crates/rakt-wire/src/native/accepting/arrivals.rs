@@ -17,7 +17,7 @@ use crate::native::event::{Budget, Event, Sink};
 use crate::native::hello::{Limits, Session};
 use crate::native::inbound::Inbound;
 use crate::native::message::{Message, MessageKind};
-use crate::native::outbound::Alias;
+use crate::native::tables::Alias;
 use crate::operation::Operation;
 
 /// What a name takes up besides its text and what the host keeps for it, in bytes.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::native::outbound::Alias;
+use crate::native::tables::Alias;
 
 /// Cancelled requests that are remembered; the oldest are forgotten first.
 const MAX_CANCELLED: usize = 65_536;
