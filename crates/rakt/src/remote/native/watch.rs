@@ -4,7 +4,7 @@
 //! watches are registered again over a new one, for the same lives of the actors; if there is none
 //! within the time in which a silent peer is found dead, the node counts as lost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -29,8 +29,12 @@ pub(crate) struct RemoteWatches {
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
+    /// The same watches, in the order of the connections over which the peer knows of them.
+    by_conn: BTreeSet<(Option<u64>, u64)>,
     /// A task is bringing the watches to the peer.
     is_registering: bool,
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 #[derive(Clone)]
@@ -40,6 +44,35 @@ struct Entry {
     life: Option<Life>,
     /// The connection over which the peer knows of the watch.
     conn: Option<u64>,
+}
+
+impl Table {
+    fn insert(&mut self, watch: u64, entry: Entry) {
+        self.by_conn.insert((entry.conn, watch));
+        self.entries.insert(watch, entry);
+    }
+
+    fn remove(&mut self, watch: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&watch)?;
+        self.by_conn.remove(&(entry.conn, watch));
+        Some(entry)
+    }
+
+    /// The first watch that the peer knows of over `conn`, or does not know of.
+    fn first(&mut self, conn: Option<u64>) -> Option<u64> {
+        #[cfg(test)]
+        (self.looked_at += 1);
+        self.by_conn.range((conn, 0)..=(conn, u64::MAX)).next().map(|(_, watch)| *watch)
+    }
+
+    /// From now on the peer knows of a watch over `conn`, or does not know of it.
+    fn put(&mut self, watch: u64, conn: Option<u64>) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(&watch)?;
+        let before = std::mem::replace(&mut entry.conn, conn);
+        self.by_conn.remove(&(before, watch));
+        self.by_conn.insert((conn, watch));
+        Some(entry)
+    }
 }
 
 impl RemoteWatches {
@@ -52,12 +85,12 @@ impl RemoteWatches {
     ) {
         let (target, life) = (target.clone(), target.life());
         let entry = Entry { target, watcher, life, conn: None };
-        self.table.hold().entries.insert(watch, entry);
+        self.table.hold().insert(watch, entry);
         self.register(endpoint);
     }
 
     pub(crate) fn remove(&self, endpoint: &Arc<Endpoint>, watch: u64) {
-        let entry = self.table.hold().entries.remove(&watch);
+        let entry = self.table.hold().remove(watch);
         let Some(Entry { conn: Some(conn), target, .. }) = entry else { return };
         let limit = target.ask_timeout();
         if let Some(conn) = endpoint.conns().into_iter().find(|known| known.id == conn) {
@@ -70,7 +103,7 @@ impl RemoteWatches {
 
     /// The peer says that a watched actor has ended.
     pub(crate) fn ended(&self, watch: u64, reason: StopReason) {
-        let entry = self.table.hold().entries.remove(&watch);
+        let entry = self.table.hold().remove(watch);
         if let Some(Entry { target, watcher, .. }) = entry
             && let Some(watcher) = watcher.upgrade()
         {
@@ -81,21 +114,24 @@ impl RemoteWatches {
 
     /// Whether watches depend on the connection.
     pub(crate) fn need(&self, conn: &Conn<Dialed>) -> bool {
-        self.table.hold().entries.values().any(|entry| entry.conn == Some(conn.id))
+        self.table.hold().first(Some(conn.id)).is_some()
     }
 
     /// A connection has ended: what was registered over it is registered again.
     pub(crate) fn lost(&self, endpoint: &Arc<Endpoint>, conn: &Arc<Conn<Dialed>>) {
-        let mut is_concerned = false;
-        for entry in self.table.hold().entries.values_mut() {
-            if entry.conn == Some(conn.id) {
-                entry.conn = None;
-                is_concerned = true;
-            }
-        }
-        if is_concerned {
+        if self.forget(conn) {
             self.register(endpoint);
         }
+    }
+
+    /// The peer knows of nothing over this connection any more; says whether it did.
+    fn forget(&self, conn: &Conn<Dialed>) -> bool {
+        let (mut table, mut any) = (self.table.hold(), false);
+        while let Some(watch) = table.first(Some(conn.id)) {
+            table.put(watch, None);
+            any = true;
+        }
+        any
     }
 
     /// Has a task bring the watches to the peer, if none does yet.
@@ -109,16 +145,20 @@ impl RemoteWatches {
     /// A watch that the peer does not know of yet.
     fn next(&self) -> Option<(u64, Entry)> {
         let mut table = self.table.hold();
-        table.entries.retain(|_, entry| entry.watcher.strong_count() > 0);
-        let next = table.entries.iter().find(|(_, entry)| entry.conn.is_none());
-        let next = next.map(|(watch, entry)| (*watch, entry.clone()));
-        table.is_registering = next.is_some();
-        next
+        while let Some(watch) = table.first(None) {
+            match table.entries.get(&watch) {
+                Some(entry) if entry.watcher.strong_count() > 0 => {
+                    return Some((watch, entry.clone()));
+                }
+                _ => drop(table.remove(watch)),
+            }
+        }
+        table.is_registering = false;
+        None
     }
 
     fn registered(&self, watch: u64, conn: &Conn<Dialed>, uid: u64) {
-        if let Some(entry) = self.table.hold().entries.get_mut(&watch) {
-            entry.conn = Some(conn.id);
+        if let Some(entry) = self.table.hold().put(watch, Some(conn.id)) {
             let incarnation = conn.peer.incarnation;
             entry.life.get_or_insert(Life { uid, incarnation });
         }
@@ -126,11 +166,9 @@ impl RemoteWatches {
 
     /// The node is lost: all who wait for news of it hear so.
     fn node_lost(&self) {
-        let table = self.table.hold();
-        let waiting = table.entries.iter().filter(|(_, entry)| entry.conn.is_none());
-        let waiting: Vec<u64> = waiting.map(|(watch, _)| *watch).collect();
-        drop(table);
-        for watch in waiting {
+        loop {
+            let waiting = self.table.hold().first(None);
+            let Some(watch) = waiting else { return };
             self.ended(watch, StopReason::NodeLost);
         }
     }
@@ -234,5 +272,58 @@ pub(crate) fn from_wire(reason: WireTerminated) -> StopReason {
         WireTerminated::NotFound => StopReason::NotFound,
         WireTerminated::NodeLost => StopReason::NodeLost,
         _ => StopReason::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rakt_wire::Address;
+    use rakt_wire::native::Limits;
+
+    use super::*;
+    use crate::actor::Actor;
+    use crate::remote::native::tests::session;
+    use crate::remote::resources::tests::resources;
+    use crate::remote::target::Unreachable;
+    use crate::system::ActorSystem;
+
+    struct Watcher;
+
+    impl Actor for Watcher {}
+
+    /// Registering all of many watches, once more after their connection was lost, looks at each a few
+    /// times, however many there are.
+    #[tokio::test]
+    async fn registering_many_watches_looks_at_each_of_them_a_few_times() {
+        const COUNT: u64 = 1000;
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        let _watcher = system.spawn("watcher", || Watcher).await.expect("it starts");
+        let cell = system.find_cell("watcher").expect("it is there");
+        let watcher = Arc::downgrade(&cell);
+        let address = Address::new("a", "peer", "127.0.0.1", 1).expect("it is valid");
+        let target = RemoteTarget::unreachable(address, Unreachable::RemotingOff);
+        let watches = RemoteWatches::default();
+        for watch in 0..COUNT {
+            let (target, watcher) = (target.clone(), watcher.clone());
+            let entry = Entry { target, watcher, life: None, conn: None };
+            watches.table.hold().insert(watch, entry);
+        }
+        let (resources, session) = (resources(), session(Limits::default()));
+        let conn = || Conn::new(resources.clone(), Dialed::new(&session), &session, "peer:1");
+        let [first, second] = [conn(), conn()];
+        let mut registered = 0;
+        for conn in [&first, &second] {
+            while let Some((watch, _)) = watches.next() {
+                watches.registered(watch, conn, 1);
+                registered += 1;
+            }
+            assert!(watches.need(conn));
+            if Arc::ptr_eq(conn, &first) {
+                assert!(watches.forget(conn) && !watches.need(conn));
+            }
+        }
+        assert_eq!(registered, 2 * COUNT);
+        let looked_at = watches.table.hold().looked_at;
+        assert!(looked_at <= 4 * COUNT as usize, "{looked_at}");
     }
 }
