@@ -51,6 +51,8 @@ pub mod error;
 pub mod events;
 pub mod kind;
 mod life;
+#[cfg(feature = "goakt")]
+mod line;
 pub mod mailbox;
 pub mod message;
 mod metrics;

@@ -1,6 +1,5 @@
 //! Bytes that a node holds for its peers: a bound for all of them together, and a fair part for each.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that the names take up which peers have given numbers, all peers together. 1 GiB.
@@ -39,6 +38,12 @@ pub(crate) struct Budget {
 #[derive(Default)]
 pub(crate) struct Share {
     used: AtomicU64,
+}
+
+impl Share {
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
 }
 
 impl Budget {
@@ -85,24 +90,6 @@ impl Budget {
     #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
-    }
-}
-
-/// A connection that bytes are counted for.
-pub(crate) trait Account: Send + Sync {
-    /// So many bytes are not here any more.
-    fn release(&self, bytes: u64);
-}
-
-/// Bytes that count for a connection until this is dropped.
-pub(crate) struct Charge {
-    pub(crate) account: Arc<dyn Account>,
-    pub(crate) bytes: u64,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.account.release(self.bytes);
     }
 }
 

@@ -78,7 +78,7 @@ impl Caller {
         goakt.iter().for_each(|endpoint| endpoint.close());
         async move {
             for conn in conns {
-                conn.gone().await;
+                conn.gone.opened().await;
             }
             #[cfg(feature = "goakt")]
             for endpoint in goakt {

@@ -17,6 +17,7 @@
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
 //! nodes that send to each other have connections in both directions.
 
+mod account;
 mod answer;
 mod budget;
 mod caller;
@@ -29,11 +30,14 @@ mod dialer;
 mod goakt;
 mod handshake;
 mod io;
+mod latch;
 mod native;
 mod node;
 mod node_ref;
 mod outgoing;
 mod random;
+#[cfg(feature = "goakt")]
+mod redial;
 mod request;
 mod resources;
 mod serve;

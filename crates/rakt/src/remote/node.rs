@@ -264,7 +264,7 @@ impl Node {
             Turn::First => {}
             Turn::After(earlier) => {
                 earlier.supersede();
-                earlier.gone().await;
+                earlier.gone.opened().await;
             }
             Turn::TooLate => conn.close("a newer connection of the peer was here first"),
         }
@@ -299,11 +299,11 @@ impl Node {
         let all_over = async {
             dialed.await;
             for conn in inbound {
-                conn.gone().await;
+                conn.gone.opened().await;
             }
             #[cfg(feature = "goakt")]
             for conn in goakt {
-                conn.gone().await;
+                conn.gone.opened().await;
             }
         };
         drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
@@ -352,7 +352,7 @@ struct Newcomer(Arc<Conn<Accepted>>);
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
-        self.0.set_gone();
+        self.0.gone.open();
     }
 }
 

@@ -40,3 +40,16 @@ fn random_seed() -> u64 {
         Err(_) => fastrand::u64(..),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_who_lost_a_peer_do_not_come_back_at_one_time() {
+        let (random, full) = (Random::new(None), Duration::from_secs(5));
+        let pauses: Vec<_> = (0..100).map(|_| random.jittered(full)).collect();
+        assert!(pauses.iter().all(|pause| (full / 2..=full).contains(pause)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rakt_wire::{Operation, Outcome, is_reserved};
 
-use super::budget::Charge;
+use super::account::Charge;
 use crate::cell::AnyCell;
 use crate::error::Refusal;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};

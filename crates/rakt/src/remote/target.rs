@@ -39,7 +39,7 @@ pub(crate) struct RemoteTarget {
 pub(crate) struct Place {
     native: native::Place,
     #[cfg(feature = "goakt")]
-    goakt: Option<Box<goakt::Place>>,
+    goakt: Option<Box<goakt::SendState>>,
 }
 
 /// What holds for calls that do not say otherwise.

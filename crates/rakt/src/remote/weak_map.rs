@@ -1,4 +1,4 @@
-//! A map that keeps none of its values alive.
+//! A map and a list that keep none of their values alive.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -40,6 +40,26 @@ impl<K: Eq + Hash, V> WeakMap<K, V> {
     }
 }
 
+/// What somebody else holds on to. Values that nobody uses are cleared out as others are added.
+pub(crate) struct WeakList<V>(Vec<Weak<V>>);
+
+impl<V> Default for WeakList<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V> WeakList<V> {
+    pub(crate) fn push(&mut self, value: &Arc<V>) {
+        self.0.retain(|value| value.strong_count() > 0);
+        self.0.push(Arc::downgrade(value));
+    }
+
+    pub(crate) fn values(&self) -> Vec<Arc<V>> {
+        self.0.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +74,16 @@ mod tests {
         assert!(map.get(&0).is_some_and(|known| Arc::ptr_eq(&known, &used)));
         assert_eq!((map.get(&1), map.values().len()), (None, 1));
         assert!(map.known.len() < 32, "{} are known", map.known.len());
+    }
+
+    #[test]
+    fn a_list_forgets_what_is_gone() {
+        let mut list = WeakList::default();
+        for n in 0..100 {
+            let value = Arc::new(n);
+            list.push(&value);
+            assert_eq!((list.0.len(), list.values().len()), (1, 1));
+        }
+        assert!(list.values().is_empty());
     }
 }

@@ -5,15 +5,18 @@
 //! | [`session`](Session) | what a dialect does on one side of a connection |
 //! | [`pump`](Pump) | the task that moves the bytes between a session and a stream |
 //! | [`spare`] | where it reads them to |
+//! | [`dial`] | the way to a peer, up to the greeting |
 //! | [`farewell`](Farewell) | the last bytes of a connection |
 //!
 //! A session decides, the pump moves: nothing here knows a frame.
 
+mod dial;
 mod farewell;
 mod pump;
 mod session;
 pub(crate) mod spare;
 
+pub(crate) use dial::dial;
 pub(crate) use farewell::{Farewell, say_goodbye};
 pub(crate) use pump::Pump;
-pub(crate) use session::{Buffers, Fault, Reading, Session, TURN_LEN};
+pub(crate) use session::{Buffers, Fault, Reading, Session};

@@ -3,12 +3,12 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use rakt_wire::native::Transmit;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::farewell::say_goodbye;
@@ -24,9 +24,10 @@ const LEAST_COUNT: usize = TURN_LEN / 8;
 
 /// A session and the stream that it speaks over.
 pub(crate) struct Pump<S> {
+    /// Dropped before the session, which tells those that wait for that.
+    stream: Box<dyn Stream>,
     pub(crate) session: S,
     io: Buffers,
-    stream: Box<dyn Stream>,
     /// How long the peer may take nothing; `None` where the session sees to that.
     write_timeout: Option<Duration>,
     /// Since when the peer takes nothing.
@@ -44,7 +45,7 @@ impl<S: Session> Pump<S> {
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));
         let io = Buffers::new(early);
-        Self { session, io, stream, write_timeout, stuck_since: None, timer }
+        Self { stream, session, io, write_timeout, stuck_since: None, timer }
     }
 
     /// Runs the connection to its end.
@@ -61,6 +62,19 @@ impl<S: Session> Pump<S> {
         if let Some(farewell) = self.session.end(end, io) {
             say_goodbye(self.stream, farewell).await;
         }
+    }
+
+    /// Whether the peer has neither sent anything nor closed its side, as far as that is known here.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
+        let mut buf = ReadBuf::new(&mut byte);
+        self.io.unread.is_empty()
+            && Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf).is_pending()
+    }
+
+    /// Nothing is read for a while.
+    pub(crate) fn rest(&mut self) {
+        spare::lend(&mut self.io.unread);
     }
 
     /// Goes on until the connection ends.

@@ -13,7 +13,7 @@ use super::farewell::Farewell;
 
 /// Bytes read and written before all others get a turn. A lone request on another connection may have
 /// to wait for a turn of this one at four places: both ways, on both nodes.
-pub(crate) const TURN_LEN: usize = 256 * 1024;
+pub(super) const TURN_LEN: usize = 256 * 1024;
 
 /// One side of a connection in one dialect: bytes and time go in, bytes and deadlines come out.
 ///
@@ -70,7 +70,9 @@ pub(crate) trait Session: Send {
 
     /// The connection has ended. Returns what the peer is still told; `None` where the stream is of no use
     /// any more. The session is dropped once the stream is closed.
-    fn end(&mut self, end: Self::End, io: Buffers) -> Option<Farewell>;
+    fn end(&mut self, _end: Self::End, _io: Buffers) -> Option<Farewell> {
+        None
+    }
 }
 
 /// Where the next bytes of a peer go.

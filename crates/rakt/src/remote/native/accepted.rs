@@ -107,7 +107,7 @@ impl Conn<Accepted> {
 
     /// `cost` bytes that a receiver's messages took of the peer's credit are free again.
     pub(super) fn consumed(&self, from: Alias, cost: u64) {
-        crate::remote::budget::Account::release(self, cost);
+        self.account.release(cost);
         let mut state = self.lock();
         if state.half.session.consumed(from, cost) {
             touch(state);

@@ -20,7 +20,7 @@ use crate::cell::AnyCell;
 use crate::error::Refusal;
 use crate::mailbox::arrivals::Arrivals as _;
 use crate::reference::ActorRef;
-use crate::remote::budget::{Account, Charge};
+use crate::remote::account::Charge;
 use crate::remote::serve::find;
 use crate::system::ActorSystem;
 
@@ -117,14 +117,14 @@ impl Host for Actors {
     }
 
     fn count_name(&mut self, bytes: usize) -> Result<(), u64> {
-        match self.conn.charge_names(bytes as u64) {
+        match self.conn.account.charge_names(bytes as u64) {
             true => Ok(()),
             false => Err(self.conn.resources.budgets.names.limit()),
         }
     }
 
     fn forget_names(&mut self) {
-        self.conn.release_names();
+        self.conn.account.release_names();
     }
 
     /// Notes a message for the batch of its receiver. Takes out of the message what it keeps: moving all of
@@ -167,12 +167,12 @@ impl Host for Actors {
             unreturned: 0,
             return_at: u64::from(conn.limits.receiver_window / 4),
         });
-        let has_room = conn.charge(cost);
+        let has_room = conn.account.charge(cost);
         if let Some(failure) = overrun {
             return batch.refuse_all(&Refusal::from_wire(failure));
         }
         if !has_room {
-            return batch.refuse_all(&conn.no_room());
+            return batch.refuse_all(&conn.account.exhausted_inbound());
         }
         let Some(cell) = live_cell(&self.system, receiver) else {
             return batch.refuse_all(&missing(&self.system, receiver));
@@ -190,17 +190,17 @@ impl Host for Actors {
     }
 
     fn no_room(&self) -> Failure {
-        self.conn.no_room().to_wire()
+        self.conn.account.exhausted_inbound().to_wire()
     }
 }
 
 impl Budget for Actors {
     fn admit(&mut self, bytes: usize) -> bool {
-        self.conn.admit(bytes as u64)
+        self.conn.account.admit(bytes as u64)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.conn.release(bytes as u64);
+        self.conn.account.release(bytes as u64);
     }
 }
 
@@ -268,9 +268,7 @@ impl Actors {
     fn charge_metadata(&self, metadata: &Metadata) -> Result<Charge, Refusal> {
         let pairs = metadata.len() * size_of::<(String, String)>();
         let bytes = (metadata.encoded_len() + pairs) as u64;
-        let has_room = self.conn.charge(bytes);
-        let charge = Charge { account: self.conn.clone(), bytes };
-        if has_room { Ok(charge) } else { Err(self.conn.no_room()) }
+        self.conn.account.charged(bytes)
     }
 }
 

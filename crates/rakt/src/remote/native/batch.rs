@@ -15,7 +15,7 @@ use crate::context::Current;
 use crate::error::Refusal;
 use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
-use crate::remote::budget::Charge;
+use crate::remote::account::Charge;
 use crate::remote::compact::compact;
 
 /// Messages in the order they arrived; all share one block of bytes, one connection, one receiver.

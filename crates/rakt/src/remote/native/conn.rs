@@ -16,9 +16,10 @@ use rakt_wire::{Compression, Encode};
 
 use crate::error::Refusal;
 use crate::events::DeadLetter;
+use crate::remote::account::Account;
 use crate::remote::answer::Fate;
-use crate::remote::budget::{Account, Share};
 use crate::remote::compressors::Prepared;
+use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
 use crate::slot::Slot;
 use crate::sync::Lock;
@@ -111,13 +112,11 @@ pub(crate) struct Conn<H: Half> {
     /// Whether any request was ever cancelled: spares the others a look.
     pub(super) any_cancelled: AtomicBool,
     over: AtomicBool,
-    /// Of the node's budgets for messages and names.
-    inbound: Share,
-    names: Share,
+    pub(crate) account: Arc<Account>,
     /// A newer connection has taken the place of this one.
     superseded: AtomicBool,
     /// The driver has let go of the stream.
-    gone: (AtomicBool, tokio::sync::Notify),
+    pub(crate) gone: Latch,
 }
 
 pub(crate) struct State<H> {
@@ -143,6 +142,7 @@ impl<H: Half> Conn<H> {
         };
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
+            account: Account::new(resources.clone()),
             resources,
             peer: Peer { incarnation: hello.incarnation, name: name.into() },
             limits: session.limits,
@@ -150,8 +150,6 @@ impl<H: Half> Conn<H> {
             state: Mutex::new(State { half, driver: None, closed: None }),
             any_cancelled: AtomicBool::new(false),
             over: AtomicBool::new(false),
-            inbound: Share::default(),
-            names: Share::default(),
             superseded: AtomicBool::new(false),
             gone: Default::default(),
         })
@@ -224,21 +222,6 @@ impl<H: Half> Conn<H> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// For the driver: the stream is closed.
-    pub(crate) fn set_gone(&self) {
-        self.gone.0.store(true, Ordering::Release);
-        self.gone.1.notify_waiters();
-    }
-
-    /// Completes when the stream is closed.
-    pub(crate) async fn gone(&self) {
-        let mut told = std::pin::pin!(self.gone.1.notified());
-        told.as_mut().enable();
-        if !self.gone.0.load(Ordering::Acquire) {
-            told.await;
-        }
-    }
-
     /// Has the driver end the connection once what is buffered is written.
     pub(crate) fn finish(&self, code: CloseCode, reason: &str) {
         self.with(|session| session.writer_mut().finish(code, reason));
@@ -269,38 +252,6 @@ impl<H: Half> Conn<H> {
     /// The reason why the connection ended, if it has.
     pub(crate) fn closed(&self) -> Option<Arc<str>> {
         self.lock().closed.clone()
-    }
-
-    /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
-    pub(crate) fn admit(&self, bytes: u64) -> bool {
-        self.resources.budgets.inbound.try_add(&self.inbound, bytes)
-    }
-
-    /// Counts bytes that are here already; false if that is more than there is room for.
-    pub(crate) fn charge(&self, bytes: u64) -> bool {
-        self.resources.budgets.inbound.add(&self.inbound, bytes)
-    }
-
-    /// Counts bytes of names that the peer has defined; false if that is more than there is room for.
-    pub(crate) fn charge_names(&self, bytes: u64) -> bool {
-        self.resources.budgets.names.add(&self.names, bytes)
-    }
-
-    pub(crate) fn release_names(&self) {
-        self.resources.budgets.names.give_back_all(&self.names);
-    }
-
-    /// That the node has no room for more of what peers send.
-    pub(crate) fn no_room(&self) -> Refusal {
-        let (bound, limit) =
-            ("inbound budget (bytes)".to_owned(), self.resources.budgets.inbound.limit());
-        Refusal::ResourceExhausted { bound, limit }
-    }
-}
-
-impl<H: Half> Account for Conn<H> {
-    fn release(&self, bytes: u64) {
-        self.resources.budgets.inbound.give_back(&self.inbound, bytes);
     }
 }
 

@@ -11,7 +11,6 @@ use rakt_wire::native::{
 };
 
 use super::conn::{Conn, Half};
-use crate::remote::budget::Account;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::transport::Stream;
@@ -116,8 +115,8 @@ impl<R: Reader> Driver<R> {
     fn charge_unread(&mut self, unread: usize) -> Result<(), End> {
         let beyond = unread.saturating_sub(READ_LEN + CHUNK_LEN);
         if beyond < self.held {
-            self.conn.release((self.held - beyond) as u64);
-        } else if beyond > self.held && !self.conn.admit((beyond - self.held) as u64) {
+            self.conn.account.release((self.held - beyond) as u64);
+        } else if beyond > self.held && !self.conn.account.admit((beyond - self.held) as u64) {
             let limit = self.conn.resources.budgets.inbound.limit();
             let text = format!(
                 "no room for a frame of which {unread} bytes have arrived: all peers together may \
@@ -287,7 +286,7 @@ impl<R: Reader> Session for Driver<R> {
         let told = self.conn.closed();
         let reason = told.as_deref().unwrap_or(&reason);
         self.conn.close(reason);
-        self.conn.release(self.held as u64);
+        self.conn.account.release(self.held as u64);
         self.reader.end();
         self.conn.resources.link_down(&self.conn.peer.name, reason);
         Some(farewell)
@@ -296,6 +295,6 @@ impl<R: Reader> Session for Driver<R> {
 
 impl<R: Reader> Drop for Driver<R> {
     fn drop(&mut self) {
-        self.conn.set_gone();
+        self.conn.gone.open();
     }
 }

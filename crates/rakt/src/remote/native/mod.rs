@@ -31,4 +31,4 @@ pub(crate) use arrivals::ArrivalsReader;
 pub(crate) use conn::{Conn, Expected};
 pub(crate) use dialed::{Dialed, NotTaken, Place, Sent};
 pub(crate) use driver::drive;
-pub(crate) use endpoint::{CONTROL, Endpoint, backoff};
+pub(crate) use endpoint::{CONTROL, Endpoint};

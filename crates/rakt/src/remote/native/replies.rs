@@ -14,7 +14,6 @@ use super::dialed::Dialed;
 use super::driver::Reader;
 use crate::error::Refusal;
 use crate::remote::answer::{Fate, Reply};
-use crate::remote::budget::Account;
 use crate::slot::Slot;
 
 /// Whom a connection belongs to.
@@ -87,7 +86,9 @@ impl Reader for RepliesReader {
             Settled::Failed { kept, failure } => {
                 ended.push((kept, Fate::Refused(Refusal::from_wire(failure))));
             }
-            Settled::NoRoom { kept } => ended.push((kept, Fate::Refused(conn.no_room()))),
+            Settled::NoRoom { kept } => {
+                ended.push((kept, Fate::Refused(conn.account.exhausted_inbound())))
+            }
             Settled::Refused(refused) => news.push(News::Refused(refused)),
             Settled::Terminated { watch_id, reason } => {
                 news.push(News::Terminated(watch_id, reason));
@@ -126,10 +127,10 @@ struct Inflow<'a>(&'a Conn<Dialed>);
 
 impl Budget for Inflow<'_> {
     fn admit(&mut self, bytes: usize) -> bool {
-        self.0.admit(bytes as u64)
+        self.0.account.admit(bytes as u64)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.0.release(bytes as u64);
+        self.0.account.release(bytes as u64);
     }
 }

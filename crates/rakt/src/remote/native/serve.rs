@@ -10,7 +10,6 @@ use super::accepted::Accepted;
 use super::conn::Conn;
 use crate::cell::{AnyCell, Watcher};
 use crate::error::Refusal;
-use crate::remote::budget::Charge;
 use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
 use crate::sync::Lock;
 use crate::system::ActorSystem;
@@ -98,11 +97,10 @@ pub(crate) fn serve(
         slow => slow,
     };
     let bytes = argument_len(&slow);
-    let has_room = conn.charge(bytes);
-    let charge = Charge { account: conn.clone(), bytes };
-    if !has_room {
-        return conn.respond(corr, Err(conn.no_room()));
-    }
+    let charge = match conn.account.charged(bytes) {
+        Ok(charge) => charge,
+        Err(refusal) => return conn.respond(corr, Err(refusal)),
+    };
     let runtime = system.runtime().clone();
     runtime.spawn(async move {
         conn.respond(corr, carried_out(system, slow, remaining, charge).await);

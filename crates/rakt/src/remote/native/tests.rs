@@ -110,10 +110,10 @@ async fn replies_that_peers_do_not_take_share_a_gibibyte() {
 async fn the_names_that_peers_define_share_a_gibibyte() {
     let resources = resources();
     let conns: Vec<_> = (0..16).map(|_| accepted(&resources)).collect();
-    let charged = conns.iter().filter(|conn| conn.charge_names(100 * MIB as u64)).count();
+    let charged = conns.iter().filter(|conn| conn.account.charge_names(100 * MIB as u64)).count();
     assert_eq!(charged, 9, "nine hundred MiB, and what is left is less than a part");
-    conns.iter().for_each(|conn| conn.release_names());
-    assert!(conns[0].charge_names(100 * MIB as u64));
+    conns.iter().for_each(|conn| conn.account.release_names());
+    assert!(conns[0].account.charge_names(100 * MIB as u64));
 }
 
 #[tokio::test]

@@ -10,15 +10,16 @@ use std::time::{Duration, Instant, SystemTime};
 use rakt_wire::Metadata;
 use rakt_wire::goakt::{Answer, Call, Deadline, Outgoing as Message, Payload, Procedure};
 
-use super::endpoint::{Endpoint, Receiver};
-use super::lane::Lane;
+use super::endpoint::Endpoint;
+use super::lease::{Lease, lease, try_lease};
 use super::link::Failed;
-use super::place::Place;
-use super::pool::{Lease, lease};
-use super::queue::{Known, Parcel};
-use super::{LONGEST, refusal, sender};
+use super::queue::{ReceiverEntry, Tell};
+use super::refusal;
+use super::send_state::{Leasing, SendState, poll_settled};
+use super::sender;
 use crate::error::Refusal;
 use crate::remote::answer::{Fate, RemoteAnswer, Reply};
+use crate::remote::goakt::limits::LONGEST;
 use crate::remote::outgoing::Outgoing;
 use crate::slot::{Abandonment, Slot};
 use crate::timers::now;
@@ -32,7 +33,7 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// A message that wants a reply, on its way.
 struct Asking {
-    receiver: Arc<Known>,
+    receiver: Arc<ReceiverEntry>,
     sender: Arc<str>,
     type_name: &'static str,
     reply_name: &'static str,
@@ -45,12 +46,12 @@ struct Asking {
 
 /// Takes a message once its turn has come and there is a connection for it.
 pub(super) fn poll_ask(
-    to: &Receiver,
+    endpoint: &Arc<Endpoint>,
+    receiver: &Arc<ReceiverEntry>,
     outgoing: &Outgoing<'_>,
-    place: &mut Option<Box<Place>>,
+    state: &mut Option<Box<SendState>>,
     waker: Option<&Waker>,
 ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
-    let Receiver { endpoint, known } = to;
     let Some(reply_name) = outgoing.reply_name else {
         let detail = format!(
             "the reply to {} has no wire name, which GoAkt needs: write `=> Reply as \"package.Name\"`",
@@ -60,35 +61,35 @@ pub(super) fn poll_ask(
     };
     // An ask always waits for its reply.
     let waker = waker.unwrap_or(Waker::noop());
-    if place.as_ref().is_none_or(|place| place.leasing.is_none()) {
-        ready!(Lane::poll_settled(endpoint, known, place, waker));
+    if state.as_ref().is_none_or(|state| state.leasing.is_none()) {
+        ready!(poll_settled(endpoint.outbox(receiver), receiver, state, waker));
     }
     let sender = match outgoing.sender {
         Some(sender) => sender::address_of(sender, &endpoint.nobody),
         None => endpoint.nobody.clone(),
     };
     let timeout = outgoing.remaining.unwrap_or(LONGEST).min(LONGEST);
-    let payload = match place.as_mut().and_then(|place| place.payload.take()) {
+    let payload = match state.as_mut().and_then(|state| state.payload.take()) {
         Some(payload) => payload,
         None => {
             let payload = sender::encoded(outgoing.payload)?;
-            let parcel = Parcel {
-                receiver: known,
+            let tell = Tell {
+                receiver,
                 sender: &sender,
                 type_name: outgoing.type_name,
                 headers: outgoing.metadata,
                 slot: None,
             };
-            sender::check_len(&parcel, &payload, Some(timeout), endpoint.site.max_frame_len())?;
+            sender::check_len(&tell, &payload, Some(timeout), endpoint.node.max_frame_len())?;
             payload
         }
     };
-    let leasing = place.as_mut().and_then(|place| place.leasing.take());
+    let leasing = state.as_mut().and_then(|state| state.leasing.take());
     let leased = match leasing {
         Some(leasing) => Err(leasing),
-        None => match endpoint.pool.try_lease() {
+        None => match try_lease(endpoint) {
             Some(lease) => Ok(lease),
-            None => Err(Box::pin(lease(endpoint.clone())) as super::place::Leasing),
+            None => Err(Box::pin(lease(endpoint.clone())) as Leasing),
         },
     };
     let lease = match leased {
@@ -96,15 +97,15 @@ pub(super) fn poll_ask(
         Err(mut leasing) => match leasing.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Ready(lease) => lease?,
             Poll::Pending => {
-                let place = place.get_or_insert_default();
-                (place.payload, place.leasing) = (Some(payload), Some(leasing));
+                let state = state.get_or_insert_default();
+                (state.payload, state.leasing) = (Some(payload), Some(leasing));
                 return Poll::Pending;
             }
         },
     };
     let deadline = endpoint.tells_deadlines.then(|| Deadline::after(SystemTime::now(), timeout));
     let asking = Asking {
-        receiver: known.clone(),
+        receiver: receiver.clone(),
         sender,
         type_name: outgoing.type_name,
         reply_name,
@@ -115,7 +116,7 @@ pub(super) fn poll_ask(
         deadline,
     };
     let (slot, answer) = Slot::new();
-    endpoint.site.dialer.runtime.spawn(run(endpoint.clone(), lease, asking, slot));
+    endpoint.node.dialer.runtime.spawn(run(endpoint.clone(), lease, asking, slot));
     Poll::Ready(Ok(Some(RemoteAnswer::of_slot(answer))))
 }
 
@@ -142,14 +143,14 @@ impl Asking {
         let call = Call::Ask { messages, timeout: self.timeout };
         loop {
             let Self { headers, deadline, expires, .. } = self;
-            let failed = match lease.link.exchange(&call, headers, *deadline, *expires).await {
+            let failed = match lease.conn.exchange(&call, headers, *deadline, *expires).await {
                 Ok(answer) => {
                     lease.give_back(endpoint);
                     return self.read(answer);
                 }
                 Err(failed) => failed,
             };
-            let detail = format!("{}: {failed}", endpoint.site.peer);
+            let detail = format!("{}: {failed}", endpoint.node.peer);
             match failed {
                 Failed::Refused(refusal) => {
                     lease.give_back(endpoint);
@@ -163,7 +164,7 @@ impl Asking {
                 Failed::Unsent(_) => return Fate::Refused(Refusal::Unreachable { detail }),
                 Failed::Incompatible(_) => {
                     let refusal = Refusal::Incompatible { detail };
-                    endpoint.site.failed(refusal.clone());
+                    endpoint.node.failed(refusal.clone());
                     return Fate::Refused(refusal);
                 }
                 Failed::Lost(_) | Failed::TimedOut => return Fate::Lost(failed.to_string()),

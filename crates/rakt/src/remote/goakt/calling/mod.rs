@@ -1,9 +1,15 @@
-//! Messages and requests to actors on Go nodes.
+//! Messages and requests to actors on Go nodes. Imports run downward in this table.
 //!
-//! - `endpoint`: one Go node and its receivers; `site`: how it is dialed; `link`: one connection
-//! - `lane`, `queue`, `pipeline`: tells, in order and many at a time
-//! - `ask`, `operate`, `pool`: requests that each have a connection to themselves
-//! - `sender`, `place`, `refusal`: what both have in common
+//! | files | what is in them |
+//! | --- | --- |
+//! | `receiver` | everything that can be asked of a node and of its actors |
+//! | `tell`, `ask`, `operate` | how each of that is begun, with the `send_state` of a sender that waits |
+//! | `pipeline`, `lease` | connections for tells, many at a time, and for requests that have one to themselves |
+//! | `endpoint` | one Go node, as references to its actors share it |
+//! | `outbox`, `pool` | what senders share with those connections |
+//! | `exchange`, `letters` | one request and its response; how tells end |
+//! | `link`, `node` | what every connection has; where a node is, and when it is dialed |
+//! | `queue`, `sender`, `refusal` | messages that wait, what is made of them, and what goes wrong |
 //!
 //! A Go node takes the requests of one connection one after another and has no numbers for them. So
 //! what it answers at once is sent without waiting for the answers, over few connections that keep the
@@ -12,19 +18,22 @@
 
 mod ask;
 mod endpoint;
-mod lane;
+mod exchange;
+mod lease;
+mod letters;
 mod link;
+mod node;
 mod operate;
+mod outbox;
 mod pipeline;
-mod place;
 mod pool;
 mod queue;
+mod receiver;
 mod refusal;
+mod send_state;
 mod sender;
-mod site;
+mod tell;
 
-pub(crate) use endpoint::{Endpoint, Receiver};
-pub(crate) use place::Place;
-
-/// A time limit longer than this is as good as none, and can be added to any point in time. A year.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) use endpoint::Endpoint;
+pub(crate) use receiver::Receiver;
+pub(crate) use send_state::SendState;

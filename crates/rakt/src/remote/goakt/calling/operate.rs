@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rakt_wire::goakt::{Answer, Call, GoAddress, Procedure};
 use rakt_wire::{Address, Dialect, Metadata, Operation, Outcome};
 
-use super::LONGEST;
 use super::endpoint::Endpoint;
+use super::lease::{Lease, lease, try_lease};
 use super::link::Failed;
-use super::pool::{Lease, lease};
 use crate::error::{OperationError, Refusal};
+use crate::remote::goakt::limits::LONGEST;
 use crate::remote::request::NodeRequest;
 
 /// Carries out an operation, once `turn` has come.
@@ -19,7 +19,7 @@ pub(super) async fn request(
     turn: impl Future<Output = ()>,
 ) -> Result<(Option<Address>, Outcome), OperationError> {
     let operating = Operating { endpoint, request };
-    let (host, port) = (&*endpoint.site.host, endpoint.site.port);
+    let (host, port) = (&*endpoint.node.host, endpoint.node.port);
     let call = Call::from_operation(request.operation, host, port)
         .map_err(|failure| request.not_sent(Refusal::from_wire(failure)))?;
     let until = tokio::time::Instant::now() + request.limit.min(LONGEST);
@@ -88,7 +88,7 @@ impl Operating<'_> {
         until: tokio::time::Instant,
     ) -> Result<Answer, OperationError> {
         let endpoint = self.endpoint;
-        let leased = match endpoint.pool.try_lease() {
+        let leased = match try_lease(endpoint) {
             Some(lease) => Ok(lease),
             None => match tokio::time::timeout_at(until, lease(endpoint.clone())).await {
                 Ok(lease) => lease,
@@ -99,7 +99,7 @@ impl Operating<'_> {
         let is_harmless = matches!(call.procedure(), Procedure::Lookup | Procedure::GetKinds);
         let headers = Metadata::new();
         loop {
-            let answered = lease.link.exchange(call, &headers, None, until.into_std()).await;
+            let answered = lease.conn.exchange(call, &headers, None, until.into_std()).await;
             let failed = match answered {
                 Ok(answer) => {
                     lease.give_back(endpoint);
@@ -109,7 +109,7 @@ impl Operating<'_> {
                 }
                 Err(failed) => failed,
             };
-            let detail = format!("{}: {failed}", endpoint.site.peer);
+            let detail = format!("{}: {failed}", endpoint.node.peer);
             match failed {
                 Failed::Refused(refusal) => {
                     lease.give_back(endpoint);
@@ -125,7 +125,7 @@ impl Operating<'_> {
                 }
                 Failed::Incompatible(_) => {
                     let refusal = Refusal::Incompatible { detail };
-                    endpoint.site.failed(refusal.clone());
+                    endpoint.node.failed(refusal.clone());
                     return Err(self.request.refused(refusal));
                 }
                 Failed::Lost(_) => return Err(self.request.lost(detail)),

@@ -1,27 +1,26 @@
-//! The task of a lane while it has a connection: it writes requests, one behind the other, and tells
-//! senders what came of them.
+//! Tells over one connection: requests go out one behind the other, and senders are told what came of them.
 
 use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rakt_wire::Metadata;
 use rakt_wire::goakt::{Answer, Call, ClientError, Procedure, SendError};
-use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::time::Sleep;
+use rakt_wire::native::Transmit;
 
 use super::endpoint::Endpoint;
-use super::lane::Lane;
-use super::link::{Failed, Link, Use};
-use super::queue::{Group, Known, Queue};
+use super::letters::{self, Letters, Missing};
+use super::link::{self, Failed, Link, READ_LEN, Use};
+use super::outbox::Outbox;
+use super::queue::{Group, Queue};
 use super::refusal;
-use super::site::Site;
 use crate::error::Refusal;
-use crate::events::{DeadLetter, Outlet};
 use crate::remote::answer::{Fate, Reply};
+use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::redial::BriefConns;
 use crate::timers::now;
 
 /// Most requests without an outcome.
@@ -30,18 +29,16 @@ const MAX_IN_FLIGHT: usize = 256;
 const WINDOW: usize = 4 * 1024 * 1024;
 /// Bytes after which no further request becomes part of the same write. 256 KiB.
 const WRITE_LEN: usize = 256 * 1024;
-/// Bytes written before all others on this thread get a turn. 256 KiB.
-const TURN_LEN: usize = 256 * 1024;
 
 /// How long the node may take to answer what it was told before this side closes. 4 s, less than
 /// [closing](crate::remote::node::CLOSE_TIMEOUT) may take in all.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(4);
 
-struct Pipeline<'a> {
-    endpoint: &'a Arc<Endpoint>,
-    lane: &'a Lane,
+struct Pipeline {
+    endpoint: Arc<Endpoint>,
+    outbox: Arc<Outbox>,
     link: Link,
-    /// Taken from the lane and not sent yet.
+    /// Taken from the outbox and not sent yet.
     queue: Queue,
     /// Requests without an outcome; their payloads are gone.
     in_flight: VecDeque<Group>,
@@ -50,167 +47,71 @@ struct Pipeline<'a> {
     done: u64,
     /// Bytes of the requests that it is not through with.
     pending_len: usize,
-    out: Vec<u8>,
-    written: usize,
-    is_flushed: bool,
-    /// Bytes written in this turn.
-    moved: usize,
-    timer: Pin<Box<Sleep>>,
     last_use: Instant,
     /// When it ends whatever has no answer by then, once this side closes.
     closes: Option<Instant>,
 }
 
-/// Why a pipeline ends with something left.
+/// Why a pipeline ends.
 enum End {
+    /// Nothing is left to do.
+    Idle,
     Failed(Failed),
     /// The node says that it goes down.
     NodeDown,
 }
 
-/// Runs a lane until its connection ends. `brief` earlier ones in a row ended without an answer.
-pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: u32) {
-    let lane = &endpoint.lanes[at];
-    let link = tokio::select! {
-        link = dial(&endpoint, brief) => link,
-        () = closed(&endpoint, lane) => Err(Refusal::ShuttingDown),
+/// Runs an outbox until its connection ends.
+pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: BriefConns) {
+    let outbox = endpoint.outboxes[at].clone();
+    let dialed = async {
+        endpoint.node.pause(brief).await;
+        link::dial(&endpoint.node, Use::Pipeline { max_in_flight: MAX_IN_FLIGHT }).await
     };
-    let Ok(link) = link else {
-        // Who waits tries again, and hears the reason from the site.
-        lane.down(false, false);
+    let dialed = tokio::select! {
+        dialed = dialed => dialed,
+        () = closed(&endpoint, &outbox) => Err(Refusal::ShuttingDown),
+    };
+    let Ok((link, stream)) = dialed else {
+        // Who waits tries again, and hears the reason from the node.
+        outbox.down(false, false);
         return;
     };
-    lane.up();
-    let now = now();
-    let timer = Box::pin(tokio::time::sleep_until((now + endpoint.idle_timeout).into()));
-    let mut pipeline = Pipeline {
-        endpoint: &endpoint,
-        lane,
+    outbox.up();
+    let pipeline = Pipeline {
+        endpoint,
+        outbox,
         link,
         queue: Queue::default(),
         in_flight: VecDeque::new(),
         ended: 0,
         done: 0,
         pending_len: 0,
-        out: Vec::new(),
-        written: 0,
-        is_flushed: true,
-        moved: 0,
-        timer,
-        last_use: now,
+        last_use: now(),
         closes: None,
     };
-    let end = pipeline.run().await;
-    pipeline.end(end);
-}
-
-async fn dial(endpoint: &Endpoint, brief: u32) -> Result<Link, Refusal> {
-    // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
-    if let Some(earlier) = brief.checked_sub(2) {
-        tokio::time::sleep(crate::remote::native::backoff(&endpoint.site.dialer.random, earlier))
-            .await;
-    }
-    endpoint.site.dial(Use::Pipeline { max_in_flight: MAX_IN_FLIGHT }).await
+    // The requests run out of time themselves.
+    Pump::new(pipeline, stream, BytesMut::new(), None).run().await;
 }
 
 /// Completes when this side closes.
-async fn closed(endpoint: &Endpoint, lane: &Lane) {
-    while !endpoint.site.dialer.is_closed() {
-        lane.work.notified().await;
-    }
+async fn closed(endpoint: &Endpoint, outbox: &Outbox) {
+    poll_fn(|cx| {
+        outbox.set_driver(cx.waker());
+        match endpoint.node.dialer.is_closed() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
 }
 
-impl Pipeline<'_> {
-    /// Goes on until the connection is not needed any more, which ends well, or fails.
-    async fn run(&mut self) -> Result<(), End> {
-        loop {
-            if self.moved >= TURN_LEN {
-                self.moved = 0;
-                tokio::task::yield_now().await;
-            }
-            if self.is_flushed {
-                self.fill()?;
-            }
-            let is_idle = self.in_flight.is_empty() && self.is_flushed;
-            let is_closed = self.endpoint.site.dialer.is_closed();
-            let is_over =
-                now().saturating_duration_since(self.last_use) >= self.endpoint.idle_timeout;
-            if is_idle && (is_over || is_closed) {
-                // Only if nothing has come in meanwhile.
-                match self.lane.down(true, false) {
-                    Some(_) => return Ok(()),
-                    None => continue,
-                }
-            }
-            if self.closes.is_none() && is_closed {
-                self.closes = Some(now() + ANSWERS_TIMEOUT);
-            }
-            self.set_timer();
-            let Link { reader, writer, unread, .. } = &mut self.link;
-            Link::make_room(unread);
-            let (left, is_flushed) = (&self.out[self.written..], self.is_flushed);
-            // A piece of that length may have become a little longer.
-            let left = &left[..left.len().min(2 * TURN_LEN)];
-            let write = std::future::poll_fn(|cx| match left {
-                [] => Pin::new(&mut *writer).poll_flush(cx).map_ok(|()| None),
-                left => Pin::new(&mut *writer).poll_write(cx, left).map_ok(Some),
-            });
-            tokio::select! {
-                biased;
-                read = reader.read_buf(unread) => {
-                    match read {
-                        Ok(0) => return Err(End::Failed(self.link.ended())),
-                        Ok(read) => self.handle_read(read)?,
-                        Err(error) => return Err(End::Failed(self.link.broken(&error))),
-                    }
-                }
-                wrote = write, if !is_flushed => match wrote {
-                    Ok(None) => self.is_flushed = true,
-                    Ok(Some(0)) => {
-                        let error = io::ErrorKind::WriteZero.into();
-                        return Err(End::Failed(self.link.broken(&error)));
-                    }
-                    Ok(Some(n)) => {
-                        crate::metrics::sent(n);
-                        self.written += n;
-                        self.moved += n;
-                    }
-                    Err(error) => return Err(End::Failed(self.link.broken(&error))),
-                },
-                () = self.lane.work.notified() => {}
-                () = &mut self.timer => self.handle_timeout()?,
-            }
-        }
-    }
-
-    /// Has the timer go off by the time something is due. It may go off early.
-    fn set_timer(&mut self) {
-        let due = match self.link.client.poll_timeout() {
-            Some(expires) => expires,
-            None => self.last_use + self.endpoint.idle_timeout,
-        };
-        let due = self.closes.map_or(due, |closes| closes.min(due));
-        let due = tokio::time::Instant::from(due);
-        if self.timer.is_elapsed() || due < self.timer.deadline() {
-            self.timer.as_mut().reset(due);
-        }
-    }
-
-    fn handle_timeout(&mut self) -> Result<(), End> {
-        let now = now();
-        if self.closes.is_some_and(|closes| closes <= now) {
-            let why = format!("closed here, without an answer within {ANSWERS_TIMEOUT:?}");
-            return Err(End::Failed(Failed::Lost(why)));
-        }
-        self.link.client.handle_timeout(now).map_err(|error| End::Failed(Failed::of(error)))
-    }
-
+impl Pipeline {
     /// Makes requests of what waits, as far as more may be under way, for the next write.
-    fn fill(&mut self) -> Result<(), End> {
+    fn fill(&mut self, io: &mut Buffers) -> Result<(), End> {
         if !self.link.client.is_usable() {
             return Ok(());
         }
-        let failed = |error: ClientError| End::Failed(Failed::of(error));
         // What is left of a large one goes first.
         let is_rest = self.link.client.unsent_len() > 0;
         let mut is_taken = false;
@@ -221,17 +122,15 @@ impl Pipeline<'_> {
         {
             if self.queue.is_empty() && !std::mem::replace(&mut is_taken, true) {
                 self.queue.tidy();
-                self.lane.take(&mut self.queue);
+                self.outbox.take(&mut self.queue);
             }
             let Some(group) = self.queue.pop() else { break };
             self.send(group);
         }
         if self.link.client.unsent_len() > 0 {
             self.last_use = now();
-            self.out.clear();
-            self.written = 0;
-            self.link.client.poll_transmit(now(), &mut self.out).map_err(failed)?;
-            self.is_flushed = false;
+            let transmitted = self.link.client.poll_transmit(now(), io.unwritten.bytes());
+            transmitted.map_err(failed)?;
         }
         Ok(())
     }
@@ -266,18 +165,18 @@ impl Pipeline<'_> {
                     SendError::Encode(error) => refusal::unencodable(error),
                     error => Refusal::Internal { detail: error.to_string() },
                 };
-                refuse(self.endpoint.site.outlet(), group, refusal);
-                self.lane.settle(1);
+                letters::refuse(self.link.node.outlet(), group, refusal);
+                self.outbox.settle(1);
             }
         }
     }
 
-    fn handle_read(&mut self, read: usize) -> Result<(), End> {
-        crate::metrics::received(read);
-        let site = &self.endpoint.site;
+    /// Takes the outcomes that have arrived; also how many more requests the node is through with.
+    fn take_outcomes(&mut self, unread: &mut BytesMut) -> (Result<(), End>, u64) {
+        let node = self.link.node.clone();
         let (mut settled, mut missing) = (0, None);
         let result = loop {
-            let polled = self.link.client.poll_answer(&mut self.link.unread);
+            let polled = self.link.client.poll_answer(unread);
             settled += self.note_done();
             match polled {
                 Ok(Some((_, answer))) => {
@@ -285,29 +184,25 @@ impl Pipeline<'_> {
                     self.ended += 1;
                     match answer {
                         Some(Answer::Error(error)) => {
-                            refuse(site.outlet(), group, refusal::of_error(error, Procedure::Tell));
+                            let refusal = refusal::of_error(error, Procedure::Tell);
+                            letters::refuse(node.outlet(), group, refusal);
                         }
                         Some(_) => {
                             let reply = Reply { bytes: Bytes::new(), compressed: None };
-                            self::answer(group, Fate::Reply(reply));
+                            letters::answer(group, Fate::Reply(reply));
                         }
-                        None => missing.get_or_insert_with(|| Missing::new(site)).add(group),
+                        None => missing.get_or_insert_with(|| Missing::new(&node)).add(group),
                     }
                 }
                 Ok(None) if !self.link.client.is_usable() => break Err(End::NodeDown),
-                Ok(None) => break self.link.count().map_err(End::Failed),
-                Err(error) => break Err(End::Failed(Failed::of(error))),
+                Ok(None) => break self.link.count(unread.len()).map_err(End::Failed),
+                Err(error) => break Err(failed(error)),
             }
         };
         if let Some(missing) = missing {
             missing.tell();
         }
-        self.last_use = now();
-        if settled > 0 {
-            self.link.note_answer();
-            self.lane.settle(settled);
-        }
-        result
+        (result, settled)
     }
 
     /// Returns how many more requests the node is through with.
@@ -319,142 +214,125 @@ impl Pipeline<'_> {
         self.done - before
     }
 
-    /// The connection has ended; what is left of it is told to those who care.
-    fn end(mut self, end: Result<(), End>) {
-        let Err(end) = end else {
-            "idle".clone_into(&mut self.link.why);
-            return;
-        };
-        let site = self.endpoint.site.clone();
-        let (why, text) = match end {
-            End::NodeDown => {
-                let refusal = Refusal::RemotingOff;
-                (refusal, "the node goes down".to_owned())
-            }
-            End::Failed(failed) => {
-                let detail = format!("{}: {failed}", self.endpoint.site.peer);
-                let refusal = match &failed {
-                    Failed::Incompatible(_) => Refusal::Incompatible { detail },
-                    _ => Refusal::Unreachable { detail },
-                };
-                if let Failed::Incompatible(_) = &failed {
-                    self.endpoint.site.failed(refusal.clone());
-                }
-                (refusal, failed.to_string())
-            }
-        };
-        self.link.why.clone_from(&text);
+    /// Tells those who care what the end means for what is left.
+    fn lose(&mut self, why: Refusal, text: &str) {
         let is_brief = !self.link.has_answered;
         let is_understood = !matches!(why, Refusal::Incompatible { .. });
-        let mut letters = Letters::new(site.outlet(), why.clone());
+        let node = self.link.node.clone();
+        let mut letters = Letters::new(node.outlet(), why.clone());
         for (group, lost) in self.in_flight.drain(..).zip(self.link.client.take_lost()) {
             letters.add(&group);
             // What a node does not understand it cannot have acted on.
             let fate = match lost.is_sent && is_understood {
-                true => Fate::Lost(text.clone()),
+                true => Fate::Lost(text.to_owned()),
                 false => Fate::Refused(why.clone()),
             };
-            answer(group, fate);
+            letters::answer(group, fate);
         }
-        let rest = self.lane.down(false, is_brief);
-        for mut queue in [Some(self.queue), rest].into_iter().flatten() {
+        let rest = self.outbox.down(false, is_brief);
+        for mut queue in [Some(std::mem::take(&mut self.queue)), rest].into_iter().flatten() {
             while let Some(group) = queue.pop() {
                 letters.add(&group);
-                answer(group, Fate::Refused(why.clone()));
+                letters::answer(group, Fate::Refused(why.clone()));
             }
         }
         letters.flush();
     }
 }
 
-/// Ends a request.
-fn answer(group: Group, fate: Fate) {
-    if let Some(slot) = group.slot {
-        crate::metrics::requests_ended(fate.outcome(), 1);
-        // Nobody may wait any more.
-        drop(slot.answer(fate));
-    }
-}
+impl Session for Pipeline {
+    type End = End;
 
-/// Ends a request that failed.
-fn refuse(outlet: &Outlet, group: Group, refusal: Refusal) {
-    let mut letters = Letters::new(outlet, refusal.clone());
-    letters.add(&group);
-    letters.flush();
-    answer(group, Fate::Refused(refusal));
-}
-
-/// Requests of which the node has left one or more unanswered, and it cannot be known which.
-struct Missing<'a> {
-    letters: Letters<'a>,
-    peer: &'a str,
-    requests: u64,
-}
-
-impl<'a> Missing<'a> {
-    const WHY: &'static str =
-        "the node left this message, or one sent shortly before or after it, without an answer";
-
-    fn new(site: &'a Site) -> Self {
-        let detail = format!("{}: {}", site.peer, Self::WHY);
-        let letters = Letters::new(site.outlet(), Refusal::Unreachable { detail });
-        Self { letters, peer: &site.peer, requests: 0 }
-    }
-
-    fn add(&mut self, group: Group) {
-        self.requests += 1;
-        self.letters.add(&group);
-        answer(group, Fate::Lost(Self::WHY.to_owned()));
-    }
-
-    fn tell(mut self) {
-        let Self { peer, requests, .. } = self;
-        tracing::warn!(peer, requests, "the node left at least one of these without an answer");
-        self.letters.flush();
-    }
-}
-
-/// Tells that have failed, those that are alike in a row as one.
-struct Letters<'a> {
-    outlet: &'a Outlet,
-    reason: Refusal,
-    next: Option<(Arc<Known>, Arc<str>, &'static str, u64)>,
-}
-
-impl<'a> Letters<'a> {
-    fn new(outlet: &'a Outlet, reason: Refusal) -> Self {
-        Self { outlet, reason, next: None }
-    }
-
-    fn add(&mut self, group: &Group) {
-        if group.slot.is_some() {
-            // Whoever waits for it hears of it.
-            return;
+    fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
+        self.outbox.set_driver(cx.waker());
+        if io.is_written() {
+            self.fill(io)?;
         }
-        let Group { receiver, sender, type_name, count, .. } = group;
-        if let Some((known, by, name, sum)) = &mut self.next
-            && Arc::ptr_eq(known, receiver)
-            && Arc::ptr_eq(by, sender)
-            && std::ptr::eq(*name, *type_name)
-        {
-            *sum += *count as u64;
-            return;
+        if self.closes.is_none() && self.link.node.dialer.is_closed() {
+            self.closes = Some(now() + ANSWERS_TIMEOUT);
         }
-        self.flush();
-        self.next = Some((receiver.clone(), sender.clone(), type_name, *count as u64));
+        Poll::Pending
     }
 
-    fn flush(&mut self) {
-        let Some((receiver, sender, message, count)) = self.next.take() else { return };
-        let reason = &self.reason;
-        tracing::debug!(target = %receiver.address, count, %reason, "messages failed");
-        let nobody = rakt_wire::goakt::NO_SENDER;
-        self.outlet.dead_letters(count, || DeadLetter {
-            target: receiver.address.to_string(),
-            sender: Some(sender.to_string()).filter(|sender| sender != nobody),
-            message: message.to_owned(),
-            reason: reason.clone(),
-            count,
-        });
+    fn handle_written(&mut self) {}
+
+    fn reading(&mut self, _: &Buffers) -> Reading<'_> {
+        Reading::Unread(READ_LEN)
     }
+
+    fn handle_read(&mut self, now: Instant, io: &mut Buffers) -> Result<(), End> {
+        let (result, settled) = self.take_outcomes(&mut io.unread);
+        self.last_use = now;
+        if settled > 0 {
+            self.link.note_answer();
+            self.outbox.settle(settled);
+        }
+        result
+    }
+
+    fn handle_eof(&mut self) -> Result<(), End> {
+        Err(End::Failed(self.link.ended()))
+    }
+
+    fn handle_pause(&mut self, io: &Buffers) -> Result<(), End> {
+        if !self.in_flight.is_empty() || !io.is_written() {
+            return Ok(());
+        }
+        let unused = now().saturating_duration_since(self.last_use);
+        let is_over = unused >= self.endpoint.idle_timeout || self.closes.is_some();
+        // Only if nothing has come in meanwhile, which wakes this task.
+        match is_over && self.outbox.down(true, false).is_some() {
+            true => Err(End::Idle),
+            false => Ok(()),
+        }
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let due = self.link.client.poll_timeout();
+        let due = due.unwrap_or(self.last_use + self.endpoint.idle_timeout);
+        self.closes.map_or(due, |closes| closes.min(due))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
+        if self.closes.is_some_and(|closes| closes <= now) {
+            let why = format!("closed here, without an answer within {ANSWERS_TIMEOUT:?}");
+            return Err(End::Failed(Failed::Lost(why)));
+        }
+        self.link.client.handle_timeout(now).map_err(failed)
+    }
+
+    fn handle_fault(&mut self, fault: Fault) -> End {
+        End::Failed(match fault {
+            Fault::Read(error) | Fault::Write(error) => self.link.broken(&error),
+            Fault::Stuck(_) => Failed::Lost(fault.to_string()),
+        })
+    }
+
+    fn end(&mut self, end: End, _: Buffers) -> Option<Farewell> {
+        let (why, text) = match end {
+            End::Idle => {
+                "idle".clone_into(&mut self.link.why);
+                return None;
+            }
+            End::NodeDown => (Refusal::RemotingOff, "the node goes down".to_owned()),
+            End::Failed(failed) => {
+                let detail = format!("{}: {failed}", self.link.node.peer);
+                let refusal = match &failed {
+                    Failed::Incompatible(_) => Refusal::Incompatible { detail },
+                    _ => Refusal::Unreachable { detail },
+                };
+                if let Failed::Incompatible(_) = &failed {
+                    self.link.node.failed(refusal.clone());
+                }
+                (refusal, failed.to_string())
+            }
+        };
+        self.link.why.clone_from(&text);
+        self.lose(why, &text);
+        None
+    }
+}
+
+fn failed(error: ClientError) -> End {
+    End::Failed(Failed::of(error))
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::endpoint::Endpoint;
-use super::link::{Link, Use};
+use super::exchange::Exchanger;
 use crate::error::Refusal;
 use crate::sync::Lock;
 use crate::timers::now;
@@ -28,17 +27,9 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Idle {
     /// With the time since when they are, the oldest first.
-    links: Vec<(Link, Instant)>,
+    conns: Vec<(Exchanger, Instant)>,
     /// A task closes those that are old.
     is_reaped: bool,
-}
-
-/// The right to use one connection, and the connection if there is one.
-pub(super) struct Lease {
-    pub(super) link: Link,
-    /// Whether it was used before: then the node may have closed it by now.
-    pub(super) is_reused: bool,
-    permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -53,34 +44,61 @@ impl Pool {
         }
     }
 
-    /// A connection, if that takes no waiting.
-    pub(super) fn try_lease(&self) -> Option<Lease> {
+    /// A connection and the right to use it, if that takes no waiting.
+    pub(super) fn try_take(&self) -> Option<(Exchanger, OwnedSemaphorePermit)> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
-        let link = self.take_idle()?;
-        Some(Lease { link, is_reused: true, permit })
+        Some((self.take_idle()?, permit))
     }
 
-    fn take_idle(&self) -> Option<Link> {
+    /// The right to use a connection, once one may be used.
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.permits.clone().acquire_owned().await.map_err(|_| Refusal::ShuttingDown)
+    }
+
+    pub(super) fn take_idle(&self) -> Option<Exchanger> {
         loop {
-            let (mut link, since) = self.idle.hold().links.pop()?;
-            if now().saturating_duration_since(since) < self.idle_timeout && link.is_quiet() {
-                return Some(link);
+            let (mut conn, since) = self.idle.hold().conns.pop()?;
+            if now().saturating_duration_since(since) < self.idle_timeout && conn.is_quiet() {
+                return Some(conn);
             }
-            "idle, and closed by the peer or too old".clone_into(&mut link.why);
+            conn.closes("idle, and closed by the peer or too old".to_owned());
         }
     }
 
+    /// Takes a connection back. True if from now on somebody has to [reap](Self::reap).
+    pub(super) fn put(
+        &self,
+        conn: Exchanger,
+        permit: OwnedSemaphorePermit,
+        is_closed: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut idle = self.idle.hold();
+        idle.conns.push((conn, now()));
+        let was_reaped = std::mem::replace(&mut idle.is_reaped, true);
+        // Closing marks the dialer before it looks here.
+        let kept = match is_closed() {
+            true => 0,
+            false => self.max_idle + self.waiting.load(Ordering::Relaxed),
+        };
+        let surplus = idle.conns.len().saturating_sub(kept);
+        let surplus: Vec<_> = idle.conns.drain(..surplus).collect();
+        drop(idle);
+        // Nobody else may open one before these are closed.
+        drop((surplus, permit));
+        !was_reaped
+    }
+
     /// Closes those that have been idle for too long; returns when to look again.
-    fn reap(&self) -> Option<Instant> {
+    pub(super) fn reap(&self) -> Option<Instant> {
         let now = now();
         let is_old = |since: Instant| now.saturating_duration_since(since) >= self.idle_timeout;
         let mut idle = self.idle.hold();
-        let old: Vec<_> = idle.links.extract_if(.., |(_, since)| is_old(*since)).collect();
-        let oldest = idle.links.first().map(|(_, since)| *since);
+        let old: Vec<_> = idle.conns.extract_if(.., |(_, since)| is_old(*since)).collect();
+        let oldest = idle.conns.first().map(|(_, since)| *since);
         idle.is_reaped = oldest.is_some();
         drop(idle);
-        for (mut link, _) in old {
-            "idle".clone_into(&mut link.why);
+        for (mut conn, _) in old {
+            conn.closes("idle".to_owned());
         }
         oldest.map(|since| since + self.idle_timeout)
     }
@@ -88,83 +106,29 @@ impl Pool {
     /// Closes the idle ones, and gives out no more.
     pub(super) fn close(&self) {
         self.permits.close();
-        let idle = std::mem::take(&mut self.idle.hold().links);
+        let idle = std::mem::take(&mut self.idle.hold().conns);
         drop(idle);
         self.closed.notify_one();
     }
-}
 
-/// A connection, once one may be used; dialed if none is idle.
-pub(super) async fn lease(endpoint: Arc<Endpoint>) -> Result<Lease, Refusal> {
-    let pool = &endpoint.pool;
-    let waiting = Waiting::new(&pool.waiting);
-    let permit = pool.permits.clone().acquire_owned().await;
-    let permit = permit.map_err(|_| Refusal::ShuttingDown)?;
-    if let Some(link) = pool.take_idle() {
-        return Ok(Lease { link, is_reused: true, permit });
+    /// Completes when the pool is closed.
+    pub(super) async fn closed(&self) {
+        self.closed.notified().await;
     }
-    drop(waiting);
-    let link = endpoint.site.dial(Use::OneByOne).await?;
-    Ok(Lease { link, is_reused: false, permit })
 }
 
 /// One who waits, as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
+    pub(super) fn new(pool: &'a Pool) -> Self {
+        pool.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(&pool.waiting)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Lease {
-    /// The same right, with a new connection.
-    pub(super) async fn renew(self, endpoint: &Arc<Endpoint>) -> Result<Self, Refusal> {
-        let Self { link, permit, .. } = self;
-        drop(link);
-        let link = endpoint.site.dial(Use::OneByOne).await?;
-        Ok(Self { link, is_reused: false, permit })
-    }
-
-    /// Gives the connection back, for the next request.
-    pub(super) fn give_back(self, endpoint: &Arc<Endpoint>) {
-        let Self { mut link, permit, .. } = self;
-        let pool = &endpoint.pool;
-        if !link.is_quiet() {
-            "the peer sent more than was asked for, or goes down".clone_into(&mut link.why);
-            return;
-        }
-        let mut idle = pool.idle.hold();
-        idle.links.push((link, now()));
-        if !std::mem::replace(&mut idle.is_reaped, true) {
-            endpoint.site.dialer.runtime.spawn(reap(endpoint.clone()));
-        }
-        // Closing marks the dialer before it looks here.
-        let kept = match endpoint.site.dialer.is_closed() {
-            true => 0,
-            false => pool.max_idle + pool.waiting.load(Ordering::Relaxed),
-        };
-        let surplus = idle.links.len().saturating_sub(kept);
-        let surplus: Vec<_> = idle.links.drain(..surplus).collect();
-        drop(idle);
-        // Nobody else may open one before these are closed.
-        drop((surplus, permit));
-    }
-}
-
-/// Closes idle connections when they are old. It keeps the endpoint, and they with it.
-async fn reap(endpoint: Arc<Endpoint>) {
-    while let Some(until) = endpoint.pool.reap() {
-        tokio::select! {
-            () = tokio::time::sleep_until(until.into()) => {}
-            () = endpoint.pool.closed.notified() => {}
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that wait for the driver of a lane.
+//! Messages that wait for the driver of a connection.
 //!
 //! What is told to one receiver in a row, of one type and by one sender, becomes one request while it
 //! waits here: the node answers all of it at once, and reads the names of all of it once.
@@ -21,17 +21,17 @@ const MAX_JOINED_LEN: usize = 64 * 1024;
 const KEPT_CAPACITY: usize = 256 * 1024;
 
 /// A receiver, as all references to it share it.
-pub(super) struct Known {
+pub(super) struct ReceiverEntry {
     pub(super) address: Arc<str>,
-    /// Its lane.
-    pub(super) lane: usize,
+    /// Which of the outboxes is its own.
+    pub(super) outbox: usize,
     /// The number of the last request with a message to it.
     pub(super) last: AtomicU64,
 }
 
 /// Messages that become one request.
 pub(super) struct Group {
-    pub(super) receiver: Arc<Known>,
+    pub(super) receiver: Arc<ReceiverEntry>,
     pub(super) sender: Arc<str>,
     pub(super) type_name: &'static str,
     pub(super) headers: Option<Box<Metadata>>,
@@ -59,15 +59,15 @@ pub(super) struct Queue {
 }
 
 /// A message to be queued.
-pub(super) struct Parcel<'a> {
-    pub(super) receiver: &'a Arc<Known>,
+pub(super) struct Tell<'a> {
+    pub(super) receiver: &'a Arc<ReceiverEntry>,
     pub(super) sender: &'a Arc<str>,
     pub(super) type_name: &'static str,
     pub(super) headers: Option<&'a Metadata>,
     pub(super) slot: Option<Arc<Slot<Fate>>>,
 }
 
-impl Parcel<'_> {
+impl Tell<'_> {
     /// Bytes that the message takes up besides its payload, at most: texts, and what frames them.
     pub(super) fn overhead(&self) -> usize {
         let headers = self.headers.map_or(0, |headers| headers.encoded_len() + 4 * headers.len());
@@ -108,30 +108,30 @@ impl Queue {
     }
 
     /// Queues the message whose payload was written to the arena. True if it begins a request.
-    pub(super) fn push_small(&mut self, parcel: Parcel<'_>, max_frame_len: usize) -> bool {
+    pub(super) fn push_small(&mut self, tell: Tell<'_>, max_frame_len: usize) -> bool {
         let start = self.end();
-        let len = self.arena.len() - start + parcel.overhead();
+        let len = self.arena.len() - start + tell.overhead();
         self.len += len;
         let first = self.ends.len();
         self.ends.push(self.arena.len());
         let most = MAX_JOINED_LEN.min(max_frame_len / 2);
         if let Some(last) = self.groups.back_mut()
-            && parcel.joins(last)
+            && tell.joins(last)
             && last.len + len <= most
         {
             last.count += 1;
             last.len += len;
             return false;
         }
-        self.groups.push_back(Group { start, first, ..Group::new(parcel, len, None) });
+        self.groups.push_back(Group { start, first, ..Group::new(tell, len, None) });
         true
     }
 
     /// Queues a message with a payload of its own.
-    pub(super) fn push_large(&mut self, parcel: Parcel<'_>, payload: Vec<u8>) {
-        let len = payload.len() + parcel.overhead();
+    pub(super) fn push_large(&mut self, tell: Tell<'_>, payload: Vec<u8>) {
+        let len = payload.len() + tell.overhead();
         self.len += len;
-        self.groups.push_back(Group::new(parcel, len, Some(payload)));
+        self.groups.push_back(Group::new(tell, len, Some(payload)));
     }
 
     /// Takes out the first request; its payloads stay until all are taken.
@@ -166,13 +166,13 @@ impl Queue {
 }
 
 impl Group {
-    fn new(parcel: Parcel<'_>, len: usize, large: Option<Vec<u8>>) -> Self {
+    fn new(tell: Tell<'_>, len: usize, large: Option<Vec<u8>>) -> Self {
         Self {
-            receiver: parcel.receiver.clone(),
-            sender: parcel.sender.clone(),
-            type_name: parcel.type_name,
-            headers: parcel.headers.cloned().map(Box::new),
-            slot: parcel.slot,
+            receiver: tell.receiver.clone(),
+            sender: tell.sender.clone(),
+            type_name: tell.type_name,
+            headers: tell.headers.cloned().map(Box::new),
+            slot: tell.slot,
             count: 1,
             len,
             large,

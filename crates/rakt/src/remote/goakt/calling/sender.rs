@@ -6,7 +6,7 @@ use std::time::Duration;
 use rakt_wire::goakt::{Call, GoAddress, Payload};
 use rakt_wire::{Encode, Metadata};
 
-use super::queue::Parcel;
+use super::queue::Tell;
 use super::refusal;
 use crate::error::Refusal;
 use crate::reference::ActorRef;
@@ -30,22 +30,22 @@ pub(super) fn encoded(payload: &dyn Encode) -> Result<Vec<u8>, Refusal> {
 
 /// Whether a message fits into a frame; one that is asked says there how long that may take.
 pub(super) fn check_len(
-    parcel: &Parcel<'_>,
+    tell: &Tell<'_>,
     payload: &[u8],
     timeout: Option<Duration>,
     max_frame_len: usize,
 ) -> Result<(), Refusal> {
-    if payload.len() + parcel.overhead() <= max_frame_len {
+    if payload.len() + tell.overhead() <= max_frame_len {
         return Ok(());
     }
     // So close to the limit the frame itself tells.
     let message = rakt_wire::goakt::Outgoing {
-        sender: parcel.sender,
-        receiver: &parcel.receiver.address,
-        payload: Payload { type_name: parcel.type_name, bytes: payload },
+        sender: tell.sender,
+        receiver: &tell.receiver.address,
+        payload: Payload { type_name: tell.type_name, bytes: payload },
     };
     let none = Metadata::new();
-    let headers = parcel.headers.unwrap_or(&none);
+    let headers = tell.headers.unwrap_or(&none);
     let messages = std::slice::from_ref(&message);
     let call = match timeout {
         None => Call::Tell(messages),

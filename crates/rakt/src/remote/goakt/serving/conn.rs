@@ -1,7 +1,6 @@
 //! One connection from a Go node, as everybody but its driver sees it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -9,30 +8,25 @@ use std::time::Instant;
 use rakt_wire::Failure;
 use rakt_wire::goakt::{GoError, Payload, Procedure, Response};
 
-use super::Serving;
+use super::terms::Terms;
 use crate::error::Refusal;
 use crate::events::Outlet;
-use crate::remote::budget::{Account, Share};
+use crate::remote::account::{Account, exhausted_replies};
+use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
-use rakt_wire::native::UNCOUNTED_REPLIES;
-
-/// Replies beyond this many buffered bytes are replaced by an error. 128 MiB.
-const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
 
 pub(crate) struct GoConn {
-    pub(super) serving: Arc<Serving>,
+    pub(super) terms: Arc<Terms>,
     pub(super) resources: Arc<Resources>,
     pub(super) system: ActorSystem,
     /// Where it comes from: Go nodes do not say who they are.
     pub(super) peer: String,
     shared: Mutex<Shared>,
-    /// Of the node's budgets for messages and replies.
-    inbound: Share,
-    replies: Share,
-    /// The driver has let go of the stream.
-    gone: (AtomicBool, tokio::sync::Notify),
+    pub(super) account: Arc<Account>,
+    /// The stream is closed.
+    pub(crate) gone: Latch,
 }
 
 #[derive(Default)]
@@ -50,8 +44,6 @@ struct Shared {
     /// Bytes of replies in `open` and `answers`, and of those that the driver has taken.
     collected: usize,
     unsent: usize,
-    /// How much of that the node's budget for replies has been told.
-    noted: u64,
     /// Nothing more is taken from the peer.
     is_closing: bool,
 }
@@ -126,20 +118,19 @@ impl Answer {
 
 impl GoConn {
     pub(super) fn new(
-        serving: Arc<Serving>,
+        terms: Arc<Terms>,
         resources: Arc<Resources>,
         system: ActorSystem,
         peer: String,
     ) -> Arc<Self> {
         Arc::new(Self {
-            serving,
+            terms,
+            account: Account::new(resources.clone()),
             resources,
             system,
             peer,
             shared: Mutex::default(),
-            inbound: Share::default(),
-            replies: Share::default(),
-            gone: Default::default(),
+            gone: Latch::default(),
         })
     }
 
@@ -266,14 +257,14 @@ impl GoConn {
     pub(super) fn reply(&self, id: u64, type_name: &'static str, bytes: &[u8]) {
         let mut shared = self.shared.hold();
         let is_wanted = shared.open.contains_key(&id);
-        let has_room = is_wanted && self.note_buffered(&mut shared, bytes.len());
+        let has_room = is_wanted && self.account.note_replies(shared.buffered() + bytes.len());
         let Some(Open::Ask { left, replies, expires }) = shared.open.get_mut(&id) else { return };
         let size = replies.bytes.len() + bytes.len();
         let limit = self.resources.options.max_frame_size as usize;
         if !has_room || size > limit {
             let failure = match has_room {
                 true => Failure::too_large(size as u64, limit as u64),
-                false => buffered_replies().to_wire(),
+                false => exhausted_replies().to_wire(),
             };
             let error = GoError::from_failure(Procedure::Ask, "", &failure);
             return self.settle(shared, id, Answer::Error(error));
@@ -302,7 +293,7 @@ impl GoConn {
             Some(Open::Ask { .. }) => Procedure::Ask,
             Some(Open::Operation) | None => return,
         };
-        let address = self.serving.local.address(path);
+        let address = self.terms.local.address(path);
         let error = GoError::from_failure(procedure, &address, &refusal.to_wire());
         let wakers = self.settle_in(&mut shared, id, Answer::Error(error));
         drop(shared);
@@ -368,24 +359,12 @@ impl GoConn {
         shared.collected -= len;
         // They wait for the peer too now.
         if std::mem::replace(&mut shared.unsent, unsent + len) != unsent + len {
-            self.note_buffered(&mut shared, 0);
+            self.account.note_replies(shared.buffered());
         }
         let is_touched = std::mem::take(&mut shared.is_touched);
         shared.driver = if is_touched { None } else { driver.cloned() };
         let Shared { next_expiry, is_closing, .. } = *shared;
         Turn { is_touched, is_closing, next_expiry }
-    }
-
-    /// Tells the node how much is buffered, where that is much; false if there is no room for more.
-    fn note_buffered(&self, shared: &mut Shared, more: usize) -> bool {
-        let buffered = shared.collected + shared.unsent + more;
-        if shared.noted == 0 && buffered <= UNCOUNTED_REPLIES {
-            return true;
-        }
-        let before = std::mem::replace(&mut shared.noted, buffered as u64);
-        self.resources.budgets.replies.give_back(&self.replies, before);
-        self.resources.budgets.replies.add(&self.replies, shared.noted)
-            && buffered <= MAX_BUFFERED_REPLIES
     }
 
     /// Has the driver end the connection; what is not answered by now is refused.
@@ -408,10 +387,10 @@ impl GoConn {
         let mut shared = self.shared.hold();
         shared.open.clear();
         shared.answers.clear();
-        (shared.collected, shared.unsent, shared.noted) = (0, 0, 0);
+        (shared.collected, shared.unsent) = (0, 0);
         let wakers = std::mem::take(&mut shared.cancel_wakers);
         drop(shared);
-        self.resources.budgets.replies.give_back_all(&self.replies);
+        self.account.release_replies();
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
@@ -419,62 +398,16 @@ impl GoConn {
     pub(super) fn outlet(&self) -> &Outlet {
         &self.resources.outlet
     }
-
-    /// For the driver: the stream is closed.
-    pub(super) fn set_gone(&self) {
-        self.gone.0.store(true, Ordering::Release);
-        self.gone.1.notify_waiters();
-    }
-
-    /// Completes when the stream is closed.
-    pub(crate) async fn gone(&self) {
-        let mut told = std::pin::pin!(self.gone.1.notified());
-        told.as_mut().enable();
-        if !self.gone.0.load(Ordering::Acquire) {
-            told.await;
-        }
-    }
-
-    // The node's budget for messages.
-
-    /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
-    pub(super) fn admit(&self, bytes: u64) -> bool {
-        self.resources.budgets.inbound.try_add(&self.inbound, bytes)
-    }
-
-    /// Counts bytes that are here already, unless there is no room for them.
-    pub(super) fn charge(&self, bytes: u64) -> Result<(), Refusal> {
-        if self.resources.budgets.inbound.add(&self.inbound, bytes) {
-            return Ok(());
-        }
-        self.release(bytes);
-        Err(self.exhausted_budget())
-    }
-
-    pub(super) fn exhausted_budget(&self) -> Refusal {
-        let bound = "inbound budget (bytes)".to_owned();
-        Refusal::ResourceExhausted { bound, limit: self.resources.budgets.inbound.limit() }
-    }
-
-    pub(super) fn release(&self, bytes: u64) {
-        self.resources.budgets.inbound.give_back(&self.inbound, bytes);
-    }
-}
-
-impl Account for GoConn {
-    fn release(&self, bytes: u64) {
-        Self::release(self, bytes);
-    }
 }
 
 impl Shared {
+    /// Bytes of replies that the peer has not taken yet.
+    fn buffered(&self) -> usize {
+        self.collected + self.unsent
+    }
+
     fn touch(&mut self) -> Option<Waker> {
         self.is_touched = true;
         self.driver.take()
     }
-}
-
-fn buffered_replies() -> Refusal {
-    let bound = "buffered replies (bytes)".to_owned();
-    Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
 }

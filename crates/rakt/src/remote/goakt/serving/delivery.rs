@@ -14,7 +14,7 @@ use crate::error::Refusal;
 use crate::events::DeadLetter;
 use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
-use crate::remote::budget::Charge;
+use crate::remote::account::Charge;
 use crate::remote::compact::compact;
 
 /// Cost of handled messages from which on it is given back to the budget before their batch is done with.
@@ -40,7 +40,7 @@ pub(super) struct Delivery {
     pub(super) path: Arc<str>,
     pub(super) type_name: Arc<str>,
     /// For what is no part of their cost, as long as any of the messages is here.
-    pub(super) _charge: Option<Charge>,
+    pub(super) _charge: Charge,
 }
 
 /// What a Go node is told of its messages.
@@ -102,7 +102,7 @@ impl Batch {
     fn consumed(&mut self, message: &Message) {
         self.unreturned += cost(message.len as usize);
         if self.unreturned >= RETURN_AT || self.messages.is_empty() {
-            self.delivery.conn.release(std::mem::take(&mut self.unreturned));
+            self.delivery.conn.account.release(std::mem::take(&mut self.unreturned));
         }
     }
 }
@@ -176,7 +176,7 @@ impl Drop for Batch {
         let left = self.messages.iter().map(|message| cost(message.len as usize));
         let left = self.unreturned + left.sum::<u64>();
         if left > 0 {
-            self.delivery.conn.release(left);
+            self.delivery.conn.account.release(left);
         }
     }
 }

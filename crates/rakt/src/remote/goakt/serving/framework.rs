@@ -83,8 +83,12 @@ impl GoConn {
             false => self.reference(address),
         };
         let bytes = cost(message.value.len());
-        self.charge(bytes)
+        let mut charge = self
+            .account
+            .charged(bytes)
             .map_err(|refusal| GoError::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
+        // The batch releases it.
+        charge.leave(bytes);
         // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
         let payload = Bytes::copy_from_slice(&message.value);
         let type_name = message.type_name();
@@ -98,7 +102,7 @@ impl GoConn {
             conn: self.clone(),
             path: cell.path().into(),
             type_name: type_name.into(),
-            _charge: None,
+            _charge: charge,
         };
         let sender = asker.is_some().then_some(0);
         let message = Arrived { sender, start: 0, len: payload.len() as u32, about: None };
@@ -126,9 +130,9 @@ struct AsyncOrigin {
 impl AsyncOrigin {
     fn send(&self, message: Option<proto::Any>, error: String) {
         let Some(asker) = self.asker.clone() else { return };
-        let serving = self.conn.serving.clone();
-        if serving.answers.fetch_add(1, Ordering::Relaxed) >= MAX_ANSWERS {
-            serving.answers.fetch_sub(1, Ordering::Relaxed);
+        let terms = self.conn.terms.clone();
+        if terms.answers.fetch_add(1, Ordering::Relaxed) >= MAX_ANSWERS {
+            terms.answers.fetch_sub(1, Ordering::Relaxed);
             let bound = "answers to asynchronous requests under way".to_owned();
             let reason = Refusal::ResourceExhausted { bound, limit: MAX_ANSWERS.into() };
             return lose(self.conn.outlet(), &asker, &self.answerer, reason);
@@ -141,7 +145,7 @@ impl AsyncOrigin {
             if let Err(error) = asker.tell(answer).from(&answerer).await {
                 lose(conn.outlet(), &asker, &answerer, error.refusal);
             }
-            serving.answers.fetch_sub(1, Ordering::Relaxed);
+            terms.answers.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }

@@ -5,24 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rakt_wire::Metadata;
-use rakt_wire::goakt::{ErrorCode, GoError, Incoming, Procedure, RemoteMessages, Request};
+use rakt_wire::goakt::{ErrorCode, GoError, Incoming, Request};
 
 use super::conn::{Answer, GoConn};
-use super::requests::{Names, Run};
+use super::requests::{Common, Names, Run};
 use crate::context::Extensions;
 use crate::error::Refusal;
+use crate::remote::goakt::limits::LONGEST;
 use crate::timers::now;
-
-/// An ask takes no longer than this, whatever it says. A year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What all messages of one request have in common.
-pub(super) struct Common {
-    pub(super) id: u64,
-    pub(super) procedure: Procedure,
-    pub(super) messages: RemoteMessages,
-    pub(super) metadata: Metadata,
-}
 
 /// A request that has been taken on.
 pub(super) struct Handing {
@@ -93,7 +83,7 @@ impl GoConn {
             let failure = Refusal::ShuttingDown.to_wire();
             return Err(GoError::from_failure(request.procedure(), "", &failure));
         }
-        self.serving.local.admit(request)?;
+        self.terms.local.admit(request)?;
         let (false, Some(propagator)) = (metadata.is_empty(), self.system.propagator()) else {
             return Ok(());
         };
@@ -198,7 +188,7 @@ impl Handing {
 
     /// There is no room to keep the rest of the request.
     pub(super) fn give_up(self, conn: &GoConn) {
-        let failure = conn.exhausted_budget().to_wire();
+        let failure = conn.account.exhausted_inbound().to_wire();
         let error = GoError::from_failure(self.common.procedure, "", &failure);
         conn.answer(self.common.id, Answer::Error(error));
     }

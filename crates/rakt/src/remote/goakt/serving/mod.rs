@@ -1,11 +1,15 @@
 //! Connections from Go nodes.
 //!
-//! - `conn`: one connection: the requests that wait for their responses, as actors see it
-//! - `driver`: its task, which reads requests and writes responses
-//! - `handing`: a request whose messages go on their way one after another
-//! - `requests`: from a message to the actor it is for; `delivery`: where that sends its reply
-//! - `framework`: messages that mean something to the node itself
-//! - `operations`: what is not a message
+//! Imports run downward in this table.
+//!
+//! | files | what is in them |
+//! | --- | --- |
+//! | `session` | what the bytes of a connection mean: requests in, responses out |
+//! | `handing` | a request whose messages go on their way one after another |
+//! | `requests`, `operations` | from a message to the actor it is for; what is not a message |
+//! | `framework`, `delivery` | messages for the node itself; what a mailbox holds, and where replies go |
+//! | `conn` | the requests that wait for their responses, as actors see them |
+//! | `terms` | on what terms all Go nodes are served |
 //!
 //! GoAkt has no numbers in its frames: responses go out in the order of the requests. Requests are handed on
 //! in their order too, each once all messages of the one before are on their way; nothing waits for the
@@ -13,16 +17,16 @@
 
 mod conn;
 mod delivery;
-mod driver;
 mod framework;
 mod handing;
 mod operations;
 mod requests;
+mod session;
+mod terms;
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use rakt_wire::Compression;
@@ -32,22 +36,19 @@ use tokio::io::AsyncReadExt;
 
 pub(crate) use conn::GoConn;
 
-use super::GoAkt;
+use self::terms::Terms;
+use super::options::GoAkt;
 use crate::remote::dialer::Dialer;
 use crate::remote::transport::Stream;
+use crate::remote::weak_map::WeakList;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
 
 /// How a node serves Go nodes.
 pub(crate) struct Serving {
-    /// The names under which they reach this one.
-    local: Local,
+    terms: Arc<Terms>,
     native: bool,
-    max_pipelined: u32,
-    read_idle_timeout: Duration,
-    conns: Mutex<Vec<Weak<GoConn>>>,
-    /// Answers to asynchronous requests that are under way.
-    answers: AtomicU32,
+    conns: Mutex<WeakList<GoConn>>,
 }
 
 impl Serving {
@@ -69,14 +70,13 @@ impl Serving {
         for host in hosts {
             local = local.alias(host.clone(), advertised_port).alias(host, port);
         }
-        Arc::new(Self {
+        let terms = Arc::new(Terms {
             local,
-            native: options.native,
             max_pipelined: options.max_pipelined,
             read_idle_timeout: options.read_idle_timeout,
-            conns: Mutex::default(),
             answers: AtomicU32::new(0),
-        })
+        });
+        Arc::new(Self { terms, native: options.native, conns: Mutex::default() })
     }
 
     /// Whether native peers are served as well.
@@ -93,17 +93,17 @@ impl Serving {
         (from, compression): (String, Compression),
         early: BytesMut,
     ) {
-        let conn = GoConn::new(self.clone(), dialer.resources.clone(), system, from);
-        crate::remote::node::note(&mut self.conns.hold(), &conn);
+        let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, from);
+        self.conns.hold().push(&conn);
         if dialer.is_closed() {
             conn.close();
         }
-        driver::drive(conn, compression, stream, early).await;
+        session::run(conn, compression, stream, early).await;
     }
 
     /// Has all connections end once what is answered by now is written.
     pub(crate) fn close(&self) -> Vec<Arc<GoConn>> {
-        let conns: Vec<_> = self.conns.hold().iter().filter_map(Weak::upgrade).collect();
+        let conns = self.conns.hold().values();
         conns.iter().for_each(|conn| conn.close());
         conns
     }

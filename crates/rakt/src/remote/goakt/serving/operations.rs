@@ -8,7 +8,6 @@ use rakt_wire::{Code, Failure, Operation, Outcome};
 
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
-use crate::remote::budget::Charge;
 use crate::remote::serve::{self, argument_len, carried_out};
 use crate::timers::now;
 
@@ -36,11 +35,12 @@ impl GoConn {
             let found = serve::lookup(&self.system, path);
             return self.answer(id, self.answer_to(procedure, &subject, found));
         }
-        let bytes = argument_len(&operation);
-        if let Err(refusal) = self.charge(bytes) {
-            return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
-        }
-        let charge = Charge { account: self.clone(), bytes };
+        let charge = match self.account.charged(argument_len(&operation)) {
+            Ok(charge) => charge,
+            Err(refusal) => {
+                return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
+            }
+        };
         let (conn, system) = (self.clone(), self.system.clone());
         let remaining = until.map(|until| until.saturating_duration_since(now()));
         self.system.runtime().spawn(async move {
@@ -55,7 +55,7 @@ impl GoConn {
         subject: &str,
         result: Result<Outcome, Refusal>,
     ) -> Answer {
-        let address = self.serving.local.address(subject);
+        let address = self.terms.local.address(subject);
         match result {
             // Who is not for peers is not there, as far as they can see.
             Ok(Outcome::Absent) | Err(Refusal::Denied { .. }) if procedure == Procedure::Lookup => {
@@ -76,7 +76,7 @@ impl GoConn {
 
     /// The answer of a node that has no grains of that kind: here is where grains come in one day.
     fn refuse_grain(&self, procedure: Procedure, grain: &proto::Grain) -> GoError {
-        match self.serving.local.grain(grain) {
+        match self.terms.local.grain(grain) {
             Ok(identity) => {
                 let failure = Failure::new(Code::KindNotRegistered);
                 GoError::from_failure(procedure, &identity.to_string(), &failure)

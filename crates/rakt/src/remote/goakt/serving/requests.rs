@@ -4,17 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rakt_wire::goakt::{GoAddress, GoError, Procedure, RemoteMessage};
+use rakt_wire::goakt::{GoAddress, GoError, Procedure, RemoteMessage, RemoteMessages};
 use rakt_wire::{Address, Dialect, MAX_ADDRESS_LEN, Metadata, cost, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use super::delivery::{About, Answers, Batch, Delivery, Message};
-use super::handing::Common;
 use crate::cell::AnyCell;
 use crate::error::Refusal;
 use crate::mailbox::arrivals::{Arrivals, RemoteAsker};
 use crate::reference::ActorRef;
-use crate::remote::budget::Charge;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::serve;
 
@@ -26,6 +24,14 @@ const RUN_COUNT: usize = 1024;
 const RUN_LEN: usize = READ_LEN;
 /// What a sender takes up besides the text of its address, in bytes.
 const SENDER_OVERHEAD: usize = 512;
+
+/// What all messages of one request have in common.
+pub(super) struct Common {
+    pub(super) id: u64,
+    pub(super) procedure: Procedure,
+    pub(super) messages: RemoteMessages,
+    pub(super) metadata: Metadata,
+}
 
 /// Names that a connection used last: the next request most often has the same.
 #[derive(Default)]
@@ -137,7 +143,7 @@ impl GoConn {
         procedure: Procedure,
         message: &RemoteMessage<'a>,
     ) -> Result<(Arc<dyn AnyCell>, &'a str), GoError> {
-        let local = &self.serving.local;
+        let local = &self.terms.local;
         let path = local.receiver(procedure, message.receiver)?;
         local.admit_message(path, message.message.type_name())?;
         let cell = serve::find(&self.system, path, None)
@@ -195,10 +201,12 @@ impl GoConn {
         if is_tell {
             self.expect_confirmed(common.id, messages.len(), end, is_open);
         }
-        if let Err(refusal) = self.charge(cost + extra) {
-            return self.refuse(common.id, &path, &refusal);
-        }
-        let charge = (extra > 0).then(|| Charge { account: self.clone(), bytes: extra });
+        let mut charge = match self.account.charged(cost + extra) {
+            Ok(charge) => charge,
+            Err(refusal) => return self.refuse(common.id, &path, &refusal),
+        };
+        // The batch releases it.
+        charge.leave(cost);
         let delivery = Arc::new(Delivery { conn: self.clone(), path, type_name, _charge: charge });
         let answers = match is_tell {
             true => Answers::Confirm(common.id),
@@ -224,7 +232,7 @@ impl GoConn {
         {
             return Ok(sender.clone());
         }
-        let address = self.serving.local.sender(procedure, text)?;
+        let address = self.terms.local.sender(procedure, text)?;
         let sender = address.and_then(|address| self.reference(address));
         // Who has a name here may change with every message.
         let is_own = address.is_some_and(|address| self.is_own(address));
@@ -250,8 +258,7 @@ impl GoConn {
 
     /// Whether an address is one of this node.
     pub(super) fn is_own(&self, address: GoAddress<'_>) -> bool {
-        address.system == self.system.name()
-            && self.serving.local.is_here(address.host, address.port)
+        address.system == self.system.name() && self.terms.local.is_here(address.host, address.port)
     }
 }
 

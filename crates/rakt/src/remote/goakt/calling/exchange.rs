@@ -1,0 +1,141 @@
+//! One request and its response at a time, over a connection that nothing else uses.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rakt_wire::Metadata;
+use rakt_wire::goakt::{Answer, Call, Deadline, SendError};
+use rakt_wire::native::Transmit;
+
+use super::link::{self, Failed, Link, READ_LEN, Use};
+use super::node::GoNode;
+use super::refusal;
+use crate::error::Refusal;
+use crate::remote::io::{Buffers, Fault, Pump, Reading, Session};
+use crate::timers::now;
+
+/// A connection for requests that each wait for the answer to the one before. Dropping it closes it.
+pub(super) struct Exchanger(Pump<Exchange>);
+
+/// A request, from the first byte that leaves to its answer.
+struct Exchange {
+    link: Link,
+    expires: Instant,
+    /// Something of it has left.
+    has_left: bool,
+}
+
+impl Exchanger {
+    pub(super) async fn dial(node: &Arc<GoNode>) -> Result<Self, Refusal> {
+        let (link, stream) = link::dial(node, Use::OneByOne).await?;
+        let exchange = Exchange { link, expires: now(), has_left: false };
+        // The request runs out of time itself.
+        Ok(Self(Pump::new(exchange, stream, BytesMut::new(), None)))
+    }
+
+    /// Sends one request and reads its response. After an error other than [`Failed::Refused`], and when
+    /// this is dropped before its end, the connection is of no use any more.
+    pub(super) async fn exchange(
+        &mut self,
+        call: &Call<'_>,
+        headers: &Metadata,
+        deadline: Option<Deadline>,
+        expires: Instant,
+    ) -> Result<Answer, Failed> {
+        let exchange = &mut self.0.session;
+        match exchange.link.client.send(call, headers, deadline, expires) {
+            Ok(_) => {}
+            Err(SendError::Encode(error)) => {
+                return Err(Failed::Refused(refusal::unencodable(error)));
+            }
+            Err(error) => return Err(Failed::Unsent(error.to_string())),
+        }
+        (exchange.expires, exchange.has_left) = (expires, false);
+        let exchanged = poll_fn(|cx| self.0.poll(cx)).await;
+        if let Err(failed) = &exchanged {
+            self.closes(failed.to_string());
+        }
+        exchanged
+    }
+
+    /// Whether the node has sent nothing and not closed the connection, as far as that is known here.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.0.session.link.client.is_usable() && self.0.is_quiet()
+    }
+
+    /// Nothing is asked for a while.
+    pub(super) fn rest(&mut self) {
+        self.0.rest();
+    }
+
+    /// It is about to be dropped.
+    pub(super) fn closes(&mut self, why: String) {
+        self.0.session.link.why = why;
+    }
+}
+
+impl Session for Exchange {
+    type End = Result<Answer, Failed>;
+
+    fn poll_transmit(
+        &mut self,
+        _: &mut Context<'_>,
+        io: &mut Buffers,
+    ) -> Poll<Result<(), Self::End>> {
+        if io.unwritten.is_empty() {
+            let transmitted = self.link.client.poll_transmit(now(), io.unwritten.bytes());
+            transmitted.map_err(|error| match self.has_left {
+                true => Err(Failed::Lost(error.to_string())),
+                false => Err(Failed::Unsent(error.to_string())),
+            })?;
+        }
+        Poll::Pending
+    }
+
+    fn handle_written(&mut self) {
+        self.has_left = true;
+    }
+
+    /// Not before all of the request has left: the connection is used again after the answer.
+    fn reading(&mut self, io: &Buffers) -> Reading<'_> {
+        match io.is_written() && self.link.client.unsent_len() == 0 {
+            true => Reading::Unread(READ_LEN),
+            false => Reading::Held,
+        }
+    }
+
+    fn handle_read(&mut self, _: Instant, io: &mut Buffers) -> Result<(), Self::End> {
+        let answer = self.link.client.poll_answer(&mut io.unread);
+        let answer = answer.map_err(|error| Err(Failed::of(error)))?;
+        let counted = self.link.count(io.unread.len());
+        // A single request always has its own.
+        if let Some((_, Some(answer))) = answer {
+            self.link.note_answer();
+            return Err(Ok(answer));
+        }
+        counted.map_err(Err)
+    }
+
+    fn handle_eof(&mut self) -> Result<(), Self::End> {
+        Err(Err(self.link.ended()))
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        self.expires
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::End> {
+        self.link.client.handle_timeout(now).map_err(|error| Err(Failed::of(error)))
+    }
+
+    fn handle_fault(&mut self, fault: Fault) -> Self::End {
+        Err(match fault {
+            Fault::Write(error) if !self.has_left => Failed::Unsent(error.to_string()),
+            Fault::Read(error) | Fault::Write(error) => self.link.broken(&error),
+            Fault::Stuck(_) => Failed::Lost(fault.to_string()),
+        })
+    }
+}

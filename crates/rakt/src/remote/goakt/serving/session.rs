@@ -1,0 +1,279 @@
+//! What the bytes of one connection mean: requests in, responses out.
+//!
+//! A Go node waits for each response before it goes on, so a tell whose mailbox has room is acknowledged
+//! within the turn that read it, before the actor has the message in hand.
+//!
+//! GoAkt never closes one direction of a connection alone. So when a peer closes its side, what it asked
+//! for is given up, and its place is free for others: acknowledgements that are due are still written,
+//! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rakt_wire::Compression;
+use rakt_wire::goakt::{RespondError, Server, ServerConfig};
+use rakt_wire::native::Transmit;
+
+use super::conn::{Answer, GoConn};
+use super::handing::{Handing, Progress};
+use super::requests::Names;
+use crate::remote::goakt::limits::{counted_len, no_room};
+use crate::remote::io::spare::READ_LEN;
+use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::transport::Stream;
+use crate::timers::now;
+
+/// What handing on a request or a message counts in a turn: both take about a microsecond.
+const MESSAGE_COUNT: usize = 1024;
+
+struct Serve {
+    conn: Arc<GoConn>,
+    server: Server,
+    names: Names,
+    /// There is no request in what has been read before more of it arrives.
+    is_parsed: bool,
+    /// The request whose messages are on their way, where they cannot all go at once.
+    handing: Option<Handing>,
+    /// Nothing is read any more, as the peer has closed its side.
+    is_over: bool,
+    /// Why no request is taken any more; what was asked until then is answered.
+    closing: Option<String>,
+    /// Answers on their way to the server; empty but for its memory.
+    answers: Vec<(u64, Answer)>,
+    /// When a request arrived or a response left.
+    last_use: Instant,
+    /// When the first ask ends, or earlier.
+    next_expiry: Option<Instant>,
+    compression: Compression,
+    /// Bytes that count against the node's budget for as long as the peer leaves them here.
+    held: u64,
+}
+
+/// Why the connection ends.
+struct End {
+    reason: String,
+    /// The stream still takes what is left to say.
+    is_open: bool,
+}
+
+impl End {
+    fn lost(reason: String) -> Self {
+        Self { reason, is_open: false }
+    }
+}
+
+/// Runs a connection to its end.
+pub(super) fn run(
+    conn: Arc<GoConn>,
+    compression: Compression,
+    stream: Box<dyn Stream>,
+    early: BytesMut,
+) -> impl Future<Output = ()> + Send {
+    let options = &conn.resources.options;
+    let (write_timeout, max_frame_len) = (options.write_timeout, options.max_frame_size as usize);
+    let config = ServerConfig {
+        max_frame_len,
+        max_in_flight: conn.terms.max_pipelined as usize,
+        ..ServerConfig::default()
+    };
+    conn.resources.link_up(&conn.peer, compression);
+    let serve = Serve {
+        conn,
+        server: Server::new(config),
+        names: Names::default(),
+        is_parsed: false,
+        handing: None,
+        is_over: false,
+        closing: None,
+        answers: Vec::new(),
+        last_use: now(),
+        next_expiry: None,
+        compression,
+        held: 0,
+    };
+    Pump::new(serve, stream, early, Some(write_timeout)).run()
+}
+
+impl Serve {
+    /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
+    fn hand_on(&mut self, io: &mut Buffers) -> Result<bool, End> {
+        let (mut has_moved, mut waits) = (false, false);
+        while !io.turn.is_over() {
+            if let Some(handing) = &mut self.handing {
+                let progress = handing.go_on(&self.conn, &mut self.names);
+                waits = progress == Progress::Waits;
+                if waits {
+                    break;
+                }
+                io.turn.add(MESSAGE_COUNT);
+                has_moved = true;
+                if progress == Progress::Over {
+                    self.handing = None;
+                }
+            } else if !self.is_parsed && self.take_request(io) {
+                has_moved = true;
+            } else {
+                break;
+            }
+        }
+        self.hold(io.unread.len(), waits)?;
+        Ok(has_moved)
+    }
+
+    /// Takes the next request, or does a part of the work for it; false if it is not there.
+    fn take_request(&mut self, io: &mut Buffers) -> bool {
+        let (unread, decompressed) = (io.unread.len(), self.server.decompressed());
+        let next = self.server.poll_request(&mut io.unread);
+        io.turn.add((self.server.decompressed() - decompressed) as usize);
+        if unread - io.unread.len() > READ_LEN {
+            // What is left would keep the memory of a large frame.
+            io.unread = BytesMut::from(&io.unread[..]);
+        }
+        match next {
+            Ok(Some(incoming)) => {
+                // Its bytes count as messages from here on.
+                self.conn.account.release(std::mem::take(&mut self.held));
+                self.last_use = now();
+                self.handing = self.conn.take_on(incoming);
+                io.turn.add(MESSAGE_COUNT);
+                true
+            }
+            Ok(None) => {
+                self.is_parsed = !self.server.has_more() && !self.server.is_full();
+                self.server.has_more()
+            }
+            Err(error) => {
+                tracing::warn!(peer = %self.conn.peer, reason = %error, "closing a connection");
+                self.closing.get_or_insert(error.to_string());
+                true
+            }
+        }
+    }
+
+    /// Counts what the peer has here and may leave here. A request that waits for room in a mailbox, or
+    /// for a reply, counts as a whole; what is left of it is refused if there is no room for that.
+    fn hold(&mut self, unread: usize, waits: bool) -> Result<(), End> {
+        let (partial, window) = self.server.held_len();
+        loop {
+            let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
+            let buffered = unread + partial + waiting;
+            let len = counted_len(buffered, READ_LEN, window, self.compression);
+            if self.conn.account.hold(&mut self.held, len) {
+                return Ok(());
+            }
+            if let Some(handing) = self.handing.take_if(|_| waits) {
+                handing.give_up(&self.conn);
+                continue;
+            }
+            let reason = no_room(len, "a frame", self.conn.account.inbound_limit());
+            tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
+            return Err(End { reason, is_open: true });
+        }
+    }
+
+    /// Takes the answers that have come in; false if nothing has changed. `waker` is woken by what does.
+    fn respond(&mut self, unwritten: usize, waker: Option<&Waker>) -> bool {
+        let unsent = unwritten + self.server.unsent_len();
+        let turn = self.conn.take_answers(&mut self.answers, unsent, waker);
+        self.next_expiry = turn.next_expiry;
+        if turn.is_closing && self.closing.is_none() {
+            self.closing = Some("the node is shutting down".to_owned());
+            self.server.close();
+        }
+        for (id, answer) in self.answers.drain(..) {
+            match answer.with(|response| self.server.respond(id, response)) {
+                // It was told so in its place.
+                Ok(()) | Err(RespondError::TooLarge { .. }) => {}
+                Err(error) => tracing::error!(peer = %self.conn.peer, %error, "no response"),
+            }
+        }
+        turn.is_touched
+    }
+}
+
+impl Session for Serve {
+    type End = End;
+
+    fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
+        let mut has_moved = self.hand_on(io)?;
+        has_moved |= self.respond(io.unwritten.len(), (!has_moved).then_some(cx.waker()));
+        if io.unwritten.is_empty() {
+            let transmitted = self.server.poll_transmit(io.unwritten.bytes());
+            transmitted.map_err(|error| End::lost(format!("compress: {error}")))?;
+        }
+        if has_moved { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn handle_written(&mut self) {
+        self.last_use = now();
+    }
+
+    /// While there are requests left it is a little, to hear of it when the peer goes.
+    fn reading(&mut self, io: &Buffers) -> Reading<'_> {
+        match !self.is_over && (self.is_parsed || io.unread.len() < READ_LEN) {
+            // No more than this at once: what comes behind a large frame is moved out of its memory.
+            true => Reading::Unread(READ_LEN),
+            false => Reading::Held,
+        }
+    }
+
+    fn handle_read(&mut self, _: Instant, _: &mut Buffers) -> Result<(), End> {
+        self.is_parsed = false;
+        Ok(())
+    }
+
+    fn handle_eof(&mut self) -> Result<(), End> {
+        self.is_over = true;
+        Ok(())
+    }
+
+    fn handle_pause(&mut self, io: &Buffers) -> Result<(), End> {
+        if self.is_over {
+            let reason = "the peer closed the connection".to_owned();
+            return Err(End { reason: self.closing.take().unwrap_or(reason), is_open: true });
+        }
+        match self.closing.take_if(|_| self.server.is_idle() && io.is_written()) {
+            Some(reason) => Err(End { reason, is_open: true }),
+            None => Ok(()),
+        }
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let idle_at = self.last_use + self.conn.terms.read_idle_timeout;
+        self.next_expiry.map_or(idle_at, |at| at.min(idle_at))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
+        self.next_expiry = self.conn.expire(now);
+        let limit = self.conn.terms.read_idle_timeout;
+        if now >= self.last_use + limit {
+            if self.server.is_idle() {
+                let reason = format!("nothing was asked for {limit:?}");
+                return Err(End { reason, is_open: true });
+            }
+            self.last_use = now;
+        }
+        Ok(())
+    }
+
+    fn handle_fault(&mut self, fault: Fault) -> End {
+        End::lost(fault.to_string())
+    }
+
+    fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
+        self.conn.end();
+        self.conn.account.release(std::mem::take(&mut self.held));
+        self.conn.resources.link_down(&self.conn.peer, &end.reason);
+        let mut bytes = io.unwritten.to_vec();
+        let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
+        is_open.then_some(Farewell { bytes, lingers: true })
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        self.conn.gone.open();
+    }
+}
