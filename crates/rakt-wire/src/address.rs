@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Longest actor name, system name or host, in bytes.
 pub const MAX_NAME_LEN: usize = 255;
@@ -48,8 +49,13 @@ impl Dialect {
 /// assert_eq!(address, Address::new("orders/42", "shop", "127.0.0.1", 3321)?);
 /// # Ok::<(), rakt_wire::AddressError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address {
+///
+/// Cheap to clone, and as large as a pointer: errors carry addresses.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(Arc<Parts>);
+
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Parts {
     dialect: Dialect,
     system: String,
     host: String,
@@ -78,51 +84,60 @@ impl Address {
             host = inner.to_owned();
         }
         validate_host(&host)?;
-        Ok(Self { dialect: Dialect::Native, system, host, port, path })
+        Ok(Self(Arc::new(Parts { dialect: Dialect::Native, system, host, port, path })))
     }
 
     /// The same place, spoken to in `dialect`. [`Address::new`] gives native ones.
     #[must_use]
-    pub fn with_dialect(self, dialect: Dialect) -> Self {
-        Self { dialect, ..self }
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        if self.0.dialect != dialect {
+            Arc::make_mut(&mut self.0).dialect = dialect;
+        }
+        self
     }
 
     /// How the node is spoken to.
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        self.0.dialect
     }
 
     /// The last segment of the path.
     pub fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or(&self.path)
+        self.0.path.rsplit('/').next().unwrap_or(&self.0.path)
     }
 
     /// The whole path, segments separated by `/`, without a leading one.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.0.path
     }
 
     /// The name of the actor system.
     pub fn system(&self) -> &str {
-        &self.system
+        &self.0.system
     }
 
     /// The host name or IP address, without brackets.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.0.host
     }
 
     /// The TCP port; 0 for a system without remoting.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dialect, system, host, port, path } = self;
+        let Parts { dialect, system, host, port, path } = &*self.0;
         let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
         write!(f, "{}{system}@{open}{host}{close}:{port}/{path}", dialect.scheme())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
     }
 }
 

@@ -1,134 +1,133 @@
 //! Why a request failed, and how an actor ended, in the form that crosses the wire.
 
+use std::error::Error;
 use std::fmt;
+
+use crate::base::cause::{Cause, Lines};
+use crate::base::codes::codes;
 
 /// Longest detail of a [`Failure`] on the wire, in bytes. A longer one is cut between two characters.
 pub const MAX_DETAIL_LEN: usize = 1024;
 
-/// What went wrong with a request, as a number that both ends agree on.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Code {
-    /// There is no such actor.
-    NotFound = 1,
-    /// The reference belongs to an earlier life of the actor or its node.
-    StaleIncarnation = 2,
-    /// The actor is suspended after a failure.
-    Suspended = 3,
-    /// The actor has stopped.
-    Stopped = 4,
-    /// The actor's mailbox is full.
-    MailboxFull = 5,
-    /// The node has no budget left for the message.
-    ResourceExhausted = 6,
-    /// The time remaining ran out before an outcome was known.
-    DeadlineExceeded = 7,
-    /// The one who asked has given up.
-    Cancelled = 8,
-    /// Larger than a limit; the failure carries size and limit.
-    TooLarge = 9,
-    /// The actor does not accept this type of message from peers.
-    NotAccepted = 10,
-    /// The payload could not be decoded or decompressed.
-    Undecodable = 11,
-    /// The reply has no codec, or its codec failed.
-    Unencodable = 12,
-    /// The handler returned an error or panicked.
-    HandlerFailed = 13,
-    /// The peer may not do this.
-    Denied = 14,
-    /// No kind of that name may be spawned here.
-    KindNotRegistered = 15,
-    /// An actor of that name exists already.
-    NameTaken = 16,
-    /// A name, path or argument is not valid.
-    InvalidArgument = 17,
-    /// The node does not take part in remoting.
-    RemotingOff = 18,
-    /// The node is shutting down.
-    ShuttingDown = 19,
-    /// The handler dropped the request without a reply.
-    NoReply = 20,
-    /// The mailbox dropped the message, as its policy says.
-    Dropped = 21,
-    /// The node does not know this operation.
-    Unsupported = 22,
-    /// Anything else, codes of newer peers included.
-    Internal = 23,
+codes! {
+    /// What went wrong with a request, as a number that both ends agree on.
+    #[non_exhaustive]
+    pub enum Code(u8: as_u8, from_u8) {
+        1 NotFound "not found" "There is no such actor.";
+        2 StaleIncarnation "stale incarnation" "The reference belongs to an earlier life of the actor or its node.";
+        3 Suspended "suspended" "The actor is suspended after a failure.";
+        4 Stopped "stopped" "The actor has stopped.";
+        5 MailboxFull "mailbox full" "The actor's mailbox is full.";
+        6 ResourceExhausted "resource exhausted" "The node has no budget left for the message.";
+        7 DeadlineExceeded "deadline exceeded" "The time remaining ran out before an outcome was known.";
+        8 Cancelled "cancelled" "The one who asked has given up.";
+        9 TooLarge "too large" "Larger than a limit; the failure carries size and limit.";
+        10 NotAccepted "not accepted" "The actor does not accept this type of message from peers.";
+        11 Undecodable "undecodable" "The payload could not be decoded or decompressed.";
+        12 Unencodable "unencodable" "The reply has no codec, or its codec failed.";
+        13 HandlerFailed "handler failed" "The handler returned an error or panicked.";
+        14 Denied "denied" "The peer may not do this.";
+        15 KindNotRegistered "kind not registered" "No kind of that name may be spawned here.";
+        16 NameTaken "name taken" "An actor of that name exists already.";
+        17 InvalidArgument "invalid argument" "A name, path or argument is not valid.";
+        18 RemotingOff "remoting off" "The node does not take part in remoting.";
+        19 ShuttingDown "shutting down" "The node is shutting down.";
+        20 NoReply "no reply" "The handler dropped the request without a reply.";
+        21 Dropped "dropped" "The mailbox dropped the message, as its policy says.";
+        22 Unsupported "unsupported" "The node does not know this operation.";
+        23 Internal "internal" "Anything else, codes of newer peers included.";
+    }
 }
 
-impl Code {
-    /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
-        Self::NotFound,
-        Self::StaleIncarnation,
-        Self::Suspended,
-        Self::Stopped,
-        Self::MailboxFull,
-        Self::ResourceExhausted,
-        Self::DeadlineExceeded,
-        Self::Cancelled,
-        Self::TooLarge,
-        Self::NotAccepted,
-        Self::Undecodable,
-        Self::Unencodable,
-        Self::HandlerFailed,
-        Self::Denied,
-        Self::KindNotRegistered,
-        Self::NameTaken,
-        Self::InvalidArgument,
-        Self::RemotingOff,
-        Self::ShuttingDown,
-        Self::NoReply,
-        Self::Dropped,
-        Self::Unsupported,
-        Self::Internal,
+/// A bound that was reached. It has a name and a unit, and a number on the wire.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// What is written to one connection and has not left yet, in bytes.
+    OutboundBuffer,
+    /// What is under way to one receiver over one connection, in bytes.
+    ReceiverWindow,
+    /// Requests of one connection that have no answer yet.
+    InFlight,
+    /// Answers that a peer has not taken yet, in bytes.
+    BufferedReplies,
+    /// Messages from all peers that no actor has taken yet, in bytes.
+    InboundBudget,
+    /// Watches that came over one connection.
+    Watches,
+    /// Messages that an actor has put aside.
+    Stash,
+    /// Answers to asynchronous requests that are on their way.
+    AsyncAnswers,
+    /// One that this version does not know.
+    Other(Box<OtherBound>),
+}
+
+/// A bound of a peer that knows more of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OtherBound {
+    /// Its number on the wire; 0 from a peer whose bounds have none.
+    pub number: u64,
+    /// What the peer calls it; empty if it does not say.
+    pub name: String,
+}
+
+impl Bound {
+    const KNOWN: [Self; 8] = [
+        Self::OutboundBuffer,
+        Self::ReceiverWindow,
+        Self::InFlight,
+        Self::BufferedReplies,
+        Self::InboundBudget,
+        Self::Watches,
+        Self::Stash,
+        Self::AsyncAnswers,
     ];
 
-    /// The code with this number; `None` for one of a newer peer.
-    pub fn from_u8(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u8 == number)
+    fn parts(&self) -> (u64, &str, &str) {
+        match self {
+            Self::OutboundBuffer => (1, "outbound buffer", "bytes"),
+            Self::ReceiverWindow => (2, "receiver window", "bytes"),
+            Self::InFlight => (3, "requests in flight", "requests"),
+            Self::BufferedReplies => (4, "buffered replies", "bytes"),
+            Self::InboundBudget => (5, "inbound budget", "bytes"),
+            Self::Watches => (6, "watches of one connection", "watches"),
+            Self::Stash => (7, "stash", "messages"),
+            Self::AsyncAnswers => (8, "answers to asynchronous requests under way", "answers"),
+            Self::Other(other) => (other.number, &other.name, ""),
+        }
     }
 
     /// The number on the wire.
-    pub fn as_u8(self) -> u8 {
-        self as u8
+    pub fn number(&self) -> u64 {
+        self.parts().0
     }
 
-    /// A few words for a log line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotFound => "not found",
-            Self::StaleIncarnation => "stale incarnation",
-            Self::Suspended => "suspended",
-            Self::Stopped => "stopped",
-            Self::MailboxFull => "mailbox full",
-            Self::ResourceExhausted => "resource exhausted",
-            Self::DeadlineExceeded => "deadline exceeded",
-            Self::Cancelled => "cancelled",
-            Self::TooLarge => "too large",
-            Self::NotAccepted => "not accepted",
-            Self::Undecodable => "undecodable",
-            Self::Unencodable => "unencodable",
-            Self::HandlerFailed => "handler failed",
-            Self::Denied => "denied",
-            Self::KindNotRegistered => "kind not registered",
-            Self::NameTaken => "name taken",
-            Self::InvalidArgument => "invalid argument",
-            Self::RemotingOff => "remoting off",
-            Self::ShuttingDown => "shutting down",
-            Self::NoReply => "no reply",
-            Self::Dropped => "dropped",
-            Self::Unsupported => "unsupported",
-            Self::Internal => "internal",
-        }
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        self.parts().1
+    }
+
+    /// What its limit counts: bytes, or which items. Empty for one that is not known here.
+    pub fn unit(&self) -> &str {
+        self.parts().2
+    }
+
+    /// The bound of a peer. One without a number may be known by its text.
+    fn of_peer(number: u64, text: String) -> Self {
+        let is_meant = |bound: &Self| bound.number() == number || bound.to_string() == text;
+        let known = Self::KNOWN.into_iter().find(is_meant);
+        known.unwrap_or_else(|| Self::Other(Box::new(OtherBound { number, name: text })))
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self.parts() {
+            (number, "", _) => write!(f, "bound {number}, which is not known here"),
+            (_, name, unit) if name.starts_with(unit) => f.write_str(name),
+            (_, name, unit) => write!(f, "{name} ({unit})"),
+        }
     }
 }
 
@@ -137,9 +136,11 @@ impl fmt::Display for Code {
 pub struct Failure {
     /// What went wrong.
     pub code: Code,
-    /// More about it, for people. At most [`MAX_DETAIL_LEN`] bytes cross the wire.
+    /// More about it, for people; each further cause on a line of its own. At most [`MAX_DETAIL_LEN`]
+    /// bytes cross the wire.
     pub detail: String,
-    /// For a broken limit, what was measured, in bytes or items; else 0.
+    /// For a broken limit, what was measured, in bytes or items; for an exhausted resource, the number of
+    /// the [`Bound`]; else 0.
     pub size: u64,
     /// For a broken limit, the limit, in the same unit; else 0.
     pub limit: u64,
@@ -160,6 +161,27 @@ impl Failure {
     pub fn too_large(size: u64, limit: u64) -> Self {
         Self { size, limit, ..Self::new(Code::TooLarge) }
     }
+
+    /// A bound is reached. Its name goes along, for people and for peers that do not know its number.
+    pub fn exhausted(bound: &Bound, limit: u64) -> Self {
+        let failure = Self::with_detail(Code::ResourceExhausted, bound.to_string());
+        Self { size: bound.number(), limit, ..failure }
+    }
+
+    /// A failure with its cause, and what caused that.
+    pub fn with_cause(code: Code, cause: &(dyn Error + 'static)) -> Self {
+        Self::with_detail(code, Lines(cause).to_string())
+    }
+
+    /// The bound that is reached, where the code says so.
+    pub fn into_bound(self) -> Bound {
+        Bound::of_peer(self.size, self.detail)
+    }
+
+    /// What the detail tells: a cause, and what caused that.
+    pub fn cause(&self) -> Cause {
+        Cause::from_lines(&self.detail)
+    }
 }
 
 impl fmt::Display for Failure {
@@ -168,14 +190,16 @@ impl fmt::Display for Failure {
         if !self.detail.is_empty() {
             write!(f, ": {}", self.detail)?;
         }
-        if self.size != 0 || self.limit != 0 {
-            write!(f, " (size {}, limit {})", self.size, self.limit)?;
+        // The number of a bound is no size, and its name stands there already.
+        let size = if self.code == Code::ResourceExhausted { 0 } else { self.size };
+        if size != 0 || self.limit != 0 {
+            write!(f, " (size {size}, limit {})", self.limit)?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
 
 /// How a watched actor ended.
 #[non_exhaustive]
@@ -231,5 +255,35 @@ mod tests {
         assert_eq!(Failure::new(Code::NotFound).to_string(), "not found");
         assert_eq!(Failure::with_detail(Code::Denied, "spawn").to_string(), "denied: spawn");
         assert_eq!(Failure::too_large(9, 8).to_string(), "too large (size 9, limit 8)");
+    }
+
+    #[test]
+    fn bounds_are_numbered_without_gaps() {
+        for (number, bound) in (1..).zip(Bound::KNOWN) {
+            assert_eq!(bound.number(), number);
+            let failure = Failure::exhausted(&bound, 7);
+            assert_eq!(failure.clone().into_bound(), bound);
+            // The number is enough, and so is the text.
+            assert_eq!(Failure { detail: String::new(), ..failure.clone() }.into_bound(), bound);
+            assert_eq!(Failure { size: 0, ..failure }.into_bound(), bound);
+        }
+    }
+
+    #[test]
+    fn a_bound_of_a_newer_peer_is_kept() {
+        let name = "grains (grains)".to_owned();
+        let grains = Bound::Other(Box::new(OtherBound { number: 99, name }));
+        assert_eq!((grains.to_string(), grains.unit()), ("grains (grains)".to_owned(), ""));
+        assert_eq!(Failure::exhausted(&grains, 7).into_bound(), grains);
+        let unnamed = Failure { size: 99, ..Failure::new(Code::ResourceExhausted) }.into_bound();
+        assert_eq!(unnamed.to_string(), "bound 99, which is not known here");
+    }
+
+    #[test]
+    fn a_failure_for_want_of_room_names_the_bound() {
+        let failure = Failure::exhausted(&Bound::InboundBudget, 9);
+        let text = "resource exhausted: inbound budget (bytes) (size 0, limit 9)";
+        assert_eq!(failure.to_string(), text);
+        assert_eq!(Failure::exhausted(&Bound::InFlight, 9).detail, "requests in flight");
     }
 }

@@ -44,6 +44,7 @@ pub use address::{
     Address, AddressError, Dialect, MAX_ADDRESS_LEN, MAX_NAME_LEN, MAX_PATH_LEN, RESERVED_PREFIXES,
     is_reserved, validate_name, validate_path, validate_system_name,
 };
+pub use base::cause::{Cause, Chain, MAX_CAUSES};
 pub use base::encode::{Encode, EncodeError, MESSAGE_OVERHEAD, cost};
 pub use base::varint::DecodeError;
 /// For tests that speak a protocol badly.
@@ -52,6 +53,6 @@ pub use base::varint::{Reader, put_bytes, put_string, put_varint};
 pub use compress::{
     CompressError, Compression, Compressor, DecompressError, Unavailable, UnknownCompression,
 };
-pub use failure::{Code, Failure, MAX_DETAIL_LEN, Terminated};
+pub use failure::{Bound, Code, Failure, MAX_DETAIL_LEN, OtherBound, Terminated};
 pub use metadata::{MAX_METADATA_LEN, MAX_PAIRS, Metadata, MetadataError};
 pub use operation::{MAX_KINDS, Operation, Outcome, SpawnArgument, Wish};

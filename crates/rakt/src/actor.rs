@@ -177,7 +177,7 @@ impl<A: Actor> Accepts<A> {
 fn check<M: Message>(payload: Bytes) -> Result<(), CodecError> {
     match M::wire() {
         Some(wire) => wire.message.decode(payload).map(drop),
-        None => Err(CodecError("the type has no codec".to_owned())),
+        None => Err(CodecError::new("the type has no codec")),
     }
 }
 

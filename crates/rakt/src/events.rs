@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rakt_wire::Address;
 use tokio::sync::broadcast;
 
-use crate::error::Refusal;
+use crate::error::{Recipient, Refusal};
 
 /// Something that happened in an actor system.
 #[derive(Clone, Debug)]
@@ -60,10 +61,10 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// Whom it was for: a path in this system, or an address.
-    pub target: String,
+    /// Whom it was for.
+    pub target: Recipient,
     /// The sending actor, if there was one.
-    pub sender: Option<String>,
+    pub sender: Option<Address>,
     /// The type of the message: its wire name, or else its Rust name.
     pub message: String,
     /// Why it was not handled.
@@ -111,7 +112,7 @@ impl fmt::Display for StopReason {
 #[non_exhaustive]
 pub struct Terminated {
     /// The actor: its address in full.
-    pub address: rakt_wire::Address,
+    pub address: Address,
     /// Why it ended.
     pub reason: StopReason,
 }

@@ -10,7 +10,7 @@ use rakt_wire::SpawnArgument;
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::AnyCell;
-use crate::error::{Refusal, SpawnError};
+use crate::error::{Cause, Refusal, SpawnError};
 use crate::mailbox::Mailbox;
 use crate::message::{DuplicateName, WireMessage, claim_name};
 use crate::reference::Target;
@@ -100,8 +100,8 @@ impl<A: Actor> Recipe for Plain<A> {
         options: Options,
     ) -> Spawned {
         if let Some(argument) = argument {
-            let detail = format!("the kind takes no argument, {:?} was given", argument.type_name);
-            return Box::pin(async { Err(Refusal::InvalidArgument { detail }) });
+            let text = format!("the kind takes no argument, {:?} was given", argument.type_name);
+            return Box::pin(async { Err(Refusal::InvalidArgument { source: text.into() }) });
         }
         let factory = self.0.clone();
         spawn(system, path, kind, options, move || factory())
@@ -148,7 +148,7 @@ impl<M: WireMessage + Sync, A: Actor> Recipe for WithArgument<M, A> {
 
 fn read_argument<M: WireMessage>(argument: Option<SpawnArgument>) -> Result<M, Refusal> {
     let wire = M::wire_type();
-    let invalid = |detail| Err(Refusal::InvalidArgument { detail });
+    let invalid = |text: String| Err(Refusal::InvalidArgument { source: text.into() });
     match argument {
         None => invalid(format!("the kind takes an argument of type {:?}", wire.name())),
         Some(given) if given.type_name != wire.name() => invalid(format!(
@@ -159,7 +159,7 @@ fn read_argument<M: WireMessage>(argument: Option<SpawnArgument>) -> Result<M, R
         Some(given) => wire
             .message
             .decode(given.payload)
-            .map_err(|error| Refusal::Undecodable { detail: error.0 }),
+            .map_err(|error| Refusal::Undecodable { source: error.into() }),
     }
 }
 
@@ -193,10 +193,14 @@ fn spawn<A: Actor>(
 fn refusal(error: SpawnError) -> Refusal {
     match error {
         SpawnError::NameTaken { .. } => Refusal::NameTaken,
-        SpawnError::InvalidName { detail, .. } => Refusal::InvalidArgument { detail },
+        SpawnError::InvalidName { source, .. } => {
+            Refusal::InvalidArgument { source: Cause::new(source) }
+        }
         SpawnError::ShuttingDown { .. } => Refusal::ShuttingDown,
-        SpawnError::Start { source, .. } => Refusal::HandlerFailed { detail: source.to_string() },
-        error @ SpawnError::DuplicateName { .. } => Refusal::Internal { detail: error.to_string() },
+        SpawnError::Start { source, .. } => {
+            Refusal::HandlerFailed { source: Cause::described(&*source) }
+        }
+        error @ SpawnError::DuplicateName { .. } => Refusal::Internal { source: Cause::new(error) },
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::actor::Actor;
 use crate::cell::{AnyCell, Body, Cell, Next, Signal, ended};
 use crate::context::Context;
-use crate::error::{BoxError, Refusal};
+use crate::error::{BoxError, Cause, Chain, Refusal};
 use crate::events::{Event, StopReason, Terminated};
 use crate::mailbox::InHand;
 use crate::mailbox::queue::Intake;
@@ -57,6 +57,9 @@ pub(crate) fn run<A: Actor>(
 ) -> impl Future<Output = ()> + Send {
     go_on(Life::wake(cell, body))
 }
+
+/// What stands for an error that cannot be shown.
+const UNSHOWN: &str = "an error that panicked while it was shown";
 
 /// Runs an actor until it rests or ends.
 async fn go_on<A: Actor>(mut life: Life<A>) {
@@ -171,8 +174,9 @@ impl<A: Actor> Life<A> {
                     let told = match &result {
                         Ok(()) => Ok(()),
                         Err(fault) => {
-                            let detail = contain(|| fault.to_string()).unwrap_or_default();
-                            Err(Refusal::HandlerFailed { detail })
+                            let source = contain(|| Cause::described(fault));
+                            let source = source.unwrap_or_else(|_| UNSHOWN.into());
+                            Err(Refusal::HandlerFailed { source })
                         }
                     };
                     let _ = done.send(told);
@@ -425,13 +429,13 @@ impl<A: Actor> Life<A> {
         ended.and(contain(|| self.ctx.after_message()))
     }
 
-    /// The text of a fault. Its error is the user's, and may panic as it is shown or dropped.
+    /// The text of a fault and of what caused it. Its error is the user's, and may panic as it is shown or dropped.
     fn text_of(&self, fault: Fault) -> Arc<str> {
-        let shown = contain(|| fault.to_string());
+        let shown = contain(|| Chain(&fault).to_string());
         if contain(|| drop(fault)).is_err() {
             tracing::error!(actor = %self.ctx.path(), "an error panicked while it was dropped");
         }
-        shown.unwrap_or_else(|_| "an error that panicked while it was shown".to_owned()).into()
+        shown.map_or_else(|_| UNSHOWN.into(), Into::into)
     }
 }
 

@@ -12,6 +12,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
+use crate::error::{BoxError, Cause};
+
 /// A type that can be sent to an actor.
 ///
 /// ```
@@ -87,8 +89,21 @@ pub trait Codec<T>: 'static {
 
 /// Why a value could not be written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CodecError(pub String);
+#[error(transparent)]
+pub struct CodecError(Cause);
+
+impl CodecError {
+    /// What the format's own error says, or a text.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(Cause::new(error))
+    }
+}
+
+impl From<CodecError> for Cause {
+    fn from(error: CodecError) -> Self {
+        error.0
+    }
+}
 
 /// Protocol Buffers, for types that implement `prost::Message`.
 #[cfg(feature = "prost")]
@@ -103,11 +118,11 @@ impl<T: prost::Message + Default> Codec<T> for Prost {
     }
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        value.encode(out).map_err(|error| CodecError(error.to_string()))
+        value.encode(out).map_err(CodecError::new)
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
-        T::decode(bytes).map_err(|error| CodecError(error.to_string()))
+        T::decode(bytes).map_err(CodecError::new)
     }
 }
 
@@ -127,15 +142,14 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
     }
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        postcard::to_io(value, out).map(drop).map_err(|error| CodecError(error.to_string()))
+        postcard::to_io(value, out).map(drop).map_err(CodecError::new)
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
-        let (value, rest) =
-            postcard::take_from_bytes(&bytes).map_err(|error| CodecError(error.to_string()))?;
+        let (value, rest) = postcard::take_from_bytes(&bytes).map_err(CodecError::new)?;
         match rest.len() {
             0 => Ok(value),
-            n => Err(CodecError(format!("{n} bytes follow the value"))),
+            n => Err(CodecError::new(format!("{n} bytes follow the value"))),
         }
     }
 }
@@ -211,7 +225,7 @@ impl<T> Functions<T> {
 
 fn contained<R>(codec: impl FnOnce() -> Result<R, CodecError>) -> Result<R, CodecError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(codec))
-        .unwrap_or_else(|_| Err(CodecError("the codec panicked".to_owned())))
+        .unwrap_or_else(|_| Err(CodecError::new("the codec panicked")))
 }
 
 /// A value together with the functions that write it, as the wire crate wants it.
@@ -226,7 +240,7 @@ impl<T> rakt_wire::Encode for Encoded<'_, T> {
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::EncodeError> {
-        self.functions.encode(self.value, out).map_err(|e| rakt_wire::EncodeError(e.0))
+        self.functions.encode(self.value, out).map_err(|error| Cause::from(error).into())
     }
 }
 
@@ -342,10 +356,10 @@ mod tests {
             None
         }
         fn encode(_: &T, _: &mut Vec<u8>) -> Result<(), CodecError> {
-            Err(CodecError("never".into()))
+            Err(CodecError::new("never"))
         }
         fn decode(_: Bytes) -> Result<T, CodecError> {
-            Err(CodecError("never".into()))
+            Err(CodecError::new("never"))
         }
     }
     impl Message for One {

@@ -59,5 +59,6 @@ pub(crate) async fn reinstate_cell(cell: &Arc<dyn AnyCell>) -> Result<(), Refusa
 }
 
 fn refused(operation: &'static str, cell: &Arc<dyn AnyCell>, refusal: Refusal) -> OperationError {
-    OperationError::Refused { operation, target: cell.path().to_string(), refusal }
+    let target = cell.system().address_of(cell.path()).into();
+    OperationError::Refused { operation, target, refusal }
 }

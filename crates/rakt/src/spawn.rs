@@ -141,10 +141,7 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
         ..=MAX_PATH_LEN => validate_name(name),
         _ => validate_name(name).and_then(|()| validate_path(path)),
     };
-    validated.map_err(|error| SpawnError::InvalidName {
-        name: path.to_owned(),
-        detail: error.to_string(),
-    })
+    validated.map_err(|source| SpawnError::InvalidName { name: path.to_owned(), source })
 }
 
 /// An actor that has not finished starting: gone without a trace unless it does.

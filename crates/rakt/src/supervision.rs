@@ -58,6 +58,16 @@ impl fmt::Display for Fault {
     }
 }
 
+/// The text of a returned error is the fault's, so the source is what caused that.
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Error(error) => error.source(),
+            Self::Panic(_) | Self::Child(_) => None,
+        }
+    }
+}
+
 type Choose = dyn Fn(&Fault) -> Directive + Send + Sync;
 
 /// How an actor is supervised. The default: one for one, restart at most 3 times within 60 s

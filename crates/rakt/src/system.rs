@@ -81,12 +81,12 @@ impl fmt::Debug for Builder {
 #[non_exhaustive]
 pub enum StartError {
     /// The name of the system is not valid.
-    #[error("{name:?} is no name for a system: {detail}")]
+    #[error("{name:?} is no name for a system")]
     InvalidName {
         /// The name.
         name: String,
         /// What is wrong with it.
-        detail: String,
+        source: AddressError,
     },
     /// Two kinds have the same name.
     #[error("the kind {0:?} is registered twice")]
@@ -163,10 +163,8 @@ impl Builder {
     /// # Cancel safety
     /// If the future is dropped, nothing is left of the system.
     pub async fn start(self) -> Result<ActorSystem, StartError> {
-        validate_system_name(&self.name).map_err(|error| StartError::InvalidName {
-            name: self.name.clone(),
-            detail: error.to_string(),
-        })?;
+        validate_system_name(&self.name)
+            .map_err(|source| StartError::InvalidName { name: self.name.clone(), source })?;
         if let Some(kind) = self.duplicate_kind {
             return Err(StartError::DuplicateKind(kind));
         }

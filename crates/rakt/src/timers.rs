@@ -40,7 +40,7 @@ pub(crate) fn once<A: Handler<M>, M: Message>(
         let me = ActorRef::local(cell.clone());
         if let Err(error) = me.tell(message).await {
             cell.system.dead_letter(|| DeadLetter {
-                target: cell.path.to_string(),
+                target: cell.system.address_of(&cell.path).into(),
                 sender: None,
                 message: crate::actor::message_name::<M>().to_owned(),
                 reason: error.refusal,

@@ -1,5 +1,7 @@
 //! Payloads that write themselves, and what a message costs whoever holds it.
 
+use super::cause::Cause;
+
 /// What a message costs in credit besides its payload, in bytes: about what it costs in memory.
 pub const MESSAGE_OVERHEAD: u64 = 256;
 
@@ -43,7 +45,14 @@ impl Encode for &[u8] {
     }
 }
 
-/// Why a payload could not be encoded.
+/// Why a payload could not be encoded: what its codec said.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EncodeError(pub String);
+#[error(transparent)]
+pub struct EncodeError(#[from] Cause);
+
+impl EncodeError {
+    /// What the codec said.
+    pub fn into_cause(self) -> Cause {
+        self.0
+    }
+}

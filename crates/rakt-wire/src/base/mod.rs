@@ -5,8 +5,12 @@
 //! | `varint.rs` | reading and writing the fields of a frame |
 //! | `text.rs` | cutting text to a length |
 //! | `encode.rs` | payloads that write themselves, and what a message costs |
+//! | `cause.rs` | errors with all that caused them |
+//! | `codes.rs` | tables of numbered codes |
 //! | `magic.rs` | how a connection of rakt's own protocol starts |
 
+pub(crate) mod cause;
+pub(crate) mod codes;
 pub(crate) mod encode;
 pub(crate) mod magic;
 pub(crate) mod text;

@@ -26,26 +26,21 @@ pub(crate) mod zstd;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::base::codes::codes;
+
 pub use self::error::{CompressError, DecompressError};
 
-/// How payloads are compressed. Every variant exists in every build; see [`Compression::is_available`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Compression {
-    /// Not at all.
-    None = 0,
-    /// gzip: for peers that know nothing else.
-    Gzip = 1,
-    /// zstd: fast both ways. The default where it is compiled in.
-    Zstd = 2,
-    /// brotli: small, slower to compress.
-    Brotli = 3,
+codes! {
+    /// How payloads are compressed. Every variant exists in every build; see [`Compression::is_available`].
+    pub enum Compression(u8: as_u8, from_u8) {
+        0 None "none" "Not at all.";
+        1 Gzip "gzip" "gzip: for peers that know nothing else.";
+        2 Zstd "zstd" "zstd: fast both ways. The default where it is compiled in.";
+        3 Brotli "brotli" "brotli: small, slower to compress.";
+    }
 }
 
 impl Compression {
-    /// Every variant, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::None, Self::Gzip, Self::Zstd, Self::Brotli];
-
     /// Whether this build can do it.
     pub fn is_available(self) -> bool {
         match self {
@@ -55,37 +50,11 @@ impl Compression {
             Self::Brotli => cfg!(feature = "brotli"),
         }
     }
-
-    /// The variant with this number; `None` for one that is not known here.
-    pub fn from_u8(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|compression| *compression as u8 == number)
-    }
-
-    /// The number on the wire.
-    pub fn as_u8(self) -> u8 {
-        self as u8
-    }
-
-    /// The lower-case name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Brotli => "brotli",
-        }
-    }
 }
 
 impl Default for Compression {
     fn default() -> Self {
         if Self::Zstd.is_available() { Self::Zstd } else { Self::None }
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

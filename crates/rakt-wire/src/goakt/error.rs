@@ -7,60 +7,24 @@
 use std::fmt;
 
 use super::procedure::Procedure;
+use crate::base::codes::codes;
 use crate::base::text::cut_text;
 use crate::failure::{Code, Failure, MAX_DETAIL_LEN};
 
-/// What kind of failure it is, as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum ErrorCode {
-    /// Not sent by v3.14.0.
-    Internal = 0,
-    /// There is no such actor.
-    NotFound = 1,
-    /// The name is taken.
-    AlreadyExists = 2,
-    /// The request makes no sense to this node.
-    InvalidArgument = 3,
-    /// Try elsewhere or later.
-    Unavailable = 4,
-    /// This node is not set up for it.
-    FailedPrecondition = 5,
-    /// It went wrong.
-    InternalError = 6,
-    /// There was no answer in time.
-    DeadlineExceeded = 7,
-    /// Not sent by v3.14.0.
-    ResourceExhausted = 8,
-    /// Not sent by v3.14.0.
-    Canceled = 9,
-    /// Anything else.
-    Unknown = 10,
-}
-
-impl ErrorCode {
-    const ALL: [Self; 11] = [
-        Self::Internal,
-        Self::NotFound,
-        Self::AlreadyExists,
-        Self::InvalidArgument,
-        Self::Unavailable,
-        Self::FailedPrecondition,
-        Self::InternalError,
-        Self::DeadlineExceeded,
-        Self::ResourceExhausted,
-        Self::Canceled,
-        Self::Unknown,
-    ];
-
-    /// The code with this number; [`ErrorCode::Unknown`] for one that is not known here.
-    pub fn from_i32(number: i32) -> Self {
-        Self::ALL.into_iter().find(|code| *code as i32 == number).unwrap_or(Self::Unknown)
-    }
-
-    /// The number on the wire.
-    pub fn as_i32(self) -> i32 {
-        self as i32
+codes! {
+    /// What kind of failure it is, as a number.
+    pub enum ErrorCode(i32: as_i32, from_i32 or Unknown) {
+        0 Internal "internal" "Not sent by v3.14.0.";
+        1 NotFound "not found" "There is no such actor.";
+        2 AlreadyExists "already exists" "The name is taken.";
+        3 InvalidArgument "invalid argument" "The request makes no sense to this node.";
+        4 Unavailable "unavailable" "Try elsewhere or later.";
+        5 FailedPrecondition "failed precondition" "This node is not set up for it.";
+        6 InternalError "internal error" "It went wrong.";
+        7 DeadlineExceeded "deadline exceeded" "There was no answer in time.";
+        8 ResourceExhausted "resource exhausted" "Not sent by v3.14.0.";
+        9 Canceled "canceled" "Not sent by v3.14.0.";
+        10 Unknown "unknown" "Anything else.";
     }
 }
 

@@ -1,74 +1,21 @@
 //! Why a link ends.
 
-use std::fmt;
-
 use super::frame::FrameKind;
+use crate::base::codes::codes;
 use crate::base::varint::DecodeError;
 
-/// Why a peer says goodbye, in GOAWAY and CLOSE.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum CloseCode {
-    /// Nothing is wrong: the connection was idle, or is no longer needed.
-    Normal = 1,
-    /// The node is shutting down.
-    ShuttingDown = 2,
-    /// A frame was malformed or out of place.
-    Protocol = 3,
-    /// A frame or message was longer than a limit.
-    TooLong = 4,
-    /// A table or count was over its limit.
-    Limit = 5,
-    /// Nothing was heard, or nothing was taken, for too long.
-    Timeout = 6,
-    /// The peer may not be here.
-    Denied = 7,
-    /// Anything else, codes of newer peers included.
-    Internal = 8,
-}
-
-impl CloseCode {
-    /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
-        Self::Normal,
-        Self::ShuttingDown,
-        Self::Protocol,
-        Self::TooLong,
-        Self::Limit,
-        Self::Timeout,
-        Self::Denied,
-        Self::Internal,
-    ];
-
-    /// The code with this number; [`CloseCode::Internal`] for one of a newer peer.
-    pub fn from_u8(number: u8) -> Self {
-        Self::ALL.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
-    }
-
-    /// The number on the wire.
-    pub fn as_u8(self) -> u8 {
-        self as u8
-    }
-
-    /// A few words for a log line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::ShuttingDown => "shutting down",
-            Self::Protocol => "protocol error",
-            Self::TooLong => "too long",
-            Self::Limit => "limit exceeded",
-            Self::Timeout => "timeout",
-            Self::Denied => "denied",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for CloseCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+codes! {
+    /// Why a peer says goodbye, in GOAWAY and CLOSE.
+    #[non_exhaustive]
+    pub enum CloseCode(u8: as_u8, from_u8 or Internal) {
+        1 Normal "normal" "Nothing is wrong: the connection was idle, or is no longer needed.";
+        2 ShuttingDown "shutting down" "The node is shutting down.";
+        3 Protocol "protocol error" "A frame was malformed or out of place.";
+        4 TooLong "too long" "A frame or message was longer than a limit.";
+        5 Limit "limit exceeded" "A table or count was over its limit.";
+        6 Timeout "timeout" "Nothing was heard, or nothing was taken, for too long.";
+        7 Denied "denied" "The peer may not be here.";
+        8 Internal "internal" "Anything else, codes of newer peers included.";
     }
 }
 

@@ -1,139 +1,46 @@
 //! Frame kinds and the header: one byte of kind, four bytes of body length, most significant first.
 
-use std::fmt;
-
 use super::hello::Limits;
 use super::role::Role;
+use crate::base::codes::codes;
 
 /// Length of a frame's header in bytes.
 pub const HEADER_LEN: usize = 5;
 /// Largest body of a frame that carries no payload, in bytes.
 pub const MAX_CONTROL_LEN: u32 = 4 * 1024;
 
-/// What a frame is for; its first byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum FrameKind {
-    /// Handshake: who I am and what I can.
-    Hello = 0x01,
-    /// Handshake: why I do not talk to you.
-    Refuse = 0x02,
-    /// Handshake: reserved for an authentication step.
-    Auth = 0x03,
-    /// A receiver gets a number.
-    Receiver = 0x10,
-    /// A sender gets a number.
-    Sender = 0x11,
-    /// A message type gets a number.
-    Type = 0x12,
-    /// All numbers are forgotten.
-    Reset = 0x13,
-    /// A message that wants no answer.
-    Tell = 0x20,
-    /// A message that wants to hear that it arrived.
-    Confirm = 0x21,
-    /// A message that wants a reply.
-    Ask = 0x22,
-    /// The reply.
-    Reply = 0x23,
-    /// A confirm, ask or request has failed.
-    Fail = 0x24,
-    /// Tells have failed.
-    Nack = 0x25,
-    /// The asker has given up.
-    Cancel = 0x26,
-    /// The first chunk of a large body.
-    First = 0x28,
-    /// A further chunk.
-    More = 0x29,
-    /// The rest of a large body will not come.
-    Abort = 0x2a,
-    /// An operation.
-    Request = 0x30,
-    /// Its outcome.
-    Response = 0x31,
-    /// A watched actor has ended.
-    Terminated = 0x32,
-    /// More may be sent to a receiver.
-    Credit = 0x40,
-    /// Are you there?
-    Ping = 0x41,
-    /// I am.
-    Pong = 0x42,
-    /// Send nothing new; I am about to leave.
-    GoAway = 0x43,
-    /// I leave now.
-    Close = 0x44,
+codes! {
+    /// What a frame is for; its first byte. The texts are the names in the protocol's description.
+    pub enum FrameKind(u8: as_u8, from_u8) {
+        0x01 Hello "HELLO" "Handshake: who I am and what I can.";
+        0x02 Refuse "REFUSE" "Handshake: why I do not talk to you.";
+        0x03 Auth "AUTH" "Handshake: reserved for an authentication step.";
+        0x10 Receiver "RECEIVER" "A receiver gets a number.";
+        0x11 Sender "SENDER" "A sender gets a number.";
+        0x12 Type "TYPE" "A message type gets a number.";
+        0x13 Reset "RESET" "All numbers are forgotten.";
+        0x20 Tell "TELL" "A message that wants no answer.";
+        0x21 Confirm "CONFIRM" "A message that wants to hear that it arrived.";
+        0x22 Ask "ASK" "A message that wants a reply.";
+        0x23 Reply "REPLY" "The reply.";
+        0x24 Fail "FAIL" "A confirm, ask or request has failed.";
+        0x25 Nack "NACK" "Tells have failed.";
+        0x26 Cancel "CANCEL" "The asker has given up.";
+        0x28 First "FIRST" "The first chunk of a large body.";
+        0x29 More "MORE" "A further chunk.";
+        0x2a Abort "ABORT" "The rest of a large body will not come.";
+        0x30 Request "REQUEST" "An operation.";
+        0x31 Response "RESPONSE" "Its outcome.";
+        0x32 Terminated "TERMINATED" "A watched actor has ended.";
+        0x40 Credit "CREDIT" "More may be sent to a receiver.";
+        0x41 Ping "PING" "Are you there?";
+        0x42 Pong "PONG" "I am.";
+        0x43 GoAway "GOAWAY" "Send nothing new; I am about to leave.";
+        0x44 Close "CLOSE" "I leave now.";
+    }
 }
 
 impl FrameKind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
-        Self::Hello,
-        Self::Refuse,
-        Self::Auth,
-        Self::Receiver,
-        Self::Sender,
-        Self::Type,
-        Self::Reset,
-        Self::Tell,
-        Self::Confirm,
-        Self::Ask,
-        Self::Reply,
-        Self::Fail,
-        Self::Nack,
-        Self::Cancel,
-        Self::First,
-        Self::More,
-        Self::Abort,
-        Self::Request,
-        Self::Response,
-        Self::Terminated,
-        Self::Credit,
-        Self::Ping,
-        Self::Pong,
-        Self::GoAway,
-        Self::Close,
-    ];
-
-    /// The kind with this number.
-    #[inline]
-    pub fn from_u8(number: u8) -> Option<Self> {
-        Some(match number {
-            0x01 => Self::Hello,
-            0x02 => Self::Refuse,
-            0x03 => Self::Auth,
-            0x10 => Self::Receiver,
-            0x11 => Self::Sender,
-            0x12 => Self::Type,
-            0x13 => Self::Reset,
-            0x20 => Self::Tell,
-            0x21 => Self::Confirm,
-            0x22 => Self::Ask,
-            0x23 => Self::Reply,
-            0x24 => Self::Fail,
-            0x25 => Self::Nack,
-            0x26 => Self::Cancel,
-            0x28 => Self::First,
-            0x29 => Self::More,
-            0x2a => Self::Abort,
-            0x30 => Self::Request,
-            0x31 => Self::Response,
-            0x32 => Self::Terminated,
-            0x40 => Self::Credit,
-            0x41 => Self::Ping,
-            0x42 => Self::Pong,
-            0x43 => Self::GoAway,
-            0x44 => Self::Close,
-            _ => return None,
-        })
-    }
-
-    /// The number on the wire.
-    pub fn as_u8(self) -> u8 {
-        self as u8
-    }
-
     /// Whether `role` may send this kind on an open link.
     #[inline]
     pub fn may_come_from(self, role: Role) -> bool {
@@ -181,43 +88,6 @@ impl FrameKind {
         } else {
             MAX_CONTROL_LEN.min(limits.max_frame_len)
         }
-    }
-
-    /// The name used in the protocol's description.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hello => "HELLO",
-            Self::Refuse => "REFUSE",
-            Self::Auth => "AUTH",
-            Self::Receiver => "RECEIVER",
-            Self::Sender => "SENDER",
-            Self::Type => "TYPE",
-            Self::Reset => "RESET",
-            Self::Tell => "TELL",
-            Self::Confirm => "CONFIRM",
-            Self::Ask => "ASK",
-            Self::Reply => "REPLY",
-            Self::Fail => "FAIL",
-            Self::Nack => "NACK",
-            Self::Cancel => "CANCEL",
-            Self::First => "FIRST",
-            Self::More => "MORE",
-            Self::Abort => "ABORT",
-            Self::Request => "REQUEST",
-            Self::Response => "RESPONSE",
-            Self::Terminated => "TERMINATED",
-            Self::Credit => "CREDIT",
-            Self::Ping => "PING",
-            Self::Pong => "PONG",
-            Self::GoAway => "GOAWAY",
-            Self::Close => "CLOSE",
-        }
-    }
-}
-
-impl fmt::Display for FrameKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -6,8 +6,8 @@ use rakt_wire::native::{
     TRANSMIT_TARGET,
 };
 use rakt_wire::{
-    Code, Encode, EncodeError, Failure, Metadata, Operation, Outcome, SpawnArgument, Terminated,
-    cost,
+    Cause, Code, Encode, EncodeError, Failure, Metadata, Operation, Outcome, SpawnArgument,
+    Terminated, cost,
 };
 
 use super::{On, kinds};
@@ -389,7 +389,7 @@ impl Encode for Fails {
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.extend_from_slice(b"half a payload");
-        Err(EncodeError("the other half is missing".into()))
+        Err(EncodeError::from(Cause::from("the other half is missing")))
     }
 }
 
@@ -426,7 +426,10 @@ fn a_payload_that_fails_or_panics_leaves_nothing_behind() {
     poll(&mut outbound);
     let credit = outbound.credit(alias(0));
     let failed = outbound.message(MessageKind::Tell, &head(0), Payload::Encode(&Fails));
-    assert_eq!(failed, Err(SendError::Encode(EncodeError("the other half is missing".into()))));
+    assert_eq!(
+        failed,
+        Err(SendError::Encode(EncodeError::from(Cause::from("the other half is missing"))))
+    );
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         outbound.message(MessageKind::Tell, &head(0), Payload::Encode(&Panics))
     }));

@@ -232,8 +232,8 @@ impl<A: Actor> Cell<A> {
         match item {
             Item::Local { run, .. } => run.refuse_all(refusal, &|message, sender| {
                 self.system.dead_letter(|| crate::events::DeadLetter {
-                    target: self.path.to_string(),
-                    sender: sender.map(ToString::to_string),
+                    target: self.system.address_of(&self.path).into(),
+                    sender: sender.map(crate::ActorRef::address),
                     message: message.to_owned(),
                     reason: refusal.clone(),
                     count: 1,
@@ -520,7 +520,7 @@ impl<A: Actor> AnyCell for Cell<A> {
 
     fn check(&self, entry: u16, payload: bytes::Bytes) -> Result<(), Refusal> {
         let entry = self.accepts.entries.get(entry as usize).ok_or(Refusal::NotFound)?;
-        (entry.check)(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
+        (entry.check)(payload).map_err(|error| Refusal::Undecodable { source: error.into() })
     }
 
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::error::{BoxError, Refusal};
+use crate::error::{BoxError, Cause, Refusal};
 use crate::mailbox::letter::Reply;
 use crate::sync::Lock;
 
@@ -25,7 +25,7 @@ impl<R: Send + 'static> ReplyLater<R> {
 
     /// Tells the asker that there is no reply, and why.
     pub fn fail(self, error: impl Into<BoxError>) {
-        self.finish(Err(Refusal::HandlerFailed { detail: error.into().to_string() }));
+        self.finish(Err(Refusal::HandlerFailed { source: Cause::described(&*error.into()) }));
     }
 
     pub(super) fn finish(self, reply: Result<R, Refusal>) {

@@ -16,7 +16,7 @@ use rakt_wire::Metadata;
 
 use crate::actor::{Actor, Entry, Handler};
 use crate::cell::{AnyCell, Cell, Signal, Watcher};
-use crate::error::{AskError, Refusal, Result};
+use crate::error::{AskError, Bound, Cause, Refusal, Result};
 use crate::events::{DeadLetter, StopReason};
 use crate::mailbox::dispatch;
 use crate::mailbox::hand::{Deferred, InHand, Item};
@@ -335,7 +335,7 @@ impl<A: Actor> Context<A> {
         let stashed = self.extra.as_mut().map_or(0, |extra| extra.stash.reach().len());
         if stashed >= STASH_CAPACITY {
             return Err(Box::new(Refusal::ResourceExhausted {
-                bound: "stash (messages)".to_owned(),
+                bound: Bound::Stash,
                 limit: STASH_CAPACITY as u64,
             }));
         }
@@ -545,8 +545,8 @@ impl<A: Actor> Context<A> {
     /// Notes that an `M` that nobody awaits an answer for is not handled.
     pub(crate) fn lose<M: Message>(&self, reason: &Refusal) {
         self.cell.system.dead_letter(|| DeadLetter {
-            target: self.path().to_owned(),
-            sender: self.sender().map(ToString::to_string),
+            target: self.cell.system.address_of(&self.cell.path).into(),
+            sender: self.sender().map(ActorRef::address),
             message: crate::actor::message_name::<M>().to_owned(),
             reason: reason.clone(),
             count: 1,
@@ -561,7 +561,7 @@ impl<A: Actor> Context<A> {
         let Some(propagator) = self.cell.system.propagator() else { return Ok(()) };
         propagator
             .extract(metadata, &mut attached.extensions)
-            .map_err(|error| Refusal::Propagation { detail: error.to_string() })
+            .map_err(|error| Refusal::Propagation { source: Cause::new(error) })
     }
 
     pub(crate) fn decider(&mut self) -> &mut Decider {
@@ -633,7 +633,9 @@ fn forwarded<M>(error: AskError<M>) -> Refusal {
     match error {
         AskError::NotSent { refusal, .. } | AskError::Refused { refusal, .. } => refusal,
         AskError::Timeout { .. } => Refusal::DeadlineExceeded,
-        AskError::ConnectionLost { detail, .. } => Refusal::Unreachable { detail },
-        AskError::BadReply { detail, .. } => Refusal::Internal { detail },
+        AskError::ConnectionLost { target, source } => {
+            Refusal::Unreachable { peer: format!("{}:{}", target.host(), target.port()), source }
+        }
+        AskError::BadReply { source, .. } => Refusal::Internal { source },
     }
 }

@@ -9,7 +9,7 @@ use super::arrivals::Arrivals;
 use super::letter::{AnyRun, Reply, Run};
 use crate::actor::{Actor, Handler};
 use crate::context::{Context, Current};
-use crate::error::{BoxError, Refusal};
+use crate::error::{BoxError, Cause, Refusal};
 use crate::message::Message;
 
 /// Messages in the queue: of one type from this process, or those that a connection brought together.
@@ -57,7 +57,8 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                         Ok(value) => reply.send(Ok(value)),
                         Err(error) if error.is::<Deferred>() => ctx.settle::<M>(reply),
                         Err(error) => {
-                            reply.send(Err(Refusal::HandlerFailed { detail: error.to_string() }));
+                            let source = Cause::described(&*error);
+                            reply.send(Err(Refusal::HandlerFailed { source }));
                             return Err(error);
                         }
                     }
@@ -181,7 +182,7 @@ fn open<M: Message>(
 ) -> Option<(M, Reply<M::Reply>)> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
     let decode = |payload| {
-        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { detail: error.0 })
+        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { source: error.into() })
     };
     match arrivals.payload().and_then(decode) {
         Ok(message) => {

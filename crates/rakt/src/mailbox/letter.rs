@@ -234,7 +234,7 @@ impl<R: Send + 'static> Reply<R> {
 impl<R: Send + 'static> Drop for Reply<R> {
     fn drop(&mut self) {
         if self.is_wanted() {
-            let panicked = || Refusal::HandlerFailed { detail: "it panicked".into() };
+            let panicked = || Refusal::HandlerFailed { source: "it panicked".into() };
             let refusal = if std::thread::panicking() { panicked() } else { Refusal::NoReply };
             self.route(Err(refusal));
         }

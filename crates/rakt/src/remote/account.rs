@@ -6,7 +6,7 @@ use rakt_wire::native::{MAX_BUFFERED_REPLIES, UNCOUNTED_REPLIES};
 
 use super::budget::Share;
 use super::resources::Resources;
-use crate::error::Refusal;
+use crate::error::{Bound, Refusal};
 
 /// One connection's part of the node's budgets. All of it is given back when this is dropped.
 pub(crate) struct Account {
@@ -66,7 +66,7 @@ impl Account {
 
     /// What a peer hears where there is no room for its bytes.
     pub(crate) fn exhausted_inbound(&self) -> Refusal {
-        let bound = "inbound budget (bytes)".to_owned();
+        let bound = Bound::InboundBudget;
         Refusal::ResourceExhausted { bound, limit: self.inbound_limit() }
     }
 
@@ -98,7 +98,7 @@ impl Account {
 
 /// What a peer hears in the place of a reply that there is no room for.
 pub(crate) fn exhausted_replies() -> Refusal {
-    let bound = "buffered replies (bytes)".to_owned();
+    let bound = Bound::BufferedReplies;
     Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rakt_wire::{Compression, Outcome};
 
 use super::resources::Resources;
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::slot::Answer;
 
 /// How a request ended.
@@ -19,10 +19,10 @@ pub(crate) enum Fate {
     Outcome(Outcome),
     Refused(Refusal),
     /// The connection ended first.
-    Lost(String),
+    Lost(Cause),
     /// An answer came that is none to what was asked.
     #[cfg(feature = "goakt")]
-    BadReply(String),
+    BadReply(Cause),
 }
 
 impl Fate {

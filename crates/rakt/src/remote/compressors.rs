@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use rakt_wire::{Compression, Compressor, Encode};
 
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::sync::Lock;
 
 /// Contexts that are kept; more are made when more are at work at one time.
@@ -47,7 +47,9 @@ impl Compressors {
         max_message_len: u32,
     ) -> Result<Prepared, Refusal> {
         let mut plain = Vec::with_capacity(payload.encoded_len().unwrap_or(0).min(1 << 26));
-        payload.encode(&mut plain).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
+        payload
+            .encode(&mut plain)
+            .map_err(|error| Refusal::Unencodable { source: error.into_cause() })?;
         let (size, limit) = (plain.len() as u64, u64::from(max_message_len));
         if size > limit {
             return Err(Refusal::TooLarge { size, limit });
@@ -81,14 +83,14 @@ impl Compressors {
         payload: &[u8],
         raw_len: u32,
     ) -> Result<Bytes, Refusal> {
-        let undecodable = |detail: String| Refusal::Undecodable { detail };
+        let undecodable = |source: Cause| Refusal::Undecodable { source };
         let mut compressor = self
             .take(compression)
-            .ok_or_else(|| undecodable("compressed, but no compression is in use".to_owned()))?;
+            .ok_or_else(|| undecodable("compressed, but no compression is in use".into()))?;
         let mut out = Vec::new();
         let result = compressor.decompress(payload, raw_len as usize, &mut out);
         self.put_back(compressor);
-        result.map_err(|error| undecodable(error.to_string()))?;
+        result.map_err(|error| undecodable(Cause::new(error)))?;
         Ok(out.into())
     }
 

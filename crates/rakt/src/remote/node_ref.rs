@@ -13,9 +13,9 @@ use super::caller::Caller;
 #[cfg(feature = "goakt")]
 use super::goakt;
 use super::native::{CONTROL, Conn, Dialed, Endpoint, Expected};
-use super::request::{NodeRequest, stopped};
+use super::request::{Concern, NodeRequest, stopped};
 use super::target::Life;
-use crate::error::{OperationError, Refusal};
+use crate::error::{Cause, OperationError, Recipient, Refusal};
 use crate::message::WireMessage;
 use crate::reference::ActorRef;
 use crate::send::DEFAULT_ASK_TIMEOUT;
@@ -222,14 +222,14 @@ impl NodeRef {
                 let peer = &conn.peer;
                 let address = Address::new(path, peer.system(), &*self.host, self.port);
                 let life = Life { uid, incarnation: peer.incarnation };
-                (address.map_err(|error| invalid(&error))?, Some(life))
+                (address.map_err(invalid)?, Some(life))
             }
             #[cfg(feature = "goakt")]
             By::GoAkt(Some(address)) => (address, None),
             #[cfg(feature = "goakt")]
             By::GoAkt(None) => {
-                let detail = "the node did not say where the actor is".to_owned();
-                return Err(Refusal::Internal { detail });
+                let source = "the node did not say where the actor is".into();
+                return Err(Refusal::Internal { source });
             }
         };
         Ok(caller.reference(address, life))
@@ -243,11 +243,12 @@ struct At<'a> {
     path: &'a str,
 }
 
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Concern for At<'_> {
+    fn recipient(&self) -> Recipient {
+        let (host, port) = (self.node.host.to_string(), self.node.port);
         match self.path {
-            "" => write!(f, "{}", self.node),
-            path => write!(f, "{}/{path}", self.node),
+            "" => Recipient::Node { host, port },
+            name => Recipient::Named { host, port, name: name.to_owned() },
         }
     }
 }
@@ -260,8 +261,8 @@ impl<'a> At<'a> {
     }
 }
 
-fn invalid(error: &AddressError) -> Refusal {
-    Refusal::InvalidArgument { detail: error.to_string() }
+fn invalid(error: AddressError) -> Refusal {
+    Refusal::InvalidArgument { source: Cause::new(error) }
 }
 
 impl Peer {
@@ -309,7 +310,7 @@ impl<A> SpawnOn<A> {
                 let type_name = wire.name().to_owned();
                 Ok(Some(SpawnArgument { type_name, payload: payload.into() }))
             }
-            Err(error) => Err(Refusal::Unencodable { detail: error.0 }),
+            Err(error) => Err(Refusal::Unencodable { source: error.into() }),
         };
         self
     }
@@ -319,7 +320,7 @@ impl<A> SpawnOn<A> {
         let valid = match (&node.reach, argument) {
             (None, _) => Err(Refusal::RemotingOff),
             (Some(_), argument) => argument.and_then(|argument| {
-                validate_name(&name).map_err(|error| invalid(&error))?;
+                validate_name(&name).map_err(invalid)?;
                 Ok(argument)
             }),
         };
@@ -336,7 +337,7 @@ impl<A> SpawnOn<A> {
         let started = match node.send(request).await? {
             (by, Outcome::Spawned { uid }) => node.reference(&name, by, uid),
             (_, other) => {
-                Err(Refusal::Internal { detail: format!("unexpected outcome {other:?}") })
+                Err(Refusal::Internal { source: format!("unexpected outcome {other:?}").into() })
             }
         };
         started.map_err(|refusal| request.refused(refusal))

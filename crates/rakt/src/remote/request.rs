@@ -1,18 +1,27 @@
 //! An operation that another node is asked for, in either dialect, and how it fails.
 
-use std::fmt::Display;
 use std::time::Duration;
 
-use rakt_wire::Operation;
+use rakt_wire::{Address, Operation};
 
-use crate::error::{OperationError, Refusal};
+use crate::error::{Cause, OperationError, Recipient, Refusal};
+
+/// What an operation concerns, as errors tell it.
+pub(crate) trait Concern: Sync {
+    fn recipient(&self) -> Recipient;
+}
+
+impl Concern for Address {
+    fn recipient(&self) -> Recipient {
+        self.clone().into()
+    }
+}
 
 /// A request to another node.
 #[derive(Clone, Copy)]
 pub(crate) struct NodeRequest<'a> {
     pub(crate) operation: &'a Operation,
-    /// What it concerns, as errors call it.
-    pub(crate) target: &'a (dyn Display + Sync),
+    pub(crate) target: &'a dyn Concern,
     /// How long it may take.
     pub(crate) limit: Duration,
 }
@@ -35,20 +44,20 @@ impl NodeRequest<'_> {
     }
 
     pub(crate) fn not_sent(&self, refusal: Refusal) -> OperationError {
-        OperationError::NotSent { operation: self.name(), target: self.target.to_string(), refusal }
+        OperationError::NotSent { operation: self.name(), target: self.target.recipient(), refusal }
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) -> OperationError {
-        OperationError::Refused { operation: self.name(), target: self.target.to_string(), refusal }
+        OperationError::Refused { operation: self.name(), target: self.target.recipient(), refusal }
     }
 
-    pub(crate) fn lost(&self, detail: String) -> OperationError {
-        let (operation, target) = (self.name(), self.target.to_string());
-        OperationError::ConnectionLost { operation, target, detail }
+    pub(crate) fn lost(&self, source: Cause) -> OperationError {
+        let (operation, target) = (self.name(), self.target.recipient());
+        OperationError::ConnectionLost { operation, target, source }
     }
 
     pub(crate) fn timed_out(&self) -> OperationError {
-        let (operation, target) = (self.name(), self.target.to_string());
+        let (operation, target) = (self.name(), self.target.recipient());
         OperationError::Timeout { operation, target, limit: self.limit }
     }
 }

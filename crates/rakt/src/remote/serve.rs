@@ -17,7 +17,7 @@ use crate::system::ActorSystem;
 fn authorize(path: &str) -> Result<(), Refusal> {
     match path.split('/').any(is_reserved) {
         false => Ok(()),
-        true => Err(Refusal::Denied { detail: "the name is reserved".to_owned() }),
+        true => Err(Refusal::Denied { source: "the name is reserved".into() }),
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn carried_out(
             None => work.await,
         }
     });
-    let panicked = || Refusal::Internal { detail: "the operation panicked".to_owned() };
+    let panicked = || Refusal::Internal { source: "the operation panicked".into() };
     work.await.unwrap_or_else(|_| Err(panicked()))
 }
 
@@ -75,8 +75,8 @@ async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome
     match operation {
         Operation::Spawn { path, kind, argument } => {
             if path.contains('/') {
-                let detail = format!("{path:?} is a child's path; peers spawn at the top");
-                return Err(Refusal::InvalidArgument { detail });
+                let text = format!("{path:?} is a child's path; peers spawn at the top");
+                return Err(Refusal::InvalidArgument { source: text.into() });
             }
             authorize(&path)?;
             let cell = system.kinds().spawn(system.clone(), path, &kind, argument).await?;
@@ -94,7 +94,7 @@ async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome
             reinstate_cell(&find(system, &path, uid)?).await?;
             Ok(Outcome::Done)
         }
-        other => Err(Refusal::Unsupported { detail: format!("{other:?}") }),
+        other => Err(Refusal::Unsupported { source: format!("{other:?}").into() }),
     }
 }
 

@@ -74,8 +74,8 @@ impl Unreachable {
             Self::RemotingOff => Refusal::RemotingOff,
             #[cfg(not(feature = "goakt"))]
             Self::NoGoAkt => {
-                let detail = "this build has no goakt:// peers: the feature goakt is off";
-                Refusal::Unsupported { detail: detail.to_owned() }
+                let text = "this build has no goakt:// peers: the feature goakt is off";
+                Refusal::Unsupported { source: text.into() }
             }
         }
     }
@@ -216,10 +216,7 @@ impl RemoteTarget {
                 waker.wake_by_ref();
                 Poll::Pending
             }
-            None => {
-                let detail = "the connection ended".to_owned();
-                Poll::Ready(Err(Refusal::Unreachable { detail }))
-            }
+            None => Poll::Ready(Err(endpoint.unreachable("the connection ended"))),
         }
     }
 

@@ -112,7 +112,7 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     }
 
     fn error(&self, refusal: Refusal, message: M) -> TellError<M> {
-        TellError { target: self.parcel.target.to_string(), refusal, message }
+        TellError { target: self.parcel.target.address(), refusal, message }
     }
 }
 

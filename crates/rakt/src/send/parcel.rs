@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::cell::Push;
 use crate::context::Extensions;
-use crate::error::{BoxError, Refusal};
+use crate::error::{BoxError, Cause, Refusal};
 use crate::mailbox::letter::{About, Asker, Letter, Reply};
 use crate::message::Message;
 use crate::propagate::ContextPropagator;
@@ -273,7 +273,7 @@ impl<T, M: Message> Drop for Parcel<'_, T, M> {
 }
 
 fn not_propagated(error: impl Into<BoxError>) -> Refusal {
-    Refusal::Propagation { detail: error.into().to_string() }
+    Refusal::Propagation { source: Cause::new(error) }
 }
 
 /// A time limit that costs nothing until it is waited for, and little if that does not take long.

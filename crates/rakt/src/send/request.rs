@@ -5,13 +5,15 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use rakt_wire::Wish;
+use rakt_wire::{Address, Wish};
 
 use super::parcel::{Limit, Parcel, Receipt};
 use crate::error::{AskError, Refusal};
 use crate::message::Message;
 use crate::reference::Receives;
 
+#[cfg(feature = "remote")]
+use crate::error::Cause;
 #[cfg(feature = "remote")]
 use crate::remote::Fate;
 
@@ -32,8 +34,8 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         Self { parcel, receipt: None, limit: Limit::new(limit), wish }
     }
 
-    fn target(&self) -> String {
-        self.parcel.target.to_string()
+    fn target(&self) -> Address {
+        self.parcel.target.address()
     }
 
     /// Has the message accepted, and no more: what came of it is for [`poll`](Self::poll).
@@ -92,27 +94,27 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
             Fate::Reply(_) if self.wish == Wish::Confirm => return Ok(None),
             Fate::Reply(payload) => payload,
             Fate::Outcome(_) => {
-                let detail = "an outcome where a reply belongs".to_owned();
-                return Err(AskError::BadReply { target: self.target(), detail });
+                let source = "an outcome where a reply belongs".into();
+                return Err(AskError::BadReply { target: self.target(), source });
             }
             #[cfg(feature = "goakt")]
-            Fate::BadReply(detail) => {
-                return Err(AskError::BadReply { target: self.target(), detail });
+            Fate::BadReply(source) => {
+                return Err(AskError::BadReply { target: self.target(), source });
             }
             Fate::Refused(refusal) => {
                 return Err(AskError::Refused { target: self.target(), refusal });
             }
-            Fate::Lost(detail) => {
-                return Err(AskError::ConnectionLost { target: self.target(), detail });
+            Fate::Lost(source) => {
+                return Err(AskError::ConnectionLost { target: self.target(), source });
             }
         };
         let decode = |payload| match M::wire() {
-            Some(wire) => wire.reply.decode(payload).map_err(|error| error.0),
-            None => Err("the type has no codec".to_owned()),
+            Some(wire) => wire.reply.decode(payload).map_err(Cause::from),
+            None => Err("the type has no codec".into()),
         };
-        match payload.open().map_err(|refusal| refusal.to_string()).and_then(decode) {
+        match payload.open().map_err(Cause::new).and_then(decode) {
             Ok(reply) => Ok(Some(reply)),
-            Err(detail) => Err(AskError::BadReply { target: self.target(), detail }),
+            Err(source) => Err(AskError::BadReply { target: self.target(), source }),
         }
     }
 }

@@ -425,7 +425,10 @@ async fn what_was_queued_when_an_actor_fails_for_good_is_not_lost_silently() -> 
         _ => None,
     })
     .await;
-    assert_eq!((letter.target.as_str(), letter.message.as_str()), ("mortal", "test.Say"));
+    assert_eq!(
+        (letter.target.address().map(Address::path), letter.message.as_str()),
+        (Some("mortal"), "test.Say")
+    );
     assert_eq!(letter.reason, Refusal::Stopped);
     Ok(())
 }

@@ -104,8 +104,8 @@ async fn a_dead_letter_says_what_was_lost_and_why() -> Result {
         }
     }
     let [first, second]: [DeadLetter; 2] = letters.try_into().map_err(|_| "two letters")?;
-    assert_eq!(first.target, "a");
-    assert_eq!(first.sender, Some(sender.to_string()));
+    assert_eq!(first.target, system.address("a")?.into());
+    assert_eq!(first.sender, Some(sender.address()));
     assert!(first.message.ends_with("Note"));
     assert_eq!((first.reason, first.count), (Refusal::Stopped, 1));
     assert_eq!(second.sender, None);

@@ -158,7 +158,10 @@ async fn an_actor_that_stops_itself_leaves_the_rest_to_the_dead_letters() -> Res
         _ => None,
     })
     .await;
-    assert_eq!((letter.target.as_str(), letter.reason), ("a", Refusal::Stopped));
+    assert_eq!(
+        (letter.target.address().map(Address::path), letter.reason),
+        (Some("a"), Refusal::Stopped)
+    );
     assert_eq!(stopped(&mut events, "a").await, StopReason::Stopped);
     assert_eq!(diary(&log), ["a started", "a stopping", "a stopped"]);
     assert_eq!(system.dead_letter_count(), 2);

@@ -144,7 +144,7 @@ async fn context_and_the_metadata_of_the_sender_travel_together() -> Result {
 #[tokio::test]
 async fn an_error_of_inject_stops_the_send_and_hands_the_message_back() -> Result {
     let (system, first) = chain().await?;
-    let refusal = Refusal::Propagation { detail: "it is poison".to_owned() };
+    let refusal = Refusal::Propagation { source: "it is poison".into() };
     let asking = within(first.ask(Hop(0)).into_future());
     let error = OUTSIDE.scope(trace("unsendable"), asking).await.expect_err("not sent");
     assert!(
@@ -164,7 +164,7 @@ async fn an_error_of_extract_refuses_the_message_and_is_no_fault_of_the_actor() 
     let mut events = system.events();
     let asking = within(first.ask(Hop(0)).into_future());
     let error = OUTSIDE.scope(trace("unreceivable"), asking).await.expect_err("refused");
-    let refusal = Refusal::Propagation { detail: "it is poison".to_owned() };
+    let refusal = Refusal::Propagation { source: "it is poison".into() };
     assert!(
         matches!(&error, AskError::Refused { refusal: why, .. } if *why == refusal),
         "{error:?}"
@@ -178,7 +178,10 @@ async fn an_error_of_extract_refuses_the_message_and_is_no_fault_of_the_actor() 
         _ => None,
     })
     .await;
-    assert_eq!((letter.target.as_str(), letter.reason), ("first", refusal));
+    assert_eq!(
+        (letter.target.address().map(Address::path), letter.reason),
+        (Some("first"), refusal)
+    );
     assert_eq!(within(first.ask(Hop(2))).await?, None, "the actor goes on");
     Ok(())
 }

@@ -258,8 +258,8 @@ async fn a_deferred_reply_may_fail_or_be_forgotten() -> Result {
     let error = within(actor.ask(Ignore)).await.expect_err("dropped");
     assert!(matches!(error, AskError::Refused { refusal: Refusal::NoReply, .. }), "{error:?}");
     let error = within(actor.ask(GiveUp)).await.expect_err("it failed");
-    let detail = "too hard".to_owned();
-    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { detail }));
+    let source = "too hard".into();
+    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { source }));
     assert_eq!(within(actor.ask(Compute(2))).await?, 4, "neither is a fault of the actor");
     Ok(())
 }

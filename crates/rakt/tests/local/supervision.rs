@@ -346,8 +346,8 @@ async fn one_restart_too_many_within_the_window_stops_the_actor() -> Result {
 async fn the_asker_hears_what_became_of_its_message() -> Result {
     let fragile = system().await.spawn("fragile", Fragile::new).await?;
     let error = within(fragile.ask(Fail(How::Error))).await.expect_err("it fails");
-    let detail = "on purpose".to_owned();
-    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { detail }));
+    let source = "on purpose".into();
+    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { source }));
     let error = within(fragile.ask(Fail(How::Panic))).await.expect_err("it panics");
     assert!(matches!(error.refusal(), Some(Refusal::HandlerFailed { .. })), "{error:?}");
     assert!(!error.is_safe_to_retry());

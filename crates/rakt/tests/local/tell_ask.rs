@@ -343,8 +343,8 @@ async fn ask_all_gives_each_its_own_outcome_in_order() -> Result {
     assert!(
         matches!(
             &outcomes[..],
-            [Ok(2), Err(AskError::Refused { refusal: Refusal::HandlerFailed { detail }, .. }), Ok(4)]
-                if detail == "3 is odd"
+            [Ok(2), Err(AskError::Refused { refusal: Refusal::HandlerFailed { source }, .. }), Ok(4)]
+                if source.to_string() == "3 is odd"
         ),
         "{outcomes:?}"
     );

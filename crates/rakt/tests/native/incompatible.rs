@@ -1,8 +1,9 @@
 //! What a caller hears of a peer that speaks no protocol of ours.
 
 use rakt::Refusal;
+use rakt::error::Chain;
 use rakt::prelude::*;
-use rakt_wire::native::{HEADER_LEN, RefuseReason};
+use rakt_wire::native::{HEADER_LEN, HandshakeError, RefuseReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -34,8 +35,9 @@ async fn a_peer_of_another_version_is_told_apart_with_both_ranges() -> Result {
     assert_eq!(answer.len(), 8 + HEADER_LEN);
     answer.extend_from_slice(&body);
     let refusal = refusal_of_a_peer_that_says(answer).await?;
-    let Refusal::Incompatible { detail } = &refusal else { panic!("{refusal:?}") };
-    assert!(detail.contains("9..=12") && detail.contains("1..=1"), "{detail}");
+    let Refusal::Incompatible { source, .. } = &refusal else { panic!("{refusal:?}") };
+    let text = Chain(source).to_string();
+    assert!(text.contains("9..=12") && text.contains("1..=1"), "{text}");
     assert!(!refusal.is_transient(), "trying again does not help");
     Ok(())
 }
@@ -44,8 +46,9 @@ async fn a_peer_of_another_version_is_told_apart_with_both_ranges() -> Result {
 async fn a_peer_of_another_protocol_is_told_apart_by_name() -> Result {
     let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec();
     let refusal = refusal_of_a_peer_that_says(answer).await?;
-    let Refusal::Incompatible { detail } = &refusal else { panic!("{refusal:?}") };
-    assert!(detail.contains("HTTP"), "{detail}");
+    let Refusal::Incompatible { source, .. } = &refusal else { panic!("{refusal:?}") };
+    assert!(source.to_string().contains("HTTP"), "{source}");
+    assert!(matches!(source.get_ref().downcast_ref(), Some(HandshakeError::NotRakt { .. })));
     Ok(())
 }
 

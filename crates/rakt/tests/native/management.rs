@@ -120,7 +120,9 @@ async fn a_wrong_argument_is_refused_and_says_what_is_taken() {
         (spawn(&here, &there, "a", "Plain").argument(&number(1)), "no argument"),
     ] {
         match refusal(given).await {
-            Refusal::InvalidArgument { detail } => assert!(detail.contains(mentions), "{detail}"),
+            Refusal::InvalidArgument { source } => {
+                assert!(source.to_string().contains(mentions), "{source}");
+            }
             other => panic!("{other}"),
         }
     }
@@ -183,7 +185,7 @@ async fn an_actor_that_does_not_start_leaves_nothing_behind() {
     let (here, there) = (node("here").await, host().await);
     let greeting = Greeting { text: "refuse".into() };
     let refused = refusal(spawn(&here, &there, "a", "Greeter").argument(&greeting)).await;
-    assert_eq!(refused, Refusal::HandlerFailed { detail: "it does not want to".into() });
+    assert_eq!(refused, Refusal::HandlerFailed { source: "it does not want to".into() });
     assert!(there.find("a").is_none());
 }
 
@@ -224,7 +226,7 @@ async fn a_suspended_actor_refuses_until_it_is_reinstated_and_keeps_its_state() 
     let greeter = within(spawn(&here, &there, "a", "Suspending").into_future()).await?;
     within(greeter.ask(echo("x"))).await?;
     let error = within(greeter.ask(Fail { why: "no".into() })).await.expect_err("it fails");
-    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { detail: "no".into() }));
+    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { source: "no".into() }));
     let suspended = within(async {
         loop {
             // The answer may be here before the actor is suspended.

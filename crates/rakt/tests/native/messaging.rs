@@ -231,14 +231,14 @@ impl Codec<Doubtful> for Odd {
     }
     fn encode(value: &Doubtful, out: &mut Vec<u8>) -> Result<(), CodecError> {
         match value.0 {
-            200.. => return Err(CodecError("too odd to write".to_owned())),
+            200.. => return Err(CodecError::new("too odd to write")),
             100.. => out.extend_from_slice(&[0xff; 3]),
             n => prost::Message::encode(&number(n), out).expect("a vec has room"),
         }
         Ok(())
     }
     fn decode(_: Bytes) -> Result<Doubtful, CodecError> {
-        Err(CodecError("only written".to_owned()))
+        Err(CodecError::new("only written"))
     }
 }
 
@@ -251,7 +251,7 @@ impl Codec<Misread> for Odd {
         Ok(())
     }
     fn decode(_: Bytes) -> Result<Misread, CodecError> {
-        Err(CodecError("only written".to_owned()))
+        Err(CodecError::new("only written"))
     }
 }
 
@@ -263,7 +263,7 @@ impl Codec<()> for Odd {
         Ok(())
     }
     fn decode(bytes: Bytes) -> Result<(), CodecError> {
-        if bytes.is_empty() { Ok(()) } else { Err(CodecError("not empty".to_owned())) }
+        if bytes.is_empty() { Ok(()) } else { Err(CodecError::new("not empty")) }
     }
 }
 
@@ -299,8 +299,8 @@ async fn a_message_that_cannot_be_written_is_not_sent_and_comes_back() -> Result
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     let probe: ActorRef = remote(&here, &there, "probe").await;
     let error = within(probe.tell(Doubtful(200))).await.expect_err("it cannot be written");
-    let detail = "too odd to write".to_owned();
-    assert_eq!(error.refusal, Refusal::Unencodable { detail });
+    let source = "too odd to write".into();
+    assert_eq!(error.refusal, Refusal::Unencodable { source });
     assert_eq!(error.message.0, 200);
     within(probe.tell(number(1))).await?;
     assert_eq!(seen.next().await, 1);
@@ -314,7 +314,7 @@ async fn a_reply_that_cannot_be_read_is_its_own_error() -> Result {
     let probe: ActorRef = remote(&here, &there, "probe").await;
     let error = within(probe.ask(Misread)).await.expect_err("the reply is an echo");
     assert!(
-        matches!(&error, AskError::BadReply { detail, .. } if detail == "not empty"),
+        matches!(&error, AskError::BadReply { source, .. } if source.to_string() == "not empty"),
         "{error}"
     );
     assert!(!error.is_safe_to_retry());
@@ -349,7 +349,7 @@ async fn a_handler_that_fails_tells_the_asker_why() -> Result {
         .await?;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     let error = within(probe.ask(Fail { why: "no luck".into() })).await.expect_err("it fails");
-    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { detail: "no luck".into() }));
+    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { source: "no luck".into() }));
     assert!(!error.is_safe_to_retry());
     assert_eq!(within(probe.ask(echo("next"))).await?, echo("next"));
     Ok(())
@@ -578,7 +578,7 @@ async fn an_ask_times_out_and_the_handler_hears_of_it() -> Result {
     let error = within(clock.ask(Hold {}).timeout(limit)).await.expect_err("it never answers");
     match &error {
         AskError::Timeout { limit: told, target } => {
-            assert_eq!((*told, target), (limit, &clock.to_string()));
+            assert_eq!((*told, target), (limit, &clock.address()));
         }
         other => panic!("{other}"),
     }
@@ -665,10 +665,7 @@ async fn a_deferred_reply_reaches_the_asker_on_the_other_node() -> Result {
     assert_eq!(second.await??, echo("two"));
     one.fail("changed my mind");
     let error = first.await?.expect_err("it failed");
-    assert_eq!(
-        error.refusal(),
-        Some(&Refusal::HandlerFailed { detail: "changed my mind".to_owned() })
-    );
+    assert_eq!(error.refusal(), Some(&Refusal::HandlerFailed { source: "changed my mind".into() }));
     drop(three);
     let error = third.await?.expect_err("no reply was given");
     assert_eq!(error.refusal(), Some(&Refusal::NoReply));

@@ -346,7 +346,9 @@ async fn dialing_a_peer_that_does_not_greet_ends_after_the_dial_timeout() -> Res
     let before = Instant::now();
     let error = within(here.node("127.0.0.1", port).ping()).await.expect_err("it does not answer");
     match error.refusal() {
-        Some(Refusal::Unreachable { detail }) => assert!(detail.contains("100ms"), "{detail}"),
+        Some(Refusal::Unreachable { source, .. }) => {
+            assert!(source.to_string().contains("100ms"), "{source}");
+        }
         other => panic!("{other:?}"),
     }
     assert!(before.elapsed() >= SOON && before.elapsed() < Duration::from_secs(5));

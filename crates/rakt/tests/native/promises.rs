@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rakt::error::Bound;
 use rakt::prelude::*;
 use rakt::{AskError, Refusal, StopReason};
 
@@ -183,7 +184,7 @@ async fn a_sender_that_uses_up_its_credit_waits_and_nobody_else_does() -> Result
         }
         assert!(sent < 1000, "a window of 32 KiB is not used up by {sent} messages");
     };
-    let bound = "receiver window (bytes)".to_owned();
+    let bound = Bound::ReceiverWindow;
     assert_eq!(refusal, Refusal::ResourceExhausted { bound, limit: 32 * 1024 });
 
     let waiting = tokio::spawn({
@@ -286,8 +287,8 @@ async fn a_tell_that_fails_over_there_becomes_a_dead_letter_here() -> Result {
     within(nobody.tell(number(1)).from(&mine)).await?;
     let letter = dead_letter(&mut events).await;
     assert_eq!(letter.reason, Refusal::NotFound);
-    assert_eq!(letter.target, there.address("nobody")?.to_string());
-    assert_eq!(letter.sender, Some(mine.to_string()));
+    assert_eq!(letter.target, there.address("nobody")?.into());
+    assert_eq!(letter.sender, Some(mine.address()));
     assert_eq!((letter.message.as_str(), letter.count), ("tests.Number", 1));
 
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
@@ -295,7 +296,7 @@ async fn a_tell_that_fails_over_there_becomes_a_dead_letter_here() -> Result {
     let letter = dead_letter(&mut events).await;
     let message = "tests.Unlisted".to_owned();
     assert_eq!(letter.reason, Refusal::NotAccepted { message });
-    assert_eq!((letter.target, letter.sender), (probe.to_string(), None));
+    assert_eq!((letter.target, letter.sender), (probe.address().into(), None));
 
     within(there.find("probe").expect("it lives").stop()).await?;
     within(probe.tell(number(2))).await?;
@@ -512,8 +513,7 @@ async fn all_peers_together_share_one_inbound_budget() -> Result {
     b_seen.gate.entered().await;
 
     within(a.tell(blob(500_000)).confirmed()).await?;
-    let exhausted =
-        Refusal::ResourceExhausted { bound: "inbound budget (bytes)".to_owned(), limit: MIB };
+    let exhausted = Refusal::ResourceExhausted { bound: Bound::InboundBudget, limit: MIB };
     let error = within(b.ask(blob(400_000))).await.expect_err("the other peer's is held");
     assert_eq!(error.refusal(), Some(&exhausted));
     let error = within(b.tell(blob(400_000)).confirmed()).await.expect_err("still held");
@@ -555,7 +555,7 @@ async fn a_connection_has_a_bound_on_requests_in_flight() -> Result {
         }
     })
     .await;
-    let bound = "requests in flight".to_owned();
+    let bound = Bound::InFlight;
     let exhausted = Refusal::ResourceExhausted { bound, limit: 4 };
     assert_eq!(refusal.refusal(), Some(&exhausted), "{refusal}");
     let fifth = tokio::spawn({

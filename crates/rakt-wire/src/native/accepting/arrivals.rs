@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Accepting, ReplyBudget};
 use crate::base::encode::cost;
-use crate::failure::{Code, Failure};
+use crate::failure::{Bound, Code, Failure};
 use crate::native::Role;
 use crate::native::error::{CloseCode, LinkError};
 use crate::native::event::{Budget, Event, Sink};
@@ -349,8 +349,8 @@ impl<R: Default> NamedReceiver<R> {
             return Ok(());
         }
         let limit = limits.receiver_window;
-        let overrun = Failure::with_detail(Code::ResourceExhausted, "receiver window (bytes)");
-        host.deliver(from, self, block, Some(Failure { limit: limit.into(), ..overrun }));
+        let overrun = Failure::exhausted(&Bound::ReceiverWindow, limit.into());
+        host.deliver(from, self, block, Some(overrun));
         Err(LinkError::Window { limit })
     }
 }

@@ -30,7 +30,7 @@ use super::payload::{Payload, SendError};
 use super::tables::Alias;
 use super::transmit::Transmit;
 use super::writer::{LARGE_HIGH_WATER, Side, Writer};
-use crate::failure::{Code, Failure, Terminated};
+use crate::failure::{Bound, Code, Failure, Terminated};
 use crate::operation::Outcome;
 
 /// What is buffered for a peer is noted in the host's budget once it is more than this many bytes. 64 KiB.
@@ -240,15 +240,13 @@ impl ReplyError {
     fn failure(&self) -> Failure {
         match self {
             Self::NoRoom => {
-                let failure =
-                    Failure::with_detail(Code::ResourceExhausted, "buffered replies (bytes)");
-                Failure { limit: MAX_BUFFERED_REPLIES as u64, ..failure }
+                Failure::exhausted(&Bound::BufferedReplies, MAX_BUFFERED_REPLIES as u64)
             }
             Self::Payload(SendError::TooLarge { size, limit }) => Failure::too_large(*size, *limit),
             Self::Payload(SendError::Encode(error)) => {
-                Failure::with_detail(Code::Unencodable, error.to_string())
+                Failure::with_cause(Code::Unencodable, error)
             }
-            Self::Payload(other) => Failure::with_detail(Code::Internal, other.to_string()),
+            Self::Payload(other) => Failure::with_cause(Code::Internal, other),
         }
     }
 }

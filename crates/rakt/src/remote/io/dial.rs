@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::remote::config::Options;
 use crate::remote::transport::Stream;
 
@@ -18,15 +18,15 @@ where
 {
     let opened = async {
         let dialed = options.transport.dial(host, port, options.keep_alive).await;
-        let stream = dialed.map_err(|error| unreachable(format!("{host}:{port}: {error}")))?;
+        let stream = dialed.map_err(|error| unreachable(host, port, Cause::new(error)))?;
         // What lies between the transport and the dialect, such as encryption, goes on here.
         greet(stream).await
     };
     let limit: Duration = options.dial_timeout;
-    let late = |_| Err(unreachable(format!("{host}:{port} did not answer within {limit:?}")));
+    let late = |_| Err(unreachable(host, port, format!("no answer within {limit:?}").into()));
     tokio::time::timeout(limit, opened).await.unwrap_or_else(late)
 }
 
-fn unreachable(detail: String) -> Refusal {
-    Refusal::Unreachable { detail }
+fn unreachable(host: &str, port: u16, source: Cause) -> Refusal {
+    Refusal::Unreachable { peer: format!("{host}:{port}"), source }
 }

@@ -1,6 +1,5 @@
 //! What a dialect does on one side of a connection.
 
-use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -126,20 +125,13 @@ impl Turn {
 }
 
 /// What goes wrong with a stream.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    Read(io::Error),
-    Write(io::Error),
+    #[error("read")]
+    Read(#[source] io::Error),
+    #[error("write")]
+    Write(#[source] io::Error),
     /// The peer took nothing for this long.
+    #[error("the peer took nothing for {0:?}")]
     Stuck(Duration),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(error) => write!(f, "read: {error}"),
-            Self::Write(error) => write!(f, "write: {error}"),
-            Self::Stuck(limit) => write!(f, "the peer took nothing for {limit:?}"),
-        }
-    }
 }

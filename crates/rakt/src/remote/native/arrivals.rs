@@ -17,7 +17,7 @@ use super::conn::Conn;
 use super::driver::Reader;
 use super::serve::{Watches, serve};
 use crate::cell::AnyCell;
-use crate::error::Refusal;
+use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::Arrivals as _;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
@@ -140,7 +140,7 @@ impl Host for Actors {
         let taken = self.stage(receiver, names, message, cost);
         taken.map_err(|refusal| {
             let (peer, receiver) = (&self.conn.peer.name, &receiver.path);
-            tracing::debug!(%peer, %receiver, %refusal, "refused a message");
+            tracing::debug!(%peer, %receiver, refusal = %Chain(&refusal), "refused a message");
             refusal.to_wire()
         })
     }

@@ -12,7 +12,7 @@ use super::accepted::Accepted;
 use super::conn::Conn;
 use crate::cell::AnyCell;
 use crate::context::Current;
-use crate::error::Refusal;
+use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
@@ -91,7 +91,7 @@ impl Batch {
 
     /// Tells the peer that `message` was not delivered.
     fn refuse(&self, message: &RawMessage, refusal: &Refusal) {
-        tracing::debug!(kind = ?message.kind, %refusal, "refused a message of a peer");
+        tracing::debug!(kind = ?message.kind, refusal = %Chain(refusal), "refused a message of a peer");
         match message.kind {
             MessageKind::Tell => {
                 let sender = message.sender.and_then(|index| self.senders.get(index as usize));

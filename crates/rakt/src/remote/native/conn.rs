@@ -12,9 +12,9 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Writer};
-use rakt_wire::{Compression, Encode};
+use rakt_wire::{Address, Compression, Encode};
 
-use crate::error::Refusal;
+use crate::error::{Cause, Recipient, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::account::Account;
 use crate::remote::answer::Fate;
@@ -36,6 +36,22 @@ impl Peer {
     /// The name of its actor system.
     pub(crate) fn system(&self) -> &str {
         self.name.split('@').next().unwrap_or(&self.name)
+    }
+
+    /// The host and port of a node, as it is known here.
+    fn place(&self) -> (&str, u16) {
+        let place = self.name.split_once('@').and_then(|(_, place)| place.rsplit_once(':'));
+        place.map_or((&self.name, 0), |(host, port)| (host, port.parse().unwrap_or(0)))
+    }
+
+    /// An actor there, or one that is not known any more.
+    pub(super) fn recipient(&self, path: Option<&str>) -> Recipient {
+        let (host, port) = self.place();
+        let address = path.and_then(|path| Address::new(path, self.system(), host, port).ok());
+        match address {
+            Some(address) => address.into(),
+            None => Recipient::Node { host: host.to_owned(), port },
+        }
     }
 }
 
@@ -123,7 +139,7 @@ pub(crate) struct State<H> {
     pub(crate) half: H,
     driver: Option<Waker>,
     /// Why the connection has ended.
-    closed: Option<Arc<str>>,
+    closed: Option<Cause>,
 }
 
 impl<H: Half> Conn<H> {
@@ -196,28 +212,32 @@ impl<H: Half> Conn<H> {
     }
 
     /// Ends the connection for everybody who uses it.
-    pub(crate) fn close(&self, reason: &str) {
+    pub(crate) fn close(&self, reason: impl Into<Cause>) {
         let mut state = self.lock();
         if state.closed.is_some() {
             return;
         }
-        state.closed = Some(reason.into());
+        let reason = reason.into();
+        state.closed = Some(reason.clone());
         let Leftover { mut wakers, pending, unsent_tells } = state.half.close();
         wakers.extend(state.driver.take());
         drop(state);
         self.over.store(true, Ordering::Release);
         if unsent_tells > 0 {
             self.resources.outlet.dead_letters(unsent_tells, || DeadLetter {
-                target: format!("rakt://{}/?", self.peer.name),
+                target: self.peer.recipient(None),
                 sender: None,
                 message: "?".to_owned(),
-                reason: Refusal::Unreachable { detail: reason.to_owned() },
+                reason: Refusal::Unreachable {
+                    peer: self.peer.name.to_string(),
+                    source: reason.clone(),
+                },
                 count: unsent_tells,
             });
         }
         crate::metrics::requests_ended("lost", pending.len() as u64);
         for slot in pending {
-            drop(slot.answer(Fate::Lost(reason.to_owned())));
+            drop(slot.answer(Fate::Lost(reason.clone())));
         }
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -250,7 +270,7 @@ impl<H: Half> Conn<H> {
     }
 
     /// The reason why the connection ended, if it has.
-    pub(crate) fn closed(&self) -> Option<Arc<str>> {
+    pub(crate) fn closed(&self) -> Option<Cause> {
         self.lock().closed.clone()
     }
 }

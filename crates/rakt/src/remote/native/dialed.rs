@@ -11,7 +11,7 @@ use rakt_wire::native::{
 use rakt_wire::{Encode, Metadata, Operation};
 
 use super::conn::{Conn, Half, Leftover, State, touch};
-use crate::error::Refusal;
+use crate::error::{Bound, Cause, Chain, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::answer::{Cancel, Fate, RemoteAnswer};
 use crate::remote::compressors::Prepared;
@@ -239,11 +239,11 @@ impl Conn<Dialed> {
     pub(super) fn dead_letter(&self, refused: Refused) {
         let Refused { path, sender, type_name, count, failure } = refused;
         let refusal = Refusal::from_wire(failure);
-        let target = format!("rakt://{}/{}", self.peer.name, path.as_deref().unwrap_or("?"));
-        tracing::debug!(%target, count, %refusal, "the peer refused messages");
+        let target = self.peer.recipient(path.as_deref());
+        tracing::debug!(%target, count, refusal = %Chain(&refusal), "the peer refused messages");
         let letter = || DeadLetter {
             target,
-            sender,
+            sender: sender.and_then(|sender| sender.parse().ok()),
             message: type_name.unwrap_or_else(|| "?".to_owned()),
             reason: refusal,
             count,
@@ -266,17 +266,17 @@ impl Cancel for Conn<Dialed> {
 fn not_sent(error: SendError) -> Refusal {
     match error {
         SendError::TooLarge { size, limit } => Refusal::TooLarge { size, limit },
-        SendError::Encode(error) => Refusal::Unencodable { detail: error.0 },
-        other => Refusal::Internal { detail: other.to_string() },
+        SendError::Encode(error) => Refusal::Unencodable { source: error.into_cause() },
+        other => Refusal::Internal { source: Cause::new(other) },
     }
 }
 
 /// What a sender hears that does not want to wait.
 fn refusal(need: Need, limits: &Limits) -> Refusal {
     let (bound, limit) = match need {
-        Need::Room => ("outbound buffer (bytes)", HIGH_WATER as u64),
-        Need::Credit(_) => ("receiver window (bytes)", limits.receiver_window.into()),
-        Need::InFlight => ("requests in flight", limits.max_in_flight.into()),
+        Need::Room => (Bound::OutboundBuffer, HIGH_WATER as u64),
+        Need::Credit(_) => (Bound::ReceiverWindow, limits.receiver_window.into()),
+        Need::InFlight => (Bound::InFlight, limits.max_in_flight.into()),
     };
-    Refusal::ResourceExhausted { bound: bound.to_owned(), limit }
+    Refusal::ResourceExhausted { bound, limit }
 }

@@ -11,6 +11,7 @@ use rakt_wire::native::{
 };
 
 use super::conn::{Conn, Half};
+use crate::error::{Cause, Chain};
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::transport::Stream;
@@ -70,7 +71,7 @@ pub(crate) struct Driver<R: Reader> {
 /// Why a connection ended.
 pub(crate) enum End {
     /// The peer, or nobody in particular, ended it.
-    Quiet(String),
+    Quiet(Cause),
     /// This end was done with it, and everything but the end itself is written.
     Done(CloseCode, String),
     /// This end ends it, and tells the peer why.
@@ -106,7 +107,7 @@ impl<R: Reader> Driver<R> {
         if let Some((_, text)) = self.reader.take_goodbye() {
             // In words that came from the peer.
             let text = text.escape_debug();
-            self.conn.close(&format!("the peer closed the connection: {text}"));
+            self.conn.close(format!("the peer closed the connection: {text}"));
         }
         handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))
     }
@@ -129,7 +130,7 @@ impl<R: Reader> Driver<R> {
     }
 
     /// What the peer is told last; all who wait for the connection are woken.
-    fn last_words(&self, end: End, io: &Buffers) -> (String, Farewell) {
+    fn last_words(&self, end: End, io: &Buffers) -> (Cause, Farewell) {
         let (code, reason, now) = match end {
             End::Quiet(reason) => return (reason, Farewell { bytes: Vec::new(), lingers: false }),
             // An answer that has just been given goes first.
@@ -140,11 +141,11 @@ impl<R: Reader> Driver<R> {
         let mut state = self.conn.lock();
         bytes.extend(state.farewell(code, &reason, now));
         drop(state);
-        self.conn.close(&reason);
+        self.conn.close(reason.as_str());
         if now {
             tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
         }
-        (reason, Farewell { bytes, lingers: true })
+        (reason.into(), Farewell { bytes, lingers: true })
     }
 }
 
@@ -155,7 +156,7 @@ impl<R: Reader> Session for Driver<R> {
         let mut state = self.conn.lock();
         state.set_driver(cx.waker());
         if state.half.session().writer().is_closed() {
-            return Poll::Ready(Err(End::Quiet("closed here".to_owned())));
+            return Poll::Ready(Err(End::Quiet("closed here".into())));
         }
         let mut wakers = Vec::new();
         if io.unwritten.is_empty() {
@@ -235,13 +236,13 @@ impl<R: Reader> Session for Driver<R> {
     }
 
     fn handle_eof(&mut self) -> Result<(), End> {
-        Err(End::Quiet("the peer closed the connection".to_owned()))
+        Err(End::Quiet("the peer closed the connection".into()))
     }
 
     /// What the peer sent before it had a newer connection has been read.
     fn handle_pause(&mut self, _: &Buffers) -> Result<(), End> {
         match self.conn.is_superseded() {
-            true => Err(End::Quiet("a newer connection of the peer took its place".to_owned())),
+            true => Err(End::Quiet("a newer connection of the peer took its place".into())),
             false => Ok(()),
         }
     }
@@ -277,18 +278,17 @@ impl<R: Reader> Session for Driver<R> {
     fn handle_fault(&mut self, fault: Fault) -> End {
         match fault {
             Fault::Stuck(_) => End::Told(CloseCode::Timeout, fault.to_string()),
-            Fault::Read(_) | Fault::Write(_) => End::Quiet(fault.to_string()),
+            Fault::Read(_) | Fault::Write(_) => End::Quiet(Cause::new(fault)),
         }
     }
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         let (reason, farewell) = self.last_words(end, &io);
-        let told = self.conn.closed();
-        let reason = told.as_deref().unwrap_or(&reason);
-        self.conn.close(reason);
+        let reason = self.conn.closed().unwrap_or(reason);
+        self.conn.close(reason.clone());
         self.conn.account.release(self.held as u64);
         self.reader.end();
-        self.conn.resources.link_down(&self.conn.peer.name, reason);
+        self.conn.resources.link_down(&self.conn.peer.name, &Chain(&reason).to_string());
         Some(farewell)
     }
 }

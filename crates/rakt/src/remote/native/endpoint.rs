@@ -19,7 +19,7 @@ use super::dialed::{Dialed, NotTaken};
 use super::driver::drive;
 use super::replies::{Owner, RepliesReader};
 use super::watch::{self, RemoteWatches};
-use crate::error::{OperationError, Refusal};
+use crate::error::{Cause, Chain, OperationError, Refusal};
 use crate::remote::answer::Fate;
 use crate::remote::dialer::Dialer;
 use crate::remote::handshake::{HandshakeFailure, shake_hands};
@@ -115,7 +115,9 @@ impl Endpoint {
             }
             Slot::Empty(Some(_)) => {}
             Slot::Dialing(wakers) => {
-                let Some(waker) = waker else { return Poll::Ready(Err(not_yet())) };
+                let Some(waker) = waker else {
+                    return Poll::Ready(Err(self.unreachable("not connected yet")));
+                };
                 if !wakers.iter().any(|known| known.will_wake(waker)) {
                     wakers.push(waker.clone());
                 }
@@ -137,7 +139,7 @@ impl Endpoint {
         self.dialer.runtime.spawn(dialing);
         match waker {
             Some(_) => Poll::Pending,
-            None => Poll::Ready(Err(not_yet())),
+            None => Poll::Ready(Err(self.unreachable("not connected yet"))),
         }
     }
 
@@ -154,15 +156,13 @@ impl Endpoint {
         let limit = self.dialer.resources.options.dial_timeout;
         let connected = match tokio::time::timeout(limit, self.connect(place)).await {
             Ok(connected) => connected,
-            Err(_) => Err(Refusal::Unreachable {
-                detail: format!("{}:{} did not answer within {limit:?}", self.host, self.port),
-            }),
+            Err(_) => Err(self.unreachable(format!("no answer within {limit:?}"))),
         };
         let next = match connected {
             Ok(conn) => Slot::Up { conn, since: now(), brief },
             Err(why) => {
                 let pause = self.pause(times);
-                tracing::info!(host = %self.host, port = self.port, %why, ?pause, "no link");
+                tracing::info!(why = %Chain(&why), ?pause, "no link");
                 Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
             }
         };
@@ -179,6 +179,14 @@ impl Endpoint {
         }
     }
 
+    fn peer(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    pub(crate) fn unreachable(&self, source: impl Into<Cause>) -> Refusal {
+        Refusal::Unreachable { peer: self.peer(), source: source.into() }
+    }
+
     /// The pause after `times` earlier ones.
     fn pause(&self, times: u32) -> Duration {
         backoff(&self.dialer.random, times)
@@ -193,22 +201,24 @@ impl Endpoint {
 
     async fn connect(self: &Arc<Self>, place: usize) -> Result<Arc<Conn<Dialed>>, Refusal> {
         let options = &self.dialer.resources.options;
-        let unreachable = |detail: &dyn std::fmt::Display| Refusal::Unreachable {
-            detail: format!("{}:{}: {detail}", self.host, self.port),
-        };
         let dialed = options.transport.dial(&self.host, self.port, options.keep_alive).await;
-        let mut stream = dialed.map_err(|error| unreachable(&error))?;
+        let mut stream = dialed.map_err(|error| self.unreachable(Cause::new(error)))?;
         let handshake = Handshake::dial(self.hello(place));
         let (session, early) =
             match shake_hands(&mut *stream, handshake, BytesMut::new(), |_| {}).await {
                 Ok(done) => done,
                 Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
-                    let detail = format!("{}:{}: {error}", self.host, self.port);
-                    return Err(Refusal::Incompatible { detail });
+                    let (peer, source) = (self.peer(), Cause::new(error));
+                    return Err(Refusal::Incompatible { peer, source });
                 }
-                Err(error) => return Err(unreachable(&error)),
+                Err(HandshakeFailure::Protocol(error)) => {
+                    return Err(self.unreachable(Cause::new(error)));
+                }
+                Err(HandshakeFailure::Io(error)) => {
+                    return Err(self.unreachable(Cause::new(error)));
+                }
             };
-        let from = format!("{}:{}", self.host, self.port);
+        let from = self.peer();
         let conn = Conn::new(self.dialer.resources.clone(), Dialed::new(&session), &session, &from);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
@@ -262,10 +272,10 @@ impl Endpoint {
             Err(_) => Err(request.timed_out()),
             Ok(Fate::Outcome(outcome)) => Ok((conn, outcome)),
             Ok(Fate::Refused(refusal)) => Err(request.refused(refusal)),
-            Ok(Fate::Lost(detail)) => Err(request.lost(detail)),
+            Ok(Fate::Lost(cause)) => Err(request.lost(cause)),
             Ok(_) => {
-                let detail = "a reply where an outcome belongs".to_owned();
-                Err(request.refused(Refusal::Internal { detail }))
+                let source = "a reply where an outcome belongs".into();
+                Err(request.refused(Refusal::Internal { source }))
             }
         }
     }
@@ -302,10 +312,6 @@ pub(crate) fn backoff(random: &Random, times: u32) -> Duration {
 /// How many connections in a row were brief, after one that was up since then has ended.
 fn after(brief: u32, since: Instant) -> u32 {
     if now().saturating_duration_since(since) < BRIEF { brief + 1 } else { 0 }
-}
-
-fn not_yet() -> Refusal {
-    Refusal::Unreachable { detail: "not connected yet".to_owned() }
 }
 
 /// Whether no other try can succeed while both sides stay as they are.

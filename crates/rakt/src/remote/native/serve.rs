@@ -9,7 +9,7 @@ use rakt_wire::{Operation, Outcome};
 use super::accepted::Accepted;
 use super::conn::Conn;
 use crate::cell::{AnyCell, Watcher};
-use crate::error::Refusal;
+use crate::error::{Bound, Refusal};
 use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
 use crate::sync::Lock;
 use crate::system::ActorSystem;
@@ -33,7 +33,7 @@ impl Watches {
         self.remove(watch_id);
         let mut watched = self.watched.hold();
         if watched.len() >= MAX_WATCHES {
-            let bound = "watches of one connection".to_owned();
+            let bound = Bound::Watches;
             return Err(Refusal::ResourceExhausted { bound, limit: MAX_WATCHES as u64 });
         }
         watched.insert(watch_id, Arc::downgrade(cell));

@@ -164,7 +164,7 @@ async fn who_does_not_want_to_wait_hears_which_bound_is_reached() {
     let Ok(_second) = ping() else { panic!("one is in flight") };
     match ping() {
         Err(NotTaken::Refused(Refusal::ResourceExhausted { bound, limit: 2 })) => {
-            assert_eq!(bound, "requests in flight");
+            assert_eq!(bound.to_string(), "requests in flight");
         }
         _ => panic!("two are in flight"),
     }

@@ -14,7 +14,7 @@ use super::conn::{Conn, Expected};
 use super::dialed::Dialed;
 use super::endpoint::{CONTROL, Endpoint};
 use crate::cell::{AnyCell, Signal};
-use crate::error::{OperationError, Refusal};
+use crate::error::{Cause, Chain, OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
 use crate::remote::request::NodeRequest;
 use crate::remote::target::{Life, RemoteTarget};
@@ -231,6 +231,7 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
                 }
                 // It will not be granted later either; only this watch is concerned.
                 refusal => {
+                    let refusal = Chain(&refusal);
                     tracing::warn!(%target, %refusal, "an actor cannot be watched");
                     StopReason::NotFound
                 }
@@ -247,7 +248,7 @@ async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Re
             Ok(())
         }
         Err(OperationError::NotSent { refusal, .. }) => Err(refusal),
-        Err(error) => Err(Refusal::Unreachable { detail: error.to_string() }),
+        Err(error) => Err(endpoint.unreachable(Cause::new(error))),
     }
 }
 

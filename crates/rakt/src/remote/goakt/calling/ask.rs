@@ -53,11 +53,11 @@ pub(super) fn poll_ask(
     waker: Option<&Waker>,
 ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
     let Some(reply_name) = outgoing.reply_name else {
-        let detail = format!(
+        let text = format!(
             "the reply to {} has no wire name, which GoAkt needs: write `=> Reply as \"package.Name\"`",
             outgoing.type_name
         );
-        return Poll::Ready(Err(Refusal::InvalidArgument { detail }));
+        return Poll::Ready(Err(Refusal::InvalidArgument { source: text.into() }));
     };
     // An ask always waits for its reply.
     let waker = waker.unwrap_or(Waker::noop());
@@ -150,7 +150,6 @@ impl Asking {
                 }
                 Err(failed) => failed,
             };
-            let detail = format!("{}: {failed}", endpoint.node.peer);
             match failed {
                 Failed::Refused(refusal) => {
                     lease.give_back(endpoint);
@@ -161,13 +160,13 @@ impl Asking {
                     Ok(renewed) => lease = renewed,
                     Err(refusal) => return Fate::Refused(refusal),
                 },
-                Failed::Unsent(_) => return Fate::Refused(Refusal::Unreachable { detail }),
-                Failed::Incompatible(_) => {
-                    let refusal = Refusal::Incompatible { detail };
+                Failed::Unsent(cause) => return Fate::Refused(endpoint.node.unreachable(cause)),
+                Failed::Incompatible(cause) => {
+                    let refusal = endpoint.node.incompatible(cause);
                     endpoint.node.failed(refusal.clone());
                     return Fate::Refused(refusal);
                 }
-                Failed::Lost(_) | Failed::TimedOut => return Fate::Lost(failed.to_string()),
+                failed @ (Failed::Lost(_) | Failed::TimedOut) => return Fate::Lost(failed.cause()),
             }
         }
     }
@@ -178,7 +177,7 @@ impl Asking {
             Answer::Error(error) => {
                 return Fate::Refused(refusal::of_error(error, Procedure::Ask));
             }
-            other => return Fate::BadReply(format!("{other:?} where a reply belongs")),
+            other => return Fate::BadReply(format!("{other:?} where a reply belongs").into()),
         };
         let reply = replies.iter().next().unwrap_or_default();
         let is_nothing = reply.type_name().is_empty() && reply.value.is_empty();
@@ -189,7 +188,7 @@ impl Asking {
             Fate::Refused(Refusal::NoReply)
         } else {
             let (found, wanted) = (reply.type_name(), self.reply_name);
-            Fate::BadReply(format!("it is a {found:?}, where {wanted:?} was expected"))
+            Fate::BadReply(format!("it is a {found:?}, where {wanted:?} was expected").into())
         }
     }
 }

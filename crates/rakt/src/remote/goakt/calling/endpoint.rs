@@ -65,9 +65,9 @@ impl Endpoint {
         // Fixed keys: the outbox of a receiver does not change over the life of a process.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&text);
         let outbox = (hash % OUTBOXES as u64) as usize;
-        let address: Arc<str> = text.into();
-        let (key, last) = (address.clone(), AtomicU64::new(0));
-        let entry = Arc::new(ReceiverEntry { address, outbox, last });
+        let (key, place): (Arc<str>, _) = (text.into(), address.clone());
+        let (address, last) = (key.clone(), AtomicU64::new(0));
+        let entry = Arc::new(ReceiverEntry { address, place, outbox, last });
         receivers.insert(key, &entry);
         entry
     }

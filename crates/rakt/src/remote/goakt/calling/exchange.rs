@@ -13,7 +13,7 @@ use rakt_wire::native::Transmit;
 use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::node::GoNode;
 use super::refusal;
-use crate::error::Refusal;
+use crate::error::{Cause, Chain, Refusal};
 use crate::remote::io::{Buffers, Fault, Pump, Reading, Session};
 use crate::timers::now;
 
@@ -51,12 +51,12 @@ impl Exchanger {
             Err(SendError::Encode(error)) => {
                 return Err(Failed::Refused(refusal::unencodable(error)));
             }
-            Err(error) => return Err(Failed::Unsent(error.to_string())),
+            Err(error) => return Err(Failed::Unsent(Cause::new(error))),
         }
         (exchange.expires, exchange.has_left) = (expires, false);
         let exchanged = poll_fn(|cx| self.0.poll(cx)).await;
         if let Err(failed) = &exchanged {
-            self.closes(failed.to_string());
+            self.closes(Chain(&failed.cause()).to_string());
         }
         exchanged
     }
@@ -88,8 +88,8 @@ impl Session for Exchange {
         if io.unwritten.is_empty() {
             let transmitted = self.link.client.poll_transmit(now(), io.unwritten.bytes());
             transmitted.map_err(|error| match self.has_left {
-                true => Err(Failed::Lost(error.to_string())),
-                false => Err(Failed::Unsent(error.to_string())),
+                true => Err(Failed::Lost(Cause::new(error))),
+                false => Err(Failed::Unsent(Cause::new(error))),
             })?;
         }
         Poll::Pending
@@ -133,9 +133,9 @@ impl Session for Exchange {
 
     fn handle_fault(&mut self, fault: Fault) -> Self::End {
         Err(match fault {
-            Fault::Write(error) if !self.has_left => Failed::Unsent(error.to_string()),
-            Fault::Read(error) | Fault::Write(error) => self.link.broken(&error),
-            Fault::Stuck(_) => Failed::Lost(fault.to_string()),
+            Fault::Write(error) if !self.has_left => Failed::Unsent(Cause::new(error)),
+            Fault::Read(error) | Fault::Write(error) => self.link.broken(error),
+            Fault::Stuck(_) => Failed::Lost(Cause::new(fault)),
         })
     }
 }

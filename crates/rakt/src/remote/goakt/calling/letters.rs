@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use rakt_wire::goakt::NO_SENDER;
+
 use super::node::GoNode;
 use super::queue::{Group, ReceiverEntry};
-use crate::error::Refusal;
+use super::sender::parsed;
+use crate::error::{Chain, Refusal};
 use crate::events::{DeadLetter, Outlet};
 use crate::remote::answer::Fate;
 
@@ -37,15 +40,14 @@ impl<'a> Missing<'a> {
         "the node left this message, or one sent shortly before or after it, without an answer";
 
     pub(super) fn new(node: &'a GoNode) -> Self {
-        let detail = format!("{}: {}", node.peer, Self::WHY);
-        let letters = Letters::new(node.outlet(), Refusal::Unreachable { detail });
+        let letters = Letters::new(node.outlet(), node.unreachable(Self::WHY));
         Self { letters, peer: &node.peer, requests: 0 }
     }
 
     pub(super) fn add(&mut self, group: Group) {
         self.requests += 1;
         self.letters.add(&group);
-        answer(group, Fate::Lost(Self::WHY.to_owned()));
+        answer(group, Fate::Lost(Self::WHY.into()));
     }
 
     pub(super) fn tell(mut self) {
@@ -88,11 +90,10 @@ impl<'a> Letters<'a> {
     pub(super) fn flush(&mut self) {
         let Some((receiver, sender, message, count)) = self.next.take() else { return };
         let reason = &self.reason;
-        tracing::debug!(target = %receiver.address, count, %reason, "messages failed");
-        let nobody = rakt_wire::goakt::NO_SENDER;
+        tracing::debug!(target = %receiver.address, count, reason = %Chain(reason), "messages failed");
         self.outlet.dead_letters(count, || DeadLetter {
-            target: receiver.address.to_string(),
-            sender: Some(sender.to_string()).filter(|sender| sender != nobody),
+            target: receiver.place.clone().into(),
+            sender: Some(&*sender).filter(|sender| *sender != NO_SENDER).and_then(parsed),
             message: message.to_owned(),
             reason: reason.clone(),
             count,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rakt_wire::goakt::{Client, ClientConfig, ClientError};
 
 use super::node::GoNode;
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::remote::account::Account;
 use crate::remote::goakt::limits::{counted_len, no_room};
 use crate::remote::transport::Stream;
@@ -47,11 +47,11 @@ pub(super) enum Failed {
     /// Nothing of it has left, and the connection is as good as before.
     Refused(Refusal),
     /// Nothing of it has left; another connection may do.
-    Unsent(String),
+    Unsent(Cause),
     /// The node does not understand what is sent here.
-    Incompatible(String),
+    Incompatible(Cause),
     /// The node may have acted on it.
-    Lost(String),
+    Lost(Cause),
     /// As `Lost`; there was no answer in time.
     TimedOut,
 }
@@ -80,8 +80,7 @@ impl Link {
             max_in_flight,
             fence_after,
         };
-        let client = Client::new(config)
-            .map_err(|error| Refusal::Incompatible { detail: format!("{}: {error}", node.peer) })?;
+        let client = Client::new(config).map_err(|error| node.incompatible(Cause::new(error)))?;
         let resources = &node.dialer.resources;
         resources.link_up(&node.peer, node.compression);
         Ok(Self {
@@ -100,7 +99,10 @@ impl Link {
         let len = counted_len(unread + partial, READ_LEN, window, self.node.compression);
         match self.account.hold(&mut self.held, len) {
             true => Ok(()),
-            false => Err(Failed::Lost(no_room(len, "an answer", self.account.inbound_limit()))),
+            false => {
+                let limit = self.account.inbound_limit();
+                Err(Failed::Lost(no_room(len, "an answer", limit).into()))
+            }
         }
     }
 
@@ -108,17 +110,19 @@ impl Link {
     pub(super) fn ended(&mut self) -> Failed {
         match self.client.handle_eof() {
             Err(error) => Failed::of(error),
-            Ok(()) => Failed::Lost("the peer closed the connection".to_owned()),
+            Ok(()) => Failed::Lost("the peer closed the connection".into()),
         }
     }
 
     /// The connection has failed. On a first request that most likely is what a node does that does not
     /// understand it.
-    pub(super) fn broken(&self, error: &io::Error) -> Failed {
-        match self.has_answered {
-            true => Failed::Lost(error.to_string()),
-            false => Failed::Lost(format!("{error}: {}", ClientError::Closed { is_first: true })),
-        }
+    pub(super) fn broken(&self, source: io::Error) -> Failed {
+        Failed::Lost(match self.has_answered {
+            true => Cause::new(source),
+            false => {
+                Cause::new(FirstBroken { hint: ClientError::Closed { is_first: true }, source })
+            }
+        })
     }
 
     /// The node has answered, so it is there and understood.
@@ -138,21 +142,25 @@ impl Drop for Link {
 impl Failed {
     pub(super) fn of(error: ClientError) -> Self {
         match error {
-            ClientError::Opening { .. } => Self::Incompatible(error.to_string()),
+            ClientError::Opening { .. } => Self::Incompatible(Cause::new(error)),
             ClientError::TimedOut { .. } => Self::TimedOut,
-            error => Self::Lost(error.to_string()),
+            error => Self::Lost(Cause::new(error)),
+        }
+    }
+
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(refusal) => Cause::new(refusal.clone()),
+            Self::Unsent(cause) | Self::Incompatible(cause) | Self::Lost(cause) => cause.clone(),
+            Self::TimedOut => "no response in time".into(),
         }
     }
 }
 
-impl std::fmt::Display for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Unsent(detail) | Self::Incompatible(detail) | Self::Lost(detail) => {
-                f.write_str(detail)
-            }
-            Self::TimedOut => f.write_str("no response in time"),
-        }
-    }
+/// A connection failed over which the node had answered nothing yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{hint}")]
+struct FirstBroken {
+    hint: ClientError,
+    source: io::Error,
 }

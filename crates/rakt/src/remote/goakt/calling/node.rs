@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use rakt_wire::Compression;
 
-use crate::error::Refusal;
+use crate::error::{Cause, Chain, Refusal};
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
 use crate::remote::redial::{BriefConns, Failures};
@@ -41,14 +41,22 @@ impl GoNode {
         self.dialer.resources.options.max_frame_size as usize
     }
 
+    pub(super) fn unreachable(&self, source: impl Into<Cause>) -> Refusal {
+        Refusal::Unreachable { peer: self.peer.to_string(), source: source.into() }
+    }
+
+    pub(super) fn incompatible(&self, source: impl Into<Cause>) -> Refusal {
+        Refusal::Incompatible { peer: self.peer.to_string(), source: source.into() }
+    }
+
     /// Whether it may be dialed now.
     pub(super) fn may_dial(&self) -> Result<(), Refusal> {
         if self.dialer.is_closed() {
             return Err(Refusal::ShuttingDown);
         }
         if self.host.contains(':') {
-            let detail = "a GoAkt address has no room for an IPv6 host".to_owned();
-            return Err(Refusal::InvalidArgument { detail });
+            let source = "a GoAkt address has no room for an IPv6 host".into();
+            return Err(Refusal::InvalidArgument { source });
         }
         self.failures.hold().check(now())
     }
@@ -58,7 +66,7 @@ impl GoNode {
         let jitter = |pause| self.dialer.random.jittered(pause);
         let pause = self.failures.hold().failed(now(), why.clone(), &jitter);
         if let Some(pause) = pause {
-            tracing::info!(peer = %self.peer, %why, ?pause, "no link");
+            tracing::info!(why = %Chain(&why), ?pause, "no link");
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rakt_wire::goakt::{Answer, Call, GoAddress, Procedure};
-use rakt_wire::{Address, Dialect, Metadata, Operation, Outcome};
+use rakt_wire::goakt::{Answer, Call, Procedure};
+use rakt_wire::{Address, Metadata, Operation, Outcome};
 
 use super::endpoint::Endpoint;
 use super::lease::{Lease, lease, try_lease};
 use super::link::Failed;
+use super::sender::parsed;
 use crate::error::{OperationError, Refusal};
 use crate::remote::goakt::limits::LONGEST;
 use crate::remote::request::NodeRequest;
@@ -69,9 +70,9 @@ impl Operating<'_> {
     ) -> Result<(Option<Address>, Outcome), OperationError> {
         match self.exchange(call, until).await {
             Ok(Answer::Address(text)) => {
-                let address = address_of(&text).ok_or_else(|| {
-                    let detail = format!("{text:?}, which it answered, is no address");
-                    self.request.refused(Refusal::Internal { detail })
+                let address = parsed(&text).ok_or_else(|| {
+                    let source = format!("{text:?}, which it answered, is no address").into();
+                    self.request.refused(Refusal::Internal { source })
                 })?;
                 Ok((Some(address), Outcome::Found { uid: 0, kind: String::new() }))
             }
@@ -109,7 +110,6 @@ impl Operating<'_> {
                 }
                 Err(failed) => failed,
             };
-            let detail = format!("{}: {failed}", endpoint.node.peer);
             match failed {
                 Failed::Refused(refusal) => {
                     lease.give_back(endpoint);
@@ -120,15 +120,15 @@ impl Operating<'_> {
                 Failed::Lost(_) if lease.is_reused && is_harmless => {
                     lease = self.renew(lease, until).await?;
                 }
-                Failed::Unsent(_) => {
-                    return Err(self.request.not_sent(Refusal::Unreachable { detail }));
+                Failed::Unsent(cause) => {
+                    return Err(self.request.not_sent(endpoint.node.unreachable(cause)));
                 }
-                Failed::Incompatible(_) => {
-                    let refusal = Refusal::Incompatible { detail };
+                Failed::Incompatible(cause) => {
+                    let refusal = endpoint.node.incompatible(cause);
                     endpoint.node.failed(refusal.clone());
                     return Err(self.request.refused(refusal));
                 }
-                Failed::Lost(_) => return Err(self.request.lost(detail)),
+                Failed::Lost(cause) => return Err(self.request.lost(cause)),
                 Failed::TimedOut => return Err(self.request.timed_out()),
             }
         }
@@ -144,14 +144,6 @@ impl Operating<'_> {
             .unwrap_or(Err(Refusal::DeadlineExceeded))
             .map_err(|refusal| self.request.not_sent(refusal))
     }
-}
-
-/// An address that a node answered.
-fn address_of(text: &str) -> Option<Address> {
-    let found = GoAddress::parse(text).ok()?;
-    let port = u16::try_from(found.port).ok()?;
-    let address = Address::new(found.path, found.system, found.host, port).ok()?;
-    Some(address.with_dialect(Dialect::GoAkt))
 }
 
 /// A node does not say which kind it does not know.

@@ -6,9 +6,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Poll, Waker};
 
+use super::node::GoNode;
 use super::queue::Queue;
 use crate::cell::AnyCell;
-use crate::error::Refusal;
+use crate::error::{Bound, Refusal};
 use crate::line::{HasLine, Line, Ticket};
 use crate::remote::redial::BriefConns;
 use crate::sync::Lock;
@@ -156,13 +157,13 @@ impl Shared {
 
 impl Need {
     /// What a sender hears that does not want to wait.
-    pub(super) fn refusal(self) -> Refusal {
+    pub(super) fn refusal(self, node: &GoNode) -> Refusal {
         match self {
             Self::Room => Refusal::ResourceExhausted {
-                bound: "outbound buffer (bytes)".to_owned(),
+                bound: Bound::OutboundBuffer,
                 limit: HIGH_WATER as u64,
             },
-            _ => Refusal::Unreachable { detail: "not connected yet".to_owned() },
+            _ => node.unreachable("not connected yet"),
         }
     }
 }

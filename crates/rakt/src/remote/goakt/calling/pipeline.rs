@@ -17,7 +17,7 @@ use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::outbox::Outbox;
 use super::queue::{Group, Queue};
 use super::refusal;
-use crate::error::Refusal;
+use crate::error::{Cause, Chain, Refusal};
 use crate::remote::answer::{Fate, Reply};
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::redial::BriefConns;
@@ -163,7 +163,7 @@ impl Pipeline {
                 // Does not happen: its length was looked at when it was taken, and headers fit.
                 let refusal = match error {
                     SendError::Encode(error) => refusal::unencodable(error),
-                    error => Refusal::Internal { detail: error.to_string() },
+                    error => Refusal::Internal { source: Cause::new(error) },
                 };
                 letters::refuse(self.link.node.outlet(), group, refusal);
                 self.outbox.settle(1);
@@ -215,7 +215,7 @@ impl Pipeline {
     }
 
     /// Tells those who care what the end means for what is left.
-    fn lose(&mut self, why: Refusal, text: &str) {
+    fn lose(&mut self, why: Refusal, cause: &Cause) {
         let is_brief = !self.link.has_answered;
         let is_understood = !matches!(why, Refusal::Incompatible { .. });
         let node = self.link.node.clone();
@@ -224,7 +224,7 @@ impl Pipeline {
             letters.add(&group);
             // What a node does not understand it cannot have acted on.
             let fate = match lost.is_sent && is_understood {
-                true => Fate::Lost(text.to_owned()),
+                true => Fate::Lost(cause.clone()),
                 false => Fate::Refused(why.clone()),
             };
             letters::answer(group, fate);
@@ -296,39 +296,35 @@ impl Session for Pipeline {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
         if self.closes.is_some_and(|closes| closes <= now) {
             let why = format!("closed here, without an answer within {ANSWERS_TIMEOUT:?}");
-            return Err(End::Failed(Failed::Lost(why)));
+            return Err(End::Failed(Failed::Lost(why.into())));
         }
         self.link.client.handle_timeout(now).map_err(failed)
     }
 
     fn handle_fault(&mut self, fault: Fault) -> End {
         End::Failed(match fault {
-            Fault::Read(error) | Fault::Write(error) => self.link.broken(&error),
-            Fault::Stuck(_) => Failed::Lost(fault.to_string()),
+            Fault::Read(error) | Fault::Write(error) => self.link.broken(error),
+            Fault::Stuck(_) => Failed::Lost(Cause::new(fault)),
         })
     }
 
     fn end(&mut self, end: End, _: Buffers) -> Option<Farewell> {
-        let (why, text) = match end {
+        let node = self.link.node.clone();
+        let (why, cause) = match end {
             End::Idle => {
                 "idle".clone_into(&mut self.link.why);
                 return None;
             }
-            End::NodeDown => (Refusal::RemotingOff, "the node goes down".to_owned()),
-            End::Failed(failed) => {
-                let detail = format!("{}: {failed}", self.link.node.peer);
-                let refusal = match &failed {
-                    Failed::Incompatible(_) => Refusal::Incompatible { detail },
-                    _ => Refusal::Unreachable { detail },
-                };
-                if let Failed::Incompatible(_) = &failed {
-                    self.link.node.failed(refusal.clone());
-                }
-                (refusal, failed.to_string())
+            End::NodeDown => (Refusal::RemotingOff, "the node goes down".into()),
+            End::Failed(Failed::Incompatible(cause)) => {
+                let refusal = node.incompatible(cause.clone());
+                node.failed(refusal.clone());
+                (refusal, cause)
             }
+            End::Failed(failed) => (node.unreachable(failed.cause()), failed.cause()),
         };
-        self.link.why.clone_from(&text);
-        self.lose(why, &text);
+        self.link.why = Chain(&cause).to_string();
+        self.lose(why, &cause);
         None
     }
 }

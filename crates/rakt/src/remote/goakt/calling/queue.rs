@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use rakt_wire::Metadata;
 use rakt_wire::goakt::{Outgoing, Payload};
+use rakt_wire::{Address, Metadata};
 
 use crate::remote::answer::Fate;
 use crate::slot::Slot;
@@ -22,7 +22,9 @@ const KEPT_CAPACITY: usize = 256 * 1024;
 
 /// A receiver, as all references to it share it.
 pub(super) struct ReceiverEntry {
+    /// Its address as Go nodes read it.
     pub(super) address: Arc<str>,
+    pub(super) place: Address,
     /// Which of the outboxes is its own.
     pub(super) outbox: usize,
     /// The number of the last request with a message to it.

@@ -2,7 +2,7 @@
 
 use rakt_wire::goakt::{EncodeError, GoError, Procedure};
 
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 
 /// What a node answered.
 pub(super) fn of_error(error: GoError, procedure: Procedure) -> Refusal {
@@ -15,6 +15,6 @@ pub(super) fn unencodable(error: EncodeError) -> Refusal {
         EncodeError::TooLarge { size, limit } => {
             Refusal::TooLarge { size: size as u64, limit: limit as u64 }
         }
-        error => Refusal::InvalidArgument { detail: error.to_string() },
+        error => Refusal::InvalidArgument { source: Cause::new(error) },
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rakt_wire::goakt::{Call, GoAddress, Payload};
-use rakt_wire::{Encode, Metadata};
+use rakt_wire::{Address, Dialect, Encode, Metadata};
 
 use super::queue::Tell;
 use super::refusal;
@@ -21,10 +21,20 @@ pub(super) fn address_of(sender: &ActorRef, nobody: &Arc<str>) -> Arc<str> {
     GoAddress::from(&address).to_string().into()
 }
 
+/// What an address of Go nodes is here.
+pub(super) fn parsed(text: &str) -> Option<Address> {
+    let found = GoAddress::parse(text).ok()?;
+    let port = u16::try_from(found.port).ok()?;
+    let address = Address::new(found.path, found.system, found.host, port).ok()?;
+    Some(address.with_dialect(Dialect::GoAkt))
+}
+
 /// A payload on its own.
 pub(super) fn encoded(payload: &dyn Encode) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::with_capacity(payload.encoded_len().unwrap_or(0).min(1 << 26));
-    payload.encode(&mut bytes).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
+    payload
+        .encode(&mut bytes)
+        .map_err(|error| Refusal::Unencodable { source: error.into_cause() })?;
     Ok(bytes)
 }
 

@@ -34,7 +34,7 @@ pub(super) fn poll_tell(
     }
     let mut shared = outbox.lock();
     if let Some(need) = need(endpoint, receiver, &mut shared)? {
-        let Some(waker) = waker else { return Poll::Ready(Err(need.refusal())) };
+        let Some(waker) = waker else { return Poll::Ready(Err(need.refusal(&endpoint.node))) };
         let state = state.get_or_insert_default();
         state.payload = payload;
         state.ticket.wait(outbox, &mut shared.line, waker, need);
@@ -106,7 +106,7 @@ impl Shared {
         }
         let end = self.queue.end();
         let encoded = outgoing.payload.encode(self.queue.arena());
-        let encoded = encoded.map_err(|error| Refusal::Unencodable { detail: error.0 });
+        let encoded = encoded.map_err(|error| Refusal::Unencodable { source: error.into_cause() });
         let checked = encoded.and_then(|()| {
             let payload = self.queue.arena().get(end..).unwrap_or_default();
             sender::check_len(&tell, payload, None, max_frame_len)

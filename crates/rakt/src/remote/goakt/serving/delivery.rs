@@ -89,7 +89,7 @@ impl Batch {
             Answers::Reply(asker) => asker.to.refuse(asker.request, refusal),
             // It was acknowledged, so nobody else would hear of it.
             Answers::Nothing => conn.outlet().dead_letters(1, || DeadLetter {
-                target: path.to_string(),
+                target: conn.system.address_of(path).into(),
                 sender: None,
                 message: type_name.to_string(),
                 reason: refusal.clone(),
@@ -209,8 +209,8 @@ pub(super) fn encode_reply(
     limit: u32,
 ) -> Result<(&'static str, Vec<u8>), Refusal> {
     let Some(name) = name else {
-        let detail = "the reply has no wire name, which GoAkt needs".to_owned();
-        return Err(Refusal::Unencodable { detail });
+        let source = "the reply has no wire name, which GoAkt needs".into();
+        return Err(Refusal::Unencodable { source });
     };
     let check = |size: usize| match size as u64 > u64::from(limit) {
         true => Err(Refusal::TooLarge { size: size as u64, limit: limit.into() }),
@@ -219,7 +219,9 @@ pub(super) fn encode_reply(
     let len = payload.encoded_len().unwrap_or(0);
     check(len)?;
     let mut bytes = Vec::with_capacity(len);
-    payload.encode(&mut bytes).map_err(|error| Refusal::Unencodable { detail: error.0 })?;
+    payload
+        .encode(&mut bytes)
+        .map_err(|error| Refusal::Unencodable { source: error.into_cause() })?;
     check(bytes.len())?;
     Ok((name, bytes))
 }

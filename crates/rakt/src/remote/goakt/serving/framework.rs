@@ -15,7 +15,7 @@ use super::conn::GoConn;
 use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply};
 use super::requests::not_accepted;
 use crate::cell::{AnyCell, Signal};
-use crate::error::Refusal;
+use crate::error::{Bound, Chain, Refusal};
 use crate::events::{DeadLetter, Outlet, StopReason};
 use crate::mailbox::arrivals::{RemoteAsker, ReplyTo};
 use crate::message::{Codec, CodecError, Message, WireType};
@@ -69,8 +69,8 @@ impl GoConn {
         let proto::AsyncRequest { correlation_id, reply_to, message } = request;
         if correlation_id.len() > MAX_CORRELATION_LEN {
             let (size, limit) = (correlation_id.len(), MAX_CORRELATION_LEN);
-            let detail = format!("a correlation_id of {size} bytes, the limit is {limit}");
-            let refusal = Refusal::InvalidArgument { detail };
+            let text = format!("a correlation_id of {size} bytes, the limit is {limit}");
+            let refusal = Refusal::InvalidArgument { source: text.into() };
             return Err(GoError::from_failure(procedure, &reply_to, &refusal.to_wire()));
         }
         let message = message.unwrap_or_default();
@@ -133,7 +133,7 @@ impl AsyncOrigin {
         let terms = self.conn.terms.clone();
         if terms.answers.fetch_add(1, Ordering::Relaxed) >= MAX_ANSWERS {
             terms.answers.fetch_sub(1, Ordering::Relaxed);
-            let bound = "answers to asynchronous requests under way".to_owned();
+            let bound = Bound::AsyncAnswers;
             let reason = Refusal::ResourceExhausted { bound, limit: MAX_ANSWERS.into() };
             return lose(self.conn.outlet(), &asker, &self.answerer, reason);
         }
@@ -153,8 +153,8 @@ impl AsyncOrigin {
 /// An answer does not reach the asker, and nobody waits to hear so.
 fn lose(outlet: &Outlet, asker: &ActorRef, answerer: &ActorRef, reason: Refusal) {
     outlet.dead_letters(1, || DeadLetter {
-        target: asker.to_string(),
-        sender: Some(answerer.to_string()),
+        target: asker.address().into(),
+        sender: Some(answerer.address()),
         message: ASYNC_RESPONSE.to_owned(),
         reason,
         count: 1,
@@ -174,7 +174,7 @@ impl ReplyTo for AsyncOrigin {
     fn refuse(&self, _: u64, refusal: &Refusal) {
         let text = match refusal.to_wire().code {
             Code::DeadlineExceeded => ASYNC_TIMEOUT.to_owned(),
-            _ => refusal.to_string(),
+            _ => Chain(refusal).to_string(),
         };
         self.send(None, text);
     }

@@ -1,0 +1,280 @@
+//! Why a message or request was turned down, and the one mapping to and from wire codes.
+
+use rakt_wire::{Bound, Cause, Code, Failure};
+
+/// Why a message or a request was turned down.
+///
+/// The message was not handled, or not to its end, for the reason given; the text names no payload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No actor has that name.
+    #[error("no such actor")]
+    NotFound,
+    /// The reference belongs to an earlier life of the actor or of its node.
+    #[error("the reference belongs to an earlier life of the actor")]
+    StaleIncarnation,
+    /// The actor is suspended until it is reinstated.
+    #[error("the actor is suspended")]
+    Suspended,
+    /// The actor has stopped or is stopping.
+    #[error("the actor has stopped")]
+    Stopped,
+    /// The mailbox is full and its policy is to refuse, or not to wait was asked for.
+    #[error("the mailbox is full at {capacity} messages")]
+    MailboxFull {
+        /// How many messages the mailbox holds.
+        capacity: u64,
+    },
+    /// A bound of the node or of the connection is reached.
+    #[error("{bound} is used up, the limit is {limit}")]
+    ResourceExhausted {
+        /// Which bound.
+        bound: Bound,
+        /// Its value, in the bound's unit.
+        limit: u64,
+    },
+    /// The deadline passed before the message was handled.
+    #[error("the deadline has passed")]
+    DeadlineExceeded,
+    /// The caller gave up on the request.
+    #[error("the request was cancelled")]
+    Cancelled,
+    /// The message is larger than one side allows.
+    #[error("{size} bytes are more than the limit of {limit}")]
+    TooLarge {
+        /// Size of the encoded message in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The actor has no handler for this message, or does not accept it from peers.
+    #[error("the actor does not accept {message}")]
+    NotAccepted {
+        /// Name of the message type.
+        message: String,
+    },
+    /// The message type has no wire name and codec, so it cannot leave the process.
+    #[error("{message} has no codec and cannot leave the process")]
+    NoCodec {
+        /// Rust name of the message type.
+        message: String,
+    },
+    /// The payload is not a valid encoding of its type.
+    #[error("the payload cannot be decoded")]
+    Undecodable {
+        /// What the codec said.
+        source: Cause,
+    },
+    /// The message or the reply could not be written.
+    #[error("the payload cannot be encoded")]
+    Unencodable {
+        /// What the codec said.
+        source: Cause,
+    },
+    /// The handler returned an error or panicked.
+    #[error("the handler failed")]
+    HandlerFailed {
+        /// The handler's error, as text, with its causes.
+        source: Cause,
+    },
+    /// The handler ended without a reply.
+    #[error("the actor gave no reply")]
+    NoReply,
+    /// The message was dropped from a full mailbox to make room for a newer one.
+    #[error("dropped from a full mailbox")]
+    Dropped,
+    /// The peer does not allow this.
+    #[error("not allowed")]
+    Denied {
+        /// What is not allowed.
+        source: Cause,
+    },
+    /// The node has no actor kind of that name to spawn.
+    #[error("the kind {kind:?} is not registered")]
+    KindNotRegistered {
+        /// The kind that was asked for.
+        kind: String,
+    },
+    /// Another actor has that name.
+    #[error("the name is taken")]
+    NameTaken,
+    /// A name or an argument is not valid.
+    #[error("invalid argument")]
+    InvalidArgument {
+        /// What is wrong with it.
+        source: Cause,
+    },
+    /// This system was started without remoting.
+    #[error("remoting is off")]
+    RemotingOff,
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// The node cannot be reached.
+    #[error("{peer} cannot be reached")]
+    Unreachable {
+        /// Its host and port, or what it calls itself.
+        peer: String,
+        /// What failed: the dial, the handshake, the connection.
+        source: Cause,
+    },
+    /// The node at that host and port belongs to another actor system.
+    #[error("the node there is of system {found:?}")]
+    WrongSystem {
+        /// The system that it belongs to.
+        found: String,
+    },
+    /// The peer speaks no version of the protocol that this node speaks.
+    #[error("{peer} is not compatible")]
+    Incompatible {
+        /// Its host and port.
+        peer: String,
+        /// What does not fit, with both version ranges where it is those: a
+        /// [`HandshakeError`](rakt_wire::native::HandshakeError) from a native peer.
+        source: Cause,
+    },
+    /// The peer does not support the operation.
+    #[error("not supported")]
+    Unsupported {
+        /// Which operation.
+        source: Cause,
+    },
+    /// A context propagator refused.
+    #[error("context propagation failed")]
+    Propagation {
+        /// What it said.
+        source: Cause,
+    },
+    /// A fault of the node itself.
+    #[error("internal fault")]
+    Internal {
+        /// What happened.
+        source: Cause,
+    },
+}
+
+impl Refusal {
+    /// Whether the refusal says something about the moment, so that a later try may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Suspended
+                | Self::MailboxFull { .. }
+                | Self::ResourceExhausted { .. }
+                | Self::DeadlineExceeded
+                | Self::Dropped
+                | Self::ShuttingDown
+                | Self::Unreachable { .. }
+        )
+    }
+
+    /// The form in which it crosses the wire.
+    pub(crate) fn to_wire(&self) -> Failure {
+        let caused = |code, source: &Cause| Failure::with_cause(code, source);
+        match self {
+            Self::NotFound => Failure::new(Code::NotFound),
+            // Found out where a message is sent, so it does not cross the wire other than forwarded.
+            Self::WrongSystem { found } => Failure::with_detail(Code::NotFound, found),
+            Self::StaleIncarnation => Failure::new(Code::StaleIncarnation),
+            Self::Suspended => Failure::new(Code::Suspended),
+            Self::Stopped => Failure::new(Code::Stopped),
+            Self::MailboxFull { capacity } => {
+                Failure { limit: *capacity, ..Failure::new(Code::MailboxFull) }
+            }
+            Self::ResourceExhausted { bound, limit } => Failure::exhausted(bound, *limit),
+            Self::DeadlineExceeded => Failure::new(Code::DeadlineExceeded),
+            Self::Cancelled => Failure::new(Code::Cancelled),
+            Self::TooLarge { size, limit } => Failure::too_large(*size, *limit),
+            Self::NotAccepted { message } => Failure::with_detail(Code::NotAccepted, message),
+            Self::NoCodec { message } => Failure::with_detail(Code::Unencodable, message),
+            Self::Undecodable { source } => caused(Code::Undecodable, source),
+            Self::Unencodable { source } => caused(Code::Unencodable, source),
+            Self::HandlerFailed { source } => caused(Code::HandlerFailed, source),
+            Self::NoReply => Failure::new(Code::NoReply),
+            Self::Dropped => Failure::new(Code::Dropped),
+            Self::Denied { source } => caused(Code::Denied, source),
+            Self::KindNotRegistered { kind } => Failure::with_detail(Code::KindNotRegistered, kind),
+            Self::NameTaken => Failure::new(Code::NameTaken),
+            Self::InvalidArgument { source } | Self::Propagation { source } => {
+                caused(Code::InvalidArgument, source)
+            }
+            Self::RemotingOff => Failure::new(Code::RemotingOff),
+            Self::ShuttingDown => Failure::new(Code::ShuttingDown),
+            Self::Unsupported { source } => caused(Code::Unsupported, source),
+            Self::Internal { source } => caused(Code::Internal, source),
+            Self::Unreachable { .. } | Self::Incompatible { .. } => {
+                Failure::with_cause(Code::Internal, self)
+            }
+        }
+    }
+
+    /// What a peer's failure means here.
+    pub(crate) fn from_wire(failure: Failure) -> Self {
+        match failure.code {
+            Code::NotFound => Self::NotFound,
+            Code::StaleIncarnation => Self::StaleIncarnation,
+            Code::Suspended => Self::Suspended,
+            Code::Stopped => Self::Stopped,
+            Code::MailboxFull => Self::MailboxFull { capacity: failure.limit },
+            Code::ResourceExhausted => {
+                Self::ResourceExhausted { limit: failure.limit, bound: failure.into_bound() }
+            }
+            Code::DeadlineExceeded => Self::DeadlineExceeded,
+            Code::Cancelled => Self::Cancelled,
+            Code::TooLarge => Self::TooLarge { size: failure.size, limit: failure.limit },
+            Code::NotAccepted => Self::NotAccepted { message: failure.detail },
+            Code::Undecodable => Self::Undecodable { source: failure.cause() },
+            Code::Unencodable => Self::Unencodable { source: failure.cause() },
+            Code::HandlerFailed => Self::HandlerFailed { source: failure.cause() },
+            Code::NoReply => Self::NoReply,
+            Code::Dropped => Self::Dropped,
+            Code::Denied => Self::Denied { source: failure.cause() },
+            Code::KindNotRegistered => Self::KindNotRegistered { kind: failure.detail },
+            Code::NameTaken => Self::NameTaken,
+            Code::InvalidArgument => Self::InvalidArgument { source: failure.cause() },
+            Code::RemotingOff => Self::RemotingOff,
+            Code::ShuttingDown => Self::ShuttingDown,
+            Code::Unsupported => Self::Unsupported { source: failure.cause() },
+            _ => Self::Internal { source: failure.cause() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_that_crosses_the_wire_comes_back_as_itself() {
+        let text = || "why".to_owned();
+        let cause = || Cause::described(&Refusal::HandlerFailed { source: Cause::from("why") });
+        for refusal in [
+            Refusal::NotFound,
+            Refusal::StaleIncarnation,
+            Refusal::Suspended,
+            Refusal::Stopped,
+            Refusal::MailboxFull { capacity: 7 },
+            Refusal::ResourceExhausted { bound: Bound::InboundBudget, limit: 9 },
+            Refusal::DeadlineExceeded,
+            Refusal::Cancelled,
+            Refusal::TooLarge { size: 8, limit: 7 },
+            Refusal::NotAccepted { message: text() },
+            Refusal::Undecodable { source: cause() },
+            Refusal::Unencodable { source: cause() },
+            Refusal::HandlerFailed { source: cause() },
+            Refusal::NoReply,
+            Refusal::Dropped,
+            Refusal::Denied { source: cause() },
+            Refusal::KindNotRegistered { kind: text() },
+            Refusal::NameTaken,
+            Refusal::InvalidArgument { source: cause() },
+            Refusal::RemotingOff,
+            Refusal::ShuttingDown,
+            Refusal::Unsupported { source: cause() },
+            Refusal::Internal { source: cause() },
+        ] {
+            assert_eq!(Refusal::from_wire(refusal.to_wire()), refusal);
+        }
+    }
+}
