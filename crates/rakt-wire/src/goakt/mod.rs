@@ -51,7 +51,9 @@ pub use local::{Local, grain};
 pub use messages::{Any, Outgoing, Packed, Payload, RemoteMessage, RemoteMessages, Replies};
 pub use metadata::{Deadline, Section, SectionError};
 pub use procedure::{ERROR_NAME, Procedure};
-pub use request::{ARGUMENT_ID, Call, DEFAULT_ASK_TIMEOUT, MAX_SETUP_LEN, Request};
+pub use request::{
+    ARGUMENT_ID, Call, DEFAULT_ASK_TIMEOUT, MAX_SETUP_LEN, Purpose, Request, RequestError,
+};
 pub use response::{Answer, AnswerError, RespondError, Response};
 pub use server::{IDLE_TIMEOUT, Incoming, Server, ServerConfig, ServerError};
 pub use sniff::{Opening, SNIFF_LEN, sniff};

@@ -25,17 +25,19 @@ pub const MAX_SETUP_LEN: usize = 256 * 1024;
 /// What an actor knows the [`SpawnArgument`] by, which crosses as its only dependency.
 pub const ARGUMENT_ID: &str = "argument";
 
-/// A request that goes out.
+/// What a node can be asked for. `M` are messages to actors, and `P` is one to a grain: as they arrive, or
+/// as they go out, which is a [`Call`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Call<'a> {
-    /// Messages to actors; the first that fails ends it, and those before it stay delivered.
-    Tell(&'a [Outgoing<'a>]),
-    /// Messages to actors that reply; the first that fails ends it, and replies before it are lost.
+pub enum Request<M = RemoteMessages, P = Packed> {
+    /// Messages to actors: in order, until one fails; those before it stay delivered.
+    Tell(M),
+    /// Messages to actors that reply: one after another, until one fails; replies before it are lost.
     Ask {
         /// The messages.
-        messages: &'a [Outgoing<'a>],
-        /// How long each of them may take, one after another.
+        messages: M,
+        /// How long each of them may take. Zero when the sender asks for no time at all, in which case
+        /// a Go node delivers the message and answers at once that time is up.
         timeout: Duration,
     },
     /// Is there an actor of this name?
@@ -53,8 +55,8 @@ pub enum Call<'a> {
         /// Which grain.
         grain: Box<proto::Grain>,
         /// What it is told.
-        message: Payload<'a>,
-        /// How long it may take.
+        message: P,
+        /// How long it may take. Here, nothing said is no time at all.
         timeout: Duration,
     },
     /// A message to a grain, which acknowledges it.
@@ -62,14 +64,68 @@ pub enum Call<'a> {
         /// Which grain.
         grain: Box<proto::Grain>,
         /// What it is told.
-        message: Payload<'a>,
+        message: P,
     },
     /// Bring a grain into memory.
     ActivateGrain(Box<proto::Grain>),
+    /// Keep what another node of the cluster runs; the body is not looked into.
+    PersistPeerState(Bytes),
     /// How busy is the node?
     GetNodeMetric(proto::NodeRequest),
     /// Which kinds can it run?
     GetKinds(proto::NodeRequest),
+}
+
+/// A request that goes out.
+pub type Call<'a> = Request<&'a [Outgoing<'a>], Payload<'a>>;
+
+/// What a request that has arrived wants.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Purpose<'a> {
+    /// To bring messages to actors.
+    Messages,
+    /// Something about actors.
+    Operation(Operation),
+    /// Something of a grain.
+    Grain(&'a proto::Grain),
+    /// What only a node of a cluster can do.
+    Cluster,
+    /// A spawn that cannot be expressed here, of a singleton, or with other dependencies than one; this is
+    /// its answer.
+    Refused(GoError),
+}
+
+/// Why a request is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Its body does not decode, which ends the connection.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It is understood and refused; this is its answer.
+    #[error(transparent)]
+    Refused(#[from] GoError),
+}
+
+impl<M, P> Request<M, P> {
+    /// Which kind of request it is.
+    pub fn procedure(&self) -> Procedure {
+        match self {
+            Self::Tell(_) => Procedure::Tell,
+            Self::Ask { .. } => Procedure::Ask,
+            Self::Lookup(_) => Procedure::Lookup,
+            Self::Spawn(_) => Procedure::Spawn,
+            Self::Respawn(_) => Procedure::Respawn,
+            Self::Stop(_) => Procedure::Stop,
+            Self::Reinstate(_) => Procedure::Reinstate,
+            Self::AskGrain { .. } => Procedure::AskGrain,
+            Self::TellGrain { .. } => Procedure::TellGrain,
+            Self::ActivateGrain(_) => Procedure::ActivateGrain,
+            Self::PersistPeerState(_) => Procedure::PersistPeerState,
+            Self::GetNodeMetric(_) => Procedure::GetNodeMetric,
+            Self::GetKinds(_) => Procedure::GetKinds,
+        }
+    }
 }
 
 impl Call<'static> {
@@ -120,24 +176,6 @@ impl Call<'static> {
 }
 
 impl Call<'_> {
-    /// Which kind of request it is.
-    pub fn procedure(&self) -> Procedure {
-        match self {
-            Self::Tell(_) => Procedure::Tell,
-            Self::Ask { .. } => Procedure::Ask,
-            Self::Lookup(_) => Procedure::Lookup,
-            Self::Spawn(_) => Procedure::Spawn,
-            Self::Respawn(_) => Procedure::Respawn,
-            Self::Stop(_) => Procedure::Stop,
-            Self::Reinstate(_) => Procedure::Reinstate,
-            Self::AskGrain { .. } => Procedure::AskGrain,
-            Self::TellGrain { .. } => Procedure::TellGrain,
-            Self::ActivateGrain(_) => Procedure::ActivateGrain,
-            Self::GetNodeMetric(_) => Procedure::GetNodeMetric,
-            Self::GetKinds(_) => Procedure::GetKinds,
-        }
-    }
-
     /// Appends the request as one frame, in the form with metadata. On error `out` is as it was.
     ///
     /// # Errors
@@ -171,6 +209,9 @@ impl Call<'_> {
             Self::Stop(target) | Self::Reinstate(target) => return put_whole(target, put),
             Self::Spawn(spawn) => return put_whole(&**spawn, put),
             Self::GetNodeMetric(node) | Self::GetKinds(node) => return put_whole(node, put),
+            Self::PersistPeerState(body) => {
+                return put(body.len(), &|out| out.extend_from_slice(body));
+            }
             Self::AskGrain { grain, message, timeout } => {
                 let timeout = proto::Duration::from_std(*timeout);
                 let fields = GrainFields { grain, message: Some(message), timeout: Some(timeout) };
@@ -230,64 +271,12 @@ fn put_nested(out: &mut Vec<u8>, number: u8, message: &impl Message) {
     put_message(out, message);
 }
 
-/// A request that has arrived.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Request {
-    /// Messages to actors: in order, until one fails.
-    Tell(RemoteMessages),
-    /// Messages to actors that reply: one after another, until one fails.
-    Ask {
-        /// The messages.
-        messages: RemoteMessages,
-        /// How long each of them may take. Zero when the sender asks for no time at all, in which case
-        /// a Go node delivers the message and answers at once that time is up.
-        timeout: Duration,
-    },
-    /// Is there an actor of this name?
-    Lookup(proto::Target),
-    /// Start an actor.
-    Spawn(Box<proto::SpawnRequest>),
-    /// Restart an actor.
-    Respawn(proto::Target),
-    /// Stop an actor.
-    Stop(proto::Target),
-    /// Let a suspended actor go on.
-    Reinstate(proto::Target),
-    /// A message to a grain that replies.
-    AskGrain {
-        /// Which grain.
-        grain: Box<proto::Grain>,
-        /// What it is told.
-        message: Packed,
-        /// How long it may take. Here, nothing said is no time at all.
-        timeout: Duration,
-    },
-    /// A message to a grain, which acknowledges it.
-    TellGrain {
-        /// Which grain.
-        grain: Box<proto::Grain>,
-        /// What it is told.
-        message: Packed,
-    },
-    /// Bring a grain into memory.
-    ActivateGrain(Box<proto::Grain>),
-    /// Keep what another node of the cluster runs; the body is not looked into.
-    PersistPeerState(Bytes),
-    /// How busy is the node?
-    GetNodeMetric(proto::NodeRequest),
-    /// Which kinds can it run?
-    GetKinds(proto::NodeRequest),
-}
-
 impl Request {
     /// Reads the body of a request.
     ///
-    /// The inner error is for a request that is understood and refused; it is the answer.
-    ///
     /// # Errors
-    /// [`Malformed`], which ends the connection.
-    pub fn decode(procedure: Procedure, body: Bytes) -> Result<Result<Self, GoError>, Malformed> {
+    /// [`RequestError`].
+    pub fn decode(procedure: Procedure, body: Bytes) -> Result<Self, RequestError> {
         let is_setup = !matches!(
             procedure,
             Procedure::Tell
@@ -298,9 +287,9 @@ impl Request {
         );
         if is_setup && body.len() > MAX_SETUP_LEN {
             Fields::new(&body).check()?;
-            return Ok(Err(too_large(body.len())));
+            return Err(too_large(body.len()).into());
         }
-        Ok(Ok(match procedure {
+        Ok(match procedure {
             Procedure::Tell => Self::Tell(RemoteMessages::decode(body, |_, _| Ok(()))?),
             Procedure::Ask => {
                 let mut timeout = None;
@@ -310,69 +299,53 @@ impl Request {
                 let timeout = timeout.map_or(DEFAULT_ASK_TIMEOUT, proto::Duration::to_std);
                 Self::Ask { messages, timeout }
             }
-            Procedure::Lookup => Self::Lookup(proto::Target::decode(body)?),
-            Procedure::Spawn => Self::Spawn(Box::new(proto::SpawnRequest::decode(body)?)),
-            Procedure::Respawn => Self::Respawn(proto::Target::decode(body)?),
-            Procedure::Stop => Self::Stop(proto::Target::decode(body)?),
-            Procedure::Reinstate => Self::Reinstate(proto::Target::decode(body)?),
-            Procedure::AskGrain => match GrainMessage::decode(&body)? {
-                Ok(GrainMessage { grain, message, timeout }) => {
-                    let timeout = timeout.unwrap_or_default().to_std();
-                    Self::AskGrain { grain, message, timeout }
-                }
-                Err(error) => return Ok(Err(error)),
-            },
-            Procedure::TellGrain => match GrainMessage::decode(&body)? {
-                Ok(GrainMessage { grain, message, .. }) => Self::TellGrain { grain, message },
-                Err(error) => return Ok(Err(error)),
-            },
+            Procedure::Lookup => Self::Lookup(read(body)?),
+            Procedure::Spawn => Self::Spawn(Box::new(read(body)?)),
+            Procedure::Respawn => Self::Respawn(read(body)?),
+            Procedure::Stop => Self::Stop(read(body)?),
+            Procedure::Reinstate => Self::Reinstate(read(body)?),
+            Procedure::AskGrain => {
+                let GrainMessage { grain, message, timeout } = GrainMessage::decode(&body)?;
+                let timeout = timeout.unwrap_or_default().to_std();
+                Self::AskGrain { grain, message, timeout }
+            }
+            Procedure::TellGrain => {
+                let GrainMessage { grain, message, .. } = GrainMessage::decode(&body)?;
+                Self::TellGrain { grain, message }
+            }
             Procedure::ActivateGrain => {
-                let grain = proto::ActivateGrainRequest::decode(body)?.grain;
+                let grain = read::<proto::ActivateGrainRequest>(body)?.grain;
                 Self::ActivateGrain(Box::new(grain.unwrap_or_default()))
             }
             Procedure::PersistPeerState => {
                 Fields::new(&body).check()?;
                 Self::PersistPeerState(body)
             }
-            Procedure::GetNodeMetric => Self::GetNodeMetric(proto::NodeRequest::decode(body)?),
-            Procedure::GetKinds => Self::GetKinds(proto::NodeRequest::decode(body)?),
-        }))
+            Procedure::GetNodeMetric => Self::GetNodeMetric(read(body)?),
+            Procedure::GetKinds => Self::GetKinds(read(body)?),
+        })
     }
 
-    /// Which kind of request it is.
-    pub fn procedure(&self) -> Procedure {
-        match self {
-            Self::Tell(_) => Procedure::Tell,
-            Self::Ask { .. } => Procedure::Ask,
-            Self::Lookup(_) => Procedure::Lookup,
-            Self::Spawn(_) => Procedure::Spawn,
-            Self::Respawn(_) => Procedure::Respawn,
-            Self::Stop(_) => Procedure::Stop,
-            Self::Reinstate(_) => Procedure::Reinstate,
-            Self::AskGrain { .. } => Procedure::AskGrain,
-            Self::TellGrain { .. } => Procedure::TellGrain,
-            Self::ActivateGrain(_) => Procedure::ActivateGrain,
-            Self::PersistPeerState(_) => Procedure::PersistPeerState,
-            Self::GetNodeMetric(_) => Procedure::GetNodeMetric,
-            Self::GetKinds(_) => Procedure::GetKinds,
-        }
-    }
-
-    /// What it asks about actors; `None` for messages, and for what concerns grains or clusters.
-    ///
-    /// The inner error is the answer to a spawn that cannot be expressed here: of a singleton, or with
-    /// other dependencies than one.
-    pub fn operation(&self) -> Option<Result<Operation, GoError>> {
-        Some(Ok(match self {
-            Self::Lookup(target) => Operation::Lookup { path: target.name.clone() },
-            Self::Stop(target) => Operation::Stop { path: target.name.clone(), uid: None },
-            Self::Respawn(target) => Operation::Respawn { path: target.name.clone(), uid: None },
-            Self::Reinstate(target) => {
-                Operation::Reinstate { path: target.name.clone(), uid: None }
+    /// What it wants.
+    pub fn purpose(&self) -> Purpose<'_> {
+        let path = |target: &proto::Target| target.name.clone();
+        Purpose::Operation(match self {
+            Self::Tell(_) | Self::Ask { .. } => return Purpose::Messages,
+            Self::Lookup(target) => Operation::Lookup { path: path(target) },
+            Self::Stop(target) => Operation::Stop { path: path(target), uid: None },
+            Self::Respawn(target) => Operation::Respawn { path: path(target), uid: None },
+            Self::Reinstate(target) => Operation::Reinstate { path: path(target), uid: None },
+            Self::Spawn(spawn) => match spawn_operation(spawn) {
+                Ok(operation) => operation,
+                Err(error) => return Purpose::Refused(error),
+            },
+            Self::AskGrain { grain, .. }
+            | Self::TellGrain { grain, .. }
+            | Self::ActivateGrain(grain) => return Purpose::Grain(grain),
+            Self::PersistPeerState(_) | Self::GetNodeMetric(_) | Self::GetKinds(_) => {
+                return Purpose::Cluster;
             }
-            Self::Spawn(spawn) => return Some(spawn_operation(spawn)),
-            _ => return None,
-        }))
+        })
     }
 
     /// What the texts of failures call it: a name, or `KIND/NAME`. Messages have a receiver each.
@@ -392,6 +365,11 @@ impl Request {
             Self::GetNodeMetric(node) | Self::GetKinds(node) => &node.node_address,
         }
     }
+}
+
+/// Reads a message that is not part of another.
+fn read<M: Message + Default>(body: Bytes) -> Result<M, Malformed> {
+    Ok(M::decode(body)?)
 }
 
 fn spawn_operation(spawn: &proto::SpawnRequest) -> Result<Operation, GoError> {
@@ -437,7 +415,7 @@ struct GrainMessage {
 }
 
 impl GrainMessage {
-    fn decode(body: &Bytes) -> Result<Result<Self, GoError>, Malformed> {
+    fn decode(body: &Bytes) -> Result<Self, RequestError> {
         let mut grain = Box::<proto::Grain>::default();
         let (mut message, mut timeout, mut grain_len) = (Packed::default(), None, 0_usize);
         let mut fields = Fields::new(body);
@@ -447,14 +425,14 @@ impl GrainMessage {
                     grain_len = grain_len.saturating_add(bytes.len());
                     if grain_len > MAX_SETUP_LEN {
                         fields.check()?;
-                        return Ok(Err(too_large(grain_len)));
+                        return Err(too_large(grain_len).into());
                     }
-                    grain.merge(body.slice_ref(bytes))?;
+                    grain.merge(body.slice_ref(bytes)).map_err(Malformed::from)?;
                 }
                 (2, Field::Bytes(bytes)) => message = message.merge(body.slice_ref(bytes))?,
                 (number, field) => merge_if(3, number, field, &mut timeout)?,
             }
         }
-        Ok(Ok(Self { grain, message, timeout }))
+        Ok(Self { grain, message, timeout })
     }
 }

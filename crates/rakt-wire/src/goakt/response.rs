@@ -12,7 +12,7 @@ use super::procedure::Procedure;
 use super::proto;
 use super::request::{MAX_SETUP_LEN, put_message};
 use crate::failure::Failure;
-use crate::operation::{MAX_KINDS, Outcome};
+use crate::operation::MAX_KINDS;
 
 /// A response that goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,28 +60,6 @@ pub enum RespondError {
 }
 
 impl Response<'_> {
-    /// The response to an operation that succeeded or failed; `subject` is
-    /// [`Request::subject`](super::Request::subject), and `address` the whole address of that actor,
-    /// which is what the texts of most failures name.
-    pub fn from_result<'a>(
-        procedure: Procedure,
-        subject: &str,
-        address: &'a str,
-        result: Result<&Outcome, &Failure>,
-    ) -> Response<'a> {
-        let subject = match procedure {
-            Procedure::Spawn => subject,
-            _ if procedure.is_grain() => subject,
-            _ => address,
-        };
-        match result {
-            Ok(Outcome::Absent) => Response::Error(GoError::not_found(subject)),
-            Ok(_) if procedure == Procedure::Lookup => Response::Address(address),
-            Ok(_) => Response::Done,
-            Err(failure) => Response::Error(GoError::from_failure(procedure, subject, failure)),
-        }
-    }
-
     /// Appends the response to a request of this kind as one frame, in the plain form.
     pub(super) fn encode(
         &self,

@@ -25,7 +25,7 @@ use super::fields::Malformed;
 use super::frame::{DEFAULT_MAX_FRAME_LEN, Frame, HIGHEST_MAX_FRAME_LEN};
 use super::metadata::{Deadline, Section, SectionError};
 use super::procedure::Procedure;
-use super::request::Request;
+use super::request::{Request, RequestError};
 use super::response::{RespondError, Response};
 use super::sniff::{Opening, sniff};
 use super::stream::{FrameReader, FrameWriter, Next, ReadError};
@@ -189,13 +189,18 @@ impl Server {
             }
         }
         let len = frame.total_len();
-        let request = Request::decode(procedure, frame.into_body())
-            .map_err(|source| ServerError::Malformed { procedure, source })?;
+        let request = match Request::decode(procedure, frame.into_body()) {
+            Err(RequestError::Malformed(source)) => {
+                return Err(ServerError::Malformed { procedure, source });
+            }
+            Err(RequestError::Refused(refused)) => Err(refused),
+            Ok(_) if procedure.is_cluster_only() => Err(GoError::cluster_off()),
+            Ok(request) => Ok(request),
+        };
         let id = self.first_id.saturating_add(self.slots.len() as u64);
         self.slots.push_back(Slot { procedure, len, response: None });
         self.in_flight_len = self.in_flight_len.saturating_add(len);
         let refused = match (request, metadata) {
-            (Ok(_), _) if procedure.is_cluster_only() => GoError::cluster_off(),
             (Ok(request), Ok(metadata)) => {
                 return Ok(Some(Incoming { id, request, metadata, deadline }));
             }

@@ -64,11 +64,11 @@ pub fn request(data: &[u8]) {
     let Some((&which, body)) = data.split_first() else { return };
     let Some(&procedure) = Procedure::ALL.get(usize::from(which)) else { return };
     let body = Bytes::copy_from_slice(body);
-    let Ok(Ok(request)) = Request::decode(procedure, body) else { return };
+    let Ok(request) = Request::decode(procedure, body) else { return };
     assert_eq!(request.procedure(), procedure);
     let local = Local::new("s", "h", 1);
     drop(local.admit(&request));
-    drop(request.operation());
+    drop(request.purpose());
     if let Ok(identity) = GrainIdentity::parse(request.subject()) {
         assert_eq!(GrainIdentity::parse(&identity.to_string()), Ok(identity));
     }
@@ -102,7 +102,7 @@ fn resend(messages: Vec<RemoteMessage<'_>>) {
         .expect("there is no limit");
     let frame = Frame::decode(&mut BytesMut::from(&out[..]), usize::MAX);
     let body = frame.expect("our own bytes").expect("all of them").into_body();
-    let Ok(Ok(Request::Tell(again))) = Request::decode(Procedure::Tell, body) else {
+    let Ok(Request::Tell(again)) = Request::decode(Procedure::Tell, body) else {
         panic!("what was written is read")
     };
     let key = |message: &RemoteMessage<'_>| {

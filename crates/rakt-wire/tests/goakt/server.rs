@@ -5,10 +5,10 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rakt_wire::goakt::{
-    Call, Deadline, GoError, HIGHEST_MAX_FRAME_LEN, NO_SENDER, Payload, Procedure, Request,
-    RespondError, Response, ServerConfig, grain, proto,
+    Call, Deadline, GoError, HIGHEST_MAX_FRAME_LEN, NO_SENDER, Payload, Procedure, Purpose,
+    Request, RespondError, Response, ServerConfig, grain, proto,
 };
-use rakt_wire::{Code, Compression, Failure, Metadata, Operation, Outcome, SpawnArgument};
+use rakt_wire::{Code, Compression, Metadata, Operation, SpawnArgument};
 
 use super::*;
 
@@ -244,30 +244,24 @@ fn operations_cross_both_ways() {
         let mut server = server();
         let list = requests(&mut server, &encoded(&call)).unwrap();
         let request = &list[0].request;
-        assert_eq!(request.operation(), Some(Ok(operation)));
+        assert_eq!(request.purpose(), Purpose::Operation(operation));
         let node = rakt_wire::goakt::Local::new("sys", "127.0.0.1", 4001);
         assert_eq!(node.admit(request), Ok(()));
-
-        let procedure = request.procedure();
-        let failure = Failure::with_detail(Code::Internal, "why");
-        let response = Response::from_result(procedure, request.subject(), ECHO, Err(&failure));
-        assert!(matches!(response, Response::Error(_)));
-        let outcome = Outcome::Found { uid: 1, kind: String::new() };
-        let response = Response::from_result(procedure, request.subject(), ECHO, Ok(&outcome));
-        assert_eq!(server.respond(0, &response), Ok(()));
     }
     let watch = Operation::Watch { path: "a".into(), uid: None, watch_id: 1 };
     let failure = Call::from_operation(&watch, "h", 1).unwrap_err();
     assert_eq!(failure.code, Code::Unsupported);
-    let absent = Response::from_result(Procedure::Lookup, "echo", ECHO, Ok(&Outcome::Absent));
-    assert_eq!(absent, Response::Error(GoError::not_found(ECHO)));
 }
 
 #[test]
 fn a_spawn_that_takes_a_cluster_or_unknown_dependencies_is_refused() {
     let spawn = |spawn: proto::SpawnRequest| {
         let list = requests(&mut server(), &encoded(&Call::Spawn(Box::new(spawn)))).unwrap();
-        list[0].request.operation().unwrap()
+        match list[0].request.purpose() {
+            Purpose::Operation(operation) => Ok(operation),
+            Purpose::Refused(error) => Err(error),
+            other => panic!("{other:?}"),
+        }
     };
     let singleton = Some(proto::SingletonSpec::default());
     let request = proto::SpawnRequest { singleton, ..Default::default() };

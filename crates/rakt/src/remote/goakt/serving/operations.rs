@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rakt_wire::goakt::{GoError, Procedure, Request, proto};
+use rakt_wire::goakt::{GoError, Procedure, Purpose, Request, proto};
 use rakt_wire::{Code, Failure, Operation, Outcome};
 
 use super::conn::{Answer, GoConn};
@@ -16,15 +16,11 @@ impl GoConn {
     pub(super) fn operate(self: &Arc<Self>, id: u64, request: &Request, until: Option<Instant>) {
         self.open_operation(id);
         let procedure = request.procedure();
-        let operation = match (request, request.operation()) {
-            (
-                Request::AskGrain { grain, .. }
-                | Request::TellGrain { grain, .. }
-                | Request::ActivateGrain(grain),
-                _,
-            ) => Err(self.refuse_grain(procedure, grain)),
-            (_, Some(operation)) => operation,
-            (_, None) => Err(GoError::cluster_off()),
+        let operation = match request.purpose() {
+            Purpose::Operation(operation) => Ok(operation),
+            Purpose::Grain(grain) => Err(self.refuse_grain(procedure, grain)),
+            Purpose::Refused(error) => Err(error),
+            _ => Err(GoError::cluster_off()),
         };
         let operation = match operation {
             Ok(operation) => operation,
