@@ -68,7 +68,8 @@ pub struct LookupResponse {
     pub address: String,
 }
 
-/// `RemoteSpawnRequest`.
+/// `RemoteSpawnRequest`, but for passivation, supervision, reentrancy and where in a cluster it runs: none of
+/// these is set or followed here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SpawnRequest {
     /// The host, as the node that is asked writes it.
@@ -86,27 +87,9 @@ pub struct SpawnRequest {
     /// Set for one actor in the whole cluster.
     #[prost(message, optional, tag = "5")]
     pub singleton: Option<SingletonSpec>,
-    /// Whether a cluster may start it elsewhere when its node is lost.
-    #[prost(bool, tag = "6")]
-    pub relocatable: bool,
-    /// When it leaves memory; absent for the node's default.
-    #[prost(message, optional, tag = "7")]
-    pub passivation_strategy: Option<PassivationStrategy>,
     /// What it is started with.
     #[prost(message, repeated, tag = "8")]
     pub dependencies: Vec<Dependency>,
-    /// Whether it may put messages aside.
-    #[prost(bool, tag = "9")]
-    pub enable_stash: bool,
-    /// Which nodes of a cluster may run it.
-    #[prost(string, optional, tag = "10")]
-    pub role: Option<String>,
-    /// What happens when it fails; absent for the node's default.
-    #[prost(message, optional, tag = "11")]
-    pub supervisor: Option<SupervisorSpec>,
-    /// Whether it may take messages while it waits for replies.
-    #[prost(message, optional, tag = "12")]
-    pub reentrancy: Option<ReentrancyConfig>,
 }
 
 /// How a singleton is started.
@@ -123,48 +106,6 @@ pub struct SingletonSpec {
     pub max_retries: i32,
 }
 
-/// When an actor leaves memory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct PassivationStrategy {
-    /// The rule.
-    #[prost(oneof = "Passivation", tags = "1, 2, 3")]
-    pub strategy: Option<Passivation>,
-}
-
-/// The rules of [`PassivationStrategy`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Oneof)]
-pub enum Passivation {
-    /// After some time without messages.
-    #[prost(message, tag = "1")]
-    TimeBased(TimeBasedPassivation),
-    /// After some number of messages.
-    #[prost(message, tag = "2")]
-    MessagesCountBased(MessagesCountBasedPassivation),
-    /// Never.
-    #[prost(message, tag = "3")]
-    LongLived(LongLivedPassivation),
-}
-
-/// See [`Passivation::TimeBased`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct TimeBasedPassivation {
-    /// How long.
-    #[prost(message, optional, tag = "1")]
-    pub passivate_after: Option<Duration>,
-}
-
-/// See [`Passivation::MessagesCountBased`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct MessagesCountBasedPassivation {
-    /// How many.
-    #[prost(int64, tag = "1")]
-    pub max_messages: i64,
-}
-
-/// See [`Passivation::LongLived`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct LongLivedPassivation {}
-
 /// A value that an actor is started with. Its bytes mean what its type says; across languages that takes
 /// an agreement.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
@@ -178,48 +119,6 @@ pub struct Dependency {
     /// The value.
     #[prost(bytes = "bytes", tag = "3")]
     pub bytea: Bytes,
-}
-
-/// What happens when an actor fails.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct SupervisorSpec {
-    /// 0: the actor alone; 1: it and its siblings.
-    #[prost(int32, tag = "1")]
-    pub strategy: i32,
-    /// How often it is restarted.
-    #[prost(uint32, tag = "2")]
-    pub max_retries: u32,
-    /// Within which time.
-    #[prost(message, optional, tag = "3")]
-    pub timeout: Option<Duration>,
-    /// What to do for which error.
-    #[prost(message, repeated, tag = "4")]
-    pub directives: Vec<SupervisorDirectiveRule>,
-    /// What to do for every error, in place of the rules.
-    #[prost(int32, optional, tag = "5")]
-    pub any_error_directive: Option<i32>,
-}
-
-/// One rule of [`SupervisorSpec`].
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct SupervisorDirectiveRule {
-    /// The Go type of the error.
-    #[prost(string, tag = "1")]
-    pub error_type: String,
-    /// 0: stop; 1: resume; 2: restart; 3: escalate.
-    #[prost(int32, tag = "2")]
-    pub directive: i32,
-}
-
-/// Whether an actor may take messages while it waits for replies.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct ReentrancyConfig {
-    /// 0: off; 1: all; 2: what is not reentrant is put aside.
-    #[prost(int32, tag = "1")]
-    pub mode: i32,
-    /// How many requests may be open; 0 for any number.
-    #[prost(uint32, tag = "2")]
-    pub max_in_flight: u32,
 }
 
 /// The identity of a grain.

@@ -23,7 +23,7 @@ use super::message::{self, FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, pu
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
 use super::payload::{Payload, SendError};
 use super::role::Role;
-use super::tables::{Alias, Full, Tables};
+use super::tables::{Alias, Full, Tables, key_of};
 use super::transmit::Transmit;
 use crate::base::encode::cost;
 use crate::base::text::cut_text;
@@ -104,24 +104,25 @@ impl Outbound {
 
     /// The alias of a sender's address; see [`Outbound::receiver`].
     pub fn sender(&mut self, address: &str) -> Alias {
-        self.define(|tables, out| tables.sender(out, address))
+        self.define(|tables, out| tables.senders.define(out, address))
     }
 
     /// The alias of a sender that the caller knows by a number, which is looked up first.
     #[inline]
     pub(super) fn sender_by(&mut self, key: u64, address: &dyn fmt::Display) -> Alias {
-        self.define(|tables, out| tables.sender_by(out, key, address))
+        self.define(|tables, out| tables.senders.define_by(out, key, address))
     }
 
     /// The alias of a message type; see [`Outbound::receiver`].
     pub fn message_type(&mut self, name: &str) -> Alias {
-        self.define(|tables, out| tables.message_type(out, name))
+        self.define(|tables, out| tables.types.define(out, name))
     }
 
-    /// The alias of a message type whose name is a static.
+    /// The alias of a message type whose name lives as long as the program: its place in memory is as good as
+    /// its text.
     #[inline]
     pub(super) fn static_type(&mut self, name: &'static str) -> Alias {
-        self.define(|tables, out| tables.static_type(out, name))
+        self.define(|tables, out| tables.types.define_by(out, key_of(name), &name))
     }
 
     /// The names of the current epoch.

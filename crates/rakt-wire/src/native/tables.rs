@@ -51,8 +51,8 @@ pub(super) struct Tables {
     epoch: u32,
     receivers: Vec<Receiver>,
     receiver_ids: BTreeMap<Arc<str>, BTreeMap<Option<u64>, u32>>,
-    senders: Names,
-    types: Names,
+    pub(super) senders: Names,
+    pub(super) types: Names,
 }
 
 #[derive(Debug)]
@@ -101,14 +101,6 @@ impl Tables {
         below(type_id, self.types.len()) && sender.is_none_or(|id| below(id, self.senders.len()))
     }
 
-    pub(super) fn sender_name(&self, id: u32) -> Option<&str> {
-        self.senders.name(id)
-    }
-
-    pub(super) fn type_name(&self, id: u32) -> Option<&str> {
-        self.types.name(id)
-    }
-
     /// The credit of a receiver that has taken everything.
     pub(super) fn window(&self) -> i64 {
         i64::from(self.limits.receiver_window)
@@ -135,36 +127,6 @@ impl Tables {
         Ok(id)
     }
 
-    pub(super) fn sender(&mut self, out: &mut Vec<u8>, address: &str) -> Result<u32, Full> {
-        self.senders.define(out, address)
-    }
-
-    /// The number of a sender that the caller knows by `key`.
-    #[inline]
-    pub(super) fn sender_by(
-        &mut self,
-        out: &mut Vec<u8>,
-        key: u64,
-        address: &dyn fmt::Display,
-    ) -> Result<u32, Full> {
-        self.senders.define_by(out, key, address)
-    }
-
-    pub(super) fn message_type(&mut self, out: &mut Vec<u8>, name: &str) -> Result<u32, Full> {
-        self.types.define(out, name)
-    }
-
-    /// The number of a message type whose name lives as long as the program: its place in memory is as
-    /// good as its text.
-    #[inline]
-    pub(super) fn static_type(
-        &mut self,
-        out: &mut Vec<u8>,
-        name: &'static str,
-    ) -> Result<u32, Full> {
-        self.types.define_by(out, key_of(name), &name)
-    }
-
     /// The number of a type and of a sender, if they are those that were used last.
     #[inline]
     pub(super) fn last(
@@ -189,7 +151,7 @@ impl Tables {
 
 /// One table of names.
 #[derive(Debug)]
-struct Names {
+pub(super) struct Names {
     kind: FrameKind,
     limit: u32,
     by_number: Vec<Arc<str>>,
@@ -214,11 +176,12 @@ impl Names {
         self.by_number.len()
     }
 
-    fn name(&self, id: u32) -> Option<&str> {
+    pub(super) fn name(&self, id: u32) -> Option<&str> {
         self.by_number.get(usize::try_from(id).ok()?).map(AsRef::as_ref)
     }
 
-    fn define(&mut self, out: &mut Vec<u8>, name: &str) -> Result<u32, Full> {
+    /// The number of a name.
+    pub(super) fn define(&mut self, out: &mut Vec<u8>, name: &str) -> Result<u32, Full> {
         if let Some(id) = self.numbers.get(name) {
             return Ok(*id);
         }
@@ -233,8 +196,9 @@ impl Names {
         Ok(id)
     }
 
+    /// The number of a name that the caller knows by `key`.
     #[inline]
-    fn define_by(
+    pub(super) fn define_by(
         &mut self,
         out: &mut Vec<u8>,
         key: u64,
@@ -276,7 +240,7 @@ impl Names {
 
 /// The place of a static name in memory.
 #[inline]
-fn key_of(name: &'static str) -> u64 {
+pub(super) fn key_of(name: &'static str) -> u64 {
     name.as_ptr() as u64
 }
 

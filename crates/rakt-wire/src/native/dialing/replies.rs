@@ -227,8 +227,8 @@ impl<P> Dialing<P> {
                 let tables = self.writer.out.tables();
                 let tables = (tables.epoch() == epoch).then_some(tables);
                 let path = tables.and_then(|tables| tables.get(receiver));
-                let sender = tables.and_then(|tables| tables.sender_name(sender?));
-                let type_name = tables.and_then(|tables| tables.type_name(type_id));
+                let sender = tables.and_then(|tables| tables.senders.name(sender?));
+                let type_name = tables.and_then(|tables| tables.types.name(type_id));
                 Settled::Refused(Refused {
                     path: path.map(|receiver| receiver.path.to_string()),
                     sender: sender.map(str::to_owned),
