@@ -30,13 +30,13 @@ pub(crate) static ALL: [Path; 14] = [
     },
     Path {
         name: "link-tell",
-        about: "a tell from one model link to another, credit included",
+        about: "a tell from the dialing session to the accepting one, credit included",
         count: 5_000,
         run: wire::link_tell,
     },
     Path {
         name: "link-ask",
-        about: "an ask and its reply between two model links",
+        about: "an ask and its reply between the two sessions of a connection",
         count: 2_000,
         run: wire::link_ask,
     },
