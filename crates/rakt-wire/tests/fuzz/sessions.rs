@@ -261,7 +261,8 @@ impl Pair {
 
     /// Lets everybody go on until nobody can, and looks at what is left.
     fn finish(&mut self) {
-        for quiet in 0_u8.. {
+        // A long history may need more rounds than there are arguments.
+        for quiet in (0..=u8::MAX).cycle() {
             self.near.hear_freed();
             let moved = !self.is_cut
                 && [

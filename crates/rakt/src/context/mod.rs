@@ -633,9 +633,10 @@ fn forwarded<M>(error: AskError<M>) -> Refusal {
     match error {
         AskError::NotSent { refusal, .. } | AskError::Refused { refusal, .. } => refusal,
         AskError::Timeout { .. } => Refusal::DeadlineExceeded,
-        AskError::ConnectionLost { target, source } => {
-            Refusal::Unreachable { peer: format!("{}:{}", target.host(), target.port()), source }
-        }
+        AskError::ConnectionLost { target, source } => Refusal::Unreachable {
+            peer: format!("{}:{}", target.host(), target.port()).into(),
+            source,
+        },
         AskError::BadReply { source, .. } => Refusal::Internal { source },
     }
 }

@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn a_chain_names_each_cause_once() {
         let source = Cause::new(std::io::Error::other("no route"));
-        let refusal = Refusal::Unreachable { peer: "h:1".to_owned(), source: source.clone() };
+        let refusal = Refusal::Unreachable { peer: "h:1".into(), source: source.clone() };
         let error = AskError::NotSent { target: target(), refusal, message: () };
         let text = "the message to rakt://s@h:1/a was not sent: h:1 cannot be reached: no route";
         assert_eq!(super::super::Chain(&error).to_string(), text);

@@ -115,7 +115,7 @@ pub enum Refusal {
     #[error("{peer} cannot be reached")]
     Unreachable {
         /// Its host and port, or what it calls itself.
-        peer: String,
+        peer: Box<str>,
         /// What failed: the dial, the handshake, the connection.
         source: Cause,
     },
@@ -129,7 +129,7 @@ pub enum Refusal {
     #[error("{peer} is not compatible")]
     Incompatible {
         /// Its host and port.
-        peer: String,
+        peer: Box<str>,
         /// What does not fit, with both version ranges where it is those: a
         /// [`HandshakeError`](rakt_wire::native::HandshakeError) from a native peer.
         source: Cause,

@@ -270,16 +270,17 @@ async fn what_a_node_does_not_have_is_said_clearly() -> Result {
     let elsewhere = elsewhere.expect("it is on another node").to_string();
     assert_eq!(elsewhere, "goakt://other@10.9.8.7:65000/elsewhere");
     let nonsense = within(client.node(host, port).lookup::<AnyActor>("nonsense")).await;
-    assert!(nonsense.is_err_and(|error| error.to_string().contains("no address")));
+    assert!(nonsense.is_err_and(|error| Chain(&error).to_string().contains("no address")));
     let spawn = client.node(host, port).spawn::<AnyActor>("w", "main.unknown").into_future();
-    let error = within(spawn).await.expect_err("no such kind").to_string();
+    let error = within(spawn).await.expect_err("no such kind");
+    let error = Chain(&error).to_string();
     assert!(error.contains("\"main.unknown\" is not registered"), "{error}");
     // Any answer but this one: nobody has the name that a ping asks for.
     within(client.node(host, port).ping()).await?;
     let error = within(client.node(host, port).kinds()).await.expect_err("no cluster");
     assert!(matches!(error.refusal(), Some(Refusal::Unsupported { .. })), "{error}");
-    let error =
-        within(client.actor(&node.address("x")).stop()).await.expect_err("wrong host").to_string();
+    let error = within(client.actor(&node.address("x")).stop()).await.expect_err("wrong host");
+    let error = Chain(&error).to_string();
     assert!(error.contains("only the IP address and port that it is bound to"), "{error}");
     Ok(())
 }
@@ -550,7 +551,7 @@ async fn connections_that_end_or_carry_nonsense_end_the_request_once() -> Result
         {
             // It is not dialed again at once, and everybody hears why.
             let error = within(actor.tell(number(1))).await.expect_err("not now").refusal;
-            assert!(error.to_string().contains("both must be set alike"), "{error}");
+            assert!(Chain(&error).to_string().contains("both must be set alike"), "{error}");
             continue;
         }
         within(actor.tell(number(1))).await?;
@@ -583,7 +584,8 @@ async fn every_compression_works_and_a_wrong_one_is_named() -> Result {
             }
             continue;
         }
-        let error = asked.expect_err("they do not understand each other").to_string();
+        let error = asked.expect_err("they do not understand each other");
+        let error = Chain(&error).to_string();
         let names_cause = error.contains("set alike") || error.contains("compression");
         assert!(names_cause, "{theirs} asked with {ours}: {error}");
     }
@@ -640,7 +642,7 @@ async fn replies_that_are_not_what_was_asked_for_are_told_apart() -> Result {
     let at = |name: &str| client.actor(&node.address(name));
     let error = within(at("other").ask(question("?"))).await.expect_err("another type");
     assert!(matches!(error, AskError::BadReply { .. }), "{error}");
-    assert!(error.to_string().contains("tests.Other"), "{error}");
+    assert!(Chain(&error).to_string().contains("tests.Other"), "{error}");
     for name in ["nil", "none"] {
         assert_eq!(refusal_of(within(at(name).ask(question("?"))).await), Refusal::NoReply);
         // Who expects nothing is content with it.
@@ -651,7 +653,7 @@ async fn replies_that_are_not_what_was_asked_for_are_told_apart() -> Result {
     // A reply without a name could not be recognised, so nothing is sent.
     let error = within(at("nil").ask(crate::goakt::Nameless {})).await.expect_err("no name");
     assert!(matches!(error, AskError::NotSent { .. }), "{error}");
-    assert!(error.to_string().contains("has no wire name"), "{error}");
+    assert!(Chain(&error).to_string().contains("has no wire name"), "{error}");
     Ok(())
 }
 
@@ -813,7 +815,7 @@ async fn no_tell_is_confirmed_that_was_not_acknowledged() -> Result {
             match within(tell).await? {
                 Ok(()) => assert!(acknowledged.lock().expect("not poisoned").contains(&n), "{n}"),
                 Err(error @ AskError::ConnectionLost { .. }) => {
-                    assert!(error.to_string().contains("without an answer"), "{error}");
+                    assert!(Chain(&error).to_string().contains("without an answer"), "{error}");
                     lost.push(n);
                 }
                 Err(error) => panic!("{n}: {error}"),
@@ -1172,7 +1174,8 @@ async fn what_arrives_of_answers_counts_against_the_inbound_budget() -> Result {
     }
     // However many of them there is room for, it is not all.
     let first = within(asks.join_next()).await.ok_or("one of eight")?;
-    let error = first?.expect_err("there is no room for it").to_string();
+    let error = first?.expect_err("there is no room for it");
+    let error = Chain(&error).to_string();
     assert!(error.contains("2097152 bytes under way"), "{error}");
     within(asks.shutdown()).await;
     // They have let go of what they held.

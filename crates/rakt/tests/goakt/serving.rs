@@ -220,7 +220,8 @@ async fn native_peers_can_be_refused() -> Result {
     let native = remote::Client::new("native", config)?;
     let there = native.node("127.0.0.1", node.port());
     let lookup = there.lookup::<goakt::Probe>("probe");
-    let refused = within(lookup).await.expect_err("refused").to_string();
+    let refused = within(lookup).await.expect_err("refused");
+    let refused = rakt::error::Chain(&refused).to_string();
     assert!(refused.contains("only peers that speak GoAkt"), "{refused}");
     node.is_well().await;
     Ok(())

@@ -198,7 +198,7 @@ async fn a_path_has_1024_bytes_at_most() -> Result {
     assert_eq!(child.path().len(), 1024);
     let error = within(parent.ask(SpawnChild("ab"))).await?.expect_err("one byte too many");
     assert!(matches!(error, SpawnError::InvalidName { .. }), "{error}");
-    let text = error.to_string();
+    let text = rakt::error::Chain(&error).to_string();
     assert!(
         text.contains("1025") && text.contains("1024"),
         "it says how long and the limit: {text}"

@@ -28,5 +28,5 @@ where
 }
 
 fn unreachable(host: &str, port: u16, source: Cause) -> Refusal {
-    Refusal::Unreachable { peer: format!("{host}:{port}"), source }
+    Refusal::Unreachable { peer: format!("{host}:{port}").into(), source }
 }

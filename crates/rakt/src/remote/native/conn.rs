@@ -229,7 +229,7 @@ impl<H: Half> Conn<H> {
                 sender: None,
                 message: "?".to_owned(),
                 reason: Refusal::Unreachable {
-                    peer: self.peer.name.to_string(),
+                    peer: self.peer.name.to_string().into(),
                     source: reason.clone(),
                 },
                 count: unsent_tells,

@@ -184,7 +184,7 @@ impl Endpoint {
     }
 
     pub(crate) fn unreachable(&self, source: impl Into<Cause>) -> Refusal {
-        Refusal::Unreachable { peer: self.peer(), source: source.into() }
+        Refusal::Unreachable { peer: self.peer().into(), source: source.into() }
     }
 
     /// The pause after `times` earlier ones.
@@ -209,7 +209,7 @@ impl Endpoint {
                 Ok(done) => done,
                 Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
                     let (peer, source) = (self.peer(), Cause::new(error));
-                    return Err(Refusal::Incompatible { peer, source });
+                    return Err(Refusal::Incompatible { peer: peer.into(), source });
                 }
                 Err(HandshakeFailure::Protocol(error)) => {
                     return Err(self.unreachable(Cause::new(error)));

@@ -42,11 +42,11 @@ impl GoNode {
     }
 
     pub(super) fn unreachable(&self, source: impl Into<Cause>) -> Refusal {
-        Refusal::Unreachable { peer: self.peer.to_string(), source: source.into() }
+        Refusal::Unreachable { peer: self.peer.as_ref().into(), source: source.into() }
     }
 
     pub(super) fn incompatible(&self, source: impl Into<Cause>) -> Refusal {
-        Refusal::Incompatible { peer: self.peer.to_string(), source: source.into() }
+        Refusal::Incompatible { peer: self.peer.as_ref().into(), source: source.into() }
     }
 
     /// Whether it may be dialed now.
