@@ -1,32 +1,31 @@
 //! Kinds: what peers may spawn here, by name.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rakt_wire::SpawnArgument;
 
 use crate::actor::{Accepts, Actor};
-use crate::cell::AnyCell;
 use crate::error::{Cause, Refusal, SpawnError};
 use crate::mailbox::Mailbox;
+use crate::mailbox::arrivals::Reachable;
 use crate::message::{DuplicateName, WireMessage, claim_name};
-use crate::reference::Target;
 use crate::spawn::Spawn;
 use crate::supervision::Supervision;
-use crate::system::ActorSystem;
+use crate::system::core::{ActorSystem, Recipe, Spawned};
+
+pub use crate::system::core::Exposed;
 
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
 pub struct Kind {
-    recipe: Box<dyn Recipe>,
+    factory: Box<dyn Factory>,
     options: Options,
 }
 
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kind").field("accepts", &self.recipe.wire_names().ok()).finish()
+        f.debug_struct("Kind").field("accepts", &self.factory.wire_names().ok()).finish()
     }
 }
 
@@ -37,9 +36,7 @@ struct Options {
     passivate_after: Option<Duration>,
 }
 
-type Spawned = Pin<Box<dyn Future<Output = Result<Arc<dyn AnyCell>, Refusal>> + Send>>;
-
-trait Recipe: Send + Sync {
+trait Factory: Send + Sync {
     fn spawn(
         &self,
         system: ActorSystem,
@@ -56,7 +53,7 @@ trait Recipe: Send + Sync {
 impl Kind {
     /// Actors that `factory` builds.
     pub fn new<A: Actor>(factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
-        Self { recipe: Box::new(Plain(Arc::new(factory))), options: Options::default() }
+        Self { factory: Box::new(Plain(Arc::new(factory))), options: Options::default() }
     }
 
     /// Actors that `factory` builds from an argument that the spawning node gives.
@@ -66,7 +63,7 @@ impl Kind {
     pub fn with_argument<M: WireMessage + Sync, A: Actor>(
         factory: impl Fn(&M) -> A + Send + Sync + 'static,
     ) -> Self {
-        Self { recipe: Box::new(WithArgument(Arc::new(factory))), options: Options::default() }
+        Self { factory: Box::new(WithArgument(Arc::new(factory))), options: Options::default() }
     }
 
     /// The mailbox of such actors. See [`Spawn::mailbox`](crate::Spawn::mailbox).
@@ -88,9 +85,29 @@ impl Kind {
     }
 }
 
+impl Recipe for Kind {
+    fn spawn(
+        &self,
+        system: ActorSystem,
+        path: String,
+        kind: Arc<str>,
+        argument: Option<SpawnArgument>,
+    ) -> Spawned {
+        self.factory.spawn(system, path, kind, argument, self.options.clone())
+    }
+
+    fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName> {
+        self.factory.wire_names()
+    }
+
+    fn argument_name(&self) -> Option<&'static str> {
+        self.factory.argument_name()
+    }
+}
+
 struct Plain<A>(Arc<dyn Fn() -> A + Send + Sync>);
 
-impl<A: Actor> Recipe for Plain<A> {
+impl<A: Actor> Factory for Plain<A> {
     fn spawn(
         &self,
         system: ActorSystem,
@@ -118,7 +135,7 @@ impl<A: Actor> Recipe for Plain<A> {
 
 struct WithArgument<M, A>(Arc<dyn Fn(&M) -> A + Send + Sync>);
 
-impl<M: WireMessage + Sync, A: Actor> Recipe for WithArgument<M, A> {
+impl<M: WireMessage + Sync, A: Actor> Factory for WithArgument<M, A> {
     fn spawn(
         &self,
         system: ActorSystem,
@@ -178,12 +195,8 @@ fn spawn<A: Actor>(
         if let Some(idle) = options.passivate_after {
             spawn = spawn.passivate_after(idle);
         }
-        match spawn.start().await {
-            Ok(actor) => match actor.target().clone() {
-                Target::Local(cell) => Ok(cell),
-                #[cfg(feature = "remote")]
-                Target::Remote(_) => unreachable!("it was spawned here"),
-            },
+        match spawn.start_cell().await {
+            Ok(cell) => Ok(cell as Arc<dyn Reachable>),
             Err(error) => Err(refusal(error)),
         }
     })
@@ -201,67 +214,5 @@ fn refusal(error: SpawnError) -> Refusal {
             Refusal::HandlerFailed { source: Cause::described(&*source) }
         }
         error @ SpawnError::DuplicateName { .. } => Refusal::Internal { source: Cause::new(error) },
-    }
-}
-
-/// The kinds of a system. Names are compared trimmed and without regard to case.
-#[derive(Default)]
-pub(crate) struct Kinds(BTreeMap<String, (Arc<str>, Kind)>);
-
-/// What peers may spawn, and send to what they spawned: one line for each kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exposed {
-    /// The name of the kind.
-    pub kind: String,
-    /// The wire name of the argument it takes.
-    pub argument: Option<&'static str>,
-    /// The wire names of the messages its actors accept from peers.
-    pub accepts: Vec<&'static str>,
-}
-
-impl fmt::Display for Exposed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let argument = self.argument.unwrap_or_default();
-        write!(f, "{}({argument}) accepts {}", self.kind, self.accepts.join(", "))
-    }
-}
-
-impl Kinds {
-    /// Adds a kind; false if the name is taken.
-    pub(crate) fn add(&mut self, name: &str, kind: Kind) -> bool {
-        let name = name.trim();
-        self.0.insert(name.to_lowercase(), (name.into(), kind)).is_none()
-    }
-
-    /// Checks that no two message types of these kinds claim one wire name.
-    pub(crate) fn check(&self) -> Result<(), DuplicateName> {
-        self.0.values().try_for_each(|(_, kind)| kind.recipe.wire_names().map(drop))
-    }
-
-    pub(crate) fn exposed(&self) -> Vec<Exposed> {
-        let line = |(name, kind): &(Arc<str>, Kind)| Exposed {
-            kind: name.to_string(),
-            argument: kind.recipe.argument_name(),
-            accepts: kind.recipe.wire_names().unwrap_or_default(),
-        };
-        self.0.values().map(line).collect()
-    }
-
-    pub(crate) fn spawn(
-        &self,
-        system: ActorSystem,
-        path: String,
-        kind: &str,
-        argument: Option<SpawnArgument>,
-    ) -> Spawned {
-        match self.0.get(&kind.trim().to_lowercase()) {
-            Some((name, kind)) => {
-                kind.recipe.spawn(system, path, name.clone(), argument, kind.options.clone())
-            }
-            None => {
-                let kind = kind.to_owned();
-                Box::pin(async { Err(Refusal::KindNotRegistered { kind }) })
-            }
-        }
     }
 }

@@ -39,14 +39,14 @@
 //! }
 //! ```
 
-#![cfg_attr(
-    not(feature = "remote"),
-    allow(dead_code, reason = "the seams to the remote half lie idle without it")
-)]
-
+mod accepts;
 pub mod actor;
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+mod answer;
+mod call_options;
 mod cell;
 pub mod context;
+mod dispatch;
 pub mod error;
 pub mod events;
 pub mod kind;
@@ -55,6 +55,7 @@ mod life;
 mod line;
 pub mod mailbox;
 pub mod message;
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
 mod metrics;
 mod operation;
 pub mod propagate;
@@ -63,6 +64,7 @@ mod registry;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod send;
+mod signal;
 mod slot;
 pub mod spawn;
 pub mod supervision;
@@ -71,7 +73,7 @@ pub mod system;
 mod ticks;
 mod timers;
 
-pub use actor::{Accepts, Actor, AnyActor, Handler};
+pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};
 pub use error::{AskError, BoxError, OperationError, Refusal, Result, SpawnError, TellError};
 pub use events::{DeadLetter, Event, Events, StopReason, Terminated};
@@ -115,7 +117,8 @@ pub use message::Message;
 /// [`messages!`], `rakt::messages! { Batch<u64> as "demo.Numbers" }`. A message borrows nothing.
 pub use rakt_macros::Message;
 pub use rakt_wire::{Address, Dialect, Metadata};
-pub use reference::{ActorRef, Receives};
+pub use reference::{ActorRef, AnyActor};
+pub use send::Receives;
 pub use spawn::Spawn;
 pub use supervision::Supervision;
 pub use system::{ActorSystem, Builder, ShutdownReport, StartError};

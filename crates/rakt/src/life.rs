@@ -22,13 +22,17 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use crate::actor::Actor;
-use crate::cell::{AnyCell, Body, Cell, Next, Signal, ended};
-use crate::context::Context;
+use crate::cell::Next;
+use crate::context::{ActorCell, Body, Context, Hand};
+use crate::dispatch::front;
 use crate::error::{BoxError, Cause, Chain, Refusal};
 use crate::events::{Event, StopReason, Terminated};
-use crate::mailbox::InHand;
+use crate::mailbox::hand::InHand;
 use crate::mailbox::queue::Intake;
+use crate::reference::{AnyCell, ended};
+use crate::signal::{Signal, Signalled, refuse_signal};
 use crate::supervision::{Decision, Fault, Supervision};
+use crate::timers::{Timer, now};
 
 /// Whether the runner goes on.
 type Flow = ControlFlow<StopReason>;
@@ -37,7 +41,7 @@ type Flow = ControlFlow<StopReason>;
 pub(crate) struct Life<A: Actor> {
     body: Box<Body<A>>,
     ctx: Context<A>,
-    hand: InHand<A>,
+    hand: Hand<A>,
     /// Set once what is queued is the last that is handled.
     finishing: Option<StopReason>,
 }
@@ -50,12 +54,10 @@ enum Step<A: Actor> {
     Resting,
 }
 
-/// Wakes an actor that rested, and runs it until it rests again or ends.
-pub(crate) fn run<A: Actor>(
-    cell: Arc<Cell<A>>,
-    body: Box<Body<A>>,
-) -> impl Future<Output = ()> + Send {
-    go_on(Life::wake(cell, body))
+/// Has a task wake an actor that rested, and run it until it rests again or ends.
+pub(crate) fn run<A: Actor>(cell: Arc<ActorCell<A>>, body: Box<Body<A>>) {
+    let runtime = cell.system.runtime().clone();
+    runtime.spawn(go_on(Life::wake(cell, body)));
 }
 
 /// What stands for an error that cannot be shown.
@@ -72,7 +74,7 @@ async fn go_on<A: Actor>(mut life: Life<A>) {
         {
             return Box::pin(life.end(reason)).await;
         }
-        let Some(dispatch) = life.hand.front(&life.ctx) else {
+        let Some(dispatch) = front(&mut life.hand, &life.ctx) else {
             match life.take_or_rest() {
                 Step::Go(same) => life = same,
                 Step::Drained(mut same) => {
@@ -85,7 +87,7 @@ async fn go_on<A: Actor>(mut life: Life<A>) {
         };
         life.ctx.look_up();
         let handled =
-            Contained(dispatch(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
+            Contained((dispatch.0)(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
         let handled = life.after_message(handled);
         if let Err(fault) = handled
             && let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await
@@ -97,16 +99,19 @@ async fn go_on<A: Actor>(mut life: Life<A>) {
 
 impl<A: Actor> Life<A> {
     /// The life of an actor that rested.
-    fn wake(cell: Arc<Cell<A>>, mut body: Box<Body<A>>) -> Self {
+    fn wake(cell: Arc<ActorCell<A>>, mut body: Box<Body<A>>) -> Self {
         let ctx = Context::new(cell, body.extra.take());
         Self { body, ctx, hand: InHand::default(), finishing: None }
     }
 
     /// Starts a new actor in the caller's task, and lays it to rest.
-    pub(crate) async fn start(cell: Arc<Cell<A>>) -> Result<(), Fault> {
-        let actor = build(&cell)?;
-        let mut life =
-            Self::wake(cell, Box::new(Body { actor, extra: None, has_stopped: false, pauses: 0 }));
+    pub(crate) async fn start(
+        cell: Arc<ActorCell<A>>,
+        factory: Box<dyn Fn() -> A + Send + Sync>,
+    ) -> Result<(), Fault> {
+        let actor = contain(&factory)?;
+        let body = Body { factory, actor, extra: None, has_stopped: false, pauses: 0 };
+        let mut life = Self::wake(cell, Box::new(body));
         // What is rare is boxed: the future of a start is to be small.
         if let Err(fault) = life.hook_started().await {
             Box::pin(life.stop_children(&StopReason::Stopped)).await;
@@ -114,14 +119,14 @@ impl<A: Actor> Life<A> {
             return Err(fault);
         }
         life.ctx.system().publish(|| Event::ActorStarted { path: life.ctx.path().to_owned() });
-        if let Some(after) = life.ctx.cell().setup.passivate_after() {
-            crate::timers::passivate(life.ctx.cell(), after);
+        if let Some(after) = life.ctx.cell.setup.passivate_after() {
+            passivate(&life.ctx.cell, after);
         }
         if life.ctx.take_stop_request() {
             Box::pin(life.end(StopReason::Stopped)).await;
             return Ok(());
         }
-        let cell = life.ctx.cell().clone();
+        let cell = life.ctx.cell.clone();
         match life.take_or_rest() {
             Step::Resting => {}
             // Something came in meanwhile; it has its own task, not the spawner's.
@@ -132,7 +137,7 @@ impl<A: Actor> Life<A> {
 
     fn take_or_rest(mut self) -> Step<A> {
         self.body.extra = self.ctx.take_extra();
-        let cell = self.ctx.cell().clone();
+        let cell = self.ctx.cell.clone();
         match cell.take_or_rest(self.body, &mut self.hand) {
             Next::Resting => Step::Resting,
             Next::Messages(mut body) | Next::Signals(mut body) => {
@@ -158,12 +163,12 @@ impl<A: Actor> Life<A> {
             return Flow::Break(StopReason::Stopped);
         }
         self.ctx.unstash_into(&mut self.hand);
-        self.ctx.cell().keep_back(&mut self.hand);
+        self.ctx.cell.keep_back(&mut self.hand);
         Flow::Continue(())
     }
 
     async fn handle_signals(&mut self) -> Flow {
-        let mut signals = self.ctx.cell().take_signals().into_iter();
+        let mut signals = self.ctx.cell.take_signals().into_iter();
         while let Some(signal) = signals.next() {
             let flow = match signal {
                 Signal::Stop { finish: false, reason } => Flow::Break(reason),
@@ -183,7 +188,7 @@ impl<A: Actor> Life<A> {
                     self.after_restart(result).await
                 }
                 Signal::RestartDue { pause }
-                    if pause == self.body.pauses && self.ctx.cell().intake() == Intake::Paused =>
+                    if pause == self.body.pauses && self.ctx.cell.intake() == Intake::Paused =>
                 {
                     let result = self.restart().await;
                     self.after_restart(result).await
@@ -210,7 +215,7 @@ impl<A: Actor> Life<A> {
                 Signal::Terminated { watch, terminated } => self.hear_of(watch, terminated).await,
             };
             if flow.is_break() {
-                signals.for_each(crate::cell::refuse_signal);
+                signals.for_each(refuse_signal);
                 return flow;
             }
         }
@@ -219,7 +224,7 @@ impl<A: Actor> Life<A> {
 
     /// Takes in nothing more, and ends once what is queued is handled.
     async fn finish(&mut self, reason: StopReason) -> Flow {
-        let intake = self.ctx.cell().intake();
+        let intake = self.ctx.cell.intake();
         let reason = self.finishing.get_or_insert(reason).clone();
         match intake {
             // What failed and has not been mended cannot work off the queue.
@@ -230,20 +235,20 @@ impl<A: Actor> Life<A> {
             }
             Intake::Open | Intake::Closed => {}
         }
-        self.ctx.cell().set_intake(Intake::Closed);
+        self.ctx.cell.set_intake(Intake::Closed);
         Flow::Continue(())
     }
 
     fn passivate(&self) -> Flow {
-        match self.hand.is_empty() && self.ctx.cell().is_quiet() {
+        match self.hand.is_empty() && self.ctx.cell.is_quiet() {
             true => Flow::Break(StopReason::Passivated),
             false => Flow::Continue(()),
         }
     }
 
     fn reinstate(&mut self) {
-        if self.ctx.cell().intake() == Intake::Suspended {
-            self.ctx.cell().set_intake(Intake::Open);
+        if self.ctx.cell.intake() == Intake::Suspended {
+            self.ctx.cell.set_intake(Intake::Open);
             self.ctx
                 .system()
                 .publish(|| Event::ActorReinstated { path: self.ctx.path().to_owned() });
@@ -291,20 +296,20 @@ impl<A: Actor> Life<A> {
     }
 
     fn decide(&mut self, fault: Fault) -> (Decision, Arc<str>) {
-        let cell = self.ctx.cell().clone();
+        let cell = self.ctx.cell.clone();
         let default = Supervision::default();
         let policy = cell.setup.supervision().unwrap_or(&default);
-        let decision = self.ctx.decider().decide(policy, &fault, crate::timers::now());
+        let decision = self.ctx.decider().decide(policy, &fault, now());
         let text = self.text_of(fault);
         tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");
         if policy.concerns_siblings() {
-            cell.system.apply_to_siblings(&cell, decision, &text);
+            cell.system.apply_to_siblings(&*cell, cell.parent.as_ref(), decision, &text);
         }
         (decision, text)
     }
 
     async fn apply(&mut self, decision: Decision, fault: &Arc<str>) -> Flow {
-        let cell = self.ctx.cell().clone();
+        let cell = self.ctx.cell.clone();
         match decision {
             Decision::Resume => Flow::Continue(()),
             Decision::Stop => Flow::Break(StopReason::Failed(fault.to_string())),
@@ -343,12 +348,12 @@ impl<A: Actor> Life<A> {
     fn pause(&mut self, delay: Duration) {
         self.body.pauses = self.body.pauses.wrapping_add(1);
         let pause = self.body.pauses;
-        let cell = self.ctx.cell();
+        let cell = &self.ctx.cell;
         cell.set_intake(Intake::Paused);
         cell.keep_back(&mut self.hand);
         match delay {
             Duration::ZERO => cell.signal(Signal::RestartDue { pause }),
-            delay => crate::timers::signal_after(cell, delay, move || Signal::RestartDue { pause }),
+            delay => signal_after(cell, delay, move || Signal::RestartDue { pause }),
         }
     }
 
@@ -357,11 +362,11 @@ impl<A: Actor> Life<A> {
         self.stop_children(&StopReason::Stopped).await;
         self.hook_stopped().await;
         self.ctx.forget_the_past(&mut self.hand);
-        let new = build(self.ctx.cell())?;
+        let new = contain(&self.body.factory)?;
         contain_drop(std::mem::replace(&mut self.body.actor, new), &self.ctx);
         self.body.has_stopped = false;
         self.hook_started().await?;
-        let cell = self.ctx.cell();
+        let cell = &self.ctx.cell;
         if self.finishing.is_none() {
             cell.set_intake(Intake::Open);
         }
@@ -371,7 +376,7 @@ impl<A: Actor> Life<A> {
 
     /// Stops the actor for good.
     async fn end(mut self, reason: StopReason) {
-        let cell = self.ctx.cell().clone();
+        let cell = self.ctx.cell.clone();
         cell.close(&mut self.hand);
         self.stop_children(&reason).await;
         self.hook_stopped().await;
@@ -429,7 +434,8 @@ impl<A: Actor> Life<A> {
         ended.and(contain(|| self.ctx.after_message()))
     }
 
-    /// The text of a fault and of what caused it. Its error is the user's, and may panic as it is shown or dropped.
+    /// The text of a fault and of what caused it. Its error is the user's, and may panic as it is shown or
+    /// dropped.
     fn text_of(&self, fault: Fault) -> Arc<str> {
         let shown = contain(|| Chain(&fault).to_string());
         if contain(|| drop(fault)).is_err() {
@@ -439,15 +445,44 @@ impl<A: Actor> Life<A> {
     }
 }
 
-fn build<A: Actor>(cell: &Cell<A>) -> Result<A, Fault> {
-    contain(|| (cell.setup.factory)())
-}
-
 /// Drops an actor, which is its own code once more.
 fn contain_drop<A: Actor>(actor: A, ctx: &Context<A>) {
     if contain(|| drop(actor)).is_err() {
         tracing::error!(actor = %ctx.path(), "the actor panicked while it was dropped");
     }
+}
+
+/// Sends a signal to the actor after `delay`.
+fn signal_after<A: Actor>(
+    cell: &Arc<ActorCell<A>>,
+    delay: Duration,
+    signal: impl FnOnce() -> Signal + Send + 'static,
+) {
+    let weak = Arc::downgrade(cell);
+    Timer::start(cell.system.runtime(), async move {
+        tokio::time::sleep(delay).await;
+        if let Some(cell) = weak.upgrade() {
+            cell.signal(signal());
+        }
+    });
+}
+
+/// Stops the actor once it has rested for `after`.
+fn passivate<A: Actor>(cell: &Arc<ActorCell<A>>, after: Duration) {
+    let weak = Arc::downgrade(cell);
+    Timer::start(cell.system.runtime(), async move {
+        let mut left = after;
+        loop {
+            tokio::time::sleep(left).await;
+            let Some(cell) = weak.upgrade().filter(|cell| !cell.has_ended()) else { return };
+            let rested = cell.rested_for(now()).unwrap_or(Duration::ZERO);
+            left = after.saturating_sub(rested);
+            if left.is_zero() {
+                cell.signal(Signal::Passivate);
+                left = after;
+            }
+        }
+    });
 }
 
 /// Runs code of the user that is over at once. A panic is a fault.

@@ -244,6 +244,11 @@ impl<T> rakt_wire::Encode for Encoded<'_, T> {
     }
 }
 
+/// The name of a message for people: its wire name, or else its Rust name.
+pub(crate) fn message_name<M: Message>() -> &'static str {
+    M::wire().map_or_else(std::any::type_name::<M>, |wire| wire.name())
+}
+
 /// Two message types of one process claim one wire name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the wire name {name:?} belongs to both {first} and {second}")]

@@ -1,6 +1,7 @@
 //! Carrying context, such as a trace, along with messages.
 
-use crate::context::Extensions;
+use std::any::Any;
+
 use crate::error::BoxError;
 pub use rakt_wire::Metadata;
 
@@ -24,4 +25,34 @@ pub trait ContextPropagator: Send + Sync + 'static {
     /// # Errors
     /// An error means that the message is refused and not handled.
     fn extract(&self, carrier: &Metadata, current: &mut Extensions) -> Result<(), BoxError>;
+}
+
+/// Values that travel with a message inside a process, at most one of each type.
+///
+/// A [`ContextPropagator`] fills them from a message's metadata,
+/// and turns them into metadata again when the handler sends on.
+#[derive(Default)]
+pub struct Extensions(Vec<Box<dyn Any + Send + Sync>>);
+
+impl std::fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Extensions").field("len", &self.0.len()).finish()
+    }
+}
+
+impl Extensions {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a value; an earlier one of the same type is replaced.
+    pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.0.retain(|other| !other.is::<T>());
+        self.0.push(Box::new(value));
+    }
+
+    /// The value of this type.
+    pub fn find<T: 'static>(&self) -> Option<&T> {
+        self.0.iter().find_map(|value| value.downcast_ref())
+    }
 }

@@ -1,19 +1,23 @@
-//! References to actors, here or on another node.
+//! References to actors, here or on another node, and what such an actor is to those who refer to it.
 
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::task::Waker;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use rakt_wire::Address;
+use rakt_wire::Wish;
+use rakt_wire::{Address, Encode, Metadata, Operation, Outcome};
+use tokio::sync::oneshot;
 
-use crate::actor::{Actor, AnyActor, Handler};
-use crate::cell::{AnyCell, Cell, Push};
-use crate::mailbox::dispatch;
-use crate::mailbox::letter::Letter;
-use crate::message::Message;
-use crate::operation;
-use crate::send::{Ask, AskAll, Tell, TellAll, TryTell};
+use crate::answer::RemoteAnswer;
+use crate::call_options::CallOptions;
+use crate::error::{OperationError, Refusal};
+use crate::events::{StopReason, Terminated};
+use crate::mailbox::run::Loose;
+use crate::signal::{Signal, Signalled, Watcher};
 
 /// A reference to one actor, in this process or on another node; the calls are the same.
 ///
@@ -45,8 +49,7 @@ pub struct ActorRef<A = AnyActor> {
 #[derive(Clone)]
 pub(crate) enum Target {
     Local(Arc<dyn AnyCell>),
-    #[cfg(feature = "remote")]
-    Remote(Arc<crate::remote::RemoteTarget>),
+    Remote(Arc<dyn RemoteActor>),
 }
 
 impl<A> Clone for ActorRef<A> {
@@ -65,8 +68,7 @@ impl<A> fmt::Debug for ActorRef<A> {
 impl<A> fmt::Display for ActorRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.target {
-            Target::Local(cell) => write!(f, "{}", cell.system().address_of(cell.path())),
-            #[cfg(feature = "remote")]
+            Target::Local(cell) => write!(f, "{}", cell.address()),
             Target::Remote(remote) => write!(f, "{}", remote.address()),
         }
     }
@@ -80,15 +82,24 @@ impl<A, B> PartialEq<ActorRef<B>> for ActorRef<A> {
             (Target::Local(a), Target::Local(b)) => {
                 std::ptr::addr_eq(&raw const **a, &raw const **b)
             }
-            #[cfg(feature = "remote")]
-            (Target::Remote(a), Target::Remote(b)) => a == b,
-            #[cfg(feature = "remote")]
+            (Target::Remote(a), Target::Remote(b)) => {
+                a.address() == b.address() && a.life() == b.life()
+            }
             _ => false,
         }
     }
 }
 
 impl<A> Eq for ActorRef<A> {}
+
+impl Target {
+    pub(crate) fn call_options(&self) -> &CallOptions {
+        match self {
+            Self::Local(cell) => cell.call_options(),
+            Self::Remote(remote) => remote.call_options(),
+        }
+    }
+}
 
 impl<A> ActorRef<A> {
     pub(crate) fn from_target(target: Target) -> Self {
@@ -102,8 +113,7 @@ impl<A> ActorRef<A> {
     /// The actor's address, which means the same on every node.
     pub fn address(&self) -> Address {
         match &self.target {
-            Target::Local(cell) => cell.system().address_of(cell.path()),
-            #[cfg(feature = "remote")]
+            Target::Local(cell) => cell.address(),
             Target::Remote(remote) => remote.address().clone(),
         }
     }
@@ -112,8 +122,7 @@ impl<A> ActorRef<A> {
     pub fn path(&self) -> &str {
         match &self.target {
             Target::Local(cell) => cell.path(),
-            #[cfg(feature = "remote")]
-            Target::Remote(remote) => remote.path(),
+            Target::Remote(remote) => remote.address().path(),
         }
     }
 
@@ -127,207 +136,119 @@ impl<A> ActorRef<A> {
         ActorRef::from_target(self.target.clone())
     }
 
-    /// Sends a message. Await the result for the message to be sent.
-    ///
-    /// The future completes when the message is accepted: into the actor's mailbox if the actor is in
-    /// this process, into the bounded outbound queue of the connection if it is on another node.
-    /// While that is full it waits, at most as long as [`Tell::timeout`] says. If the far side then
-    /// turns the message down, it becomes a [dead letter](crate::Event::DeadLetter) here. Use
-    /// [`Tell::confirmed`] to wait for the receiving mailbox.
-    ///
-    /// Messages from one sender to one actor arrive in the order sent, and each at most once.
-    ///
-    /// # Errors
-    /// [`TellError`](crate::TellError) says why the message was not accepted, and holds it.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped before it completes, the message was not sent.
-    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, A, M>
-    where
-        A: Receives<M>,
-    {
-        Tell::borrowed(self, message)
-    }
-
-    /// Sends a message if that takes no waiting.
-    ///
-    /// # Errors
-    /// As [`tell`](Self::tell), and [`Refusal::MailboxFull`](crate::Refusal::MailboxFull) or
-    /// [`Refusal::ResourceExhausted`](crate::Refusal::ResourceExhausted) where `tell` would wait.
-    pub fn try_tell<M: Message>(&self, message: M) -> TryTell<M>
-    where
-        A: Receives<M>,
-    {
-        Tell::borrowed(self, message).now()
-    }
-
-    /// Sends a message and awaits the reply, 5 s unless [`Ask::timeout`] or the system says otherwise.
-    ///
-    /// # Errors
-    /// [`AskError`](crate::AskError) says what happened and whether trying again is safe.
-    ///
-    /// # Cancel safety
-    /// Dropping the future cancels the request: a message that was not sent is not sent any more;
-    /// otherwise the other side is told, and the handler's [`Context`](crate::Context) says so.
-    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
-    where
-        A: Receives<M>,
-    {
-        Ask::borrowed(self, message)
-    }
-
-    /// Sends messages in order; each is confirmed by the receiving mailbox and has its own outcome,
-    /// in the order given. One that fails does not hold back those after it.
-    ///
-    /// # Errors
-    /// Each outcome is that of a [confirmed](Tell::confirmed) `tell`.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped, messages that were not sent are not sent any more; what became of
-    /// the others is not known.
-    pub fn tell_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> TellAll<'_, A, M>
-    where
-        A: Receives<M>,
-    {
-        TellAll::new(self, messages)
-    }
-
-    /// Asks with several messages at once, sent in order; each has its own outcome, in the order given.
-    /// One that fails does not hold back those after it.
-    ///
-    /// # Errors
-    /// Each outcome is that of an [`ask`](Self::ask).
-    ///
-    /// # Cancel safety
-    /// Dropping the future cancels all requests that have no outcome, as for one `ask`.
-    pub fn ask_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> AskAll<'_, A, M>
-    where
-        A: Receives<M>,
-    {
-        AskAll::new(self, messages)
-    }
-
-    /// Stops the actor once it has handled what is queued, and waits for its end. An actor that has
-    /// ended already counts as stopped; a suspended one stops at once, and what is queued becomes dead
-    /// letters.
-    ///
-    /// To another node this keeps its order behind the messages sent before, but for one of more than
-    /// 64 KiB that is still under way. It waits as long as an `ask` does by default.
-    ///
-    /// # Errors
-    /// For an actor on another node, [`OperationError`](crate::OperationError) says what happened.
-    ///
-    /// # Cancel safety
-    /// The actor stops even if the future is dropped after its first poll, except on another node that
-    /// was not reached by then.
-    pub async fn stop(&self) -> Result<(), crate::OperationError> {
-        operation::stop(&self.target).await
-    }
-
-    /// Builds the actor anew, as supervision does on a restart, and puts it back to work if it is
-    /// suspended. What is queued stays. Waits until it has started.
-    ///
-    /// # Errors
-    /// [`OperationError`](crate::OperationError): the actor has ended, its `started` hook failed, or
-    /// its node could not be asked.
-    ///
-    /// # Cancel safety
-    /// The actor is built anew even if the future is dropped after its first poll, except on another
-    /// node that was not reached by then.
-    pub async fn respawn(&self) -> Result<(), crate::OperationError> {
-        operation::respawn(&self.target).await
-    }
-
-    /// Lets a suspended actor take messages again, with the state it had. Has no effect on others.
-    ///
-    /// # Errors
-    /// [`OperationError`](crate::OperationError): the actor has ended, or its node could not be asked.
-    ///
-    /// # Cancel safety
-    /// As [`respawn`](Self::respawn).
-    pub async fn reinstate(&self) -> Result<(), crate::OperationError> {
-        operation::reinstate(&self.target).await
-    }
-
     /// Messages that wait in the mailbox, where the actor is in this process.
     pub fn queue_len(&self) -> Option<usize> {
         match &self.target {
             Target::Local(cell) => Some(cell.queue_len()),
-            #[cfg(feature = "remote")]
             Target::Remote(_) => None,
         }
     }
 }
 
-impl<A: Actor> ActorRef<A> {
-    pub(crate) fn local(cell: Arc<Cell<A>>) -> Self {
-        Self::from_target(Target::Local(cell))
-    }
-}
-
-impl ActorRef {
-    /// The same reference with the actor's type, which the caller vouches for.
-    ///
-    /// `None` if the actor is in this process and of another type. For an actor on another node the
-    /// type only says which messages compile; the actor refuses what it does not accept.
-    pub fn typed<A: Actor>(&self) -> Option<ActorRef<A>> {
-        match &self.target {
-            Target::Local(cell) if !cell.as_any().is::<Cell<A>>() => None,
-            target => Some(ActorRef::from_target(target.clone())),
-        }
-    }
-}
-
-/// Says that messages of type `M` can be sent to a reference: to one of a type that handles `M`, and
-/// to one of unknown type.
+/// Stands in a reference for an actor whose Rust type is not known, such as one found by its address.
 ///
-/// Implemented by rakt alone.
-#[diagnostic::on_unimplemented(
-    message = "an `ActorRef<{Self}>` does not take `{M}`: `{Self}` has no handler for it",
-    label = "`{Self}` does not handle `{M}`",
-    note = "write `impl rakt::Handler<{M}> for {Self}`, with an `async fn handle`"
-)]
-pub trait Receives<M: Message>: sealed::Sealed<M> {}
+/// Any message can be sent to it; one that the actor does not [accept](Actor::accepts) is refused at
+/// run time with [`Refusal::NotAccepted`](crate::Refusal::NotAccepted).
+#[derive(Debug)]
+pub enum AnyActor {}
 
-#[diagnostic::do_not_recommend]
-impl<M: Message, T: sealed::Sealed<M>> Receives<M> for T {}
+/// An actor in this process whose type only its own functions know.
+pub(crate) trait AnyCell: Signalled + Any {
+    fn path(&self) -> &str;
+    /// Tells this life of the name from others.
+    fn uid(&self) -> u64;
+    fn address(&self) -> Address;
+    fn call_options(&self) -> &CallOptions;
+    fn as_any(&self) -> &dyn Any;
+    /// Adds a watcher, who hears at once if the actor has ended already.
+    fn watch(&self, watcher: Watcher);
+    /// Removes watchers for whom this holds.
+    fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool);
+    fn has_ended(&self) -> bool;
+    fn queue_len(&self) -> usize;
+    fn forget_waiter(&self, ticket: u64);
+    /// Puts a letter in the mailbox, if the actor's list has its type.
+    fn push_listed(
+        &self,
+        letter: &mut dyn Loose,
+        message: TypeId,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Push;
+}
 
-pub(crate) mod sealed {
-    use super::*;
+/// Which actor of an address is meant, and which life of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) uid: u64,
+    pub(crate) incarnation: [u8; 16],
+}
 
-    /// How a letter gets into the mailbox of an actor in this process.
-    pub trait Sealed<M: Message> {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn push(
-            cell: &dyn AnyCell,
-            letter: &mut Option<Letter<M>>,
-            waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push;
+/// A message on its way to another node.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) wish: Wish,
+    pub(crate) type_name: &'static str,
+    pub(crate) reply_name: Option<&'static str>,
+    pub(crate) payload: &'a dyn Encode,
+    pub(crate) sender: Option<&'a ActorRef>,
+    pub(crate) remaining: Option<Duration>,
+    pub(crate) metadata: Option<&'a Metadata>,
+}
+
+/// Where a sender stands in a line for a connection, and what it has prepared; it leaves as this is dropped.
+pub(crate) type Place = Box<dyn Any + Send>;
+
+/// An operation on an actor of another node.
+pub(crate) type Requested<'a> =
+    Pin<Box<dyn Future<Output = Result<Outcome, OperationError>> + Send + 'a>>;
+
+/// An actor on another node, in the dialect of that.
+pub(crate) trait RemoteActor: Send + Sync {
+    fn address(&self) -> &Address;
+
+    /// The life that is meant; `None` for whoever has the address.
+    fn life(&self) -> Option<Life> {
+        None
     }
 
-    // `Actor` is named although `Handler` implies it: it is what tells the two impls apart.
-    impl<A: Actor + Handler<M>, M: Message> Sealed<M> for A {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn push(
-            cell: &dyn AnyCell,
-            letter: &mut Option<Letter<M>>,
-            waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push {
-            match cell.as_any().downcast_ref::<Cell<A>>() {
-                Some(cell) => cell.push(letter, dispatch::<A, M>, waiter),
-                None => cell.push_listed(letter, std::any::TypeId::of::<M>(), waiter),
-            }
-        }
-    }
+    fn call_options(&self) -> &CallOptions;
 
-    impl<M: Message> Sealed<M> for AnyActor {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn push(
-            cell: &dyn AnyCell,
-            letter: &mut Option<Letter<M>>,
-            waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push {
-            cell.push_listed(letter, std::any::TypeId::of::<M>(), waiter)
-        }
-    }
+    /// Gives a message to a connection, waiting for one, and for room, where needed. Without a waker it
+    /// does not wait. While it waits, `place` is the sender's.
+    fn poll_send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        place: &mut Option<Place>,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Option<RemoteAnswer>, Refusal>>;
+
+    /// Carries out an operation on the actor, behind the messages that were sent before.
+    fn request(&self, operation: Operation) -> Requested<'_>;
+
+    /// Has `watcher` hear of its end, once.
+    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64);
+
+    fn unwatch(&self, watch: u64);
+}
+
+/// Tells a watcher that an actor cannot be watched where it is.
+pub(crate) fn unwatchable(address: &Address, watcher: &Weak<dyn Signalled>, watch: u64) {
+    let Some(watcher) = watcher.upgrade() else { return };
+    tracing::warn!(actor = %address, "an actor cannot be watched there");
+    let terminated = Terminated { address: address.clone(), reason: StopReason::NotFound };
+    watcher.signal(Signal::Terminated { watch, terminated });
+}
+
+/// What became of a letter. It was taken only if it was accepted.
+pub(crate) enum Push {
+    Accepted,
+    Waiting,
+    Refused(Refusal),
+}
+
+/// Completes when the actor has ended.
+pub(crate) async fn ended(cell: &dyn AnyCell) -> StopReason {
+    let (sender, receiver) = oneshot::channel();
+    cell.watch(Watcher::Once(sender));
+    receiver.await.unwrap_or(StopReason::Gone)
 }

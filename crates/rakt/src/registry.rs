@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex};
 
-use crate::cell::AnyCell;
+use crate::mailbox::arrivals::Reachable;
+use crate::reference::AnyCell;
 use crate::sync::Lock;
 
 /// The set is cut in pieces: spawning and looking up on many threads seldom meet, and a piece that
@@ -31,7 +32,7 @@ impl Default for Registry {
 /// each of its cells and their paths, which are anywhere in memory.
 struct Known {
     hash: u64,
-    cell: Arc<dyn AnyCell>,
+    cell: Arc<dyn Reachable>,
 }
 
 /// A path with its hash.
@@ -121,12 +122,12 @@ impl Registry {
     }
 
     /// Adds an actor; false if its path is taken.
-    pub(crate) fn add(&self, cell: Arc<dyn AnyCell>) -> bool {
+    pub(crate) fn add(&self, cell: Arc<dyn Reachable>) -> bool {
         let (hash, shard) = self.place(cell.path());
         shard.hold().insert(Known { hash, cell })
     }
 
-    pub(crate) fn find(&self, path: &str) -> Option<Arc<dyn AnyCell>> {
+    pub(crate) fn find(&self, path: &str) -> Option<Arc<dyn Reachable>> {
         let (hash, shard) = self.place(path);
         let shard = shard.hold();
         shard.get(&(hash, path) as &dyn Hashed).map(|known| known.cell.clone())
@@ -140,7 +141,7 @@ impl Registry {
         shard.get(path).is_some_and(|known| known.cell.uid() == cell.uid()) && shard.remove(path)
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Reachable>> {
         let of_shard = |shard: &Mutex<Shard>| {
             shard.hold().iter().map(|known| known.cell.clone()).collect::<Vec<_>>()
         };
@@ -148,7 +149,7 @@ impl Registry {
     }
 
     /// The actors without a parent.
-    pub(crate) fn top_level(&self) -> Vec<Arc<dyn AnyCell>> {
+    pub(crate) fn top_level(&self) -> Vec<Arc<dyn Reachable>> {
         let mut actors = self.all();
         actors.retain(|cell| !cell.path().contains('/'));
         actors

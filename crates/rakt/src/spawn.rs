@@ -1,5 +1,6 @@
 //! Starting actors.
 
+use std::any::TypeId;
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,15 +8,20 @@ use std::time::Duration;
 
 use rakt_wire::{MAX_PATH_LEN, validate_name, validate_path};
 
-use crate::actor::Actor;
-use crate::cell::{AnyCell, Cell, Options, Setup};
+use crate::actor::{Accepts, Actor};
+use crate::cell::{Cell, Options, Setup};
+use crate::context::{ActorCell, ActorClass, Context};
 use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::life::Life;
 use crate::mailbox::Mailbox;
-use crate::reference::ActorRef;
+use crate::mailbox::arrivals::Reachable;
+use crate::message::DuplicateName;
+use crate::reference::{ActorRef, AnyCell, Target};
+use crate::signal::Signal;
 use crate::supervision::{Fault, Supervision};
-use crate::system::ActorSystem;
+use crate::sync::Lock;
+use crate::system::core::ActorSystem;
 
 /// An actor about to be started: set what differs from the defaults, then await it.
 ///
@@ -39,9 +45,12 @@ use crate::system::ActorSystem;
 pub struct Spawn<'a, A: Actor> {
     system: ActorSystem,
     path: String,
-    setup: Setup<A>,
+    factory: Factory<A>,
+    setup: Setup,
     parent: Option<Parent<'a>>,
 }
+
+type Factory<A> = Box<dyn Fn() -> A + Send + Sync>;
 
 /// The parent of a child, and where it keeps its children.
 pub(crate) type Parent<'a> = (Arc<dyn AnyCell>, &'a mut Vec<Arc<dyn AnyCell>>);
@@ -53,9 +62,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
         factory: impl Fn() -> A + Send + Sync + 'static,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        let setup =
-            Setup { factory: Box::new(factory), mailbox: Mailbox::default(), options: None };
-        Self { system, path, setup, parent }
+        Self { system, path, factory: Box::new(factory), setup: Setup::default(), parent }
     }
 
     /// The mailbox. Default: 8192 messages, senders wait when it is full.
@@ -95,28 +102,31 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// # Cancel safety
     /// If the future is dropped while `started` runs, nothing is left of the actor.
     pub async fn start(self) -> Result<ActorRef<A>, SpawnError> {
-        let unstarted = self.reserve()?;
-        match Life::start(unstarted.cell().clone()).await {
-            Ok(()) => Ok(ActorRef::local(unstarted.defuse())),
+        self.start_cell().await.map(|cell| ActorRef::from_target(Target::Local(cell)))
+    }
+
+    pub(crate) async fn start_cell(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
+        let (unstarted, factory) = self.reserve()?;
+        match Life::start(unstarted.cell().clone(), factory).await {
+            Ok(()) => Ok(unstarted.defuse()),
             Err(fault) => Err(unstarted.failed(fault)),
         }
     }
 
     /// The actor's cell, at its place in the registry and among its parent's children.
-    fn reserve(self) -> Result<Unstarted<A>, SpawnError> {
-        let Self { system, path, setup, parent } = self;
+    fn reserve(self) -> Result<(Unstarted<A>, Factory<A>), SpawnError> {
+        let Self { system, path, factory, setup, parent } = self;
         check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
-        let accepts = system
-            .accepts_of::<A>()
+        let class = class_of::<A>(&system)
             .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
         let (parent, children) = parent.unzip();
         let path = path.into_boxed_str();
-        let cell = Cell::new(system.clone(), path, system.next_uid(), accepts, setup, parent);
-        system.register(cell.clone())?;
+        let cell = Cell::new(system.clone(), path, system.next_uid(), class, setup, parent);
+        register(&system, &cell)?;
         if let Some(children) = children {
             children.push(cell.clone());
         }
-        Ok(Unstarted(Some(cell)))
+        Ok((Unstarted(Some(cell)), factory))
     }
 }
 
@@ -127,6 +137,36 @@ impl<'a, A: Actor> IntoFuture for Spawn<'a, A> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.start())
     }
+}
+
+/// What all actors of this type have in common, made once.
+fn class_of<A: Actor>(system: &ActorSystem) -> Result<Arc<ActorClass<A>>, DuplicateName> {
+    let classes = &system.0.classes;
+    if let Some(known) = classes.hold().get(&TypeId::of::<A>())
+        && let Ok(class) = known.clone().downcast()
+    {
+        return Ok(class);
+    }
+    // The list is user code, so it is made outside of the lock.
+    let class = Arc::new(Accepts::<A>::of_actor()?.class);
+    classes.hold().insert(TypeId::of::<A>(), class.clone());
+    Ok(class)
+}
+
+fn register<A: Actor>(system: &ActorSystem, cell: &Arc<ActorCell<A>>) -> Result<(), SpawnError> {
+    if !system.0.registry.add(cell.clone()) {
+        return Err(SpawnError::NameTaken { name: cell.path.to_string() });
+    }
+    // Looked at last: a shutdown that this check does not see finds the actor in the registry.
+    if system.is_shutting_down() {
+        system.0.registry.remove(&**cell);
+        // The shutdown may have seen it meanwhile, and wait for its end.
+        cell.abandon(&Refusal::ShuttingDown);
+        cell.end(&StopReason::Shutdown);
+        return Err(SpawnError::ShuttingDown { name: cell.path.to_string() });
+    }
+    crate::metrics::actor_started();
+    Ok(())
 }
 
 /// The name is all that follows the parent's path: with a `/` in it, it would pose as the child of
@@ -145,16 +185,16 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
 }
 
 /// An actor that has not finished starting: gone without a trace unless it does.
-struct Unstarted<A: Actor>(Option<Arc<Cell<A>>>);
+struct Unstarted<A: Actor>(Option<Arc<ActorCell<A>>>);
 
 impl<A: Actor> Unstarted<A> {
     const IS_THERE: &str = "the cell is taken out at the end alone";
 
-    fn cell(&self) -> &Arc<Cell<A>> {
+    fn cell(&self) -> &Arc<ActorCell<A>> {
         self.0.as_ref().expect(Self::IS_THERE)
     }
 
-    fn defuse(mut self) -> Arc<Cell<A>> {
+    fn defuse(mut self) -> Arc<ActorCell<A>> {
         self.0.take().expect(Self::IS_THERE)
     }
 
@@ -175,7 +215,39 @@ impl<A: Actor> Drop for Unstarted<A> {
         cell.system.forget(&*cell);
         cell.end(&StopReason::Failed("it did not start".to_owned()));
         if let Some(parent) = &cell.parent {
-            parent.signal(crate::cell::Signal::ChildGone { uid: cell.uid });
+            parent.signal(Signal::ChildGone { uid: cell.uid });
         }
+    }
+}
+
+impl ActorSystem {
+    /// Starts an actor called `name`; `factory` builds it, now and on every restart.
+    ///
+    /// Await the result, after setting what differs from the defaults: see [`Spawn`].
+    ///
+    /// A name is unique in its system, 1 to 255 bytes of letters, digits, `-`, `_` and `.`, beginning
+    /// with a letter or digit; names that begin with `rakt.` or `GoAkt` are reserved.
+    pub fn spawn<A: Actor>(
+        &self,
+        name: impl Into<String>,
+        factory: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Spawn<'static, A> {
+        Spawn::new(self.clone(), name.into(), factory, None)
+    }
+}
+
+impl<A: Actor> Context<A> {
+    /// Starts a child. It is stopped when this actor stops or is restarted. See
+    /// [`ActorSystem::spawn`].
+    pub fn spawn<C: Actor>(
+        &mut self,
+        name: impl Into<String>,
+        factory: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Spawn<'_, C> {
+        let path = format!("{}/{}", self.cell.path, name.into());
+        let system = self.cell.system.clone();
+        let parent: Arc<dyn AnyCell> = self.cell.clone();
+        let children = self.children_mut();
+        Spawn::new(system, path, factory, Some((parent, children)))
     }
 }

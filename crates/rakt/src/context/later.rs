@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::error::{BoxError, Cause, Refusal};
-use crate::mailbox::letter::Reply;
+use crate::mailbox::reply::Reply;
 use crate::sync::Lock;
 
 /// A reply that a task gives. See [`Context::defer`](crate::Context::defer).
@@ -87,3 +87,8 @@ impl<R: Send + 'static> Handoff<R> {
         }
     }
 }
+
+/// What a handler returns in place of a reply that is given elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply is given later")]
+pub(crate) struct Deferred;

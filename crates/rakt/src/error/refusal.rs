@@ -170,6 +170,7 @@ impl Refusal {
     }
 
     /// The form in which it crosses the wire.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn to_wire(&self) -> Failure {
         let caused = |code, source: &Cause| Failure::with_cause(code, source);
         match self {
@@ -210,6 +211,7 @@ impl Refusal {
     }
 
     /// What a peer's failure means here.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn from_wire(failure: Failure) -> Self {
         match failure.code {
             Code::NotFound => Self::NotFound,

@@ -1,15 +1,32 @@
-//! Messages from other nodes, as an actor and its mailbox see them, and the way back to who asked.
+//! Messages from other nodes, as an actor and its mailbox see them.
 //!
 //! How they are written, counted and answered is the affair of the dialect that brought them.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rakt_wire::Encode;
 
-use crate::context::Current;
+use super::current::Current;
+use super::reply::RemoteAsker;
 use crate::error::Refusal;
+use crate::reference::AnyCell;
+use crate::signal::WatchKey;
+
+/// An actor as connections from other nodes see it.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+pub(crate) trait Reachable: AnyCell {
+    /// The kind by which a peer had it started.
+    fn kind(&self) -> Option<&Arc<str>>;
+    /// Whether peers may send the message of that name, and its place in the actor's list.
+    fn accepted(&self, wire_name: &str) -> Option<u16>;
+    /// Whether the payload of a message can be decoded.
+    fn check(&self, entry: u16, payload: Bytes) -> Result<(), Refusal>;
+    fn push_arrivals(&self, arrivals: Box<dyn Arrivals>);
+    /// Removes the watcher that is called.
+    fn unwatch_call(&self, key: WatchKey);
+    /// Closes the mailbox for good and turns down what is queued.
+    fn abandon(&self, refusal: &Refusal);
+}
 
 /// The messages for one actor that a connection brought together, in the order they are handled. What is
 /// taken or refused counts as consumed; the rest is given back to the connection's account as this is
@@ -18,6 +35,7 @@ use crate::error::Refusal;
 /// `payload`, `take` and `refuse_first` are called only while there is a first one. What they and
 /// `refuse_all` do, they do outside of locks; all else is called under the lock of a mailbox: it must be quick, and wake nobody
 /// but the driver of a connection.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
 pub(crate) trait Arrivals: Send {
     /// How many there are.
     fn len(&self) -> usize;
@@ -48,26 +66,6 @@ pub(crate) trait Arrivals: Send {
     fn refuse_all(self: Box<Self>, refusal: &Refusal);
 }
 
-/// An ask of a peer that is to be answered once.
-#[derive(Clone)]
-pub(crate) struct RemoteAsker {
-    pub(crate) to: Arc<dyn ReplyTo>,
-    /// Which request, of those that go by `to`.
-    pub(crate) request: u64,
-}
-
-/// Where replies to a peer go. Of `reply` and `refuse` one is called for each request, once.
-pub(crate) trait ReplyTo: Send + Sync {
-    /// Answers a request, with a reply that may have a wire name.
-    fn reply(&self, request: u64, name: Option<&'static str>, payload: &dyn Encode);
-    /// Turns a request down.
-    fn refuse(&self, request: u64, refusal: &Refusal);
-    /// Whether nobody waits for the answer any more.
-    fn is_cancelled(&self, request: u64) -> bool;
-    /// Completes when nobody waits for the answer any more.
-    fn poll_cancelled(&self, request: u64, cx: &mut Context<'_>) -> Poll<()>;
-}
-
 /// Arrivals for tests.
 #[cfg(test)]
 pub(crate) mod tests {
@@ -75,7 +73,7 @@ pub(crate) mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::mailbox::letter::Cancellation;
+    use crate::mailbox::reply::Cancellation;
 
     /// Confirmed tells that are nothing but a number, and who hears of their confirmation.
     pub(crate) struct Numbers {

@@ -1,20 +1,20 @@
-//! One message on its way to a handler, and the place where its reply goes.
+//! A message from this process on its way to a handler, and runs of those.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use rakt_wire::Metadata;
 
-use super::arrivals::RemoteAsker;
-use crate::context::Current;
+use super::current::Current;
+use super::reply::Reply;
+use super::run::{AnyRun, Loose, Lost};
 use crate::error::Refusal;
-use crate::message::{Encoded, Functions, Message};
+use crate::message::{Message, message_name};
 use crate::reference::ActorRef;
-use crate::slot::{Abandonment, Slot};
+use crate::slot::Slot;
 
 /// A message with what its handler can learn about it.
 pub(crate) struct Letter<M: Message> {
@@ -105,21 +105,6 @@ impl<M: Message> Run<M> {
     }
 }
 
-/// A run whose type is known to its dispatch function alone.
-pub(crate) trait AnyRun: Any + Send {
-    fn len(&self) -> usize;
-    /// How many letters there is memory for.
-    fn room(&self) -> usize;
-    /// Takes the first letter off, as a run of its own.
-    fn take_first(&mut self) -> Option<Box<dyn AnyRun>>;
-    /// Turns every letter down, after telling `lost` the name of the message and its sender.
-    fn refuse_all(
-        self: Box<Self>,
-        refusal: &Refusal,
-        lost: &dyn Fn(&'static str, Option<&ActorRef>),
-    );
-}
-
 impl<M: Message> AnyRun for Run<M> {
     fn len(&self) -> usize {
         self.letters.len()
@@ -133,25 +118,12 @@ impl<M: Message> AnyRun for Run<M> {
         Some(Self::of(self.letters.pop_front()?))
     }
 
-    fn refuse_all(
-        self: Box<Self>,
-        refusal: &Refusal,
-        lost: &dyn Fn(&'static str, Option<&ActorRef>),
-    ) {
+    fn refuse_all(self: Box<Self>, refusal: &Refusal, lost: &Lost<'_>) {
         for letter in self.letters {
-            lost(crate::actor::message_name::<M>(), letter.sender.as_ref());
+            lost(message_name::<M>(), &|| letter.sender.as_ref().map(ActorRef::address));
             letter.refuse(refusal.clone());
         }
     }
-}
-
-/// A letter that may be taken into a mailbox, or stays where it is.
-pub(crate) trait Loose {
-    /// Moves the letter into `run`, if that is of its type and not full.
-    fn join(&mut self, run: &mut dyn AnyRun) -> bool;
-    /// Moves the letter into a run of its own.
-    fn begin(&mut self) -> Box<dyn AnyRun>;
-    fn message_name(&self) -> &'static str;
 }
 
 /// Empty once the letter has been taken in.
@@ -173,103 +145,6 @@ impl<M: Message> Loose for Option<Letter<M>> {
     }
 
     fn message_name(&self) -> &'static str {
-        crate::actor::message_name::<M>()
-    }
-}
-
-/// Where a reply goes. Dropped without one, it says so to whoever waits.
-pub(crate) struct Reply<R: Send + 'static>(Route<R>);
-
-enum Route<R: 'static> {
-    Nowhere,
-    Local(Arc<Slot<Result<R, Refusal>>>),
-    Remote(RemoteAsker, &'static Functions<R>),
-}
-
-impl<R: Send + 'static> Reply<R> {
-    /// Nobody waits for a reply.
-    pub(crate) const fn nowhere() -> Self {
-        Self(Route::Nowhere)
-    }
-
-    pub(crate) fn local(slot: Arc<Slot<Result<R, Refusal>>>) -> Self {
-        Self(Route::Local(slot))
-    }
-
-    pub(crate) fn remote(asker: RemoteAsker, functions: &'static Functions<R>) -> Self {
-        Self(Route::Remote(asker, functions))
-    }
-
-    pub(crate) fn is_wanted(&self) -> bool {
-        !matches!(self.0, Route::Nowhere)
-    }
-
-    /// How the handler learns that the asker has given up.
-    pub(crate) fn cancellation(&self) -> Cancellation {
-        match &self.0 {
-            Route::Nowhere => Cancellation::Never,
-            Route::Local(slot) => Cancellation::Local(slot.clone()),
-            Route::Remote(asker, _) => Cancellation::Remote(asker.clone()),
-        }
-    }
-
-    pub(crate) fn send(mut self, reply: Result<R, Refusal>) {
-        self.route(reply);
-    }
-
-    fn route(&mut self, reply: Result<R, Refusal>) {
-        match std::mem::replace(&mut self.0, Route::Nowhere) {
-            Route::Nowhere => {}
-            Route::Local(slot) => drop(slot.answer(reply)),
-            Route::Remote(RemoteAsker { to, request }, functions) => match reply {
-                Ok(value) => {
-                    to.reply(request, functions.name, &Encoded { value: &value, functions });
-                }
-                Err(refusal) => to.refuse(request, &refusal),
-            },
-        }
-    }
-}
-
-impl<R: Send + 'static> Drop for Reply<R> {
-    fn drop(&mut self) {
-        if self.is_wanted() {
-            let panicked = || Refusal::HandlerFailed { source: "it panicked".into() };
-            let refusal = if std::thread::panicking() { panicked() } else { Refusal::NoReply };
-            self.route(Err(refusal));
-        }
-    }
-}
-
-/// Whether the asker of the message at hand still waits.
-#[derive(Clone, Default)]
-pub(crate) enum Cancellation {
-    #[default]
-    Never,
-    Local(Arc<dyn Abandonment>),
-    Remote(RemoteAsker),
-}
-
-impl From<Option<&RemoteAsker>> for Cancellation {
-    fn from(asker: Option<&RemoteAsker>) -> Self {
-        asker.map_or(Self::Never, |asker| Self::Remote(asker.clone()))
-    }
-}
-
-impl Cancellation {
-    pub(crate) fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Local(slot) => slot.is_abandoned(),
-            Self::Remote(asker) => asker.to.is_cancelled(asker.request),
-        }
-    }
-
-    pub(crate) fn poll_cancelled(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        match self {
-            Self::Never => Poll::Pending,
-            Self::Local(slot) => slot.poll_abandoned(cx),
-            Self::Remote(asker) => asker.to.poll_cancelled(asker.request, cx),
-        }
+        message_name::<M>()
     }
 }

@@ -1,7 +1,9 @@
 //! The queue in front of an actor.
 //!
-//! - `letter`: a message from this process and the place for its reply; runs of such messages
+//! - `run`: letters of one type whose type only their own functions know
+//! - `letter`: a message from this process; `reply`: where its reply goes
 //! - `arrivals`: messages from other nodes, as they come in together
+//! - `current`: what is known of the message at hand
 //! - `hand`: what an actor has taken out and works through
 //! - `queue`: the bounded queue itself
 //! - `crowd`: those who wait for room in it
@@ -12,11 +14,12 @@
 
 pub(crate) mod arrivals;
 mod crowd;
+pub(crate) mod current;
 pub(crate) mod hand;
 pub(crate) mod letter;
 pub(crate) mod queue;
-
-pub(crate) use hand::{Dispatch, InHand, dispatch};
+pub(crate) mod reply;
+pub(crate) mod run;
 
 /// What a mailbox does with a message that finds it full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

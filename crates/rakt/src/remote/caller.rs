@@ -9,11 +9,10 @@ use super::dialer::Dialer;
 #[cfg(feature = "goakt")]
 use super::goakt;
 use super::native::Endpoint;
-#[cfg(not(feature = "goakt"))]
-use super::target::Unreachable;
-use super::target::{CallOptions, Life, RemoteTarget};
+use super::target::RemoteTarget;
 use super::weak_map::WeakMap;
-use crate::reference::{ActorRef, Target};
+use crate::call_options::CallOptions;
+use crate::reference::{ActorRef, Life, Target};
 use crate::sync::Lock;
 
 /// The endpoints that references, connections or watches hold on to, by host and port.
@@ -28,10 +27,10 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(dialer: Arc<Dialer>, options: CallOptions) -> Arc<Self> {
+    pub(crate) fn new(dialer: Arc<Dialer>, options: Arc<CallOptions>) -> Arc<Self> {
         Arc::new(Self {
             dialer,
-            options: Arc::new(options),
+            options,
             endpoints: Mutex::default(),
             #[cfg(feature = "goakt")]
             goakt_endpoints: Mutex::default(),
@@ -59,7 +58,7 @@ impl Caller {
                 RemoteTarget::goakt(&self.goakt_endpoint(host, port), options, address)
             }
             #[cfg(not(feature = "goakt"))]
-            Dialect::GoAkt => RemoteTarget::unreachable(address, Unreachable::NoGoAkt),
+            Dialect::GoAkt => RemoteTarget::no_goakt(options, address),
             _ => RemoteTarget::new(self.endpoint(host, port), options, address, life),
         };
         ActorRef::from_target(Target::Remote(target))

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use rakt_wire::{Address, validate_system_name};
 
 use super::caller::Caller;
-use super::config::{ClientConfig, ConfigError, refuse};
+use super::config::{ClientConfig, refuse};
 use super::dialer::Dialer;
 use super::handshake::hello;
 use super::node::CLOSE_TIMEOUT;
+use super::node::Node;
 use super::node_ref::NodeRef;
 use super::random::Random;
 use super::resources::Resources;
-use super::target::{CallOptions, RemoteTarget, Unreachable};
-use crate::actor::AnyActor;
+use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT};
 use crate::events::{Events, Outlet};
 use crate::message::Message;
-use crate::reference::{ActorRef, Target};
-use crate::send::{Ask, DEFAULT_ASK_TIMEOUT, Tell};
-use crate::system::ActorSystem;
+use crate::reference::{ActorRef, AnyActor};
+use crate::send::{Ask, Tell};
+use crate::system::{ActorSystem, ConfigError};
 use crate::ticks::Ticks;
 
 /// Talks to actors on other nodes, without an actor system of its own.
@@ -60,7 +60,7 @@ impl Client {
             ticks: Ticks::new(tokio::runtime::Handle::current()),
         };
         let dialer = Dialer::new(Resources::new(options, Arc::default()), hello, random);
-        Ok(Self { caller: Caller::new(dialer, call_options) })
+        Ok(Self { caller: Caller::new(dialer, Arc::new(call_options)) })
     }
 
     fn outlet(&self) -> &Outlet {
@@ -108,41 +108,15 @@ impl Client {
     }
 }
 
-/// Calls to other nodes. Without [remoting](crate::Builder::remoting) all of them are refused with
+/// Operations on other nodes. Without [remoting](crate::Builder::remoting) all of them are refused with
 /// [`Refusal::RemotingOff`](crate::Refusal::RemotingOff).
 impl ActorSystem {
-    /// A reference to whoever has this address, now or later, here or on another node.
-    pub fn actor(&self, address: &Address) -> ActorRef {
-        let is_own = address.system() == self.name()
-            && (address.host(), address.port()) == self.advertised();
-        if is_own && let Some(found) = self.find(address.path()) {
-            return found;
-        }
-        match self.caller() {
-            Some(caller) => caller.reference(address.clone(), None),
-            None => ActorRef::from_target(Target::Remote(RemoteTarget::unreachable(
-                address.clone(),
-                Unreachable::RemotingOff,
-            ))),
-        }
-    }
-
     /// The node that listens on `host` and `port`, for operations on it. Nothing is sent yet.
     pub fn node(&self, host: &str, port: u16) -> NodeRef {
         NodeRef::new(self.caller(), host, port)
     }
 
-    /// Tells whoever has this address. See [`ActorRef::tell`].
-    pub fn tell<M: Message>(&self, to: &Address, message: M) -> Tell<'static, AnyActor, M> {
-        Tell::owned(self.actor(to), message)
-    }
-
-    /// Asks whoever has this address. See [`ActorRef::ask`].
-    pub fn ask<M: Message>(&self, to: &Address, message: M) -> Ask<'static, AnyActor, M> {
-        Ask::owned(self.actor(to), message)
-    }
-
     fn caller(&self) -> Option<&Arc<Caller>> {
-        self.remote_node().map(|node| node.caller())
+        self.remoting()?.as_any().downcast_ref::<Node>().map(Node::caller)
     }
 }

@@ -9,6 +9,7 @@ use rakt_wire::Compression;
 
 use super::transport::{Tcp, Transport};
 use crate::propagate::ContextPropagator;
+use crate::system::ConfigError;
 
 /// The options of a node's remoting.
 ///
@@ -95,19 +96,6 @@ impl fmt::Debug for ClientConfig {
             .field("compression", &self.options.compression)
             .finish_non_exhaustive()
     }
-}
-
-/// An option is out of its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{option} is {value}, but must be {allowed}")]
-#[non_exhaustive]
-pub struct ConfigError {
-    /// The option.
-    pub option: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What is allowed.
-    pub allowed: &'static str,
 }
 
 /// A limit longer than this is as good as none, and can be added to any point in time. A year.

@@ -18,7 +18,6 @@
 //! nodes that send to each other have connections in both directions.
 
 mod account;
-mod answer;
 mod budget;
 mod caller;
 pub mod client;
@@ -34,7 +33,6 @@ mod latch;
 mod native;
 mod node;
 mod node_ref;
-mod outgoing;
 mod random;
 #[cfg(feature = "goakt")]
 mod redial;
@@ -45,15 +43,11 @@ mod target;
 pub mod transport;
 mod weak_map;
 
+pub use crate::system::ConfigError;
 pub use client::Client;
-pub use config::{ClientConfig, Config, ConfigError};
+pub use config::{ClientConfig, Config};
 #[cfg(feature = "goakt")]
 pub use goakt::GoAkt;
 pub use node_ref::{NodeRef, SpawnOn};
 pub use rakt_wire::Compression;
 pub use transport::{Listener, Stream, Transport};
-
-pub(crate) use answer::{Fate, RemoteAnswer};
-pub(crate) use node::Node;
-pub(crate) use outgoing::Outgoing;
-pub(crate) use target::{Place, RemoteTarget};

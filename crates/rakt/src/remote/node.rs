@@ -1,13 +1,16 @@
 //! The listening side of a system.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, UdpSocket};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rakt_wire::Address;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason};
 use tokio::sync::watch;
 
@@ -19,10 +22,12 @@ use super::io::{Farewell, say_goodbye};
 use super::native::{Accepted, ArrivalsReader, Conn, drive};
 use super::random::Random;
 use super::resources::Resources;
-use super::target::CallOptions;
 use super::transport::{Listener, Stream};
+use crate::propagate::ContextPropagator;
+use crate::reference::ActorRef;
 use crate::sync::Lock;
-use crate::system::{ActorSystem, StartError};
+use crate::system::core::Remoting;
+use crate::system::{ActorSystem, Builder, Connecting, RemotingConfig, StartError};
 
 /// The pause after the first failed accept; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -86,14 +91,7 @@ impl Node {
                 }
                 None => None,
             },
-            caller: Caller::new(
-                dialer,
-                CallOptions {
-                    ask_timeout: system.ask_timeout(),
-                    propagator: system.propagator().cloned(),
-                    ticks: system.ticks().clone(),
-                },
-            ),
+            caller: Caller::new(dialer, system.call_options().clone()),
             max_connections: listening.max_connections,
             listener: Mutex::new(Some(listener)),
             inbound: Mutex::default(),
@@ -275,9 +273,14 @@ impl Node {
     fn inbound(&self) -> Vec<Arc<Conn<Accepted>>> {
         self.inbound.hold().iter().filter_map(Weak::upgrade).collect()
     }
+}
 
-    /// Takes no more connections, and tells peers to send nothing new.
-    pub(crate) fn drain(&self) {
+impl Remoting for Node {
+    fn actor(&self, address: &Address) -> ActorRef {
+        self.caller.reference(address.clone(), None)
+    }
+
+    fn drain(&self) {
         self.draining.send_replace(true);
         drop(self.listener.hold().take());
         for conn in self.inbound() {
@@ -287,26 +290,54 @@ impl Node {
         }
     }
 
-    /// Closes all connections, after what is buffered is written.
-    pub(crate) async fn close(&self) {
-        let dialed = self.caller.close("the node is shutting down");
-        let inbound = self.inbound();
-        for conn in &inbound {
-            conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
-        }
-        #[cfg(feature = "goakt")]
-        let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
-        let all_over = async {
-            dialed.await;
-            for conn in inbound {
-                conn.gone.opened().await;
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let dialed = self.caller.close("the node is shutting down");
+            let inbound = self.inbound();
+            for conn in &inbound {
+                conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
             }
             #[cfg(feature = "goakt")]
-            for conn in goakt {
-                conn.gone.opened().await;
-            }
-        };
-        drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
+            let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
+            let all_over = async {
+                dialed.await;
+                for conn in inbound {
+                    conn.gone.opened().await;
+                }
+                #[cfg(feature = "goakt")]
+                for conn in goakt {
+                    conn.gone.opened().await;
+                }
+            };
+            drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Builder {
+    /// Connects the system to others. Default: no remoting.
+    pub fn remoting(mut self, config: Config) -> Self {
+        self.remoting = Some(Box::new(config));
+        self
+    }
+}
+
+impl RemotingConfig for Config {
+    fn propagator(&self) -> Option<Arc<dyn ContextPropagator>> {
+        self.options.propagator.clone()
+    }
+
+    fn start(self: Box<Self>, system: ActorSystem) -> Connecting {
+        Box::pin(async move {
+            let node = Node::start(&system, *self).await?;
+            system.connect(node.advertised(), node.clone());
+            node.listen(system);
+            Ok(())
+        })
     }
 }
 

@@ -13,12 +13,13 @@ use super::caller::Caller;
 #[cfg(feature = "goakt")]
 use super::goakt;
 use super::native::{CONTROL, Conn, Dialed, Endpoint, Expected};
-use super::request::{Concern, NodeRequest, stopped};
-use super::target::Life;
+use super::request::{Concern, NodeRequest};
+use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::{Cause, OperationError, Recipient, Refusal};
 use crate::message::WireMessage;
+use crate::operation::stopped;
 use crate::reference::ActorRef;
-use crate::send::DEFAULT_ASK_TIMEOUT;
+use crate::reference::Life;
 
 /// A reference to the node that listens on a host and port, for operations on it: made by
 /// [`ActorSystem::node`](crate::ActorSystem::node) and [`Client::node`](super::Client::node).

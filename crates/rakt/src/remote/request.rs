@@ -5,6 +5,7 @@ use std::time::Duration;
 use rakt_wire::{Address, Operation};
 
 use crate::error::{Cause, OperationError, Recipient, Refusal};
+use crate::operation::operation_name;
 
 /// What an operation concerns, as errors tell it.
 pub(crate) trait Concern: Sync {
@@ -29,18 +30,7 @@ pub(crate) struct NodeRequest<'a> {
 impl NodeRequest<'_> {
     /// What errors call the operation.
     pub(crate) fn name(&self) -> &'static str {
-        match self.operation {
-            Operation::Lookup { .. } => "lookup",
-            Operation::Spawn { .. } => "spawn",
-            Operation::Stop { .. } => "stop",
-            Operation::Respawn { .. } => "respawn",
-            Operation::Reinstate { .. } => "reinstate",
-            Operation::Watch { .. } => "watch",
-            Operation::Unwatch { .. } => "unwatch",
-            Operation::Ping => "ping",
-            Operation::Kinds => "kinds",
-            _ => "operation",
-        }
+        operation_name(self.operation)
     }
 
     pub(crate) fn not_sent(&self, refusal: Refusal) -> OperationError {
@@ -59,19 +49,5 @@ impl NodeRequest<'_> {
     pub(crate) fn timed_out(&self) -> OperationError {
         let (operation, target) = (self.name(), self.target.recipient());
         OperationError::Timeout { operation, target, limit: self.limit }
-    }
-}
-
-/// The end of a `stop`: an actor that is gone, alone or with its node, has stopped.
-pub(crate) fn stopped<T>(result: Result<T, OperationError>) -> Result<(), OperationError> {
-    match result {
-        Err(
-            OperationError::Refused {
-                refusal: Refusal::NotFound | Refusal::Stopped | Refusal::StaleIncarnation,
-                ..
-            }
-            | OperationError::NotSent { refusal: Refusal::StaleIncarnation, .. },
-        ) => Ok(()),
-        result => result.map(drop),
     }
 }

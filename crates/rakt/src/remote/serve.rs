@@ -6,8 +6,8 @@ use std::time::Duration;
 use rakt_wire::{Operation, Outcome, is_reserved};
 
 use super::account::Charge;
-use crate::cell::AnyCell;
 use crate::error::Refusal;
+use crate::mailbox::arrivals::Reachable;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::system::ActorSystem;
 
@@ -26,7 +26,7 @@ pub(crate) fn find(
     system: &ActorSystem,
     path: &str,
     uid: Option<u64>,
-) -> Result<Arc<dyn AnyCell>, Refusal> {
+) -> Result<Arc<dyn Reachable>, Refusal> {
     authorize(path)?;
     let cell = system.find_cell(path);
     match (cell, uid) {
@@ -83,15 +83,15 @@ async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome
             Ok(Outcome::Spawned { uid: cell.uid() })
         }
         Operation::Stop { path, uid } => {
-            stop_cell(&find(system, &path, uid)?).await;
+            stop_cell(&*find(system, &path, uid)?).await;
             Ok(Outcome::Done)
         }
         Operation::Respawn { path, uid } => {
-            respawn_cell(&find(system, &path, uid)?).await?;
+            respawn_cell(&*find(system, &path, uid)?).await?;
             Ok(Outcome::Done)
         }
         Operation::Reinstate { path, uid } => {
-            reinstate_cell(&find(system, &path, uid)?).await?;
+            reinstate_cell(&*find(system, &path, uid)?).await?;
             Ok(Outcome::Done)
         }
         other => Err(Refusal::Unsupported { source: format!("{other:?}").into() }),
@@ -106,7 +106,7 @@ pub(crate) fn lookup(system: &ActorSystem, path: &str) -> Result<Outcome, Refusa
     }
 }
 
-pub(crate) fn found_outcome(cell: &dyn AnyCell) -> Outcome {
+pub(crate) fn found_outcome(cell: &dyn Reachable) -> Outcome {
     let kind = cell.kind().map(ToString::to_string).unwrap_or_default();
     Outcome::Found { uid: cell.uid(), kind }
 }

@@ -2,51 +2,30 @@
 
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 use rakt_wire::native::{Alias, Outgoing as Message, Sender};
-use rakt_wire::{Address, Operation, Outcome};
+use rakt_wire::{Address, Operation};
 
-use super::answer::RemoteAnswer;
 #[cfg(feature = "goakt")]
 use super::goakt;
 use super::native::{self, Conn, Dialed, Endpoint, Expected, NotTaken, Sent};
-use super::outgoing::Outgoing;
-use super::request::{NodeRequest, stopped};
-use crate::cell::{AnyCell, Signal};
-use crate::error::{OperationError, Refusal};
-use crate::events::{StopReason, Terminated};
-use crate::propagate::ContextPropagator;
-use crate::reference::Target;
-use crate::send::DEFAULT_ASK_TIMEOUT;
+use super::request::NodeRequest;
+use crate::answer::RemoteAnswer;
+use crate::call_options::CallOptions;
+use crate::error::Refusal;
+use crate::reference::{Life, Outgoing, Place, RemoteActor, Requested, Target, unwatchable};
+use crate::signal::Signalled;
 use crate::sync::Lock;
-use crate::ticks::Ticks;
 
 pub(crate) struct RemoteTarget {
     peer: Peer,
     address: Address,
     path: Arc<str>,
     place: usize,
-    /// `None` where nothing can be sent.
-    options: Option<Arc<CallOptions>>,
+    options: Arc<CallOptions>,
     /// The life of the actor and of its node that is meant; `None` for whoever has the address.
     life: Option<Life>,
     last: Mutex<Last>,
-}
-
-/// Where a sender stands in line, and what it has prepared, by the dialect of the receiver's node.
-#[derive(Default)]
-pub(crate) struct Place {
-    native: native::Place,
-    #[cfg(feature = "goakt")]
-    goakt: Option<Box<goakt::SendState>>,
-}
-
-/// What holds for calls that do not say otherwise.
-pub(crate) struct CallOptions {
-    pub(crate) ask_timeout: Duration,
-    pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
-    pub(crate) ticks: Arc<Ticks>,
 }
 
 /// How the node of an actor is reached.
@@ -54,48 +33,21 @@ enum Peer {
     Native(Arc<Endpoint>),
     #[cfg(feature = "goakt")]
     GoAkt(goakt::Receiver),
-    /// There is no way to reach it.
-    Nobody(Unreachable),
-}
-
-/// Why nothing can be sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Unreachable {
-    /// The system has no remoting.
-    RemotingOff,
     /// This build does not speak to Go nodes.
     #[cfg(not(feature = "goakt"))]
     NoGoAkt,
 }
 
-impl Unreachable {
-    fn refusal(self) -> Refusal {
-        match self {
-            Self::RemotingOff => Refusal::RemotingOff,
-            #[cfg(not(feature = "goakt"))]
-            Self::NoGoAkt => {
-                let text = "this build has no goakt:// peers: the feature goakt is off";
-                Refusal::Unsupported { source: text.into() }
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Life {
-    pub(crate) uid: u64,
-    pub(crate) incarnation: [u8; 16],
+/// Why nothing can be sent to a Go node.
+#[cfg(not(feature = "goakt"))]
+fn no_goakt() -> Refusal {
+    let text = "this build has no goakt:// peers: the feature goakt is off";
+    Refusal::Unsupported { source: text.into() }
 }
 
 /// The connection last used and its number for the receiver, so that the next message finds both
 /// without a search.
 type Last = Option<(Arc<Conn<Dialed>>, Option<Alias>)>;
-
-impl PartialEq for RemoteTarget {
-    fn eq(&self, other: &Self) -> bool {
-        self.address == other.address && self.life == other.life
-    }
-}
 
 impl RemoteTarget {
     pub(crate) fn new(
@@ -105,7 +57,7 @@ impl RemoteTarget {
         life: Option<Life>,
     ) -> Arc<Self> {
         let place = endpoint.place_of(address.path());
-        Self::at(Peer::Native(endpoint), Some(options), address, place, life)
+        Self::at(Peer::Native(endpoint), options, address, place, life)
     }
 
     #[cfg(feature = "goakt")]
@@ -115,17 +67,18 @@ impl RemoteTarget {
         address: Address,
     ) -> Arc<Self> {
         let receiver = endpoint.receiver(&address);
-        Self::at(Peer::GoAkt(receiver), Some(options), address, 0, None)
+        Self::at(Peer::GoAkt(receiver), options, address, 0, None)
     }
 
     /// A reference by which nothing can be sent.
-    pub(crate) fn unreachable(address: Address, why: Unreachable) -> Arc<Self> {
-        Self::at(Peer::Nobody(why), None, address, 0, None)
+    #[cfg(not(feature = "goakt"))]
+    pub(crate) fn no_goakt(options: Arc<CallOptions>, address: Address) -> Arc<Self> {
+        Self::at(Peer::NoGoAkt, options, address, 0, None)
     }
 
     fn at(
         peer: Peer,
-        options: Option<Arc<CallOptions>>,
+        options: Arc<CallOptions>,
         address: Address,
         place: usize,
         life: Option<Life>,
@@ -134,43 +87,18 @@ impl RemoteTarget {
         Arc::new(Self { peer, options, address, path, place, life, last: Mutex::default() })
     }
 
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     pub(crate) fn uid(&self) -> Option<u64> {
         self.life.map(|life| life.uid)
     }
 
-    pub(crate) fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
-        self.options.as_ref()?.propagator.as_ref()
-    }
-
-    pub(crate) fn ask_timeout(&self) -> Duration {
-        self.options.as_ref().map_or(DEFAULT_ASK_TIMEOUT, |options| options.ask_timeout)
-    }
-
-    pub(crate) fn ticks(&self) -> Option<&Arc<Ticks>> {
-        self.options.as_ref().map(|options| &options.ticks)
-    }
-
     /// Gives a message to the connection, waiting for one, and for room, where needed.
-    pub(crate) fn poll_send(
+    fn poll_native(
         &self,
+        endpoint: &Arc<Endpoint>,
         outgoing: &Outgoing<'_>,
-        place: &mut Place,
+        place: &mut native::Place,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
-        let endpoint = match &self.peer {
-            Peer::Native(endpoint) => endpoint,
-            #[cfg(feature = "goakt")]
-            Peer::GoAkt(receiver) => return receiver.poll_send(outgoing, &mut place.goakt, waker),
-            Peer::Nobody(why) => return Poll::Ready(Err(why.refusal())),
-        };
         let is_small = endpoint.dialer().resources.compressors.is_small(outgoing.payload);
         // Each connection takes a turn to prepare the payload for it, where that is needed, and one
         // to send.
@@ -185,19 +113,14 @@ impl RemoteTarget {
                     empty.insert((conn, None))
                 }
             };
-            if !is_small && !place.native.is_prepared_for(conn) {
+            if !is_small && !place.is_prepared_for(conn) {
                 let conn = conn.clone();
                 drop(last);
-                place.native.prepare(&conn, outgoing.payload)?;
+                place.prepare(&conn, outgoing.payload)?;
                 continue;
             }
             let message = self.message(outgoing, *alias);
-            match std::task::ready!(conn.poll_send(
-                &message,
-                outgoing.payload,
-                &mut place.native,
-                waker
-            )) {
+            match std::task::ready!(conn.poll_send(&message, outgoing.payload, place, waker)) {
                 Ok(Sent { receiver, answer, driver }) => {
                     *alias = Some(receiver);
                     drop(last);
@@ -241,25 +164,6 @@ impl RemoteTarget {
         }
     }
 
-    pub(crate) fn watch(self: &Arc<Self>, watcher: Weak<dyn AnyCell>, watch: u64) {
-        match &self.peer {
-            Peer::Native(endpoint) => endpoint.watches.add(endpoint, self, watcher, watch),
-            _ => {
-                let Some(watcher) = watcher.upgrade() else { return };
-                tracing::warn!(actor = %self.address, "an actor cannot be watched there");
-                let (address, reason) = (self.address.clone(), StopReason::NotFound);
-                let terminated = Terminated { address, reason };
-                watcher.signal(Signal::Terminated { watch, terminated });
-            }
-        }
-    }
-
-    pub(crate) fn unwatch(&self, watch: u64) {
-        if let Peer::Native(endpoint) = &self.peer {
-            endpoint.watches.remove(endpoint, watch);
-        }
-    }
-
     /// Who must be at the other end. Only for an address it is enough that the system is the same.
     pub(crate) fn expected(&self) -> Expected<'_> {
         match self.life {
@@ -267,37 +171,81 @@ impl RemoteTarget {
             None => Expected::System(self.address.system()),
         }
     }
+}
 
-    pub(crate) fn life(&self) -> Option<Life> {
+impl RemoteActor for RemoteTarget {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn life(&self) -> Option<Life> {
         self.life
     }
 
-    pub(crate) async fn stop(&self) -> Result<(), OperationError> {
-        let operation = Operation::Stop { path: self.path.to_string(), uid: self.uid() };
-        stopped(self.request(&operation).await)
+    fn call_options(&self) -> &CallOptions {
+        &self.options
     }
 
-    pub(crate) async fn respawn(&self) -> Result<(), OperationError> {
-        let operation = Operation::Respawn { path: self.path.to_string(), uid: self.uid() };
-        self.request(&operation).await.map(drop)
-    }
-
-    pub(crate) async fn reinstate(&self) -> Result<(), OperationError> {
-        let operation = Operation::Reinstate { path: self.path.to_string(), uid: self.uid() };
-        self.request(&operation).await.map(drop)
-    }
-
-    async fn request(&self, operation: &Operation) -> Result<Outcome, OperationError> {
-        let request = NodeRequest { operation, target: &self.address, limit: self.ask_timeout() };
+    fn poll_send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        place: &mut Option<Place>,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
         match &self.peer {
             Peer::Native(endpoint) => {
-                // Behind the messages that were sent to the actor before.
-                let asked = endpoint.request(request, self.place, self.expected());
-                asked.await.map(|(_, outcome)| outcome)
+                if let Some(place) = place.as_mut().and_then(|place| place.downcast_mut()) {
+                    return self.poll_native(endpoint, outgoing, place, waker);
+                }
+                let mut fresh = native::Place::default();
+                let polled = self.poll_native(endpoint, outgoing, &mut fresh, waker);
+                if polled.is_pending() {
+                    *place = Some(Box::new(fresh));
+                }
+                polled
             }
             #[cfg(feature = "goakt")]
-            Peer::GoAkt(receiver) => receiver.request(request).await,
-            Peer::Nobody(why) => Err(request.not_sent(why.refusal())),
+            Peer::GoAkt(receiver) => {
+                let mut known = place.take().and_then(|place| place.downcast().ok());
+                let polled = receiver.poll_send(outgoing, &mut known, waker);
+                *place = known.map(|place| place as _);
+                polled
+            }
+            #[cfg(not(feature = "goakt"))]
+            Peer::NoGoAkt => Poll::Ready(Err(no_goakt())),
+        }
+    }
+
+    fn request(&self, operation: Operation) -> Requested<'_> {
+        Box::pin(async move {
+            let limit = self.options.ask_timeout;
+            let request = NodeRequest { operation: &operation, target: &self.address, limit };
+            match &self.peer {
+                Peer::Native(endpoint) => {
+                    let asked = endpoint.request(request, self.place, self.expected());
+                    asked.await.map(|(_, outcome)| outcome)
+                }
+                #[cfg(feature = "goakt")]
+                Peer::GoAkt(receiver) => receiver.request(request).await,
+                #[cfg(not(feature = "goakt"))]
+                Peer::NoGoAkt => Err(request.not_sent(no_goakt())),
+            }
+        })
+    }
+
+    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64) {
+        match &self.peer {
+            Peer::Native(endpoint) => endpoint.watches.add(endpoint, &self, watcher, watch),
+            #[cfg(feature = "goakt")]
+            Peer::GoAkt(_) => unwatchable(&self.address, &watcher, watch),
+            #[cfg(not(feature = "goakt"))]
+            Peer::NoGoAkt => unwatchable(&self.address, &watcher, watch),
+        }
+    }
+
+    fn unwatch(&self, watch: u64) {
+        if let Peer::Native(endpoint) = &self.peer {
+            endpoint.watches.remove(endpoint, watch);
         }
     }
 }

@@ -3,11 +3,14 @@
 //! Each is a plain struct that sends when it is first polled, so that the common case costs neither a
 //! task nor a boxed future.
 //!
+//! - `receives`: which messages can be sent to whom; `calls`: what can be done with a reference
 //! - `parcel`: a message on its way to be accepted, by a mailbox or a connection
 //! - `request`: a message whose outcome is awaited
 //! - `together`: several of those at once
 
+mod calls;
 mod parcel;
+pub(crate) mod receives;
 mod request;
 mod together;
 
@@ -18,21 +21,17 @@ use std::time::Duration;
 
 use rakt_wire::{Metadata, Wish};
 
-use crate::context::Extensions;
 use crate::error::{AskError, Refusal, TellError};
 use crate::message::Message;
-use crate::reference::{ActorRef, Receives};
+use crate::propagate::Extensions;
+use crate::reference::ActorRef;
 
+pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
+pub use receives::Receives;
 pub use together::{AskAll, TellAll};
 
 use parcel::{Held, Limit, Parcel};
 use request::Request;
-
-/// How long a `tell` waits for room unless told otherwise: 30 s.
-pub const DEFAULT_TELL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long an `ask` waits for its reply unless told or configured otherwise: 5 s.
-pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of [`ActorRef::try_tell`].
 pub type TryTell<M> = Result<(), TellError<M>>;

@@ -9,20 +9,16 @@ use std::time::Duration;
 use rakt_wire::{Metadata, Wish};
 use tokio::time::{Instant, Sleep};
 
-use crate::cell::Push;
-use crate::context::Extensions;
+use super::receives::Receives;
+use crate::answer::RemoteAnswer;
 use crate::error::{BoxError, Cause, Refusal};
-use crate::mailbox::letter::{About, Asker, Letter, Reply};
-use crate::message::Message;
-use crate::propagate::ContextPropagator;
-use crate::reference::{ActorRef, Receives, Target};
+use crate::mailbox::letter::{About, Asker, Letter};
+use crate::mailbox::reply::Reply;
+use crate::message::{Encoded, Message};
+use crate::propagate::Extensions;
+use crate::reference::{ActorRef, Outgoing, Place, Push, Target};
 use crate::slot::{Answer, Slot};
 use crate::ticks::{Call, TICK, Ticks};
-
-#[cfg(feature = "remote")]
-use crate::message::Encoded;
-#[cfg(feature = "remote")]
-use crate::remote::{Outgoing, Place, RemoteAnswer};
 
 /// A target that is borrowed from the caller, or one's own.
 pub(super) enum Held<'a, T> {
@@ -62,7 +58,6 @@ struct Enclosed {
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
     /// Its place in the line for a connection, while it waits.
-    #[cfg(feature = "remote")]
     place: Option<Place>,
 }
 
@@ -71,7 +66,6 @@ pub(super) enum Receipt<R> {
     /// Nothing more to wait for.
     Accepted,
     Local(Answer<Result<R, Refusal>>),
-    #[cfg(feature = "remote")]
     Remote(RemoteAnswer),
 }
 
@@ -92,11 +86,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     }
 
     pub(super) fn ask_timeout(&self) -> Duration {
-        match self.target.target() {
-            Target::Local(cell) => cell.system().ask_timeout(),
-            #[cfg(feature = "remote")]
-            Target::Remote(remote) => remote.ask_timeout(),
-        }
+        self.target.target().call_options().ask_timeout
     }
 
     /// Sends metadata along, in place of what was given before.
@@ -104,17 +94,9 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         self.enclosed.get_or_insert_default().metadata = Some(metadata);
     }
 
-    fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
-        match self.target.target() {
-            Target::Local(cell) => cell.system().propagator(),
-            #[cfg(feature = "remote")]
-            Target::Remote(remote) => remote.propagator(),
-        }
-    }
-
     /// Lets the context propagator write down the context of the handler that sends.
     pub(super) fn carry(&mut self, current: &Extensions) {
-        let Some(propagator) = self.propagator() else { return };
+        let Some(propagator) = &self.target.target().call_options().propagator else { return };
         let mut carrier = Metadata::new();
         let injected = propagator.inject(current, &mut carrier);
         let carried = injected.map(|()| carrier).map_err(not_propagated);
@@ -153,7 +135,6 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         }
         let cell = match self.target.target() {
             Target::Local(cell) => cell,
-            #[cfg(feature = "remote")]
             Target::Remote(_) => return self.offer_to_connection(message, wish, deadline, waker),
         };
         let (asker, receipt) = match wish {
@@ -203,7 +184,6 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         }
     }
 
-    #[cfg(feature = "remote")]
     fn offer_to_connection(
         &mut self,
         message: M,
@@ -211,31 +191,31 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
         deadline: Option<Instant>,
         waker: Option<&Waker>,
     ) -> Offered<M> {
-        let place = self.enclosed.as_mut().and_then(|enclosed| enclosed.place.take());
         let Target::Remote(remote) = self.target.target() else { return Poll::Pending };
         let Some(wire) = M::wire() else {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };
             return Poll::Ready(Err((refusal, message)));
         };
         let remaining = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut place = self.enclosed.as_mut().and_then(|enclosed| enclosed.place.take());
         let outgoing = Outgoing {
             wish,
             type_name: wire.name(),
-            #[cfg(feature = "goakt")]
             reply_name: wire.reply_name(),
             payload: &Encoded { value: &message, functions: &wire.message },
             sender: self.sender.as_ref(),
             remaining,
             metadata: self.enclosed.as_ref().and_then(|enclosed| enclosed.metadata.as_ref()),
         };
-        let mut place = place.unwrap_or_default();
         match remote.poll_send(&outgoing, &mut place, waker) {
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(Receipt::Accepted)),
             Poll::Ready(Ok(Some(answer))) => Poll::Ready(Ok(Receipt::Remote(answer))),
             Poll::Ready(Err(refusal)) => Poll::Ready(Err((refusal, message))),
             Poll::Pending => {
                 self.message = Some(message);
-                self.enclosed.get_or_insert_default().place = Some(place);
+                if place.is_some() {
+                    self.enclosed.get_or_insert_default().place = place;
+                }
                 Poll::Pending
             }
         }
@@ -250,12 +230,8 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
 
 impl<T, M: Message> Parcel<'_, T, M> {
     /// The coarse clock that spares most requests a timer.
-    pub(super) fn ticks(&self) -> Option<&Arc<Ticks>> {
-        match self.target.target() {
-            Target::Local(cell) => Some(cell.system().ticks()),
-            #[cfg(feature = "remote")]
-            Target::Remote(remote) => remote.ticks(),
-        }
+    pub(super) fn ticks(&self) -> &Arc<Ticks> {
+        &self.target.target().call_options().ticks
     }
 
     /// Waits for room no longer.
@@ -310,13 +286,9 @@ impl Limit {
 
     /// With a coarse clock, a timer is set only when that has ticked. Not so where it may not tick in
     /// time, or for another: in another runtime, or in another task than before.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        ticks: Option<&Arc<Ticks>>,
-    ) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>, ticks: &Arc<Ticks>) -> Poll<()> {
         let since = self.begin();
-        let ticks = ticks.filter(|_| self.limit > 2 * TICK);
+        let ticks = (self.limit > 2 * TICK).then_some(ticks);
         match (&mut self.watch, ticks) {
             (Watch::Timer(sleep), _) => return sleep.as_mut().poll(cx),
             (Watch::Ticks(call), Some(ticks)) if !ticks.is_over(cx.waker(), *call) => {

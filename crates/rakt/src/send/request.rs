@@ -8,14 +8,10 @@ use std::time::Duration;
 use rakt_wire::{Address, Wish};
 
 use super::parcel::{Limit, Parcel, Receipt};
-use crate::error::{AskError, Refusal};
+use super::receives::Receives;
+use crate::answer::Fate;
+use crate::error::{AskError, Cause, Refusal};
 use crate::message::Message;
-use crate::reference::Receives;
-
-#[cfg(feature = "remote")]
-use crate::error::Cause;
-#[cfg(feature = "remote")]
-use crate::remote::Fate;
 
 /// A message whose outcome is awaited.
 pub(super) struct Request<'a, T: Receives<M>, M: Message> {
@@ -75,7 +71,6 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
                 Ok(reply) => Ok(Some(reply)),
                 Err(refusal) => Err(AskError::Refused { target: self.target(), refusal }),
             }),
-            #[cfg(feature = "remote")]
             Some(Receipt::Remote(answer)) => Pin::new(answer).poll(cx).map(|fate| self.read(fate)),
         };
         if ended.is_ready() {
@@ -88,7 +83,6 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         Poll::Pending
     }
 
-    #[cfg(feature = "remote")]
     fn read(&self, fate: Fate) -> Ended<M> {
         let payload = match fate {
             Fate::Reply(_) if self.wish == Wish::Confirm => return Ok(None),
@@ -97,7 +91,6 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
                 let source = "an outcome where a reply belongs".into();
                 return Err(AskError::BadReply { target: self.target(), source });
             }
-            #[cfg(feature = "goakt")]
             Fate::BadReply(source) => {
                 return Err(AskError::BadReply { target: self.target(), source });
             }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use rakt_wire::Wish;
 
 use super::parcel::{Held, Limit, Parcel};
+use super::receives::Receives;
 use super::request::{Ended, Request};
-use crate::context::Extensions;
+use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::AskError;
 use crate::message::Message;
-use crate::reference::{ActorRef, Receives};
+use crate::propagate::Extensions;
+use crate::reference::ActorRef;
 
 /// Several requests to one actor, sent in order and under way together.
 struct Together<'a, T: Receives<M>, M: Message> {
@@ -33,7 +35,7 @@ enum Part<'a, T: Receives<M>, M: Message> {
 
 impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>, wish: Wish) -> Self {
-        let mut limit = crate::send::DEFAULT_ASK_TIMEOUT;
+        let mut limit = DEFAULT_ASK_TIMEOUT;
         let request = |message| {
             let parcel = Parcel::new(Held::Borrowed(target), message);
             limit = parcel.ask_timeout();

@@ -12,5 +12,5 @@ mod serving;
 
 pub use options::GoAkt;
 
-pub(crate) use calling::{Endpoint, Receiver, SendState};
+pub(crate) use calling::{Endpoint, Receiver};
 pub(crate) use serving::{Serving, open};

@@ -11,7 +11,7 @@ use super::conn::{Conn, Half, Leftover, touch};
 use super::watch;
 use crate::error::Refusal;
 use crate::events::StopReason;
-use crate::mailbox::arrivals::ReplyTo;
+use crate::mailbox::reply::ReplyTo;
 use crate::remote::budget::Share;
 use crate::remote::compressors::Prepared;
 use crate::remote::resources::Resources;

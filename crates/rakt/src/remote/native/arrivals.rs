@@ -16,9 +16,9 @@ use super::batch::{Batch, RawAbout, RawMessage};
 use super::conn::Conn;
 use super::driver::Reader;
 use super::serve::{Watches, serve};
-use crate::cell::AnyCell;
 use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::Arrivals as _;
+use crate::mailbox::arrivals::Reachable;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::serve::find;
@@ -46,7 +46,7 @@ struct Actors {
 /// What is kept for a receiver that the peer has named.
 #[derive(Default)]
 struct Known {
-    cell: Option<Arc<dyn AnyCell>>,
+    cell: Option<Arc<dyn Reachable>>,
     /// Which of the peer's types the actor accepts, and where they are in its list.
     entries: VecDeque<(u32, u16)>,
     staged: Staged,
@@ -295,7 +295,7 @@ fn accept(
 fn live_cell(
     system: &ActorSystem,
     receiver: &mut NamedReceiver<Known>,
-) -> Option<Arc<dyn AnyCell>> {
+) -> Option<Arc<dyn Reachable>> {
     let known = &mut receiver.kept;
     match &known.cell {
         Some(cell) if !cell.has_ended() => return Some(cell.clone()),

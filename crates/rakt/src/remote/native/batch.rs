@@ -10,10 +10,11 @@ use rakt_wire::native::{Alias, MessageKind};
 
 use super::accepted::Accepted;
 use super::conn::Conn;
-use crate::cell::AnyCell;
-use crate::context::Current;
 use crate::error::{Chain, Refusal};
-use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
+use crate::mailbox::arrivals::Arrivals;
+use crate::mailbox::arrivals::Reachable;
+use crate::mailbox::current::Current;
+use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::compact::compact;
@@ -105,7 +106,7 @@ impl Batch {
 
     /// A confirmed tell says that the message can be handled, so these are decoded to see, and those that
     /// cannot be are refused.
-    pub(crate) fn check_confirmed(&mut self, cell: &dyn AnyCell) {
+    pub(crate) fn check_confirmed(&mut self, cell: &dyn Reachable) {
         let mut messages = std::mem::take(&mut self.messages);
         let mut refused = 0;
         messages.retain(|message| {

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Writer};
 use rakt_wire::{Address, Compression, Encode};
 
+use crate::answer::Fate;
 use crate::error::{Cause, Recipient, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::account::Account;
-use crate::remote::answer::Fate;
 use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;

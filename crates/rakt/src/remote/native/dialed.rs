@@ -11,9 +11,9 @@ use rakt_wire::native::{
 use rakt_wire::{Encode, Metadata, Operation};
 
 use super::conn::{Conn, Half, Leftover, State, touch};
+use crate::answer::{Cancel, Fate, RemoteAnswer};
 use crate::error::{Bound, Cause, Chain, Refusal};
 use crate::events::DeadLetter;
-use crate::remote::answer::{Cancel, Fate, RemoteAnswer};
 use crate::remote::compressors::Prepared;
 use crate::slot::Slot;
 

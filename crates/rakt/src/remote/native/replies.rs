@@ -12,8 +12,8 @@ use rakt_wire::native::{
 use super::conn::{Conn, touch};
 use super::dialed::Dialed;
 use super::driver::Reader;
+use crate::answer::{Fate, Reply};
 use crate::error::Refusal;
-use crate::remote::answer::{Fate, Reply};
 use crate::slot::Slot;
 
 /// Whom a connection belongs to.
@@ -75,12 +75,20 @@ impl Reader for RepliesReader {
             return Ok(());
         }
         let Self { conn, replies, ended, news, .. } = self;
-        let compressed = |raw_len| (raw_len, conn.compression, conn.resources.clone());
+        let packed = |raw_len, bytes: Bytes| {
+            let (compression, resources) = (conn.compression, conn.resources.clone());
+            let open = move || resources.compressors.decompress(compression, &bytes, raw_len);
+            Reply::Packed(Box::new(open))
+        };
         let mut state = conn.lock();
         state.half.settle(replies, |settled| match settled {
             Settled::Reply { kept, raw_len, body } => {
-                let compressed = raw_len.map(compressed);
-                ended.push((kept, Fate::Reply(Reply { bytes: body.slice(block), compressed })));
+                let bytes = body.slice(block);
+                let reply = match raw_len {
+                    None => Reply::Plain(bytes),
+                    Some(raw_len) => packed(raw_len, bytes),
+                };
+                ended.push((kept, Fate::Reply(reply)));
             }
             Settled::Outcome { kept, outcome } => ended.push((kept, Fate::Outcome(outcome))),
             Settled::Failed { kept, failure } => {

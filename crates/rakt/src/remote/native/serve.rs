@@ -8,9 +8,10 @@ use rakt_wire::{Operation, Outcome};
 
 use super::accepted::Accepted;
 use super::conn::Conn;
-use crate::cell::{AnyCell, Watcher};
 use crate::error::{Bound, Refusal};
+use crate::mailbox::arrivals::Reachable;
 use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
+use crate::signal::Watcher;
 use crate::sync::Lock;
 use crate::system::ActorSystem;
 
@@ -20,7 +21,7 @@ const MAX_WATCHES: usize = 65_536;
 /// The watches that came over one connection.
 pub(crate) struct Watches {
     conn: Arc<Conn<Accepted>>,
-    watched: Arc<Mutex<HashMap<u64, Weak<dyn AnyCell>>>>,
+    watched: Arc<Mutex<HashMap<u64, Weak<dyn Reachable>>>>,
 }
 
 impl Watches {
@@ -28,7 +29,7 @@ impl Watches {
         Self { conn, watched: Arc::default() }
     }
 
-    fn add(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) -> Result<(), Refusal> {
+    fn add(&self, cell: &Arc<dyn Reachable>, watch_id: u64) -> Result<(), Refusal> {
         // A number that is used again stands for the new watch alone.
         self.remove(watch_id);
         let mut watched = self.watched.hold();
@@ -41,7 +42,7 @@ impl Watches {
     }
 
     /// The registration with the actor itself, made after the peer has its answer.
-    fn begin(&self, cell: &Arc<dyn AnyCell>, watch_id: u64) {
+    fn begin(&self, cell: &Arc<dyn Reachable>, watch_id: u64) {
         let (conn, watched) = (self.conn.clone(), self.watched.clone());
         let key = (self.conn.id, watch_id);
         let notify = Box::new(move |reason: &crate::StopReason| {

@@ -13,7 +13,7 @@ use super::accepted::Accepted;
 use super::conn::{Conn, Half};
 use super::dialed::{Dialed, NotTaken};
 use crate::error::Refusal;
-use crate::mailbox::arrivals::ReplyTo;
+use crate::mailbox::reply::ReplyTo;
 use crate::remote::resources::Resources;
 use crate::remote::resources::tests::resources;
 

@@ -13,11 +13,12 @@ use rakt_wire::{Operation, Outcome, Terminated as WireTerminated};
 use super::conn::{Conn, Expected};
 use super::dialed::Dialed;
 use super::endpoint::{CONTROL, Endpoint};
-use crate::cell::{AnyCell, Signal};
 use crate::error::{Cause, Chain, OperationError, Refusal};
 use crate::events::{StopReason, Terminated};
+use crate::reference::{Life, RemoteActor};
 use crate::remote::request::NodeRequest;
-use crate::remote::target::{Life, RemoteTarget};
+use crate::remote::target::RemoteTarget;
+use crate::signal::{Signal, Signalled};
 use crate::sync::Lock;
 
 /// The watches of one endpoint.
@@ -40,7 +41,7 @@ struct Table {
 #[derive(Clone)]
 struct Entry {
     target: Arc<RemoteTarget>,
-    watcher: Weak<dyn AnyCell>,
+    watcher: Weak<dyn Signalled>,
     life: Option<Life>,
     /// The connection over which the peer knows of the watch.
     conn: Option<u64>,
@@ -80,7 +81,7 @@ impl RemoteWatches {
         &self,
         endpoint: &Arc<Endpoint>,
         target: &Arc<RemoteTarget>,
-        watcher: Weak<dyn AnyCell>,
+        watcher: Weak<dyn Signalled>,
         watch: u64,
     ) {
         let (target, life) = (target.clone(), target.life());
@@ -92,7 +93,7 @@ impl RemoteWatches {
     pub(crate) fn remove(&self, endpoint: &Arc<Endpoint>, watch: u64) {
         let entry = self.table.hold().remove(watch);
         let Some(Entry { conn: Some(conn), target, .. }) = entry else { return };
-        let limit = target.ask_timeout();
+        let limit = target.call_options().ask_timeout;
         if let Some(conn) = endpoint.conns().into_iter().find(|known| known.id == conn) {
             // The answer is of no interest: what still comes of the watch finds nobody.
             if let Ok(answer) = conn.request(&Operation::Unwatch { watch_id: watch }, limit, None) {
@@ -196,11 +197,11 @@ async fn register_all(endpoint: Arc<Endpoint>) {
 /// Brings one watch to the peer; an error means that it is worth another try.
 async fn register_one(endpoint: &Arc<Endpoint>, watch: u64, entry: &Entry) -> Result<(), Refusal> {
     let operation = Operation::Watch {
-        path: entry.target.path().to_owned(),
+        path: entry.target.address().path().to_owned(),
         uid: entry.life.map(|life| life.uid),
         watch_id: watch,
     };
-    let limit = entry.target.ask_timeout();
+    let limit = entry.target.call_options().ask_timeout;
     let target = entry.target.address();
     let request = NodeRequest { operation: &operation, target, limit };
     // From here on the peer may know of it: the news must find the entry, whatever comes first.
@@ -283,9 +284,11 @@ mod tests {
 
     use super::*;
     use crate::actor::Actor;
+    use crate::remote::dialer::Dialer;
+    use crate::remote::handshake::hello;
     use crate::remote::native::tests::session;
+    use crate::remote::random::Random;
     use crate::remote::resources::tests::resources;
-    use crate::remote::target::Unreachable;
     use crate::system::ActorSystem;
 
     struct Watcher;
@@ -300,9 +303,12 @@ mod tests {
         let system = ActorSystem::builder("tests").start().await.expect("it starts");
         let _watcher = system.spawn("watcher", || Watcher).await.expect("it starts");
         let cell = system.find_cell("watcher").expect("it is there");
-        let watcher = Arc::downgrade(&cell);
+        let watcher: Weak<dyn Signalled> = Arc::downgrade(&cell) as _;
         let address = Address::new("a", "peer", "127.0.0.1", 1).expect("it is valid");
-        let target = RemoteTarget::unreachable(address, Unreachable::RemotingOff);
+        let random = Random::new(None);
+        let hello = hello("tests", &resources().options, &random);
+        let endpoint = Endpoint::new(Dialer::new(resources(), hello, random), "127.0.0.1", 1);
+        let target = RemoteTarget::new(endpoint, system.call_options().clone(), address, None);
         let watches = RemoteWatches::default();
         for watch in 0..COUNT {
             let (target, watcher) = (target.clone(), watcher.clone());

@@ -17,10 +17,10 @@ use super::queue::{ReceiverEntry, Tell};
 use super::refusal;
 use super::send_state::{Leasing, SendState, poll_settled};
 use super::sender;
+use crate::answer::{Fate, RemoteAnswer, Reply};
 use crate::error::Refusal;
-use crate::remote::answer::{Fate, RemoteAnswer, Reply};
+use crate::reference::Outgoing;
 use crate::remote::goakt::limits::LONGEST;
-use crate::remote::outgoing::Outgoing;
 use crate::slot::{Abandonment, Slot};
 use crate::timers::now;
 
@@ -183,7 +183,7 @@ impl Asking {
         let is_nothing = reply.type_name().is_empty() && reply.value.is_empty();
         let is_expected = reply.type_name() == self.reply_name;
         if is_expected || (is_nothing && self.reply_name == EMPTY) {
-            Fate::Reply(Reply { bytes: reply.value, compressed: None })
+            Fate::Reply(Reply::Plain(reply.value))
         } else if is_nothing {
             Fate::Refused(Refusal::NoReply)
         } else {

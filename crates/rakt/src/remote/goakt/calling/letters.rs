@@ -7,9 +7,9 @@ use rakt_wire::goakt::NO_SENDER;
 use super::node::GoNode;
 use super::queue::{Group, ReceiverEntry};
 use super::sender::parsed;
+use crate::answer::Fate;
 use crate::error::{Chain, Refusal};
 use crate::events::{DeadLetter, Outlet};
-use crate::remote::answer::Fate;
 
 /// Ends a request.
 pub(super) fn answer(group: Group, fate: Fate) {

@@ -36,4 +36,3 @@ mod tell;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use receiver::Receiver;
-pub(crate) use send_state::SendState;

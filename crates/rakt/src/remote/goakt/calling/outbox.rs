@@ -8,9 +8,9 @@ use std::task::{Poll, Waker};
 
 use super::node::GoNode;
 use super::queue::Queue;
-use crate::cell::AnyCell;
 use crate::error::{Bound, Refusal};
 use crate::line::{HasLine, Line, Ticket};
+use crate::reference::AnyCell;
 use crate::remote::redial::BriefConns;
 use crate::sync::Lock;
 

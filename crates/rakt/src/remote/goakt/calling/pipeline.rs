@@ -17,8 +17,8 @@ use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::outbox::Outbox;
 use super::queue::{Group, Queue};
 use super::refusal;
+use crate::answer::{Fate, Reply};
 use crate::error::{Cause, Chain, Refusal};
-use crate::remote::answer::{Fate, Reply};
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::redial::BriefConns;
 use crate::timers::now;
@@ -188,7 +188,7 @@ impl Pipeline {
                             letters::refuse(node.outlet(), group, refusal);
                         }
                         Some(_) => {
-                            let reply = Reply { bytes: Bytes::new(), compressed: None };
+                            let reply = Reply::Plain(Bytes::new());
                             letters::answer(group, Fate::Reply(reply));
                         }
                         None => missing.get_or_insert_with(|| Missing::new(&node)).add(group),

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use rakt_wire::goakt::{Outgoing, Payload};
 use rakt_wire::{Address, Metadata};
 
-use crate::remote::answer::Fate;
+use crate::answer::Fate;
 use crate::slot::Slot;
 
 /// Most messages in one request.

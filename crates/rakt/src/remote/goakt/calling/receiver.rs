@@ -12,9 +12,9 @@ use super::operate;
 use super::queue::ReceiverEntry;
 use super::send_state::{SendState, poll_settled};
 use super::tell;
+use crate::answer::RemoteAnswer;
 use crate::error::{OperationError, Refusal};
-use crate::remote::answer::RemoteAnswer;
-use crate::remote::outgoing::Outgoing;
+use crate::reference::Outgoing;
 use crate::remote::request::NodeRequest;
 
 /// An actor of a Go node.

@@ -12,10 +12,10 @@ use super::pipeline;
 use super::queue::{ReceiverEntry, Tell};
 use super::send_state::SendState;
 use super::sender;
+use crate::answer::RemoteAnswer;
 use crate::error::Refusal;
+use crate::reference::Outgoing;
 use crate::reference::{ActorRef, Target};
-use crate::remote::answer::RemoteAnswer;
-use crate::remote::outgoing::Outgoing;
 use crate::slot::Slot;
 
 /// Takes a message to be told, or notes its sender in the line.

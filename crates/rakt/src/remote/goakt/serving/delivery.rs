@@ -9,10 +9,11 @@ use bytes::Bytes;
 use rakt_wire::{Encode, Metadata, cost};
 
 use super::conn::GoConn;
-use crate::context::Current;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
-use crate::mailbox::arrivals::{Arrivals, RemoteAsker, ReplyTo};
+use crate::mailbox::arrivals::Arrivals;
+use crate::mailbox::current::Current;
+use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::compact::compact;

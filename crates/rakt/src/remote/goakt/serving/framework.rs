@@ -14,12 +14,13 @@ use rakt_wire::{Code, Encode, cost};
 use super::conn::GoConn;
 use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply};
 use super::requests::not_accepted;
-use crate::cell::{AnyCell, Signal};
 use crate::error::{Bound, Chain, Refusal};
 use crate::events::{DeadLetter, Outlet, StopReason};
-use crate::mailbox::arrivals::{RemoteAsker, ReplyTo};
+use crate::mailbox::arrivals::Reachable;
+use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::message::{Codec, CodecError, Message, WireType};
 use crate::reference::{ActorRef, Target};
+use crate::signal::Signal;
 
 /// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
 /// dead letters. Each may wait for a connection to a host that the peer has chosen.
@@ -34,7 +35,7 @@ impl GoConn {
         self: &Arc<Self>,
         procedure: Procedure,
         message: &RemoteMessage<'_>,
-        cell: &Arc<dyn AnyCell>,
+        cell: &Arc<dyn Reachable>,
         path: &str,
     ) -> Result<Option<Option<&'static str>>, GoError> {
         let invalid = |error| GoError::invalid_message(procedure, error);
@@ -64,7 +65,7 @@ impl GoConn {
         self: &Arc<Self>,
         procedure: Procedure,
         request: proto::AsyncRequest,
-        cell: Arc<dyn AnyCell>,
+        cell: Arc<dyn Reachable>,
     ) -> Result<(), GoError> {
         let proto::AsyncRequest { correlation_id, reply_to, message } = request;
         if correlation_id.len() > MAX_CORRELATION_LEN {

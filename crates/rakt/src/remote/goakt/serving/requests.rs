@@ -9,9 +9,10 @@ use rakt_wire::{Address, Dialect, MAX_ADDRESS_LEN, Metadata, cost, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use super::delivery::{About, Answers, Batch, Delivery, Message};
-use crate::cell::AnyCell;
 use crate::error::Refusal;
-use crate::mailbox::arrivals::{Arrivals, RemoteAsker};
+use crate::mailbox::arrivals::Arrivals;
+use crate::mailbox::arrivals::Reachable;
+use crate::mailbox::reply::RemoteAsker;
 use crate::reference::ActorRef;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::serve;
@@ -50,7 +51,7 @@ impl Names {
         }
     }
 
-    fn path(&mut self, cell: &dyn AnyCell) -> Arc<str> {
+    fn path(&mut self, cell: &dyn Reachable) -> Arc<str> {
         match &self.path {
             Some((uid, known)) if *uid == cell.uid() => known.clone(),
             _ => self.path.insert((cell.uid(), cell.path().into())).1.clone(),
@@ -60,7 +61,7 @@ impl Names {
 
 /// Messages of one type that follow each other, for one actor.
 pub(super) struct Run {
-    cell: Arc<dyn AnyCell>,
+    cell: Arc<dyn Reachable>,
     type_name: Arc<str>,
     path: Arc<str>,
     entry: u16,
@@ -74,7 +75,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Whether a message goes with those that are there.
-    pub(super) fn takes(&self, cell: &dyn AnyCell, message: &RemoteMessage<'_>) -> bool {
+    pub(super) fn takes(&self, cell: &dyn Reachable, message: &RemoteMessage<'_>) -> bool {
         let len = self.payload_len + self.extra as usize + message.message.value.len();
         self.cell.uid() == cell.uid()
             && *self.type_name == *message.message.type_name()
@@ -94,7 +95,7 @@ impl GoConn {
         self: &Arc<Self>,
         common: &Common,
         message: &RemoteMessage<'_>,
-        (cell, path): (Arc<dyn AnyCell>, &str),
+        (cell, path): (Arc<dyn Reachable>, &str),
         run: &mut Option<Run>,
         names: &mut Names,
     ) -> Result<(), GoError> {
@@ -142,7 +143,7 @@ impl GoConn {
         &self,
         procedure: Procedure,
         message: &RemoteMessage<'a>,
-    ) -> Result<(Arc<dyn AnyCell>, &'a str), GoError> {
+    ) -> Result<(Arc<dyn Reachable>, &'a str), GoError> {
         let local = &self.terms.local;
         let path = local.receiver(procedure, message.receiver)?;
         local.admit_message(path, message.message.type_name())?;
@@ -266,7 +267,7 @@ impl GoConn {
 fn start_run(
     procedure: Procedure,
     message: &RemoteMessage<'_>,
-    cell: Arc<dyn AnyCell>,
+    cell: Arc<dyn Reachable>,
     names: &mut Names,
 ) -> Result<Run, GoError> {
     let name = message.message.type_name();

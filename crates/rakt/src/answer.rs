@@ -1,4 +1,4 @@
-//! How requests end, and the future that waits for it.
+//! How requests to other nodes end, and the future that waits for it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rakt_wire::{Compression, Outcome};
+use rakt_wire::Outcome;
 
-use super::resources::Resources;
 use crate::error::{Cause, Refusal};
 use crate::slot::Answer;
 
@@ -21,7 +20,6 @@ pub(crate) enum Fate {
     /// The connection ended first.
     Lost(Cause),
     /// An answer came that is none to what was asked.
-    #[cfg(feature = "goakt")]
     BadReply(Cause),
 }
 
@@ -29,9 +27,7 @@ impl Fate {
     /// Its label in the metrics.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Self::Reply(_) | Self::Outcome(_) => "reply",
-            #[cfg(feature = "goakt")]
-            Self::BadReply(_) => "reply",
+            Self::Reply(_) | Self::Outcome(_) | Self::BadReply(_) => "reply",
             Self::Refused(_) => "refused",
             Self::Lost(_) => "lost",
         }
@@ -39,20 +35,18 @@ impl Fate {
 }
 
 /// A reply as it came.
-pub(crate) struct Reply {
-    pub(crate) bytes: Bytes,
-    /// Set when they are compressed: the length they have when they are not, how, and who can undo it.
-    pub(crate) compressed: Option<(u32, Compression, Arc<Resources>)>,
+pub(crate) enum Reply {
+    Plain(Bytes),
+    /// Compressed: the asker has it undone, not the connection.
+    Packed(Box<dyn FnOnce() -> Result<Bytes, Refusal> + Send>),
 }
 
 impl Reply {
     /// The payload, without compression.
     pub(crate) fn open(self) -> Result<Bytes, Refusal> {
-        match self.compressed {
-            None => Ok(self.bytes),
-            Some((raw_len, compression, resources)) => {
-                resources.compressors.decompress(compression, &self.bytes, raw_len)
-            }
+        match self {
+            Self::Plain(bytes) => Ok(bytes),
+            Self::Packed(open) => open(),
         }
     }
 }
@@ -75,7 +69,6 @@ impl RemoteAnswer {
         Self { answer, cancels: Some((conn, corr)) }
     }
 
-    #[cfg(feature = "goakt")]
     pub(crate) fn of_slot(answer: Answer<Fate>) -> Self {
         Self { answer, cancels: None }
     }

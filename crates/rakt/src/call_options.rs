@@ -1,0 +1,21 @@
+//! What holds for calls that do not say otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::propagate::ContextPropagator;
+use crate::ticks::Ticks;
+
+/// How long a `tell` waits for room unless told otherwise: 30 s.
+pub const DEFAULT_TELL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an `ask` waits for its reply unless told or configured otherwise: 5 s.
+pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What holds for calls that do not say otherwise: those of one system, or of a client without one.
+pub(crate) struct CallOptions {
+    pub(crate) ask_timeout: Duration,
+    pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
+    /// The coarse clock that spares most requests a timer.
+    pub(crate) ticks: Arc<Ticks>,
+}

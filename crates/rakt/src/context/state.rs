@@ -1,0 +1,135 @@
+//! The context of an actor, and the state that only its runner touches.
+//!
+//! They are in one file because each needs the others: what handles a message is given a context, and what
+//! an actor has stashed knows what handles it.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use crate::cell::{Cell, Class, Doze};
+use crate::error::BoxError;
+use crate::events::StopReason;
+use crate::mailbox::current::{Current, Exclusive};
+use crate::mailbox::hand::{InHand, Item};
+use crate::reference::{AnyCell, Target};
+use crate::signal::{Signal, Signalled, Watcher};
+use crate::supervision::Decider;
+use crate::timers::Timer;
+
+/// The actor's view of itself, its system, and the message at hand.
+pub struct Context<A> {
+    pub(crate) cell: Arc<ActorCell<A>>,
+    pub(crate) current: Current,
+    pub(super) extra: Option<Box<Extra<A>>>,
+    pub(super) stop_requested: bool,
+    pub(super) unstash_requested: bool,
+    /// Messages handled since other tasks had a turn.
+    pub(super) handled: u32,
+    pub(super) doze: Doze,
+}
+
+/// The cell of an actor of type `A`.
+pub(crate) type ActorCell<A> = Cell<Body<A>, Dispatch<A>>;
+
+/// What all actors of type `A` have in common.
+pub(crate) type ActorClass<A> = Class<Body<A>, Dispatch<A>>;
+
+/// The messages that an actor of type `A` works through.
+pub(crate) type Hand<A> = InHand<Dispatch<A>>;
+
+/// The state of an actor, which only its runner touches.
+pub(crate) struct Body<A> {
+    pub(crate) factory: Box<dyn Fn() -> A + Send + Sync>,
+    pub(crate) actor: A,
+    pub(crate) extra: Option<Box<Extra<A>>>,
+    /// Its `stopped` hook has run, and no new actor is in its place yet.
+    pub(crate) has_stopped: bool,
+    /// How often the actor has been made to wait for its restart.
+    pub(crate) pauses: u32,
+}
+
+/// Handles messages of one type from the front of the hand, and those that come after; until another
+/// type is there, nothing comes for a while, something urgent came up, or a handler failed.
+///
+/// So a boxed future is made when the type changes, not for each message.
+pub(crate) struct Dispatch<A>(
+    pub(crate) for<'a> fn(&'a mut A, &'a mut Context<A>, &'a mut Hand<A>) -> Dispatched<'a>,
+);
+
+/// Ends with the fault of a handler, if one failed.
+pub(crate) type Dispatched<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+
+impl<A> Clone for Dispatch<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Dispatch<A> {}
+
+/// What most actors do without.
+pub(crate) struct Extra<A> {
+    pub(crate) children: Vec<Arc<dyn AnyCell>>,
+    pub(super) stash: Exclusive<Vec<Item<Dispatch<A>>>>,
+    pub(super) watching: HashMap<u64, Target>,
+    pub(super) timers: Vec<Timer>,
+    pub(super) decider: Decider,
+}
+
+impl<A> Extra<A> {
+    pub(super) fn watch(&mut self, target: Target, me: &Arc<ActorCell<A>>, watch: u64)
+    where
+        A: Send + 'static,
+    {
+        let me: Weak<dyn Signalled> = Arc::downgrade(me) as _;
+        match self.watching.entry(watch).insert_entry(target).get() {
+            Target::Local(cell) => cell.watch(Watcher::Actor { watcher: me, watch }),
+            Target::Remote(remote) => remote.clone().watch(me, watch),
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, watch: u64) {
+        if let Some(watched) = self.watching.remove(&watch) {
+            unwatch(&watched, watch);
+        }
+    }
+
+    /// Ends timers and watches.
+    pub(super) fn let_go(&mut self) {
+        self.timers.drain(..).for_each(|timer| timer.cancel());
+        self.watching.drain().for_each(|(watch, watched)| unwatch(&watched, watch));
+    }
+}
+
+/// Most actors have let go of everything by now. One that was dropped while it started has not, and
+/// nobody else knows of its children.
+impl<A> Drop for Extra<A> {
+    fn drop(&mut self) {
+        self.let_go();
+        for child in self.children.drain(..) {
+            child.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
+        }
+    }
+}
+
+impl<A> Default for Extra<A> {
+    fn default() -> Self {
+        Self {
+            children: Vec::new(),
+            stash: Exclusive::default(),
+            watching: HashMap::new(),
+            timers: Vec::new(),
+            decider: Decider::default(),
+        }
+    }
+}
+
+fn unwatch(watched: &Target, watch: u64) {
+    match watched {
+        Target::Local(cell) => cell.unwatch(
+            &|watcher| matches!(watcher, Watcher::Actor { watch: other, .. } if *other == watch),
+        ),
+        Target::Remote(remote) => remote.unwatch(watch),
+    }
+}

@@ -1,0 +1,57 @@
+//! Messages to an actor's own self. Each is a task that holds no actor alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::ActorCell;
+use crate::events::DeadLetter;
+use crate::message::{Message, message_name};
+use crate::reference::{ActorRef, AnyCell, Target};
+use crate::send::receives::Receives;
+use crate::timers::Timer;
+
+pub(crate) fn once<A: Receives<M> + Send + 'static, M: Message>(
+    cell: &Arc<ActorCell<A>>,
+    delay: Duration,
+    message: M,
+) -> Timer {
+    let weak = Arc::downgrade(cell);
+    Timer::start(cell.system.runtime(), async move {
+        tokio::time::sleep(delay).await;
+        let Some(cell) = weak.upgrade() else { return };
+        let me = ActorRef::<A>::from_target(Target::Local(cell.clone()));
+        if let Err(error) = me.tell(message).await {
+            cell.system.dead_letter(|| DeadLetter {
+                target: cell.address().into(),
+                sender: None,
+                message: message_name::<M>().to_owned(),
+                reason: error.refusal,
+                count: 1,
+            });
+        }
+    })
+}
+
+pub(crate) fn periodic<A: Receives<M> + Send + 'static, M: Message>(
+    cell: &Arc<ActorCell<A>>,
+    interval: Duration,
+    mut make: impl FnMut() -> M + Send + 'static,
+) -> Timer {
+    let weak = Arc::downgrade(cell);
+    Timer::start(cell.system.runtime(), async move {
+        let interval = interval.max(Duration::from_millis(1));
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            match weak.upgrade() {
+                // A full mailbox leaves this turn out, as is promised.
+                Some(cell) if !cell.has_ended() => {
+                    let me = ActorRef::<A>::from_target(Target::Local(cell));
+                    drop(me.try_tell(make()));
+                }
+                _ => return,
+            }
+        }
+    })
+}

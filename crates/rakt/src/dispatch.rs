@@ -1,0 +1,155 @@
+//! The loop that hands messages of one type to their handler.
+
+use std::any::{Any, TypeId};
+use std::task::Waker;
+
+use crate::actor::{Actor, Handler};
+use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Hand};
+use crate::error::{Cause, Refusal};
+use crate::mailbox::arrivals::Arrivals;
+use crate::mailbox::current::Current;
+use crate::mailbox::hand::Item;
+use crate::mailbox::letter::{Letter, Run};
+use crate::mailbox::reply::Reply;
+use crate::message::Message;
+use crate::reference::{ActorRef, AnyCell, Push, Target};
+use crate::send::receives::sealed::Sealed;
+
+/// Handles messages of type `M`. See [`Dispatch`].
+pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
+    actor: &'a mut A,
+    ctx: &'a mut Context<A>,
+    hand: &'a mut Hand<A>,
+) -> Dispatched<'a> {
+    Box::pin(async move {
+        loop {
+            while let Some((message, reply)) = next::<A, M>(hand, ctx) {
+                if let Err(refusal) = ctx.extract() {
+                    if !reply.is_wanted() {
+                        ctx.lose::<M>(&refusal);
+                    }
+                    reply.send(Err(refusal));
+                } else {
+                    match actor.handle(message, ctx).await {
+                        Ok(value) => reply.send(Ok(value)),
+                        Err(error) if error.is::<Deferred>() => {
+                            ctx.settle::<M>(reply, Dispatch(dispatch::<A, M>))
+                        }
+                        Err(error) => {
+                            let source = Cause::described(&*error);
+                            reply.send(Err(Refusal::HandlerFailed { source }));
+                            return Err(error);
+                        }
+                    }
+                }
+                if ctx.count_message() {
+                    return Ok(());
+                }
+            }
+            if ctx.is_to_look_up() || !hand.is_empty() || !ctx.more(hand).await {
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// The function for the message at the front.
+pub(crate) fn front<A: Actor>(hand: &mut Hand<A>, ctx: &Context<A>) -> Option<Dispatch<A>> {
+    loop {
+        match hand.items().front()? {
+            Item::Local { dispatch, .. } => return Some(*dispatch),
+            Item::Remote(arrivals) => match arrivals.first() {
+                Some(entry) => return Some(ctx.entry(entry).dispatch),
+                None => drop(hand.pop_front()),
+            },
+        }
+    }
+}
+
+/// Takes the first `M` from the front that is still wanted, and has the context tell of it. Those that are
+/// not count as well: however many there are, others get their turn.
+fn next<A: Actor, M: Message>(
+    hand: &mut Hand<A>,
+    ctx: &mut Context<A>,
+) -> Option<(M, Reply<M::Reply>)> {
+    loop {
+        let taken = match hand.items().front_mut()? {
+            Item::Local { run, .. } => {
+                let run = (&mut **run as &mut dyn Any).downcast_mut::<Run<M>>()?;
+                let letter = run.next();
+                if run.is_empty() {
+                    hand.end_run();
+                }
+                letter.map(|letter| letter.open(&mut ctx.current))
+            }
+            Item::Remote(arrivals) => match arrivals.first() {
+                None => {
+                    hand.pop_front();
+                    continue;
+                }
+                Some(entry) if ctx.entry(entry).type_id != TypeId::of::<M>() => return None,
+                Some(_) => open(&mut **arrivals, &mut ctx.current),
+            },
+        };
+        if let Some((message, reply)) = taken {
+            let unwanted = if reply.is_wanted() { ctx.why_unwanted() } else { None };
+            let Some(refusal) = unwanted else { return Some((message, reply)) };
+            reply.send(Err(refusal));
+        }
+        if ctx.count_message() {
+            return None;
+        }
+    }
+}
+
+/// Takes the first of those that a connection brought; `None` if it cannot be read.
+fn open<M: Message>(
+    arrivals: &mut dyn Arrivals,
+    current: &mut Current,
+) -> Option<(M, Reply<M::Reply>)> {
+    let wire = M::wire().expect("only messages with a wire type are accepted from peers");
+    let decode = |payload| {
+        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { source: error.into() })
+    };
+    match arrivals.payload().and_then(decode) {
+        Ok(message) => {
+            let asker = arrivals.take(current);
+            Some((
+                message,
+                asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply)),
+            ))
+        }
+        Err(refusal) => {
+            arrivals.refuse_first(&refusal);
+            None
+        }
+    }
+}
+
+// `Actor` is named although `Handler` implies it: it is what tells this from the impl for `AnyActor`.
+impl<A: Actor + Handler<M>, M: Message> Sealed<M> for A {
+    #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+    fn push(
+        cell: &dyn AnyCell,
+        letter: &mut Option<Letter<M>>,
+        waiter: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Push {
+        match cell.as_any().downcast_ref::<ActorCell<A>>() {
+            Some(cell) => cell.push(letter, Dispatch(dispatch::<A, M>), waiter),
+            None => cell.push_listed(letter, TypeId::of::<M>(), waiter),
+        }
+    }
+}
+
+impl ActorRef {
+    /// The same reference with the actor's type, which the caller vouches for.
+    ///
+    /// `None` if the actor is in this process and of another type. For an actor on another node the
+    /// type only says which messages compile; the actor refuses what it does not accept.
+    pub fn typed<A: Actor>(&self) -> Option<ActorRef<A>> {
+        match self.target() {
+            Target::Local(cell) if !cell.as_any().is::<ActorCell<A>>() => None,
+            target => Some(ActorRef::from_target(target.clone())),
+        }
+    }
+}

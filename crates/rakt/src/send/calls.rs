@@ -1,0 +1,132 @@
+//! What can be done with a reference.
+
+use crate::message::Message;
+use crate::operation;
+use crate::reference::ActorRef;
+
+use super::receives::Receives;
+use super::{Ask, AskAll, Tell, TellAll, TryTell};
+
+impl<A> ActorRef<A> {
+    /// Sends a message. Await the result for the message to be sent.
+    ///
+    /// The future completes when the message is accepted: into the actor's mailbox if the actor is in
+    /// this process, into the bounded outbound queue of the connection if it is on another node.
+    /// While that is full it waits, at most as long as [`Tell::timeout`] says. If the far side then
+    /// turns the message down, it becomes a [dead letter](crate::Event::DeadLetter) here. Use
+    /// [`Tell::confirmed`] to wait for the receiving mailbox.
+    ///
+    /// Messages from one sender to one actor arrive in the order sent, and each at most once.
+    ///
+    /// # Errors
+    /// [`TellError`](crate::TellError) says why the message was not accepted, and holds it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it completes, the message was not sent.
+    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, A, M>
+    where
+        A: Receives<M>,
+    {
+        Tell::borrowed(self, message)
+    }
+
+    /// Sends a message if that takes no waiting.
+    ///
+    /// # Errors
+    /// As [`tell`](Self::tell), and [`Refusal::MailboxFull`](crate::Refusal::MailboxFull) or
+    /// [`Refusal::ResourceExhausted`](crate::Refusal::ResourceExhausted) where `tell` would wait.
+    pub fn try_tell<M: Message>(&self, message: M) -> TryTell<M>
+    where
+        A: Receives<M>,
+    {
+        Tell::borrowed(self, message).now()
+    }
+
+    /// Sends a message and awaits the reply, 5 s unless [`Ask::timeout`] or the system says otherwise.
+    ///
+    /// # Errors
+    /// [`AskError`](crate::AskError) says what happened and whether trying again is safe.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the request: a message that was not sent is not sent any more;
+    /// otherwise the other side is told, and the handler's [`Context`](crate::Context) says so.
+    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
+    where
+        A: Receives<M>,
+    {
+        Ask::borrowed(self, message)
+    }
+
+    /// Sends messages in order; each is confirmed by the receiving mailbox and has its own outcome,
+    /// in the order given. One that fails does not hold back those after it.
+    ///
+    /// # Errors
+    /// Each outcome is that of a [confirmed](Tell::confirmed) `tell`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, messages that were not sent are not sent any more; what became of
+    /// the others is not known.
+    pub fn tell_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> TellAll<'_, A, M>
+    where
+        A: Receives<M>,
+    {
+        TellAll::new(self, messages)
+    }
+
+    /// Asks with several messages at once, sent in order; each has its own outcome, in the order given.
+    /// One that fails does not hold back those after it.
+    ///
+    /// # Errors
+    /// Each outcome is that of an [`ask`](Self::ask).
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels all requests that have no outcome, as for one `ask`.
+    pub fn ask_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> AskAll<'_, A, M>
+    where
+        A: Receives<M>,
+    {
+        AskAll::new(self, messages)
+    }
+
+    /// Stops the actor once it has handled what is queued, and waits for its end. An actor that has
+    /// ended already counts as stopped; a suspended one stops at once, and what is queued becomes dead
+    /// letters.
+    ///
+    /// To another node this keeps its order behind the messages sent before, but for one of more than
+    /// 64 KiB that is still under way. It waits as long as an `ask` does by default.
+    ///
+    /// # Errors
+    /// For an actor on another node, [`OperationError`](crate::OperationError) says what happened.
+    ///
+    /// # Cancel safety
+    /// The actor stops even if the future is dropped after its first poll, except on another node that
+    /// was not reached by then.
+    pub async fn stop(&self) -> Result<(), crate::OperationError> {
+        operation::stop(self.target()).await
+    }
+
+    /// Builds the actor anew, as supervision does on a restart, and puts it back to work if it is
+    /// suspended. What is queued stays. Waits until it has started.
+    ///
+    /// # Errors
+    /// [`OperationError`](crate::OperationError): the actor has ended, its `started` hook failed, or
+    /// its node could not be asked.
+    ///
+    /// # Cancel safety
+    /// The actor is built anew even if the future is dropped after its first poll, except on another
+    /// node that was not reached by then.
+    pub async fn respawn(&self) -> Result<(), crate::OperationError> {
+        operation::respawn(self.target()).await
+    }
+
+    /// Lets a suspended actor take messages again, with the state it had. Has no effect on others.
+    ///
+    /// # Errors
+    /// [`OperationError`](crate::OperationError): the actor has ended, or its node could not be asked.
+    ///
+    /// # Cancel safety
+    /// As [`respawn`](Self::respawn).
+    pub async fn reinstate(&self) -> Result<(), crate::OperationError> {
+        operation::reinstate(self.target()).await
+    }
+}

@@ -1,0 +1,304 @@
+//! A system as its actors need it: names, events, and what holds for all of them.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use rakt_wire::{Address, AddressError, SpawnArgument};
+
+use crate::call_options::CallOptions;
+use crate::error::Refusal;
+use crate::events::{DeadLetter, Event, Events, Outlet};
+use crate::mailbox::arrivals::Reachable;
+use crate::message::DuplicateName;
+use crate::propagate::ContextPropagator;
+use crate::reference::{ActorRef, AnyCell, Target};
+use crate::registry::Registry;
+use crate::signal::Signal;
+use crate::supervision::Decision;
+use crate::ticks::Ticks;
+
+/// A system of actors: it names them, starts them, and, with remoting, connects them to others.
+///
+/// Cheap to clone. It lives until [`shutdown`](Self::shutdown), even if every handle is dropped.
+#[derive(Clone)]
+pub struct ActorSystem(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) name: String,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) registry: Registry,
+    /// What the actors of each type have in common.
+    pub(crate) classes: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) call_options: Arc<CallOptions>,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) kinds: Kinds,
+    pub(crate) shutting_down: AtomicBool,
+    /// Where peers reach this node; nowhere without remoting.
+    pub(crate) advertised: OnceLock<(String, u16)>,
+    pub(crate) remoting: OnceLock<Arc<dyn Remoting>>,
+}
+
+/// What connects a system to other nodes.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+pub(crate) trait Remoting: Any + Send + Sync {
+    /// A reference to whoever has the address.
+    fn actor(&self, address: &Address) -> ActorRef;
+    /// Takes no more connections, and tells peers to send nothing new.
+    fn drain(&self);
+    /// Closes all connections, after what is buffered is written.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// How actors of a kind are started for peers.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+pub(crate) trait Recipe: Send + Sync {
+    fn spawn(
+        &self,
+        system: ActorSystem,
+        path: String,
+        kind: Arc<str>,
+        argument: Option<SpawnArgument>,
+    ) -> Spawned;
+    /// What peers may send to such actors.
+    fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName>;
+    /// The wire name of the argument that it takes.
+    fn argument_name(&self) -> Option<&'static str>;
+}
+
+/// An actor that is being started for a peer.
+pub(crate) type Spawned = Pin<Box<dyn Future<Output = Result<Arc<dyn Reachable>, Refusal>> + Send>>;
+
+impl fmt::Debug for ActorSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = self.advertised();
+        f.debug_struct("ActorSystem")
+            .field("name", &self.0.name)
+            .field("at", &format_args!("{host}:{port}"))
+            .finish_non_exhaustive()
+    }
+}
+
+impl ActorSystem {
+    /// The name of the system.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The host and port at which peers reach this system; `127.0.0.1` and 0 without remoting.
+    pub fn advertised(&self) -> (&str, u16) {
+        self.0.advertised.get().map_or(("127.0.0.1", 0), |(host, port)| (host, *port))
+    }
+
+    /// The address of an actor of this system, whether it exists or not.
+    ///
+    /// # Errors
+    /// If `path` is not valid.
+    pub fn address(&self, path: &str) -> Result<Address, AddressError> {
+        let (host, port) = self.advertised();
+        Address::new(path, self.name(), host, port)
+    }
+
+    /// The actor of this system at `path`, if there is one. See [`ActorRef::typed`] for its type.
+    pub fn find(&self, path: &str) -> Option<ActorRef> {
+        self.0.registry.find(path).map(|cell| ActorRef::from_target(Target::Local(cell)))
+    }
+
+    /// How many actors there are.
+    pub fn actor_count(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// What peers may spawn here and send to what they spawned.
+    pub fn exposed(&self) -> Vec<Exposed> {
+        self.0.kinds.exposed()
+    }
+
+    /// Subscribes to the system's events from now on.
+    pub fn events(&self) -> Events {
+        self.0.outlet.subscribe()
+    }
+
+    /// How many messages have become dead letters so far.
+    pub fn dead_letter_count(&self) -> u64 {
+        self.0.outlet.dead_letter_count()
+    }
+
+    /// How long an `ask` waits where it does not say.
+    pub fn ask_timeout(&self) -> Duration {
+        self.0.call_options.ask_timeout
+    }
+}
+
+/// What the rest of the crate does with a system.
+impl ActorSystem {
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.0.runtime
+    }
+
+    pub(crate) fn ticks(&self) -> &Arc<Ticks> {
+        &self.0.call_options.ticks
+    }
+
+    pub(crate) fn call_options(&self) -> &Arc<CallOptions> {
+        &self.0.call_options
+    }
+
+    pub(crate) fn remoting(&self) -> Option<&Arc<dyn Remoting>> {
+        self.0.remoting.get()
+    }
+
+    pub(crate) fn next_uid(&self) -> u64 {
+        // One count for the whole process: actors of two systems are told apart as well.
+        static UIDS: AtomicU64 = AtomicU64::new(1);
+        UIDS.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn propagator(&self) -> Option<&Arc<dyn ContextPropagator>> {
+        self.0.call_options.propagator.as_ref()
+    }
+
+    pub(crate) fn address_of(&self, path: &str) -> Address {
+        self.address(path).expect("the path of an actor is valid")
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn forget(&self, cell: &dyn AnyCell) {
+        if self.0.registry.remove(cell) {
+            crate::metrics::actor_ended();
+        }
+    }
+
+    /// Publishes an event, which is made only if somebody listens.
+    pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
+        self.0.outlet.publish(event);
+    }
+
+    pub(crate) fn dead_letter(&self, letter: impl FnOnce() -> DeadLetter) {
+        self.dead_letters(1, letter);
+    }
+
+    pub(crate) fn dead_letters(&self, count: u64, letter: impl FnOnce() -> DeadLetter) {
+        self.0.outlet.dead_letters(count, letter);
+    }
+
+    /// Applies a decision about `failed` to all actors with the same parent.
+    pub(crate) fn apply_to_siblings(
+        &self,
+        failed: &dyn AnyCell,
+        parent: Option<&Arc<dyn AnyCell>>,
+        decision: Decision,
+        fault: &Arc<str>,
+    ) {
+        let decision = match decision {
+            // One of them tells the parent; the others just stop.
+            Decision::Escalate => Decision::Stop,
+            decision => decision,
+        };
+        match parent {
+            Some(parent) => {
+                let (failed, fault) = (failed.uid(), fault.clone());
+                parent.signal(Signal::ApplyToOthers { failed, decision, fault });
+            }
+            None => {
+                for actor in self.0.registry.top_level() {
+                    if actor.uid() != failed.uid() {
+                        actor.signal(Signal::Apply { decision, fault: fault.clone() });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the remote half does with a system.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+impl ActorSystem {
+    /// From now on there are other nodes.
+    pub(crate) fn connect(&self, advertised: (String, u16), remoting: Arc<dyn Remoting>) {
+        self.0.advertised.get_or_init(|| advertised);
+        self.0.remoting.get_or_init(|| remoting);
+    }
+
+    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
+        &self.0.outlet
+    }
+
+    pub(crate) fn find_cell(&self, path: &str) -> Option<Arc<dyn Reachable>> {
+        self.0.registry.find(path)
+    }
+
+    pub(crate) fn kinds(&self) -> &Kinds {
+        &self.0.kinds
+    }
+}
+
+/// The kinds of a system. Names are compared trimmed and without regard to case.
+#[derive(Default)]
+pub(crate) struct Kinds(BTreeMap<String, (Arc<str>, Box<dyn Recipe>)>);
+
+/// What peers may spawn, and send to what they spawned: one line for each kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// The name of the kind.
+    pub kind: String,
+    /// The wire name of the argument it takes.
+    pub argument: Option<&'static str>,
+    /// The wire names of the messages its actors accept from peers.
+    pub accepts: Vec<&'static str>,
+}
+
+impl fmt::Display for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let argument = self.argument.unwrap_or_default();
+        write!(f, "{}({argument}) accepts {}", self.kind, self.accepts.join(", "))
+    }
+}
+
+impl Kinds {
+    /// Adds a kind; false if the name is taken.
+    pub(crate) fn add(&mut self, name: &str, recipe: Box<dyn Recipe>) -> bool {
+        let name = name.trim();
+        self.0.insert(name.to_lowercase(), (name.into(), recipe)).is_none()
+    }
+
+    /// Checks that no two message types of these kinds claim one wire name.
+    pub(crate) fn check(&self) -> Result<(), DuplicateName> {
+        self.0.values().try_for_each(|(_, recipe)| recipe.wire_names().map(drop))
+    }
+
+    pub(crate) fn exposed(&self) -> Vec<Exposed> {
+        let line = |(name, recipe): &(Arc<str>, Box<dyn Recipe>)| Exposed {
+            kind: name.to_string(),
+            argument: recipe.argument_name(),
+            accepts: recipe.wire_names().unwrap_or_default(),
+        };
+        self.0.values().map(line).collect()
+    }
+
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn spawn(
+        &self,
+        system: ActorSystem,
+        path: String,
+        kind: &str,
+        argument: Option<SpawnArgument>,
+    ) -> Spawned {
+        match self.0.get(&kind.trim().to_lowercase()) {
+            Some((name, recipe)) => recipe.spawn(system, path, name.clone(), argument),
+            None => {
+                let kind = kind.to_owned();
+                Box::pin(async { Err(Refusal::KindNotRegistered { kind }) })
+            }
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The actor system: what actors live in.
+//!
+//! - `core`: a system as its actors need it
+
+pub(crate) mod core;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use rakt_wire::{Address, AddressError, Operation, validate_system_name};
+
+use crate::actor::Actor;
+use crate::answer::RemoteAnswer;
+use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT};
+use crate::error::{OperationError, Refusal};
+use crate::events::StopReason;
+use crate::kind::Kind;
+use crate::message::{DuplicateName, Message};
+use crate::operation::operation_name;
+use crate::propagate::ContextPropagator;
+use crate::reference::{
+    ActorRef, AnyActor, Outgoing, Place, RemoteActor, Requested, Target, ended, unwatchable,
+};
+use crate::registry::Registry;
+use crate::send::{Ask, Tell};
+use crate::signal::{Signal, Signalled};
+use crate::ticks::Ticks;
+
+pub use core::ActorSystem;
+use core::{Inner, Kinds, Remoting};
+
+/// What a system is to be, before it starts.
+pub struct Builder {
+    name: String,
+    kinds: Kinds,
+    duplicate_kind: Option<String>,
+    ask_timeout: Duration,
+    shutdown_timeout: Duration,
+    propagator: Option<Arc<dyn ContextPropagator>>,
+    pub(crate) remoting: Option<Box<dyn RemotingConfig>>,
+}
+
+/// How a system is to be connected to others.
+pub(crate) trait RemotingConfig: Send + Sync {
+    fn propagator(&self) -> Option<Arc<dyn ContextPropagator>>;
+    /// Connects the system.
+    fn start(self: Box<Self>, system: ActorSystem) -> Connecting;
+}
+
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>>;
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a system did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The name of the system is not valid.
+    #[error("{name:?} is no name for a system")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: AddressError,
+    },
+    /// Two kinds have the same name.
+    #[error("the kind {0:?} is registered twice")]
+    DuplicateKind(String),
+    /// Two message types claim one wire name.
+    #[error(transparent)]
+    DuplicateName(#[from] DuplicateName),
+    /// An option of the remoting configuration is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address to listen on could not be bound.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// An option is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} is {value}, but must be {allowed}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The option.
+    pub option: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+impl Builder {
+    /// Lets peers spawn actors of type `A` under the name `kind`, built by `A::default`. Default: no
+    /// kinds. See [`register`](Self::register).
+    pub fn kind<A: Actor + Default>(self, kind: &str) -> Self {
+        self.register(kind, Kind::new(A::default))
+    }
+
+    /// Lets peers spawn actors by the recipe given, under a name that is compared without regard to
+    /// case. A name that is registered twice is an error of [`start`](Self::start).
+    pub fn register(mut self, name: &str, kind: Kind) -> Self {
+        if !self.kinds.add(name, Box::new(kind)) {
+            self.duplicate_kind.get_or_insert_with(|| name.to_owned());
+        }
+        self
+    }
+
+    /// How long an `ask`, a confirmed `tell` and an operation on another node (lookup, spawn, stop, …)
+    /// wait where they do not say. Default: 5 s.
+    pub fn ask_timeout(mut self, limit: Duration) -> Self {
+        self.ask_timeout = limit;
+        self
+    }
+
+    /// How long [`ActorSystem::shutdown`] waits for actors to finish. Default: 30 s. Connections then have 5 s
+    /// more.
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.shutdown_timeout = limit;
+        self
+    }
+
+    /// Carries context along with messages. Default: none.
+    pub fn context_propagator(mut self, propagator: impl ContextPropagator) -> Self {
+        self.propagator = Some(Arc::new(propagator));
+        self
+    }
+
+    /// Starts the system on the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// [`StartError`]: a name or an option is not valid, or the address cannot be listened on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, nothing is left of the system.
+    pub async fn start(self) -> Result<ActorSystem, StartError> {
+        validate_system_name(&self.name)
+            .map_err(|source| StartError::InvalidName { name: self.name.clone(), source })?;
+        if let Some(kind) = self.duplicate_kind {
+            return Err(StartError::DuplicateKind(kind));
+        }
+        self.kinds.check()?;
+        let propagator = self.remoting.as_ref().and_then(|config| config.propagator());
+        let runtime = tokio::runtime::Handle::current();
+        let call_options = CallOptions {
+            ask_timeout: self.ask_timeout,
+            propagator: self.propagator.or(propagator),
+            ticks: Ticks::new(runtime.clone()),
+        };
+        let system = ActorSystem(Arc::new(Inner {
+            name: self.name,
+            runtime,
+            registry: Registry::default(),
+            classes: Mutex::default(),
+            outlet: Arc::default(),
+            call_options: Arc::new(call_options),
+            shutdown_timeout: self.shutdown_timeout,
+            kinds: self.kinds,
+            shutting_down: AtomicBool::new(false),
+            advertised: OnceLock::new(),
+            remoting: OnceLock::new(),
+        }));
+        if let Some(config) = self.remoting {
+            config.start(system.clone()).await?;
+        }
+        Ok(system)
+    }
+}
+
+/// What a shutdown left undone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Messages that became dead letters during the shutdown, those of unfinished actors among them.
+    pub dropped_messages: u64,
+    /// Actors that had not ended when the time was up.
+    pub unfinished: Vec<String>,
+}
+
+impl ActorSystem {
+    /// A system called `name`: letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder {
+            name: name.into(),
+            kinds: Kinds::default(),
+            duplicate_kind: None,
+            ask_timeout: DEFAULT_ASK_TIMEOUT,
+            shutdown_timeout: Duration::from_secs(30),
+            propagator: None,
+            remoting: None,
+        }
+    }
+
+    /// Shuts the system down: takes no new peers or actors, lets every actor handle what is queued,
+    /// children before their parents, then closes the connections.
+    ///
+    /// Actors that are not done when the [time](Builder::shutdown_timeout) is up are abandoned, and
+    /// the report names them. The connections have 5 s more for their last bytes. A second call waits for
+    /// nothing and reports nothing.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped the system stays half shut down: nothing new starts.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        if self.0.shutting_down.swap(true, Ordering::AcqRel) {
+            return ShutdownReport::default();
+        }
+        let dropped_before = self.dead_letter_count();
+        if let Some(node) = self.remoting() {
+            node.drain();
+        }
+        let actors = self.0.registry.top_level();
+        for actor in &actors {
+            actor.signal(Signal::Stop { finish: true, reason: StopReason::Shutdown });
+        }
+        let all_ended = async {
+            for actor in &actors {
+                ended(&**actor).await;
+            }
+        };
+        let mut unfinished = Vec::new();
+        if tokio::time::timeout(self.0.shutdown_timeout, all_ended).await.is_err() {
+            for actor in self.0.registry.all() {
+                actor.abandon(&Refusal::ShuttingDown);
+                unfinished.push(actor.path().to_string());
+            }
+            unfinished.sort();
+            tracing::warn!(?unfinished, "actors did not end in time");
+        }
+        if let Some(node) = self.remoting() {
+            node.close().await;
+        }
+        ShutdownReport { dropped_messages: self.dead_letter_count() - dropped_before, unfinished }
+    }
+
+    /// Waits until the process is told to end, by Ctrl-C or SIGTERM, then shuts down.
+    ///
+    /// # Panics
+    /// If the signal handlers cannot be installed.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost while it waits; after that as [`shutdown`](Self::shutdown). Once this was
+    /// called, the signals do not end the process by themselves any more.
+    pub async fn until_shutdown_signal(&self) -> ShutdownReport {
+        #[cfg(unix)]
+        {
+            let mut term =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                    .expect("a SIGTERM handler can be installed");
+            tokio::select! {
+                _ = term.recv() => {}
+                result = tokio::signal::ctrl_c() => {
+                    result.expect("a Ctrl-C handler can be installed");
+                }
+            }
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await.expect("a Ctrl-C handler can be installed");
+        self.shutdown().await
+    }
+}
+
+/// Messages by address. Without remoting those to other nodes are refused with
+/// [`Refusal::RemotingOff`](crate::Refusal::RemotingOff).
+impl ActorSystem {
+    /// A reference to whoever has this address, now or later, here or on another node.
+    pub fn actor(&self, address: &Address) -> ActorRef {
+        let is_own = address.system() == self.name()
+            && (address.host(), address.port()) == self.advertised();
+        if is_own && let Some(found) = self.find(address.path()) {
+            return found;
+        }
+        let there = |node: &Arc<dyn Remoting>| node.actor(address);
+        self.remoting().map_or_else(|| Nobody::at(self, address), there)
+    }
+
+    /// Tells whoever has this address. See [`ActorRef::tell`].
+    pub fn tell<M: Message>(&self, to: &Address, message: M) -> Tell<'static, AnyActor, M> {
+        Tell::owned(self.actor(to), message)
+    }
+
+    /// Asks whoever has this address. See [`ActorRef::ask`].
+    pub fn ask<M: Message>(&self, to: &Address, message: M) -> Ask<'static, AnyActor, M> {
+        Ask::owned(self.actor(to), message)
+    }
+}
+
+/// Whoever is on another node, for a system without remoting.
+struct Nobody {
+    address: Address,
+    options: Arc<CallOptions>,
+}
+
+impl Nobody {
+    fn at(system: &ActorSystem, address: &Address) -> ActorRef {
+        let (address, options) = (address.clone(), system.call_options().clone());
+        ActorRef::from_target(Target::Remote(Arc::new(Self { address, options })))
+    }
+}
+
+impl RemoteActor for Nobody {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn call_options(&self) -> &CallOptions {
+        &self.options
+    }
+
+    fn poll_send(
+        &self,
+        _: &Outgoing<'_>,
+        _: &mut Option<Place>,
+        _: Option<&Waker>,
+    ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
+        Poll::Ready(Err(Refusal::RemotingOff))
+    }
+
+    fn request(&self, operation: Operation) -> Requested<'_> {
+        let name = operation_name(&operation);
+        let (target, refusal) = (self.address.clone().into(), Refusal::RemotingOff);
+        Box::pin(async move { Err(OperationError::NotSent { operation: name, target, refusal }) })
+    }
+
+    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64) {
+        unwatchable(&self.address, &watcher, watch);
+    }
+
+    fn unwatch(&self, _: u64) {}
+}
