@@ -5,13 +5,14 @@ use std::sync::Arc;
 use rakt_wire::{Address, validate_system_name};
 
 use super::caller::Caller;
-use super::config::{ClientConfig, refuse};
+use super::config::ClientConfig;
 use super::dialer::Dialer;
 use super::handshake::hello;
 use super::node::CLOSE_TIMEOUT;
 use super::node::Node;
 use super::node_ref::NodeRef;
 use super::random::Random;
+use super::refuse::refuse;
 use super::resources::Resources;
 use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT};
 use crate::events::{Events, Outlet};

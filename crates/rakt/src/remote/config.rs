@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rakt_wire::Compression;
 
+use super::refuse::refuse;
 use super::transport::{Tcp, Transport};
 use crate::propagate::ContextPropagator;
 use crate::system::ConfigError;
@@ -406,14 +407,6 @@ impl Listening {
         }
         Ok(())
     }
-}
-
-pub(crate) fn refuse<T>(
-    option: &'static str,
-    value: &dyn fmt::Debug,
-    allowed: &'static str,
-) -> Result<T, ConfigError> {
-    Err(ConfigError { option, value: format!("{value:?}"), allowed })
 }
 
 fn is_loopback(host: &str) -> bool {

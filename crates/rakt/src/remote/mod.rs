@@ -36,6 +36,7 @@ mod node_ref;
 mod random;
 #[cfg(feature = "goakt")]
 mod redial;
+mod refuse;
 mod request;
 mod resources;
 mod serve;

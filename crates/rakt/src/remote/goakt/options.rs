@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rakt_wire::Compression;
 
-use crate::remote::config::refuse;
+use crate::remote::refuse::refuse;
 use crate::system::ConfigError;
 
 /// The options for peers that are nodes of GoAkt v3.14. Give it to
