@@ -51,7 +51,7 @@ pub mod error;
 pub mod events;
 pub mod kind;
 mod life;
-#[cfg(feature = "goakt")]
+#[cfg(feature = "remote")]
 mod line;
 pub mod mailbox;
 pub mod message;

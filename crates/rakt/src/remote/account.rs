@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "goakt")]
 use rakt_wire::native::{MAX_BUFFERED_REPLIES, UNCOUNTED_REPLIES};
 
 use super::budget::Share;
@@ -81,6 +82,7 @@ impl Account {
 
     /// Tells the node how many bytes of replies wait for the peer, where that is much; false if there is no
     /// room for more. To be called under the lock of the connection.
+    #[cfg(feature = "goakt")]
     pub(crate) fn note_replies(&self, buffered: usize) -> bool {
         let (budget, noted) = (&self.resources.budgets.replies, self.replies.used());
         if noted == 0 && buffered <= UNCOUNTED_REPLIES {
@@ -91,12 +93,14 @@ impl Account {
     }
 
     /// The replies that waited are gone.
+    #[cfg(feature = "goakt")]
     pub(crate) fn release_replies(&self) {
         self.resources.budgets.replies.give_back_all(&self.replies);
     }
 }
 
 /// What a peer hears in the place of a reply that there is no room for.
+#[cfg(feature = "goakt")]
 pub(crate) fn exhausted_replies() -> Refusal {
     let bound = Bound::BufferedReplies;
     Refusal::ResourceExhausted { bound, limit: MAX_BUFFERED_REPLIES as u64 }
@@ -106,7 +110,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.resources.budgets.inbound.give_back_all(&self.inbound);
         self.release_names();
-        self.release_replies();
+        self.resources.budgets.replies.give_back_all(&self.replies);
     }
 }
 
@@ -116,6 +120,7 @@ pub(crate) struct Charge {
     bytes: u64,
 }
 
+#[cfg(feature = "goakt")]
 impl Charge {
     /// So many of the bytes do not count with the others any more: somebody else releases them.
     pub(crate) fn leave(&mut self, bytes: u64) {
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(account.inbound.used(), 0);
     }
 
+    #[cfg(feature = "goakt")]
     #[test]
     fn few_replies_do_not_count_and_many_are_refused() {
         let account = Account::new(resources());

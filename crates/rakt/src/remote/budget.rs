@@ -41,6 +41,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    #[cfg(any(test, feature = "goakt"))]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

@@ -1,18 +1,21 @@
 //! Actors on other nodes.
 //!
-//! - [`config`], [`transport`]: what a user sets
-//! - [`client`]: calls to other nodes, from a system or standalone; `node_ref`: operations on one
-//! - `node`: the listening side of a system
-//! - `caller`: the peers that are known here; `request`: an operation one of them is asked for
-//! - `endpoint`: one peer address and its connections; `target`: a reference to an actor there
-//! - `dialer`: what endpoints share; `handshake`: how a connection begins; `random`: randomness
-//! - `resources`: what connections share; `budget`, `compressors`: their budgets and codecs
-//! - `conn`: one open connection; `driver`: what it does with its bytes; `io`: how they move; `compact`:
-//!   how what waits lets go of those
-//! - `receive`: messages on their way to actors here; `answers`: replies on their way to askers here
-//! - `serve`: what peers may ask of this node, and the one place that decides it
-//! - `goakt`: the same with nodes of GoAkt, with the feature of that name
-//! - `watch`: the ends of actors on other nodes
+//! Imports run downward in this table.
+//!
+//! | files | what is in them |
+//! | --- | --- |
+//! | `node` | the listening side of a system |
+//! | [`client`], [`node_ref`](NodeRef) | calls to other nodes; operations on one of them |
+//! | `caller`, `target` | the peers that are known here; a reference to an actor there |
+//! | `native`, `goakt` | the two dialects: connections, and what they mean here |
+//! | `serve` | what peers may ask of this node, and the one place that decides it |
+//! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
+//! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
+//! | `handshake`, `request`, `outgoing`, `answer` | how a native connection begins; what goes out, and how that ends |
+//! | `account` | what one connection holds of the node's budgets |
+//! | `resources` | what connections share: `budget`, `compressors` |
+//! | [`config`], [`transport`] | what a user sets |
+//! | `compact`, `latch`, `random`, `weak_map` | tools |
 //!
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
 //! nodes that send to each other have connections in both directions.
@@ -34,7 +37,6 @@ mod native;
 mod node;
 mod node_ref;
 mod random;
-#[cfg(feature = "goakt")]
 mod redial;
 mod refuse;
 mod request;

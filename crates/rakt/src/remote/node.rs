@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rakt_wire::Address;
+#[cfg(feature = "goakt")]
+use rakt_wire::goakt::Opening;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason};
 use tokio::sync::watch;
 
@@ -23,6 +25,7 @@ use super::native::{Accepted, ArrivalsReader, Conn, drive};
 use super::random::Random;
 use super::resources::Resources;
 use super::transport::{Listener, Stream};
+use super::weak_map::WeakList;
 use crate::propagate::ContextPropagator;
 use crate::reference::ActorRef;
 use crate::sync::Lock;
@@ -46,7 +49,7 @@ pub(crate) struct Node {
     max_connections: u32,
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
-    inbound: Mutex<Vec<Weak<Conn<Accepted>>>>,
+    inbound: Mutex<WeakList<Conn<Accepted>>>,
     lanes: Mutex<Lanes>,
     inbound_count: AtomicU32,
     /// Connections from Go nodes; `None` where those are not served.
@@ -147,27 +150,25 @@ impl Node {
         }
     }
 
-    #[cfg(feature = "goakt")]
     async fn welcome(
         self: Arc<Self>,
         system: ActorSystem,
-        mut stream: Box<dyn Stream>,
+        stream: Box<dyn Stream>,
         from: String,
         place: Place,
     ) {
-        use rakt_wire::goakt::Opening;
-        let mut early = BytesMut::new();
-        let Some(goakt) = &self.goakt else {
-            return self.welcome_native(system, stream, from, place, early).await;
-        };
         let limit = self.caller.dialer.resources.options.dial_timeout;
-        let opened = super::goakt::open(&mut *stream, &mut early);
-        match tokio::time::timeout(limit, opened).await {
-            Ok(Ok(Some(Opening::Native))) => {
-                self.welcome_native(system, stream, from, place, early).await;
-            }
-            Ok(Ok(Some(Opening::GoAkt(compression)))) => {
-                let max = self.max_connections;
+        let (stream, early, opening) = match tokio::time::timeout(limit, self.open(stream)).await {
+            Ok(Ok(Some(opened))) => opened,
+            Ok(Ok(None)) => return tracing::debug!(%from, "a peer left without a word"),
+            Ok(Err(error)) => return tracing::warn!(%from, %error, "refused a peer"),
+            Err(_) => return tracing::warn!(%from, ?limit, "a peer did not greet in time"),
+        };
+        match opening {
+            Opening::Native => self.welcome_native(system, stream, from, place, early).await,
+            #[cfg(feature = "goakt")]
+            Opening::GoAkt(compression) => {
+                let (Some(goakt), max) = (&self.goakt, self.max_connections) else { return };
                 // There is no way to tell a Go node why.
                 if place.number > max {
                     tracing::warn!(%from, max, "closed a connection: too many are open");
@@ -176,22 +177,25 @@ impl Node {
                     goakt.serve(dialer, system, stream, (from, compression), early).await;
                 }
             }
-            Ok(Ok(Some(opening))) => tracing::warn!(%from, %opening, "refused a peer"),
-            Ok(Ok(None)) => tracing::debug!(%from, "a peer left without a word"),
-            Ok(Err(error)) => tracing::warn!(%from, %error, "refused a peer"),
-            Err(_) => tracing::warn!(%from, ?limit, "a peer did not greet in time"),
+            #[cfg(feature = "goakt")]
+            opening => tracing::warn!(%from, %opening, "refused a peer"),
         }
     }
 
-    #[cfg(not(feature = "goakt"))]
-    async fn welcome(
-        self: Arc<Self>,
-        system: ActorSystem,
+    /// Finds out which dialect a peer speaks, and returns what was read for that; `None` if it leaves
+    /// before.
+    async fn open(
+        &self,
         stream: Box<dyn Stream>,
-        from: String,
-        place: Place,
-    ) {
-        self.welcome_native(system, stream, from, place, BytesMut::new()).await;
+    ) -> std::io::Result<Option<(Box<dyn Stream>, BytesMut, Opening)>> {
+        // What lies between the transport and the dialect, such as encryption, goes on here.
+        #[cfg(feature = "goakt")]
+        if self.goakt.is_some() {
+            let (mut stream, mut early) = (stream, BytesMut::new());
+            let opening = super::goakt::open(&mut *stream, &mut early).await?;
+            return Ok(opening.map(|opening| (stream, early, opening)));
+        }
+        Ok(Some((stream, BytesMut::new(), Opening::Native)))
     }
 
     /// Whether native peers are served.
@@ -248,7 +252,7 @@ impl Node {
         };
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.0.clone();
-        note(&mut self.inbound.hold(), &conn);
+        self.inbound.hold().push(&conn);
         if dialer.is_closed() {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
         }
@@ -271,7 +275,7 @@ impl Node {
     }
 
     fn inbound(&self) -> Vec<Arc<Conn<Accepted>>> {
-        self.inbound.hold().iter().filter_map(Weak::upgrade).collect()
+        self.inbound.hold().values()
     }
 }
 
@@ -341,12 +345,6 @@ impl RemotingConfig for Config {
     }
 }
 
-/// Adds a connection to those that are open, and forgets those that are not any more.
-pub(super) fn note<C>(open: &mut Vec<Weak<C>>, conn: &Arc<C>) {
-    open.retain(|conn| conn.strong_count() > 0);
-    open.push(Arc::downgrade(conn));
-}
-
 /// The newest connection of each lane.
 #[derive(Default)]
 struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn<Accepted>>)>);
@@ -385,6 +383,12 @@ impl Drop for Newcomer {
     fn drop(&mut self) {
         self.0.gone.open();
     }
+}
+
+/// What a connection begins with: without the other dialect there is only one way.
+#[cfg(not(feature = "goakt"))]
+enum Opening {
+    Native,
 }
 
 /// A place among the connections from peers, given back when dropped.
@@ -452,12 +456,11 @@ mod tests {
 
     #[tokio::test]
     async fn connections_that_have_ended_are_forgotten() {
-        let (resources, mut open, mut lanes) = (resources(), Vec::new(), Lanes::default());
+        let (resources, mut lanes) = (resources(), Lanes::default());
         for n in 0..100 {
             let conn = accepted(&resources);
-            note(&mut open, &conn);
             lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn);
-            assert_eq!((open.len(), lanes.0.len()), (1, 1));
+            assert_eq!(lanes.0.len(), 1);
         }
     }
 }

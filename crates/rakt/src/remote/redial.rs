@@ -8,6 +8,8 @@ use crate::error::Refusal;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two dials.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A connection that ends sooner than this after it was up counts as brief.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// How a pause is varied: many who lost a peer must not come back at one time.
 pub(crate) type Jitter<'a> = &'a dyn Fn(Duration) -> Duration;
@@ -63,6 +65,11 @@ impl BriefConns {
         self.0 = if was_brief { self.0 + 1 } else { 0 };
     }
 
+    /// A connection that was up since then has ended.
+    pub(crate) fn ended_at(&mut self, now: Instant, since: Instant) {
+        self.ended(now.saturating_duration_since(since) < BRIEF);
+    }
+
     /// The pause before the next dial: the first two follow at once.
     pub(crate) fn pause(self, jitter: Jitter<'_>) -> Option<Duration> {
         self.0.checked_sub(2).map(|earlier| jitter(pause_after(earlier)))
@@ -105,13 +112,13 @@ mod tests {
 
     #[test]
     fn the_third_brief_connection_in_a_row_has_to_wait() {
-        let mut brief = BriefConns::default();
+        let (mut brief, now) = (BriefConns::default(), Instant::now());
         let pauses = [None, None, Some(FIRST_PAUSE), Some(2 * FIRST_PAUSE)];
         for pause in pauses {
             assert_eq!(brief.pause(FULL), pause);
-            brief.ended(true);
+            brief.ended_at(now + BRIEF - Duration::from_millis(1), now);
         }
-        brief.ended(false);
+        brief.ended_at(now + BRIEF, now);
         assert_eq!(brief.pause(FULL), None);
     }
 }

@@ -3,12 +3,12 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use rakt_wire::native::Transmit;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
 use super::farewell::say_goodbye;
@@ -65,14 +65,17 @@ impl<S: Session> Pump<S> {
     }
 
     /// Whether the peer has neither sent anything nor closed its side, as far as that is known here.
+    #[cfg(feature = "goakt")]
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
-        let mut buf = ReadBuf::new(&mut byte);
+        let (mut byte, mut cx) = ([0], Context::from_waker(std::task::Waker::noop()));
+        let mut buf = tokio::io::ReadBuf::new(&mut byte);
         self.io.unread.is_empty()
-            && Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf).is_pending()
+            && tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), &mut cx, &mut buf)
+                .is_pending()
     }
 
     /// Nothing is read for a while.
+    #[cfg(feature = "goakt")]
     pub(crate) fn rest(&mut self) {
         spare::lend(&mut self.io.unread);
     }

@@ -1,6 +1,6 @@
 //! The side of a connection that dialed it: messages and requests on their way out.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -10,31 +10,24 @@ use rakt_wire::native::{
 };
 use rakt_wire::{Encode, Metadata, Operation};
 
-use super::conn::{Conn, Half, Leftover, State, touch};
+use super::conn::{Conn, Half, Leftover, touch};
 use crate::answer::{Cancel, Fate, RemoteAnswer};
 use crate::error::{Bound, Cause, Chain, Refusal};
 use crate::events::DeadLetter;
+use crate::line::{HasLine, Line, Ticket};
 use crate::remote::compressors::Prepared;
 use crate::slot::Slot;
 
 /// A session and the line of those that wait to send.
 pub(crate) struct Dialed {
     session: Dialing<Arc<Slot<Fate>>>,
-    waiters: Vec<Waiter>,
-    next_ticket: u64,
-}
-
-/// A sender that waits for the connection.
-struct Waiter {
-    ticket: u64,
-    waker: Waker,
-    need: Need,
+    line: Line<Need>,
 }
 
 /// Where a sender stands in line, and its payload if that was encoded already.
 #[derive(Default)]
 pub(crate) struct Place {
-    ticket: Option<(Arc<Conn<Dialed>>, u64)>,
+    ticket: Ticket<Conn<Dialed>>,
     /// For the connection of this number: the next one may compress in another way.
     prepared: Option<(u64, Prepared)>,
 }
@@ -55,11 +48,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some((conn, ticket)) = self.ticket.take() {
-            conn.lock().half.waiters.retain(|waiter| waiter.ticket != ticket);
-        }
+impl HasLine for Conn<Dialed> {
+    fn leave(&self, ticket: u64) {
+        self.lock().half.line.leave(ticket);
     }
 }
 
@@ -81,7 +72,7 @@ pub(crate) enum NotTaken {
 
 impl Dialed {
     pub(crate) fn new(session: &Session) -> Self {
-        Self { session: Dialing::new(session), waiters: Vec::new(), next_ticket: 0 }
+        Self { session: Dialing::new(session), line: Line::default() }
     }
 
     /// Settles what has arrived; see [`Dialing::settle`].
@@ -102,8 +93,7 @@ impl Dialed {
     fn wake_met(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
         while let Some(freed) = self.session.poll_freed() {
-            let met = self.waiters.extract_if(.., |waiter| freed.meets(waiter.need));
-            woken.extend(met.map(|waiter| waiter.waker));
+            woken.append(&mut self.line.wake(|need| freed.meets(*need)));
         }
         woken
     }
@@ -122,7 +112,7 @@ impl Half for Dialed {
     }
 
     fn written(&mut self) -> Vec<Waker> {
-        if self.waiters.is_empty() {
+        if self.line.is_empty() {
             return Vec::new();
         }
         self.session.handle_written();
@@ -130,7 +120,7 @@ impl Half for Dialed {
     }
 
     fn is_idle(&mut self) -> bool {
-        self.waiters.is_empty() && self.session.is_idle() && !self.session.writer().is_closed()
+        self.line.is_empty() && self.session.is_idle() && !self.session.writer().is_closed()
     }
 
     fn close(&mut self) -> Leftover {
@@ -180,7 +170,7 @@ impl Conn<Dialed> {
                     if let Payload::Ready { bytes, raw_len } = payload {
                         place.prepared = Some((self.id, Prepared { bytes, raw_len }));
                     }
-                    self.wait(&mut state, place, waker, need);
+                    place.ticket.wait(self, &mut state.half.line, waker, need);
                     Poll::Pending
                 }
             },
@@ -190,29 +180,6 @@ impl Conn<Dialed> {
             woken.into_iter().for_each(Waker::wake);
         }
         result
-    }
-
-    fn wait(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State<Dialed>>,
-        place: &mut Place,
-        waker: &Waker,
-        need: Need,
-    ) {
-        let half = &mut state.half;
-        if let Some((conn, ticket)) = &place.ticket {
-            let known = half.waiters.iter_mut().find(|waiter| waiter.ticket == *ticket);
-            if let (true, Some(known)) = (Arc::ptr_eq(conn, self), known) {
-                known.waker.clone_from(waker);
-                known.need = need;
-                return;
-            }
-        }
-        let ticket = half.next_ticket;
-        half.next_ticket += 1;
-        half.waiters.push(Waiter { ticket, waker: waker.clone(), need });
-        // An older ticket belongs to a connection that has ended, or was used up by waking.
-        place.ticket = Some((self.clone(), ticket));
     }
 
     /// Sends a request about actors.

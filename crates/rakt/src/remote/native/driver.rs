@@ -57,7 +57,7 @@ pub(crate) struct Driver<R: Reader> {
     conn: Arc<Conn<R::Half>>,
     reader: R,
     /// How much of what is unread counts against the node's budget.
-    held: usize,
+    held: u64,
     /// Something was written since those that wait for room were woken.
     has_written: bool,
     /// Others had their turn before what is buffered now is written.
@@ -114,19 +114,16 @@ impl<R: Reader> Driver<R> {
 
     /// Counts what has arrived of a large frame. Ours come in chunks, which are counted elsewhere.
     fn charge_unread(&mut self, unread: usize) -> Result<(), End> {
-        let beyond = unread.saturating_sub(READ_LEN + CHUNK_LEN);
-        if beyond < self.held {
-            self.conn.account.release((self.held - beyond) as u64);
-        } else if beyond > self.held && !self.conn.account.admit((beyond - self.held) as u64) {
-            let limit = self.conn.resources.budgets.inbound.limit();
-            let text = format!(
-                "no room for a frame of which {unread} bytes have arrived: all peers together may \
-                 have {limit} bytes under way"
-            );
-            return Err(End::Told(CloseCode::Limit, text));
+        let beyond = unread.saturating_sub(READ_LEN + CHUNK_LEN) as u64;
+        if self.conn.account.hold(&mut self.held, beyond) {
+            return Ok(());
         }
-        self.held = beyond;
-        Ok(())
+        let limit = self.conn.account.inbound_limit();
+        let text = format!(
+            "no room for a frame of which {unread} bytes have arrived: all peers together may have \
+             {limit} bytes under way"
+        );
+        Err(End::Told(CloseCode::Limit, text))
     }
 
     /// What the peer is told last; all who wait for the connection are woken.
@@ -286,7 +283,7 @@ impl<R: Reader> Session for Driver<R> {
         let (reason, farewell) = self.last_words(end, &io);
         let reason = self.conn.closed().unwrap_or(reason);
         self.conn.close(reason.clone());
-        self.conn.account.release(self.held as u64);
+        self.conn.account.release(self.held);
         self.reader.end();
         self.conn.resources.link_down(&self.conn.peer.name, &Chain(&reason).to_string());
         Some(farewell)

@@ -23,17 +23,12 @@ use crate::answer::Fate;
 use crate::error::{Cause, Chain, OperationError, Refusal};
 use crate::remote::dialer::Dialer;
 use crate::remote::handshake::{HandshakeFailure, shake_hands};
-use crate::remote::random::Random;
+use crate::remote::io;
+use crate::remote::redial::{BriefConns, Failures};
 use crate::remote::request::NodeRequest;
+use crate::remote::transport::Stream;
 use crate::sync::Lock;
 use crate::timers::now;
-
-/// The pause after the first failed dial; it doubles with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-/// A connection that ends sooner than this after it was up counts as brief.
-const BRIEF: Duration = Duration::from_secs(1);
-/// The longest pause between two dials.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The place of the control connection.
 pub(crate) const CONTROL: usize = 0;
@@ -53,29 +48,27 @@ pub(crate) struct Endpoint {
 }
 
 /// The place of one connection.
-enum Slot {
-    /// Nothing is there; after failures, not to be dialed before a time.
-    Empty(Option<Failed>),
+#[derive(Default)]
+struct Slot {
+    state: State,
+    failures: Failures,
+    brief: BriefConns,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Empty,
     Dialing(Vec<Waker>),
     Up {
         conn: Arc<Conn<Dialed>>,
         since: Instant,
-        brief: u32,
     },
-    /// The last so many connections ended soon after they were up; a pause precedes the next.
-    Brief(u32),
-}
-
-struct Failed {
-    times: u32,
-    until: Instant,
-    why: Refusal,
 }
 
 impl Endpoint {
     pub(crate) fn new(dialer: Arc<Dialer>, host: &str, port: u16) -> Arc<Self> {
-        let slots =
-            (0..dialer.resources.options.max_idle_conns).map(|_| Mutex::new(Slot::Empty(None)));
+        let slots = (0..dialer.resources.options.max_idle_conns).map(|_| Mutex::default());
         let slots = slots.collect();
         let (lanes, turns) = (dialer.random.id(), AtomicU64::new(0));
         let watches = RemoteWatches::default();
@@ -107,14 +100,11 @@ impl Endpoint {
         waker: Option<&Waker>,
     ) -> Poll<Result<Arc<Conn<Dialed>>, Refusal>> {
         let mut slot = self.slots[place].hold();
-        match &mut *slot {
-            Slot::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
-            Slot::Up { .. } | Slot::Brief(_) | Slot::Empty(None) => {}
-            Slot::Empty(Some(failed)) if failed.until > now() => {
-                return Poll::Ready(Err(failed.why.clone()));
-            }
-            Slot::Empty(Some(_)) => {}
-            Slot::Dialing(wakers) => {
+        let ended = match &mut slot.state {
+            State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
+            State::Up { since, .. } => Some(*since),
+            State::Empty => None,
+            State::Dialing(wakers) => {
                 let Some(waker) = waker else {
                     return Poll::Ready(Err(self.unreachable("not connected yet")));
                 };
@@ -123,20 +113,18 @@ impl Endpoint {
                 }
                 return Poll::Pending;
             }
-        }
+        };
+        slot.failures.check(now())?;
         if self.dialer.is_closed() {
             return Poll::Ready(Err(Refusal::ShuttingDown));
         }
-        let (times, brief) = match &*slot {
-            Slot::Empty(Some(failed)) => (failed.times, 0),
-            Slot::Up { since, brief, .. } => (0, after(*brief, *since)),
-            Slot::Brief(brief) => (0, *brief),
-            _ => (0, 0),
-        };
-        *slot = Slot::Dialing(waker.cloned().into_iter().collect());
+        if let Some(since) = ended {
+            slot.brief.ended_at(now(), since);
+        }
+        slot.state = State::Dialing(waker.cloned().into_iter().collect());
+        let pause = slot.brief.pause(&|pause| self.dialer.random.jittered(pause));
         drop(slot);
-        let dialing = self.clone().dial(place, times, brief);
-        self.dialer.runtime.spawn(dialing);
+        self.dialer.runtime.spawn(self.clone().dial(place, pause));
         match waker {
             Some(_) => Poll::Pending,
             None => Poll::Ready(Err(self.unreachable("not connected yet"))),
@@ -147,34 +135,20 @@ impl Endpoint {
         std::future::poll_fn(|cx| self.poll_conn(place, Some(cx.waker()))).await
     }
 
-    /// Dials a connection and puts it, or the failure, in its place.
-    async fn dial(self: Arc<Self>, place: usize, times: u32, brief: u32) {
-        // A peer that takes every connection and ends it at once is not to be dialed in a tight loop.
-        if let Some(earlier) = brief.checked_sub(2) {
-            tokio::time::sleep(self.pause(earlier)).await;
+    /// Dials a connection, after a pause, and puts it, or the failure, in its place.
+    async fn dial(self: Arc<Self>, place: usize, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
         }
-        let limit = self.dialer.resources.options.dial_timeout;
-        let connected = match tokio::time::timeout(limit, self.connect(place)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(self.unreachable(format!("no answer within {limit:?}"))),
-        };
-        let next = match connected {
-            Ok(conn) => Slot::Up { conn, since: now(), brief },
-            Err(why) => {
-                let pause = self.pause(times);
-                tracing::info!(why = %Chain(&why), ?pause, "no link");
-                Slot::Empty(Some(Failed { times: times + 1, until: now() + pause, why }))
-            }
-        };
-        let up = match &next {
-            Slot::Up { conn, .. } => Some(conn.clone()),
-            _ => None,
-        };
-        let before = std::mem::replace(&mut *self.slots[place].hold(), next);
+        let options = &self.dialer.resources.options;
+        let greet = |stream| self.greet(stream, place);
+        let connected = io::dial(options, &self.host, self.port, greet).await;
+        let up = connected.as_ref().ok().cloned();
+        let before = self.put(place, connected);
         if let Some(conn) = up.filter(|_| self.dialer.is_closed()) {
             conn.finish(CloseCode::Normal, "closed while it was dialed");
         }
-        if let Slot::Dialing(wakers) = before {
+        if let State::Dialing(wakers) = before {
             wakers.into_iter().for_each(Waker::wake);
         }
     }
@@ -187,9 +161,23 @@ impl Endpoint {
         Refusal::Unreachable { peer: self.peer().into(), source: source.into() }
     }
 
-    /// The pause after `times` earlier ones.
-    fn pause(&self, times: u32) -> Duration {
-        backoff(&self.dialer.random, times)
+    /// Puts what came of dialing in its place, and returns what was there.
+    fn put(&self, place: usize, connected: Result<Arc<Conn<Dialed>>, Refusal>) -> State {
+        let mut slot = self.slots[place].hold();
+        let why = match connected {
+            Ok(conn) => {
+                slot.failures.clear();
+                return std::mem::replace(&mut slot.state, State::Up { conn, since: now() });
+            }
+            Err(why) => why,
+        };
+        slot.brief.ended(false);
+        let jitter = |pause| self.dialer.random.jittered(pause);
+        let pause = slot.failures.failed(now(), why.clone(), &jitter);
+        let before = std::mem::take(&mut slot.state);
+        drop(slot);
+        tracing::info!(why = %Chain(&why), ?pause, "no link");
+        before
     }
 
     /// What a connection for this place says of itself.
@@ -199,10 +187,13 @@ impl Endpoint {
         Hello { lane: Some(Lane { id, turn }), ..self.dialer.hello.clone() }
     }
 
-    async fn connect(self: &Arc<Self>, place: usize) -> Result<Arc<Conn<Dialed>>, Refusal> {
+    /// Begins to speak over a connection that was dialed for this place.
+    async fn greet(
+        self: &Arc<Self>,
+        mut stream: Box<dyn Stream>,
+        place: usize,
+    ) -> Result<Arc<Conn<Dialed>>, Refusal> {
         let options = &self.dialer.resources.options;
-        let dialed = options.transport.dial(&self.host, self.port, options.keep_alive).await;
-        let mut stream = dialed.map_err(|error| self.unreachable(Cause::new(error)))?;
         let handshake = Handshake::dial(self.hello(place));
         let (session, early) =
             match shake_hands(&mut *stream, handshake, BytesMut::new(), |_| {}).await {
@@ -233,8 +224,8 @@ impl Endpoint {
 
     /// The connections that are up.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn<Dialed>>> {
-        let of_slot = |slot: &Mutex<Slot>| match &*slot.hold() {
-            Slot::Up { conn, .. } => Some(conn.clone()),
+        let of_slot = |slot: &Mutex<Slot>| match &slot.hold().state {
+            State::Up { conn, .. } => Some(conn.clone()),
             _ => None,
         };
         self.slots.iter().filter_map(of_slot).collect()
@@ -289,10 +280,12 @@ impl Owner for Endpoint {
     fn lost(self: Arc<Self>, conn: &Arc<Conn<Dialed>>) {
         for slot in &self.slots {
             let mut slot = slot.hold();
-            if let Slot::Up { conn: known, since, brief } = &*slot
+            if let State::Up { conn: known, since } = &slot.state
                 && Arc::ptr_eq(known, conn)
             {
-                *slot = Slot::Brief(after(*brief, *since));
+                let since = *since;
+                slot.brief.ended_at(now(), since);
+                slot.state = State::Empty;
             }
         }
         self.watches.lost(&self, conn);
@@ -301,17 +294,6 @@ impl Owner for Endpoint {
     fn needs(&self, conn: &Conn<Dialed>) -> bool {
         self.watches.need(conn)
     }
-}
-
-/// The pause before a peer is dialed again after `times` earlier ones.
-pub(crate) fn backoff(random: &Random, times: u32) -> Duration {
-    let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(times));
-    random.jittered(pause.min(LONGEST_BACKOFF))
-}
-
-/// How many connections in a row were brief, after one that was up since then has ended.
-fn after(brief: u32, since: Instant) -> u32 {
-    if now().saturating_duration_since(since) < BRIEF { brief + 1 } else { 0 }
 }
 
 /// Whether no other try can succeed while both sides stay as they are.
@@ -324,23 +306,5 @@ fn is_incompatible(error: &HandshakeError) -> bool {
             RefuseReason::IncompatibleVersion { .. } | RefuseReason::UnknownRequiredFeature(_)
         ),
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_from_fifty_milliseconds_to_five_seconds() {
-        let random = Random::new(None);
-        for times in 0..100 {
-            let full = FIRST_BACKOFF * 2_u32.pow(times.min(6));
-            let full = if times > 6 { LONGEST_BACKOFF } else { full };
-            let pause = backoff(&random, times);
-            assert!((full / 2..=full).contains(&pause), "{times}: {pause:?}");
-        }
-        let pauses: std::collections::BTreeSet<_> = (0..10).map(|_| backoff(&random, 9)).collect();
-        assert!(pauses.len() > 1, "many who lost a peer do not come back at one time");
     }
 }
