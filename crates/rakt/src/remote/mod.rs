@@ -11,11 +11,11 @@
 //! | `serve` | what peers may ask of this node, and the one place that decides it |
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
-//! | `handshake`, `request`, `outgoing`, `answer` | how a native connection begins; what goes out, and how that ends |
+//! | `handshake`, `request` | how a native connection begins; an operation that a node is asked for |
 //! | `account` | what one connection holds of the node's budgets |
 //! | `resources` | what connections share: `budget`, `compressors` |
 //! | [`config`], [`transport`] | what a user sets |
-//! | `compact`, `latch`, `random`, `weak_map` | tools |
+//! | `compact`, `latch`, `random`, `refuse`, `weak_map` | tools |
 //!
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
 //! nodes that send to each other have connections in both directions.
