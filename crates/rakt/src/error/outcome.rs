@@ -360,7 +360,7 @@ mod tests {
         let source = Cause::new(std::io::Error::other("no route"));
         let refusal = Refusal::Unreachable { peer: "h:1".into(), source: source.clone() };
         let error = AskError::NotSent { target: target(), refusal, message: () };
-        let text = "the message to rakt://s@h:1/a was not sent: h:1 cannot be reached: no route";
+        let text = "the message to rakt://s@h:1/a was not sent: h:1 is unreachable: no route";
         assert_eq!(super::super::Chain(&error).to_string(), text);
         let error = AskError::<()>::ConnectionLost { target: target(), source };
         let text = "the answer of rakt://s@h:1/a is lost: no route";

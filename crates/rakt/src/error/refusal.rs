@@ -112,7 +112,7 @@ pub enum Refusal {
     #[error("the node is shutting down")]
     ShuttingDown,
     /// The node cannot be reached.
-    #[error("{peer} cannot be reached")]
+    #[error("{peer} is unreachable")]
     Unreachable {
         /// Its host and port, or what it calls itself.
         peer: Box<str>,
@@ -126,7 +126,7 @@ pub enum Refusal {
         found: String,
     },
     /// The peer speaks no version of the protocol that this node speaks.
-    #[error("{peer} is not compatible")]
+    #[error("{peer} is incompatible")]
     Incompatible {
         /// Its host and port.
         peer: Box<str>,
@@ -246,6 +246,19 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "goakt")]
+    #[test]
+    fn a_go_node_reads_every_cause_on_a_line_of_its_own() {
+        use rakt_wire::goakt::{GoError, Procedure};
+        let source = Cause::from_lines("no order\nno stock");
+        let failure = Refusal::HandlerFailed { source: source.clone() }.to_wire();
+        let told = GoError::from_failure(Procedure::Ask, "a", &failure);
+        assert_eq!(told.message, "remote send failed\nno order\nno stock");
+        let heard = Refusal::from_wire(told.into_failure(Procedure::Ask));
+        let source = Cause::from_lines("remote send failed\nno order\nno stock");
+        assert_eq!(heard, Refusal::Internal { source });
+    }
 
     #[test]
     fn every_refusal_that_crosses_the_wire_comes_back_as_itself() {
