@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::{AskError, Event, OperationError};
 
@@ -133,7 +134,7 @@ fn show(what: &str, result: &Result<String, CallError>) {
         Err(error) => {
             let retry =
                 if error.is_safe_to_retry() { "safe to retry" } else { "may have happened" };
-            println!("{what:<12} {error} ({retry})");
+            println!("{what:<12} {} ({retry})", Chain(error));
         }
     }
 }
@@ -171,7 +172,7 @@ async fn main() -> Result {
         _ => None,
     };
     let letter = events.find(dead_letter).await.ok_or("the system is gone")?;
-    println!("dead letter  {} for {}: {}", letter.message, letter.target, letter.reason);
+    println!("dead letter  {} for {}: {}", letter.message, letter.target, Chain(&letter.reason));
 
     // The whole node ends.
     work.shutdown().await;

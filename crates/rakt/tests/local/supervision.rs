@@ -1,9 +1,11 @@
 //! What happens when an actor fails.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rakt::error::{Cause, Chain};
 use rakt::prelude::*;
 use rakt::supervision::{Directive, Fault, Strategy};
 use rakt::{AskError, Event, Refusal, SpawnError, StopReason};
@@ -17,6 +19,8 @@ use crate::system;
 #[derive(Clone, Copy, Debug)]
 enum How {
     Error,
+    /// With an error that has a cause.
+    Layered,
     Panic,
 }
 
@@ -66,6 +70,10 @@ impl Handler<Fail> for Fragile {
     async fn handle(&mut self, Fail(how): Fail, _: &mut Context<Self>) -> Result {
         match how {
             How::Error => Err("on purpose".into()),
+            How::Layered => {
+                let source = Cause::new(std::io::Error::other("no disk"));
+                Err(Refusal::Internal { source }.into())
+            }
             How::Panic => panic!("on purpose"),
         }
     }
@@ -342,6 +350,23 @@ async fn one_restart_too_many_within_the_window_stops_the_actor() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn the_asker_and_the_events_tell_what_caused_an_error() -> Result {
+    let system = system().await;
+    let mut events = system.events();
+    let supervision = Supervision::always(Directive::Stop);
+    let fragile = system.spawn("fragile", Fragile::new).supervision(supervision).await?;
+    let error = within(fragile.ask(Fail(How::Layered))).await.expect_err("it fails");
+    let links = std::iter::successors(error.source(), |link| (*link).source());
+    let texts: Vec<_> = links.map(ToString::to_string).collect();
+    assert_eq!(texts, ["internal fault", "no disk"], "each once: {error}");
+    let shown = Chain(&error).to_string();
+    assert!(shown.ends_with("refused: the handler failed: internal fault: no disk"), "{shown}");
+    let reason = stopped(&mut events, "fragile").await;
+    assert_eq!(reason, StopReason::Failed("internal fault: no disk".to_owned()));
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_asker_hears_what_became_of_its_message() -> Result {
     let fragile = system().await.spawn("fragile", Fragile::new).await?;
@@ -514,7 +539,7 @@ fn play(part: &Mutex<Option<How>>) -> Result {
     let how = *part.lock().map_err(|_| "poisoned")?;
     match how {
         None => Ok(()),
-        Some(How::Error) => Err("on purpose".into()),
+        Some(How::Error | How::Layered) => Err("on purpose".into()),
         Some(How::Panic) => panic!("on purpose"),
     }
 }

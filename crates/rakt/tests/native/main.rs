@@ -3,6 +3,7 @@
 //! | file | asks |
 //! | --- | --- |
 //! | `backoff.rs` | how often is a peer dialed that is of no use? |
+//! | `causes.rs` | what does an asker hear of what caused an error? |
 //! | `compression.rs` | what does compression cost, and what does it save? |
 //! | `descriptors.rs` | does a node go on that has used up its file descriptors? |
 //! | `farewell.rs` | how long does a node wait for a peer that does not let go? |
@@ -34,6 +35,7 @@ mod probe;
 mod support;
 
 mod backoff;
+mod causes;
 #[cfg(feature = "zstd")]
 mod compression;
 #[cfg(target_os = "linux")]

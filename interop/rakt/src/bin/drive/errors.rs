@@ -88,9 +88,9 @@ pub(crate) const CHECKS: &[Check] = checks! {
     };
     "ask with a reply of another type than expected" => |x| {
         match error_of(x.actor("echo").ask(Misread { value: "what?".into() }).await)? {
-            AskError::BadReply { detail, .. } => {
+            AskError::BadReply { source, .. } => {
                 let names = ["google.protobuf.StringValue", "rakt.interop.Count"];
-                expect(names.iter().all(|name| detail.contains(name)), true)
+                expect(names.iter().all(|name| source.to_string().contains(name)), true)
             }
             error => Err(error.to_string().into()),
         }

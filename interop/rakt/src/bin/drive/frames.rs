@@ -3,6 +3,7 @@
 use interop::actors::produced;
 use interop::messages::{Produce, bytes};
 use rakt::Result;
+use rakt::error::Chain;
 use rakt::prelude::*;
 
 use crate::report::{Check, checks};
@@ -28,8 +29,8 @@ pub(crate) const CHECKS: &[Check] = checks! {
     };
     "a response of more than 16 MiB is an error" => |x| {
         match error_of(x.actor("producer").ask(Produce { size: MAX_FRAME as u32 }).await)? {
-            AskError::ConnectionLost { detail, .. } => {
-                expect(detail.contains(&MAX_FRAME.to_string()), true)?;
+            AskError::ConnectionLost { source, .. } => {
+                expect(Chain(&source).to_string().contains(&MAX_FRAME.to_string()), true)?;
             }
             error => return Err(error.to_string().into()),
         }

@@ -124,7 +124,7 @@ async fn tell_to_nobody(x: &Target) -> Result {
     let actor = x.actor(&name);
     actor.tell(text("")).await?;
     let told = events.find(|event| match event {
-        Event::DeadLetter(letter) if letter.target == actor.to_string() => Some(letter.reason),
+        Event::DeadLetter(letter) if letter.target == actor.address().into() => Some(letter.reason),
         _ => None,
     });
     let reason = tokio::time::timeout(ASK_TIMEOUT, told).await?.ok_or("no more events")?;

@@ -93,7 +93,7 @@ async fn killed(x: &Target) -> Result {
         Err(error) => error.refusal,
         Ok(()) => {
             let letter = events.find(|event| match event {
-                Event::DeadLetter(letter) if letter.target == echo.to_string() => Some(letter),
+                Event::DeadLetter(letter) if letter.target == echo.address().into() => Some(letter),
                 _ => None,
             });
             tokio::time::timeout(LONG, letter).await?.ok_or("no more events")?.reason

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use interop::host;
 use interop::messages::{Count, CountRequest};
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt};
 use rakt::{BoxError, OperationError};
@@ -115,7 +116,7 @@ pub(crate) fn expect_refusal(
     is_expected: impl Fn(&Refusal) -> bool,
 ) -> Result {
     let refusal = refusal.ok_or("no refusal")?;
-    match is_expected(refusal) && refusal.to_string().contains(text) {
+    match is_expected(refusal) && Chain(refusal).to_string().contains(text) {
         true => Ok(()),
         false => Err(format!("{refusal:?}, without {text:?}").into()),
     }
