@@ -147,7 +147,7 @@ impl<A> ActorRef<A> {
 
 /// Stands in a reference for an actor whose Rust type is not known, such as one found by its address.
 ///
-/// Any message can be sent to it; one that the actor does not [accept](Actor::accepts) is refused at
+/// Any message can be sent to it; one that the actor does not [accept](crate::Actor::accepts) is refused at
 /// run time with [`Refusal::NotAccepted`](crate::Refusal::NotAccepted).
 #[derive(Debug)]
 pub enum AnyActor {}

@@ -34,7 +34,7 @@ impl Cause {
         &**self.0
     }
 
-    /// Reads what [`Lines`] has written: each cause begins a line, one that begins with a tab goes on.
+    /// Reads what `Lines` has written: each cause begins a line, one that begins with a tab goes on.
     pub fn from_lines(text: &str) -> Self {
         let mut texts: Vec<String> = Vec::new();
         for line in text.split('\n') {

@@ -150,7 +150,7 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 /// Which grain: its kind in lower case, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrainIdentity {
-    /// Its kind, in the form of [`canonical_kind`].
+    /// Its kind, in the form of `canonical_kind`.
     pub kind: String,
     /// Its name.
     pub name: String,

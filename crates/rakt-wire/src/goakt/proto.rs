@@ -81,7 +81,7 @@ pub struct SpawnRequest {
     /// The name the actor shall have.
     #[prost(string, tag = "3")]
     pub actor_name: String,
-    /// Its kind; see [`canonical_kind`](super::address::canonical_kind).
+    /// Its kind, in its canonical form.
     #[prost(string, tag = "4")]
     pub actor_type: String,
     /// Set for one actor in the whole cluster.

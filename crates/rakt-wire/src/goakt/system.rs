@@ -83,7 +83,7 @@ impl proto::Any {
 }
 
 impl proto::AsyncRequest {
-    /// The bytes of a message named [`ASYNC_REQUEST`].
+    /// The bytes of a message named `ASYNC_REQUEST`.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.encode_to_vec()
     }

@@ -155,7 +155,7 @@ impl<A: Send + 'static> Context<A> {
         self.stop_requested = true;
     }
 
-    /// Asks to hear of the end of `target`: [`Actor::terminated`] is called exactly once for each
+    /// Asks to hear of the end of `target`: [`Actor::terminated`](crate::Actor::terminated) is called exactly once for each
     /// call of this, with the reason, also where the target has ended already or its node is lost.
     ///
     /// Returns a number for [`unwatch`](Self::unwatch).
