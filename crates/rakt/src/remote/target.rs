@@ -8,7 +8,7 @@ use rakt_wire::{Address, Operation};
 
 #[cfg(feature = "goakt")]
 use super::goakt;
-use super::native::{self, Conn, Dialed, Endpoint, Expected, NotTaken, Sent};
+use super::native::{self, Conn, Dialed, Endpoint, Expected, NotTaken, Sent, Watched};
 use super::request::NodeRequest;
 use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
@@ -235,7 +235,11 @@ impl RemoteActor for RemoteTarget {
 
     fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64) {
         match &self.peer {
-            Peer::Native(endpoint) => endpoint.watches.add(endpoint, &self, watcher, watch),
+            Peer::Native(endpoint) => {
+                let (address, limit) = (self.address.clone(), self.options.ask_timeout);
+                let watched = Watched { address, life: self.life, limit };
+                endpoint.watch(watch, watched, watcher);
+            }
             #[cfg(feature = "goakt")]
             Peer::GoAkt(_) => unwatchable(&self.address, &watcher, watch),
             #[cfg(not(feature = "goakt"))]
@@ -245,7 +249,7 @@ impl RemoteActor for RemoteTarget {
 
     fn unwatch(&self, watch: u64) {
         if let Peer::Native(endpoint) = &self.peer {
-            endpoint.watches.remove(endpoint, watch);
+            endpoint.unwatch(watch);
         }
     }
 }

@@ -8,7 +8,7 @@ use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session};
 use rakt_wire::{Encode, Outcome};
 
 use super::conn::{Conn, Half, Leftover, touch};
-use super::watch;
+use super::watches::to_wire;
 use crate::error::Refusal;
 use crate::events::StopReason;
 use crate::mailbox::reply::ReplyTo;
@@ -101,7 +101,7 @@ impl Conn<Accepted> {
     }
 
     pub(crate) fn terminated(&self, watch_id: u64, reason: &StopReason) {
-        let reason = watch::to_wire(reason);
+        let reason = to_wire(reason);
         self.with(|session| session.terminated(watch_id, &reason));
     }
 

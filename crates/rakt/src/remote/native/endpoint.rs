@@ -11,14 +11,14 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use rakt_wire::Outcome;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason};
-use rakt_wire::{Outcome, Terminated};
 
 use super::conn::{Conn, Expected};
 use super::dialed::{Dialed, NotTaken};
 use super::driver::drive;
-use super::replies::{Owner, RepliesReader};
-use super::watch::{self, RemoteWatches};
+use super::replies::RepliesReader;
+use super::watches::RemoteWatches;
 use crate::answer::Fate;
 use crate::error::{Cause, Chain, OperationError, Refusal};
 use crate::remote::dialer::Dialer;
@@ -42,7 +42,7 @@ pub(crate) struct Endpoint {
     lanes: [u8; 16],
     /// Connections dialed so far.
     turns: AtomicU64,
-    pub(crate) watches: RemoteWatches,
+    pub(super) watches: RemoteWatches,
     /// A compression other than the one wanted is told once.
     has_told_compression: AtomicBool,
 }
@@ -270,14 +270,9 @@ impl Endpoint {
             }
         }
     }
-}
 
-impl Owner for Endpoint {
-    fn terminated(&self, watch_id: u64, reason: Terminated) {
-        self.watches.ended(watch_id, watch::from_wire(reason));
-    }
-
-    fn lost(self: Arc<Self>, conn: &Arc<Conn<Dialed>>) {
+    /// A connection has ended: its place is free for another.
+    pub(super) fn make_place(&self, conn: &Arc<Conn<Dialed>>) {
         for slot in &self.slots {
             let mut slot = slot.hold();
             if let State::Up { conn: known, since } = &slot.state
@@ -288,11 +283,6 @@ impl Owner for Endpoint {
                 slot.state = State::Empty;
             }
         }
-        self.watches.lost(&self, conn);
-    }
-
-    fn needs(&self, conn: &Conn<Dialed>) -> bool {
-        self.watches.need(conn)
     }
 }
 

@@ -9,7 +9,7 @@
 //! | `batch.rs` | the messages for one actor that one read brought |
 //! | `serve.rs` | operations and watches of a peer |
 //! | `endpoint.rs` | one peer address and its connections |
-//! | `watch.rs` | the ends of actors on other nodes |
+//! | `watches.rs`, `watching.rs` | the ends of actors on other nodes: the table, and how it is brought to the peer |
 //!
 //! No rule of the protocol is in here: those are in the sessions.
 
@@ -24,7 +24,8 @@ mod replies;
 mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
-mod watch;
+mod watches;
+mod watching;
 
 pub(crate) use accepted::Accepted;
 pub(crate) use arrivals::ArrivalsReader;
@@ -32,3 +33,4 @@ pub(crate) use conn::{Conn, Expected};
 pub(crate) use dialed::{Dialed, NotTaken, Place, Sent};
 pub(crate) use driver::drive;
 pub(crate) use endpoint::{CONTROL, Endpoint};
+pub(crate) use watches::Watched;
