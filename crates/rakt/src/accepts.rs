@@ -9,8 +9,8 @@ use crate::actor::{Accepts, Actor, Handler};
 use crate::cell::{Class, Entry};
 use crate::context::Dispatch;
 use crate::dispatch::dispatch;
-use crate::life::run;
 use crate::message::{CodecError, DuplicateName, Message, WireMessage, claim_name};
+use crate::runner::run;
 
 impl<A: Actor> fmt::Debug for Accepts<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,13 +4,13 @@ use std::any::{Any, TypeId};
 use std::task::Waker;
 
 use crate::actor::{Actor, Handler};
-use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Hand};
+use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Work};
 use crate::error::{Cause, Refusal};
 use crate::mailbox::arrivals::Arrivals;
 use crate::mailbox::current::Current;
-use crate::mailbox::hand::Item;
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
+use crate::mailbox::work_batch::Item;
 use crate::message::Message;
 use crate::reference::{ActorRef, AnyCell, Push, Target};
 use crate::send::receives::sealed::Sealed;
@@ -19,11 +19,11 @@ use crate::send::receives::sealed::Sealed;
 pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     actor: &'a mut A,
     ctx: &'a mut Context<A>,
-    hand: &'a mut Hand<A>,
+    work: &'a mut Work<A>,
 ) -> Dispatched<'a> {
     Box::pin(async move {
         loop {
-            while let Some((message, reply)) = next::<A, M>(hand, ctx) {
+            while let Some((message, reply)) = next::<A, M>(work, ctx) {
                 if let Err(refusal) = ctx.extract() {
                     if !reply.is_wanted() {
                         ctx.lose::<M>(&refusal);
@@ -46,7 +46,7 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                     return Ok(());
                 }
             }
-            if ctx.is_to_look_up() || !hand.is_empty() || !ctx.more(hand).await {
+            if ctx.is_to_look_up() || !work.is_empty() || !ctx.more(work).await {
                 return Ok(());
             }
         }
@@ -54,13 +54,13 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
 }
 
 /// The function for the message at the front.
-pub(crate) fn front<A: Actor>(hand: &mut Hand<A>, ctx: &Context<A>) -> Option<Dispatch<A>> {
+pub(crate) fn front<A: Actor>(work: &mut Work<A>, ctx: &Context<A>) -> Option<Dispatch<A>> {
     loop {
-        match hand.items().front()? {
+        match work.items().front()? {
             Item::Local { dispatch, .. } => return Some(*dispatch),
             Item::Remote(arrivals) => match arrivals.first() {
                 Some(entry) => return Some(ctx.entry(entry).dispatch),
-                None => drop(hand.pop_front()),
+                None => drop(work.pop_front()),
             },
         }
     }
@@ -69,22 +69,22 @@ pub(crate) fn front<A: Actor>(hand: &mut Hand<A>, ctx: &Context<A>) -> Option<Di
 /// Takes the first `M` from the front that is still wanted, and has the context tell of it. Those that are
 /// not count as well: however many there are, others get their turn.
 fn next<A: Actor, M: Message>(
-    hand: &mut Hand<A>,
+    work: &mut Work<A>,
     ctx: &mut Context<A>,
 ) -> Option<(M, Reply<M::Reply>)> {
     loop {
-        let taken = match hand.items().front_mut()? {
+        let taken = match work.items().front_mut()? {
             Item::Local { run, .. } => {
                 let run = (&mut **run as &mut dyn Any).downcast_mut::<Run<M>>()?;
                 let letter = run.next();
                 if run.is_empty() {
-                    hand.end_run();
+                    work.end_run();
                 }
                 letter.map(|letter| letter.open(&mut ctx.current))
             }
             Item::Remote(arrivals) => match arrivals.first() {
                 None => {
-                    hand.pop_front();
+                    work.pop_front();
                     continue;
                 }
                 Some(entry) if ctx.entry(entry).type_id != TypeId::of::<M>() => return None,

@@ -50,7 +50,6 @@ mod dispatch;
 pub mod error;
 pub mod events;
 pub mod kind;
-mod life;
 #[cfg(feature = "remote")]
 mod line;
 pub mod mailbox;
@@ -63,6 +62,7 @@ mod reference;
 mod registry;
 #[cfg(feature = "remote")]
 pub mod remote;
+mod runner;
 pub mod send;
 mod signal;
 mod slot;

@@ -67,6 +67,15 @@ impl<N> Line<N> {
         woken
     }
 
+    /// Takes out who came first, with its ticket.
+    pub(crate) fn pop_first(&mut self) -> Option<(u64, Waker)> {
+        self.waiters.pop_front().map(|waiter| (waiter.ticket, waiter.waker))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
@@ -173,9 +182,9 @@ mod tests {
             ticket.wait(&host, &mut host.0.hold(), Waker::noop(), 1);
             other.wait(&host, &mut host.0.hold(), Waker::noop(), 1);
         }
-        assert_eq!(host.0.hold().waiters.len(), 2);
+        assert_eq!(host.0.hold().len(), 2);
         drop(ticket);
-        assert_eq!(host.0.hold().waiters.len(), 1);
+        assert_eq!(host.0.hold().len(), 1);
         drop(other);
         assert!(host.0.hold().is_empty());
     }

@@ -196,7 +196,7 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// Where a sender stands in a line for a connection, and what it has prepared; it leaves as this is dropped.
-pub(crate) type Place = Box<dyn Any + Send>;
+pub(crate) type SendState = Box<dyn Any + Send>;
 
 /// An operation on an actor of another node.
 pub(crate) type Requested<'a> =
@@ -214,11 +214,11 @@ pub(crate) trait RemoteActor: Send + Sync {
     fn call_options(&self) -> &CallOptions;
 
     /// Gives a message to a connection, waiting for one, and for room, where needed. Without a waker it
-    /// does not wait. While it waits, `place` is the sender's.
+    /// does not wait. While it waits, `state` is the sender's.
     fn poll_send(
         &self,
         outgoing: &Outgoing<'_>,
-        place: &mut Option<Place>,
+        state: &mut Option<SendState>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>>;
 

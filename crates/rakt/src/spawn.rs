@@ -13,11 +13,11 @@ use crate::cell::{Cell, Options, Setup};
 use crate::context::{ActorCell, ActorClass, Context};
 use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
-use crate::life::Life;
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::reference::{ActorRef, AnyCell, Target};
+use crate::runner::Runner;
 use crate::signal::Signal;
 use crate::supervision::{Fault, Supervision};
 use crate::sync::Lock;
@@ -107,7 +107,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     pub(crate) async fn start_cell(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
         let (unstarted, factory) = self.reserve()?;
-        match Life::start(unstarted.cell().clone(), factory).await {
+        match Runner::start(unstarted.cell().clone(), factory).await {
             Ok(()) => Ok(unstarted.defuse()),
             Err(fault) => Err(unstarted.failed(fault)),
         }

@@ -25,9 +25,9 @@ use crate::error::Refusal;
 use crate::events::{StopReason, Terminated};
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
-use crate::mailbox::hand::{InHand, Item};
 use crate::mailbox::queue::{Intake, Offer, Queue};
 use crate::mailbox::run::Loose;
+use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::message::CodecError;
 use crate::reference::{AnyCell, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
@@ -131,7 +131,7 @@ enum Runner<B> {
     /// A task that does so, or is about to.
     Working,
     /// A task that has nothing to do, and stays a while in case something comes; or one that is going
-    /// to have nothing to do after the message in its hand.
+    /// to have nothing to do after the message in hand.
     Dozing(Waker),
     /// Nobody.
     Resting(Box<B>),
@@ -241,7 +241,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
     }
 
     /// Takes the next messages; if there is nothing to do, lays the body to rest instead.
-    pub(crate) fn take_or_rest(&self, body: Box<B>, hand: &mut InHand<D>) -> Next<B> {
+    pub(crate) fn take_or_rest(&self, body: Box<B>, work: &mut WorkBatch<D>) -> Next<B> {
         let mut state = self.state.hold();
         if self.interrupted.load(Ordering::Relaxed) {
             return Next::Signals(body);
@@ -250,7 +250,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             Intake::Suspended | Intake::Paused => {}
             Intake::Open | Intake::Closed if !state.queue.is_empty() => {
                 self.note_work(&mut state);
-                let wakers = state.queue.take(hand, self.setup.mailbox);
+                let wakers = state.queue.take(work, self.setup.mailbox);
                 if !wakers.is_empty() {
                     self.let_in(state, wakers);
                 }
@@ -271,7 +271,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         &self,
         cx: &mut TaskContext<'_>,
         doze: &mut Doze,
-        hand: &mut InHand<D>,
+        work: &mut WorkBatch<D>,
     ) -> Poll<bool> {
         let mut state = self.state.hold();
         state.runner = Runner::Working;
@@ -282,7 +282,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         if !state.queue.is_empty() {
             doze.is_lone = doze.is_lone && state.queue.len() == 1;
             self.note_work(&mut state);
-            let wakers = state.queue.take(hand, self.setup.mailbox);
+            let wakers = state.queue.take(work, self.setup.mailbox);
             if doze.is_lone && state.queue.is_empty() && self.setup.passivate_after().is_none() {
                 state.runner = Runner::Dozing(cx.waker().clone());
                 doze.is_noted = true;
@@ -340,11 +340,11 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Puts what is in hand back into the mailbox of an actor that is not to handle messages now.
-    pub(crate) fn keep_back(&self, hand: &mut InHand<D>) {
+    /// Puts the work back into the mailbox of an actor that is not to handle messages now.
+    pub(crate) fn keep_back(&self, work: &mut WorkBatch<D>) {
         let mut state = self.state.hold();
         if matches!(state.queue.intake, Intake::Suspended | Intake::Paused) {
-            state.queue.put_back(hand);
+            state.queue.put_back(work);
         }
     }
 
@@ -368,8 +368,8 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
     }
 
     /// Closes the mailbox for good; everything queued is handed over.
-    pub(crate) fn close(&self, hand: &mut InHand<D>) {
-        let wakers = self.state.hold().queue.close(hand);
+    pub(crate) fn close(&self, work: &mut WorkBatch<D>) {
+        let wakers = self.state.hold().queue.close(work);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -548,9 +548,9 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
     }
 
     fn abandon(&self, refusal: &Refusal) {
-        let mut hand = InHand::default();
-        self.close(&mut hand);
-        while let Some(item) = hand.pop_front() {
+        let mut work = WorkBatch::default();
+        self.close(&mut work);
+        while let Some(item) = work.pop_front() {
             self.discard(item, refusal);
         }
     }

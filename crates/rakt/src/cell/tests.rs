@@ -164,7 +164,7 @@ fn what_gets_in_for_senders_that_were_sent_away_is_handled() {
     };
     assert!(matches!(offer(&mut queue, &mut ticket), Offer::Waiting));
     assert!(queue.offer_arrivals(from_peer(), bounds).is_empty());
-    assert_eq!(queue.take(&mut InHand::default(), bounds).len(), 1, "its turn");
+    assert_eq!(queue.take(&mut WorkBatch::default(), bounds).len(), 1, "its turn");
     assert!(queue.is_empty());
     assert_eq!(queue.wake_waiters(bounds).len(), 0, "it was woken");
     assert!(!queue.is_empty(), "nobody else would see to it");

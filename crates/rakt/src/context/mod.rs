@@ -29,7 +29,7 @@ pub(crate) use later::Deferred;
 use later::Handoff;
 pub use later::ReplyLater;
 pub use state::Context;
-pub(crate) use state::{ActorCell, ActorClass, Body, Dispatch, Dispatched, Hand};
+pub(crate) use state::{ActorCell, ActorClass, Body, Dispatch, Dispatched, Work};
 
 pub use crate::propagate::Extensions;
 

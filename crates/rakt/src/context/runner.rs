@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::later::Handoff;
-use super::state::{ActorCell, Context, Dispatch, Extra, Hand};
+use super::state::{ActorCell, Context, Dispatch, Extra, Work};
 use crate::cell::{Doze, Entry};
 use crate::error::{Cause, Refusal};
 use crate::events::DeadLetter;
 use crate::mailbox::current::Current;
-use crate::mailbox::hand::Item;
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
+use crate::mailbox::work_batch::Item;
 use crate::message::{Message, message_name};
 use crate::reference::{ActorRef, AnyCell};
 use crate::supervision::Decider;
@@ -58,16 +58,16 @@ impl<A: Send + 'static> Context<A> {
         self.current = Current::default();
     }
 
-    /// Takes more messages into the empty hand, waiting a little if there are none; says false if there
+    /// Takes more messages into the empty work, waiting a little if there are none; says false if there
     /// is something else to do, or nothing at all.
-    pub(crate) async fn more(&mut self, hand: &mut Hand<A>) -> bool {
+    pub(crate) async fn more(&mut self, work: &mut Work<A>) -> bool {
         self.after_message();
         let (cell, doze) = (&self.cell, &mut self.doze);
         let handled = &mut self.handled;
         doze.is_lone = false;
         let is_there = std::future::poll_fn(|cx| {
             let is_noted = std::mem::take(&mut doze.is_noted) && !cell.is_roused();
-            let taken = if is_noted { Poll::Pending } else { cell.poll_take(cx, doze, hand) };
+            let taken = if is_noted { Poll::Pending } else { cell.poll_take(cx, doze, work) };
             if taken.is_pending() {
                 doze.go_on(cell.system.ticks(), cx.waker());
                 doze.is_lone = true;
@@ -188,21 +188,21 @@ impl<A: Send + 'static> Context<A> {
         }
     }
 
-    pub(crate) fn unstash_into(&mut self, hand: &mut Hand<A>) {
+    pub(crate) fn unstash_into(&mut self, work: &mut Work<A>) {
         if std::mem::take(&mut self.unstash_requested) {
-            self.give_back_stash(hand);
+            self.give_back_stash(work);
         }
     }
 
-    fn give_back_stash(&mut self, hand: &mut Hand<A>) {
+    fn give_back_stash(&mut self, work: &mut Work<A>) {
         if let Some(extra) = &mut self.extra {
-            extra.stash.reach().drain(..).rev().for_each(|item| hand.push_front(item));
+            extra.stash.reach().drain(..).rev().for_each(|item| work.push_front(item));
         }
     }
 
     /// Drops what belonged to an actor that is gone: timers, watches; the stash goes back.
-    pub(crate) fn forget_the_past(&mut self, hand: &mut Hand<A>) {
-        self.give_back_stash(hand);
+    pub(crate) fn forget_the_past(&mut self, work: &mut Work<A>) {
+        self.give_back_stash(work);
         if let Some(extra) = &mut self.extra {
             extra.let_go();
         }

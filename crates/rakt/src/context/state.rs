@@ -11,7 +11,7 @@ use crate::cell::{Cell, Class, Doze};
 use crate::error::BoxError;
 use crate::events::StopReason;
 use crate::mailbox::current::{Current, Exclusive};
-use crate::mailbox::hand::{InHand, Item};
+use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::reference::{AnyCell, Target};
 use crate::signal::{Signal, Signalled, Watcher};
 use crate::supervision::Decider;
@@ -36,7 +36,7 @@ pub(crate) type ActorCell<A> = Cell<Body<A>, Dispatch<A>>;
 pub(crate) type ActorClass<A> = Class<Body<A>, Dispatch<A>>;
 
 /// The messages that an actor of type `A` works through.
-pub(crate) type Hand<A> = InHand<Dispatch<A>>;
+pub(crate) type Work<A> = WorkBatch<Dispatch<A>>;
 
 /// The state of an actor, which only its runner touches.
 pub(crate) struct Body<A> {
@@ -49,12 +49,12 @@ pub(crate) struct Body<A> {
     pub(crate) pauses: u32,
 }
 
-/// Handles messages of one type from the front of the hand, and those that come after; until another
+/// Handles messages of one type from the front of the work, and those that come after; until another
 /// type is there, nothing comes for a while, something urgent came up, or a handler failed.
 ///
 /// So a boxed future is made when the type changes, not for each message.
 pub(crate) struct Dispatch<A>(
-    pub(crate) for<'a> fn(&'a mut A, &'a mut Context<A>, &'a mut Hand<A>) -> Dispatched<'a>,
+    pub(crate) for<'a> fn(&'a mut A, &'a mut Context<A>, &'a mut Work<A>) -> Dispatched<'a>,
 );
 
 /// Ends with the fault of a handler, if one failed.

@@ -4,22 +4,22 @@
 //! - `letter`: a message from this process; `reply`: where its reply goes
 //! - `arrivals`: messages from other nodes, as they come in together
 //! - `current`: what is known of the message at hand
-//! - `hand`: what an actor has taken out and works through
+//! - `work_batch`: what an actor has taken out and works through
 //! - `queue`: the bounded queue itself
-//! - `crowd`: those who wait for room in it
+//! - `waiters`: those who wait for room in it
 //!
 //! Local messages arrive one by one and join the run of their type at the end of the queue, remote
 //! ones come as a batch; the actor takes out many at a time, so that memory, a lock and a wake-up are
 //! paid by the run or the batch.
 
 pub(crate) mod arrivals;
-mod crowd;
 pub(crate) mod current;
-pub(crate) mod hand;
 pub(crate) mod letter;
 pub(crate) mod queue;
 pub(crate) mod reply;
 pub(crate) mod run;
+mod waiters;
+pub(crate) mod work_batch;
 
 /// What a mailbox does with a message that finds it full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

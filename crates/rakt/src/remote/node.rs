@@ -130,13 +130,13 @@ impl Node {
             match accepted {
                 Ok((stream, from)) => {
                     pause = FIRST_PAUSE;
-                    let place = Place::take(&self);
+                    let permit = Permit::take(&self);
                     let limit = self.max_connections;
-                    if place.number > limit.saturating_add(MAX_TURNED_AWAY) {
+                    if permit.number > limit.saturating_add(MAX_TURNED_AWAY) {
                         tracing::warn!(%from, limit, "closed a connection: far too many are open");
                         continue;
                     }
-                    let welcome = self.clone().welcome(system.clone(), stream, from, place);
+                    let welcome = self.clone().welcome(system.clone(), stream, from, permit);
                     system.runtime().spawn(welcome);
                 }
                 // Out of file descriptors, most likely: some will be free again. Without the pause
@@ -155,7 +155,7 @@ impl Node {
         system: ActorSystem,
         stream: Box<dyn Stream>,
         from: String,
-        place: Place,
+        permit: Permit,
     ) {
         let limit = self.caller.dialer.resources.options.dial_timeout;
         let (stream, early, opening) = match tokio::time::timeout(limit, self.open(stream)).await {
@@ -165,12 +165,12 @@ impl Node {
             Err(_) => return tracing::warn!(%from, ?limit, "a peer did not greet in time"),
         };
         match opening {
-            Opening::Native => self.welcome_native(system, stream, from, place, early).await,
+            Opening::Native => self.welcome_native(system, stream, from, permit, early).await,
             #[cfg(feature = "goakt")]
             Opening::GoAkt(compression) => {
                 let (Some(goakt), max) = (&self.goakt, self.max_connections) else { return };
                 // There is no way to tell a Go node why.
-                if place.number > max {
+                if permit.number > max {
                     tracing::warn!(%from, max, "closed a connection: too many are open");
                 } else if !*self.draining.borrow() {
                     let dialer = &self.caller.dialer;
@@ -212,12 +212,12 @@ impl Node {
         system: ActorSystem,
         mut stream: Box<dyn Stream>,
         from: String,
-        place: Place,
+        permit: Permit,
         early: BytesMut,
     ) {
         let dialer = &self.caller.dialer;
         let mut handshake = Handshake::accept(dialer.hello.clone());
-        if place.number > self.max_connections {
+        if permit.number > self.max_connections {
             handshake.refuse(RefuseReason::TooManyConnections);
         } else if *self.draining.borrow() {
             handshake.refuse(RefuseReason::ShuttingDown);
@@ -391,21 +391,21 @@ enum Opening {
     Native,
 }
 
-/// A place among the connections from peers, given back when dropped.
-struct Place {
+/// A permit to be one of the connections from peers, given back when dropped.
+struct Permit {
     node: Arc<Node>,
     /// How many were taken then, this one included.
     number: u32,
 }
 
-impl Place {
+impl Permit {
     fn take(node: &Arc<Node>) -> Self {
         let number = node.inbound_count.fetch_add(1, Ordering::Relaxed) + 1;
         Self { node: node.clone(), number }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.node.inbound_count.fetch_sub(1, Ordering::Relaxed);
     }

@@ -13,7 +13,7 @@ use super::request::NodeRequest;
 use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
 use crate::error::Refusal;
-use crate::reference::{Life, Outgoing, Place, RemoteActor, Requested, Target, unwatchable};
+use crate::reference::{Life, Outgoing, RemoteActor, Requested, SendState, Target, unwatchable};
 use crate::signal::Signalled;
 use crate::sync::Lock;
 
@@ -96,7 +96,7 @@ impl RemoteTarget {
         &self,
         endpoint: &Arc<Endpoint>,
         outgoing: &Outgoing<'_>,
-        place: &mut native::Place,
+        state: &mut native::SendState,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
         let is_small = endpoint.dialer().resources.compressors.is_small(outgoing.payload);
@@ -113,14 +113,14 @@ impl RemoteTarget {
                     empty.insert((conn, None))
                 }
             };
-            if !is_small && !place.is_prepared_for(conn) {
+            if !is_small && !state.is_prepared_for(conn) {
                 let conn = conn.clone();
                 drop(last);
-                place.prepare(&conn, outgoing.payload)?;
+                state.prepare(&conn, outgoing.payload)?;
                 continue;
             }
             let message = self.message(outgoing, *alias);
-            match std::task::ready!(conn.poll_send(&message, outgoing.payload, place, waker)) {
+            match std::task::ready!(conn.poll_send(&message, outgoing.payload, state, waker)) {
                 Ok(Sent { receiver, answer, driver }) => {
                     *alias = Some(receiver);
                     drop(last);
@@ -189,26 +189,26 @@ impl RemoteActor for RemoteTarget {
     fn poll_send(
         &self,
         outgoing: &Outgoing<'_>,
-        place: &mut Option<Place>,
+        state: &mut Option<SendState>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
         match &self.peer {
             Peer::Native(endpoint) => {
-                if let Some(place) = place.as_mut().and_then(|place| place.downcast_mut()) {
-                    return self.poll_native(endpoint, outgoing, place, waker);
+                if let Some(state) = state.as_mut().and_then(|state| state.downcast_mut()) {
+                    return self.poll_native(endpoint, outgoing, state, waker);
                 }
-                let mut fresh = native::Place::default();
+                let mut fresh = native::SendState::default();
                 let polled = self.poll_native(endpoint, outgoing, &mut fresh, waker);
                 if polled.is_pending() {
-                    *place = Some(Box::new(fresh));
+                    *state = Some(Box::new(fresh));
                 }
                 polled
             }
             #[cfg(feature = "goakt")]
             Peer::GoAkt(receiver) => {
-                let mut known = place.take().and_then(|place| place.downcast().ok());
+                let mut known = state.take().and_then(|state| state.downcast().ok());
                 let polled = receiver.poll_send(outgoing, &mut known, waker);
-                *place = known.map(|place| place as _);
+                *state = known.map(|state| state as _);
                 polled
             }
             #[cfg(not(feature = "goakt"))]

@@ -4,15 +4,15 @@
 //! task nor a boxed future.
 //!
 //! - `receives`: which messages can be sent to whom; `calls`: what can be done with a reference
-//! - `parcel`: a message on its way to be accepted, by a mailbox or a connection
+//! - `envelope`: a message on its way to be accepted, by a mailbox or a connection
 //! - `request`: a message whose outcome is awaited
 //! - `together`: several of those at once
 
+mod batch;
 mod calls;
-mod parcel;
+mod envelope;
 pub(crate) mod receives;
 mod request;
-mod together;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,21 +27,21 @@ use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 
 pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
+pub use batch::{AskAll, TellAll};
 pub use receives::Receives;
-pub use together::{AskAll, TellAll};
 
-use parcel::{Held, Limit, Parcel};
+use envelope::{Envelope, Held, Limit};
 use request::Request;
 
 /// The result of [`ActorRef::try_tell`].
 pub type TryTell<M> = Result<(), TellError<M>>;
 
-/// The options that a tell and an ask share; `$parcel` is where they keep the message.
+/// The options that a tell and an ask share; `$envelope` is where they keep the message.
 macro_rules! message_options {
-    ($($parcel:ident).+) => {
+    ($($envelope:ident).+) => {
         /// Names the sender, whom the receiver can answer.
         pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
-            self.$($parcel).+.sender = Some(sender.untyped());
+            self.$($envelope).+.sender = Some(sender.untyped());
             self
         }
 
@@ -49,12 +49,12 @@ macro_rules! message_options {
         ///
         /// At most 64 pairs and 16 KiB cross the wire.
         pub fn metadata(mut self, metadata: Metadata) -> Self {
-            self.$($parcel).+.enclose(metadata);
+            self.$($envelope).+.enclose(metadata);
             self
         }
 
         pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
-            self.$($parcel).+.carry(current);
+            self.$($envelope).+.carry(current);
             self
         }
     };
@@ -63,7 +63,7 @@ macro_rules! message_options {
 /// The future of [`ActorRef::tell`].
 #[must_use = "a message is sent when this is awaited"]
 pub struct Tell<'a, T: Receives<M>, M: Message> {
-    parcel: Parcel<'a, T, M>,
+    envelope: Envelope<'a, T, M>,
     limit: Option<Limit>,
 }
 
@@ -77,10 +77,10 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     }
 
     fn new(target: Held<'a, T>, message: M) -> Self {
-        Self { parcel: Parcel::new(target, message), limit: None }
+        Self { envelope: Envelope::new(target, message), limit: None }
     }
 
-    message_options!(parcel);
+    message_options!(envelope);
 
     /// How long to wait for room. Default: [`DEFAULT_TELL_TIMEOUT`].
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -97,13 +97,13 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     /// # Cancel safety
     /// If the future is dropped, the message may have been sent.
     pub fn confirmed(self) -> Confirmed<'a, T, M> {
-        let limit = self.limit.map_or_else(|| self.parcel.ask_timeout(), |limit| limit.limit);
-        let request = Request::new(self.parcel, limit, Wish::Confirm);
+        let limit = self.limit.map_or_else(|| self.envelope.ask_timeout(), |limit| limit.limit);
+        let request = Request::new(self.envelope, limit, Wish::Confirm);
         Confirmed { request }
     }
 
     pub(crate) fn now(mut self) -> TryTell<M> {
-        match self.parcel.poll_accept(Wish::Tell, None, None) {
+        match self.envelope.poll_accept(Wish::Tell, None, None) {
             Poll::Ready(Ok(_)) => Ok(()),
             Poll::Ready(Err((refusal, message))) => Err(self.error(refusal, message)),
             Poll::Pending => unreachable!("nothing waits without a waker"),
@@ -111,7 +111,7 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     }
 
     fn error(&self, refusal: Refusal, message: M) -> TellError<M> {
-        TellError { target: self.parcel.target.address(), refusal, message }
+        TellError { target: self.envelope.target.address(), refusal, message }
     }
 }
 
@@ -122,7 +122,7 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.parcel.poll_accept(Wish::Tell, None, Some(cx.waker())) {
+        match this.envelope.poll_accept(Wish::Tell, None, Some(cx.waker())) {
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
             Poll::Ready(Err((refusal, message))) => {
                 return Poll::Ready(Err(this.error(refusal, message)));
@@ -130,10 +130,10 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
             Poll::Pending => {}
         }
         let limit = this.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
-        if limit.poll(cx, this.parcel.ticks()).is_pending() {
+        if limit.poll(cx, this.envelope.ticks()).is_pending() {
             return Poll::Pending;
         }
-        match this.parcel.take_back() {
+        match this.envelope.take_back() {
             Some(message) => Poll::Ready(Err(this.error(Refusal::DeadlineExceeded, message))),
             None => Poll::Pending,
         }
@@ -179,9 +179,9 @@ impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
     }
 
     fn new(target: Held<'a, T>, message: M) -> Self {
-        let parcel = Parcel::new(target, message);
-        let limit = parcel.ask_timeout();
-        Self { request: Request::new(parcel, limit, Wish::Ask) }
+        let envelope = Envelope::new(target, message);
+        let limit = envelope.ask_timeout();
+        Self { request: Request::new(envelope, limit, Wish::Ask) }
     }
 
     /// How long to wait for the reply. Default: that of the system, 5 s if it has none.
@@ -192,7 +192,7 @@ impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
         self
     }
 
-    message_options!(request.parcel);
+    message_options!(request.envelope);
 }
 
 impl<T: Receives<M>, M: Message> Unpin for Ask<'_, T, M> {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rakt_wire::{Address, Wish};
 
-use super::parcel::{Limit, Parcel, Receipt};
+use super::envelope::{Envelope, Limit, Receipt};
 use super::receives::Receives;
 use crate::answer::Fate;
 use crate::error::{AskError, Cause, Refusal};
@@ -15,7 +15,7 @@ use crate::message::Message;
 
 /// A message whose outcome is awaited.
 pub(super) struct Request<'a, T: Receives<M>, M: Message> {
-    pub(super) parcel: Parcel<'a, T, M>,
+    pub(super) envelope: Envelope<'a, T, M>,
     receipt: Option<Receipt<M::Reply>>,
     pub(super) limit: Limit,
     wish: Wish,
@@ -25,13 +25,13 @@ pub(super) struct Request<'a, T: Receives<M>, M: Message> {
 pub(super) type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
 
 impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
-    pub(super) fn new(mut parcel: Parcel<'a, T, M>, limit: Duration, wish: Wish) -> Self {
-        parcel.is_alone = true;
-        Self { parcel, receipt: None, limit: Limit::new(limit), wish }
+    pub(super) fn new(mut envelope: Envelope<'a, T, M>, limit: Duration, wish: Wish) -> Self {
+        envelope.is_alone = true;
+        Self { envelope, receipt: None, limit: Limit::new(limit), wish }
     }
 
     fn target(&self) -> Address {
-        self.parcel.target.address()
+        self.envelope.target.address()
     }
 
     /// Has the message accepted, and no more: what came of it is for [`poll`](Self::poll).
@@ -40,7 +40,7 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
             return Poll::Ready(Ok(()));
         }
         let deadline = if self.wish == Wish::Ask { self.limit.deadline() } else { None };
-        match self.parcel.poll_accept(self.wish, deadline, Some(cx.waker())) {
+        match self.envelope.poll_accept(self.wish, deadline, Some(cx.waker())) {
             Poll::Ready(Ok(receipt)) => {
                 self.receipt = Some(receipt);
                 Poll::Ready(Ok(()))
@@ -49,8 +49,8 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
                 let target = self.target();
                 Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
             }
-            Poll::Pending if self.limit.poll(cx, self.parcel.ticks()).is_ready() => {
-                match self.parcel.take_back() {
+            Poll::Pending if self.limit.poll(cx, self.envelope.ticks()).is_ready() => {
+                match self.envelope.take_back() {
                     Some(message) => {
                         let (target, refusal) = (self.target(), Refusal::DeadlineExceeded);
                         Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
@@ -76,7 +76,7 @@ impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
         if ended.is_ready() {
             return ended;
         }
-        if self.limit.poll(cx, self.parcel.ticks()).is_ready() {
+        if self.limit.poll(cx, self.envelope.ticks()).is_ready() {
             let (target, limit) = (self.target(), self.limit.limit);
             return Poll::Ready(Err(AskError::Timeout { target, limit }));
         }

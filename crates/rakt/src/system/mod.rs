@@ -23,7 +23,7 @@ use crate::message::{DuplicateName, Message};
 use crate::operation::operation_name;
 use crate::propagate::ContextPropagator;
 use crate::reference::{
-    ActorRef, AnyActor, Outgoing, Place, RemoteActor, Requested, Target, ended, unwatchable,
+    ActorRef, AnyActor, Outgoing, RemoteActor, Requested, SendState, Target, ended, unwatchable,
 };
 use crate::registry::Registry;
 use crate::send::{Ask, Tell};
@@ -325,7 +325,7 @@ impl RemoteActor for Nobody {
     fn poll_send(
         &self,
         _: &Outgoing<'_>,
-        _: &mut Option<Place>,
+        _: &mut Option<SendState>,
         _: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
         Poll::Ready(Err(Refusal::RemotingOff))

@@ -8,13 +8,13 @@ use std::task::Waker;
 
 use crate::error::Refusal;
 use crate::mailbox::arrivals::Arrivals;
-use crate::mailbox::crowd::Crowd;
-use crate::mailbox::hand::{InHand, Item};
 use crate::mailbox::run::{AnyRun, Loose};
+use crate::mailbox::waiters::Waiters;
+use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::mailbox::{Mailbox, Overflow};
 
 /// An actor takes out messages until it has this many.
-const HANDFUL: usize = 1024;
+const BATCH: usize = 1024;
 
 /// An actor that dozes keeps room for this many messages; more is given back.
 const KEPT_ROOM: usize = 16;
@@ -37,7 +37,7 @@ pub(crate) struct Queue<D> {
     pub(crate) intake: Intake,
     /// An empty run, for its memory.
     spare: Option<Box<dyn AnyRun>>,
-    crowd: Option<Box<Crowd>>,
+    waiters: Option<Box<Waiters>>,
 }
 
 /// What became of a letter.
@@ -52,7 +52,7 @@ pub(crate) enum Offer<D> {
 
 impl<D: Copy> Queue<D> {
     pub(crate) fn new() -> Self {
-        Self { items: VecDeque::new(), len: 0, intake: Intake::Open, spare: None, crowd: None }
+        Self { items: VecDeque::new(), len: 0, intake: Intake::Open, spare: None, waiters: None }
     }
 
     /// Why nothing is taken in, if so.
@@ -87,7 +87,7 @@ impl<D: Copy> Queue<D> {
                 oldest.map_or(Offer::Accepted, Offer::Replaced)
             }
             (Overflow::Wait, Some((ticket, waker))) => {
-                self.crowd.get_or_insert_default().wait(ticket, waker);
+                self.waiters.get_or_insert_default().wait(ticket, waker);
                 Offer::Waiting
             }
             (Overflow::Wait, None) | (Overflow::Refuse, _) => {
@@ -109,15 +109,15 @@ impl<D: Copy> Queue<D> {
             batch.compact();
         }
         let room = self.room(bounds);
-        let crowded = self.crowd.as_ref().is_some_and(|crowd| !crowd.batches.is_empty());
-        if batch.len() <= room && !crowded {
+        let is_behind = self.waiters.as_ref().is_some_and(|waiters| !waiters.batches.is_empty());
+        if batch.len() <= room && !is_behind {
             batch.confirm_all();
             self.push(Item::Remote(batch));
             return Vec::new();
         }
         match bounds.overflow {
             Overflow::Wait => {
-                self.crowd.get_or_insert_default().batches.push_back(batch);
+                self.waiters.get_or_insert_default().batches.push_back(batch);
                 self.promote(room);
                 Vec::new()
             }
@@ -142,50 +142,50 @@ impl<D: Copy> Queue<D> {
     }
 
     /// Puts messages back at the front, in front of whatever came since.
-    pub(crate) fn put_back(&mut self, hand: &mut InHand<D>) {
-        while let Some(item) = hand.pop_back() {
+    pub(crate) fn put_back(&mut self, work: &mut WorkBatch<D>) {
+        while let Some(item) = work.pop_back() {
             self.len += item.count();
             self.items.push_front(item);
         }
     }
 
-    /// Moves the next messages into `hand`. Returns whom to wake because there is room.
-    pub(crate) fn take(&mut self, hand: &mut InHand<D>, bounds: Mailbox) -> Vec<Waker> {
-        if hand.is_empty() && self.len <= HANDFUL {
-            std::mem::swap(hand.items(), &mut self.items);
+    /// Moves the next messages into `work`. Returns whom to wake because there is room.
+    pub(crate) fn take(&mut self, work: &mut WorkBatch<D>, bounds: Mailbox) -> Vec<Waker> {
+        if work.is_empty() && self.len <= BATCH {
+            std::mem::swap(work.items(), &mut self.items);
             self.len = 0;
         } else {
-            self.take_handful(hand);
+            self.take_some(work);
         }
         if self.spare.is_none() {
-            self.spare = hand.take_spare();
+            self.spare = work.take_spare();
         }
         self.let_in(bounds)
     }
 
-    fn take_handful(&mut self, hand: &mut InHand<D>) {
+    fn take_some(&mut self, work: &mut WorkBatch<D>) {
         let mut taken = 0;
-        while taken < HANDFUL {
+        while taken < BATCH {
             let Some(item) = self.items.pop_front() else { break };
             let count = item.count();
             taken += count;
             self.len -= count;
-            hand.push_back(item);
+            work.push_back(item);
         }
     }
 
     /// Takes out everything, for good.
-    pub(crate) fn close(&mut self, hand: &mut InHand<D>) -> Vec<Waker> {
+    pub(crate) fn close(&mut self, work: &mut WorkBatch<D>) -> Vec<Waker> {
         self.intake = Intake::Closed;
         while let Some(item) = self.items.pop_front() {
-            hand.push_back(item);
+            work.push_back(item);
         }
         self.len = 0;
-        let Some(mut crowd) = self.crowd.take() else { return Vec::new() };
-        for batch in crowd.batches.drain(..) {
-            hand.push_back(Item::Remote(batch));
+        let Some(mut waiters) = self.waiters.take() else { return Vec::new() };
+        for batch in waiters.batches.drain(..) {
+            work.push_back(Item::Remote(batch));
         }
-        crowd.dissolve()
+        waiters.wake_all()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -205,8 +205,8 @@ impl<D: Copy> Queue<D> {
         if self.spare.as_ref().is_some_and(|spare| spare.room() > KEPT_ROOM) {
             self.spare = None;
         }
-        if self.crowd.as_ref().is_some_and(|crowd| crowd.is_over()) {
-            self.crowd = None;
+        if self.waiters.as_ref().is_some_and(|waiters| waiters.is_over()) {
+            self.waiters = None;
         }
     }
 
@@ -224,8 +224,8 @@ impl<D: Copy> Queue<D> {
     /// Wakes all senders that wait, so that they see that the mailbox has closed or been suspended.
     /// The room that was kept for them is for the peers: nobody else may come for it.
     pub(crate) fn wake_waiters(&mut self, bounds: Mailbox) -> Vec<Waker> {
-        let Some(crowd) = &mut self.crowd else { return Vec::new() };
-        let wakers = crowd.dissolve();
+        let Some(waiters) = &mut self.waiters else { return Vec::new() };
+        let wakers = waiters.wake_all();
         self.promote(self.room(bounds));
         wakers
     }
@@ -233,36 +233,36 @@ impl<D: Copy> Queue<D> {
     /// A waiter has gone away. Returns whom to wake in its place; messages of peers may have got in
     /// instead.
     pub(crate) fn forget(&mut self, ticket: u64, bounds: Mailbox) -> Vec<Waker> {
-        let was_promised = self.crowd.as_mut().is_some_and(|crowd| crowd.redeem(ticket));
+        let was_promised = self.waiters.as_mut().is_some_and(|waiters| waiters.redeem(ticket));
         if was_promised { self.let_in(bounds) } else { Vec::new() }
     }
 
     /// Whether the queue is to hear of the next tick. Says so once.
     pub(crate) fn wants_tick(&mut self) -> bool {
-        self.crowd.as_mut().is_some_and(|crowd| crowd.wants_tick())
+        self.waiters.as_mut().is_some_and(|waiters| waiters.wants_tick())
     }
 
     /// The clock has ticked: room that was kept long enough is for others. Returns whom to wake;
     /// messages of peers may have got in instead.
     pub(crate) fn tick(&mut self, bounds: Mailbox) -> Vec<Waker> {
-        let Some(crowd) = &mut self.crowd else { return Vec::new() };
-        crowd.tick();
-        if crowd.is_over() {
-            self.crowd = None;
+        let Some(waiters) = &mut self.waiters else { return Vec::new() };
+        waiters.tick();
+        if waiters.is_over() {
+            self.waiters = None;
         }
         self.let_in(bounds)
     }
 
     /// The room that nobody has been promised.
     fn room(&self, bounds: Mailbox) -> usize {
-        let promised = self.crowd.as_ref().map_or(0, |crowd| crowd.promised());
+        let promised = self.waiters.as_ref().map_or(0, |waiters| waiters.promised());
         (bounds.capacity as usize).saturating_sub(self.len + promised)
     }
 
     /// Whether there is room for one more, or the holder of `ticket` was promised some.
     fn has_room_for(&mut self, ticket: Option<u64>, bounds: Mailbox) -> bool {
-        let Some(crowd) = &mut self.crowd else { return self.len < bounds.capacity as usize };
-        let was_promised = ticket.is_some_and(|ticket| crowd.redeem(ticket));
+        let Some(waiters) = &mut self.waiters else { return self.len < bounds.capacity as usize };
+        let was_promised = ticket.is_some_and(|ticket| waiters.redeem(ticket));
         match was_promised {
             true => self.len < bounds.capacity as usize,
             false => self.room(bounds) > 0,
@@ -271,13 +271,13 @@ impl<D: Copy> Queue<D> {
 
     /// Shares the room between those who wait for it.
     fn let_in(&mut self, bounds: Mailbox) -> Vec<Waker> {
-        if self.crowd.is_none() {
+        if self.waiters.is_none() {
             return Vec::new();
         }
         let room = self.room(bounds);
-        let Some(crowd) = &mut self.crowd else { return Vec::new() };
-        let for_local = crowd.local_share(room);
-        let wakers = crowd.admit(for_local);
+        let Some(waiters) = &mut self.waiters else { return Vec::new() };
+        let for_local = waiters.local_share(room);
+        let wakers = waiters.admit(for_local);
         self.promote(room - for_local);
         wakers
     }
@@ -314,12 +314,12 @@ impl<D: Copy> Queue<D> {
 
     /// Moves remote messages that waited for room into the mailbox, at most `room`.
     fn promote(&mut self, mut room: usize) {
-        let Some(crowd) = &mut self.crowd else { return };
+        let Some(waiters) = &mut self.waiters else { return };
         while room > 0 {
-            let mut batch = match crowd.batches.front_mut() {
+            let mut batch = match waiters.batches.front_mut() {
                 None => return,
                 Some(batch) if batch.len() > room => batch.take_first(room),
-                Some(_) => crowd.batches.pop_front().expect("it is there"),
+                Some(_) => waiters.batches.pop_front().expect("it is there"),
             };
             batch.confirm_all();
             room -= batch.len();

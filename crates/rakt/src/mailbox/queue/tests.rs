@@ -85,7 +85,7 @@ proptest! {
     ) {
         let bounds = Mailbox::bounded(capacity).overflow(overflow);
         let confirmed = Arc::<Mutex<Vec<u32>>>::default();
-        let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
+        let (mut queue, mut work) = (Queue::<Nobody>::new(), WorkBatch::default());
         let (mut offered, mut came_out) = (0, Vec::new());
         let mut turned_down = BTreeSet::new();
         // Messages that were put back are let in again beyond the bound.
@@ -116,14 +116,14 @@ proptest! {
                     turned_down.extend(lost.into_iter().flat_map(|(item, _)| numbers(item).1));
                 }
                 Step::Take => {
-                    queue.take(&mut hand, bounds);
-                    while let Some(item) = hand.pop_front() {
+                    queue.take(&mut work, bounds);
+                    while let Some(item) = work.pop_front() {
                         came_out.push(numbers(item));
                     }
                 }
                 Step::PutBack => {
-                    queue.take(&mut hand, bounds);
-                    queue.put_back(&mut hand);
+                    queue.take(&mut work, bounds);
+                    queue.put_back(&mut work);
                     excess = queue.len().saturating_sub(capacity as usize);
                 }
             }
@@ -131,8 +131,8 @@ proptest! {
             prop_assert!(queue.len() <= capacity as usize + excess);
             prop_assert!(queue.items.len() <= queue.len(), "nothing empty is kept");
         }
-        queue.close(&mut hand);
-        while let Some(item) = hand.pop_front() {
+        queue.close(&mut work);
+        while let Some(item) = work.pop_front() {
             came_out.push(numbers(item));
         }
         prop_assert_eq!(queue.len(), 0);
@@ -152,12 +152,12 @@ proptest! {
 fn a_remote_message_is_confirmed_once_there_is_room_for_it() {
     let (told, bounds) = (Arc::<Mutex<Vec<u32>>>::default(), Mailbox::bounded(2));
     let confirmed = || told.lock().expect("not poisoned").clone();
-    let (mut queue, mut hand) = (Queue::<Nobody>::new(), InHand::default());
+    let (mut queue, mut work) = (Queue::<Nobody>::new(), WorkBatch::default());
     assert!(queue.offer_arrivals(Numbers::new(&told, 0..5), bounds).is_empty());
     assert_eq!((queue.len(), confirmed()), (2, vec![0, 1]));
-    queue.take(&mut hand, bounds);
+    queue.take(&mut work, bounds);
     assert_eq!((queue.len(), confirmed()), (2, vec![0, 1, 2, 3]));
-    queue.take(&mut hand, bounds);
+    queue.take(&mut work, bounds);
     assert_eq!((queue.len(), confirmed()), (1, vec![0, 1, 2, 3, 4]));
 }
 
@@ -206,9 +206,9 @@ impl Senders {
 }
 
 fn take(queue: &mut Queue<Nobody>, bounds: Mailbox) -> Vec<u32> {
-    let mut hand = InHand::default();
-    queue.take(&mut hand, bounds).into_iter().for_each(Waker::wake);
-    std::iter::from_fn(|| hand.pop_front()).flat_map(|item| numbers(item).1).collect()
+    let mut work = WorkBatch::default();
+    queue.take(&mut work, bounds).into_iter().for_each(Waker::wake);
+    std::iter::from_fn(|| work.pop_front()).flat_map(|item| numbers(item).1).collect()
 }
 
 #[test]
@@ -217,9 +217,9 @@ fn a_hand_is_about_a_thousand_messages_in_runs_of_a_hundred() {
     for n in 0..5000 {
         assert!(matches!(offer(&mut queue, n, bounds, None), Offer::Accepted));
     }
-    let mut hand = InHand::default();
-    queue.take(&mut hand, bounds);
-    let runs: Vec<_> = std::iter::from_fn(|| hand.pop_front()).map(|run| run.count()).collect();
+    let mut work = WorkBatch::default();
+    queue.take(&mut work, bounds);
+    let runs: Vec<_> = std::iter::from_fn(|| work.pop_front()).map(|run| run.count()).collect();
     let taken: usize = runs.iter().sum();
     assert!(runs.iter().all(|count| (2..=128).contains(count)), "{runs:?}");
     assert!((1024..1024 + 128).contains(&taken), "{taken}");
@@ -243,9 +243,9 @@ fn a_burst_leaves_no_room_behind() {
     for n in 0..100 {
         offer(&mut queue, n, bounds, None);
     }
-    let mut hand = InHand::default();
-    queue.take(&mut hand, bounds);
-    let Some(Item::Local { mut run, .. }) = hand.pop_front() else { panic!("a local run") };
+    let mut work = WorkBatch::default();
+    queue.take(&mut work, bounds);
+    let Some(Item::Local { mut run, .. }) = work.pop_front() else { panic!("a local run") };
     while run.take_first().is_some() {}
     assert!(run.room() > KEPT_ROOM);
     queue.spare = Some(run);
@@ -293,7 +293,7 @@ fn room_is_kept_for_two_ticks_and_then_for_the_next() {
         queue.tick(bounds);
     }
     queue.tick(bounds);
-    assert!(queue.crowd.is_none(), "nothing is left of it");
+    assert!(queue.waiters.is_none(), "nothing is left of it");
 }
 
 proptest! {
@@ -393,7 +393,7 @@ fn peers_that_keep_a_mailbox_full_leave_room_for_senders_here() {
             }
         }
         assert!(rounds <= 2 * 20 + 2, "every other place, so {rounds} is too many");
-        assert!(!queue.crowd.expect("the peers still wait").batches.is_empty());
+        assert!(!queue.waiters.expect("the peers still wait").batches.is_empty());
     }
 }
 
@@ -406,7 +406,7 @@ fn a_suspended_queue_refuses_and_a_paused_one_does_not() {
     queue.intake = Intake::Suspended;
     let refused = offer(&mut queue, 1, bounds, None);
     assert!(matches!(refused, Offer::Refused(Refusal::Suspended)));
-    queue.close(&mut InHand::default());
+    queue.close(&mut WorkBatch::default());
     let refused = offer(&mut queue, 2, bounds, None);
     assert!(matches!(refused, Offer::Refused(Refusal::Stopped)));
 }

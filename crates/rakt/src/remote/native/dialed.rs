@@ -26,13 +26,13 @@ pub(crate) struct Dialed {
 
 /// Where a sender stands in line, and its payload if that was encoded already.
 #[derive(Default)]
-pub(crate) struct Place {
+pub(crate) struct SendState {
     ticket: Ticket<Conn<Dialed>>,
     /// For the connection of this number: the next one may compress in another way.
     prepared: Option<(u64, Prepared)>,
 }
 
-impl Place {
+impl SendState {
     pub(crate) fn is_prepared_for(&self, conn: &Conn<Dialed>) -> bool {
         self.prepared.as_ref().is_some_and(|(known, _)| *known == conn.id)
     }
@@ -132,15 +132,15 @@ impl Half for Dialed {
 
 impl Conn<Dialed> {
     /// Takes a message, or notes the sender in the line of those that wait. A payload is small, or
-    /// [prepared](Place::prepare).
+    /// [prepared](SendState::prepare).
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         message: &Outgoing<'_>,
         payload: &dyn Encode,
-        place: &mut Place,
+        send_state: &mut SendState,
         waker: Option<&Waker>,
     ) -> Poll<Result<Sent, NotTaken>> {
-        let payload = match place.prepared.take() {
+        let payload = match send_state.prepared.take() {
             Some((_, Prepared { bytes, raw_len })) => Payload::Ready { bytes, raw_len },
             None => Payload::Encode(payload),
         };
@@ -168,9 +168,9 @@ impl Conn<Dialed> {
                 None => Poll::Ready(Err(NotTaken::Refused(refusal(need, &self.limits)))),
                 Some(waker) => {
                     if let Payload::Ready { bytes, raw_len } = payload {
-                        place.prepared = Some((self.id, Prepared { bytes, raw_len }));
+                        send_state.prepared = Some((self.id, Prepared { bytes, raw_len }));
                     }
-                    place.ticket.wait(self, &mut state.half.line, waker, need);
+                    send_state.ticket.wait(self, &mut state.half.line, waker, need);
                     Poll::Pending
                 }
             },

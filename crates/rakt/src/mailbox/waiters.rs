@@ -1,10 +1,10 @@
 //! Those who wait for room in a mailbox: senders in this process, and messages of peers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use super::arrivals::Arrivals;
+use crate::line::Line;
 
 /// Room is kept for a sender that was woken until the clock has ticked this often: a tick and a bit, far
 /// more than it takes to come back. One that is held but not polled would else keep it for ever.
@@ -12,15 +12,15 @@ const PATIENCE: u64 = 2;
 
 /// There only while more come than there is room for.
 #[derive(Default)]
-pub(crate) struct Crowd {
+pub(crate) struct Waiters {
     /// Remote messages beyond the capacity: bounded by the credit of their connections.
     pub(crate) batches: VecDeque<Box<dyn Arrivals>>,
-    /// Local senders that wait, by ticket: in the order they came.
-    waiters: BTreeMap<u64, Waker>,
+    /// Local senders that wait, each for room for one message.
+    senders: Line<()>,
     /// Tickets of senders that have been woken, each with room for one message kept for it; and since
     /// which tick.
     admitted: BTreeMap<u64, u64>,
-    /// Counts the ticks that the crowd has seen.
+    /// Counts the ticks that were seen while somebody waited.
     ticks: u64,
     /// The next tick is going to be seen.
     is_timed: bool,
@@ -28,22 +28,19 @@ pub(crate) struct Crowd {
     is_turn_of_local: bool,
 }
 
-impl Crowd {
+impl Waiters {
     /// Notes a sender, which keeps its place if it has one.
     pub(crate) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
-        // Never given twice: a sender may come back with its ticket after the crowd has gone and
-        // another has formed, and would take the place of somebody else in it.
-        static TICKETS: AtomicU64 = AtomicU64::new(0);
-        let ticket = *ticket.get_or_insert_with(|| TICKETS.fetch_add(1, Ordering::Relaxed));
-        self.waiters.insert(ticket, waker.clone());
+        self.senders.wait(ticket, waker, ());
     }
 
     /// A sender is back, or has gone away. Says whether room was kept for it; it is not any more.
     pub(crate) fn redeem(&mut self, ticket: u64) -> bool {
-        self.admitted.remove(&ticket).is_some() || {
-            self.waiters.remove(&ticket);
-            false
+        let was_admitted = self.admitted.remove(&ticket).is_some();
+        if !was_admitted {
+            self.senders.leave(ticket);
         }
+        was_admitted
     }
 
     /// How much room is kept.
@@ -53,7 +50,7 @@ impl Crowd {
 
     /// How much of `room` is for senders here: half of it, and what the peers do not need.
     pub(crate) fn local_share(&mut self, room: usize) -> usize {
-        if self.waiters.is_empty() {
+        if self.senders.is_empty() {
             return 0;
         }
         let messages_of_peers: usize = self.batches.iter().map(|batch| batch.len()).sum();
@@ -62,12 +59,12 @@ impl Crowd {
             self.is_turn_of_local = !self.is_turn_of_local;
             half += usize::from(self.is_turn_of_local);
         }
-        half.max(room.saturating_sub(messages_of_peers)).min(self.waiters.len())
+        half.max(room.saturating_sub(messages_of_peers)).min(self.senders.len())
     }
 
     /// The wakers of the first `n` senders, each of which has room for one message now.
     pub(crate) fn admit(&mut self, n: usize) -> Vec<Waker> {
-        let first = std::iter::from_fn(|| self.waiters.pop_first()).take(n);
+        let first = std::iter::from_fn(|| self.senders.pop_first()).take(n);
         first.map(|(ticket, waker)| (self.admitted.insert(ticket, self.ticks), waker).1).collect()
     }
 
@@ -85,13 +82,13 @@ impl Crowd {
     }
 
     /// All wakers; no room is kept for anybody any more.
-    pub(crate) fn dissolve(&mut self) -> Vec<Waker> {
+    pub(crate) fn wake_all(&mut self) -> Vec<Waker> {
         self.admitted.clear();
-        std::mem::take(&mut self.waiters).into_values().collect()
+        self.senders.wake(|()| true)
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        let is_empty = self.batches.is_empty() && self.waiters.is_empty();
+        let is_empty = self.batches.is_empty() && self.senders.is_empty();
         is_empty && self.admitted.is_empty() && !self.is_timed
     }
 }

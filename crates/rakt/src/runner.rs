@@ -23,12 +23,12 @@ use std::time::Duration;
 
 use crate::actor::Actor;
 use crate::cell::Next;
-use crate::context::{ActorCell, Body, Context, Hand};
+use crate::context::{ActorCell, Body, Context, Work};
 use crate::dispatch::front;
 use crate::error::{BoxError, Cause, Chain, Refusal};
 use crate::events::{Event, StopReason, Terminated};
-use crate::mailbox::hand::InHand;
 use crate::mailbox::queue::Intake;
+use crate::mailbox::work_batch::WorkBatch;
 use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
 use crate::supervision::{Decision, Fault, Supervision};
@@ -38,45 +38,45 @@ use crate::timers::{Timer, now};
 type Flow = ControlFlow<StopReason>;
 
 /// An actor while somebody runs it.
-pub(crate) struct Life<A: Actor> {
+pub(crate) struct Runner<A: Actor> {
     body: Box<Body<A>>,
     ctx: Context<A>,
-    hand: Hand<A>,
+    work: Work<A>,
     /// Set once what is queued is the last that is handled.
     finishing: Option<StopReason>,
 }
 
 /// What became of a runner without messages in hand.
 enum Step<A: Actor> {
-    Go(Life<A>),
+    Go(Runner<A>),
     /// The mailbox is closed and empty.
-    Drained(Life<A>),
+    Drained(Runner<A>),
     Resting,
 }
 
 /// Has a task wake an actor that rested, and run it until it rests again or ends.
 pub(crate) fn run<A: Actor>(cell: Arc<ActorCell<A>>, body: Box<Body<A>>) {
     let runtime = cell.system.runtime().clone();
-    runtime.spawn(go_on(Life::wake(cell, body)));
+    runtime.spawn(go_on(Runner::wake(cell, body)));
 }
 
 /// What stands for an error that cannot be shown.
 const UNSHOWN: &str = "an error that panicked while it was shown";
 
 /// Runs an actor until it rests or ends.
-async fn go_on<A: Actor>(mut life: Life<A>) {
+async fn go_on<A: Actor>(mut runner: Runner<A>) {
     loop {
-        if life.ctx.take_turn_end() {
+        if runner.ctx.take_turn_end() {
             tokio::task::yield_now().await;
         }
-        if life.ctx.is_interrupted()
-            && let ControlFlow::Break(reason) = Box::pin(life.handle_interruption()).await
+        if runner.ctx.is_interrupted()
+            && let ControlFlow::Break(reason) = Box::pin(runner.handle_interruption()).await
         {
-            return Box::pin(life.end(reason)).await;
+            return Box::pin(runner.end(reason)).await;
         }
-        let Some(dispatch) = front(&mut life.hand, &life.ctx) else {
-            match life.take_or_rest() {
-                Step::Go(same) => life = same,
+        let Some(dispatch) = front(&mut runner.work, &runner.ctx) else {
+            match runner.take_or_rest() {
+                Step::Go(same) => runner = same,
                 Step::Drained(mut same) => {
                     let reason = same.finishing.take().unwrap_or(StopReason::Stopped);
                     return Box::pin(same.end(reason)).await;
@@ -85,23 +85,24 @@ async fn go_on<A: Actor>(mut life: Life<A>) {
             }
             continue;
         };
-        life.ctx.look_up();
+        runner.ctx.look_up();
         let handled =
-            Contained((dispatch.0)(&mut life.body.actor, &mut life.ctx, &mut life.hand)).await;
-        let handled = life.after_message(handled);
+            Contained((dispatch.0)(&mut runner.body.actor, &mut runner.ctx, &mut runner.work))
+                .await;
+        let handled = runner.after_message(handled);
         if let Err(fault) = handled
-            && let ControlFlow::Break(reason) = Box::pin(life.fail(fault)).await
+            && let ControlFlow::Break(reason) = Box::pin(runner.fail(fault)).await
         {
-            return Box::pin(life.end(reason)).await;
+            return Box::pin(runner.end(reason)).await;
         }
     }
 }
 
-impl<A: Actor> Life<A> {
+impl<A: Actor> Runner<A> {
     /// The life of an actor that rested.
     fn wake(cell: Arc<ActorCell<A>>, mut body: Box<Body<A>>) -> Self {
         let ctx = Context::new(cell, body.extra.take());
-        Self { body, ctx, hand: InHand::default(), finishing: None }
+        Self { body, ctx, work: WorkBatch::default(), finishing: None }
     }
 
     /// Starts a new actor in the caller's task, and lays it to rest.
@@ -111,26 +112,28 @@ impl<A: Actor> Life<A> {
     ) -> Result<(), Fault> {
         let actor = contain(&factory)?;
         let body = Body { factory, actor, extra: None, has_stopped: false, pauses: 0 };
-        let mut life = Self::wake(cell, Box::new(body));
+        let mut runner = Self::wake(cell, Box::new(body));
         // What is rare is boxed: the future of a start is to be small.
-        if let Err(fault) = life.hook_started().await {
-            Box::pin(life.stop_children(&StopReason::Stopped)).await;
-            life.drop_actor();
+        if let Err(fault) = runner.hook_started().await {
+            Box::pin(runner.stop_children(&StopReason::Stopped)).await;
+            runner.drop_actor();
             return Err(fault);
         }
-        life.ctx.system().publish(|| Event::ActorStarted { path: life.ctx.path().to_owned() });
-        if let Some(after) = life.ctx.cell.setup.passivate_after() {
-            passivate(&life.ctx.cell, after);
+        runner.ctx.system().publish(|| Event::ActorStarted { path: runner.ctx.path().to_owned() });
+        if let Some(after) = runner.ctx.cell.setup.passivate_after() {
+            passivate(&runner.ctx.cell, after);
         }
-        if life.ctx.take_stop_request() {
-            Box::pin(life.end(StopReason::Stopped)).await;
+        if runner.ctx.take_stop_request() {
+            Box::pin(runner.end(StopReason::Stopped)).await;
             return Ok(());
         }
-        let cell = life.ctx.cell.clone();
-        match life.take_or_rest() {
+        let cell = runner.ctx.cell.clone();
+        match runner.take_or_rest() {
             Step::Resting => {}
             // Something came in meanwhile; it has its own task, not the spawner's.
-            Step::Go(life) | Step::Drained(life) => drop(cell.system.runtime().spawn(go_on(life))),
+            Step::Go(runner) | Step::Drained(runner) => {
+                drop(cell.system.runtime().spawn(go_on(runner)))
+            }
         }
         Ok(())
     }
@@ -138,7 +141,7 @@ impl<A: Actor> Life<A> {
     fn take_or_rest(mut self) -> Step<A> {
         self.body.extra = self.ctx.take_extra();
         let cell = self.ctx.cell.clone();
-        match cell.take_or_rest(self.body, &mut self.hand) {
+        match cell.take_or_rest(self.body, &mut self.work) {
             Next::Resting => Step::Resting,
             Next::Messages(mut body) | Next::Signals(mut body) => {
                 self.ctx.set_extra(body.extra.take());
@@ -162,8 +165,8 @@ impl<A: Actor> Life<A> {
         if self.ctx.take_stop_request() {
             return Flow::Break(StopReason::Stopped);
         }
-        self.ctx.unstash_into(&mut self.hand);
-        self.ctx.cell.keep_back(&mut self.hand);
+        self.ctx.unstash_into(&mut self.work);
+        self.ctx.cell.keep_back(&mut self.work);
         Flow::Continue(())
     }
 
@@ -240,7 +243,7 @@ impl<A: Actor> Life<A> {
     }
 
     fn passivate(&self) -> Flow {
-        match self.hand.is_empty() && self.ctx.cell.is_quiet() {
+        match self.work.is_empty() && self.ctx.cell.is_quiet() {
             true => Flow::Break(StopReason::Passivated),
             false => Flow::Continue(()),
         }
@@ -319,7 +322,7 @@ impl<A: Actor> Life<A> {
             }
             Decision::Suspend => {
                 cell.set_intake(Intake::Suspended);
-                cell.keep_back(&mut self.hand);
+                cell.keep_back(&mut self.work);
                 cell.system.publish(|| Event::ActorSuspended {
                     path: cell.path.to_string(),
                     reason: fault.to_string(),
@@ -350,7 +353,7 @@ impl<A: Actor> Life<A> {
         let pause = self.body.pauses;
         let cell = &self.ctx.cell;
         cell.set_intake(Intake::Paused);
-        cell.keep_back(&mut self.hand);
+        cell.keep_back(&mut self.work);
         match delay {
             Duration::ZERO => cell.signal(Signal::RestartDue { pause }),
             delay => signal_after(cell, delay, move || Signal::RestartDue { pause }),
@@ -361,7 +364,7 @@ impl<A: Actor> Life<A> {
     async fn restart(&mut self) -> Result<(), Fault> {
         self.stop_children(&StopReason::Stopped).await;
         self.hook_stopped().await;
-        self.ctx.forget_the_past(&mut self.hand);
+        self.ctx.forget_the_past(&mut self.work);
         let new = contain(&self.body.factory)?;
         contain_drop(std::mem::replace(&mut self.body.actor, new), &self.ctx);
         self.body.has_stopped = false;
@@ -377,11 +380,11 @@ impl<A: Actor> Life<A> {
     /// Stops the actor for good.
     async fn end(mut self, reason: StopReason) {
         let cell = self.ctx.cell.clone();
-        cell.close(&mut self.hand);
+        cell.close(&mut self.work);
         self.stop_children(&reason).await;
         self.hook_stopped().await;
-        self.ctx.forget_the_past(&mut self.hand);
-        while let Some(item) = self.hand.pop_front() {
+        self.ctx.forget_the_past(&mut self.work);
+        while let Some(item) = self.work.pop_front() {
             cell.discard(item, &Refusal::Stopped);
         }
         self.drop_actor();

@@ -23,20 +23,20 @@ impl<D> Item<D> {
 }
 
 /// The messages that an actor works through.
-pub(crate) struct InHand<D> {
+pub(crate) struct WorkBatch<D> {
     /// None of them is empty of letters.
     items: VecDeque<Item<D>>,
     /// A run that has been worked through, for its memory.
     spare: Option<Box<dyn AnyRun>>,
 }
 
-impl<D> Default for InHand<D> {
+impl<D> Default for WorkBatch<D> {
     fn default() -> Self {
         Self { items: VecDeque::new(), spare: None }
     }
 }
 
-impl<D> InHand<D> {
+impl<D> WorkBatch<D> {
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

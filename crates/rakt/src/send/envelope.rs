@@ -16,7 +16,7 @@ use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::Reply;
 use crate::message::{Encoded, Message};
 use crate::propagate::Extensions;
-use crate::reference::{ActorRef, Outgoing, Place, Push, Target};
+use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
 use crate::slot::{Answer, Slot};
 use crate::ticks::{Call, TICK, Ticks};
 
@@ -38,7 +38,7 @@ impl<T> std::ops::Deref for Held<'_, T> {
 }
 
 /// A message on its way to be accepted. Small, because callers move it: what is rare is boxed.
-pub(super) struct Parcel<'a, T, M: Message> {
+pub(super) struct Envelope<'a, T, M: Message> {
     pub(super) target: Held<'a, T>,
     /// Not there any more once it was accepted.
     message: Option<M>,
@@ -57,8 +57,8 @@ struct Enclosed {
     metadata: Option<Metadata>,
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
-    /// Its place in the line for a connection, while it waits.
-    place: Option<Place>,
+    /// What a connection keeps for it while it waits.
+    state: Option<SendState>,
 }
 
 /// What the reply of a message goes through, once the message is accepted.
@@ -72,7 +72,7 @@ pub(super) enum Receipt<R> {
 /// What became of an offer; a message that was not accepted comes back.
 pub(super) type Offered<M> = Poll<Result<Receipt<<M as Message>::Reply>, (Refusal, M)>>;
 
-impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
+impl<'a, T: Receives<M>, M: Message> Envelope<'a, T, M> {
     pub(super) fn new(target: Held<'a, T>, message: M) -> Self {
         Self {
             target,
@@ -197,7 +197,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             return Poll::Ready(Err((refusal, message)));
         };
         let remaining = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let mut place = self.enclosed.as_mut().and_then(|enclosed| enclosed.place.take());
+        let mut state = self.enclosed.as_mut().and_then(|enclosed| enclosed.state.take());
         let outgoing = Outgoing {
             wish,
             type_name: wire.name(),
@@ -207,14 +207,14 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
             remaining,
             metadata: self.enclosed.as_ref().and_then(|enclosed| enclosed.metadata.as_ref()),
         };
-        match remote.poll_send(&outgoing, &mut place, waker) {
+        match remote.poll_send(&outgoing, &mut state, waker) {
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(Receipt::Accepted)),
             Poll::Ready(Ok(Some(answer))) => Poll::Ready(Ok(Receipt::Remote(answer))),
             Poll::Ready(Err(refusal)) => Poll::Ready(Err((refusal, message))),
             Poll::Pending => {
                 self.message = Some(message);
-                if place.is_some() {
-                    self.enclosed.get_or_insert_default().place = place;
+                if state.is_some() {
+                    self.enclosed.get_or_insert_default().state = state;
                 }
                 Poll::Pending
             }
@@ -228,7 +228,7 @@ impl<'a, T: Receives<M>, M: Message> Parcel<'a, T, M> {
     }
 }
 
-impl<T, M: Message> Parcel<'_, T, M> {
+impl<T, M: Message> Envelope<'_, T, M> {
     /// The coarse clock that spares most requests a timer.
     pub(super) fn ticks(&self) -> &Arc<Ticks> {
         &self.target.target().call_options().ticks
@@ -242,7 +242,7 @@ impl<T, M: Message> Parcel<'_, T, M> {
     }
 }
 
-impl<T, M: Message> Drop for Parcel<'_, T, M> {
+impl<T, M: Message> Drop for Envelope<'_, T, M> {
     fn drop(&mut self) {
         self.leave();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rakt_wire::Wish;
 
-use super::parcel::{Held, Limit, Parcel};
+use super::envelope::{Envelope, Held, Limit};
 use super::receives::Receives;
 use super::request::{Ended, Request};
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
@@ -17,7 +17,7 @@ use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 
 /// Several requests to one actor, sent in order and under way together.
-struct Together<'a, T: Receives<M>, M: Message> {
+struct Batch<'a, T: Receives<M>, M: Message> {
     requests: Vec<Part<'a, T, M>>,
     /// One for all: they begin together.
     limit: Limit,
@@ -33,14 +33,14 @@ enum Part<'a, T: Receives<M>, M: Message> {
     Taken,
 }
 
-impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
+impl<'a, T: Receives<M>, M: Message> Batch<'a, T, M> {
     fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>, wish: Wish) -> Self {
         let mut limit = DEFAULT_ASK_TIMEOUT;
         let request = |message| {
-            let parcel = Parcel::new(Held::Borrowed(target), message);
-            limit = parcel.ask_timeout();
-            let mut request = Request::new(parcel, limit, wish);
-            request.parcel.is_alone = false;
+            let envelope = Envelope::new(Held::Borrowed(target), message);
+            limit = envelope.ask_timeout();
+            let mut request = Request::new(envelope, limit, wish);
+            request.envelope.is_alone = false;
             Part::UnderWay(Box::new(request))
         };
         Self {
@@ -58,7 +58,7 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     fn set_sender(&mut self, sender: &ActorRef) {
         for request in &mut self.requests {
             if let Part::UnderWay(request) = request {
-                request.parcel.sender = Some(sender.clone());
+                request.envelope.sender = Some(sender.clone());
             }
         }
     }
@@ -66,7 +66,7 @@ impl<'a, T: Receives<M>, M: Message> Together<'a, T, M> {
     fn carry(&mut self, current: &Extensions) {
         for request in &mut self.requests {
             if let Part::UnderWay(request) = request {
-                request.parcel.carry(current);
+                request.envelope.carry(current);
             }
         }
     }
@@ -140,11 +140,11 @@ macro_rules! batch_options {
 
 /// The future of [`ActorRef::tell_all`]: one outcome a message, in the order given.
 #[must_use = "messages are sent when this is awaited"]
-pub struct TellAll<'a, T: Receives<M>, M: Message>(Together<'a, T, M>);
+pub struct TellAll<'a, T: Receives<M>, M: Message>(Batch<'a, T, M>);
 
 impl<'a, T: Receives<M>, M: Message> TellAll<'a, T, M> {
     pub(crate) fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>) -> Self {
-        Self(Together::new(target, messages, Wish::Confirm))
+        Self(Batch::new(target, messages, Wish::Confirm))
     }
 
     batch_options!();
@@ -162,11 +162,11 @@ impl<T: Receives<M>, M: Message> Future for TellAll<'_, T, M> {
 
 /// The future of [`ActorRef::ask_all`]: one outcome a message, in the order given.
 #[must_use = "messages are sent when this is awaited"]
-pub struct AskAll<'a, T: Receives<M>, M: Message>(Together<'a, T, M>);
+pub struct AskAll<'a, T: Receives<M>, M: Message>(Batch<'a, T, M>);
 
 impl<'a, T: Receives<M>, M: Message> AskAll<'a, T, M> {
     pub(crate) fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>) -> Self {
-        Self(Together::new(target, messages, Wish::Ask))
+        Self(Batch::new(target, messages, Wish::Ask))
     }
 
     batch_options!();
