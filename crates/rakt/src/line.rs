@@ -124,11 +124,10 @@ impl<H: HasLine> Drop for Ticket<H> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::task::Wake;
 
     use super::*;
-    use crate::sync::Lock;
+    use crate::sync::Mutex;
 
     #[derive(Default)]
     struct Names(Mutex<Vec<&'static str>>);
@@ -137,7 +136,7 @@ mod tests {
 
     impl Wake for Named {
         fn wake(self: Arc<Self>) {
-            self.1.0.hold().push(self.0);
+            self.1.0.lock().push(self.0);
         }
     }
 
@@ -146,13 +145,13 @@ mod tests {
 
     impl HasLine for Host {
         fn leave(&self, ticket: u64) {
-            self.0.hold().leave(ticket);
+            self.0.lock().leave(ticket);
         }
     }
 
     fn woken(line: &mut Line<u8>, names: &Names, need: u8) -> Vec<&'static str> {
         line.wake(|known| *known == need).into_iter().for_each(Waker::wake);
-        std::mem::take(&mut names.0.hold())
+        std::mem::take(&mut names.0.lock())
     }
 
     #[test]
@@ -179,24 +178,24 @@ mod tests {
         let host = Arc::<Host>::default();
         let (mut ticket, mut other) = (Ticket::default(), Ticket::default());
         for _ in 0..2 {
-            ticket.wait(&host, &mut host.0.hold(), Waker::noop(), 1);
-            other.wait(&host, &mut host.0.hold(), Waker::noop(), 1);
+            ticket.wait(&host, &mut host.0.lock(), Waker::noop(), 1);
+            other.wait(&host, &mut host.0.lock(), Waker::noop(), 1);
         }
-        assert_eq!(host.0.hold().len(), 2);
+        assert_eq!(host.0.lock().len(), 2);
         drop(ticket);
-        assert_eq!(host.0.hold().len(), 1);
+        assert_eq!(host.0.lock().len(), 1);
         drop(other);
-        assert!(host.0.hold().is_empty());
+        assert!(host.0.lock().is_empty());
     }
 
     #[test]
     fn a_ticket_of_another_line_is_worth_nothing() {
         let (host, next) = (Arc::<Host>::default(), Arc::<Host>::default());
         let mut ticket = Ticket::default();
-        ticket.wait(&host, &mut host.0.hold(), Waker::noop(), 1);
-        drop(host.0.hold().wake(|_| true));
-        ticket.wait(&next, &mut next.0.hold(), Waker::noop(), 1);
+        ticket.wait(&host, &mut host.0.lock(), Waker::noop(), 1);
+        drop(host.0.lock().wake(|_| true));
+        ticket.wait(&next, &mut next.0.lock(), Waker::noop(), 1);
         drop(ticket);
-        assert!(next.0.hold().is_empty());
+        assert!(next.0.lock().is_empty());
     }
 }

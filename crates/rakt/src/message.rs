@@ -8,11 +8,12 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
 use crate::error::{BoxError, Cause};
+use crate::sync::Mutex;
 
 /// A type that can be sent to an actor.
 ///
@@ -264,10 +265,9 @@ pub struct DuplicateName {
 /// Notes that `M` goes by its wire name in this process.
 pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), DuplicateName> {
     type Claims = HashMap<&'static str, (TypeId, &'static str)>;
-    static CLAIMS: OnceLock<Mutex<Claims>> = OnceLock::new();
+    static CLAIMS: LazyLock<Mutex<Claims>> = LazyLock::new(Mutex::default);
     let second = std::any::type_name::<M>();
-    let mut claims =
-        CLAIMS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut claims = CLAIMS.lock();
     let (owner, first) = *claims.entry(wire.name).or_insert((TypeId::of::<M>(), second));
     if owner == TypeId::of::<M>() {
         return Ok(());

@@ -3,11 +3,11 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::mailbox::arrivals::Reachable;
 use crate::reference::AnyCell;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// The set is cut in pieces: spawning and looking up on many threads seldom meet, and a piece that
 /// grows is small enough to be moved within a cache, to memory that was used before.
@@ -124,26 +124,26 @@ impl Registry {
     /// Adds an actor; false if its path is taken.
     pub(crate) fn add(&self, cell: Arc<dyn Reachable>) -> bool {
         let (hash, shard) = self.place(cell.path());
-        shard.hold().insert(Known { hash, cell })
+        shard.lock().insert(Known { hash, cell })
     }
 
     pub(crate) fn find(&self, path: &str) -> Option<Arc<dyn Reachable>> {
         let (hash, shard) = self.place(path);
-        let shard = shard.hold();
+        let shard = shard.lock();
         shard.get(&(hash, path) as &dyn Hashed).map(|known| known.cell.clone())
     }
 
     /// Removes this life of an actor, and no later one of the same name; says whether it was there.
     pub(crate) fn remove(&self, cell: &dyn AnyCell) -> bool {
         let (hash, shard) = self.place(cell.path());
-        let mut shard = shard.hold();
+        let mut shard = shard.lock();
         let path = &(hash, cell.path()) as &dyn Hashed;
         shard.get(path).is_some_and(|known| known.cell.uid() == cell.uid()) && shard.remove(path)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<dyn Reachable>> {
         let of_shard = |shard: &Mutex<Shard>| {
-            shard.hold().iter().map(|known| known.cell.clone()).collect::<Vec<_>>()
+            shard.lock().iter().map(|known| known.cell.clone()).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of_shard).collect()
     }
@@ -156,6 +156,6 @@ impl Registry {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.hold().len()).sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 }

@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// One answer, awaited by an [`Answer`] and given by whoever holds the slot.
 pub(crate) struct Slot<T> {
@@ -61,7 +61,7 @@ impl<T> Slot<T> {
 
     /// Gives the answer; gives it back if nobody waits any more.
     pub(crate) fn answer(&self, answer: T) -> Result<(), T> {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let State::Waiting { asker, .. } = &mut *state else { return Err(answer) };
         let asker = asker.take();
         *state = State::Answered(answer);
@@ -79,7 +79,7 @@ impl<T: Send> Abandonment for Slot<T> {
     }
 
     fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.state.hold() {
+        match &mut *self.state.lock() {
             State::Waiting { answerers, .. } => {
                 if !answerers.iter().any(|waker| waker.will_wake(cx.waker())) {
                     answerers.push(cx.waker().clone());
@@ -108,7 +108,7 @@ impl<T> Future for Answer<T> {
             return Poll::Pending;
         }
         let this = &mut *self;
-        let mut state = this.slot.state.hold();
+        let mut state = this.slot.state.lock();
         match &mut *state {
             State::Waiting { asker, .. } => {
                 match asker {
@@ -133,7 +133,7 @@ impl<T> Drop for Answer<T> {
         if self.is_taken {
             return;
         }
-        let mut state = self.slot.state.hold();
+        let mut state = self.slot.state.lock();
         let State::Waiting { answerers, .. } = &mut *state else { return };
         let answerers = std::mem::take(answerers);
         *state = State::Abandoned;

@@ -20,7 +20,6 @@ use crate::reference::{ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::signal::Signal;
 use crate::supervision::{Fault, Supervision};
-use crate::sync::Lock;
 use crate::system::core::ActorSystem;
 
 /// An actor about to be started: set what differs from the defaults, then await it.
@@ -142,14 +141,14 @@ impl<'a, A: Actor> IntoFuture for Spawn<'a, A> {
 /// What all actors of this type have in common, made once.
 fn class_of<A: Actor>(system: &ActorSystem) -> Result<Arc<ActorClass<A>>, DuplicateName> {
     let classes = &system.0.classes;
-    if let Some(known) = classes.hold().get(&TypeId::of::<A>())
+    if let Some(known) = classes.lock().get(&TypeId::of::<A>())
         && let Ok(class) = known.clone().downcast()
     {
         return Ok(class);
     }
     // The list is user code, so it is made outside of the lock.
     let class = Arc::new(Accepts::<A>::of_actor()?.class);
-    classes.hold().insert(TypeId::of::<A>(), class.clone());
+    classes.lock().insert(TypeId::of::<A>(), class.clone());
     Ok(class)
 }
 

@@ -1,15 +1,26 @@
-//! A lock that does not care for poison: a panic in user code never happens while one is held.
+//! A mutex without poison: a panic in user code never happens while one is locked.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
-/// Locks without a `Result`.
-pub(crate) trait Lock<T: ?Sized> {
-    /// Takes the lock, waiting for it.
-    fn hold(&self) -> MutexGuard<'_, T>;
+#[derive(Default)]
+pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
 }
 
-impl<T: ?Sized> Lock<T> for Mutex<T> {
-    fn hold(&self) -> MutexGuard<'_, T> {
-        self.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T: ?Sized> Mutex<T> {
+    /// Takes the lock, waiting for it.
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value; no lock is taken.
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,17 +1,17 @@
-//! A coarse clock for what mostly does not happen: an ask that is never answered, an actor that has
-//! nothing more to do.
+//! A timer wheel with one slot, sharded: a coarse clock for what mostly does not happen, as an ask that
+//! is never answered, or an actor that has nothing more to do.
 //!
 //! Whoever calls is woken at the next tick and looks then whether there is anything to do, such as
 //! to set a timer that is exact. Nothing is taken back: being woken for nothing is cheaper than to
 //! set a timer for each of millions of asks and to take it down again.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// The time from one tick to the next.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
@@ -79,7 +79,7 @@ impl Ticks {
         {
             return before;
         }
-        let mut wakers = shard.wakers.hold();
+        let mut wakers = shard.wakers.lock();
         let tick = shard.now.load(Ordering::Relaxed);
         if !wakers.last().is_some_and(|last| last.will_wake(waker)) {
             wakers.push(waker.clone());
@@ -123,7 +123,7 @@ impl Ticks {
             }
             self.is_running.store(false, Ordering::SeqCst);
             // Whoever called before that was stored may have relied on this task.
-            let is_called = self.shards.iter().any(|shard| !shard.wakers.hold().is_empty());
+            let is_called = self.shards.iter().any(|shard| !shard.wakers.lock().is_empty());
             if !is_called || self.is_running.swap(true, Ordering::SeqCst) {
                 return;
             }
@@ -134,7 +134,7 @@ impl Ticks {
     fn tick(&self) -> bool {
         let mut any = false;
         for shard in &self.shards {
-            let mut wakers = shard.wakers.hold();
+            let mut wakers = shard.wakers.lock();
             shard.last.store(0, Ordering::Release);
             shard.now.fetch_add(1, Ordering::Release);
             let called = std::mem::take(&mut *wakers);
@@ -174,7 +174,7 @@ mod tests {
         })
         .await;
         assert!(start.elapsed() >= TICK && start.elapsed() < 2 * TICK);
-        assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
+        assert!(ticks.shards.iter().all(|shard| shard.wakers.lock().is_empty()));
         tokio::time::sleep(3 * TICK).await;
         assert!(!ticks.is_running.load(Ordering::SeqCst));
     }
@@ -192,7 +192,7 @@ mod tests {
         for _ in 0..2 {
             ticks.call(&Arc::new(Bad).into(), None);
             tokio::time::sleep(2 * TICK).await;
-            assert!(ticks.shards.iter().all(|shard| shard.wakers.hold().is_empty()));
+            assert!(ticks.shards.iter().all(|shard| shard.wakers.lock().is_empty()));
         }
     }
 }

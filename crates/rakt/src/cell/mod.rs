@@ -13,7 +13,7 @@ mod rare;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ use crate::message::CodecError;
 use crate::reference::{AnyCell, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::supervision::Supervision;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::system::core::ActorSystem;
 
 pub(crate) use doze::Doze;
@@ -204,7 +204,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         dispatch: D,
         waiter: Option<(&mut Option<u64>, &Waker)>,
     ) -> Push {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let offer = state.queue.offer(letter, dispatch, self.setup.mailbox, waiter);
         let oldest = match offer {
             Offer::Accepted => None,
@@ -242,7 +242,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 
     /// Takes the next messages; if there is nothing to do, lays the body to rest instead.
     pub(crate) fn take_or_rest(&self, body: Box<B>, work: &mut WorkBatch<D>) -> Next<B> {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         if self.interrupted.load(Ordering::Relaxed) {
             return Next::Signals(body);
         }
@@ -273,7 +273,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         doze: &mut Doze,
         work: &mut WorkBatch<D>,
     ) -> Poll<bool> {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         state.runner = Runner::Working;
         self.is_roused.store(false, Ordering::Relaxed);
         if self.interrupted.load(Ordering::Relaxed) || state.queue.intake != Intake::Open {
@@ -324,7 +324,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 
     /// The signals that wait.
     pub(crate) fn take_signals(&self) -> Vec<Signal> {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         self.interrupted.store(false, Ordering::Relaxed);
         let Some(rare) = &mut state.rare else { return Vec::new() };
         rare.will_finish = false;
@@ -333,7 +333,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
     }
 
     pub(crate) fn set_intake(&self, intake: Intake) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         state.queue.intake = intake;
         let wakers = state.queue.wake_waiters(self.setup.mailbox);
         drop(state);
@@ -342,19 +342,19 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 
     /// Puts the work back into the mailbox of an actor that is not to handle messages now.
     pub(crate) fn keep_back(&self, work: &mut WorkBatch<D>) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         if matches!(state.queue.intake, Intake::Suspended | Intake::Paused) {
             state.queue.put_back(work);
         }
     }
 
     pub(crate) fn intake(&self) -> Intake {
-        self.state.hold().queue.intake
+        self.state.lock().queue.intake
     }
 
     /// How long the actor has rested, where passivation keeps count.
     pub(crate) fn rested_for(&self, now: Instant) -> Option<Duration> {
-        let state = self.state.hold();
+        let state = self.state.lock();
         if matches!(state.runner, Runner::Working) {
             return None;
         }
@@ -364,18 +364,18 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 
     /// Whether nothing has come in since the passivation signal was sent.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.state.hold().queue.is_empty()
+        self.state.lock().queue.is_empty()
     }
 
     /// Closes the mailbox for good; everything queued is handed over.
     pub(crate) fn close(&self, work: &mut WorkBatch<D>) {
-        let wakers = self.state.hold().queue.close(work);
+        let wakers = self.state.lock().queue.close(work);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Marks the actor as ended and tells its watchers.
     pub(crate) fn end(&self, reason: &StopReason) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let rare = state.rare.get_or_insert_default();
         rare.ended = Some(reason.clone());
         let watchers = std::mem::take(&mut rare.watchers);
@@ -414,7 +414,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 /// The clock has ticked, and room is kept for senders.
 impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Wake for Cell<B, D> {
     fn wake(self: Arc<Self>) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let wakers = state.queue.tick(self.setup.mailbox);
         self.let_in(state, wakers);
     }
@@ -432,7 +432,7 @@ pub(crate) enum Next<B> {
 
 impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Signalled for Cell<B, D> {
     fn signal(&self, signal: Signal) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let rare = state.rare.get_or_insert_default();
         if rare.ended.is_some() {
             drop(state);
@@ -466,7 +466,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
     }
 
     fn watch(&self, watcher: Watcher) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let rare = state.rare.get_or_insert_default();
         match rare.ended.clone() {
             None => rare.add_watcher(watcher),
@@ -478,21 +478,21 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
     }
 
     fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool) {
-        if let Some(rare) = &mut self.state.hold().rare {
+        if let Some(rare) = &mut self.state.lock().rare {
             rare.watchers.retain(|watcher| !gone(watcher));
         }
     }
 
     fn has_ended(&self) -> bool {
-        self.state.hold().rare.as_ref().is_some_and(|rare| rare.ended.is_some())
+        self.state.lock().rare.as_ref().is_some_and(|rare| rare.ended.is_some())
     }
 
     fn queue_len(&self) -> usize {
-        self.state.hold().queue.len()
+        self.state.lock().queue.len()
     }
 
     fn forget_waiter(&self, ticket: u64) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let wakers = state.queue.forget(ticket, self.setup.mailbox);
         self.let_in(state, wakers);
     }
@@ -528,7 +528,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
     }
 
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let dropped = state.queue.offer_arrivals(arrivals, self.setup.mailbox);
         if state.queue.intake == Intake::Open {
             self.rouse(state);
@@ -541,7 +541,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
     }
 
     fn unwatch_call(&self, key: WatchKey) {
-        let mut state = self.state.hold();
+        let mut state = self.state.lock();
         let call = state.rare.as_mut().and_then(|rare| rare.calls.remove(&key));
         drop(state);
         drop(call);

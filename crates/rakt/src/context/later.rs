@@ -1,10 +1,10 @@
 //! Replies that a task gives, after the handler has returned.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::error::{BoxError, Cause, Refusal};
 use crate::mailbox::reply::Reply;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// A reply that a task gives. See [`Context::defer`](crate::Context::defer).
 ///
@@ -63,7 +63,7 @@ impl<R: Send + 'static> Default for Handoff<R> {
 
 impl<R: Send + 'static> Handoff<R> {
     fn give(&self, reply: Result<R, Refusal>) {
-        let mut meeting = self.0.hold();
+        let mut meeting = self.0.lock();
         match std::mem::replace(&mut *meeting, Meeting::Over) {
             Meeting::Neither => *meeting = Meeting::Given(reply),
             Meeting::Settled(to) => {
@@ -76,7 +76,7 @@ impl<R: Send + 'static> Handoff<R> {
     }
 
     pub(super) fn settle(&self, to: Reply<R>) {
-        let mut meeting = self.0.hold();
+        let mut meeting = self.0.lock();
         match std::mem::replace(&mut *meeting, Meeting::Over) {
             Meeting::Neither => *meeting = Meeting::Settled(to),
             Meeting::Given(reply) => {

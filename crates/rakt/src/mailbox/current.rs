@@ -1,7 +1,6 @@
 //! What is known of the message at hand.
 
 use std::any::Any;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use rakt_wire::Metadata;
@@ -9,6 +8,7 @@ use rakt_wire::Metadata;
 use super::reply::Cancellation;
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
+use crate::sync::Mutex;
 
 /// What is known of the message at hand.
 #[derive(Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Exclusive<T>(Mutex<T>);
 impl<T> Exclusive<T> {
     /// The value; the lock is never taken.
     pub(crate) fn reach(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.0.get_mut()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Calls to other nodes: the peers that are known here, and references to their actors.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rakt_wire::native::CloseCode;
 use rakt_wire::{Address, Dialect};
@@ -13,7 +13,7 @@ use super::target::RemoteTarget;
 use super::weak_map::WeakMap;
 use crate::call_options::CallOptions;
 use crate::reference::{ActorRef, Life, Target};
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// The endpoints that references, connections or watches hold on to, by host and port.
 type Endpoints<E> = Mutex<WeakMap<(Arc<str>, u16), E>>;
@@ -68,11 +68,11 @@ impl Caller {
     /// they are gone.
     pub(crate) fn close(&self, reason: &str) -> impl Future<Output = ()> + use<> {
         self.dialer.close();
-        let endpoints = self.endpoints.hold().values();
+        let endpoints = self.endpoints.lock().values();
         let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
         conns.iter().for_each(|conn| conn.finish(CloseCode::Normal, reason));
         #[cfg(feature = "goakt")]
-        let goakt = self.goakt_endpoints.hold().values();
+        let goakt = self.goakt_endpoints.lock().values();
         #[cfg(feature = "goakt")]
         goakt.iter().for_each(|endpoint| endpoint.close());
         async move {
@@ -89,7 +89,7 @@ impl Caller {
 
 /// The endpoint of a peer's address, made when it is first needed.
 fn of<E>(known: &Endpoints<E>, host: &str, port: u16, make: impl FnOnce() -> Arc<E>) -> Arc<E> {
-    let (mut known, key) = (known.hold(), (Arc::from(host), port));
+    let (mut known, key) = (known.lock(), (Arc::from(host), port));
     known.get(&key).unwrap_or_else(|| {
         let endpoint = make();
         known.insert(key, &endpoint);

@@ -1,12 +1,10 @@
 //! Compression contexts, kept for the next use.
 
-use std::sync::Mutex;
-
 use bytes::Bytes;
 use rakt_wire::{Compression, Compressor, Encode};
 
 use crate::error::{Cause, Refusal};
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// Contexts that are kept; more are made when more are at work at one time.
 const KEPT: usize = 8;
@@ -98,7 +96,7 @@ impl Compressors {
         if compression == Compression::None {
             return None;
         }
-        let mut idle = self.idle.hold();
+        let mut idle = self.idle.lock();
         match idle.iter().position(|compressor| compressor.compression() == compression) {
             Some(at) => Some(idle.swap_remove(at)),
             None => Compressor::new(compression).ok(),
@@ -106,7 +104,7 @@ impl Compressors {
     }
 
     fn put_back(&self, compressor: Compressor) {
-        let mut idle = self.idle.hold();
+        let mut idle = self.idle.lock();
         if idle.len() < KEPT {
             idle.push(compressor);
         }
@@ -124,7 +122,7 @@ mod tests {
             .map(|_| compressors.take(Compression::Zstd).expect("it is compiled in"))
             .collect();
         many.into_iter().for_each(|compressor| compressors.put_back(compressor));
-        assert_eq!(compressors.idle.hold().len(), KEPT);
+        assert_eq!(compressors.idle.lock().len(), KEPT);
     }
 
     #[test]

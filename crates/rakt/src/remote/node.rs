@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -28,7 +28,7 @@ use super::transport::{Listener, Stream};
 use super::weak_map::WeakList;
 use crate::propagate::ContextPropagator;
 use crate::reference::ActorRef;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::system::core::Remoting;
 use crate::system::{ActorSystem, Builder, Connecting, RemotingConfig, StartError};
 
@@ -114,7 +114,7 @@ impl Node {
 
     /// Starts to take connections. The system stays for as long as that, with or without handles.
     pub(crate) fn listen(self: &Arc<Self>, system: ActorSystem) {
-        if let Some(listener) = self.listener.hold().take() {
+        if let Some(listener) = self.listener.lock().take() {
             system.runtime().clone().spawn(self.clone().accept(system, listener));
         }
     }
@@ -231,7 +231,7 @@ impl Node {
             let half = Accepted::new(session, dialer.resources.clone());
             let conn = Conn::new(dialer.resources.clone(), half, session, &from);
             let turn = match session.peer.lane {
-                Some(lane) => self.lanes.hold().enter(lane, &conn),
+                Some(lane) => self.lanes.lock().enter(lane, &conn),
                 None => Turn::First,
             };
             newcomer = Some((Newcomer(conn), turn));
@@ -252,7 +252,7 @@ impl Node {
         };
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.0.clone();
-        self.inbound.hold().push(&conn);
+        self.inbound.lock().push(&conn);
         if dialer.is_closed() {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
         }
@@ -275,7 +275,7 @@ impl Node {
     }
 
     fn inbound(&self) -> Vec<Arc<Conn<Accepted>>> {
-        self.inbound.hold().values()
+        self.inbound.lock().values()
     }
 }
 
@@ -286,7 +286,7 @@ impl Remoting for Node {
 
     fn drain(&self) {
         self.draining.send_replace(true);
-        drop(self.listener.hold().take());
+        drop(self.listener.lock().take());
         for conn in self.inbound() {
             conn.write(|writer| {
                 writer.goaway(CloseCode::ShuttingDown, "the node is shutting down")

@@ -1,9 +1,8 @@
 //! Randomness, which a seed makes repeat.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 pub(crate) struct Random {
     rng: Mutex<fastrand::Rng>,
@@ -18,7 +17,7 @@ impl Random {
 
     /// Bytes that nobody can guess, unless there is a seed.
     pub(crate) fn id(&self) -> [u8; 16] {
-        let mut id = self.rng.hold().u128(..).to_be_bytes();
+        let mut id = self.rng.lock().u128(..).to_be_bytes();
         if !self.is_seeded {
             // All of the operating system's randomness, not the 64 bits of a seed.
             let _ = getrandom::fill(&mut id);
@@ -28,7 +27,7 @@ impl Random {
 
     /// A duration between half of `full` and `full`.
     pub(crate) fn jittered(&self, full: Duration) -> Duration {
-        full.mul_f64(0.5 + self.rng.hold().f64() / 2.0)
+        full.mul_f64(0.5 + self.rng.lock().f64() / 2.0)
     }
 }
 

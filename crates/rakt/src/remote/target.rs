@@ -1,6 +1,6 @@
 //! A reference to an actor on another node.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use rakt_wire::native::{Alias, Outgoing as Message, Sender};
@@ -15,7 +15,7 @@ use crate::call_options::CallOptions;
 use crate::error::Refusal;
 use crate::reference::{Life, Outgoing, RemoteActor, Requested, SendState, Target, unwatchable};
 use crate::signal::Signalled;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 pub(crate) struct RemoteTarget {
     peer: Peer,
@@ -104,7 +104,7 @@ impl RemoteTarget {
         // to send.
         for _ in 0..4 {
             // Held while sending: it spares each message a reference of its own to the connection.
-            let mut last = self.last.hold();
+            let mut last = self.last.lock();
             let (conn, alias) = match &mut *last {
                 Some(last) => last,
                 empty => {

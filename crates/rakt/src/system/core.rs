@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rakt_wire::{Address, AddressError, SpawnArgument};
@@ -20,6 +20,7 @@ use crate::reference::{ActorRef, AnyCell, Target};
 use crate::registry::Registry;
 use crate::signal::Signal;
 use crate::supervision::Decision;
+use crate::sync::Mutex;
 use crate::ticks::Ticks;
 
 /// A system of actors: it names them, starts them, and, with remoting, connects them to others.

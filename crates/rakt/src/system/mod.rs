@@ -7,7 +7,7 @@ pub(crate) mod core;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::reference::{
 use crate::registry::Registry;
 use crate::send::{Ask, Tell};
 use crate::signal::{Signal, Signalled};
+use crate::sync::Mutex;
 use crate::ticks::Ticks;
 
 pub use core::ActorSystem;

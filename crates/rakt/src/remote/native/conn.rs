@@ -7,7 +7,7 @@
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
 use crate::slot::Slot;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
@@ -172,7 +172,7 @@ impl<H: Half> Conn<H> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<H>> {
-        self.state.hold()
+        self.state.lock()
     }
 
     /// Whether new messages may be given to it.

@@ -5,8 +5,8 @@
 //! dialed when it is first needed, and again after it was lost, with back-off between failures.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::remote::io;
 use crate::remote::redial::{BriefConns, Failures};
 use crate::remote::request::NodeRequest;
 use crate::remote::transport::Stream;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::timers::now;
 
 /// The place of the control connection.
@@ -99,7 +99,7 @@ impl Endpoint {
         place: usize,
         waker: Option<&Waker>,
     ) -> Poll<Result<Arc<Conn<Dialed>>, Refusal>> {
-        let mut slot = self.slots[place].hold();
+        let mut slot = self.slots[place].lock();
         let ended = match &mut slot.state {
             State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
             State::Up { since, .. } => Some(*since),
@@ -163,7 +163,7 @@ impl Endpoint {
 
     /// Puts what came of dialing in its place, and returns what was there.
     fn put(&self, place: usize, connected: Result<Arc<Conn<Dialed>>, Refusal>) -> State {
-        let mut slot = self.slots[place].hold();
+        let mut slot = self.slots[place].lock();
         let why = match connected {
             Ok(conn) => {
                 slot.failures.clear();
@@ -224,7 +224,7 @@ impl Endpoint {
 
     /// The connections that are up.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn<Dialed>>> {
-        let of_slot = |slot: &Mutex<Slot>| match &slot.hold().state {
+        let of_slot = |slot: &Mutex<Slot>| match &slot.lock().state {
             State::Up { conn, .. } => Some(conn.clone()),
             _ => None,
         };
@@ -274,7 +274,7 @@ impl Endpoint {
     /// A connection has ended: its place is free for another.
     pub(super) fn make_place(&self, conn: &Arc<Conn<Dialed>>) {
         for slot in &self.slots {
-            let mut slot = slot.hold();
+            let mut slot = slot.lock();
             if let State::Up { conn: known, since } = &slot.state
                 && Arc::ptr_eq(known, conn)
             {

@@ -1,7 +1,7 @@
 //! What a peer asks for besides sending messages: operations on actors, and watches.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use rakt_wire::native::Request;
 use rakt_wire::{Operation, Outcome};
@@ -12,7 +12,7 @@ use crate::error::{Bound, Refusal};
 use crate::mailbox::arrivals::Reachable;
 use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
 use crate::signal::Watcher;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::system::ActorSystem;
 
 /// Watches that one peer connection may have here.
@@ -32,7 +32,7 @@ impl Watches {
     fn add(&self, cell: &Arc<dyn Reachable>, watch_id: u64) -> Result<(), Refusal> {
         // A number that is used again stands for the new watch alone.
         self.remove(watch_id);
-        let mut watched = self.watched.hold();
+        let mut watched = self.watched.lock();
         if watched.len() >= MAX_WATCHES {
             let bound = Bound::Watches;
             return Err(Refusal::ResourceExhausted { bound, limit: MAX_WATCHES as u64 });
@@ -46,14 +46,14 @@ impl Watches {
         let (conn, watched) = (self.conn.clone(), self.watched.clone());
         let key = (self.conn.id, watch_id);
         let notify = Box::new(move |reason: &crate::StopReason| {
-            watched.hold().remove(&watch_id);
+            watched.lock().remove(&watch_id);
             conn.terminated(watch_id, reason);
         });
         cell.watch(Watcher::Call { key, notify });
     }
 
     fn remove(&self, watch_id: u64) {
-        let cell = self.watched.hold().remove(&watch_id).and_then(|cell| cell.upgrade());
+        let cell = self.watched.lock().remove(&watch_id).and_then(|cell| cell.upgrade());
         if let Some(cell) = cell {
             cell.unwatch_call((self.conn.id, watch_id));
         }
@@ -61,7 +61,7 @@ impl Watches {
 
     /// The connection has ended, and with it all its watches.
     pub(crate) fn clear(&self) {
-        let all: Vec<u64> = self.watched.hold().keys().copied().collect();
+        let all: Vec<u64> = self.watched.lock().keys().copied().collect();
         all.into_iter().for_each(|watch_id| self.remove(watch_id));
     }
 }

@@ -1,7 +1,7 @@
 //! The ends of actors on other nodes: who waits for which, and over which connection the peer knows of it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use rakt_wire::{Address, Terminated as WireTerminated};
@@ -9,7 +9,7 @@ use rakt_wire::{Address, Terminated as WireTerminated};
 use crate::events::{StopReason, Terminated};
 use crate::reference::Life;
 use crate::signal::{Signal, Signalled};
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// The watches of one endpoint.
 #[derive(Default)]
@@ -77,18 +77,18 @@ impl Table {
 
 impl RemoteWatches {
     pub(crate) fn insert(&self, watch: u64, watched: Watched, watcher: Weak<dyn Signalled>) {
-        self.table.hold().insert(watch, Entry { watched, watcher, conn: None });
+        self.table.lock().insert(watch, Entry { watched, watcher, conn: None });
     }
 
     /// Forgets a watch; returns the connection over which the peer knows of it, if it does.
     pub(crate) fn remove(&self, watch: u64) -> Option<(Watched, u64)> {
-        let entry = self.table.hold().remove(watch)?;
+        let entry = self.table.lock().remove(watch)?;
         Some((entry.watched, entry.conn?))
     }
 
     /// A watched actor has ended, as far as can be told.
     pub(crate) fn ended(&self, watch: u64, reason: StopReason) {
-        let entry = self.table.hold().remove(watch);
+        let entry = self.table.lock().remove(watch);
         if let Some(Entry { watched, watcher, .. }) = entry
             && let Some(watcher) = watcher.upgrade()
         {
@@ -99,12 +99,12 @@ impl RemoteWatches {
 
     /// Whether watches depend on a connection.
     pub(crate) fn need(&self, conn: u64) -> bool {
-        self.table.hold().first(Some(conn)).is_some()
+        self.table.lock().first(Some(conn)).is_some()
     }
 
     /// The peer knows of nothing over this connection any more; says whether it did.
     pub(crate) fn forget(&self, conn: u64) -> bool {
-        let (mut table, mut any) = (self.table.hold(), false);
+        let (mut table, mut any) = (self.table.lock(), false);
         while let Some(watch) = table.first(Some(conn)) {
             table.put(watch, None);
             any = true;
@@ -114,12 +114,12 @@ impl RemoteWatches {
 
     /// Whether the caller is the one to bring to the peer what [`next`](Self::next) gives.
     pub(crate) fn begin(&self) -> bool {
-        !std::mem::replace(&mut self.table.hold().is_registering, true)
+        !std::mem::replace(&mut self.table.lock().is_registering, true)
     }
 
     /// A watch that the peer does not know of yet. With none left nobody is bringing them any more.
     pub(crate) fn next(&self) -> Option<(u64, Watched)> {
-        let mut table = self.table.hold();
+        let mut table = self.table.lock();
         while let Some(watch) = table.first(None) {
             match table.entries.get(&watch) {
                 Some(entry) if entry.watcher.strong_count() > 0 => {
@@ -134,7 +134,7 @@ impl RemoteWatches {
 
     /// From now on the peer knows of a watch over this connection.
     pub(crate) fn registered(&self, watch: u64, conn: u64, life: Life) {
-        if let Some(entry) = self.table.hold().put(watch, Some(conn)) {
+        if let Some(entry) = self.table.lock().put(watch, Some(conn)) {
             entry.watched.life.get_or_insert(life);
         }
     }
@@ -142,7 +142,7 @@ impl RemoteWatches {
     /// The node is lost: all who wait for news of it hear so.
     pub(crate) fn node_lost(&self) {
         loop {
-            let waiting = self.table.hold().first(None);
+            let waiting = self.table.lock().first(None);
             let Some(watch) = waiting else { return };
             self.ended(watch, StopReason::NodeLost);
         }
@@ -213,7 +213,7 @@ mod tests {
             }
         }
         assert_eq!(registered, 2 * COUNT);
-        let looked_at = watches.table.hold().looked_at;
+        let looked_at = watches.table.lock().looked_at;
         assert!(looked_at <= 4 * COUNT as usize, "{looked_at}");
     }
 }

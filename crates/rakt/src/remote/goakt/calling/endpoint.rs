@@ -1,8 +1,8 @@
 //! One Go node, as references to its actors share it.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::task::Context;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::line::Ticket;
 use crate::remote::dialer::Dialer;
 use crate::remote::goakt::options::GoAkt;
 use crate::remote::weak_map::WeakMap;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// Connections for tells.
 const OUTBOXES: usize = 4;
@@ -58,7 +58,7 @@ impl Endpoint {
     /// The receiver at an address, the same for all references to it.
     pub(super) fn entry(&self, address: &Address) -> Arc<ReceiverEntry> {
         let text = GoAddress::from(address).to_string();
-        let mut receivers = self.receivers.hold();
+        let mut receivers = self.receivers.lock();
         if let Some(known) = receivers.get(&*text) {
             return known;
         }

@@ -1,6 +1,6 @@
 //! One Go node: where it is, and when it is dialed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rakt_wire::Compression;
 
@@ -8,7 +8,7 @@ use crate::error::{Cause, Chain, Refusal};
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
 use crate::remote::redial::{BriefConns, Failures};
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::timers::now;
 
 pub(super) struct GoNode {
@@ -58,13 +58,13 @@ impl GoNode {
             let source = "a GoAkt address has no room for an IPv6 host".into();
             return Err(Refusal::InvalidArgument { source });
         }
-        self.failures.hold().check(now())
+        self.failures.lock().check(now())
     }
 
     /// It cannot be reached, or does not understand what is sent. A pause precedes the next try.
     pub(super) fn failed(&self, why: Refusal) {
         let jitter = |pause| self.dialer.random.jittered(pause);
-        let pause = self.failures.hold().failed(now(), why.clone(), &jitter);
+        let pause = self.failures.lock().failed(now(), why.clone(), &jitter);
         if let Some(pause) = pause {
             tracing::info!(why = %Chain(&why), ?pause, "no link");
         }
@@ -72,7 +72,7 @@ impl GoNode {
 
     /// It has answered.
     pub(super) fn reached(&self) {
-        self.failures.hold().clear();
+        self.failures.lock().clear();
     }
 
     /// Waits where earlier connections were brief.

@@ -3,7 +3,7 @@
 //! The receivers of an endpoint are spread over its outboxes, so that what is told to one keeps its order.
 //! An outbox has one connection after another.
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::task::{Poll, Waker};
 
 use super::node::GoNode;
@@ -12,7 +12,7 @@ use crate::error::{Bound, Refusal};
 use crate::line::{HasLine, Line, Ticket};
 use crate::reference::AnyCell;
 use crate::remote::redial::BriefConns;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 
 /// Bytes that wait in an outbox beyond which senders do. 1 MiB. One message may exceed it.
 pub(super) const HIGH_WATER: usize = 1024 * 1024;
@@ -62,7 +62,7 @@ pub(super) enum Need {
 
 impl Outbox {
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.hold()
+        self.shared.lock()
     }
 
     /// Completes when there is no connection.

@@ -2,15 +2,15 @@
 //!
 //! The one used last is used next, so that those not needed grow old and are closed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::exchange::Exchanger;
 use crate::error::Refusal;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::timers::now;
 
 pub(super) struct Pool {
@@ -57,7 +57,7 @@ impl Pool {
 
     pub(super) fn take_idle(&self) -> Option<Exchanger> {
         loop {
-            let (mut conn, since) = self.idle.hold().conns.pop()?;
+            let (mut conn, since) = self.idle.lock().conns.pop()?;
             if now().saturating_duration_since(since) < self.idle_timeout && conn.is_quiet() {
                 return Some(conn);
             }
@@ -72,7 +72,7 @@ impl Pool {
         permit: OwnedSemaphorePermit,
         is_closed: impl FnOnce() -> bool,
     ) -> bool {
-        let mut idle = self.idle.hold();
+        let mut idle = self.idle.lock();
         idle.conns.push((conn, now()));
         let was_reaped = std::mem::replace(&mut idle.is_reaped, true);
         // Closing marks the dialer before it looks here.
@@ -92,7 +92,7 @@ impl Pool {
     pub(super) fn reap(&self) -> Option<Instant> {
         let now = now();
         let is_old = |since: Instant| now.saturating_duration_since(since) >= self.idle_timeout;
-        let mut idle = self.idle.hold();
+        let mut idle = self.idle.lock();
         let old: Vec<_> = idle.conns.extract_if(.., |(_, since)| is_old(*since)).collect();
         let oldest = idle.conns.first().map(|(_, since)| *since);
         idle.is_reaped = oldest.is_some();
@@ -106,7 +106,7 @@ impl Pool {
     /// Closes the idle ones, and gives out no more.
     pub(super) fn close(&self) {
         self.permits.close();
-        let idle = std::mem::take(&mut self.idle.hold().conns);
+        let idle = std::mem::take(&mut self.idle.lock().conns);
         drop(idle);
         self.closed.notify_one();
     }

@@ -1,7 +1,7 @@
 //! One connection from a Go node, as everybody but its driver sees it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::events::Outlet;
 use crate::remote::account::{Account, exhausted_replies};
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::system::ActorSystem;
 
 pub(crate) struct GoConn {
@@ -145,7 +145,7 @@ impl GoConn {
         last: Option<Answer>,
         is_open: bool,
     ) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         match shared.open.get_mut(&id) {
             Some(Open::Tell { unconfirmed, end }) => {
                 *unconfirmed += more;
@@ -161,7 +161,7 @@ impl GoConn {
 
     /// No further message of a tell follows: this is the answer once they are in their mailboxes.
     pub(super) fn end_tell(&self, id: u64, answer: Answer) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         match shared.open.get_mut(&id) {
             Some(Open::Tell { unconfirmed: 1.., end }) => *end = Some(answer),
             Some(_) => self.settle(shared, id, answer),
@@ -172,12 +172,12 @@ impl GoConn {
     /// An ask of so many messages, which follow one after another.
     pub(super) fn open_ask(&self, id: u64, left: usize) {
         let ask = Open::Ask { left, replies: Replies::default(), expires: None };
-        self.shared.hold().open.insert(id, ask);
+        self.shared.lock().open.insert(id, ask);
     }
 
     /// The next message of an ask is about to be put in a mailbox; its reply must be here by then.
     pub(super) fn expect_reply(&self, id: u64, by: Instant) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         if let Some(Open::Ask { expires, .. }) = shared.open.get_mut(&id) {
             *expires = Some(by);
             if shared.next_expiry.is_none_or(|next| by < next) {
@@ -189,13 +189,13 @@ impl GoConn {
 
     /// An operation on an actor.
     pub(super) fn open_operation(&self, id: u64) {
-        self.shared.hold().open.insert(id, Open::Operation);
+        self.shared.lock().open.insert(id, Open::Operation);
     }
 
     /// How many messages of a tell are on their way to mailboxes, or of an ask without a reply; `None`
     /// once it is answered. For the driver, which looks again whenever that changes.
     pub(super) fn unsettled(&self, id: u64) -> Option<usize> {
-        match self.shared.hold().open.get(&id)? {
+        match self.shared.lock().open.get(&id)? {
             Open::Tell { unconfirmed: count, .. } | Open::Ask { left: count, .. } => Some(*count),
             Open::Operation => None,
         }
@@ -203,7 +203,7 @@ impl GoConn {
 
     /// Answers a request that nothing has been noted of.
     pub(super) fn answer_new(&self, id: u64, answer: Answer) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         shared.answers.push((id, answer));
         let driver = shared.touch();
         drop(shared);
@@ -212,7 +212,7 @@ impl GoConn {
 
     /// Answers a request, if it is not answered yet.
     pub(super) fn answer(&self, id: u64, answer: Answer) {
-        self.settle(self.shared.hold(), id, answer);
+        self.settle(self.shared.lock(), id, answer);
     }
 
     fn settle(&self, mut shared: MutexGuard<'_, Shared>, id: u64, answer: Answer) {
@@ -237,7 +237,7 @@ impl GoConn {
 
     /// A message of a tell is in its mailbox.
     pub(super) fn confirm(&self, id: u64) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         let Some(Open::Tell { unconfirmed, end }) = shared.open.get_mut(&id) else { return };
         *unconfirmed -= 1;
         if *unconfirmed > 0 {
@@ -255,7 +255,7 @@ impl GoConn {
 
     /// A message of an ask has its reply.
     pub(super) fn reply(&self, id: u64, type_name: &'static str, bytes: &[u8]) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         let is_wanted = shared.open.contains_key(&id);
         let has_room = is_wanted && self.account.note_replies(shared.buffered() + bytes.len());
         let Some(Open::Ask { left, replies, expires }) = shared.open.get_mut(&id) else { return };
@@ -287,7 +287,7 @@ impl GoConn {
 
     /// A message was turned down, and with it the request it belongs to.
     pub(super) fn refuse(&self, id: u64, path: &str, refusal: &Refusal) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         let procedure = match shared.open.get(&id) {
             Some(Open::Tell { .. }) => Procedure::Tell,
             Some(Open::Ask { .. }) => Procedure::Ask,
@@ -302,12 +302,12 @@ impl GoConn {
 
     /// Whether nobody waits for a request any more.
     pub(super) fn is_cancelled(&self, id: u64) -> bool {
-        !self.shared.hold().open.contains_key(&id)
+        !self.shared.lock().open.contains_key(&id)
     }
 
     /// Completes when nobody waits for a request any more.
     pub(super) fn poll_cancelled(&self, id: u64, cx: &mut Context<'_>) -> Poll<()> {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         if !shared.open.contains_key(&id) {
             return Poll::Ready(());
         }
@@ -322,7 +322,7 @@ impl GoConn {
 
     /// Gives up on asks whose time is over, and says when the next one's is.
     pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         if shared.next_expiry.is_none_or(|at| now < at) {
             return shared.next_expiry;
         }
@@ -353,7 +353,7 @@ impl GoConn {
         unsent: usize,
         driver: Option<&Waker>,
     ) -> Turn {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         std::mem::swap(&mut shared.answers, answers);
         let len = answers.iter().map(|(_, answer)| answer.len()).sum::<usize>();
         shared.collected -= len;
@@ -369,7 +369,7 @@ impl GoConn {
 
     /// Has the driver end the connection; what is not answered by now is refused.
     pub(super) fn close(&self) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         shared.is_closing = true;
         let ids: Vec<_> = shared.open.keys().copied().collect();
         let mut wakers: Vec<_> = shared.touch().into_iter().collect();
@@ -384,7 +384,7 @@ impl GoConn {
 
     /// Nobody waits for answers any more.
     pub(super) fn end(&self) {
-        let mut shared = self.shared.hold();
+        let mut shared = self.shared.lock();
         shared.open.clear();
         shared.answers.clear();
         (shared.collected, shared.unsent) = (0, 0);

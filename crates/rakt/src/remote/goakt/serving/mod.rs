@@ -25,8 +25,8 @@ mod session;
 mod terms;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use rakt_wire::Compression;
@@ -41,7 +41,7 @@ use super::options::GoAkt;
 use crate::remote::dialer::Dialer;
 use crate::remote::transport::Stream;
 use crate::remote::weak_map::WeakList;
-use crate::sync::Lock;
+use crate::sync::Mutex;
 use crate::system::ActorSystem;
 
 /// How a node serves Go nodes.
@@ -94,7 +94,7 @@ impl Serving {
         early: BytesMut,
     ) {
         let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, from);
-        self.conns.hold().push(&conn);
+        self.conns.lock().push(&conn);
         if dialer.is_closed() {
             conn.close();
         }
@@ -103,7 +103,7 @@ impl Serving {
 
     /// Has all connections end once what is answered by now is written.
     pub(crate) fn close(&self) -> Vec<Arc<GoConn>> {
-        let conns = self.conns.hold().values();
+        let conns = self.conns.lock().values();
         conns.iter().for_each(|conn| conn.close());
         conns
     }
