@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::base::cause::{Cause, Lines};
+use crate::base::cause::{Cause, Chain, Lines};
 use crate::base::codes::codes;
 
 /// Longest detail of a [`Failure`] on the wire, in bytes. A longer one is cut between two characters.
@@ -207,8 +207,8 @@ impl Error for Failure {}
 pub enum Terminated {
     /// It was stopped in an orderly way.
     Stopped,
-    /// It failed and was not restarted; the text says why.
-    Failed(String),
+    /// It failed and was not restarted.
+    Failed(Cause),
     /// It was idle and left memory; a message may bring it back.
     Passivated,
     /// There was no such actor when the watch began.
@@ -225,8 +225,7 @@ impl fmt::Display for Terminated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
-            Self::Failed(detail) if detail.is_empty() => f.write_str("failed"),
-            Self::Failed(detail) => write!(f, "failed: {detail}"),
+            Self::Failed(cause) => write!(f, "failed: {}", Chain(cause)),
             Self::Passivated => f.write_str("passivated"),
             Self::NotFound => f.write_str("not found"),
             Self::StaleIncarnation => f.write_str("stale incarnation"),

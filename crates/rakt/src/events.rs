@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rakt_wire::Address;
 use tokio::sync::broadcast;
 
-use crate::error::{Recipient, Refusal};
+use crate::error::{Cause, Chain, Recipient, Refusal};
 
 /// Something that happened in an actor system.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub enum Event {
         /// Its path.
         path: String,
         /// The fault that suspended it.
-        reason: String,
+        reason: Cause,
     },
     /// A suspended actor takes messages again.
     ActorReinstated {
@@ -53,7 +53,7 @@ pub enum Event {
         /// The peer: `system@host:port`, or `system` where it has no address.
         peer: String,
         /// Why.
-        reason: String,
+        reason: Cause,
     },
 }
 
@@ -80,7 +80,7 @@ pub enum StopReason {
     /// It was told to stop, or stopped itself.
     Stopped,
     /// Supervision stopped it, for the fault given.
-    Failed(String),
+    Failed(Cause),
     /// It was idle for as long as it was allowed to be.
     Passivated,
     /// Its system shut down.
@@ -97,7 +97,7 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
-            Self::Failed(fault) => write!(f, "failed: {fault}"),
+            Self::Failed(fault) => write!(f, "failed: {}", Chain(fault)),
             Self::Passivated => f.write_str("passivated"),
             Self::Shutdown => f.write_str("system shut down"),
             Self::NotFound => f.write_str("not found"),

@@ -203,14 +203,16 @@ impl<A: Actor> Runner<A> {
                     let _ = done.send(Ok(()));
                     Flow::Continue(())
                 }
-                Signal::Apply { decision, fault } => self.apply(decision, &fault).await,
-                Signal::ApplyToOthers { failed, decision, fault } => {
+                Signal::Apply { decision, cause } => self.apply(decision, cause).await,
+                Signal::ApplyToOthers { failed, decision, cause } => {
                     for child in self.ctx.children().iter().filter(|child| child.uid() != failed) {
-                        child.signal(Signal::Apply { decision, fault: fault.clone() });
+                        child.signal(Signal::Apply { decision, cause: cause.clone() });
                     }
                     Flow::Continue(())
                 }
-                Signal::ChildFailed { text } => self.fail(Fault::Child(text)).await,
+                Signal::ChildFailed { path, cause } => {
+                    self.fail(Fault::Child { path, cause }).await
+                }
                 Signal::ChildGone { uid } => {
                     self.ctx.forget_child(uid);
                     Flow::Continue(())
@@ -274,67 +276,65 @@ impl<A: Actor> Runner<A> {
     /// Lets supervision decide about a fault, and carries the decision out.
     async fn fail(&mut self, fault: Fault) -> Flow {
         if self.ctx.take_stop_request() {
-            return Flow::Break(StopReason::Failed(self.text_of(fault).to_string()));
+            return Flow::Break(StopReason::Failed(self.cause_of(fault)));
         }
-        let (decision, text) = self.decide(fault);
-        self.apply(decision, &text).await
+        let (decision, cause) = self.decide(fault);
+        self.apply(decision, cause).await
     }
 
     /// What follows a restart: nothing, or what supervision makes of its fault.
     async fn after_restart(&mut self, result: Result<(), Fault>) -> Flow {
         let Err(fault) = result else { return Flow::Continue(()) };
-        let (decision, text) = self.decide(fault);
+        let (decision, cause) = self.decide(fault);
         match decision {
             // There is nothing to resume: the old actor has been stopped, the new has not started.
-            Decision::Resume => Flow::Break(StopReason::Failed(text.to_string())),
+            Decision::Resume => Flow::Break(StopReason::Failed(cause)),
             // Not here and now: a factory that always fails must leave room for a stop.
             Decision::Restart { delay } if self.finishing.is_none() => {
                 self.pause(delay);
                 tokio::task::yield_now().await;
                 Flow::Continue(())
             }
-            Decision::Restart { .. } => Flow::Break(StopReason::Failed(text.to_string())),
-            other => self.apply(other, &text).await,
+            Decision::Restart { .. } => Flow::Break(StopReason::Failed(cause)),
+            other => self.apply(other, cause).await,
         }
     }
 
-    fn decide(&mut self, fault: Fault) -> (Decision, Arc<str>) {
+    fn decide(&mut self, fault: Fault) -> (Decision, Cause) {
         let cell = self.ctx.cell.clone();
         let default = Supervision::default();
         let policy = cell.setup.supervision().unwrap_or(&default);
         let decision = self.ctx.decider().decide(policy, &fault, now());
-        let text = self.text_of(fault);
-        tracing::warn!(actor = %cell.path, fault = %text, ?decision, "an actor failed");
+        let cause = self.cause_of(fault);
+        tracing::warn!(actor = %cell.path, fault = %Chain(&cause), ?decision, "an actor failed");
         if policy.concerns_siblings() {
-            cell.system.apply_to_siblings(&*cell, cell.parent.as_ref(), decision, &text);
+            cell.system.apply_to_siblings(&*cell, cell.parent.as_ref(), decision, &cause);
         }
-        (decision, text)
+        (decision, cause)
     }
 
-    async fn apply(&mut self, decision: Decision, fault: &Arc<str>) -> Flow {
+    async fn apply(&mut self, decision: Decision, cause: Cause) -> Flow {
         let cell = self.ctx.cell.clone();
         match decision {
             Decision::Resume => Flow::Continue(()),
-            Decision::Stop => Flow::Break(StopReason::Failed(fault.to_string())),
+            Decision::Stop => Flow::Break(StopReason::Failed(cause)),
             // Nobody would reinstate an actor that has been told to stop.
-            Decision::Suspend if self.finishing.is_some() => {
-                Flow::Break(StopReason::Failed(fault.to_string()))
-            }
+            Decision::Suspend if self.finishing.is_some() => Flow::Break(StopReason::Failed(cause)),
             Decision::Suspend => {
                 cell.set_intake(Intake::Suspended);
                 cell.keep_back(&mut self.work);
                 cell.system.publish(|| Event::ActorSuspended {
                     path: cell.path.to_string(),
-                    reason: fault.to_string(),
+                    reason: cause,
                 });
                 Flow::Continue(())
             }
             Decision::Escalate => {
                 if let Some(parent) = &cell.parent {
-                    let text = format!("{}: {fault}", cell.path);
-                    parent.signal(Signal::ChildFailed { text });
+                    let (path, cause) = (cell.path.to_string(), cause.clone());
+                    parent.signal(Signal::ChildFailed { path, cause });
                 }
-                Flow::Break(StopReason::Failed(fault.to_string()))
+                Flow::Break(StopReason::Failed(cause))
             }
             Decision::Restart { delay } if delay > Duration::ZERO && self.finishing.is_none() => {
                 self.pause(delay);
@@ -426,8 +426,8 @@ impl<A: Actor> Runner<A> {
         }
         let stopped = Contained(Box::pin(self.body.actor.stopped(&mut self.ctx))).await;
         if let Err(fault) = self.after_message(stopped) {
-            let fault = self.text_of(fault);
-            tracing::warn!(actor = %self.ctx.path(), %fault, "the stopped hook failed");
+            let fault = self.cause_of(fault);
+            tracing::warn!(actor = %self.ctx.path(), fault = %Chain(&fault), "the stopped hook failed");
         }
     }
 
@@ -437,14 +437,14 @@ impl<A: Actor> Runner<A> {
         ended.and(contain(|| self.ctx.after_message()))
     }
 
-    /// The text of a fault and of what caused it. Its error is the user's, and may panic as it is shown or
+    /// A fault and what caused it, as texts. Its error is the user's, and may panic as it is shown or
     /// dropped.
-    fn text_of(&self, fault: Fault) -> Arc<str> {
-        let shown = contain(|| Chain(&fault).to_string());
+    fn cause_of(&self, fault: Fault) -> Cause {
+        let described = contain(|| Cause::described(&fault));
         if contain(|| drop(fault)).is_err() {
             tracing::error!(actor = %self.ctx.path(), "an error panicked while it was dropped");
         }
-        shown.map_or_else(|_| UNSHOWN.into(), Into::into)
+        described.unwrap_or_else(|_| UNSHOWN.into())
     }
 }
 

@@ -1,10 +1,10 @@
 //! What concerns an actor's life rather than its work: signals, and who wants to know of its end.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 use tokio::sync::oneshot;
 
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::events::{StopReason, Terminated};
 use crate::supervision::Decision;
 
@@ -26,11 +26,11 @@ pub(crate) enum Signal {
     /// Take messages again.
     Reinstate(oneshot::Sender<Result<(), Refusal>>),
     /// A sibling failed under one for all, and this is what concerns all.
-    Apply { decision: Decision, fault: Arc<str> },
+    Apply { decision: Decision, cause: Cause },
     /// A child failed under one for all: pass the decision on to the others.
-    ApplyToOthers { failed: u64, decision: Decision, fault: Arc<str> },
+    ApplyToOthers { failed: u64, decision: Decision, cause: Cause },
     /// A child's supervision escalated.
-    ChildFailed { text: String },
+    ChildFailed { path: String, cause: Cause },
     /// A child has ended.
     ChildGone { uid: u64 },
     /// A watched actor has ended.

@@ -212,7 +212,7 @@ impl<A: Actor> Drop for Unstarted<A> {
         let Some(cell) = self.0.take() else { return };
         cell.abandon(&Refusal::Stopped);
         cell.system.forget(&*cell);
-        cell.end(&StopReason::Failed("it did not start".to_owned()));
+        cell.end(&StopReason::Failed("it did not start".into()));
         if let Some(parent) = &cell.parent {
             parent.signal(Signal::ChildGone { uid: cell.uid });
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Cause};
 
 /// What to do with an actor that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,8 +44,13 @@ pub enum Fault {
     Error(BoxError),
     /// A handler or hook panicked with this message.
     Panic(String),
-    /// A child failed and its supervision escalated; the text names the child and its fault.
-    Child(String),
+    /// A child failed and its supervision escalated.
+    Child {
+        /// The path of the child.
+        path: String,
+        /// Its fault.
+        cause: Cause,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -53,7 +58,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Error(error) => write!(f, "{error}"),
             Self::Panic(text) => write!(f, "panicked: {text}"),
-            Self::Child(text) => write!(f, "child failed: {text}"),
+            Self::Child { path, .. } => write!(f, "child {path} failed"),
         }
     }
 }
@@ -63,7 +68,8 @@ impl std::error::Error for Fault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Error(error) => error.source(),
-            Self::Panic(_) | Self::Child(_) => None,
+            Self::Panic(_) => None,
+            Self::Child { cause, .. } => Some(cause),
         }
     }
 }
@@ -244,7 +250,7 @@ mod tests {
         let error = Fault::Error(fmt::Error.into());
         assert_eq!(decider.decide(&policy, &error, now), Decision::Resume);
         assert_eq!(decider.decide(&policy, &fault(), now), Decision::Suspend);
-        let child = Fault::Child("x".into());
+        let child = Fault::Child { path: "x".to_owned(), cause: "on purpose".into() };
         assert_eq!(decider.decide(&policy, &child, now), Decision::Escalate);
     }
 

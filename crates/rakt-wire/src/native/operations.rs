@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::base::cause::{Cause, Lines};
 use crate::base::text::cut_text;
 use crate::base::varint::{
     DecodeError, Reader, put_bytes, put_optional_u64, put_string, put_varint,
@@ -198,19 +199,19 @@ pub fn read_failure(reader: &mut Reader<'_>) -> Result<Failure, DecodeError> {
     })
 }
 
-/// Writes how an actor ended: a code, then a text that only a failed one fills.
+/// Writes how an actor ended: a code, then a text that only a failed one fills, a line for each cause.
 pub fn put_terminated(out: &mut Vec<u8>, reason: &Terminated) {
     let (code, detail) = match reason {
-        Terminated::Stopped => (1, ""),
-        Terminated::Failed(detail) => (2, detail.as_str()),
-        Terminated::Passivated => (3, ""),
-        Terminated::NotFound => (4, ""),
-        Terminated::StaleIncarnation => (5, ""),
-        Terminated::NodeLost => (6, ""),
-        Terminated::Shutdown => (7, ""),
+        Terminated::Stopped => (1, String::new()),
+        Terminated::Failed(cause) => (2, Lines(cause).to_string()),
+        Terminated::Passivated => (3, String::new()),
+        Terminated::NotFound => (4, String::new()),
+        Terminated::StaleIncarnation => (5, String::new()),
+        Terminated::NodeLost => (6, String::new()),
+        Terminated::Shutdown => (7, String::new()),
     };
     out.push(code);
-    put_string(out, cut_text(detail, MAX_DETAIL_LEN));
+    put_string(out, cut_text(&detail, MAX_DETAIL_LEN));
 }
 
 /// Reads how an actor ended. A code of a newer peer reads as failed, with its text.
@@ -227,6 +228,6 @@ pub fn read_terminated(reader: &mut Reader<'_>) -> Result<Terminated, DecodeErro
         5 => Terminated::StaleIncarnation,
         6 => Terminated::NodeLost,
         7 => Terminated::Shutdown,
-        _ => Terminated::Failed(detail.to_owned()),
+        _ => Terminated::Failed(Cause::from_lines(detail)),
     })
 }

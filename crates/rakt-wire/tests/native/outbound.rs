@@ -180,7 +180,7 @@ fn what_is_too_long_for_the_peer_is_cut() {
     let mut outbound = Outbound::new(Role::Acceptor, Limits::default());
     outbound.fail(1, &failure);
     outbound.nack(0, None, 0, 0, &failure);
-    outbound.terminated(1, &Terminated::Failed(long.clone()));
+    outbound.terminated(1, &Terminated::Failed(long.as_str().into()));
     outbound.respond(2, &Outcome::Kinds(vec!["kind".to_owned(); most + 1]));
     outbound.goaway(CloseCode::ShuttingDown, &long);
     outbound.close(CloseCode::ShuttingDown, &long);
@@ -188,7 +188,7 @@ fn what_is_too_long_for_the_peer_is_cut() {
     let mut sink = On::new(&bytes, |event| {
         lens.push(match event {
             Event::Fail { failure, .. } | Event::Nack { failure, .. } => failure.detail.len(),
-            Event::Terminated { reason: Terminated::Failed(detail), .. } => detail.len(),
+            Event::Terminated { reason: Terminated::Failed(cause), .. } => cause.to_string().len(),
             Event::Response { outcome: Outcome::Kinds(kinds), .. } => kinds.len(),
             Event::GoAway { text, .. } | Event::Close { text, .. } => text.len(),
             other => panic!("{other:?}"),

@@ -72,7 +72,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 
 fn any_terminated() -> impl Strategy<Value = Terminated> {
     prop_oneof![
-        ".{0,40}".prop_map(Terminated::Failed),
+        ".{0,40}".prop_map(|text| Terminated::Failed(text.into())),
         proptest::sample::select(vec![
             Terminated::Stopped,
             Terminated::Passivated,
@@ -408,9 +408,9 @@ fn details_are_cut_at_1024_bytes() {
     let failure = read_failure(&mut Reader::new(&bytes)).unwrap();
     assert_eq!(failure.detail, "ä".repeat(512));
     bytes.clear();
-    put_terminated(&mut bytes, &Terminated::Failed(long));
+    put_terminated(&mut bytes, &Terminated::Failed(long.into()));
     let reason = read_terminated(&mut Reader::new(&bytes)).unwrap();
-    assert_eq!(reason, Terminated::Failed("ä".repeat(512)));
+    assert_eq!(reason, Terminated::Failed("ä".repeat(512).into()));
     let too_long = [&[1, 0, 0, 0x81, 8][..], &[b'x'; 1025]].concat();
     assert!(read_failure(&mut Reader::new(&too_long)).is_err());
 }

@@ -7,6 +7,7 @@ use rakt_wire::Compression;
 use super::budget::Budgets;
 use super::compressors::Compressors;
 use super::config::Options;
+use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
 
 pub(crate) struct Resources {
@@ -31,11 +32,10 @@ impl Resources {
     }
 
     /// A connection with `peer` has ended.
-    pub(crate) fn link_down(&self, peer: &str, reason: &str) {
+    pub(crate) fn link_down(&self, peer: &str, reason: Cause) {
         crate::metrics::link_down();
-        tracing::info!(peer, reason, "link down");
-        self.outlet
-            .publish(|| Event::LinkDown { peer: peer.to_owned(), reason: reason.to_owned() });
+        tracing::info!(peer, reason = %Chain(&reason), "link down");
+        self.outlet.publish(|| Event::LinkDown { peer: peer.to_owned(), reason });
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rakt_wire::{Address, AddressError, SpawnArgument};
 
 use crate::call_options::CallOptions;
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, Event, Events, Outlet};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
@@ -198,7 +198,7 @@ impl ActorSystem {
         failed: &dyn AnyCell,
         parent: Option<&Arc<dyn AnyCell>>,
         decision: Decision,
-        fault: &Arc<str>,
+        cause: &Cause,
     ) {
         let decision = match decision {
             // One of them tells the parent; the others just stop.
@@ -207,13 +207,13 @@ impl ActorSystem {
         };
         match parent {
             Some(parent) => {
-                let (failed, fault) = (failed.uid(), fault.clone());
-                parent.signal(Signal::ApplyToOthers { failed, decision, fault });
+                let (failed, cause) = (failed.uid(), cause.clone());
+                parent.signal(Signal::ApplyToOthers { failed, decision, cause });
             }
             None => {
                 for actor in self.0.registry.top_level() {
                     if actor.uid() != failed.uid() {
-                        actor.signal(Signal::Apply { decision, fault: fault.clone() });
+                        actor.signal(Signal::Apply { decision, cause: cause.clone() });
                     }
                 }
             }

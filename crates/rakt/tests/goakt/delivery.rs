@@ -281,7 +281,7 @@ async fn an_asker_that_is_gone_is_not_waited_for() {
         peer.closed().await;
         assert_eq!(within(told.recv()).await, Some("cancelled"));
         let down = event(&mut events, |event| match event {
-            Event::LinkDown { reason, .. } => Some(reason),
+            Event::LinkDown { reason, .. } => Some(reason.to_string()),
             _ => None,
         });
         assert_eq!(down.await, "the peer closed the connection");
@@ -305,7 +305,9 @@ async fn a_teller_that_is_gone_is_not_waited_for() {
     assert_eq!(peer.answer().await, Answer::Done, "there is room for one");
     drop(peer);
     event(&mut events, |event| match event {
-        Event::LinkDown { reason, .. } => reason.contains("the peer closed").then_some(()),
+        Event::LinkDown { reason, .. } => {
+            reason.to_string().contains("the peer closed").then_some(())
+        }
         _ => None,
     })
     .await;

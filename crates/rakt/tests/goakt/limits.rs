@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::{Event, Mailbox, Metadata};
@@ -20,7 +21,7 @@ const MIB: usize = 1024 * 1024;
 /// Waits until a connection ends for this reason.
 async fn link_down(events: &mut rakt::Events, why: &str) {
     event(events, |event| match event {
-        Event::LinkDown { reason, .. } if reason.contains(why) => Some(()),
+        Event::LinkDown { reason, .. } if Chain(&reason).to_string().contains(why) => Some(()),
         _ => None,
     })
     .await;
@@ -479,7 +480,7 @@ async fn a_peer_that_takes_no_responses_is_disconnected() {
     let want = peer.message("probe", &Want { len: MIB as u32 });
     peer.send_ask(&[want], 60 * SECOND).await;
     let down = events.find(|event| match event {
-        Event::LinkDown { reason, .. } => Some(reason),
+        Event::LinkDown { reason, .. } => Some(Chain(&reason).to_string()),
         _ => None,
     });
     let reason = down.await.expect("the system is there");

@@ -98,7 +98,7 @@ async fn a_watcher_hears_exactly_once_with_the_reason() -> Result {
     let mortal = spawn("failed").await?;
     within(watchman.ask(Watch(mortal.untyped()))).await?;
     mortal.tell(Die("a fault")).await?;
-    let reason = StopReason::Failed("a fault".to_owned());
+    let reason = StopReason::Failed("a fault".into());
     assert_eq!(next(&mut ends).await, ("failed".to_owned(), reason));
 
     let mortal = spawn("idle").passivate_after(Duration::from_secs(5)).await?;

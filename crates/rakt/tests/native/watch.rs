@@ -158,7 +158,9 @@ async fn an_actor_that_fails_is_heard_with_its_fault() -> Result {
     within(watcher.ask(Watch(probe.clone()))).await?;
     let _ = within(probe.ask(Fail { why: "out of luck".into() })).await;
     match heard.next().await.reason {
-        StopReason::Failed(fault) => assert!(fault.contains("out of luck"), "{fault}"),
+        StopReason::Failed(cause) => {
+            assert!(cause.to_string().contains("out of luck"), "{cause}");
+        }
         // The failure may have been quicker than the watch, which then finds that life over.
         reason => assert_eq!(reason, StopReason::Gone),
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::remote::{Client, ClientConfig, Config};
 use rakt::{Event, Events};
@@ -109,7 +110,9 @@ impl Node {
     /// Why the next link to the hostile peer ended, as the node's events tell it.
     pub(crate) async fn link_down(&mut self) -> String {
         let ended = self.events.find(|event| match event {
-            Event::LinkDown { peer, reason } if peer.starts_with("mallory") => Some(reason),
+            Event::LinkDown { peer, reason } if peer.starts_with("mallory") => {
+                Some(Chain(&reason).to_string())
+            }
             _ => None,
         });
         within(ended).await.expect("the system is there")

@@ -1,5 +1,6 @@
 //! Nodes over TCP, and what is waited for at them.
 
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::{DeadLetter, Event, Events};
 
@@ -41,7 +42,7 @@ pub(crate) async fn dead_letter(events: &mut Events) -> DeadLetter {
 /// The reason of the next link that goes down.
 pub(crate) async fn link_down(events: &mut Events) -> String {
     event(events, |event| match event {
-        Event::LinkDown { reason, .. } => Some(reason),
+        Event::LinkDown { reason, .. } => Some(Chain(&reason).to_string()),
         _ => None,
     })
     .await

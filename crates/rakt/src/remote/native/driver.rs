@@ -11,7 +11,7 @@ use rakt_wire::native::{
 };
 
 use super::conn::{Conn, Half};
-use crate::error::{Cause, Chain};
+use crate::error::Cause;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::transport::Stream;
@@ -285,7 +285,7 @@ impl<R: Reader> Session for Driver<R> {
         self.conn.close(reason.clone());
         self.conn.account.release(self.held);
         self.reader.end();
-        self.conn.resources.link_down(&self.conn.peer.name, &Chain(&reason).to_string());
+        self.conn.resources.link_down(&self.conn.peer.name, reason);
         Some(farewell)
     }
 }

@@ -152,7 +152,7 @@ impl RemoteWatches {
 pub(crate) fn to_wire(reason: &StopReason) -> WireTerminated {
     match reason {
         StopReason::Stopped => WireTerminated::Stopped,
-        StopReason::Failed(text) => WireTerminated::Failed(text.clone()),
+        StopReason::Failed(cause) => WireTerminated::Failed(cause.clone()),
         StopReason::Passivated => WireTerminated::Passivated,
         StopReason::Shutdown => WireTerminated::Shutdown,
         StopReason::NotFound => WireTerminated::NotFound,
@@ -164,7 +164,7 @@ pub(crate) fn to_wire(reason: &StopReason) -> WireTerminated {
 pub(crate) fn from_wire(reason: WireTerminated) -> StopReason {
     match reason {
         WireTerminated::Stopped => StopReason::Stopped,
-        WireTerminated::Failed(text) => StopReason::Failed(text),
+        WireTerminated::Failed(cause) => StopReason::Failed(cause),
         WireTerminated::Passivated => StopReason::Passivated,
         WireTerminated::Shutdown => StopReason::Shutdown,
         WireTerminated::NotFound => StopReason::NotFound,

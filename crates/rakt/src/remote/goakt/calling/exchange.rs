@@ -13,7 +13,7 @@ use rakt_wire::native::Transmit;
 use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::node::GoNode;
 use super::refusal;
-use crate::error::{Cause, Chain, Refusal};
+use crate::error::{Cause, Refusal};
 use crate::remote::io::{Buffers, Fault, Pump, Reading, Session};
 use crate::timers::now;
 
@@ -56,7 +56,7 @@ impl Exchanger {
         (exchange.expires, exchange.has_left) = (expires, false);
         let exchanged = poll_fn(|cx| self.0.poll(cx)).await;
         if let Err(failed) = &exchanged {
-            self.closes(Chain(&failed.cause()).to_string());
+            self.closes(failed.cause());
         }
         exchanged
     }
@@ -72,8 +72,8 @@ impl Exchanger {
     }
 
     /// It is about to be dropped.
-    pub(super) fn closes(&mut self, why: String) {
-        self.0.session.link.why = why;
+    pub(super) fn closes(&mut self, why: impl Into<Cause>) {
+        self.0.session.link.why = why.into();
     }
 }
 

@@ -49,7 +49,7 @@ impl Lease {
     pub(super) fn give_back(self, endpoint: &Arc<Endpoint>) {
         let Self { mut conn, permit, .. } = self;
         if !conn.is_quiet() {
-            conn.closes("the peer sent more than was asked for, or goes down".to_owned());
+            conn.closes("the peer sent more than was asked for, or goes down");
             return;
         }
         conn.rest();

@@ -38,7 +38,7 @@ pub(super) struct Link {
     /// Whether the node has answered anything here.
     pub(super) has_answered: bool,
     /// Why it is closed, once that is so.
-    pub(super) why: String,
+    pub(super) why: Cause,
 }
 
 /// Why a request got no answer over a connection.
@@ -89,7 +89,7 @@ impl Link {
             account: Account::new(resources.clone()),
             held: 0,
             has_answered: false,
-            why: "no longer needed".to_owned(),
+            why: "no longer needed".into(),
         })
     }
 
@@ -135,7 +135,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.node.dialer.resources.link_down(&self.node.peer, &self.why);
+        self.node.dialer.resources.link_down(&self.node.peer, self.why.clone());
     }
 }
 

@@ -18,7 +18,7 @@ use super::outbox::Outbox;
 use super::queue::{Group, Queue};
 use super::refusal;
 use crate::answer::{Fate, Reply};
-use crate::error::{Cause, Chain, Refusal};
+use crate::error::{Cause, Refusal};
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::redial::BriefConns;
 use crate::timers::now;
@@ -312,7 +312,7 @@ impl Session for Pipeline {
         let node = self.link.node.clone();
         let (why, cause) = match end {
             End::Idle => {
-                "idle".clone_into(&mut self.link.why);
+                self.link.why = "idle".into();
                 return None;
             }
             End::NodeDown => (Refusal::RemotingOff, "the node goes down".into()),
@@ -323,7 +323,7 @@ impl Session for Pipeline {
             }
             End::Failed(failed) => (node.unreachable(failed.cause()), failed.cause()),
         };
-        self.link.why = Chain(&cause).to_string();
+        self.link.why = cause.clone();
         self.lose(why, &cause);
         None
     }

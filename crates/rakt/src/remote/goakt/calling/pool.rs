@@ -61,7 +61,7 @@ impl Pool {
             if now().saturating_duration_since(since) < self.idle_timeout && conn.is_quiet() {
                 return Some(conn);
             }
-            conn.closes("idle, and closed by the peer or too old".to_owned());
+            conn.closes("idle, and closed by the peer or too old");
         }
     }
 
@@ -98,7 +98,7 @@ impl Pool {
         idle.is_reaped = oldest.is_some();
         drop(idle);
         for (mut conn, _) in old {
-            conn.closes("idle".to_owned());
+            conn.closes("idle");
         }
         oldest.map(|since| since + self.idle_timeout)
     }

@@ -19,6 +19,7 @@ use rakt_wire::native::Transmit;
 use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
+use crate::error::{Cause, Chain};
 use crate::remote::goakt::limits::{counted_len, no_room};
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
@@ -39,7 +40,7 @@ struct Serve {
     /// Nothing is read any more, as the peer has closed its side.
     is_over: bool,
     /// Why no request is taken any more; what was asked until then is answered.
-    closing: Option<String>,
+    closing: Option<Cause>,
     /// Answers on their way to the server; empty but for its memory.
     answers: Vec<(u64, Answer)>,
     /// When a request arrived or a response left.
@@ -53,14 +54,14 @@ struct Serve {
 
 /// Why the connection ends.
 struct End {
-    reason: String,
+    reason: Cause,
     /// The stream still takes what is left to say.
     is_open: bool,
 }
 
 impl End {
-    fn lost(reason: String) -> Self {
-        Self { reason, is_open: false }
+    fn lost(reason: impl Into<Cause>) -> Self {
+        Self { reason: reason.into(), is_open: false }
     }
 }
 
@@ -145,8 +146,9 @@ impl Serve {
                 self.server.has_more()
             }
             Err(error) => {
-                tracing::warn!(peer = %self.conn.peer, reason = %error, "closing a connection");
-                self.closing.get_or_insert(error.to_string());
+                let reason = Cause::new(error);
+                tracing::warn!(peer = %self.conn.peer, reason = %Chain(&reason), "closing a connection");
+                self.closing.get_or_insert(reason);
                 true
             }
         }
@@ -169,7 +171,7 @@ impl Serve {
             }
             let reason = no_room(len, "a frame", self.conn.account.inbound_limit());
             tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
-            return Err(End { reason, is_open: true });
+            return Err(End { reason: reason.into(), is_open: true });
         }
     }
 
@@ -179,7 +181,7 @@ impl Serve {
         let turn = self.conn.take_answers(&mut self.answers, unsent, waker);
         self.next_expiry = turn.next_expiry;
         if turn.is_closing && self.closing.is_none() {
-            self.closing = Some("the node is shutting down".to_owned());
+            self.closing = Some("the node is shutting down".into());
             self.server.close();
         }
         for (id, answer) in self.answers.drain(..) {
@@ -201,7 +203,7 @@ impl Session for Serve {
         has_moved |= self.respond(io.unwritten.len(), (!has_moved).then_some(cx.waker()));
         if io.unwritten.is_empty() {
             let transmitted = self.server.poll_transmit(io.unwritten.bytes());
-            transmitted.map_err(|error| End::lost(format!("compress: {error}")))?;
+            transmitted.map_err(|error| End::lost(Cause::new(error)))?;
         }
         if has_moved { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
@@ -231,7 +233,7 @@ impl Session for Serve {
 
     fn handle_pause(&mut self, io: &Buffers) -> Result<(), End> {
         if self.is_over {
-            let reason = "the peer closed the connection".to_owned();
+            let reason = "the peer closed the connection".into();
             return Err(End { reason: self.closing.take().unwrap_or(reason), is_open: true });
         }
         match self.closing.take_if(|_| self.server.is_idle() && io.is_written()) {
@@ -251,7 +253,7 @@ impl Session for Serve {
         if now >= self.last_use + limit {
             if self.server.is_idle() {
                 let reason = format!("nothing was asked for {limit:?}");
-                return Err(End { reason, is_open: true });
+                return Err(End { reason: reason.into(), is_open: true });
             }
             self.last_use = now;
         }
@@ -259,13 +261,13 @@ impl Session for Serve {
     }
 
     fn handle_fault(&mut self, fault: Fault) -> End {
-        End::lost(fault.to_string())
+        End::lost(Cause::new(fault))
     }
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         self.conn.end();
         self.conn.account.release(std::mem::take(&mut self.held));
-        self.conn.resources.link_down(&self.conn.peer, &end.reason);
+        self.conn.resources.link_down(&self.conn.peer, end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
         is_open.then_some(Farewell { bytes, lingers: true })
