@@ -93,6 +93,7 @@ impl<A, B> PartialEq<ActorRef<B>> for ActorRef<A> {
 impl<A> Eq for ActorRef<A> {}
 
 impl Target {
+    #[inline]
     pub(crate) fn call_options(&self) -> &CallOptions {
         match self {
             Self::Local(cell) => cell.call_options(),

@@ -121,6 +121,7 @@ impl<'a, T: Receives<M>, M: Message> Envelope<'a, T, M> {
 
     /// Offers the message. `waker` is `None` where the caller does not want to wait, `deadline` is that
     /// of an ask.
+    #[inline]
     pub(super) fn poll_accept(
         &mut self,
         wish: Wish,
