@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use rakt::error::Chain;
 use rakt::{BoxError, Result};
 
 /// Why a request has not ended as it should.
@@ -53,7 +54,7 @@ impl Outcomes {
             Fault::WrongReply(detail) => faults.wrong.push(detail),
             Fault::Failed(error) => {
                 // Without ports and numbers, so that those of many connections count as one.
-                let text = error.to_string().replace('\n', " / ");
+                let text = Chain(&*error).to_string().replace('\n', " / ");
                 let text = text.replace(|letter: char| letter.is_ascii_digit(), "");
                 *faults.failed.entry(text).or_default() += 1;
             }

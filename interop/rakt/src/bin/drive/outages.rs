@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use interop::host;
 use interop::messages::{Delay, text};
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::remote::{Client, ClientConfig, Compression, GoAkt};
 use rakt::{Event, Result};
@@ -85,7 +86,7 @@ async fn killed(x: &Target) -> Result {
     node.process.kill().await?;
     match tokio::time::timeout(ASK_TIMEOUT, asking).await?? {
         error @ AskError::ConnectionLost { .. } => expect(error.is_safe_to_retry(), false)?,
-        error => return Err(error.to_string().into()),
+        error => return Err(Chain(&error).to_string().into()),
     }
     // What is told now becomes a dead letter, and says so.
     let (mut events, echo) = (x.system.events(), x.system.actor(&node.address("echo")));
@@ -109,7 +110,7 @@ async fn stopped(x: &Target) -> Result {
     let asking = node.occupy(x).await?;
     drop(node.process.stdin.take());
     let error = tokio::time::timeout(LONG / 2, asking).await??;
-    println!("# stopped mid-request: {}", error.to_string().replace('\n', " / "));
+    println!("# stopped mid-request: {}", Chain(&error).to_string().replace('\n', " / "));
     expect(error.is_safe_to_retry(), false)
 }
 
@@ -121,8 +122,8 @@ async fn compressions(node: &Node, ours: Compression, theirs: Compression) -> Re
     if ours == theirs {
         return expect(asked?, text("understood?"));
     }
-    let error =
-        error_of(asked).map_err(|_| format!("{ours} is understood by {theirs}"))?.to_string();
+    let error = error_of(asked).map_err(|_| format!("{ours} is understood by {theirs}"))?;
+    let error = Chain(&error).to_string();
     match error.contains("compression") || error.contains("both must be set alike") {
         true => Ok(()),
         false => Err(format!("{ours} to {theirs}: {error}").into()),

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use rakt::Result;
+use rakt::error::Chain;
 
 use crate::target::Target;
 
@@ -51,7 +52,7 @@ impl Report {
             }
             Err(error) => {
                 self.failed += 1;
-                println!("FAIL {name}: {}", error.to_string().replace('\n', " / "));
+                println!("FAIL {name}: {}", Chain(&*error).to_string().replace('\n', " / "));
             }
         }
     }
