@@ -18,6 +18,7 @@ use crate::system::core::{ActorSystem, Recipe, Spawned};
 pub use crate::system::core::Exposed;
 
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
+#[must_use = "it has an effect only where it is registered"]
 pub struct Kind {
     factory: Box<dyn Factory>,
     options: Options,

@@ -177,6 +177,7 @@ impl<M: Message> WireType<M> {
     }
 
     /// Names the reply as well. rakt's own protocol needs no name for it, GoAkt's does.
+    #[must_use]
     pub const fn with_reply_name(mut self, name: &'static str) -> Self {
         self.reply.name = Some(name);
         self

@@ -1,6 +1,7 @@
 //! Starting actors.
 
 use std::any::TypeId;
+use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,6 +48,12 @@ pub struct Spawn<'a, A: Actor> {
     factory: Factory<A>,
     setup: Setup,
     parent: Option<Parent<'a>>,
+}
+
+impl<A: Actor> fmt::Debug for Spawn<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawn").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 type Factory<A> = Box<dyn Fn() -> A + Send + Sync>;

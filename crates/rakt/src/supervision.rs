@@ -88,6 +88,7 @@ type Choose = dyn Fn(&Fault) -> Directive + Send + Sync;
 ///     .backoff(Duration::from_millis(100), Duration::from_secs(5));
 /// ```
 #[derive(Clone)]
+#[must_use = "it has an effect only where it is given to an actor"]
 pub struct Supervision {
     choose: Arc<Choose>,
     strategy: Strategy,

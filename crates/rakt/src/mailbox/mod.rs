@@ -40,6 +40,7 @@ pub enum Overflow {
 ///
 /// The bound counts messages that wait; the actor has at most as many again in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it has an effect only where it is given to an actor"]
 pub struct Mailbox {
     pub(crate) capacity: u32,
     pub(crate) overflow: Overflow,

@@ -1,5 +1,6 @@
 //! Several requests to one actor, sent in order and under way together.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -12,7 +13,7 @@ use super::receives::Receives;
 use super::request::{Ended, Request};
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::AskError;
-use crate::message::Message;
+use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 
@@ -115,6 +116,23 @@ fn with_limit<'a, T: Receives<M>, M: Message, R>(
     std::mem::swap(&mut request.limit, limit);
     polled
 }
+
+/// Shows a batch as how many messages of which type it has: payloads are nobody's business.
+macro_rules! show_len {
+    ($batch:ident) => {
+        impl<T: Receives<M>, M: Message> fmt::Debug for $batch<'_, T, M> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($batch))
+                    .field("message", &format_args!("{}", message_name::<M>()))
+                    .field("len", &self.0.requests.len())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+show_len!(TellAll);
+show_len!(AskAll);
 
 /// The options that both kinds of batch share.
 macro_rules! batch_options {

@@ -14,6 +14,7 @@ mod envelope;
 pub(crate) mod receives;
 mod request;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -22,7 +23,7 @@ use std::time::Duration;
 use rakt_wire::{Metadata, Wish};
 
 use crate::error::{AskError, Refusal, TellError};
-use crate::message::Message;
+use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 
@@ -59,6 +60,24 @@ macro_rules! message_options {
         }
     };
 }
+
+/// Shows a future as whom it sends to and the type of what it sends: payloads are nobody's business.
+macro_rules! show_target {
+    ($future:ident, $($parcel:ident).+) => {
+        impl<T: Receives<M>, M: Message> fmt::Debug for $future<'_, T, M> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($future))
+                    .field("target", &*self.$($parcel).+.target)
+                    .field("message", &format_args!("{}", message_name::<M>()))
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+show_target!(Tell, parcel);
+show_target!(Confirmed, request.parcel);
+show_target!(Ask, request.parcel);
 
 /// The future of [`ActorRef::tell`].
 #[must_use = "a message is sent when this is awaited"]
@@ -139,6 +158,7 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
         }
     }
 }
+
 /// The future of [`Tell::confirmed`].
 #[must_use = "a message is sent when this is awaited"]
 pub struct Confirmed<'a, T: Receives<M>, M: Message> {

@@ -25,6 +25,7 @@ pub(crate) mod sealed {
     use crate::reference::{AnyActor, AnyCell, Push};
 
     /// How a letter gets into the mailbox of an actor in this process.
+    #[expect(unnameable_types, reason = "sealed: nobody outside can call or implement it")]
     pub trait Sealed<M: Message> {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(

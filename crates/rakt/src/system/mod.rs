@@ -35,6 +35,7 @@ pub use core::ActorSystem;
 use core::{Inner, Kinds, Remoting};
 
 /// What a system is to be, before it starts.
+#[must_use = "a system is there once this was started"]
 pub struct Builder {
     name: String,
     kinds: Kinds,

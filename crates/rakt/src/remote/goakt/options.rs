@@ -42,6 +42,7 @@ use crate::system::ConfigError;
 ///     .goakt(GoAkt::new().peer("127.0.0.1", 3322).alias("node-a.example.com"));
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "it has an effect only where it is given to a `Config`"]
 pub struct GoAkt {
     pub(crate) compression: Compression,
     pub(crate) aliases: Vec<String>,

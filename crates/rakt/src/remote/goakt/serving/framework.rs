@@ -13,7 +13,7 @@ use rakt_wire::{Code, Encode, cost};
 
 use super::conn::GoConn;
 use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply};
-use super::requests::not_accepted;
+use super::requests::{Framework, not_accepted};
 use crate::error::{Bound, Chain, Refusal};
 use crate::events::{DeadLetter, Outlet, StopReason};
 use crate::mailbox::arrivals::Reachable;
@@ -29,25 +29,26 @@ const MAX_ANSWERS: u32 = 1024;
 const MAX_CORRELATION_LEN: usize = 1024;
 
 impl GoConn {
-    /// Does what a message of GoAkt itself asks for. `None`: it is the actor's own affair. Otherwise the
-    /// name of the reply, which is empty, or `None` where there is none.
+    /// Does what a message of GoAkt itself asks for.
     pub(super) fn handle_framework(
         self: &Arc<Self>,
         procedure: Procedure,
         message: &RemoteMessage<'_>,
         cell: &Arc<dyn Reachable>,
         path: &str,
-    ) -> Result<Option<Option<&'static str>>, GoError> {
+    ) -> Result<Framework, GoError> {
         let invalid = |error| GoError::invalid_message(procedure, error);
         let Some(read) = SystemMessage::read(&message.message).map_err(invalid)? else {
-            return Ok(None);
+            return Ok(Framework::NotOurs);
         };
         tracing::debug!(peer = %self.peer, path, ?procedure, "a message of GoAkt itself");
         match read {
             SystemMessage::PoisonPill => {
                 cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
             }
-            SystemMessage::HealthCheckRequest => return Ok(Some(Some(HEALTH_CHECK_RESPONSE))),
+            SystemMessage::HealthCheckRequest => {
+                return Ok(Framework::Replied(HEALTH_CHECK_RESPONSE));
+            }
             SystemMessage::AsyncRequest(request) => {
                 self.ask_async(procedure, request, cell.clone())?;
             }
@@ -57,7 +58,7 @@ impl GoConn {
             // When an actor is stopped for being idle is decided here.
             _ => {}
         }
-        Ok(Some(None))
+        Ok(Framework::Done)
     }
 
     /// Asks an actor in the name of somebody who wants the answer as a message.

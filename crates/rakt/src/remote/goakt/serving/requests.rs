@@ -34,6 +34,16 @@ pub(super) struct Common {
     pub(super) metadata: Metadata,
 }
 
+/// What became of a message that may be one of GoAkt itself.
+pub(super) enum Framework {
+    /// It is not: it is the actor's own affair.
+    NotOurs,
+    /// What it asks for is done.
+    Done,
+    /// What it asks for is done, and an ask is answered by an empty message of this name.
+    Replied(&'static str),
+}
+
 /// Names that a connection used last: the next request most often has the same.
 #[derive(Default)]
 pub(super) struct Names {
@@ -99,8 +109,9 @@ impl GoConn {
         run: &mut Option<Run>,
         names: &mut Names,
     ) -> Result<(), GoError> {
-        if self.handle_framework(common.procedure, message, &cell, path)?.is_some() {
-            return Ok(());
+        match self.handle_framework(common.procedure, message, &cell, path)? {
+            Framework::NotOurs => {}
+            Framework::Done | Framework::Replied(_) => return Ok(()),
         }
         let run = match run {
             Some(run) => run,
@@ -126,11 +137,13 @@ impl GoConn {
             return Err(failed(procedure, message, &Refusal::DeadlineExceeded));
         }
         self.expect_reply(common.id, by);
-        if let Some(reply) = self.handle_framework(procedure, message, &cell, path)? {
-            if let Some(type_name) = reply {
+        match self.handle_framework(procedure, message, &cell, path)? {
+            Framework::NotOurs => {}
+            Framework::Done => return Ok(()),
+            Framework::Replied(type_name) => {
                 self.reply(common.id, type_name, &[]);
+                return Ok(());
             }
-            return Ok(());
         }
         let mut run = start_run(procedure, message, cell, names)?;
         self.add(common, message, Some(by), &mut run, names)?;
