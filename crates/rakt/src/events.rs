@@ -115,7 +115,13 @@ pub struct Terminated {
     pub address: Address,
     /// Why it ended.
     pub reason: StopReason,
+    /// What [`Context::watch`](crate::Context::watch) returned.
+    pub watch: WatchId,
 }
+
+/// Which watch: one call of [`Context::watch`](crate::Context::watch) in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WatchId(pub(crate) u64);
 
 /// Where a system, or a client without one, tells what happens.
 pub(crate) struct Outlet {

@@ -76,7 +76,7 @@ mod timers;
 pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};
 pub use error::{AskError, BoxError, OperationError, Refusal, Result, SpawnError, TellError};
-pub use events::{DeadLetter, Event, Events, StopReason, Terminated};
+pub use events::{DeadLetter, Event, Events, StopReason, Terminated, WatchId};
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
 pub use message::Message;
@@ -121,7 +121,7 @@ pub use reference::{ActorRef, AnyActor};
 pub use send::Receives;
 pub use spawn::Spawn;
 pub use supervision::Supervision;
-pub use system::{ActorSystem, Builder, ShutdownReport, StartError};
+pub use system::{ActorSystem, ShutdownReport, StartError, SystemBuilder};
 pub use timers::Timer;
 
 /// What most files that define or use actors need.

@@ -7,7 +7,7 @@ pub use rakt_wire::Metadata;
 
 /// Turns context into the metadata of outgoing messages, and metadata of incoming ones into context.
 ///
-/// Give it to [`Builder::context_propagator`](crate::Builder::context_propagator). What
+/// Give it to [`SystemBuilder::context_propagator`](crate::SystemBuilder::context_propagator). What
 /// [`extract`](Self::extract) puts into the extensions of a message is what
 /// [`inject`](Self::inject) finds when that message's handler sends on.
 pub trait ContextPropagator: Send + Sync + 'static {

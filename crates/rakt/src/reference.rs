@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
 use crate::error::{OperationError, Refusal};
-use crate::events::{StopReason, Terminated};
+use crate::events::{StopReason, Terminated, WatchId};
 use crate::mailbox::run::Loose;
 use crate::signal::{Signal, Signalled, Watcher};
 
@@ -227,17 +227,17 @@ pub(crate) trait RemoteActor: Send + Sync {
     fn request(&self, operation: Operation) -> Requested<'_>;
 
     /// Has `watcher` hear of its end, once.
-    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64);
+    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: WatchId);
 
-    fn unwatch(&self, watch: u64);
+    fn unwatch(&self, watch: WatchId);
 }
 
 /// Tells a watcher that an actor cannot be watched where it is.
-pub(crate) fn unwatchable(address: &Address, watcher: &Weak<dyn Signalled>, watch: u64) {
+pub(crate) fn unwatchable(address: &Address, watcher: &Weak<dyn Signalled>, watch: WatchId) {
     let Some(watcher) = watcher.upgrade() else { return };
     tracing::warn!(actor = %address, "an actor cannot be watched there");
-    let terminated = Terminated { address: address.clone(), reason: StopReason::NotFound };
-    watcher.signal(Signal::Terminated { watch, terminated });
+    let (address, reason) = (address.clone(), StopReason::NotFound);
+    watcher.signal(Signal::Terminated(Terminated { address, reason, watch }));
 }
 
 /// What became of a letter. It was taken only if it was accepted.

@@ -217,7 +217,7 @@ impl<A: Actor> Runner<A> {
                     self.ctx.forget_child(uid);
                     Flow::Continue(())
                 }
-                Signal::Terminated { watch, terminated } => self.hear_of(watch, terminated).await,
+                Signal::Terminated(terminated) => self.hear_of(terminated).await,
             };
             if flow.is_break() {
                 signals.for_each(refuse_signal);
@@ -260,8 +260,8 @@ impl<A: Actor> Runner<A> {
         }
     }
 
-    async fn hear_of(&mut self, watch: u64, terminated: Terminated) -> Flow {
-        if !self.ctx.end_watch(watch) {
+    async fn hear_of(&mut self, terminated: Terminated) -> Flow {
+        if !self.ctx.end_watch(terminated.watch) {
             return Flow::Continue(());
         }
         let heard = self.body.actor.terminated(&terminated, &mut self.ctx);

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use tokio::sync::oneshot;
 
 use crate::error::{Cause, Refusal};
-use crate::events::{StopReason, Terminated};
+use crate::events::{StopReason, Terminated, WatchId};
 use crate::supervision::Decision;
 
 /// Who takes signals.
@@ -34,14 +34,14 @@ pub(crate) enum Signal {
     /// A child has ended.
     ChildGone { uid: u64 },
     /// A watched actor has ended.
-    Terminated { watch: u64, terminated: Terminated },
+    Terminated(Terminated),
 }
 
 /// Who wants to know of an actor's end.
 pub(crate) enum Watcher {
     Actor {
         watcher: Weak<dyn Signalled>,
-        watch: u64,
+        watch: WatchId,
     },
     Once(oneshot::Sender<StopReason>),
     #[allow(dead_code, reason = "for the remote half, which is a feature")]

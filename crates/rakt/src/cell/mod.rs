@@ -403,8 +403,8 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             Watcher::Actor { watcher, watch } => {
                 if let Some(watcher) = watcher.upgrade() {
                     let address = self.system.address_of(&self.path);
-                    let terminated = Terminated { address, reason: reason.clone() };
-                    watcher.signal(Signal::Terminated { watch, terminated });
+                    let terminated = Terminated { address, reason: reason.clone(), watch };
+                    watcher.signal(Signal::Terminated(terminated));
                 }
             }
         }

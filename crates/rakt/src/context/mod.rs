@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rakt_wire::Metadata;
 
 use crate::error::{AskError, Bound, Refusal, Result};
+use crate::events::WatchId;
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::{Cancellation, Reply};
 use crate::message::Message;
@@ -104,7 +105,7 @@ impl<A: Send + 'static> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.tell(message).from(&self.me()).carrying(self.current.extensions())
+        target.tell(message).sender(&self.me()).carrying(self.current.extensions())
     }
 
     /// Asks with this actor as the sender. See [`ActorRef::ask`].
@@ -116,7 +117,7 @@ impl<A: Send + 'static> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.ask(message).from(&self.me()).carrying(self.current.extensions())
+        target.ask(message).sender(&self.me()).carrying(self.current.extensions())
     }
 
     /// Sends messages in order, with this actor as the sender. See [`ActorRef::tell_all`].
@@ -129,7 +130,7 @@ impl<A: Send + 'static> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.tell_all(messages).from(&self.me()).carrying(self.current.extensions())
+        target.tell_all(messages).sender(&self.me()).carrying(self.current.extensions())
     }
 
     /// Asks with several messages at once, with this actor as the sender. See [`ActorRef::ask_all`].
@@ -142,7 +143,7 @@ impl<A: Send + 'static> Context<A> {
         T: Receives<M>,
         M: Message,
     {
-        target.ask_all(messages).from(&self.me()).carrying(self.current.extensions())
+        target.ask_all(messages).sender(&self.me()).carrying(self.current.extensions())
     }
 
     /// The children that have not ended.
@@ -158,16 +159,16 @@ impl<A: Send + 'static> Context<A> {
     /// Asks to hear of the end of `target`: [`Actor::terminated`](crate::Actor::terminated) is called exactly once for each
     /// call of this, with the reason, also where the target has ended already or its node is lost.
     ///
-    /// Returns a number for [`unwatch`](Self::unwatch).
-    pub fn watch<T>(&mut self, target: &ActorRef<T>) -> u64 {
+    /// What it returns is for [`unwatch`](Self::unwatch), and stands in the [`Terminated`](crate::Terminated).
+    pub fn watch<T>(&mut self, target: &ActorRef<T>) -> WatchId {
         static WATCHES: AtomicU64 = AtomicU64::new(1);
-        let watch = WATCHES.fetch_add(1, Ordering::Relaxed);
+        let watch = WatchId(WATCHES.fetch_add(1, Ordering::Relaxed));
         self.extra.get_or_insert_default().watch(target.target().clone(), &self.cell, watch);
         watch
     }
 
     /// Takes a [`watch`](Self::watch) back; nothing more is heard of it, even if it is under way.
-    pub fn unwatch(&mut self, watch: u64) {
+    pub fn unwatch(&mut self, watch: WatchId) {
         if let Some(extra) = &mut self.extra {
             extra.unwatch(watch);
         }
@@ -244,7 +245,7 @@ impl<A: Send + 'static> Context<A> {
         if matches!(self.current.cancellation, Cancellation::Never) {
             let mut tell = target.tell(message).carrying(self.current.extensions());
             if let Some(sender) = sender {
-                tell = tell.from(&sender);
+                tell = tell.sender(&sender);
             }
             tell.await.map_err(|error| Box::new(error.refusal))?;
             return Err(Box::new(Deferred));
@@ -253,7 +254,7 @@ impl<A: Send + 'static> Context<A> {
         let left = self.deadline().map(|at| at.saturating_duration_since(now()));
         let mut ask = Ask::owned(target.clone(), message).carrying(self.current.extensions());
         if let Some(sender) = sender {
-            ask = ask.from(&sender);
+            ask = ask.sender(&sender);
         }
         if let Some(left) = left {
             ask = ask.timeout(left);

@@ -8,7 +8,7 @@ use super::later::Handoff;
 use super::state::{ActorCell, Context, Dispatch, Extra, Work};
 use crate::cell::{Doze, Entry};
 use crate::error::{Cause, Refusal};
-use crate::events::DeadLetter;
+use crate::events::{DeadLetter, WatchId};
 use crate::mailbox::current::Current;
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
@@ -167,7 +167,7 @@ impl<A: Send + 'static> Context<A> {
     }
 
     /// Ends a watch, and says whether it was still wanted.
-    pub(crate) fn end_watch(&mut self, watch: u64) -> bool {
+    pub(crate) fn end_watch(&mut self, watch: WatchId) -> bool {
         self.extra.as_mut().is_some_and(|extra| extra.watching.remove(&watch).is_some())
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::cell::{Cell, Class, Doze};
 use crate::error::BoxError;
-use crate::events::StopReason;
+use crate::events::{StopReason, WatchId};
 use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::reference::{AnyCell, Target};
@@ -72,13 +72,13 @@ impl<A> Copy for Dispatch<A> {}
 pub(crate) struct Extra<A> {
     pub(crate) children: Vec<Arc<dyn AnyCell>>,
     pub(super) stash: Exclusive<Vec<Item<Dispatch<A>>>>,
-    pub(super) watching: HashMap<u64, Target>,
+    pub(super) watching: HashMap<WatchId, Target>,
     pub(super) timers: Vec<Timer>,
     pub(super) decider: Decider,
 }
 
 impl<A> Extra<A> {
-    pub(super) fn watch(&mut self, target: Target, me: &Arc<ActorCell<A>>, watch: u64)
+    pub(super) fn watch(&mut self, target: Target, me: &Arc<ActorCell<A>>, watch: WatchId)
     where
         A: Send + 'static,
     {
@@ -89,7 +89,7 @@ impl<A> Extra<A> {
         }
     }
 
-    pub(super) fn unwatch(&mut self, watch: u64) {
+    pub(super) fn unwatch(&mut self, watch: WatchId) {
         if let Some(watched) = self.watching.remove(&watch) {
             unwatch(&watched, watch);
         }
@@ -125,7 +125,7 @@ impl<A> Default for Extra<A> {
     }
 }
 
-fn unwatch(watched: &Target, watch: u64) {
+fn unwatch(watched: &Target, watch: WatchId) {
     match watched {
         Target::Local(cell) => cell.unwatch(
             &|watcher| matches!(watcher, Watcher::Actor { watch: other, .. } if *other == watch),

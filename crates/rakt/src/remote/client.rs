@@ -48,7 +48,7 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(name: &str, config: ClientConfig) -> Result<Self, ConfigError> {
-        let options = config.check()?;
+        let (options, propagator) = config.check()?;
         if validate_system_name(name).is_err() {
             let allowed = "letters, digits, -, _ and ., beginning with a letter or digit";
             return refuse("name", &name, allowed);
@@ -57,7 +57,7 @@ impl Client {
         let hello = hello(name, &options, &random);
         let call_options = CallOptions {
             ask_timeout: DEFAULT_ASK_TIMEOUT,
-            propagator: options.propagator.clone(),
+            propagator,
             ticks: Ticks::new(tokio::runtime::Handle::current()),
         };
         let dialer = Dialer::new(Resources::new(options, Arc::default()), hello, random);
@@ -109,7 +109,7 @@ impl Client {
     }
 }
 
-/// Operations on other nodes. Without [remoting](crate::Builder::remoting) all of them are refused with
+/// Operations on other nodes. Without [remoting](crate::SystemBuilder::remoting) all of them are refused with
 /// [`Refusal::RemotingOff`](crate::Refusal::RemotingOff).
 impl ActorSystem {
     /// The node that listens on `host` and `port`, for operations on it. Nothing is sent yet.

@@ -42,6 +42,7 @@ pub struct Config {
 #[must_use = "it has an effect only where it is given to a client"]
 pub struct ClientConfig {
     options: Options,
+    propagator: Option<Arc<dyn ContextPropagator>>,
 }
 
 /// What concerns connections, whoever dials them.
@@ -55,7 +56,6 @@ pub(crate) struct Options {
     pub(crate) read_idle_timeout: Duration,
     pub(crate) compression: Compression,
     pub(crate) compress_from: u32,
-    pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
     pub(crate) max_idle_conns: u32,
     pub(crate) idle_timeout: Duration,
     pub(crate) dial_timeout: Duration,
@@ -170,12 +170,22 @@ impl Config {
 impl ClientConfig {
     /// The defaults.
     pub fn new() -> Self {
-        Self { options: Options::default() }
+        Self { options: Options::default(), propagator: None }
+    }
+
+    /// Carries context along with messages, as
+    /// [`SystemBuilder::context_propagator`](crate::SystemBuilder::context_propagator) does for a system.
+    /// Default: none.
+    pub fn context_propagator(mut self, propagator: impl ContextPropagator) -> Self {
+        self.propagator = Some(Arc::new(propagator));
+        self
     }
 
     /// Checks every option against its range.
-    pub(crate) fn check(self) -> Result<Options, ConfigError> {
-        self.options.check()
+    pub(crate) fn check(
+        self,
+    ) -> Result<(Options, Option<Arc<dyn ContextPropagator>>), ConfigError> {
+        Ok((self.options.check()?, self.propagator))
     }
 }
 
@@ -245,13 +255,6 @@ macro_rules! common_options {
                 self
             }
 
-            /// Carries context along with messages. Default: none. For a node it is the same as
-            /// [`Builder::context_propagator`](crate::Builder::context_propagator).
-            pub fn context_propagator(mut self, propagator: impl ContextPropagator) -> Self {
-                self.options.propagator = Some(Arc::new(propagator));
-                self
-            }
-
             /// Connections to one peer address. Default 8, from 1 to 1024. One carries control, and messages to
             /// actors are spread over the others by receiver; each is opened when it is first needed.
             pub fn max_idle_conns(mut self, connections: u32) -> Self {
@@ -318,7 +321,6 @@ impl Default for Options {
             read_idle_timeout: Duration::from_secs(10),
             compression: Compression::default(),
             compress_from: 1024,
-            propagator: None,
             max_idle_conns: 8,
             idle_timeout: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(5),

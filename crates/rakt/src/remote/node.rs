@@ -26,11 +26,10 @@ use super::random::Random;
 use super::resources::Resources;
 use super::transport::{Listener, Stream};
 use super::weak_map::WeakList;
-use crate::propagate::ContextPropagator;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
 use crate::system::core::Remoting;
-use crate::system::{ActorSystem, Builder, Connecting, RemotingConfig, StartError};
+use crate::system::{ActorSystem, Connecting, RemotingConfig, StartError, SystemBuilder};
 
 /// The pause after the first failed accept; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -322,7 +321,7 @@ impl Remoting for Node {
     }
 }
 
-impl Builder {
+impl SystemBuilder {
     /// Connects the system to others. Default: no remoting.
     pub fn remoting(mut self, config: Config) -> Self {
         self.remoting = Some(Box::new(config));
@@ -331,10 +330,6 @@ impl Builder {
 }
 
 impl RemotingConfig for Config {
-    fn propagator(&self) -> Option<Arc<dyn ContextPropagator>> {
-        self.options.propagator.clone()
-    }
-
     fn start(self: Box<Self>, system: ActorSystem) -> Connecting {
         Box::pin(async move {
             let node = Node::start(&system, *self).await?;

@@ -27,7 +27,7 @@ use crate::reference::Life;
 /// Cheap to clone. Nothing is sent before an operation is awaited, and whoever listens there then is
 /// meant. It is spoken to as a node of rakt, unless the options name it as a
 /// [Go node](super::Config::goakt). Each operation waits as long as an `ask` does by default, 5 s unless
-/// [the system](crate::Builder::ask_timeout) says otherwise.
+/// [the system](crate::SystemBuilder::ask_timeout) says otherwise.
 ///
 /// An operation by name concerns whoever has the name on that node, and keeps no order with messages
 /// that were sent before; for that, and for one life of an actor, use its [`ActorRef`].

@@ -47,6 +47,6 @@ pub(crate) mod tests {
     /// Those of a client with the default options.
     pub(crate) fn resources() -> Arc<Resources> {
         let options = ClientConfig::new().check().expect("the defaults are valid");
-        Resources::new(options, Arc::default())
+        Resources::new(options.0, Arc::default())
     }
 }

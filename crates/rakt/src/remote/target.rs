@@ -13,6 +13,7 @@ use super::request::NodeRequest;
 use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
 use crate::error::Refusal;
+use crate::events::WatchId;
 use crate::reference::{Life, Outgoing, RemoteActor, Requested, SendState, Target, unwatchable};
 use crate::signal::Signalled;
 use crate::sync::Mutex;
@@ -233,7 +234,7 @@ impl RemoteActor for RemoteTarget {
         })
     }
 
-    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64) {
+    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: WatchId) {
         match &self.peer {
             Peer::Native(endpoint) => {
                 let (address, limit) = (self.address.clone(), self.options.ask_timeout);
@@ -247,7 +248,7 @@ impl RemoteActor for RemoteTarget {
         }
     }
 
-    fn unwatch(&self, watch: u64) {
+    fn unwatch(&self, watch: WatchId) {
         if let Peer::Native(endpoint) = &self.peer {
             endpoint.unwatch(watch);
         }

@@ -144,7 +144,7 @@ macro_rules! batch_options {
         }
 
         /// Names the sender, whom the receiver can answer.
-        pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+        pub fn sender<S>(mut self, sender: &ActorRef<S>) -> Self {
             self.0.set_sender(&sender.untyped());
             self
         }

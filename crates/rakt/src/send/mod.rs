@@ -41,7 +41,7 @@ pub type TryTell<M> = Result<(), TellError<M>>;
 macro_rules! message_options {
     ($($envelope:ident).+) => {
         /// Names the sender, whom the receiver can answer.
-        pub fn from<S>(mut self, sender: &ActorRef<S>) -> Self {
+        pub fn sender<S>(mut self, sender: &ActorRef<S>) -> Self {
             self.$($envelope).+.sender = Some(sender.untyped());
             self
         }

@@ -17,7 +17,7 @@ use crate::actor::Actor;
 use crate::answer::RemoteAnswer;
 use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT};
 use crate::error::{OperationError, Refusal};
-use crate::events::StopReason;
+use crate::events::{StopReason, WatchId};
 use crate::kind::Kind;
 use crate::message::{DuplicateName, Message};
 use crate::operation::operation_name;
@@ -36,7 +36,7 @@ use core::{Inner, Kinds, Remoting};
 
 /// What a system is to be, before it starts.
 #[must_use = "a system is there once this was started"]
-pub struct Builder {
+pub struct SystemBuilder {
     name: String,
     kinds: Kinds,
     duplicate_kind: Option<String>,
@@ -48,16 +48,15 @@ pub struct Builder {
 
 /// How a system is to be connected to others.
 pub(crate) trait RemotingConfig: Send + Sync {
-    fn propagator(&self) -> Option<Arc<dyn ContextPropagator>>;
     /// Connects the system.
     fn start(self: Box<Self>, system: ActorSystem) -> Connecting;
 }
 
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>>;
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for SystemBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SystemBuilder").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -105,7 +104,7 @@ pub struct ConfigError {
     pub allowed: &'static str,
 }
 
-impl Builder {
+impl SystemBuilder {
     /// Lets peers spawn actors of type `A` under the name `kind`, built by `A::default`. Default: no
     /// kinds. See [`register`](Self::register).
     pub fn kind<A: Actor + Default>(self, kind: &str) -> Self {
@@ -158,11 +157,10 @@ impl Builder {
             return Err(StartError::DuplicateKind(kind));
         }
         self.kinds.check()?;
-        let propagator = self.remoting.as_ref().and_then(|config| config.propagator());
         let runtime = tokio::runtime::Handle::current();
         let call_options = CallOptions {
             ask_timeout: self.ask_timeout,
-            propagator: self.propagator.or(propagator),
+            propagator: self.propagator,
             ticks: Ticks::new(runtime.clone()),
         };
         let system = ActorSystem(Arc::new(Inner {
@@ -197,8 +195,8 @@ pub struct ShutdownReport {
 
 impl ActorSystem {
     /// A system called `name`: letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
-    pub fn builder(name: impl Into<String>) -> Builder {
-        Builder {
+    pub fn builder(name: impl Into<String>) -> SystemBuilder {
+        SystemBuilder {
             name: name.into(),
             kinds: Kinds::default(),
             duplicate_kind: None,
@@ -212,7 +210,7 @@ impl ActorSystem {
     /// Shuts the system down: takes no new peers or actors, lets every actor handle what is queued,
     /// children before their parents, then closes the connections.
     ///
-    /// Actors that are not done when the [time](Builder::shutdown_timeout) is up are abandoned, and
+    /// Actors that are not done when the [time](SystemBuilder::shutdown_timeout) is up are abandoned, and
     /// the report names them. The connections have 5 s more for their last bytes. A second call waits for
     /// nothing and reports nothing.
     ///
@@ -339,9 +337,9 @@ impl RemoteActor for Nobody {
         Box::pin(async move { Err(OperationError::NotSent { operation: name, target, refusal }) })
     }
 
-    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: u64) {
+    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: WatchId) {
         unwatchable(&self.address, &watcher, watch);
     }
 
-    fn unwatch(&self, _: u64) {}
+    fn unwatch(&self, _: WatchId) {}
 }

@@ -664,19 +664,19 @@ async fn senders_are_named_as_go_nodes_can_read_them() -> Result {
     let (probe, _seen) = probe::Probe::spawn(&system, "probe").await;
     let (host, port) = system.advertised();
     let actor = system.actor(&node.address("a"));
-    within(actor.tell(number(1)).from(&probe)).await?;
+    within(actor.tell(number(1)).sender(&probe)).await?;
     assert_eq!(told(&mut node).await.sender, format!("goakt://rust@{host}:{port}/probe"));
-    within(actor.ask(question("?")).from(&probe)).await?;
+    within(actor.ask(question("?")).sender(&probe)).await?;
     assert_eq!(told(&mut node).await.sender, format!("goakt://rust@{host}:{port}/probe"));
     // Of another node's actor deep down, the last two names are all there is room for.
     let deep = system.actor(&"rakt://r@10.0.0.1:7/a/b/c".parse()?);
-    within(actor.tell(number(2)).from(&deep)).await?;
+    within(actor.tell(number(2)).sender(&deep)).await?;
     assert_eq!(told(&mut node).await.sender, "goakt://r@10.0.0.1:7/b/c");
     // One that nobody can reach is nobody.
     let alone = ActorSystem::builder("alone").start().await?;
     let (hermit, _seen) = probe::Probe::spawn(&alone, "hermit").await;
     for sender in [hermit.untyped(), system.actor(&"rakt://r@[::1]:7/a".parse()?)] {
-        within(actor.tell(number(3)).from(&sender)).await?;
+        within(actor.tell(number(3)).sender(&sender)).await?;
         assert_eq!(told(&mut node).await.sender, "goakt://@:0/");
     }
     system.shutdown().await;
@@ -1108,7 +1108,7 @@ async fn a_sender_is_answered_by_an_actor_of_another_system() -> Result {
         }
     }
     system.spawn("replier", || Replier).await?;
-    within(remote.tell(number(41)).from(&asker)).await?;
+    within(remote.tell(number(41)).sender(&asker)).await?;
     assert_eq!(answers.next().await, 42);
     drop(client);
     home.shutdown().await;

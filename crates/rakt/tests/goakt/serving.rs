@@ -453,8 +453,11 @@ impl ContextPropagator for Tracer {
 
 #[tokio::test]
 async fn headers_reach_the_propagator_and_the_actor() -> Result {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).context_propagator(Tracer);
-    let mut node = Node::with(config).await;
+    let mut node = Node::built(
+        |config| config.goakt(GoAkt::new()),
+        |builder| builder.context_propagator(Tracer),
+    )
+    .await;
     let mut peer = node.dial().await;
     let batch = [peer.say("probe", "1"), peer.say("probe", "2")];
     let (messages, mut headers) = (outgoing(&batch), Metadata::new());

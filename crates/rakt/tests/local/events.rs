@@ -94,7 +94,7 @@ async fn a_dead_letter_says_what_was_lost_and_why() -> Result {
     let mut events = system.events();
     actor.tell(StopNow).await?;
     gate.entered().await;
-    actor.tell(Note).from(&sender).await?;
+    actor.tell(Note).sender(&sender).await?;
     actor.tell(Note).await?;
     gate.open();
     let mut letters = Vec::new();

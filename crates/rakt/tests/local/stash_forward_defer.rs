@@ -344,7 +344,7 @@ async fn a_forwarded_ask_keeps_sender_deadline_and_the_place_of_its_reply() -> R
     let system = system().await;
     let (relay, expert, _heard) = relay(&system).await?;
     let asker = system.spawn("asker", Speaker::default).await?;
-    let answer = within(relay.ask(Question(1)).from(&asker).timeout(HOUR)).await?;
+    let answer = within(relay.ask(Question(1)).sender(&asker).timeout(HOUR)).await?;
     assert_eq!(answer, "1 from asker, 3600 s left");
     within(expert.stop()).await?;
     let error = within(relay.ask(Question(2))).await.expect_err("nobody answers");
@@ -358,7 +358,7 @@ async fn a_forwarded_tell_keeps_its_sender_and_its_order() -> Result {
     let (relay, _expert, mut heard) = relay(&system).await?;
     let teller = system.spawn("teller", Speaker::default).await?;
     for n in 0..100 {
-        relay.tell(News(n)).from(&teller).await?;
+        relay.tell(News(n)).sender(&teller).await?;
     }
     for n in 0..100 {
         assert_eq!(within(heard.recv()).await, Some(format!("{n} from teller")));

@@ -259,7 +259,7 @@ async fn the_handler_sees_deadline_metadata_and_sender() -> Result {
     let mut metadata = Metadata::new();
     metadata.insert("tenant", "blue")?;
     let (deadline, tenant, sender) =
-        within(adder.ask(About).timeout(Duration::from_secs(9)).metadata(metadata).from(&other))
+        within(adder.ask(About).timeout(Duration::from_secs(9)).metadata(metadata).sender(&other))
             .await?;
     assert_eq!(deadline, Some(tokio::time::Instant::now() + Duration::from_secs(9)));
     assert_eq!(tenant.as_deref(), Some("blue"));

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use rakt::StopReason;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
+use rakt::{StopReason, WatchId};
 use tokio::sync::mpsc;
 
 use crate::support::within;
 use crate::system;
 
 struct Watch(ActorRef);
-struct Unwatch(u64);
+struct Unwatch(WatchId);
 struct Die(&'static str);
 
 rakt::messages! {
-    Watch => u64,
+    Watch => WatchId,
     Unwatch,
     Die,
 }
@@ -31,7 +31,7 @@ impl Actor for Watchman {
 }
 
 impl Handler<Watch> for Watchman {
-    async fn handle(&mut self, Watch(target): Watch, ctx: &mut Context<Self>) -> Result<u64> {
+    async fn handle(&mut self, Watch(target): Watch, ctx: &mut Context<Self>) -> Result<WatchId> {
         Ok(ctx.watch(&target))
     }
 }

@@ -451,8 +451,8 @@ async fn a_sender_that_is_named_is_seen_and_one_that_is_not_is_absent() -> Resul
     let (mine, _) = Probe::spawn(&here, "mine").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     assert_eq!(within(probe.ask(WhoAsks {})).await?.text, "");
-    assert_eq!(within(probe.ask(WhoAsks {}).from(&mine)).await?.text, mine.to_string());
-    let all = within(probe.ask_all([WhoAsks {}, WhoAsks {}]).from(&mine)).await;
+    assert_eq!(within(probe.ask(WhoAsks {}).sender(&mine)).await?.text, mine.to_string());
+    let all = within(probe.ask_all([WhoAsks {}, WhoAsks {}]).sender(&mine)).await;
     for reply in all {
         assert_eq!(reply?.text, mine.to_string());
     }
@@ -494,7 +494,7 @@ async fn what_is_forwarded_across_three_nodes_is_answered_to_the_asker() -> Resu
     front.spawn("front", move || Front(behind.clone())).await?;
     let (mine, _) = Probe::spawn(&here, "mine").await;
     let front: ActorRef<Front> = remote(&here, &front, "front").await;
-    let reply = within(front.ask(WhoAsks {}).from(&mine)).await?;
+    let reply = within(front.ask(WhoAsks {}).sender(&mine)).await?;
     assert_eq!(reply.text, mine.to_string(), "the sender is the asker, not the one between");
     for n in 0..100 {
         within(front.tell(number(n))).await?;

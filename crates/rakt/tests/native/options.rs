@@ -264,13 +264,16 @@ impl Handler<Echo> for Hop {
 
 #[tokio::test]
 async fn a_context_propagator_carries_a_trace_from_node_to_node_and_on() -> Result {
-    let traced = || config().context_propagator(Traces);
-    let last = node_with("last", traced()).await;
+    let traced = |name| {
+        let builder = ActorSystem::builder(name).context_propagator(Traces);
+        async { builder.remoting(config()).start().await }
+    };
+    let last = traced("last").await?;
     last.spawn("hop", || Hop(None)).await?;
-    let middle = node_with("middle", traced()).await;
+    let middle = traced("middle").await?;
     let next: ActorRef = remote(&middle, &last, "hop").await;
     middle.spawn("hop", move || Hop(Some(next.clone()))).await?;
-    let here = node_with("here", traced()).await;
+    let here = traced("here").await?;
     let hop: ActorRef<Hop> = remote(&here, &middle, "hop").await;
     // And back to the first node, by an actor there that starts the journey.
     let far: ActorRef = remote(&here, &middle, "hop").await;
@@ -413,7 +416,7 @@ async fn the_advertised_host_and_port_are_what_peers_see() -> Result {
     })
     .await;
     assert_eq!(peer, "here@shop.example:4000");
-    let seen = within(probe.ask(probe::WhoAsks {}).from(&mine)).await?;
+    let seen = within(probe.ask(probe::WhoAsks {}).sender(&mine)).await?;
     assert_eq!(seen.text, mine.to_string());
 
     let here = node_with("other", config().advertised_host("localhost")).await;

@@ -284,7 +284,7 @@ async fn a_tell_that_fails_over_there_becomes_a_dead_letter_here() -> Result {
     let mut events = here.events();
 
     let nobody = here.actor(&there.address("nobody")?);
-    within(nobody.tell(number(1)).from(&mine)).await?;
+    within(nobody.tell(number(1)).sender(&mine)).await?;
     let letter = dead_letter(&mut events).await;
     assert_eq!(letter.reason, Refusal::NotFound);
     assert_eq!(letter.target, there.address("nobody")?.into());

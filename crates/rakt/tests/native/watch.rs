@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rakt::prelude::*;
 use rakt::supervision::Directive;
-use rakt::{Events, StopReason};
+use rakt::{Events, StopReason, WatchId};
 use tokio::sync::mpsc;
 
 use crate::cable::Cable;
@@ -19,11 +19,15 @@ struct Watcher {
 
 /// Replied with the number of the watch.
 struct Watch(ActorRef<Probe>);
-struct Unwatch(u64);
+struct Unwatch(WatchId);
+
+/// Handled after what came before.
+struct CatchUp;
 
 rakt::messages! {
-    Watch => u64,
+    Watch => WatchId,
     Unwatch,
+    CatchUp,
 }
 
 impl Actor for Watcher {
@@ -34,8 +38,14 @@ impl Actor for Watcher {
 }
 
 impl Handler<Watch> for Watcher {
-    async fn handle(&mut self, watch: Watch, ctx: &mut Context<Self>) -> Result<u64> {
+    async fn handle(&mut self, watch: Watch, ctx: &mut Context<Self>) -> Result<WatchId> {
         Ok(ctx.watch(&watch.0))
+    }
+}
+
+impl Handler<CatchUp> for Watcher {
+    async fn handle(&mut self, _: CatchUp, _: &mut Context<Self>) -> Result {
+        Ok(())
     }
 }
 
@@ -71,7 +81,7 @@ struct Scene {
     watcher: ActorRef<Watcher>,
     heard: Heard,
     probe: ActorRef<Probe>,
-    watch: u64,
+    watch: WatchId,
 }
 
 impl Scene {
@@ -97,7 +107,7 @@ impl Scene {
 
     /// Makes sure that nothing more is heard.
     async fn nothing_more(&mut self) {
-        within(self.watcher.ask(Unwatch(0))).await.expect("it lives");
+        within(self.watcher.ask(CatchUp)).await.expect("it lives");
         assert!(self.heard.is_empty(), "the end is heard once");
     }
 }
@@ -118,6 +128,7 @@ async fn the_end_of_an_actor_that_is_stopped_is_heard_once() -> Result {
     let terminated = scene.heard.next().await;
     assert_eq!(terminated.reason, StopReason::Stopped);
     assert_eq!(terminated.address, scene.probe.address());
+    assert_eq!(terminated.watch, scene.watch);
     scene.settle().await;
     scene.nothing_more().await;
     Ok(())

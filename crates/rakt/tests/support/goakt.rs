@@ -185,7 +185,7 @@ impl Node {
 
     pub(crate) async fn built(
         set: impl FnOnce(Config) -> Config,
-        build: impl FnOnce(rakt::Builder) -> rakt::Builder,
+        build: impl FnOnce(rakt::SystemBuilder) -> rakt::SystemBuilder,
     ) -> Self {
         let memory = Memory::default();
         let (sender, seen) = mpsc::unbounded_channel();

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rakt::SystemBuilder;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
-use rakt::system::Builder;
 use sha2::{Digest, Sha256};
 
 use crate::messages::{BytesValue, Delay, Empty, Fail, Produce, StringValue, bytes};
@@ -24,7 +24,7 @@ pub use requests::{Board, Forwarder, Outcomes, Replier, Requester, Tracer};
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Lets peers spawn the kinds of the contract.
-pub fn register(builder: Builder) -> Builder {
+pub fn register(builder: SystemBuilder) -> SystemBuilder {
     builder.kind::<Counter>("main.worker").kind::<Refuser>("main.refuser")
 }
 

@@ -62,7 +62,7 @@ impl Handler<Relay> for Requester {
     async fn handle(&mut self, relay: Relay, ctx: &mut Context<Self>) -> Result<Empty> {
         let to: Address = relay.to.parse()?;
         let ask = ctx.system().ask(&to, bytes(relay.payload));
-        let ask = ask.from(&ctx.me()).timeout(REQUEST_TIMEOUT);
+        let ask = ask.sender(&ctx.me()).timeout(REQUEST_TIMEOUT);
         let (board, id) = (self.0.clone(), relay.id);
         tokio::spawn(async move {
             board.post(match ask.await {

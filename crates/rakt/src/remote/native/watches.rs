@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rakt_wire::{Address, Terminated as WireTerminated};
 
-use crate::events::{StopReason, Terminated};
+use crate::events::{StopReason, Terminated, WatchId};
 use crate::reference::Life;
 use crate::signal::{Signal, Signalled};
 use crate::sync::Mutex;
@@ -92,8 +92,8 @@ impl RemoteWatches {
         if let Some(Entry { watched, watcher, .. }) = entry
             && let Some(watcher) = watcher.upgrade()
         {
-            let terminated = Terminated { address: watched.address, reason };
-            watcher.signal(Signal::Terminated { watch, terminated });
+            let (address, watch) = (watched.address, WatchId(watch));
+            watcher.signal(Signal::Terminated(Terminated { address, reason, watch }));
         }
     }
 

@@ -15,7 +15,7 @@ use super::endpoint::{CONTROL, Endpoint};
 use super::replies::Owner;
 use super::watches::{Watched, from_wire};
 use crate::error::{Cause, Chain, OperationError, Refusal};
-use crate::events::StopReason;
+use crate::events::{StopReason, WatchId};
 use crate::reference::Life;
 use crate::remote::request::NodeRequest;
 use crate::signal::Signalled;
@@ -23,7 +23,7 @@ use crate::signal::Signalled;
 impl Endpoint {
     pub(crate) fn watch(
         self: &Arc<Self>,
-        watch: u64,
+        WatchId(watch): WatchId,
         watched: Watched,
         watcher: Weak<dyn Signalled>,
     ) {
@@ -31,7 +31,7 @@ impl Endpoint {
         self.register_watches();
     }
 
-    pub(crate) fn unwatch(self: &Arc<Self>, watch: u64) {
+    pub(crate) fn unwatch(self: &Arc<Self>, WatchId(watch): WatchId) {
         let Some((watched, conn)) = self.watches.remove(watch) else { return };
         if let Some(conn) = self.conns().into_iter().find(|known| known.id == conn) {
             // The answer is of no interest: what still comes of the watch finds nobody.

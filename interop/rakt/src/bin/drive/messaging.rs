@@ -36,7 +36,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
     "ask of a child" => |x| x.expect_echo("parent/child").await;
     "ask from an actor" => |x| {
         let me = x.system.find("echo").ok_or("no echo here")?;
-        expect(x.actor("echo").ask(text("from somebody")).from(&me).await?, text("from somebody"))
+        expect(x.actor("echo").ask(text("from somebody")).sender(&me).await?, text("from somebody"))
     };
     "ask that takes a while" => |x| ask_slow(x).await;
     "ask that nobody answers" => |x| ask_silent(x).await;

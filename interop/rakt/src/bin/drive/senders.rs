@@ -35,7 +35,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
         // Go's replier tells Rust's, which tells Go's, and so on: the reply of one is the tell of another.
         let mine = x.system.find("replier").ok_or("no replier here")?;
         let before = x.system.dead_letter_count();
-        x.actor("replier").tell(bytes("there and back")).from(&mine).confirmed().await?;
+        x.actor("replier").tell(bytes("there and back")).sender(&mine).confirmed().await?;
         x.expect_echo("echo").await?;
         expect(x.system.dead_letter_count(), before)
     };
@@ -103,7 +103,7 @@ async fn listener(x: &Target, name: &str) -> Result<(ActorRef, Hears)> {
 async fn expect_answers(x: &Target, from: &ActorRef, hears: &mut Hears) -> Result {
     let replier = x.actor("replier");
     for number in 0..ANSWERS {
-        replier.tell(bytes(number.to_be_bytes().to_vec())).from(from).await?;
+        replier.tell(bytes(number.to_be_bytes().to_vec())).sender(from).await?;
     }
     for number in 0..ANSWERS {
         let heard = tokio::time::timeout(ASK_TIMEOUT, hears.recv()).await?.ok_or("it is gone")?;

@@ -144,7 +144,7 @@ impl AsyncOrigin {
         let (answerer, conn) = (self.answerer.clone(), self.conn.clone());
         self.conn.system.runtime().spawn(async move {
             let answer = AsyncAnswer(response.to_bytes().into());
-            if let Err(error) = asker.tell(answer).from(&answerer).await {
+            if let Err(error) = asker.tell(answer).sender(&answerer).await {
                 lose(conn.outlet(), &asker, &answerer, error.refusal);
             }
             terms.answers.fetch_sub(1, Ordering::Relaxed);
