@@ -38,6 +38,7 @@
 //!     Ok(())
 //! }
 //! ```
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod accepts;
 pub mod actor;

@@ -109,6 +109,7 @@ impl From<CodecError> for Cause {
 /// Protocol Buffers, for types that implement `prost::Message`.
 #[cfg(feature = "prost")]
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
 pub enum Prost {}
 
 #[cfg(feature = "prost")]
@@ -133,6 +134,7 @@ impl<T: prost::Message + Default> Codec<T> for Prost {
 /// versions of a type talk to each other. Use protobuf where that matters.
 #[cfg(feature = "serde")]
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
 pub enum Serde {}
 
 #[cfg(feature = "serde")]
@@ -254,6 +256,7 @@ pub(crate) fn message_name<M: Message>() -> &'static str {
 /// Two message types of one process claim one wire name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the wire name {name:?} belongs to both {first} and {second}")]
+#[non_exhaustive]
 pub struct DuplicateName {
     /// The wire name.
     pub name: &'static str,

@@ -151,6 +151,7 @@ impl<A> ActorRef<A> {
 /// Any message can be sent to it; one that the actor does not [accept](crate::Actor::accepts) is refused at
 /// run time with [`Refusal::NotAccepted`](crate::Refusal::NotAccepted).
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
 pub enum AnyActor {}
 
 /// An actor in this process whose type only its own functions know.

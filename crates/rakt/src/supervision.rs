@@ -28,6 +28,7 @@ pub enum Directive {
 
 /// Whom a directive concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Strategy {
     /// The actor that failed.
     #[default]

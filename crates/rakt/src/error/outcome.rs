@@ -11,6 +11,10 @@ use super::{BoxError, Refusal};
 /// A `tell` that was not accepted. The message comes back; sending it again cannot deliver it twice.
 ///
 /// `Debug` and `Display` never show the message.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "to whom, why and what is all there is, and callers build one in their tests"
+)]
 pub struct TellError<M> {
     /// Whom it was for.
     pub target: Address,

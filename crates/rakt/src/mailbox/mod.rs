@@ -23,6 +23,7 @@ pub(crate) mod work_batch;
 
 /// What a mailbox does with a message that finds it full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Overflow {
     /// The sender waits; `try_tell` is refused. Peers' messages wait within their credit.
     ///

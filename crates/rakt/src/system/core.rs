@@ -249,6 +249,7 @@ pub(crate) struct Kinds(BTreeMap<String, (Arc<str>, Box<dyn Recipe>)>);
 
 /// What peers may spawn, and send to what they spawned: one line for each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exposed {
     /// The name of the kind.
     pub kind: String,
