@@ -131,7 +131,7 @@ pub(crate) struct Outlet {
 
 impl Default for Outlet {
     fn default() -> Self {
-        Self { events: broadcast::Sender::new(EVENT_CAPACITY), dead_letters: AtomicU64::new(0) }
+        Self { events: broadcast::Sender::new(Events::CAPACITY), dead_letters: AtomicU64::new(0) }
     }
 }
 
@@ -165,13 +165,13 @@ impl Outlet {
 #[derive(Debug)]
 pub struct Events(broadcast::Receiver<Event>);
 
-/// Events that a subscriber may lag behind before it loses the oldest: 4096.
-pub const EVENT_CAPACITY: usize = 4096;
-
 impl Events {
+    /// Events that a subscriber may lag behind before it loses the oldest: 4096.
+    pub const CAPACITY: usize = 4096;
+
     /// The next event; `None` once the system is gone.
     ///
-    /// A subscriber that lags more than [`EVENT_CAPACITY`] events behind loses the oldest of them;
+    /// A subscriber that lags more than [`CAPACITY`](Self::CAPACITY) events behind loses the oldest of them;
     /// that is logged and nothing else waits for it.
     ///
     /// # Cancel safety

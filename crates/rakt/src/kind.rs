@@ -15,8 +15,6 @@ use crate::spawn::Spawn;
 use crate::supervision::Supervision;
 use crate::system::core::{ActorSystem, Recipe, Spawned};
 
-pub use crate::system::core::Exposed;
-
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
 #[must_use = "it has an effect only where it is registered"]
 pub struct Kind {

@@ -1,11 +1,11 @@
 //! rakt: typed actors that talk across machines.
 //!
-//! - [`actor`], [`message`]: what you write
-//! - [`system`], [`spawn`], [`kind`]: starting actors
-//! - [`reference`](ActorRef), [`send`]: talking to them
-//! - [`context`]: what a handler sees and can do
-//! - [`supervision`]: what happens when one fails
-//! - [`events`]: dead letters, lifecycle, links
+//! What everybody needs is here at the root, the rest in a module each:
+//!
+//! - [`message`]: names and codecs of messages that cross the wire
+//! - [`send`]: the futures of `tell`, `ask` and their batches
+//! - [`supervision`]: what happens when an actor fails
+//! - [`error`]: causes and bounds in errors
 //! - [`propagate`]: carrying context along
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
 //!
@@ -41,19 +41,19 @@
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod accepts;
-pub mod actor;
+mod actor;
 #[allow(dead_code, reason = "for the remote half, which is a feature")]
 mod answer;
 mod call_options;
 mod cell;
-pub mod context;
+mod context;
 mod dispatch;
 pub mod error;
-pub mod events;
-pub mod kind;
+mod events;
+mod kind;
 #[cfg(feature = "remote")]
 mod line;
-pub mod mailbox;
+mod mailbox;
 pub mod message;
 #[allow(dead_code, reason = "for the remote half, which is a feature")]
 mod metrics;
@@ -67,20 +67,22 @@ mod runner;
 pub mod send;
 mod signal;
 mod slot;
-pub mod spawn;
+mod spawn;
 pub mod supervision;
 mod sync;
-pub mod system;
+mod system;
 mod ticks;
 mod timers;
 
 pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};
-pub use error::{AskError, BoxError, OperationError, Refusal, Result, SpawnError, TellError};
+pub use error::outcome::{AskError, OperationError, SpawnError, TellError};
+pub use error::refusal::Refusal;
+pub use error::returned::{BoxError, Result};
 pub use events::{DeadLetter, Event, Events, StopReason, Terminated, WatchId};
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
-pub use message::Message;
+pub use message::declared::Message;
 /// Declares the type as a [message](trait@Message), with attributes that say the rest:
 ///
 /// ```
@@ -119,18 +121,18 @@ pub use message::Message;
 pub use rakt_macros::Message;
 pub use rakt_wire::{Address, Dialect, Metadata};
 pub use reference::{ActorRef, AnyActor};
-pub use send::Receives;
+pub use send::receives::Receives;
 pub use spawn::Spawn;
-pub use supervision::Supervision;
-pub use system::{ActorSystem, ShutdownReport, StartError, SystemBuilder};
+pub use system::core::Exposed;
+pub use system::{ActorSystem, ConfigError, ShutdownReport, StartError, SystemBuilder};
 pub use timers::Timer;
 
-/// What most files that define or use actors need.
+/// What most files that define or use actors need. Every other path to a type is its only one.
 pub mod prelude {
     #[cfg(feature = "remote")]
     pub use crate::remote;
     pub use crate::{
         Accepts, Actor, ActorRef, ActorSystem, Address, AnyActor, AskError, Context, Handler, Kind,
-        Mailbox, Message, Overflow, Refusal, Result, Supervision, Terminated,
+        Mailbox, Message, Overflow, Refusal, Result, Terminated, supervision::Supervision,
     };
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use crate::error::BoxError;
-pub use rakt_wire::Metadata;
+use rakt_wire::Metadata;
 
 /// Turns context into the metadata of outgoing messages, and metadata of incoming ones into context.
 ///

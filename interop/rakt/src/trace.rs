@@ -1,8 +1,7 @@
 //! A propagator that carries one header, the `traceparent` of the W3C recommendation.
 
-use rakt::context::Extensions;
-use rakt::propagate::{ContextPropagator, Metadata};
-use rakt::{BoxError, Result};
+use rakt::propagate::{ContextPropagator, Extensions};
+use rakt::{BoxError, Metadata, Result};
 
 const PARENT_HEADER: &str = "traceparent";
 const REFUSE_HEADER: &str = "x-refuse";

@@ -20,6 +20,7 @@ use crate::events::WatchId;
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::{Cancellation, Reply};
 use crate::message::Message;
+use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
 use crate::send::receives::Receives;
 use crate::send::{Ask, AskAll, Tell, TellAll};
@@ -32,11 +33,6 @@ pub use later::ReplyLater;
 pub use state::Context;
 pub(crate) use state::{ActorCell, ActorClass, Body, Dispatch, Dispatched, Work};
 
-pub use crate::propagate::Extensions;
-
-/// Messages that an actor may stash: 8192.
-pub const STASH_CAPACITY: usize = 8192;
-
 impl<A> std::fmt::Debug for Context<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context").field("path", &self.cell.path).finish_non_exhaustive()
@@ -44,6 +40,9 @@ impl<A> std::fmt::Debug for Context<A> {
 }
 
 impl<A: Send + 'static> Context<A> {
+    /// Messages that an actor may stash: 8192.
+    pub const STASH_CAPACITY: usize = 8192;
+
     /// A reference to this actor.
     pub fn me(&self) -> ActorRef<A> {
         ActorRef::from_target(Target::Local(self.cell.clone()))
@@ -199,17 +198,17 @@ impl<A: Send + 'static> Context<A> {
     /// [`unstash_all`](Self::unstash_all). Return what this returns.
     ///
     /// # Errors
-    /// The inner value is an error if [`STASH_CAPACITY`] messages are stashed already; returning it
-    /// fails the handler.
+    /// The inner value is an error if [`STASH_CAPACITY`](Self::STASH_CAPACITY) messages are stashed
+    /// already; returning it fails the handler.
     pub fn stash<M: Message>(&mut self, message: M) -> Result<M::Reply>
     where
         A: Receives<M>,
     {
         let stashed = self.extra.as_mut().map_or(0, |extra| extra.stash.reach().len());
-        if stashed >= STASH_CAPACITY {
+        if stashed >= Self::STASH_CAPACITY {
             return Err(Box::new(Refusal::ResourceExhausted {
                 bound: Bound::Stash,
-                limit: STASH_CAPACITY as u64,
+                limit: Self::STASH_CAPACITY as u64,
             }));
         }
         let about = About {

@@ -9,16 +9,14 @@
 //!
 //! - `refusal`: why something was turned down, and how that crosses the wire
 //! - `outcome`: the error of each operation
+//! - `returned`: what handlers and hooks return
 
-mod outcome;
-mod refusal;
+pub(crate) mod outcome;
+pub(crate) mod refusal;
+pub(crate) mod returned;
 
-pub use outcome::{AskError, OperationError, Recipient, SpawnError, TellError};
+pub use outcome::Recipient;
+pub(crate) use outcome::{AskError, OperationError, SpawnError, TellError};
 pub use rakt_wire::{Bound, Cause, Chain, OtherBound};
-pub use refusal::Refusal;
-
-/// Any error, as handlers and hooks return it.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
-
-/// What handlers and hooks return: an `Err` meets the actor's [supervision](crate::supervision).
-pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+pub(crate) use refusal::Refusal;
+pub(crate) use returned::{BoxError, Result};

@@ -5,7 +5,7 @@
 //! | files | what is in them |
 //! | --- | --- |
 //! | `node` | the listening side of a system |
-//! | [`client`], [`node_ref`](NodeRef) | calls to other nodes; operations on one of them |
+//! | [`client`](Client), [`node_ref`](NodeRef) | calls to other nodes; operations on one of them |
 //! | `caller`, `target` | the peers that are known here; a reference to an actor there |
 //! | `native`, `goakt` | the two dialects: connections, and what they mean here |
 //! | `serve` | what peers may ask of this node, and the one place that decides it |
@@ -14,7 +14,7 @@
 //! | `handshake`, `request` | how a native connection begins; an operation that a node is asked for |
 //! | `account` | what one connection holds of the node's budgets |
 //! | `resources` | what connections share: `budget`, `compressors` |
-//! | [`config`], [`transport`] | what a user sets |
+//! | [`config`](Config), [`transport`](Transport) | what a user sets |
 //! | `compact`, `latch`, `random`, `refuse`, `weak_map` | tools |
 //!
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
@@ -23,10 +23,10 @@
 mod account;
 mod budget;
 mod caller;
-pub mod client;
+mod client;
 mod compact;
 mod compressors;
-pub mod config;
+mod config;
 mod dialer;
 #[cfg(feature = "goakt")]
 mod goakt;
@@ -43,14 +43,13 @@ mod request;
 mod resources;
 mod serve;
 mod target;
-pub mod transport;
+mod transport;
 mod weak_map;
 
-pub use crate::system::ConfigError;
 pub use client::Client;
 pub use config::{ClientConfig, Config};
 #[cfg(feature = "goakt")]
 pub use goakt::GoAkt;
 pub use node_ref::{NodeRef, SpawnOn};
 pub use rakt_wire::Compression;
-pub use transport::{Listener, Stream, Transport};
+pub use transport::{Listener, Opening, Stream, Transport};

@@ -29,9 +29,9 @@ use crate::reference::ActorRef;
 
 pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
 pub use batch::{AskAll, TellAll};
-pub use receives::Receives;
 
 use envelope::{Envelope, Held, Limit};
+use receives::Receives;
 use request::Request;
 
 /// The result of [`ActorRef::try_tell`].
@@ -63,11 +63,11 @@ macro_rules! message_options {
 
 /// Shows a future as whom it sends to and the type of what it sends: payloads are nobody's business.
 macro_rules! show_target {
-    ($future:ident, $($parcel:ident).+) => {
+    ($future:ident, $($envelope:ident).+) => {
         impl<T: Receives<M>, M: Message> fmt::Debug for $future<'_, T, M> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($future))
-                    .field("target", &*self.$($parcel).+.target)
+                    .field("target", &*self.$($envelope).+.target)
                     .field("message", &format_args!("{}", message_name::<M>()))
                     .finish_non_exhaustive()
             }
@@ -75,9 +75,9 @@ macro_rules! show_target {
     };
 }
 
-show_target!(Tell, parcel);
-show_target!(Confirmed, request.parcel);
-show_target!(Ask, request.parcel);
+show_target!(Tell, envelope);
+show_target!(Confirmed, request.envelope);
+show_target!(Ask, request.envelope);
 
 /// The future of [`ActorRef::tell`].
 #[must_use = "a message is sent when this is awaited"]

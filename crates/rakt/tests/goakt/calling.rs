@@ -7,8 +7,9 @@ use std::time::Duration;
 use prost::Message as _;
 use rakt::error::Chain;
 use rakt::prelude::*;
-use rakt::remote::transport::Opening;
-use rakt::remote::{Client, ClientConfig, Compression, GoAkt, Listener, Stream, Transport};
+use rakt::remote::{
+    Client, ClientConfig, Compression, GoAkt, Listener, Opening, Stream, Transport,
+};
 use rakt::{AskError, OperationError, Refusal};
 use rakt_wire::goakt::{ErrorCode, Incoming, Request};
 use tokio::sync::{Notify, Semaphore};

@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
-use rakt::remote::transport::Opening;
-use rakt::remote::{Compression, Listener, Stream, Transport};
+use rakt::remote::{Compression, Listener, Opening, Stream, Transport};
 use rakt_wire::goakt::{
     ErrorCode, GoAddress, GoError, Incoming, Payload, Request, Response, Server, ServerConfig,
 };

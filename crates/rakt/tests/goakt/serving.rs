@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use rakt::context::Extensions;
 use rakt::prelude::*;
-use rakt::propagate::ContextPropagator;
+use rakt::propagate::{ContextPropagator, Extensions};
 use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::supervision::Directive;
 use rakt::{BoxError, Event, Metadata};

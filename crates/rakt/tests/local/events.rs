@@ -1,9 +1,8 @@
 //! What a subscriber learns of a system.
 
-use rakt::events::EVENT_CAPACITY;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
-use rakt::{DeadLetter, Event, Refusal, StopReason};
+use rakt::{DeadLetter, Event, Events, Refusal, StopReason};
 
 use crate::support::{Gate, within};
 use crate::system;
@@ -117,7 +116,7 @@ async fn a_dead_letter_says_what_was_lost_and_why() -> Result {
 async fn a_slow_subscriber_loses_the_oldest_and_holds_up_nobody() -> Result {
     let system = system().await;
     let mut slow = system.events();
-    for n in 0..=EVENT_CAPACITY {
+    for n in 0..=Events::CAPACITY {
         let actor = system.spawn(format!("a{n}"), Plain::default).await?;
         within(actor.stop()).await?;
     }

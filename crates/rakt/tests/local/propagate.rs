@@ -1,8 +1,7 @@
 //! Context that travels with messages.
 
-use rakt::context::Extensions;
 use rakt::prelude::*;
-use rakt::propagate::ContextPropagator;
+use rakt::propagate::{ContextPropagator, Extensions};
 use rakt::{AskError, BoxError, Event, Metadata, Refusal};
 use tokio::sync::mpsc;
 

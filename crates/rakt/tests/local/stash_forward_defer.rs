@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rakt::context::STASH_CAPACITY;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Refusal};
@@ -185,13 +184,13 @@ async fn the_stash_is_bounded() -> Result {
         .spawn("speaker", Speaker::default)
         .supervision(Supervision::always(Directive::Resume))
         .await?;
-    for _ in 0..STASH_CAPACITY {
+    for _ in 0..Context::<Speaker>::STASH_CAPACITY {
         speaker.tell(Word("again")).await?;
     }
     let error = within(speaker.ask(Word("too much"))).await.expect_err("the stash is full");
     assert!(matches!(error.refusal(), Some(Refusal::HandlerFailed { .. })), "{error:?}");
     speaker.tell(Open).await?;
-    assert_eq!(within(speaker.ask(Said)).await?.len(), STASH_CAPACITY);
+    assert_eq!(within(speaker.ask(Said)).await?.len(), Context::<Speaker>::STASH_CAPACITY);
     Ok(())
 }
 

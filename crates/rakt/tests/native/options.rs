@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rakt::context::Extensions;
 use rakt::prelude::*;
-use rakt::propagate::ContextPropagator;
+use rakt::propagate::{ContextPropagator, Extensions};
 use rakt::remote::Compression;
 use rakt::{AskError, BoxError, Event, Metadata, Refusal, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rakt::prelude::*;
-use rakt::remote::transport::Opening;
-use rakt::remote::{Listener, Stream, Transport};
+use rakt::remote::{Listener, Opening, Stream, Transport};
 use rakt::{AskError, StopReason};
 use tokio::time::{Instant, sleep};
 

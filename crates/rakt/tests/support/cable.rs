@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rakt::remote::transport::Opening;
-use rakt::remote::{Listener, Stream, Transport};
+use rakt::remote::{Listener, Opening, Stream, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rakt::context::ReplyLater;
 use rakt::prelude::*;
 use rakt::remote::{Compression, Config, GoAkt, Stream, Transport};
-use rakt::{Events, Kind, Mailbox, Metadata};
+use rakt::{Events, Kind, Mailbox, Metadata, ReplyLater};
 use rakt_wire::goakt::{
     Answer, Call, Client, ClientConfig, Deadline, ErrorCode, GoError, Outgoing, Payload, proto,
 };

@@ -9,8 +9,8 @@ use rakt_wire::goakt::{ErrorCode, GoError, Incoming, Request};
 
 use super::conn::{Answer, GoConn};
 use super::requests::{Common, Names, Run};
-use crate::context::Extensions;
 use crate::error::Refusal;
+use crate::propagate::Extensions;
 use crate::remote::goakt::limits::LONGEST;
 use crate::timers::now;
 

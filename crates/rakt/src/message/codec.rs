@@ -1,0 +1,102 @@
+//! How a value is written and read.
+
+use bytes::Bytes;
+
+use crate::error::{BoxError, Cause};
+
+/// A way to write and read values of `T`.
+///
+/// `Prost` and `Serde` are the two that rakt brings; implement it on a type of your own to
+/// bring another format.
+#[diagnostic::on_unimplemented(
+    message = "the codec `{Self}` does not write and read `{T}`",
+    label = "`{T}` does not fit the codec `{Self}`",
+    note = "`Prost` takes types that derive `prost::Message`, `Serde` those that derive `serde::Serialize` and \
+            `serde::Deserialize`; both the message and its reply must fit",
+    note = "a message that stays in the process has no name and needs no codec"
+)]
+pub trait Codec<T>: 'static {
+    /// The length of the encoding in bytes, where it is cheap to know.
+    fn encoded_len(value: &T) -> Option<usize>;
+
+    /// Appends the encoding of `value` to `out`.
+    ///
+    /// # Errors
+    /// Why the value cannot be written. What was appended by then is discarded.
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// Reads a value that fills `bytes` exactly.
+    ///
+    /// # Errors
+    /// Why the bytes are no such value. They come from a peer, so this must never panic.
+    fn decode(bytes: Bytes) -> Result<T, CodecError>;
+}
+
+/// Why a value could not be written or read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct CodecError(Cause);
+
+impl CodecError {
+    /// What the format's own error says, or a text.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(Cause::new(error))
+    }
+}
+
+impl From<CodecError> for Cause {
+    fn from(error: CodecError) -> Self {
+        error.0
+    }
+}
+
+/// Protocol Buffers, for types that implement `prost::Message`.
+#[cfg(feature = "prost")]
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
+pub enum Prost {}
+
+#[cfg(feature = "prost")]
+#[diagnostic::do_not_recommend]
+impl<T: prost::Message + Default> Codec<T> for Prost {
+    fn encoded_len(value: &T) -> Option<usize> {
+        Some(value.encoded_len())
+    }
+
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        value.encode(out).map_err(CodecError::new)
+    }
+
+    fn decode(bytes: Bytes) -> Result<T, CodecError> {
+        T::decode(bytes).map_err(CodecError::new)
+    }
+}
+
+/// [Postcard](https://postcard.jamesmunns.com/wire-format), for types that implement serde's traits.
+///
+/// Postcard is compact and positional: fields cannot be added or reordered while old and new
+/// versions of a type talk to each other. Use protobuf where that matters.
+#[cfg(feature = "serde")]
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
+pub enum Serde {}
+
+#[cfg(feature = "serde")]
+#[diagnostic::do_not_recommend]
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
+    fn encoded_len(_: &T) -> Option<usize> {
+        None
+    }
+
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        postcard::to_io(value, out).map(drop).map_err(CodecError::new)
+    }
+
+    fn decode(bytes: Bytes) -> Result<T, CodecError> {
+        let (value, rest) = postcard::take_from_bytes(&bytes).map_err(CodecError::new)?;
+        match rest.len() {
+            0 => Ok(value),
+            n => Err(CodecError::new(format!("{n} bytes follow the value"))),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What makes a type a message, and how one crosses the wire.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::codec::{Codec, CodecError};
+use crate::error::Cause;
+
+/// A type that can be sent to an actor.
+///
+/// ```
+/// use rakt::prelude::*;
+///
+/// struct Add(u64);
+/// impl Message for Add {
+///     type Reply = u64;
+/// }
+/// ```
+///
+/// This is all that a message between actors of one process needs, and what
+/// [`derive(Message)`](macro@crate::Message) writes. One that crosses the wire is a [`WireMessage`] too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not declared as a message",
+    label = "not a message",
+    note = "a message is sent by value; declare its type where it is written: `#[derive(rakt::Message)]`, with \
+            `#[rakt(name = \"..\", reply = ..)]` if it crosses the wire or has a reply",
+    note = "declare a type that is generated or of another crate: `rakt::messages! {{ {Self} as \"..\" => .. }}`"
+)]
+pub trait Message: Send + Sized + 'static {
+    /// What an [`ask`](crate::ActorRef::ask) with this message returns.
+    type Reply: Send + 'static;
+
+    /// How the message and its reply cross the wire; `None`, the default, keeps it in the process.
+    fn wire() -> Option<&'static WireType<Self>> {
+        None
+    }
+}
+
+/// A message that crosses the wire: peers know it by its name.
+///
+/// A name is what turns a message into one, in [`derive(Message)`](macro@crate::Message) and in
+/// [`messages!`](crate::messages).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no name on the wire, so it stays in the process",
+    label = "no peer knows this type",
+    note = "give it a name: `#[rakt(name = \"package.{Self}\")]` below `#[derive(rakt::Message)]`, or \
+            `rakt::messages! {{ {Self} as \"package.{Self}\" => .. }}`"
+)]
+pub trait WireMessage: Message {
+    /// What [`Message::wire`] returns.
+    fn wire_type() -> &'static WireType<Self>;
+}
+
+/// The names of a message and of its reply on the wire, and their codecs.
+///
+/// Lives in a `static`, one a message type, which the macros declare.
+pub struct WireType<M: Message> {
+    name: &'static str,
+    pub(crate) message: Functions<M>,
+    pub(crate) reply: Functions<M::Reply>,
+}
+
+impl<M: Message> fmt::Debug for WireType<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireType").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<M: Message> WireType<M> {
+    /// A wire type called `name`, written by the codec `C`.
+    pub const fn new<C: Codec<M> + Codec<M::Reply>>(name: &'static str) -> Self {
+        Self { name, message: Functions::of::<C>(Some(name)), reply: Functions::of::<C>(None) }
+    }
+
+    /// Names the reply as well. rakt's own protocol needs no name for it, GoAkt's does.
+    #[must_use]
+    pub const fn with_reply_name(mut self, name: &'static str) -> Self {
+        self.reply.name = Some(name);
+        self
+    }
+
+    /// The name that peers use for this message.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The name that peers use for its reply, where that has one.
+    pub fn reply_name(&self) -> Option<&'static str> {
+        self.reply.name
+    }
+}
+
+/// The three functions of a codec, without its type, and the name of what they read and write.
+pub(crate) struct Functions<T> {
+    /// `None` for a reply that was given none.
+    pub(crate) name: Option<&'static str>,
+    encoded_len: fn(&T) -> Option<usize>,
+    encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
+    decode: fn(Bytes) -> Result<T, CodecError>,
+}
+
+impl<T> Functions<T> {
+    const fn of<C: Codec<T>>(name: Option<&'static str>) -> Self {
+        Self { name, encoded_len: C::encoded_len, encode: C::encode, decode: C::decode }
+    }
+}
+
+/// Codecs are user code, and some run where a panic would take others along: in the task of a
+/// connection, or under its lock. So a panic in one is an error like any other.
+impl<T> Functions<T> {
+    pub(crate) fn encoded_len(&self, value: &T) -> Option<usize> {
+        contained(|| Ok((self.encoded_len)(value))).unwrap_or(None)
+    }
+
+    pub(crate) fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        contained(|| (self.encode)(value, out))
+    }
+
+    pub(crate) fn decode(&self, bytes: Bytes) -> Result<T, CodecError> {
+        contained(|| (self.decode)(bytes))
+    }
+}
+
+fn contained<R>(codec: impl FnOnce() -> Result<R, CodecError>) -> Result<R, CodecError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(codec))
+        .unwrap_or_else(|_| Err(CodecError::new("the codec panicked")))
+}
+
+/// A value together with the functions that write it, as the wire crate wants it.
+pub(crate) struct Encoded<'a, T> {
+    pub(crate) value: &'a T,
+    pub(crate) functions: &'a Functions<T>,
+}
+
+impl<T> rakt_wire::Encode for Encoded<'_, T> {
+    fn encoded_len(&self) -> Option<usize> {
+        self.functions.encoded_len(self.value)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::EncodeError> {
+        self.functions.encode(self.value, out).map_err(|error| Cause::from(error).into())
+    }
+}
+
+/// The name of a message for people: its wire name, or else its Rust name.
+pub(crate) fn message_name<M: Message>() -> &'static str {
+    M::wire().map_or_else(std::any::type_name::<M>, |wire| wire.name())
+}
