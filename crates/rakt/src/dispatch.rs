@@ -13,7 +13,7 @@ use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
 use crate::message::Message;
 use crate::reference::{ActorRef, AnyCell, Push, Target};
-use crate::send::receives::sealed::Sealed;
+use crate::send::message_for::sealed::Sealed;
 
 /// Handles messages of type `M`. See [`Dispatch`].
 pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
@@ -127,7 +127,7 @@ fn open<M: Message>(
 }
 
 // `Actor` is named although `Handler` implies it: it is what tells this from the impl for `AnyActor`.
-impl<A: Actor + Handler<M>, M: Message> Sealed<M> for A {
+impl<A: Actor + Handler<M>, M: Message> Sealed<A> for M {
     #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
     fn push(
         cell: &dyn AnyCell,

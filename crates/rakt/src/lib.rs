@@ -121,7 +121,7 @@ pub use message::declared::Message;
 pub use rakt_macros::Message;
 pub use rakt_wire::{Address, Dialect, Metadata};
 pub use reference::{ActorRef, AnyActor};
-pub use send::receives::Receives;
+pub use send::message_for::MessageFor;
 pub use spawn::Spawn;
 pub use system::core::Exposed;
 pub use system::{ActorSystem, ConfigError, ShutdownReport, StartError, SystemBuilder};

@@ -22,7 +22,7 @@ use crate::mailbox::reply::{Cancellation, Reply};
 use crate::message::Message;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
-use crate::send::receives::Receives;
+use crate::send::message_for::MessageFor;
 use crate::send::{Ask, AskAll, Tell, TellAll};
 use crate::system::core::ActorSystem;
 use crate::timers::{Timer, now};
@@ -101,8 +101,7 @@ impl<A: Send + 'static> Context<A> {
     /// See [`ActorRef::tell`].
     pub fn tell<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Tell<'a, T, M>
     where
-        T: Receives<M>,
-        M: Message,
+        M: Message + MessageFor<T>,
     {
         target.tell(message).sender(&self.me()).carrying(self.current.extensions())
     }
@@ -113,8 +112,7 @@ impl<A: Send + 'static> Context<A> {
     /// other wait until one times out. See [`forward`](Self::forward) and [`defer`](Self::defer).
     pub fn ask<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Ask<'a, T, M>
     where
-        T: Receives<M>,
-        M: Message,
+        M: Message + MessageFor<T>,
     {
         target.ask(message).sender(&self.me()).carrying(self.current.extensions())
     }
@@ -126,8 +124,7 @@ impl<A: Send + 'static> Context<A> {
         messages: impl IntoIterator<Item = M>,
     ) -> TellAll<'a, T, M>
     where
-        T: Receives<M>,
-        M: Message,
+        M: Message + MessageFor<T>,
     {
         target.tell_all(messages).sender(&self.me()).carrying(self.current.extensions())
     }
@@ -139,8 +136,7 @@ impl<A: Send + 'static> Context<A> {
         messages: impl IntoIterator<Item = M>,
     ) -> AskAll<'a, T, M>
     where
-        T: Receives<M>,
-        M: Message,
+        M: Message + MessageFor<T>,
     {
         target.ask_all(messages).sender(&self.me()).carrying(self.current.extensions())
     }
@@ -200,10 +196,7 @@ impl<A: Send + 'static> Context<A> {
     /// # Errors
     /// The inner value is an error if [`STASH_CAPACITY`](Self::STASH_CAPACITY) messages are stashed
     /// already; returning it fails the handler.
-    pub fn stash<M: Message>(&mut self, message: M) -> Result<M::Reply>
-    where
-        A: Receives<M>,
-    {
+    pub fn stash<M: Message + MessageFor<A>>(&mut self, message: M) -> Result<M::Reply> {
         let stashed = self.extra.as_mut().map_or(0, |extra| extra.stash.reach().len());
         if stashed >= Self::STASH_CAPACITY {
             return Err(Box::new(Refusal::ResourceExhausted {
@@ -237,8 +230,8 @@ impl<A: Send + 'static> Context<A> {
     /// The inner value is an error if the message was not accepted; returning it fails the handler.
     pub async fn forward<T, M>(&mut self, target: &ActorRef<T>, message: M) -> Result<M::Reply>
     where
-        T: Receives<M> + 'static,
-        M: Message,
+        T: 'static,
+        M: Message + MessageFor<T>,
     {
         let sender = self.current.sender.clone();
         if matches!(self.current.cancellation, Cancellation::Never) {
@@ -279,24 +272,18 @@ impl<A: Send + 'static> Context<A> {
     /// Sends `message` to this actor after `delay`, as a [`tell`](ActorRef::tell) does: one that is not
     /// accepted then becomes a dead letter. Dropping the timer does not cancel it; a restart or the end
     /// of the actor does.
-    pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) -> Timer
-    where
-        A: Receives<M>,
-    {
+    pub fn send_after<M: Message + MessageFor<A>>(&mut self, delay: Duration, message: M) -> Timer {
         let timer = timers::once(&self.cell, delay, message);
         self.keep(timer)
     }
 
     /// Sends what `make` makes to this actor every `interval` (at least 1 ms), the first after one
     /// interval. A turn is left out while the mailbox is full.
-    pub fn send_every<M: Message>(
+    pub fn send_every<M: Message + MessageFor<A>>(
         &mut self,
         interval: Duration,
         make: impl FnMut() -> M + Send + 'static,
-    ) -> Timer
-    where
-        A: Receives<M>,
-    {
+    ) -> Timer {
         let timer = timers::periodic(&self.cell, interval, make);
         self.keep(timer)
     }

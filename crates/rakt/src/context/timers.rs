@@ -7,10 +7,10 @@ use super::state::ActorCell;
 use crate::events::DeadLetter;
 use crate::message::{Message, message_name};
 use crate::reference::{ActorRef, AnyCell, Target};
-use crate::send::receives::Receives;
+use crate::send::message_for::MessageFor;
 use crate::timers::Timer;
 
-pub(crate) fn once<A: Receives<M> + Send + 'static, M: Message>(
+pub(crate) fn once<A: Send + 'static, M: Message + MessageFor<A>>(
     cell: &Arc<ActorCell<A>>,
     delay: Duration,
     message: M,
@@ -32,7 +32,7 @@ pub(crate) fn once<A: Receives<M> + Send + 'static, M: Message>(
     })
 }
 
-pub(crate) fn periodic<A: Receives<M> + Send + 'static, M: Message>(
+pub(crate) fn periodic<A: Send + 'static, M: Message + MessageFor<A>>(
     cell: &Arc<ActorCell<A>>,
     interval: Duration,
     mut make: impl FnMut() -> M + Send + 'static,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rakt_wire::Wish;
 
 use super::envelope::{Envelope, Held, Limit};
-use super::receives::Receives;
+use super::message_for::MessageFor;
 use super::request::{Ended, Request};
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::AskError;
@@ -18,7 +18,7 @@ use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 
 /// Several requests to one actor, sent in order and under way together.
-struct Batch<'a, T: Receives<M>, M: Message> {
+struct Batch<'a, T, M: Message> {
     requests: Vec<Part<'a, T, M>>,
     /// One for all: they begin together.
     limit: Limit,
@@ -28,13 +28,13 @@ struct Batch<'a, T: Receives<M>, M: Message> {
     ended: usize,
 }
 
-enum Part<'a, T: Receives<M>, M: Message> {
+enum Part<'a, T, M: Message> {
     UnderWay(Box<Request<'a, T, M>>),
     Ended(Ended<M>),
     Taken,
 }
 
-impl<'a, T: Receives<M>, M: Message> Batch<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> Batch<'a, T, M> {
     fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>, wish: Wish) -> Self {
         let mut limit = DEFAULT_ASK_TIMEOUT;
         let request = |message| {
@@ -106,7 +106,7 @@ impl<'a, T: Receives<M>, M: Message> Batch<'a, T, M> {
 }
 
 /// Polls a request under a limit that is not its own.
-fn with_limit<'a, T: Receives<M>, M: Message, R>(
+fn with_limit<'a, T, M: Message + MessageFor<T>, R>(
     request: &mut Request<'a, T, M>,
     limit: &mut Limit,
     poll: impl FnOnce(&mut Request<'a, T, M>) -> R,
@@ -120,7 +120,7 @@ fn with_limit<'a, T: Receives<M>, M: Message, R>(
 /// Shows a batch as how many messages of which type it has: payloads are nobody's business.
 macro_rules! show_len {
     ($batch:ident) => {
-        impl<T: Receives<M>, M: Message> fmt::Debug for $batch<'_, T, M> {
+        impl<T, M: Message + MessageFor<T>> fmt::Debug for $batch<'_, T, M> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($batch))
                     .field("message", &format_args!("{}", message_name::<M>()))
@@ -158,9 +158,9 @@ macro_rules! batch_options {
 
 /// The future of [`ActorRef::tell_all`]: one outcome a message, in the order given.
 #[must_use = "messages are sent when this is awaited"]
-pub struct TellAll<'a, T: Receives<M>, M: Message>(Batch<'a, T, M>);
+pub struct TellAll<'a, T, M: Message>(Batch<'a, T, M>);
 
-impl<'a, T: Receives<M>, M: Message> TellAll<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> TellAll<'a, T, M> {
     pub(crate) fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>) -> Self {
         Self(Batch::new(target, messages, Wish::Confirm))
     }
@@ -168,9 +168,9 @@ impl<'a, T: Receives<M>, M: Message> TellAll<'a, T, M> {
     batch_options!();
 }
 
-impl<T: Receives<M>, M: Message> Unpin for TellAll<'_, T, M> {}
+impl<T, M: Message + MessageFor<T>> Unpin for TellAll<'_, T, M> {}
 
-impl<T: Receives<M>, M: Message> Future for TellAll<'_, T, M> {
+impl<T, M: Message + MessageFor<T>> Future for TellAll<'_, T, M> {
     type Output = Vec<Result<(), AskError<M>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -180,9 +180,9 @@ impl<T: Receives<M>, M: Message> Future for TellAll<'_, T, M> {
 
 /// The future of [`ActorRef::ask_all`]: one outcome a message, in the order given.
 #[must_use = "messages are sent when this is awaited"]
-pub struct AskAll<'a, T: Receives<M>, M: Message>(Batch<'a, T, M>);
+pub struct AskAll<'a, T, M: Message>(Batch<'a, T, M>);
 
-impl<'a, T: Receives<M>, M: Message> AskAll<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> AskAll<'a, T, M> {
     pub(crate) fn new(target: &'a ActorRef<T>, messages: impl IntoIterator<Item = M>) -> Self {
         Self(Batch::new(target, messages, Wish::Ask))
     }
@@ -190,9 +190,9 @@ impl<'a, T: Receives<M>, M: Message> AskAll<'a, T, M> {
     batch_options!();
 }
 
-impl<T: Receives<M>, M: Message> Unpin for AskAll<'_, T, M> {}
+impl<T, M: Message + MessageFor<T>> Unpin for AskAll<'_, T, M> {}
 
-impl<T: Receives<M>, M: Message> Future for AskAll<'_, T, M> {
+impl<T, M: Message + MessageFor<T>> Future for AskAll<'_, T, M> {
     type Output = Vec<Result<M::Reply, AskError<M>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {

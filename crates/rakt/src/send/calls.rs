@@ -4,7 +4,7 @@ use crate::message::Message;
 use crate::operation;
 use crate::reference::ActorRef;
 
-use super::receives::Receives;
+use super::message_for::MessageFor;
 use super::{Ask, AskAll, Tell, TellAll, TryTell};
 
 impl<A> ActorRef<A> {
@@ -23,10 +23,7 @@ impl<A> ActorRef<A> {
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the message was not sent.
-    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, A, M>
-    where
-        A: Receives<M>,
-    {
+    pub fn tell<M: Message + MessageFor<A>>(&self, message: M) -> Tell<'_, A, M> {
         Tell::borrowed(self, message)
     }
 
@@ -35,10 +32,7 @@ impl<A> ActorRef<A> {
     /// # Errors
     /// As [`tell`](Self::tell), and [`Refusal::MailboxFull`](crate::Refusal::MailboxFull) or
     /// [`Refusal::ResourceExhausted`](crate::Refusal::ResourceExhausted) where `tell` would wait.
-    pub fn try_tell<M: Message>(&self, message: M) -> TryTell<M>
-    where
-        A: Receives<M>,
-    {
+    pub fn try_tell<M: Message + MessageFor<A>>(&self, message: M) -> TryTell<M> {
         Tell::borrowed(self, message).now()
     }
 
@@ -50,10 +44,7 @@ impl<A> ActorRef<A> {
     /// # Cancel safety
     /// Dropping the future cancels the request: a message that was not sent is not sent any more;
     /// otherwise the other side is told, and the handler's [`Context`](crate::Context) says so.
-    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
-    where
-        A: Receives<M>,
-    {
+    pub fn ask<M: Message + MessageFor<A>>(&self, message: M) -> Ask<'_, A, M> {
         Ask::borrowed(self, message)
     }
 
@@ -66,10 +57,10 @@ impl<A> ActorRef<A> {
     /// # Cancel safety
     /// If the future is dropped, messages that were not sent are not sent any more; what became of
     /// the others is not known.
-    pub fn tell_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> TellAll<'_, A, M>
-    where
-        A: Receives<M>,
-    {
+    pub fn tell_all<M: Message + MessageFor<A>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> TellAll<'_, A, M> {
         TellAll::new(self, messages)
     }
 
@@ -81,10 +72,10 @@ impl<A> ActorRef<A> {
     ///
     /// # Cancel safety
     /// Dropping the future cancels all requests that have no outcome, as for one `ask`.
-    pub fn ask_all<M: Message>(&self, messages: impl IntoIterator<Item = M>) -> AskAll<'_, A, M>
-    where
-        A: Receives<M>,
-    {
+    pub fn ask_all<M: Message + MessageFor<A>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> AskAll<'_, A, M> {
         AskAll::new(self, messages)
     }
 

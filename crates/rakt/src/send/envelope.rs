@@ -9,7 +9,7 @@ use std::time::Duration;
 use rakt_wire::{Metadata, Wish};
 use tokio::time::{Instant, Sleep};
 
-use super::receives::Receives;
+use super::message_for::MessageFor;
 use crate::answer::RemoteAnswer;
 use crate::error::{BoxError, Cause, Refusal};
 use crate::mailbox::letter::{About, Asker, Letter};
@@ -72,7 +72,7 @@ pub(super) enum Receipt<R> {
 /// What became of an offer; a message that was not accepted comes back.
 pub(super) type Offered<M> = Poll<Result<Receipt<<M as Message>::Reply>, (Refusal, M)>>;
 
-impl<'a, T: Receives<M>, M: Message> Envelope<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     pub(super) fn new(target: Held<'a, T>, message: M) -> Self {
         Self {
             target,
@@ -152,7 +152,7 @@ impl<'a, T: Receives<M>, M: Message> Envelope<'a, T, M> {
         });
         let sender = self.sender.take();
         let mut letter = Some(Letter { message, asker: Asker(asker), sender, about });
-        let pushed = T::push(&**cell, &mut letter, waker.map(|waker| (&mut self.ticket, waker)));
+        let pushed = M::push(&**cell, &mut letter, waker.map(|waker| (&mut self.ticket, waker)));
         match letter {
             None => {
                 self.ticket = None;

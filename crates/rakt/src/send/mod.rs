@@ -3,7 +3,7 @@
 //! Each is a plain struct that sends when it is first polled, so that the common case costs neither a
 //! task nor a boxed future.
 //!
-//! - `receives`: which messages can be sent to whom; `calls`: what can be done with a reference
+//! - `message_for`: which messages can be sent to whom; `calls`: what can be done with a reference
 //! - `envelope`: a message on its way to be accepted, by a mailbox or a connection
 //! - `request`: a message whose outcome is awaited
 //! - `together`: several of those at once
@@ -11,7 +11,7 @@
 mod batch;
 mod calls;
 mod envelope;
-pub(crate) mod receives;
+pub(crate) mod message_for;
 mod request;
 
 use std::fmt;
@@ -31,7 +31,7 @@ pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
 pub use batch::{AskAll, TellAll};
 
 use envelope::{Envelope, Held, Limit};
-use receives::Receives;
+use message_for::MessageFor;
 use request::Request;
 
 /// The result of [`ActorRef::try_tell`].
@@ -64,7 +64,7 @@ macro_rules! message_options {
 /// Shows a future as whom it sends to and the type of what it sends: payloads are nobody's business.
 macro_rules! show_target {
     ($future:ident, $($envelope:ident).+) => {
-        impl<T: Receives<M>, M: Message> fmt::Debug for $future<'_, T, M> {
+        impl<T, M: Message + MessageFor<T>> fmt::Debug for $future<'_, T, M> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($future))
                     .field("target", &*self.$($envelope).+.target)
@@ -81,12 +81,12 @@ show_target!(Ask, request.envelope);
 
 /// The future of [`ActorRef::tell`].
 #[must_use = "a message is sent when this is awaited"]
-pub struct Tell<'a, T: Receives<M>, M: Message> {
+pub struct Tell<'a, T, M: Message> {
     envelope: Envelope<'a, T, M>,
     limit: Option<Limit>,
 }
 
-impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> Tell<'a, T, M> {
     pub(crate) fn borrowed(target: &'a ActorRef<T>, message: M) -> Self {
         Self::new(Held::Borrowed(target), message)
     }
@@ -134,9 +134,9 @@ impl<'a, T: Receives<M>, M: Message> Tell<'a, T, M> {
     }
 }
 
-impl<T: Receives<M>, M: Message> Unpin for Tell<'_, T, M> {}
+impl<T, M: Message + MessageFor<T>> Unpin for Tell<'_, T, M> {}
 
-impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
+impl<T, M: Message + MessageFor<T>> Future for Tell<'_, T, M> {
     type Output = Result<(), TellError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -161,13 +161,13 @@ impl<T: Receives<M>, M: Message> Future for Tell<'_, T, M> {
 
 /// The future of [`Tell::confirmed`].
 #[must_use = "a message is sent when this is awaited"]
-pub struct Confirmed<'a, T: Receives<M>, M: Message> {
+pub struct Confirmed<'a, T, M: Message> {
     request: Request<'a, T, M>,
 }
 
-impl<T: Receives<M>, M: Message> Unpin for Confirmed<'_, T, M> {}
+impl<T, M: Message + MessageFor<T>> Unpin for Confirmed<'_, T, M> {}
 
-impl<T: Receives<M>, M: Message> Future for Confirmed<'_, T, M> {
+impl<T, M: Message + MessageFor<T>> Future for Confirmed<'_, T, M> {
     type Output = Result<(), AskError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -175,7 +175,7 @@ impl<T: Receives<M>, M: Message> Future for Confirmed<'_, T, M> {
     }
 }
 
-impl<T: Receives<M>, M: Message> Confirmed<'_, T, M> {
+impl<T, M: Message + MessageFor<T>> Confirmed<'_, T, M> {
     /// How long to wait for the confirmation. Default: as for an [`ask`](ActorRef::ask).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.request.limit = Limit::new(limit);
@@ -185,11 +185,11 @@ impl<T: Receives<M>, M: Message> Confirmed<'_, T, M> {
 
 /// The future of [`ActorRef::ask`].
 #[must_use = "a message is sent when this is awaited"]
-pub struct Ask<'a, T: Receives<M>, M: Message> {
+pub struct Ask<'a, T, M: Message> {
     request: Request<'a, T, M>,
 }
 
-impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> Ask<'a, T, M> {
     pub(crate) fn borrowed(target: &'a ActorRef<T>, message: M) -> Self {
         Self::new(Held::Borrowed(target), message)
     }
@@ -215,9 +215,9 @@ impl<'a, T: Receives<M>, M: Message> Ask<'a, T, M> {
     message_options!(request.envelope);
 }
 
-impl<T: Receives<M>, M: Message> Unpin for Ask<'_, T, M> {}
+impl<T, M: Message + MessageFor<T>> Unpin for Ask<'_, T, M> {}
 
-impl<T: Receives<M>, M: Message> Future for Ask<'_, T, M> {
+impl<T, M: Message + MessageFor<T>> Future for Ask<'_, T, M> {
     type Output = Result<M::Reply, AskError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use rakt_wire::{Address, Wish};
 
 use super::envelope::{Envelope, Limit, Receipt};
-use super::receives::Receives;
+use super::message_for::MessageFor;
 use crate::answer::Fate;
 use crate::error::{AskError, Cause, Refusal};
 use crate::message::Message;
 
 /// A message whose outcome is awaited.
-pub(super) struct Request<'a, T: Receives<M>, M: Message> {
+pub(super) struct Request<'a, T, M: Message> {
     pub(super) envelope: Envelope<'a, T, M>,
     receipt: Option<Receipt<M::Reply>>,
     pub(super) limit: Limit,
@@ -24,7 +24,7 @@ pub(super) struct Request<'a, T: Receives<M>, M: Message> {
 /// How a request ended: with a reply, or, where none was asked for, without.
 pub(super) type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
 
-impl<'a, T: Receives<M>, M: Message> Request<'a, T, M> {
+impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
     pub(super) fn new(mut envelope: Envelope<'a, T, M>, limit: Duration, wish: Wish) -> Self {
         envelope.is_alone = true;
         Self { envelope, receipt: None, limit: Limit::new(limit), wish }

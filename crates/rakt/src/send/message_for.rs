@@ -1,20 +1,21 @@
 //! Which messages can be sent to whom.
 
-use crate::message::Message;
-
-/// Says that messages of type `M` can be sent to a reference: to one of a type that handles `M`, and
-/// to one of unknown type.
+/// Says that a message can be sent to an `ActorRef<A>`: to one of a type that handles it, and to one of
+/// unknown type.
 ///
 /// Implemented by rakt alone.
+// It is a trait of the message, not of the actor: of an actor with one handler the compiler would conclude that
+// every message is of that handler's type, and complain about types. `Message` is not part of it, since the
+// compiler tells the greater of two faults alone.
 #[diagnostic::on_unimplemented(
-    message = "an `ActorRef<{Self}>` does not take `{M}`: `{Self}` has no handler for it",
-    label = "`{Self}` does not handle `{M}`",
-    note = "write `impl rakt::Handler<{M}> for {Self}`, with an `async fn handle`"
+    message = "an `ActorRef<{A}>` does not take `{Self}`: `{A}` has no handler for it",
+    label = "`{A}` does not handle `{Self}`",
+    note = "write `impl rakt::Handler<{Self}> for {A}`, with an `async fn handle`"
 )]
-pub trait Receives<M: Message>: sealed::Sealed<M> {}
+pub trait MessageFor<A>: sealed::Sealed<A> {}
 
 #[diagnostic::do_not_recommend]
-impl<M: Message, T: sealed::Sealed<M>> Receives<M> for T {}
+impl<A, M: sealed::Sealed<A>> MessageFor<A> for M {}
 
 pub(crate) mod sealed {
     use std::any::TypeId;
@@ -26,22 +27,27 @@ pub(crate) mod sealed {
 
     /// How a letter gets into the mailbox of an actor in this process.
     #[expect(unnameable_types, reason = "sealed: nobody outside can call or implement it")]
-    pub trait Sealed<M: Message> {
+    pub trait Sealed<A>: Sized {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(
             cell: &dyn AnyCell,
-            letter: &mut Option<Letter<M>>,
+            letter: &mut Option<Letter<Self>>,
             waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push;
+        ) -> Push
+        where
+            Self: Message;
     }
 
-    impl<M: Message> Sealed<M> for AnyActor {
+    impl<M> Sealed<AnyActor> for M {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(
             cell: &dyn AnyCell,
             letter: &mut Option<Letter<M>>,
             waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push {
+        ) -> Push
+        where
+            M: Message,
+        {
             cell.push_listed(letter, TypeId::of::<M>(), waiter)
         }
     }
