@@ -11,13 +11,13 @@ use crate::declaration::{Codec, Declaration, Name, Reply, Wire};
 use crate::wrong;
 
 const FORMS: &str = "the attributes of a message are
-    (none)                                                stays in the process, no reply
-    #[rakt(reply = u64)]                                  stays in the process, has a reply
-    #[rakt(name = \"demo.Work\", reply = String)]           crosses the wire under that name, a prost type
+    (none)                                                    stays in the process, no reply
+    #[rakt(reply = u64)]                                      stays in the process, has a reply
+    #[rakt(name = \"demo.Work\", reply = String)]               crosses the wire under that name, a prost type
     #[rakt(name = \"demo.Ping\", reply = Pong as \"demo.Pong\")]  its reply has a name as well
-    #[rakt(name = _, reply = Done as _)]                  the names are those of `prost::Name`
-    #[rakt(name = \"chess.Move\", codec = \"serde\")]         a serde type, or a codec of your own
-    #[rakt(crate = path::to::rakt)]                       where rakt is, if it is renamed";
+    #[rakt(name = _, reply = Done as _)]                      the names are those of `prost::Name`
+    #[rakt(name = \"chess.Move\", codec = \"serde\")]             a serde type, or a codec of your own
+    #[rakt(crate = path::to::rakt)]                           where rakt is, if it is renamed";
 
 /// Reads what the attributes of a type declare.
 pub(crate) fn read(item: DeriveInput) -> syn::Result<Declaration> {

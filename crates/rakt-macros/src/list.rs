@@ -1,8 +1,11 @@
 //! Declarations in a list: `Work as "demo.Work" => String, Tick`.
 
+use std::collections::HashSet;
+
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
 use syn::{Ident, Token};
 
 use crate::declaration::{Declaration, Reply, Wire, type_of};
@@ -28,9 +31,16 @@ impl ToTokens for List {
 impl Parse for List {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let rakt: TokenTree = input.parse()?;
-        let mut declarations = Vec::new();
+        let (mut declarations, mut seen) = (Vec::new(), HashSet::new());
         while !input.is_empty() {
-            declarations.push(declaration(input, rakt.to_token_stream()).map_err(with_forms)?);
+            let next = declaration(input, rakt.to_token_stream()).map_err(with_forms)?;
+            if !seen.insert(next.message.to_string()) {
+                return wrong(
+                    next.message.span(),
+                    "this is declared twice, a message has one reply",
+                );
+            }
+            declarations.push(next);
             input.parse::<Option<Token![,]>>()?;
         }
         Ok(Self(declarations))
