@@ -7,6 +7,7 @@ use std::time::Duration;
 use rakt_wire::SpawnArgument;
 
 use crate::actor::{Accepts, Actor};
+use crate::cell::Setup;
 use crate::error::{Cause, Refusal, SpawnError};
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
@@ -19,7 +20,7 @@ use crate::system::core::{ActorSystem, Recipe, Spawned};
 #[must_use = "it has an effect only where it is registered"]
 pub struct Kind {
     factory: Box<dyn Factory>,
-    options: Options,
+    setup: Setup,
 }
 
 impl fmt::Debug for Kind {
@@ -28,21 +29,13 @@ impl fmt::Debug for Kind {
     }
 }
 
-#[derive(Clone, Default)]
-struct Options {
-    mailbox: Mailbox,
-    supervision: Option<Supervision>,
-    passivate_after: Option<Duration>,
-}
-
 trait Factory: Send + Sync {
     fn spawn(
         &self,
         system: ActorSystem,
         path: String,
-        kind: Arc<str>,
         argument: Option<SpawnArgument>,
-        options: Options,
+        setup: Setup,
     ) -> Spawned;
     /// What peers may send to such actors.
     fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName>;
@@ -52,7 +45,7 @@ trait Factory: Send + Sync {
 impl Kind {
     /// Actors that `factory` builds.
     pub fn new<A: Actor>(factory: impl Fn() -> A + Send + Sync + 'static) -> Self {
-        Self { factory: Box::new(Plain(Arc::new(factory))), options: Options::default() }
+        Self { factory: Box::new(Plain(Arc::new(factory))), setup: Setup::default() }
     }
 
     /// Actors that `factory` builds from an argument that the spawning node gives.
@@ -62,24 +55,24 @@ impl Kind {
     pub fn with_argument<M: WireMessage + Sync, A: Actor>(
         factory: impl Fn(&M) -> A + Send + Sync + 'static,
     ) -> Self {
-        Self { factory: Box::new(WithArgument(Arc::new(factory))), options: Options::default() }
+        Self { factory: Box::new(WithArgument(Arc::new(factory))), setup: Setup::default() }
     }
 
     /// The mailbox of such actors. See [`Spawn::mailbox`](crate::Spawn::mailbox).
     pub fn mailbox(mut self, mailbox: Mailbox) -> Self {
-        self.options.mailbox = mailbox;
+        self.setup.mailbox = mailbox;
         self
     }
 
     /// The supervision of such actors. See [`Spawn::supervision`](crate::Spawn::supervision).
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.options.supervision = Some(supervision);
+        self.setup.options().supervision = Some(supervision);
         self
     }
 
     /// Stops such actors when idle. See [`Spawn::passivate_after`](crate::Spawn::passivate_after).
     pub fn passivate_after(mut self, idle: Duration) -> Self {
-        self.options.passivate_after = Some(idle);
+        self.setup.options().passivate_after = Some(idle);
         self
     }
 }
@@ -92,7 +85,9 @@ impl Recipe for Kind {
         kind: Arc<str>,
         argument: Option<SpawnArgument>,
     ) -> Spawned {
-        self.factory.spawn(system, path, kind, argument, self.options.clone())
+        let mut setup = self.setup.clone();
+        setup.options().kind = Some(kind);
+        self.factory.spawn(system, path, argument, setup)
     }
 
     fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName> {
@@ -111,16 +106,15 @@ impl<A: Actor> Factory for Plain<A> {
         &self,
         system: ActorSystem,
         path: String,
-        kind: Arc<str>,
         argument: Option<SpawnArgument>,
-        options: Options,
+        setup: Setup,
     ) -> Spawned {
         if let Some(argument) = argument {
             let text = format!("the kind takes no argument, {:?} was given", argument.type_name);
             return Box::pin(async { Err(Refusal::InvalidArgument { source: text.into() }) });
         }
         let factory = self.0.clone();
-        spawn(system, path, kind, options, move || factory())
+        spawn(system, path, setup, move || factory())
     }
 
     fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName> {
@@ -139,14 +133,13 @@ impl<M: WireMessage + Sync, A: Actor> Factory for WithArgument<M, A> {
         &self,
         system: ActorSystem,
         path: String,
-        kind: Arc<str>,
         argument: Option<SpawnArgument>,
-        options: Options,
+        setup: Setup,
     ) -> Spawned {
         match read_argument::<M>(argument) {
             Ok(argument) => {
                 let factory = self.0.clone();
-                spawn(system, path, kind, options, move || factory(&argument))
+                spawn(system, path, setup, move || factory(&argument))
             }
             Err(refusal) => Box::pin(async { Err(refusal) }),
         }
@@ -182,19 +175,11 @@ fn read_argument<M: WireMessage>(argument: Option<SpawnArgument>) -> Result<M, R
 fn spawn<A: Actor>(
     system: ActorSystem,
     path: String,
-    kind: Arc<str>,
-    options: Options,
+    setup: Setup,
     factory: impl Fn() -> A + Send + Sync + 'static,
 ) -> Spawned {
     Box::pin(async move {
-        let mut spawn = Spawn::new(system, path, factory, None).mailbox(options.mailbox).kind(kind);
-        if let Some(supervision) = options.supervision {
-            spawn = spawn.supervision(supervision);
-        }
-        if let Some(idle) = options.passivate_after {
-            spawn = spawn.passivate_after(idle);
-        }
-        match spawn.start_cell().await {
+        match Spawn::new(system, path, factory, setup, None).start_cell().await {
             Ok(cell) => Ok(cell as Arc<dyn Reachable>),
             Err(error) => Err(refusal(error)),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rakt_wire::{MAX_PATH_LEN, validate_name, validate_path};
 
 use crate::actor::{Accepts, Actor};
-use crate::cell::{Cell, Options, Setup};
+use crate::cell::{Cell, Setup};
 use crate::context::{ActorCell, ActorClass, Context};
 use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
@@ -66,9 +66,10 @@ impl<'a, A: Actor> Spawn<'a, A> {
         system: ActorSystem,
         path: String,
         factory: impl Fn() -> A + Send + Sync + 'static,
+        setup: Setup,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        Self { system, path, factory: Box::new(factory), setup: Setup::default(), parent }
+        Self { system, path, factory: Box::new(factory), setup, parent }
     }
 
     /// The mailbox. Default: 8192 messages, senders wait when it is full.
@@ -79,23 +80,14 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// What happens when the actor fails. Default: see [`Supervision`].
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.options().supervision = Some(supervision);
+        self.setup.options().supervision = Some(supervision);
         self
     }
 
     /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
-        self.options().passivate_after = Some(idle.max(Duration::from_millis(1)));
+        self.setup.options().passivate_after = Some(idle);
         self
-    }
-
-    pub(crate) fn kind(mut self, kind: Arc<str>) -> Self {
-        self.options().kind = Some(kind);
-        self
-    }
-
-    fn options(&mut self) -> &mut Options {
-        self.setup.options.get_or_insert_default()
     }
 
     /// Starts the actor: reserves the name, then runs [`Actor::started`] here.
@@ -238,7 +230,7 @@ impl ActorSystem {
         name: impl Into<String>,
         factory: impl Fn() -> A + Send + Sync + 'static,
     ) -> Spawn<'static, A> {
-        Spawn::new(self.clone(), name.into(), factory, None)
+        Spawn::new(self.clone(), name.into(), factory, Setup::default(), None)
     }
 }
 
@@ -254,6 +246,6 @@ impl<A: Actor> Context<A> {
         let system = self.cell.system.clone();
         let parent: Arc<dyn AnyCell> = self.cell.clone();
         let children = self.children_mut();
-        Spawn::new(system, path, factory, Some((parent, children)))
+        Spawn::new(system, path, factory, Setup::default(), Some((parent, children)))
     }
 }

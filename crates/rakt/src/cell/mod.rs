@@ -79,15 +79,15 @@ impl<B, D> Class<B, D> {
     }
 }
 
-/// What the spawner decided about an actor.
-#[derive(Default)]
+/// What the spawner decided about an actor, or a kind about all of its actors.
+#[derive(Clone, Default)]
 pub(crate) struct Setup {
     pub(crate) mailbox: Mailbox,
-    pub(crate) options: Option<Box<Options>>,
+    options: Option<Box<Options>>,
 }
 
 /// What most spawners do not decide.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Options {
     pub(crate) supervision: Option<Supervision>,
     pub(crate) passivate_after: Option<Duration>,
@@ -95,12 +95,21 @@ pub(crate) struct Options {
 }
 
 impl Setup {
+    pub(crate) fn options(&mut self) -> &mut Options {
+        self.options.get_or_insert_default()
+    }
+
     pub(crate) fn supervision(&self) -> Option<&Supervision> {
         self.options.as_ref()?.supervision.as_ref()
     }
 
     pub(crate) fn passivate_after(&self) -> Option<Duration> {
-        self.options.as_ref()?.passivate_after
+        let idle = self.options.as_ref()?.passivate_after?;
+        Some(idle.max(Duration::from_millis(1)))
+    }
+
+    pub(crate) fn kind(&self) -> Option<&Arc<str>> {
+        self.options.as_ref()?.kind.as_ref()
     }
 }
 
@@ -515,7 +524,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
 
 impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D> {
     fn kind(&self) -> Option<&Arc<str>> {
-        self.setup.options.as_ref()?.kind.as_ref()
+        self.setup.kind()
     }
 
     fn accepted(&self, wire_name: &str) -> Option<u16> {
