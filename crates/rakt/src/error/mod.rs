@@ -17,6 +17,6 @@ pub(crate) mod returned;
 
 pub use outcome::Recipient;
 pub(crate) use outcome::{AskError, OperationError, SpawnError, TellError};
-pub use rakt_wire::{Bound, Cause, Chain, OtherBound};
+pub use rakt_wire::{AddressError, Bound, Cause, Chain, MetadataError, OtherBound};
 pub(crate) use refusal::Refusal;
 pub(crate) use returned::{BoxError, Result};
