@@ -19,6 +19,8 @@ use super::message::Message;
 struct Partial {
     /// Taken once the budget has refused the body: the rest is skipped.
     head: Option<PartialHead>,
+    /// Of a message that is skipped: its receiver and raw length.
+    skipped: Option<(u32, u32)>,
     is_message: bool,
     /// Payload bytes that have arrived and are held.
     held: Vec<u8>,
@@ -48,8 +50,10 @@ pub(super) enum PartialHead {
 pub(super) enum Progress {
     /// It needs more chunks, or is being skipped.
     Pending,
-    /// The budget has no room for it, with its whole payload of so many bytes; the rest will be skipped.
-    Refused(PartialHead, usize),
+    /// The budget has no room for it; the rest will be skipped, unless this was the last of it.
+    Refused { head: PartialHead, is_over: bool },
+    /// All of a message that was refused has come.
+    Skipped { receiver: u32, raw_len: u32 },
     /// It is complete.
     Complete(PartialHead, Bytes),
 }
@@ -93,7 +97,8 @@ impl Streams {
         }
         let is_message = matches!(head, PartialHead::Message(_));
         let (held, admitted) = (Vec::new(), 0);
-        let partial = Partial { head: Some(head), is_message, held, admitted, missing: total };
+        let (head, skipped) = (Some(head), None);
+        let partial = Partial { head, skipped, is_message, held, admitted, missing: total };
         self.open.insert(stream, partial);
         Ok(self.feed(stream, chunk, budget))
     }
@@ -186,11 +191,21 @@ impl Streams {
         partial.missing = partial.missing.saturating_sub(len);
         let missing = partial.missing;
         let progress = match partial.head.take() {
-            None => Progress::Pending,
-            Some(head) if len > 0 && !budget.admit(len) => {
-                let arrived = partial.held.len();
+            None => match partial.skipped {
+                Some((receiver, raw_len)) if missing == 0 => {
+                    Progress::Skipped { receiver, raw_len }
+                }
+                _ => Progress::Pending,
+            },
+            Some(mut head) if len > 0 && !budget.admit(len) => {
+                if let PartialHead::Message(message) = &mut head {
+                    let payload_len = partial.held.len().saturating_add(missing);
+                    let payload_len = u32::try_from(payload_len).unwrap_or(u32::MAX);
+                    let raw_len = *message.raw_len.get_or_insert(payload_len);
+                    partial.skipped = Some((message.receiver, raw_len));
+                }
                 partial.release(budget);
-                Progress::Refused(head, arrived.saturating_add(missing))
+                Progress::Refused { head, is_over: missing == 0 }
             }
             Some(head) => {
                 partial.admitted = partial.admitted.saturating_add(len);
@@ -247,9 +262,9 @@ mod tests {
     #[test]
     fn room_is_made_for_what_has_arrived_and_not_for_what_is_announced() {
         let announced = 1 << 30;
-        let held = Vec::new();
+        let (head, skipped, held, admitted) = (None, None, Vec::new(), 0);
         let mut partial =
-            Partial { head: None, is_message: true, held, admitted: 0, missing: announced };
+            Partial { head, skipped, is_message: true, held, admitted, missing: announced };
         for _ in 0..100 {
             partial.push(&[0; 1000]);
             partial.missing -= 1000;

@@ -141,8 +141,16 @@ pub enum Event<'a> {
         text: &'a str,
     },
     /// A large message for which [`Budget::admit`] had no room. Its payload is skipped and its body
-    /// empty; `raw_len` is always set, so that its cost is known.
+    /// empty; `raw_len` is always set.
     Refused(Message),
+    /// All of a refused message has come, so what it cost goes back. Of one that its sender aborts
+    /// meanwhile, who takes its cost back himself, there is no such event.
+    Skipped {
+        /// Alias of the receiver.
+        receiver: u32,
+        /// Length of the payload when it is not compressed, in bytes.
+        raw_len: u32,
+    },
     /// A large reply or response for which there was no room.
     RefusedReply {
         /// What it answers.

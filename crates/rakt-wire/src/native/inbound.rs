@@ -401,16 +401,22 @@ impl Inbound {
 fn deliver(progress: Progress, sink: &mut impl Sink) -> Result<(), LinkError> {
     match progress {
         Progress::Pending => {}
-        Progress::Refused(head, payload_len) => sink.event(match head {
-            PartialHead::Message(mut message) => {
-                message.raw_len = message.raw_len.or(u32::try_from(payload_len).ok());
-                Event::Refused(message)
+        Progress::Refused { head, is_over } => match head {
+            PartialHead::Message(message) => {
+                let (receiver, raw_len) = (message.receiver, message.raw_len);
+                sink.event(Event::Refused(message));
+                if let Some(raw_len) = raw_len.filter(|_| is_over) {
+                    sink.event(Event::Skipped { receiver, raw_len });
+                }
             }
-            PartialHead::Request { corr } => Event::RefusedRequest { corr },
+            PartialHead::Request { corr } => sink.event(Event::RefusedRequest { corr }),
             PartialHead::Reply { corr, .. } | PartialHead::Response { corr } => {
-                Event::RefusedReply { corr }
+                sink.event(Event::RefusedReply { corr });
             }
-        }),
+        },
+        Progress::Skipped { receiver, raw_len } => {
+            sink.event(Event::Skipped { receiver, raw_len });
+        }
         Progress::Complete(head, payload) => complete(head, payload, sink)?,
     }
     Ok(())

@@ -462,8 +462,9 @@ fn unfinished_messages_share_a_budget() {
 #[test]
 fn a_request_without_room_fails_and_its_credit_comes_back() {
     let mut pair = Pair::new(small_window());
-    pair.far.room.most = 100 * 1024;
-    for wish in [Wish::Ask, Wish::Confirm, Wish::Ask] {
+    // The last has no room for just its last byte.
+    for (wish, room) in [(Wish::Ask, 100_000), (Wish::Confirm, 100_000), (Wish::Ask, 200 * 1024 - 1)] {
+        pair.far.room.most = room;
         pair.near.say(wish, "a", vec![0; 200 * 1024]);
         pair.settle(usize::MAX);
         assert_eq!(pair.near.waiting.len(), 0, "the credit has come back");
@@ -471,6 +472,84 @@ fn a_request_without_room_fails_and_its_credit_comes_back() {
     let codes = pair.near.answers.iter().map(|(_, answer)| answer.as_ref().map_err(|f| f.code));
     assert_eq!(codes.collect::<Vec<_>>(), [Err(Code::ResourceExhausted); 3]);
     assert_eq!((pair.in_flight(), pair.far.room.held), ((0, 0), 0));
+}
+
+/// When the dialer gives up on a large ask for which the acceptor has no room.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum GivesUp {
+    /// Before the acceptor has read anything of it.
+    BeforeItIsRead,
+    /// After it was refused, and before the dialer hears of that.
+    BeforeItHears,
+    /// Never: it hears of the refusal while it still sends.
+    Never,
+}
+
+/// A pair of which the acceptor holds one message of 200 bytes for a receiver, and has had no room for a
+/// large ask to the same.
+fn after_a_refusal(when: GivesUp, mut pair: Pair) -> Pair {
+    pair.far.room.most = 20 * 1024;
+    pair.near.tell("a", vec![1; 200]);
+    pair.settle(usize::MAX);
+    pair.near.say(Wish::Ask, "a", vec![2; 1024 * 1024]);
+    let corr = pair.near.requests[0];
+    let chunks = pair.near.poll_transmit();
+    if when == GivesUp::BeforeItIsRead {
+        assert_eq!(pair.near.dialing.cancel(corr), Some("a"));
+    }
+    pair.handle_bytes(&chunks).expect("the peer keeps to the protocol");
+    assert_eq!((pair.far.arrived.len(), pair.far.room.held), (1, 0), "it is refused");
+    if when == GivesUp::BeforeItHears {
+        assert_eq!(pair.near.dialing.cancel(corr), Some("a"));
+    } else {
+        assert!(pair.carry_back(usize::MAX));
+    }
+    pair.settle(usize::MAX);
+    assert_eq!(pair.near.answers.len(), usize::from(when == GivesUp::Never));
+    assert_eq!((pair.in_flight(), pair.near.waiting.len()), ((0, 0), 0));
+    pair
+}
+
+/// The dialer may send messages that cost exactly `credit`, and not a byte more.
+fn assert_credit(mut pair: Pair, credit: usize, what: GivesUp) {
+    let sent = |pair: &mut Pair, len| pair.near.try_send(Wish::Tell, "a", vec![0; len].into()).is_ok();
+    // Each costs 256 more. One more may go while a byte is left.
+    assert!(sent(&mut pair, credit - 256), "{what:?}: {credit} are left");
+    assert!(!sent(&mut pair, 0), "{what:?}: no more than {credit} are left");
+}
+
+#[test]
+fn a_refused_ask_that_is_given_up_leaves_the_dialer_its_exact_credit() {
+    for when in [GivesUp::BeforeItIsRead, GivesUp::BeforeItHears, GivesUp::Never] {
+        let scene = || after_a_refusal(when, Pair::new(small_window()));
+        let left = WINDOW as usize - 456;
+        assert_credit(scene(), left, when);
+        let mut pair = scene();
+        pair.near.tell("a", vec![3; left - 256 - 1]);
+        pair.near.tell("a", vec![4; 300]);
+        assert_eq!(pair.near.waiting.len(), 0, "{when:?}: a byte was left");
+        pair.settle(usize::MAX);
+        let arrived: Vec<_> = std::iter::from_fn(|| pair.take()).map(|(_, body)| body[0]).collect();
+        assert_eq!(arrived, [1, 3, 4]);
+        pair.settle(usize::MAX);
+        assert_credit(pair, WINDOW as usize, when);
+    }
+}
+
+#[test]
+fn a_refused_ask_that_is_given_up_leaves_the_acceptor_its_exact_account() {
+    for when in [GivesUp::BeforeItIsRead, GivesUp::BeforeItHears, GivesUp::Never] {
+        // The dialer believes that it may send as much as it likes.
+        let generous = Limits { receiver_window: 1024 * 1024, ..small_window() };
+        let mut pair = after_a_refusal(when, Pair::of(generous, small_window()));
+        // It holds 456 of them, and the last may overdraw: 3 messages of 256 fit, and a fourth does not.
+        for _ in 0..4 {
+            pair.near.tell("a", Vec::new());
+        }
+        let bytes = pair.near.poll_transmit();
+        let thrown_out = LinkError::Window { limit: WINDOW };
+        assert_eq!(pair.carry_frames(&bytes), (4, Some(thrown_out)), "{when:?}");
+    }
 }
 
 #[test]

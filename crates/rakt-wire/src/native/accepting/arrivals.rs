@@ -225,31 +225,41 @@ impl<H: Host> Tables<H> {
                 }
                 receiver.largest = receiver.largest.max(cost);
             }
-            Err(failure) => self.refuse(message, cost, &failure, host),
+            Err(failure) => {
+                self.refuse(message, &failure, host);
+                self.give_back(message.receiver, cost, host);
+            }
         }
     }
 
-    /// A large message that the budget had no room for.
+    /// A large message that the budget had no room for. Its credit goes back once all of it has come: if
+    /// its sender gives up before, he takes it back himself, and it would come back twice.
     fn without_room(&mut self, message: &Message, host: &mut H) {
-        let cost = cost(message.raw_len.unwrap_or(0) as usize);
         self.requests = self.requests.saturating_add(u32::from(is_request(message.kind)));
-        if let Some(receiver) = self.receivers.get_mut(message.receiver as usize) {
+        let failure = host.no_room();
+        self.refuse(message, &failure, host);
+    }
+
+    /// All of a message without room has come.
+    fn skipped(&mut self, receiver: u32, raw_len: u32, host: &mut H) {
+        let cost = cost(raw_len as usize);
+        if let Some(receiver) = self.receivers.get_mut(receiver as usize) {
             receiver.received = receiver.received.saturating_add(cost);
         }
-        let failure = host.no_room();
-        self.refuse(message, cost, &failure, host);
+        self.give_back(receiver, cost, host);
     }
 
-    /// Turns a message down, and gives its credit back.
-    fn refuse(&self, message: &Message, cost: u64, failure: &Failure, host: &mut H) {
+    fn refuse(&self, message: &Message, failure: &Failure, host: &mut H) {
         let from = Alias { id: message.receiver, epoch: self.epoch };
-        host.accepting(|accepting| {
-            match message.kind.corr() {
-                None => accepting.nack(from, message.sender, message.type_id, failure),
-                Some(corr) => accepting.fail(corr, failure),
-            }
-            accepting.consumed(from, cost);
+        host.accepting(|accepting| match message.kind.corr() {
+            None => accepting.nack(from, message.sender, message.type_id, failure),
+            Some(corr) => accepting.fail(corr, failure),
         });
+    }
+
+    fn give_back(&self, receiver: u32, cost: u64, host: &mut H) {
+        let from = Alias { id: receiver, epoch: self.epoch };
+        host.accepting(|accepting| accepting.consumed(from, cost));
     }
 
     fn fail(&mut self, corr: u64, failure: &Failure, host: &mut H) {
@@ -400,6 +410,7 @@ impl<H: Host> Sink for Taking<'_, H> {
             }
             Event::Reset => tables.reset(host),
             Event::Refused(message) => tables.without_room(&message, host),
+            Event::Skipped { receiver, raw_len } => tables.skipped(receiver, raw_len, host),
             Event::Cancel { corr } => {
                 host.accepting(|accepting| accepting.handle_cancel(corr));
                 host.cancelled(corr);
