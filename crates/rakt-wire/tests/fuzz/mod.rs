@@ -3,6 +3,8 @@
 //!
 //! None of these may panic, whatever the bytes. Where something is accepted, it must read back.
 
+#[path = "../support/far.rs"]
+mod far;
 #[cfg(feature = "goakt")]
 pub mod goakt;
 mod sessions;

@@ -7,18 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use rakt_wire::native::{
-    Accepting, Alias, Arrivals, Body, Budget, Dialing, Hello, Host, Inbound, Limits, Message,
-    MessageKind, NamedReceiver, Names, Need, NotSent, Outgoing, Payload, Replies, ReplyBudget,
-    Request, Sender, Session, Settled, Side,
+    Accepting, Alias, Arrivals, Dialing, Limits, MessageKind, Need, NotSent, Outgoing, Payload,
+    Replies, Sender, Settled, Side,
 };
-use rakt_wire::{Code, Compression, Failure, Operation, Outcome, Wish, cost};
+use rakt_wire::{Code, Failure, Operation, Outcome, Wish, cost};
+
+use super::far::{Far, Letter, Room, read_back, read_there, session};
 
 /// How many steps a history has at most.
 const MAX_STEPS: usize = 600;
 const SENDERS: usize = 4;
+/// Bytes of bodies that each side may hold, and of replies that wait.
+const BUDGET: usize = 512 * 1024;
+const REPLIES: usize = 400 * 1024;
 const TYPES: [&str; 6] = ["type-0", "type-1", "type-2", "type-3", "type-4", "refused"];
 
 /// Runs a history.
@@ -38,6 +42,7 @@ struct Pair {
     near: Near,
     far: Far,
     arrivals: Arrivals<Far>,
+    actors: Actors,
     to_far: Pipe,
     to_near: Pipe,
     is_cut: bool,
@@ -47,7 +52,7 @@ struct Pair {
 struct Near {
     dialing: Dialing<u64>,
     replies: Replies,
-    budget: Bytewise,
+    room: Room,
     senders: Vec<Line>,
     next_number: u64,
     /// What is known of each message by its number.
@@ -87,22 +92,12 @@ enum Fate {
     NotSent,
 }
 
-/// The side that accepted, with its actors.
-struct Far {
-    accepting: Accepting<Room>,
-    budget: Bytewise,
-    names: usize,
+/// Those of the side that accepted.
+#[derive(Default)]
+struct Actors {
     mailboxes: BTreeMap<(Box<str>, Option<u64>), VecDeque<Letter>>,
-    operations: VecDeque<u64>,
     /// Numbers of messages in the order in which they arrived, by receiver.
     arrived: BTreeMap<Box<str>, Vec<u64>>,
-}
-
-struct Letter {
-    from: Alias,
-    kind: MessageKind,
-    cost: u64,
-    body: Body,
 }
 
 /// Bytes under way, and what was read of them and not handled.
@@ -110,31 +105,6 @@ struct Letter {
 struct Pipe {
     bytes: Vec<u8>,
     unread: Vec<u8>,
-}
-
-#[derive(Default)]
-struct Bytewise(usize);
-
-impl Budget for Bytewise {
-    fn admit(&mut self, bytes: usize) -> bool {
-        let has_room = self.0 + bytes <= 512 * 1024;
-        self.0 += if has_room { bytes } else { 0 };
-        has_room
-    }
-
-    fn release(&mut self, bytes: usize) {
-        self.0 = self.0.checked_sub(bytes).expect("only what was admitted is released");
-    }
-}
-
-#[derive(Default)]
-struct Room(u64);
-
-impl ReplyBudget for Room {
-    fn replace(&mut self, before: u64, now: u64) -> bool {
-        self.0 = self.0.checked_sub(before).expect("what was there was noted") + now;
-        self.0 <= 400 * 1024
-    }
 }
 
 impl Pair {
@@ -146,13 +116,11 @@ impl Pair {
         }
         limits.max_in_flight = if setup & 2 == 0 { 3 } else { 65_536 };
         limits.receiver_window = if setup & 4 == 0 { 4 * 1024 } else { 256 * 1024 };
-        let peer = Hello::new("fuzz", [1; 16]);
-        let compression = Compression::None;
-        let session = Session { version: 1, limits, compression, features: Vec::new(), peer };
+        let session = session(limits);
         let near = Near {
             dialing: Dialing::new(&session),
             replies: Replies::new(&session),
-            budget: Bytewise::default(),
+            room: Room::of(BUDGET),
             senders: (0..SENDERS).map(|_| Line::default()).collect(),
             next_number: 0,
             outcomes: BTreeMap::new(),
@@ -161,19 +129,16 @@ impl Pair {
             cancelled: BTreeSet::new(),
             watched: 0,
         };
-        let far = Far {
-            accepting: Accepting::new(&session, Room::default()),
-            budget: Bytewise::default(),
-            names: 0,
-            mailboxes: BTreeMap::new(),
-            operations: VecDeque::new(),
-            arrived: BTreeMap::new(),
-        };
+        let mut far = Far::new(&session);
+        far.accepting = Accepting::new(&session, Room::of(REPLIES));
+        far.room = Room::of(BUDGET);
+        far.not_accepted = TYPES[5];
         let arrivals = Arrivals::new(&session);
         Self {
             near,
             far,
             arrivals,
+            actors: Actors::default(),
             to_far: Pipe::default(),
             to_near: Pipe::default(),
             is_cut: false,
@@ -192,7 +157,7 @@ impl Pair {
             9 => self.near.operate(argument),
             10 | 11 => drop(self.carry_to_far(usize::from(argument) * 64)),
             12 | 13 => drop(self.carry_to_near(usize::from(argument) * 64)),
-            14 | 15 => drop(self.far.work(argument)),
+            14 | 15 => drop(self.actors.work(&mut self.far, argument)),
             16 => drop(self.near.resume(argument)),
             17 => self.near.dialing.writer_mut().ping(),
             18 => self.far.accepting.writer_mut().ping(),
@@ -212,20 +177,12 @@ impl Pair {
         if self.far.accepting.is_backed_up() {
             return false;
         }
-        let Self { far, arrivals, to_far, .. } = self;
-        let len = len.min(to_far.bytes.len());
-        let Pipe { bytes, unread } = to_far;
-        if let Some(left) = fill(arrivals.inbound(), bytes, unread, len) {
-            arrivals.handle_filled(far).expect("the peer is honest");
-            arrivals.finish(&Bytes::new(), far).expect("the peer is honest");
-            if left == 0 {
-                return len > 0;
-            }
-        }
-        unread.extend(bytes.drain(..len.min(bytes.len())));
-        let taken = arrivals.handle_bytes(unread, far).expect("the peer is honest");
-        let block: Bytes = unread.drain(..taken).collect::<Vec<_>>().into();
-        arrivals.finish(&block, far).expect("the peer is honest");
+        let len = len.min(self.to_far.bytes.len());
+        let piece: Vec<u8> = self.to_far.bytes.drain(..len).collect();
+        let Self { far, arrivals, to_far, actors, .. } = self;
+        read_there(arrivals, far, &mut to_far.unread, &piece).expect("the peer is honest");
+        assert_eq!(far.refused, [], "the peer keeps to its credit");
+        actors.sort(far);
         len > 0
     }
 
@@ -234,19 +191,8 @@ impl Pair {
             self.far.accepting.poll_transmit(&mut self.to_near.bytes);
         }
         let len = len.min(self.to_near.bytes.len());
-        let Pipe { bytes, unread } = &mut self.to_near;
-        let near = &mut self.near;
-        if let Some(left) = fill(near.replies.inbound(), bytes, unread, len) {
-            near.replies.handle_filled(&mut near.budget).expect("the peer is honest");
-            near.settle();
-            if left == 0 {
-                return len > 0;
-            }
-        }
-        unread.extend(bytes.drain(..len.min(bytes.len())));
-        let taken = near.replies.handle_bytes(unread, &mut near.budget);
-        near.settle();
-        unread.drain(..taken.expect("the peer is honest"));
+        let piece: Vec<u8> = self.to_near.bytes.drain(..len).collect();
+        self.near.hear(&mut self.to_near.unread, &piece);
         len > 0
     }
 
@@ -256,7 +202,7 @@ impl Pair {
         self.near.close();
         self.far.accepting.close();
         self.arrivals.clear(&mut self.far);
-        self.near.replies.clear(&mut self.near.budget);
+        self.near.replies.clear(&mut self.near.room);
     }
 
     /// Lets everybody go on until nobody can, and looks at what is left.
@@ -268,7 +214,7 @@ impl Pair {
                 && [
                     self.carry_to_far(usize::MAX),
                     self.carry_to_near(usize::MAX),
-                    self.far.work(quiet),
+                    self.actors.work(&mut self.far, quiet),
                     self.near.resume(quiet),
                 ]
                 .contains(&true);
@@ -280,7 +226,7 @@ impl Pair {
             self.check_counters();
         }
         self.check_outcomes();
-        assert_eq!((self.near.budget.0, self.far.budget.0), (0, 0), "all bytes are released");
+        assert_eq!((self.near.room.held, self.far.room.held), (0, 0), "all bytes are released");
     }
 
     fn check_counters(&mut self) {
@@ -298,10 +244,10 @@ impl Pair {
     }
 
     fn check_outcomes(&self) {
-        let (near, far) = (&self.near, &self.far);
+        let near = &self.near;
         assert!(near.open.is_empty());
         let mut arrived = BTreeSet::new();
-        for (path, numbers) in &far.arrived {
+        for (path, numbers) in &self.actors.arrived {
             let mut last = BTreeMap::new();
             for number in numbers {
                 assert!(arrived.insert(*number), "{number} arrived twice");
@@ -323,16 +269,6 @@ impl Pair {
             }
         }
     }
-}
-
-/// Reads to where a chunk belongs, if there is such a place. Returns how much is left to read.
-fn fill(inbound: &mut Inbound, bytes: &mut Vec<u8>, unread: &[u8], len: usize) -> Option<usize> {
-    let mut room = inbound.room()?;
-    assert!(unread.is_empty(), "all of it was taken");
-    let n = len.min(room.remaining_mut());
-    room.put_slice(&bytes[..n]);
-    bytes.drain(..n);
-    Some(len - n)
 }
 
 impl Near {
@@ -437,25 +373,29 @@ impl Near {
         }
     }
 
-    fn settle(&mut self) {
+    fn hear(&mut self, unread: &mut Vec<u8>, piece: &[u8]) {
         let mut ended = Vec::new();
-        self.dialing.settle(&mut self.replies, |settled| {
-            ended.push(match settled {
-                Settled::Reply { kept, .. } => (kept, Fate::Replied),
-                Settled::Outcome { kept, outcome } => {
-                    assert_eq!(outcome, Outcome::Absent);
-                    (kept, Fate::Failed)
-                }
-                Settled::Failed { kept, .. } | Settled::NoRoom { kept } => (kept, Fate::Failed),
-                Settled::Refused(refused) => {
-                    assert_eq!(refused.failure.code, Code::NotAccepted);
-                    self.refused += refused.count;
-                    return;
-                }
-                Settled::Terminated { .. } => {
-                    self.watched += 1;
-                    return;
-                }
+        let Self { dialing, replies, room, refused: count, watched, .. } = self;
+        read_back(replies, room, unread, piece, |replies, _| {
+            dialing.settle(replies, |settled| {
+                ended.push(match settled {
+                    Settled::Reply { kept, .. } => (kept, Fate::Replied),
+                    Settled::Outcome { kept, outcome } => {
+                        assert_eq!(outcome, Outcome::Absent);
+                        (kept, Fate::Failed)
+                    }
+                    Settled::Failed { kept, .. } | Settled::NoRoom { kept } => (kept, Fate::Failed),
+                    Settled::Refused(refused) => {
+                        let code = refused.failure.code;
+                        assert!(matches!(code, Code::NotAccepted | Code::ResourceExhausted));
+                        *count += refused.count;
+                        return;
+                    }
+                    Settled::Terminated { .. } => {
+                        *watched += 1;
+                        return;
+                    }
+                });
             });
         });
         for (number, fate) in ended {
@@ -484,11 +424,27 @@ impl Near {
     }
 }
 
-impl Far {
+impl Actors {
+    /// Puts what has arrived into the mailboxes.
+    fn sort(&mut self, far: &mut Far) {
+        for letter in far.arrived.drain(..) {
+            let bytes = letter.payload();
+            assert_eq!(letter.cost, cost(bytes.len()));
+            let number = bytes.first_chunk().copied().map(u64::from_be_bytes);
+            let number = number.expect("every payload has a number");
+            self.arrived.entry(letter.path.clone()).or_default().push(number);
+            if let MessageKind::Confirm { corr } = letter.kind {
+                drop(far.accepting.reply(corr, Payload::Encode(&&[][..])));
+            }
+            let mailbox = self.mailboxes.entry((letter.path.clone(), letter.uid)).or_default();
+            mailbox.push_back(letter);
+        }
+    }
+
     /// One actor takes a message out of its mailbox, and answers it.
-    fn work(&mut self, argument: u8) -> bool {
-        if let Some(corr) = self.operations.pop_front() {
-            self.accepting.respond(corr, &Outcome::Absent);
+    fn work(&mut self, far: &mut Far, argument: u8) -> bool {
+        if let Some(corr) = far.operations.pop_front() {
+            far.accepting.respond(corr, &Outcome::Absent);
             return true;
         }
         let mut mailboxes: Vec<_> = self.mailboxes.values_mut().collect();
@@ -496,95 +452,15 @@ impl Far {
         mailboxes.rotate_left(first);
         let letter = mailboxes.into_iter().find_map(VecDeque::pop_front);
         let Some(letter) = letter else { return false };
-        self.accepting.consumed(letter.from, letter.cost);
+        far.accepting.consumed(letter.from, letter.cost);
         if let MessageKind::Ask { corr } = letter.kind {
             let body = Bytes::from(vec![7; usize::from(argument) * 300]);
             let payload = Payload::Ready { bytes: body, raw_len: None };
             match argument % 3 {
-                0 => self.accepting.fail(corr, &Failure::new(Code::HandlerFailed)),
-                _ => drop(self.accepting.reply(corr, payload)),
+                0 => far.accepting.fail(corr, &Failure::new(Code::HandlerFailed)),
+                _ => drop(far.accepting.reply(corr, payload)),
             }
         }
         true
-    }
-}
-
-impl Host for Far {
-    type Receiver = Vec<Letter>;
-    type Sender = ();
-    type Replies = Room;
-
-    fn accepting<T>(&mut self, f: impl FnOnce(&mut Accepting<Room>) -> T) -> T {
-        f(&mut self.accepting)
-    }
-
-    fn cancelled(&mut self, corr: u64) {
-        assert!(self.accepting.is_cancelled(corr));
-    }
-
-    fn count_name(&mut self, bytes: usize) -> Result<(), u64> {
-        self.names += bytes;
-        Ok(())
-    }
-
-    fn forget_names(&mut self) {
-        self.names = 0;
-    }
-
-    fn take(
-        &mut self,
-        receiver: &mut NamedReceiver<Vec<Letter>>,
-        names: &mut Names<()>,
-        message: &mut Message,
-        cost: u64,
-    ) -> Result<(), Failure> {
-        if &*names.types[message.type_id as usize] == "refused" {
-            return Err(Failure::new(Code::NotAccepted));
-        }
-        let body = std::mem::replace(&mut message.body, Body::Whole(Bytes::new()));
-        let from = Alias { id: message.receiver, epoch: 0 };
-        receiver.kept.push(Letter { from, kind: message.kind, cost, body });
-        Ok(())
-    }
-
-    fn deliver(
-        &mut self,
-        from: Alias,
-        receiver: &mut NamedReceiver<Vec<Letter>>,
-        block: &Bytes,
-        overrun: Option<Failure>,
-    ) {
-        assert_eq!(overrun, None, "the peer keeps to its credit");
-        let mailbox = self.mailboxes.entry((receiver.path.clone(), receiver.uid)).or_default();
-        for letter in receiver.kept.drain(..) {
-            let bytes = letter.body.slice(block);
-            assert_eq!(letter.cost, cost(bytes.len()));
-            let number = bytes.first_chunk().copied().map(u64::from_be_bytes);
-            let number = number.expect("every payload has a number");
-            self.arrived.entry(receiver.path.clone()).or_default().push(number);
-            if let MessageKind::Confirm { corr } = letter.kind {
-                drop(self.accepting.reply(corr, Payload::Encode(&&[][..])));
-            }
-            mailbox.push_back(Letter { from, body: Body::Whole(bytes), ..letter });
-        }
-    }
-
-    fn operate(&mut self, request: Request) {
-        self.operations.push_back(request.corr);
-    }
-
-    fn no_room(&self) -> Failure {
-        // Refused tells count as those of a type that is not accepted do.
-        Failure::new(Code::NotAccepted)
-    }
-}
-
-impl Budget for Far {
-    fn admit(&mut self, bytes: usize) -> bool {
-        self.budget.admit(bytes)
-    }
-
-    fn release(&mut self, bytes: usize) {
-        self.budget.release(bytes);
     }
 }

@@ -9,6 +9,10 @@
 //! | `roundtrip.rs` | does every frame arrive as it was sent, however it is cut? |
 //! | `sessions.rs` | what becomes of messages between the two sides of a connection?
 
+#[expect(dead_code, reason = "the fuzz target uses the rest")]
+#[path = "../support/far.rs"]
+mod far;
+
 mod golden;
 mod handshake;
 mod limits;

@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rakt_wire::native::{
-    Accepting, Alias, Arrivals, Body, Budget, CloseCode, Dialing, FrameKind, Freed, Head, Hello,
-    Host, Limits, LinkError, Message, MessageKind, NamedReceiver, Names, Need, NotSent, Outbound,
-    Outgoing, Payload, Refused, Replies, ReplyBudget, Request, Role, Session, Settled, Side,
+    Arrivals, CloseCode, Dialing, FrameKind, Freed, Head, Limits, LinkError, MessageKind, Need,
+    NotSent, Outbound, Outgoing, Payload, Refused, Replies, Role, Settled, Side,
 };
-use rakt_wire::{Code, Compression, Failure, Wish};
+use rakt_wire::{Code, Failure, Wish};
+
+use super::far::{Far, Room, read_back, read_there, session};
 
 const WINDOW: u32 = 1024;
 
@@ -35,41 +36,13 @@ struct Waiting {
     payload: Bytes,
 }
 
-/// The side that accepted: one queue for all its actors.
-struct Far {
-    accepting: Accepting<NoLimit>,
-    room: Room,
-    names: Room,
-    arrived: VecDeque<Letter>,
-    refused: Vec<Failure>,
-    cancelled: Vec<u64>,
-}
-
-struct Letter {
-    path: Box<str>,
-    from: Alias,
-    cost: u64,
-    body: Body,
-}
-
-/// Bytes that may be held.
-struct Room {
-    held: usize,
-    most: usize,
-}
-
-struct NoLimit;
-
 struct Pair {
     near: Near,
     far: Far,
     arrivals: Arrivals<Far>,
+    /// What was read and not taken, on the far side and on the near one.
     unread: Vec<u8>,
-}
-
-fn session(limits: Limits) -> Session {
-    let (compression, peer) = (Compression::None, Hello::new("test", [1; 16]));
-    Session { version: 1, limits, compression, features: Vec::new(), peer }
+    unheard: Vec<u8>,
 }
 
 impl Pair {
@@ -90,16 +63,10 @@ impl Pair {
                 refused: Vec::new(),
                 requests: Vec::new(),
             },
-            far: Far {
-                accepting: Accepting::new(&far, NoLimit),
-                room: Room::unlimited(),
-                names: Room::unlimited(),
-                arrived: VecDeque::new(),
-                refused: Vec::new(),
-                cancelled: Vec::new(),
-            },
+            far: Far::new(&far),
             arrivals: Arrivals::new(&far),
             unread: Vec::new(),
+            unheard: Vec::new(),
         }
     }
 
@@ -127,37 +94,28 @@ impl Pair {
     fn carry_back(&mut self, cut: usize) -> bool {
         let mut back = Vec::new();
         self.far.accepting.poll_transmit(&mut back);
-        let mut unread = Vec::new();
+        let Near { dialing, replies, room, answers, refused, .. } = &mut self.near;
         for piece in back.chunks(cut) {
-            unread.extend_from_slice(piece);
-            let taken = self.near.replies.handle_bytes(&unread, &mut self.near.room);
-            self.near.settle(&unread);
-            drop(unread.drain(..taken.expect("the peer keeps to the protocol")));
+            read_back(replies, room, &mut self.unheard, piece, |replies, block| {
+                dialing.settle(replies, |settled| match settled {
+                    Settled::Reply { kept, body, .. } => {
+                        answers.push((kept, Ok(Bytes::copy_from_slice(body.bytes(block)))));
+                    }
+                    Settled::Failed { kept, failure } => answers.push((kept, Err(failure))),
+                    Settled::Refused(tells) => refused.push(tells),
+                    other => panic!("{other:?}"),
+                });
+            });
         }
         !back.is_empty()
     }
 
-    /// Reads as a connection does: what belongs to a chunk goes there, an error is told to the peer.
-    fn handle_bytes(&mut self, mut bytes: &[u8]) -> Result<(), LinkError> {
-        let Self { far, arrivals, unread, .. } = self;
-        while !bytes.is_empty()
-            && let Some(mut room) = arrivals.inbound().room()
-        {
-            let (piece, rest) = bytes.split_at(bytes.len().min(room.remaining_mut()));
-            room.put_slice(piece);
-            bytes = rest;
-            arrivals.handle_filled(far)?;
-            arrivals.finish(&Bytes::new(), far)?;
-        }
-        unread.extend_from_slice(bytes);
-        let taken = arrivals.handle_bytes(unread, far);
-        let block: Bytes = unread.drain(..*taken.as_ref().unwrap_or(&0)).collect();
-        let block = if taken.is_ok() { block } else { std::mem::take(unread).into() };
-        let finished = arrivals.finish(&block, far);
-        let result = taken.and(finished);
+    /// Reads as a connection does: an error is told to the peer.
+    fn handle_bytes(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        let result = read_there(&mut self.arrivals, &mut self.far, &mut self.unread, bytes);
         if let Err(error) = &result {
             let (code, text) = (error.close_code(), error.close_text());
-            far.accepting.writer_mut().say_goodbye(code, &text, true);
+            self.far.accepting.writer_mut().say_goodbye(code, &text, true);
         }
         result
     }
@@ -180,7 +138,7 @@ impl Pair {
     fn take(&mut self) -> Option<(String, Bytes)> {
         let letter = self.far.arrived.pop_front()?;
         self.far.accepting.consumed(letter.from, letter.cost);
-        Some((letter.path.into(), letter.body.slice(&Bytes::new())))
+        Some((letter.path.to_string(), letter.payload()))
     }
 
     fn in_flight(&self) -> (usize, i64) {
@@ -253,115 +211,6 @@ impl Near {
         self.dialing.poll_transmit(&mut bytes);
         self.dialing.handle_written();
         bytes
-    }
-
-    fn settle(&mut self, block: &[u8]) {
-        let Self { dialing, replies, answers, refused, .. } = self;
-        dialing.settle(replies, |settled| match settled {
-            Settled::Reply { kept, body, .. } => {
-                answers.push((kept, Ok(Bytes::copy_from_slice(body.bytes(block)))));
-            }
-            Settled::Failed { kept, failure } => answers.push((kept, Err(failure))),
-            Settled::Refused(tells) => refused.push(tells),
-            other => panic!("{other:?}"),
-        });
-    }
-}
-
-impl Host for Far {
-    type Receiver = Vec<Letter>;
-    type Sender = ();
-    type Replies = NoLimit;
-
-    fn accepting<T>(&mut self, f: impl FnOnce(&mut Accepting<NoLimit>) -> T) -> T {
-        f(&mut self.accepting)
-    }
-
-    fn cancelled(&mut self, corr: u64) {
-        assert!(self.accepting.is_cancelled(corr));
-        self.cancelled.push(corr);
-    }
-
-    fn count_name(&mut self, bytes: usize) -> Result<(), u64> {
-        let limit = self.names.most as u64;
-        self.names.admit(bytes).then_some(()).ok_or(limit)
-    }
-
-    fn forget_names(&mut self) {
-        self.names.held = 0;
-    }
-
-    fn take(
-        &mut self,
-        receiver: &mut NamedReceiver<Vec<Letter>>,
-        _: &mut Names<()>,
-        message: &mut Message,
-        cost: u64,
-    ) -> Result<(), Failure> {
-        let body = std::mem::replace(&mut message.body, Body::Whole(Bytes::new()));
-        let (path, from) = (receiver.path.clone(), Alias { id: message.receiver, epoch: 0 });
-        receiver.kept.push(Letter { path, from, cost, body });
-        Ok(())
-    }
-
-    fn deliver(
-        &mut self,
-        from: Alias,
-        receiver: &mut NamedReceiver<Vec<Letter>>,
-        block: &Bytes,
-        overrun: Option<Failure>,
-    ) {
-        for letter in receiver.kept.drain(..) {
-            if let Some(failure) = &overrun {
-                self.accepting.nack(from, None, 0, failure);
-                self.refused.push(failure.clone());
-                continue;
-            }
-            let body = Body::Whole(letter.body.slice(block));
-            self.arrived.push_back(Letter { from, body, ..letter });
-        }
-    }
-
-    fn operate(&mut self, request: Request) {
-        panic!("{request:?}");
-    }
-
-    fn no_room(&self) -> Failure {
-        Failure { limit: self.room.most as u64, ..Failure::new(Code::ResourceExhausted) }
-    }
-}
-
-impl Budget for Far {
-    fn admit(&mut self, bytes: usize) -> bool {
-        self.room.admit(bytes)
-    }
-
-    fn release(&mut self, bytes: usize) {
-        self.room.release(bytes);
-    }
-}
-
-impl Room {
-    fn unlimited() -> Self {
-        Self { held: 0, most: usize::MAX }
-    }
-}
-
-impl Budget for Room {
-    fn admit(&mut self, bytes: usize) -> bool {
-        let has_room = bytes <= self.most - self.held;
-        self.held += if has_room { bytes } else { 0 };
-        has_room
-    }
-
-    fn release(&mut self, bytes: usize) {
-        self.held = self.held.checked_sub(bytes).expect("only what was admitted is released");
-    }
-}
-
-impl ReplyBudget for NoLimit {
-    fn replace(&mut self, _: u64, _: u64) -> bool {
-        true
     }
 }
 
@@ -463,7 +312,9 @@ fn unfinished_messages_share_a_budget() {
 fn a_request_without_room_fails_and_its_credit_comes_back() {
     let mut pair = Pair::new(small_window());
     // The last has no room for just its last byte.
-    for (wish, room) in [(Wish::Ask, 100_000), (Wish::Confirm, 100_000), (Wish::Ask, 200 * 1024 - 1)] {
+    for (wish, room) in
+        [(Wish::Ask, 100_000), (Wish::Confirm, 100_000), (Wish::Ask, 200 * 1024 - 1)]
+    {
         pair.far.room.most = room;
         pair.near.say(wish, "a", vec![0; 200 * 1024]);
         pair.settle(usize::MAX);
@@ -512,7 +363,8 @@ fn after_a_refusal(when: GivesUp, mut pair: Pair) -> Pair {
 
 /// The dialer may send messages that cost exactly `credit`, and not a byte more.
 fn assert_credit(mut pair: Pair, credit: usize, what: GivesUp) {
-    let sent = |pair: &mut Pair, len| pair.near.try_send(Wish::Tell, "a", vec![0; len].into()).is_ok();
+    let sent =
+        |pair: &mut Pair, len| pair.near.try_send(Wish::Tell, "a", vec![0; len].into()).is_ok();
     // Each costs 256 more. One more may go while a byte is left.
     assert!(sent(&mut pair, credit - 256), "{what:?}: {credit} are left");
     assert!(!sent(&mut pair, 0), "{what:?}: no more than {credit} are left");
