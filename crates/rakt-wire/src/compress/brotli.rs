@@ -5,18 +5,19 @@ use std::io::{self, Write};
 use brotli::enc::{BrotliEncoderParams, StandardAlloc};
 use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 
-use super::error::{CompressError, DecompressError};
-use super::step::{Step, drive, expect_end};
+use super::error::{CompressError, DecompressError, corrupt};
+use super::step::{Decode, Pack, Step};
+use crate::base::cause::Cause;
 
 /// Of 0 to 11: one of the fast ones, for the same reason as zstd's level.
 const QUALITY: i32 = 4;
 /// Largest window written, as a power of two: 4 MiB.
 const WINDOW_LOG: i32 = 22;
 
-pub(super) struct Brotli;
+pub(super) struct Encoder;
 
-impl Brotli {
-    pub(super) fn compress(
+impl Pack for Encoder {
+    fn compress(
         &mut self,
         mut input: &[u8],
         out: &mut Vec<u8>,
@@ -33,49 +34,35 @@ impl Brotli {
         match brotli::BrotliCompress(&mut input, &mut bounded, &params) {
             Ok(_) => Ok(true),
             Err(_) if bounded.is_full => Ok(false),
-            Err(error) => Err(CompressError(error.to_string())),
+            Err(error) => Err(CompressError(Cause::new(error))),
         }
-    }
-
-    pub(super) fn decompress(
-        &mut self,
-        input: &[u8],
-        raw_len: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), DecompressError> {
-        let mut decoder = Decoder::default();
-        let taken = drive(input, raw_len, out, |input, room| decoder.step(input, room))?;
-        expect_end(input, taken)
     }
 }
 
 /// Reads one stream.
-pub(crate) struct Decoder {
+pub(super) struct Decoder {
     state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
     total: usize,
+    is_done: bool,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
+        let alloc = StandardAlloc::default;
         // "Strict" leaves out the extension with windows of up to 1 GiB.
-        let state = BrotliState::new_strict(
-            StandardAlloc::default(),
-            StandardAlloc::default(),
-            StandardAlloc::default(),
-        );
-        Self { state, total: 0 }
+        let state = BrotliState::new_strict(alloc(), alloc(), alloc());
+        Self { state, total: 0, is_done: false }
     }
 }
 
-impl Decoder {
-    /// Bytes of the window, which the peer chooses.
-    #[cfg(feature = "goakt")]
-    pub(crate) fn memory(&self) -> usize {
-        usize::try_from(self.state.ringbuffer_size).unwrap_or(0)
-    }
-
-    /// One call of the library.
-    pub(crate) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+impl Decode for Decoder {
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        if self.is_done {
+            return match input.len() {
+                0 => Ok(Step::default()),
+                len => Err(DecompressError::Trailing { len }),
+            };
+        }
         let (mut in_left, mut read) = (input.len(), 0);
         let (mut out_left, mut written) = (room.len(), 0);
         let result = BrotliDecompressStream(
@@ -88,14 +75,20 @@ impl Decoder {
             &mut self.total,
             &mut self.state,
         );
-        match result {
-            BrotliResult::ResultFailure => {
-                Err(DecompressError::Corrupt("not a brotli stream".to_owned()))
-            }
-            result => {
-                Ok(Step { read, written, done: matches!(result, BrotliResult::ResultSuccess) })
-            }
+        if let BrotliResult::ResultFailure = result {
+            return Err(corrupt("not a brotli stream"));
         }
+        self.is_done = matches!(result, BrotliResult::ResultSuccess);
+        Ok(Step { read, written, done: self.is_done })
+    }
+
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// That of the window, which the peer chooses.
+    fn memory(&self) -> usize {
+        usize::try_from(self.state.ringbuffer_size).unwrap_or(0)
     }
 }
 
@@ -129,12 +122,14 @@ impl Write for Bounded<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compress::{Compression, Compressor};
 
     #[test]
     fn a_window_above_16_mib_is_refused() {
+        let mut brotli = Compressor::new(Compression::Brotli).unwrap();
         // Empty streams: with a window of 2^16, and by the extension for large ones with one of 2^30.
-        assert_eq!(Brotli.decompress(&[0x06], 0, &mut Vec::new()), Ok(()));
-        let error = Brotli.decompress(&[0x11, 0xde], 0, &mut Vec::new()).unwrap_err();
+        assert_eq!(brotli.decompress(&[0x06], 0, &mut Vec::new()), Ok(()));
+        let error = brotli.decompress(&[0x11, 0xde], 0, &mut Vec::new()).unwrap_err();
         assert!(matches!(error, DecompressError::Corrupt(_)), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! Why bytes could not be compressed or decompressed.
 
+use crate::base::cause::Cause;
+
 /// Why a payload could not be compressed: the library could not get the memory it needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("compressing failed: {0}")]
-pub struct CompressError(pub String);
+#[error("compressing failed")]
+pub struct CompressError(#[source] pub Cause);
 
 /// Why a payload could not be decompressed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +32,17 @@ pub enum DecompressError {
         len: usize,
     },
     /// The input does not follow its format.
-    #[error("the compressed payload is corrupt: {0}")]
-    Corrupt(String),
+    #[error("the compressed payload is corrupt")]
+    Corrupt(#[source] Cause),
     /// A compressed payload on a link that agreed on none.
     #[error("the payload is compressed, which was not agreed on")]
     NotNegotiated,
+}
+
+/// What a library or the format itself has to say against the input.
+#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
+pub(super) fn corrupt(
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> DecompressError {
+    DecompressError::Corrupt(Cause::new(error))
 }

@@ -1,18 +1,21 @@
-//! gzip, one member a payload (RFC 1952).
+//! gzip (RFC 1952), one member a payload.
 //!
 //! The library's own gzip reader and writer make a new context for each use. Here the raw deflate
 //! contexts are kept, and the few bytes around them are read and written by hand.
 
 use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::error::{CompressError, DecompressError};
-use super::step::{Step, drive, expect_end};
+use super::error::{CompressError, DecompressError, corrupt};
+use super::step::{Decode, Pack, Step};
+use crate::base::cause::Cause;
 use crate::base::varint::{DecodeError, Reader};
 
 /// Magic, deflate, no flags, no time, "fastest", unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 /// How every header starts: magic, deflate.
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+/// Longest header that is waited for, in bytes: a peer that sends long names and comments is not one of ours.
+const MAX_HEADER_LEN: usize = 4096;
 const FLAG_HEADER_CRC: u8 = 0x02;
 const FLAG_EXTRA: u8 = 0x04;
 const FLAG_NAME: u8 = 0x08;
@@ -22,20 +25,17 @@ const FLAGS_RESERVED: u8 = 0xe0;
 const TRAILER_LEN: usize = 8;
 
 #[derive(Default)]
-pub(super) struct Gzip {
-    encoder: Option<Compress>,
-    decoder: Option<Decompress>,
-}
+pub(super) struct Encoder(Option<Compress>);
 
-impl Gzip {
-    pub(super) fn compress(
+impl Pack for Encoder {
+    fn compress(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
         bound: usize,
     ) -> Result<bool, CompressError> {
         let encoder =
-            self.encoder.get_or_insert_with(|| Compress::new(flate2::Compression::fast(), false));
+            self.0.get_or_insert_with(|| Compress::new(flate2::Compression::fast(), false));
         encoder.reset();
         let Some(room_len) =
             bound.checked_sub(HEADER.len().saturating_add(TRAILER_LEN)).filter(|len| *len > 0)
@@ -48,7 +48,7 @@ impl Gzip {
         let room = out.get_mut(start..).unwrap_or_default();
         let status = encoder
             .compress(input, room, FlushCompress::Finish)
-            .map_err(|error| CompressError(error.to_string()))?;
+            .map_err(|error| CompressError(Cause::new(error)))?;
         if status != Status::StreamEnd {
             return Ok(false);
         }
@@ -56,89 +56,113 @@ impl Gzip {
         out.truncate(start.saturating_add(written));
         let mut crc = Crc::new();
         crc.update(input);
-        out.extend_from_slice(&crc.sum().to_le_bytes());
-        out.extend_from_slice(&crc.amount().to_le_bytes());
+        put_trailer(out, &crc);
         Ok(true)
     }
+}
 
-    pub(super) fn decompress(
-        &mut self,
-        input: &[u8],
-        raw_len: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), DecompressError> {
-        let mut reader = Reader::new(input);
-        skip_header(&mut reader)?;
-        let decoder = self.decoder.get_or_insert_with(|| Decompress::new(false));
-        decoder.reset(false);
-        let start = out.len();
-        let taken =
-            drive(reader.rest(), raw_len, out, |input, room| inflate(decoder, input, room))?;
-        let mut trailer = Reader::new(reader.rest().get(taken..).unwrap_or_default());
-        let sum = trailer.array("crc").map(u32::from_le_bytes).map_err(corrupt)?;
-        let len = trailer.array("length").map(u32::from_le_bytes).map_err(corrupt)?;
-        let mut crc = Crc::new();
-        crc.update(out.get(start..).unwrap_or_default());
-        if (sum, len) != (crc.sum(), crc.amount()) {
-            return Err(DecompressError::Corrupt("the checksum does not match".to_owned()));
+/// Writes what ends a member.
+pub(crate) fn put_trailer(out: &mut Vec<u8>, crc: &Crc) {
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    out.extend_from_slice(&crc.amount().to_le_bytes());
+}
+
+#[derive(Default)]
+pub(super) struct Decoder {
+    inflate: Option<Decompress>,
+    crc: Crc,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Phase {
+    #[default]
+    Header,
+    Body,
+    Trailer,
+}
+
+impl Decode for Decoder {
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        match self.phase {
+            Phase::Header => self.header(input, room),
+            Phase::Body => self.body(input, room),
+            Phase::Trailer => self.trailer(input),
         }
-        expect_end(trailer.rest(), 0)
+    }
+
+    fn reset(&mut self) {
+        self.phase = Phase::Header;
+    }
+
+    fn memory(&self) -> usize {
+        64 * 1024
     }
 }
 
-/// One call of the library.
-pub(crate) fn inflate(
-    decoder: &mut Decompress,
-    input: &[u8],
-    room: &mut [u8],
-) -> Result<Step, DecompressError> {
-    let before = (decoder.total_in(), decoder.total_out());
-    let status = decoder
-        .decompress(input, room, FlushDecompress::None)
-        .map_err(|error| DecompressError::Corrupt(error.to_string()))?;
-    let moved =
-        |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX);
-    Ok(Step {
-        read: moved(decoder.total_in(), before.0),
-        written: moved(decoder.total_out(), before.1),
-        done: status == Status::StreamEnd,
-    })
-}
-
-fn corrupt(error: DecodeError) -> DecompressError {
-    DecompressError::Corrupt(format!("gzip {error}"))
-}
-
-/// Reads over the header and the optional fields that other writers put there.
-fn skip_header(reader: &mut Reader<'_>) -> Result<(), DecompressError> {
-    let len = header_len(reader.rest())?
-        .ok_or_else(|| DecompressError::Corrupt("the gzip header is cut short".to_owned()))?;
-    *reader = Reader::new(reader.rest().get(len..).unwrap_or_default());
-    Ok(())
-}
-
-/// How long the header at the start of `bytes` is; `None` while some of it is missing.
-pub(crate) fn header_len(bytes: &[u8]) -> Result<Option<usize>, DecompressError> {
-    let magic_len = bytes.len().min(MAGIC.len());
-    let Some(&[.., flags, _, _, _, _, _, _]) = bytes.first_chunk::<10>() else {
-        return match bytes.get(..magic_len) == MAGIC.get(..magic_len) {
-            true => Ok(None),
-            false => Err(not_gzip()),
+impl Decoder {
+    fn header(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        let Some(len) = header_len(input)? else {
+            return match input.len() {
+                ..MAX_HEADER_LEN => Ok(Step::default()),
+                _ => Err(corrupt("the gzip header is too long")),
+            };
         };
-    };
-    if !bytes.starts_with(&MAGIC) || flags & FLAGS_RESERVED != 0 {
+        self.crc = Crc::new();
+        if let Some(inflate) = &mut self.inflate {
+            inflate.reset(false);
+        }
+        self.phase = Phase::Body;
+        let step = self.body(input.get(len..).unwrap_or_default(), room)?;
+        Ok(Step { read: step.read.saturating_add(len), ..step })
+    }
+
+    fn body(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        let inflate = self.inflate.get_or_insert_with(|| Decompress::new(false));
+        let before = (inflate.total_in(), inflate.total_out());
+        let status = inflate.decompress(input, room, FlushDecompress::None).map_err(corrupt)?;
+        let moved = |now: u64, before: u64| {
+            usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX)
+        };
+        let read = moved(inflate.total_in(), before.0);
+        let written = moved(inflate.total_out(), before.1);
+        self.crc.update(room.get(..written).unwrap_or_default());
+        if status != Status::StreamEnd {
+            return Ok(Step { read, written, done: false });
+        }
+        self.phase = Phase::Trailer;
+        let trailer = self.trailer(input.get(read..).unwrap_or_default())?;
+        Ok(Step { read: read.saturating_add(trailer.read), written, done: trailer.done })
+    }
+
+    fn trailer(&mut self, input: &[u8]) -> Result<Step, DecompressError> {
+        let Some(trailer) = input.first_chunk::<TRAILER_LEN>() else { return Ok(Step::default()) };
+        let mut expected = Vec::with_capacity(TRAILER_LEN);
+        put_trailer(&mut expected, &self.crc);
+        if trailer[..] != expected {
+            return Err(corrupt("the checksum does not match"));
+        }
+        self.phase = Phase::Header;
+        Ok(Step { read: TRAILER_LEN, written: 0, done: true })
+    }
+}
+
+/// How long the header at the start of `bytes` is, with the optional fields that other writers put there;
+/// `None` while some of it is missing.
+fn header_len(bytes: &[u8]) -> Result<Option<usize>, DecompressError> {
+    let not_gzip = || corrupt("not a gzip header");
+    let magic_len = bytes.len().min(MAGIC.len());
+    if bytes.get(..magic_len) != MAGIC.get(..magic_len) {
+        return Err(not_gzip());
+    }
+    let Some(&[.., flags, _, _, _, _, _, _]) = bytes.first_chunk::<10>() else { return Ok(None) };
+    if flags & FLAGS_RESERVED != 0 {
         return Err(not_gzip());
     }
     let mut reader = Reader::new(bytes.get(10..).unwrap_or_default());
-    match skip_optional(&mut reader, flags) {
-        Ok(()) => Ok(Some(bytes.len().saturating_sub(reader.len()))),
-        // Nothing else can be wrong with these fields.
-        Err(_) => Ok(None),
-    }
-}
-
-fn not_gzip() -> DecompressError {
-    DecompressError::Corrupt("not a gzip header".to_owned())
+    // Nothing but their end can be wrong with these fields.
+    let is_whole = skip_optional(&mut reader, flags).is_ok();
+    Ok(is_whole.then(|| bytes.len().saturating_sub(reader.len())))
 }
 
 fn skip_optional(reader: &mut Reader<'_>, flags: u8) -> Result<(), DecodeError> {
@@ -161,11 +185,16 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
+    use crate::compress::{Compression, Compressor};
+
+    fn gzip() -> Compressor {
+        Compressor::new(Compression::Gzip).unwrap()
+    }
 
     #[test]
     fn the_librarys_own_reader_understands_what_is_written() {
         let (input, mut bytes) = (b"rakt ".repeat(100), Vec::new());
-        assert!(Gzip::default().compress(&input, &mut bytes, input.len()).unwrap());
+        assert!(gzip().compress(&input, &mut bytes).unwrap());
         let mut out = Vec::new();
         flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut out).unwrap();
         assert_eq!(out, input);
@@ -182,17 +211,17 @@ mod tests {
         writer.write_all(&input).unwrap();
         let bytes = writer.finish().unwrap();
         let mut out = Vec::new();
-        Gzip::default().decompress(&bytes, input.len(), &mut out).unwrap();
+        gzip().decompress(&bytes, input.len(), &mut out).unwrap();
         assert_eq!(out, input);
     }
 
     #[test]
     fn a_flipped_checksum_is_noticed() {
         let (input, mut bytes) = (b"rakt ".repeat(100), Vec::new());
-        assert!(Gzip::default().compress(&input, &mut bytes, input.len()).unwrap());
+        assert!(gzip().compress(&input, &mut bytes).unwrap());
         let crc = bytes.len() - TRAILER_LEN;
         bytes[crc] ^= 1;
-        let error = Gzip::default().decompress(&bytes, 500, &mut Vec::new()).unwrap_err();
+        let error = gzip().decompress(&bytes, 500, &mut Vec::new()).unwrap_err();
         assert_eq!(error, DecompressError::Corrupt("the checksum does not match".into()));
     }
 }

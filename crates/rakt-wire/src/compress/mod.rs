@@ -9,19 +9,18 @@
 //! | `zstd.rs` | RFC 8878, level 1 | `zstd` (default) |
 //! | `gzip.rs` | RFC 1952, fast | `gzip` |
 //! | `brotli.rs` | RFC 7932, quality 4 | `brotli` |
-//! | `step.rs` | what the decoders have in common | any |
+//! | `step.rs` | what the formats have in common | any |
 //!
 //! GoAkt's streams use the same decoders, without an end to drive them to.
 
 #[cfg(feature = "brotli")]
-pub(crate) mod brotli;
+mod brotli;
 mod error;
 #[cfg(feature = "gzip")]
 pub(crate) mod gzip;
-#[cfg(any(feature = "gzip", feature = "zstd", feature = "brotli"))]
 pub(crate) mod step;
 #[cfg(feature = "zstd")]
-pub(crate) mod zstd;
+mod zstd;
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +28,10 @@ use std::str::FromStr;
 use crate::base::codes::codes;
 
 pub use self::error::{CompressError, DecompressError};
+use self::step::{Decode, Pack, drive};
+
+/// Largest window of a zstd frame that is accepted, as a power of two: 16 MiB.
+const MAX_ZSTD_WINDOW_LOG: u32 = 24;
 
 codes! {
     /// How payloads are compressed. Every variant exists in every build; see [`Compression::is_available`].
@@ -84,17 +87,8 @@ pub struct Unavailable(pub Compression);
 /// A context is made at its first use, so a link that never compresses pays for none.
 pub struct Compressor {
     compression: Compression,
-    codec: Codec,
-}
-
-enum Codec {
-    None,
-    #[cfg(feature = "gzip")]
-    Gzip(gzip::Gzip),
-    #[cfg(feature = "zstd")]
-    Zstd(zstd::Zstd),
-    #[cfg(feature = "brotli")]
-    Brotli(brotli::Brotli),
+    /// None without compression.
+    codec: Option<(Box<dyn Pack>, Box<dyn Decode>)>,
 }
 
 impl Compressor {
@@ -103,17 +97,7 @@ impl Compressor {
     /// # Errors
     /// [`Unavailable`] when this build does not contain it.
     pub fn new(compression: Compression) -> Result<Self, Unavailable> {
-        let codec = match compression {
-            Compression::None => Codec::None,
-            #[cfg(feature = "gzip")]
-            Compression::Gzip => Codec::Gzip(gzip::Gzip::default()),
-            #[cfg(feature = "zstd")]
-            Compression::Zstd => Codec::Zstd(zstd::Zstd::default()),
-            #[cfg(feature = "brotli")]
-            Compression::Brotli => Codec::Brotli(brotli::Brotli),
-            #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
-            other => return Err(Unavailable(other)),
-        };
+        let codec = encoder(compression)?.zip(decoder(compression, MAX_ZSTD_WINDOW_LOG)?);
         Ok(Self { compression, codec })
     }
 
@@ -132,18 +116,10 @@ impl Compressor {
         let start = out.len();
         // The output has to be smaller than this.
         let bound = input.len().saturating_sub(input.len() / 16);
-        if bound == 0 {
+        let Some((encoder, _)) = self.codec.as_mut().filter(|_| bound > 0) else {
             return Ok(false);
-        }
-        let result = match &mut self.codec {
-            Codec::None => Ok(false),
-            #[cfg(feature = "gzip")]
-            Codec::Gzip(gzip) => gzip.compress(input, out, bound),
-            #[cfg(feature = "zstd")]
-            Codec::Zstd(zstd) => zstd.compress(input, out, bound),
-            #[cfg(feature = "brotli")]
-            Codec::Brotli(brotli) => brotli.compress(input, out, bound),
         };
+        let result = encoder.compress(input, out, bound);
         let pays = matches!(result, Ok(true)) && out.len().saturating_sub(start) < bound;
         if !pays {
             out.truncate(start);
@@ -158,31 +134,56 @@ impl Compressor {
     ///
     /// # Errors
     /// Says how the payload differs from what it declares; `out` is then as it was.
-    #[cfg_attr(
-        not(any(feature = "gzip", feature = "zstd", feature = "brotli")),
-        expect(unused_variables, reason = "a build without any format reads none")
-    )]
     pub fn decompress(
         &mut self,
         input: &[u8],
         raw_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
+        let (_, decoder) = self.codec.as_mut().ok_or(DecompressError::NotNegotiated)?;
         let start = out.len();
-        let result = match &mut self.codec {
-            Codec::None => Err(DecompressError::NotNegotiated),
-            #[cfg(feature = "gzip")]
-            Codec::Gzip(gzip) => gzip.decompress(input, raw_len, out),
-            #[cfg(feature = "zstd")]
-            Codec::Zstd(zstd) => zstd.decompress(input, raw_len, out),
-            #[cfg(feature = "brotli")]
-            Codec::Brotli(brotli) => brotli.decompress(input, raw_len, out),
-        };
+        decoder.reset();
+        let result = drive(&mut **decoder, input, raw_len, out);
         if result.is_err() {
             out.truncate(start);
         }
         result
     }
+}
+
+/// The encoder of a format; `None` for no compression.
+fn encoder(compression: Compression) -> Result<Option<Box<dyn Pack>>, Unavailable> {
+    Ok(match compression {
+        Compression::None => None,
+        #[cfg(feature = "gzip")]
+        Compression::Gzip => Some(Box::<gzip::Encoder>::default()),
+        #[cfg(feature = "zstd")]
+        Compression::Zstd => Some(Box::<zstd::Encoder>::default()),
+        #[cfg(feature = "brotli")]
+        Compression::Brotli => Some(Box::new(brotli::Encoder)),
+        #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
+        other => return Err(Unavailable(other)),
+    })
+}
+
+/// The decoder of a format, which takes no zstd frame with a window of more than 2 to the power of
+/// `zstd_window_log` bytes; `None` for no compression.
+#[cfg_attr(not(feature = "zstd"), expect(unused_variables, reason = "it is for zstd alone"))]
+pub(crate) fn decoder(
+    compression: Compression,
+    zstd_window_log: u32,
+) -> Result<Option<Box<dyn Decode>>, Unavailable> {
+    Ok(match compression {
+        Compression::None => None,
+        #[cfg(feature = "gzip")]
+        Compression::Gzip => Some(Box::<gzip::Decoder>::default()),
+        #[cfg(feature = "zstd")]
+        Compression::Zstd => Some(Box::new(zstd::Decoder::new(zstd_window_log))),
+        #[cfg(feature = "brotli")]
+        Compression::Brotli => Some(Box::<brotli::Decoder>::default()),
+        #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
+        other => return Err(Unavailable(other)),
+    })
 }
 
 impl fmt::Debug for Compressor {

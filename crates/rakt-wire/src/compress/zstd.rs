@@ -1,35 +1,29 @@
 //! zstd, one frame a payload.
 
-use std::io;
-
 use zstd::bulk;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
-use super::error::{CompressError, DecompressError};
-use super::step::{Step, drive, expect_end};
+use super::error::{self, CompressError, DecompressError};
+use super::step::{Decode, Pack, Step};
+use crate::base::cause::Cause;
 
 /// The fastest of the regular levels: messages are on their way while it runs.
 const LEVEL: i32 = 1;
-/// Largest window of a frame that is accepted, as a power of two: 16 MiB.
-const MAX_WINDOW_LOG: u32 = 24;
 /// What the library says when the output does not fit, which here means that it does not pay.
 const TOO_SMALL: &str = "Destination buffer is too small";
 
 #[derive(Default)]
-pub(super) struct Zstd {
-    encoder: Option<bulk::Compressor<'static>>,
-    decoder: Option<DCtx<'static>>,
-}
+pub(super) struct Encoder(Option<bulk::Compressor<'static>>);
 
-impl Zstd {
-    pub(super) fn compress(
+impl Pack for Encoder {
+    fn compress(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
         bound: usize,
     ) -> Result<bool, CompressError> {
-        let failed = |error: io::Error| CompressError(error.to_string());
-        let encoder = match &mut self.encoder {
+        let failed = |error| CompressError(Cause::new(error));
+        let encoder = match &mut self.0 {
             Some(encoder) => encoder,
             empty => empty.insert(bulk::Compressor::new(LEVEL).map_err(failed)?),
         };
@@ -45,45 +39,49 @@ impl Zstd {
             Err(error) => Err(failed(error)),
         }
     }
+}
 
-    pub(super) fn decompress(
-        &mut self,
-        input: &[u8],
-        raw_len: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), DecompressError> {
-        let context = match &mut self.decoder {
-            Some(context) => context,
-            empty => empty.insert(new_context(MAX_WINDOW_LOG)?),
-        };
-        context.reset(ResetDirective::SessionOnly).map_err(corrupt)?;
-        let taken = drive(input, raw_len, out, |input, room| step(context, input, room))?;
-        expect_end(input, taken)
+/// Takes no frame with a window of more than 2 to the power of `window_log` bytes.
+pub(super) struct Decoder {
+    context: Option<DCtx<'static>>,
+    window_log: u32,
+}
+
+impl Decoder {
+    pub(super) fn new(window_log: u32) -> Self {
+        Self { context: None, window_log }
+    }
+
+    fn new_context(window_log: u32) -> Result<DCtx<'static>, DecompressError> {
+        let mut context = DCtx::try_create().ok_or_else(|| error::corrupt("out of memory"))?;
+        context.init().map_err(corrupt)?;
+        context.set_parameter(DParameter::WindowLogMax(window_log)).map_err(corrupt)?;
+        Ok(context)
     }
 }
 
-/// A decoder that takes no frame with a larger window than 2 to the power of `window_log` bytes.
-pub(crate) fn new_context(window_log: u32) -> Result<DCtx<'static>, DecompressError> {
-    let memory = || DecompressError::Corrupt("out of memory".to_owned());
-    let mut context = DCtx::try_create().ok_or_else(memory)?;
-    context.init().map_err(corrupt)?;
-    context.set_parameter(DParameter::WindowLogMax(window_log)).map_err(corrupt)?;
-    Ok(context)
-}
+impl Decode for Decoder {
+    fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
+        let context = match &mut self.context {
+            Some(context) => context,
+            empty => empty.insert(Self::new_context(self.window_log)?),
+        };
+        let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(room));
+        let left = context.decompress_stream(&mut output, &mut input).map_err(corrupt)?;
+        Ok(Step { read: input.pos(), written: output.pos(), done: left == 0 })
+    }
 
-/// One call of the library.
-pub(crate) fn step(
-    context: &mut DCtx<'_>,
-    input: &[u8],
-    room: &mut [u8],
-) -> Result<Step, DecompressError> {
-    let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(room));
-    let left = context.decompress_stream(&mut output, &mut input).map_err(corrupt)?;
-    Ok(Step { read: input.pos(), written: output.pos(), done: left == 0 })
+    fn reset(&mut self) {
+        self.context.take_if(|context| context.reset(ResetDirective::SessionOnly).is_err());
+    }
+
+    fn memory(&self) -> usize {
+        self.context.as_ref().map_or(0, DCtx::sizeof)
+    }
 }
 
 fn corrupt(code: usize) -> DecompressError {
-    DecompressError::Corrupt(get_error_name(code).to_owned())
+    error::corrupt(get_error_name(code))
 }
 
 #[cfg(test)]
@@ -91,10 +89,11 @@ mod tests {
     use zstd::stream::raw::{CParameter, Encoder, Operation};
 
     use super::*;
+    use crate::compress::{Compression, Compressor};
 
     #[test]
     fn a_window_above_16_mib_is_refused() {
-        for (window_log, fits) in [(MAX_WINDOW_LOG, true), (MAX_WINDOW_LOG + 1, false)] {
+        for (window_log, fits) in [(24, true), (25, false)] {
             let mut encoder = Encoder::new(1).unwrap();
             encoder.set_parameter(CParameter::ContentSizeFlag(false)).unwrap();
             encoder.set_parameter(CParameter::WindowLog(window_log)).unwrap();
@@ -103,7 +102,8 @@ mod tests {
             let mut rest = OutBuffer::around_pos(&mut frame[..], written);
             assert_eq!(encoder.finish(&mut rest, true).unwrap(), 0);
             let len = rest.pos();
-            let result = Zstd::default().decompress(&frame[..len], 9, &mut Vec::new());
+            let mut zstd = Compressor::new(Compression::Zstd).unwrap();
+            let result = zstd.decompress(&frame[..len], 9, &mut Vec::new());
             assert_eq!(result.is_ok(), fits, "{window_log}: {result:?}");
         }
     }

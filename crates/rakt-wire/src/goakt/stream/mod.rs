@@ -21,34 +21,24 @@ mod zstd;
 
 use std::fmt;
 
-#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
-use bytes::Buf;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use super::frame::{Frame, FrameError, Missing, missing};
-#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
-use crate::compress::step::Step;
-use crate::compress::{CompressError, Compression, DecompressError, Unavailable};
+use crate::compress::step::{Decode, Encode};
+use crate::compress::{CompressError, Compression, DecompressError, Unavailable, decoder};
 
 /// Most output that one step of a decoder makes room for, in bytes.
 pub const MAX_STEP: usize = 64 * 1024;
 /// Least output that one step makes room for, so that a small frame takes one step.
 const MIN_STEP: usize = 512;
+/// Largest window of a zstd frame that is accepted, as a power of two: 64 MiB, as in Go.
+const MAX_ZSTD_WINDOW_LOG: u32 = 26;
 
 /// Compresses one direction of a connection.
 pub struct StreamEncoder {
     compression: Compression,
-    codec: Encoder,
-}
-
-enum Encoder {
-    None,
-    #[cfg(feature = "zstd")]
-    Zstd(zstd::Encoder),
-    #[cfg(feature = "gzip")]
-    Gzip(gzip::Encoder),
-    #[cfg(feature = "brotli")]
-    Brotli(Box<brotli::Encoder>),
+    /// None without compression.
+    encoder: Option<Box<dyn Encode>>,
 }
 
 impl StreamEncoder {
@@ -57,18 +47,18 @@ impl StreamEncoder {
     /// # Errors
     /// [`Unavailable`] when this build does not contain the format.
     pub fn new(compression: Compression) -> Result<Self, Unavailable> {
-        let codec = match compression {
-            Compression::None => Encoder::None,
+        let encoder: Option<Box<dyn Encode>> = match compression {
+            Compression::None => None,
             #[cfg(feature = "zstd")]
-            Compression::Zstd => Encoder::Zstd(zstd::Encoder::default()),
+            Compression::Zstd => Some(Box::<zstd::Encoder>::default()),
             #[cfg(feature = "gzip")]
-            Compression::Gzip => Encoder::Gzip(gzip::Encoder::default()),
+            Compression::Gzip => Some(Box::<gzip::Encoder>::default()),
             #[cfg(feature = "brotli")]
-            Compression::Brotli => Encoder::Brotli(Box::default()),
+            Compression::Brotli => Some(Box::<brotli::Encoder>::default()),
             #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
             other => return Err(Unavailable(other)),
         };
-        Ok(Self { compression, codec })
+        Ok(Self { compression, encoder })
     }
 
     /// The format.
@@ -81,38 +71,19 @@ impl StreamEncoder {
     /// # Errors
     /// [`CompressError`] when the library fails, after which the stream is of no use.
     pub fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
-        match &mut self.codec {
-            Encoder::None => {
-                out.extend_from_slice(input);
-                Ok(())
-            }
-            #[cfg(feature = "zstd")]
-            Encoder::Zstd(zstd) => zstd.encode(input, out),
-            #[cfg(feature = "gzip")]
-            Encoder::Gzip(gzip) => gzip.encode(input, out),
-            #[cfg(feature = "brotli")]
-            Encoder::Brotli(brotli) => brotli.encode(input, out),
+        if let Some(encoder) = &mut self.encoder {
+            return encoder.encode(input, out);
         }
+        out.extend_from_slice(input);
+        Ok(())
     }
 
     /// Ends the stream in an orderly way, if anything was written at all. Nothing may follow.
     ///
     /// # Errors
     /// [`CompressError`] when the library fails.
-    #[cfg_attr(
-        not(any(feature = "gzip", feature = "zstd", feature = "brotli")),
-        expect(unused_variables, reason = "a build without any format ends none")
-    )]
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
-        match &mut self.codec {
-            Encoder::None => Ok(()),
-            #[cfg(feature = "zstd")]
-            Encoder::Zstd(zstd) => zstd.finish(out),
-            #[cfg(feature = "gzip")]
-            Encoder::Gzip(gzip) => gzip.finish(out),
-            #[cfg(feature = "brotli")]
-            Encoder::Brotli(brotli) => brotli.finish(out),
-        }
+        self.encoder.as_mut().map_or(Ok(()), |encoder| encoder.finish(out))
     }
 }
 
@@ -125,17 +96,8 @@ impl fmt::Debug for StreamEncoder {
 /// Decompresses one direction of a connection.
 pub struct StreamDecoder {
     compression: Compression,
-    codec: Decoder,
-}
-
-enum Decoder {
-    None,
-    #[cfg(feature = "zstd")]
-    Zstd(zstd::Decoder),
-    #[cfg(feature = "gzip")]
-    Gzip(gzip::Decoder),
-    #[cfg(feature = "brotli")]
-    Brotli(Box<brotli::Decoder>),
+    /// None without compression.
+    decoder: Option<Box<dyn Decode>>,
 }
 
 impl StreamDecoder {
@@ -144,18 +106,7 @@ impl StreamDecoder {
     /// # Errors
     /// [`Unavailable`] when this build does not contain the format.
     pub fn new(compression: Compression) -> Result<Self, Unavailable> {
-        let codec = match compression {
-            Compression::None => Decoder::None,
-            #[cfg(feature = "zstd")]
-            Compression::Zstd => Decoder::Zstd(zstd::Decoder::default()),
-            #[cfg(feature = "gzip")]
-            Compression::Gzip => Decoder::Gzip(gzip::Decoder::default()),
-            #[cfg(feature = "brotli")]
-            Compression::Brotli => Decoder::Brotli(Box::default()),
-            #[cfg(not(all(feature = "gzip", feature = "zstd", feature = "brotli")))]
-            other => return Err(Unavailable(other)),
-        };
-        Ok(Self { compression, codec })
+        Ok(Self { compression, decoder: decoder(compression, MAX_ZSTD_WINDOW_LOG)? })
     }
 
     /// The format.
@@ -166,15 +117,7 @@ impl StreamDecoder {
     /// Bytes of memory that the decoder holds for what it may have to repeat. The peer chooses how much:
     /// up to 64 MiB with zstd, 16 MiB with brotli, always little with gzip.
     pub fn memory(&self) -> usize {
-        match &self.codec {
-            Decoder::None => 0,
-            #[cfg(feature = "zstd")]
-            Decoder::Zstd(zstd) => zstd.memory(),
-            #[cfg(feature = "gzip")]
-            Decoder::Gzip(_) => 64 * 1024,
-            #[cfg(feature = "brotli")]
-            Decoder::Brotli(brotli) => brotli.memory(),
-        }
+        self.decoder.as_ref().map_or(0, |decoder| decoder.memory())
     }
 
     /// Takes from the front of `input` and appends at most `room` bytes to `out`, of which at most
@@ -189,40 +132,20 @@ impl StreamDecoder {
         room: usize,
     ) -> Result<bool, DecompressError> {
         let room = room.min(MAX_STEP);
-        match &mut self.codec {
-            Decoder::None => {
-                let taken = input.split_to(input.len().min(room));
-                out.extend_from_slice(&taken);
-                Ok(!taken.is_empty())
-            }
-            #[cfg(feature = "zstd")]
-            Decoder::Zstd(zstd) => run(input, out, room, |input, room| zstd.step(input, room)),
-            #[cfg(feature = "gzip")]
-            Decoder::Gzip(gzip) => run(input, out, room, |input, room| gzip.step(input, room)),
-            #[cfg(feature = "brotli")]
-            Decoder::Brotli(brotli) => {
-                run(input, out, room, |input, room| brotli.step(input, room))
-            }
-        }
+        let Some(decoder) = &mut self.decoder else {
+            let taken = input.split_to(input.len().min(room));
+            out.extend_from_slice(&taken);
+            return Ok(!taken.is_empty());
+        };
+        let filled = out.len();
+        out.resize(filled.saturating_add(room), 0);
+        let result = decoder.step(input, out.get_mut(filled..).unwrap_or_default());
+        let written = result.as_ref().map_or(0, |step| step.written);
+        out.truncate(filled.saturating_add(written));
+        let read = result?.read;
+        input.advance(read);
+        Ok(read > 0 || written > 0)
     }
-}
-
-/// Runs one step of a decoder from the front of `input` to the end of `out`.
-#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
-fn run(
-    input: &mut BytesMut,
-    out: &mut BytesMut,
-    room: usize,
-    step: impl FnOnce(&[u8], &mut [u8]) -> Result<Step, DecompressError>,
-) -> Result<bool, DecompressError> {
-    let filled = out.len();
-    out.resize(filled.saturating_add(room), 0);
-    let result = step(input, out.get_mut(filled..).unwrap_or_default());
-    let written = result.as_ref().map_or(0, |step| step.written);
-    out.truncate(filled.saturating_add(written));
-    let read = result?.read;
-    input.advance(read);
-    Ok(read > 0 || written > 0)
 }
 
 impl fmt::Debug for StreamDecoder {
@@ -239,7 +162,7 @@ pub enum ReadError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The bytes are not a stream of the agreed format.
-    #[error("the compressed stream: {0}")]
+    #[error("the compressed stream")]
     Stream(#[from] DecompressError),
 }
 

@@ -3,18 +3,16 @@
 use std::io;
 
 use zstd::stream::raw::{self, CParameter, Operation};
-use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer};
+use zstd::zstd_safe::{InBuffer, OutBuffer};
 
-use crate::compress::step::Step;
-use crate::compress::zstd as unit;
-use crate::compress::{CompressError, DecompressError};
+use crate::base::cause::Cause;
+use crate::compress::CompressError;
+use crate::compress::step::Encode;
 
 /// The fastest of the regular levels: frames wait while it runs.
 const LEVEL: i32 = 1;
 /// Window that is written, as a power of two: 512 KiB, as in Go.
 const WINDOW_LOG: u32 = 19;
-/// Largest window that is accepted, as a power of two: 64 MiB, as in Go.
-const MAX_WINDOW_LOG: u32 = 26;
 /// Room that is made at a time.
 const ROOM: usize = 4 * 1024;
 
@@ -37,8 +35,8 @@ pub(super) enum Encoder {
     Compressing(raw::Encoder<'static>),
 }
 
-impl Encoder {
-    pub(super) fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+impl Encode for Encoder {
+    fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
         if let Self::Compressing(encoder) = self {
             return compress(encoder, input, out);
         }
@@ -62,7 +60,7 @@ impl Encoder {
         result
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressError> {
         match self {
             Self::Fresh => {}
             Self::Plain => out.extend_from_slice(&LAST_BLOCK),
@@ -107,24 +105,7 @@ fn new_encoder() -> io::Result<raw::Encoder<'static>> {
 }
 
 fn failed(error: io::Error) -> CompressError {
-    CompressError(error.to_string())
-}
-
-#[derive(Default)]
-pub(super) struct Decoder(Option<DCtx<'static>>);
-
-impl Decoder {
-    pub(super) fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, DecompressError> {
-        let context = match &mut self.0 {
-            Some(context) => context,
-            empty => empty.insert(unit::new_context(MAX_WINDOW_LOG)?),
-        };
-        unit::step(context, input, room)
-    }
-
-    pub(super) fn memory(&self) -> usize {
-        self.0.as_ref().map_or(0, DCtx::sizeof)
-    }
+    CompressError(Cause::new(error))
 }
 
 #[cfg(test)]
