@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::varint::{DecodeError, Reader, put_string, put_varint, varint_len};
+use crate::base::varint::{DecodeError, Reader, at_most, put_string, put_varint, varint_len};
 
 /// Most pairs in one [`Metadata`].
 pub const MAX_PAIRS: usize = 64;
@@ -112,13 +112,7 @@ impl Metadata {
     /// # Errors
     /// Says which field is malformed or which bound is broken.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() > MAX_METADATA_LEN {
-            return Err(DecodeError::TooLarge {
-                what: "metadata",
-                value: bytes.len() as u64,
-                limit: MAX_METADATA_LEN as u64,
-            });
-        }
+        at_most("metadata", bytes.len() as u64, MAX_METADATA_LEN as u64)?;
         let mut reader = Reader::new(bytes);
         let count = reader.varint_max("metadata count", MAX_PAIRS as u64)?;
         let mut metadata = Self::new();

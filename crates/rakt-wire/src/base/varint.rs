@@ -170,10 +170,9 @@ impl<'a> Reader<'a> {
     /// As [`Reader::varint`], and [`DecodeError::TooLarge`].
     #[inline]
     pub fn varint_max(&mut self, what: &'static str, limit: u64) -> Result<u64, DecodeError> {
-        match self.varint(what)? {
-            value if value <= limit => Ok(value),
-            value => Err(DecodeError::TooLarge { what, value, limit }),
-        }
+        let value = self.varint(what)?;
+        at_most(what, value, limit)?;
+        Ok(value)
     }
 
     /// Reads a varint that must fit 32 bits.
@@ -212,16 +211,23 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8 { what })
     }
 
-    /// Reads the flag byte and, where it is 1, the eight bytes of an optional `u64`.
+    /// Reads a byte that is 0 or 1.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`], or [`DecodeError::Unknown`] for a flag other than 0 and 1.
-    pub fn optional_u64(&mut self, what: &'static str) -> Result<Option<u64>, DecodeError> {
+    /// [`DecodeError::Truncated`], or [`DecodeError::Unknown`] for another one.
+    pub fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
         match self.u8(what)? {
-            0 => Ok(None),
-            1 => self.u64_be(what).map(Some),
+            flag @ (0 | 1) => Ok(flag == 1),
             flag => Err(DecodeError::Unknown { what, value: u64::from(flag) }),
         }
+    }
+
+    /// Reads a flag and, where it is set, the eight bytes of an optional `u64`.
+    ///
+    /// # Errors
+    /// As [`Reader::flag`].
+    pub fn optional_u64(&mut self, what: &'static str) -> Result<Option<u64>, DecodeError> {
+        self.flag(what)?.then(|| self.u64_be(what)).transpose()
     }
 
     /// Makes sure that nothing is left.
@@ -234,6 +240,15 @@ impl<'a> Reader<'a> {
             len => Err(DecodeError::Trailing { len }),
         }
     }
+}
+
+/// Makes sure that a length, a count or a number does not exceed `limit`.
+#[inline]
+pub(crate) fn at_most(what: &'static str, value: u64, limit: u64) -> Result<(), DecodeError> {
+    if value > limit {
+        return Err(DecodeError::TooLarge { what, value, limit });
+    }
+    Ok(())
 }
 
 /// Writes a varint.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::bounds::MAX_REASON_LEN;
 use crate::address::{self, MAX_NAME_LEN};
 use crate::base::text::cut_text;
-use crate::base::varint::{DecodeError, Reader, put_bytes, put_string, put_varint};
+use crate::base::varint::{DecodeError, Reader, at_most, put_bytes, put_string, put_varint};
 use crate::compress::Compression;
 
 /// Largest body of a HELLO or REFUSE, in bytes. Nothing larger is read before the peer is admitted.
@@ -32,6 +32,18 @@ mod tag {
     pub(super) const LIMITS: u64 = 6;
     pub(super) const AUTH: u64 = 7;
     pub(super) const LANE: u64 = 8;
+
+    pub(super) const NAMES: [(u64, &str); 8] = [
+        (SYSTEM, "system"),
+        (INCARNATION, "incarnation"),
+        (ADVERTISED, "advertised"),
+        (COMPRESSIONS, "compressions"),
+        (FEATURES, "features"),
+        (LIMITS, "limits"),
+        (AUTH, "auth"),
+        (LANE, "lane"),
+    ];
+    pub(super) const MANDATORY: [u64; 3] = [SYSTEM, INCARNATION, LIMITS];
 }
 
 /// Who a node is and what it can. `Debug` hides the authentication data.
@@ -75,114 +87,80 @@ pub struct Feature {
     pub required: bool,
 }
 
-/// What one side is ready to hold for a connection. The lower of both sides counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest body of a frame, in bytes. Default 16 MiB, at least 16 KiB.
-    pub max_frame_len: u32,
-    /// Largest payload of a message or reply, raw and compressed, in bytes. Default 16 MiB, at least 1 KiB.
-    pub max_message_len: u32,
-    /// Credit of a receiver that has taken everything, in bytes. Default 4 MiB, at least 1 KiB.
-    pub receiver_window: u32,
-    /// Most receivers with a number at a time. Default 65 536, at least 4. Each costs its path in memory.
-    pub max_receivers: u32,
-    /// Most senders with a number at a time. Default 65 536, at least 4. Each costs its address in memory.
-    pub max_senders: u32,
-    /// Most message types with a number at a time. Default 4 096, at least 4.
-    pub max_types: u32,
-    /// Most asks, confirms and requests in flight. Default 65 536, at least 1.
-    pub max_in_flight: u32,
-}
+/// Declares the limits. A line holds the name of one, its default, the least a peer may offer, and its doc;
+/// the lines are in the order in which the limits cross the wire.
+macro_rules! limits {
+    ($($name:ident: $default:expr, at least $min:expr, $doc:literal;)+) => {
+        /// What one side is ready to hold for a connection. The lower of both sides counts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $(#[doc = $doc] pub $name: u32,)+
+        }
 
-impl Limits {
-    /// The least a peer may offer; with less, a link could not work.
-    pub const MIN: Self = Self {
-        max_frame_len: 16 * 1024,
-        max_message_len: 1024,
-        receiver_window: 1024,
-        max_receivers: 4,
-        max_senders: 4,
-        max_types: 4,
-        max_in_flight: 1,
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Limits {
+            /// The least a peer may offer; with less, a link could not work.
+            pub const MIN: Self = Self { $($name: $min,)+ };
+
+            /// The lower of both, limit by limit.
+            #[must_use]
+            pub fn lower(self, other: Self) -> Self {
+                Self { $($name: self.$name.min(other.$name),)+ }
+            }
+
+            /// The name and value of the first limit that is below [`Limits::MIN`].
+            pub fn below_minimum(&self) -> Option<(&'static str, u32)> {
+                let all = [$((stringify!($name), self.$name, Self::MIN.$name),)+];
+                let below = all.into_iter().find(|(_, value, least)| value < least);
+                below.map(|(name, value, _)| (name, value))
+            }
+
+            fn encode(&self, out: &mut Vec<u8>) {
+                $(put_varint(out, self.$name.into());)+
+            }
+
+            fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let limits = Self { $($name: reader.varint_u32("limit")?,)+ };
+                match limits.below_minimum() {
+                    None => Ok(limits),
+                    Some((what, _)) => Err(DecodeError::Invalid { what }),
+                }
+            }
+        }
     };
-
-    /// The lower of both, limit by limit.
-    #[must_use]
-    pub fn lower(self, other: Self) -> Self {
-        self.zip(other, u32::min)
-    }
-
-    /// The name and value of the first limit that is below [`Limits::MIN`].
-    pub fn below_minimum(&self) -> Option<(&'static str, u32)> {
-        let names = [
-            "max_frame_len",
-            "max_message_len",
-            "receiver_window",
-            "max_receivers",
-            "max_senders",
-            "max_types",
-            "max_in_flight",
-        ];
-        let pairs = self.as_array().into_iter().zip(Self::MIN.as_array());
-        names
-            .into_iter()
-            .zip(pairs)
-            .find(|(_, (value, minimum))| value < minimum)
-            .map(|(name, (value, _))| (name, value))
-    }
-
-    fn zip(self, other: Self, pick: impl Fn(u32, u32) -> u32) -> Self {
-        Self {
-            max_frame_len: pick(self.max_frame_len, other.max_frame_len),
-            max_message_len: pick(self.max_message_len, other.max_message_len),
-            receiver_window: pick(self.receiver_window, other.receiver_window),
-            max_receivers: pick(self.max_receivers, other.max_receivers),
-            max_senders: pick(self.max_senders, other.max_senders),
-            max_types: pick(self.max_types, other.max_types),
-            max_in_flight: pick(self.max_in_flight, other.max_in_flight),
-        }
-    }
-
-    /// In the order in which they cross the wire.
-    fn as_array(&self) -> [u32; 7] {
-        [
-            self.max_frame_len,
-            self.max_message_len,
-            self.receiver_window,
-            self.max_receivers,
-            self.max_senders,
-            self.max_types,
-            self.max_in_flight,
-        ]
-    }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_frame_len: 16 * 1024 * 1024,
-            max_message_len: 16 * 1024 * 1024,
-            receiver_window: 4 * 1024 * 1024,
-            max_receivers: 65_536,
-            max_senders: 65_536,
-            max_types: 4_096,
-            max_in_flight: 65_536,
-        }
-    }
+limits! {
+    max_frame_len: 16 * 1024 * 1024, at least 16 * 1024,
+        "Largest body of a frame, in bytes. Default 16 MiB, at least 16 KiB.";
+    max_message_len: 16 * 1024 * 1024, at least 1024,
+        "Largest payload of a message or reply, raw and compressed, in bytes. Default 16 MiB, at least 1 KiB.";
+    receiver_window: 4 * 1024 * 1024, at least 1024,
+        "Credit of a receiver that has taken everything, in bytes. Default 4 MiB, at least 1 KiB.";
+    max_receivers: 65_536, at least 4,
+        "Most receivers with a number at a time. Default 65 536, at least 4. Each costs its path in memory.";
+    max_senders: 65_536, at least 4,
+        "Most senders with a number at a time. Default 65 536, at least 4. Each costs its address in memory.";
+    max_types: 4_096, at least 4,
+        "Most message types with a number at a time. Default 4 096, at least 4.";
+    max_in_flight: 65_536, at least 1,
+        "Most asks, confirms and requests in flight. Default 65 536, at least 1.";
 }
 
 impl Hello {
     /// A hello with default limits, the compressions of this build, no features and no address.
     pub fn new(system: impl Into<String>, incarnation: [u8; 16]) -> Self {
-        let compression = Compression::default();
+        let compression = Some(Compression::default()).filter(|it| *it != Compression::None);
         Self {
             system: system.into(),
             incarnation,
             advertised: None,
-            compressions: Some(compression)
-                .filter(|compression| *compression != Compression::None)
-                .into_iter()
-                .collect(),
+            compressions: compression.into_iter().collect(),
             features: Vec::new(),
             limits: Limits::default(),
             auth: Bytes::new(),
@@ -220,7 +198,7 @@ impl Hello {
         }
         put_field(out, tag::FEATURES, &value);
         value.clear();
-        self.limits.as_array().into_iter().for_each(|limit| put_varint(&mut value, limit.into()));
+        self.limits.encode(&mut value);
         put_field(out, tag::LIMITS, &value);
         if !self.auth.is_empty() {
             put_field(out, tag::AUTH, &self.auth);
@@ -238,47 +216,45 @@ impl Hello {
     /// # Errors
     /// Says which field is missing, malformed or over its bound.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        if body.len() as u64 > u64::from(MAX_HELLO_LEN) {
-            let value = body.len() as u64;
-            return Err(DecodeError::TooLarge {
-                what: "hello",
-                value,
-                limit: MAX_HELLO_LEN.into(),
-            });
-        }
-        let (mut system, mut incarnation, mut advertised) = (None, None, None);
-        let (mut compressions, mut features) = (None, None);
-        let (mut limits, mut auth, mut lane) = (None, None, None);
+        at_most("hello", body.len() as u64, MAX_HELLO_LEN.into())?;
+        let (mut hello, mut seen) = (Self::new("", [0; 16]), 0_u16);
+        hello.compressions.clear();
         let mut reader = Reader::new(body);
         while !reader.is_empty() {
             let tag = reader.varint("tag")?;
-            let value = Reader::new(reader.bytes("field", MAX_HELLO_LEN as usize)?);
+            let mut value = Reader::new(reader.bytes("field", MAX_HELLO_LEN as usize)?);
+            let Some((_, what)) = tag::NAMES.into_iter().find(|(known, _)| *known == tag) else {
+                continue;
+            };
+            if seen & 1 << tag != 0 {
+                return Err(DecodeError::Occurrence { what });
+            }
+            seen |= 1 << tag;
             match tag {
-                tag::SYSTEM => once(&mut system, "system", read_system(value)?)?,
+                tag::SYSTEM => hello.system = read_system(value)?,
                 tag::INCARNATION => {
-                    once(&mut incarnation, "incarnation", read_incarnation(value)?)?;
+                    hello.incarnation = value.array(what)?;
+                    value.finish()?;
                 }
-                tag::ADVERTISED => once(&mut advertised, "advertised", read_advertised(value)?)?,
-                tag::COMPRESSIONS => {
-                    once(&mut compressions, "compressions", read_compressions(value)?)?;
+                tag::ADVERTISED => hello.advertised = Some(read_advertised(value)?),
+                tag::COMPRESSIONS => hello.compressions = read_compressions(value)?,
+                tag::FEATURES => hello.features = read_features(value)?,
+                tag::LIMITS => hello.limits = Limits::decode(&mut value)?,
+                tag::AUTH => {
+                    at_most(what, value.len() as u64, MAX_AUTH_LEN as u64)?;
+                    hello.auth = Bytes::copy_from_slice(value.rest());
                 }
-                tag::FEATURES => once(&mut features, "features", read_features(value)?)?,
-                tag::LIMITS => once(&mut limits, "limits", read_limits(value)?)?,
-                tag::AUTH => once(&mut auth, "auth", read_auth(value)?)?,
-                tag::LANE => once(&mut lane, "lane", read_lane(value)?)?,
-                _ => {}
+                _ => {
+                    hello.lane = Some(Lane { id: value.array(what)?, turn: value.varint("turn")? });
+                    value.finish()?;
+                }
             }
         }
-        Ok(Self {
-            system: system.ok_or(DecodeError::Occurrence { what: "system" })?,
-            incarnation: incarnation.ok_or(DecodeError::Occurrence { what: "incarnation" })?,
-            advertised,
-            compressions: compressions.unwrap_or_default(),
-            features: features.unwrap_or_default(),
-            limits: limits.ok_or(DecodeError::Occurrence { what: "limits" })?,
-            auth: auth.unwrap_or_default(),
-            lane,
-        })
+        let is_missing = |(tag, _): &(u64, _)| tag::MANDATORY.contains(tag) && seen & 1 << tag == 0;
+        match tag::NAMES.into_iter().find(is_missing) {
+            Some((_, what)) => Err(DecodeError::Occurrence { what }),
+            None => Ok(hello),
+        }
     }
 
     /// The first feature that `peer` requires and this side does not know.
@@ -314,22 +290,11 @@ fn put_field(out: &mut Vec<u8>, tag: u64, value: &[u8]) {
     put_bytes(out, value);
 }
 
-fn once<T>(slot: &mut Option<T>, what: &'static str, value: T) -> Result<(), DecodeError> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(DecodeError::Occurrence { what }),
-    }
-}
-
 fn read_system(value: Reader<'_>) -> Result<String, DecodeError> {
     let invalid = DecodeError::Invalid { what: "system" };
     let name = std::str::from_utf8(value.rest()).map_err(|_| invalid.clone())?;
     address::validate_system_name(name).map_err(|_| invalid)?;
     Ok(name.to_owned())
-}
-
-fn read_incarnation(value: Reader<'_>) -> Result<[u8; 16], DecodeError> {
-    <[u8; 16]>::try_from(value.rest()).map_err(|_| DecodeError::Invalid { what: "incarnation" })
 }
 
 fn read_advertised(mut value: Reader<'_>) -> Result<(String, u16), DecodeError> {
@@ -341,71 +306,19 @@ fn read_advertised(mut value: Reader<'_>) -> Result<(String, u16), DecodeError> 
 }
 
 fn read_compressions(value: Reader<'_>) -> Result<Vec<Compression>, DecodeError> {
-    if value.len() > MAX_COMPRESSIONS {
-        return Err(DecodeError::TooLarge {
-            what: "compressions",
-            value: value.len() as u64,
-            limit: MAX_COMPRESSIONS as u64,
-        });
-    }
+    at_most("compressions", value.len() as u64, MAX_COMPRESSIONS as u64)?;
     Ok(value.rest().iter().filter_map(|number| Compression::from_u8(*number)).collect())
 }
 
 fn read_features(mut value: Reader<'_>) -> Result<Vec<Feature>, DecodeError> {
     let mut features = Vec::new();
     while !value.is_empty() {
-        if features.len() >= MAX_FEATURES {
-            return Err(DecodeError::TooLarge {
-                what: "features",
-                value: features.len().saturating_add(1) as u64,
-                limit: MAX_FEATURES as u64,
-            });
-        }
-        let required = match value.u8("feature flag")? {
-            0 => false,
-            1 => true,
-            flag => {
-                return Err(DecodeError::Unknown { what: "feature flag", value: flag.into() });
-            }
-        };
+        at_most("features", features.len().saturating_add(1) as u64, MAX_FEATURES as u64)?;
+        let required = value.flag("feature flag")?;
         let name = value.string("feature", MAX_FEATURE_LEN)?.to_owned();
         features.push(Feature { name, required });
     }
     Ok(features)
-}
-
-fn read_limits(mut value: Reader<'_>) -> Result<Limits, DecodeError> {
-    let mut next = || value.varint_u32("limit");
-    let limits = Limits {
-        max_frame_len: next()?,
-        max_message_len: next()?,
-        receiver_window: next()?,
-        max_receivers: next()?,
-        max_senders: next()?,
-        max_types: next()?,
-        max_in_flight: next()?,
-    };
-    match limits.below_minimum() {
-        None => Ok(limits),
-        Some((what, _)) => Err(DecodeError::Invalid { what }),
-    }
-}
-
-fn read_lane(mut value: Reader<'_>) -> Result<Lane, DecodeError> {
-    let lane = Lane { id: value.array("lane")?, turn: value.varint("turn")? };
-    value.finish()?;
-    Ok(lane)
-}
-
-fn read_auth(value: Reader<'_>) -> Result<Bytes, DecodeError> {
-    match value.len() {
-        len if len > MAX_AUTH_LEN => Err(DecodeError::TooLarge {
-            what: "auth",
-            value: len as u64,
-            limit: MAX_AUTH_LEN as u64,
-        }),
-        _ => Ok(Bytes::copy_from_slice(value.rest())),
-    }
 }
 
 /// What two hellos come to.

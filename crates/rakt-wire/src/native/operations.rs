@@ -81,33 +81,22 @@ pub fn read_operation(reader: &mut Reader<'_>) -> Result<Result<Operation, u8>, 
         op::SPAWN => Operation::Spawn {
             path: read_path(reader)?,
             kind: read_type(reader, "kind")?,
-            argument: match reader.u8("argument flag")? {
-                0 => None,
-                1 => Some(SpawnArgument {
+            argument: match reader.flag("argument flag")? {
+                false => None,
+                true => Some(SpawnArgument {
                     type_name: read_type(reader, "argument type")?,
                     payload: Bytes::copy_from_slice(reader.bytes("argument", usize::MAX)?),
                 }),
-                flag => {
-                    let value = u64::from(flag);
-                    return Err(DecodeError::Unknown { what: "argument flag", value });
-                }
             },
         },
-        op::STOP => {
-            let (path, uid) = read_target(reader)?;
-            Operation::Stop { path, uid }
-        }
-        op::RESPAWN => {
-            let (path, uid) = read_target(reader)?;
-            Operation::Respawn { path, uid }
-        }
-        op::REINSTATE => {
-            let (path, uid) = read_target(reader)?;
-            Operation::Reinstate { path, uid }
-        }
-        op::WATCH => {
-            let (path, uid) = read_target(reader)?;
-            Operation::Watch { path, uid, watch_id: reader.varint("watch id")? }
+        code @ (op::STOP | op::RESPAWN | op::REINSTATE | op::WATCH) => {
+            let (path, uid) = (read_path(reader)?, reader.optional_u64("uid")?);
+            match code {
+                op::STOP => Operation::Stop { path, uid },
+                op::RESPAWN => Operation::Respawn { path, uid },
+                op::REINSTATE => Operation::Reinstate { path, uid },
+                _ => Operation::Watch { path, uid, watch_id: reader.varint("watch id")? },
+            }
         }
         op::UNWATCH => Operation::Unwatch { watch_id: reader.varint("watch id")? },
         op::PING => Operation::Ping,
@@ -124,10 +113,6 @@ fn read_path(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
 
 fn read_type(reader: &mut Reader<'_>, what: &'static str) -> Result<String, DecodeError> {
     reader.string(what, MAX_TYPE_LEN).map(str::to_owned)
-}
-
-fn read_target(reader: &mut Reader<'_>) -> Result<(String, Option<u64>), DecodeError> {
-    Ok((read_path(reader)?, reader.optional_u64("uid")?))
 }
 
 /// Writes an outcome: its code, then its fields.
