@@ -24,7 +24,7 @@ pub struct Replies {
 #[derive(Debug, Default)]
 struct Notes {
     replies: Vec<Reply>,
-    rest: Vec<Note>,
+    rest: Vec<Event<'static>>,
     /// The nonce of the last ping.
     ping: Option<u64>,
     is_draining: bool,
@@ -36,38 +36,6 @@ struct Reply {
     corr: u64,
     raw_len: Option<u32>,
     body: Body,
-}
-
-#[derive(Debug)]
-enum Note {
-    Outcome {
-        corr: u64,
-        outcome: Outcome,
-    },
-    Failed {
-        corr: u64,
-        failure: Failure,
-    },
-    NoRoom {
-        corr: u64,
-    },
-    Nack {
-        receiver: u32,
-        sender: Option<u32>,
-        type_id: u32,
-        epoch: u32,
-        count: u64,
-        failure: Failure,
-    },
-    Credit {
-        receiver: u32,
-        epoch: u32,
-        bytes: u64,
-    },
-    Terminated {
-        watch_id: u64,
-        reason: Terminated,
-    },
 }
 
 /// What has come to an end.
@@ -191,7 +159,7 @@ impl<P> Dialing<P> {
             }
         }
         for note in rest.drain(..) {
-            if let Some(end) = self.settle_note(note) {
+            if let Some(end) = self.settle_event(note) {
                 settled(end);
             }
         }
@@ -207,23 +175,23 @@ impl<P> Dialing<P> {
         }
     }
 
-    fn settle_note(&mut self, note: Note) -> Option<Settled<P>> {
-        Some(match note {
-            Note::Outcome { corr, outcome } => {
+    fn settle_event(&mut self, event: Event<'static>) -> Option<Settled<P>> {
+        Some(match event {
+            Event::Response { corr, outcome } => {
                 Settled::Outcome { kept: self.pending.remove(corr)?, outcome }
             }
-            Note::Failed { corr, failure } => {
+            Event::Fail { corr, failure } => {
                 Settled::Failed { kept: self.pending.remove(corr)?, failure }
             }
-            Note::NoRoom { corr } => Settled::NoRoom { kept: self.pending.remove(corr)? },
-            Note::Credit { receiver, epoch, bytes } => {
+            Event::RefusedReply { corr } => Settled::NoRoom { kept: self.pending.remove(corr)? },
+            Event::Credit { receiver, epoch, bytes } => {
                 if self.writer.out.handle_credit(receiver, epoch, bytes) {
                     self.freed.push(Freed::Credit(receiver));
                 }
                 return None;
             }
-            Note::Terminated { watch_id, reason } => Settled::Terminated { watch_id, reason },
-            Note::Nack { receiver, sender, type_id, epoch, count, failure } => {
+            Event::Terminated { watch_id, reason } => Settled::Terminated { watch_id, reason },
+            Event::Nack { receiver, sender, type_id, epoch, count, failure } => {
                 let tables = self.writer.out.tables();
                 let tables = (tables.epoch() == epoch).then_some(tables);
                 let path = tables.and_then(|tables| tables.get(receiver));
@@ -237,6 +205,7 @@ impl<P> Dialing<P> {
                     failure,
                 })
             }
+            _ => return None,
         })
     }
 }
@@ -250,35 +219,26 @@ struct Noting<'a, B> {
 impl<B: Budget> Sink for Noting<'_, B> {
     #[inline]
     fn event(&mut self, event: Event<'_>) {
-        let note = match event {
+        let notes = &mut *self.notes;
+        // What is kept borrows nothing of what was read.
+        notes.rest.push(match event {
             Event::Reply { corr, raw_len, body } => {
-                self.notes.replies.push(Reply { corr, raw_len, body });
-                return;
+                return notes.replies.push(Reply { corr, raw_len, body });
             }
-            Event::Response { corr, outcome } => Note::Outcome { corr, outcome },
-            Event::Fail { corr, failure } => Note::Failed { corr, failure },
-            Event::RefusedReply { corr } => Note::NoRoom { corr },
+            Event::Response { corr, outcome } => Event::Response { corr, outcome },
+            Event::Fail { corr, failure } => Event::Fail { corr, failure },
+            Event::RefusedReply { corr } => Event::RefusedReply { corr },
             Event::Nack { receiver, sender, type_id, epoch, count, failure } => {
-                Note::Nack { receiver, sender, type_id, epoch, count, failure }
+                Event::Nack { receiver, sender, type_id, epoch, count, failure }
             }
-            Event::Credit { receiver, epoch, bytes } => Note::Credit { receiver, epoch, bytes },
-            Event::Terminated { watch_id, reason } => Note::Terminated { watch_id, reason },
-            Event::Ping { nonce } => {
-                self.notes.ping = Some(nonce);
-                return;
-            }
-            Event::GoAway { .. } => {
-                self.notes.is_draining = true;
-                return;
-            }
-            Event::Close { code, text } => {
-                self.notes.goodbye = Some((code, text.to_owned()));
-                return;
-            }
+            Event::Credit { receiver, epoch, bytes } => Event::Credit { receiver, epoch, bytes },
+            Event::Terminated { watch_id, reason } => Event::Terminated { watch_id, reason },
+            Event::Ping { nonce } => return notes.ping = Some(nonce),
+            Event::GoAway { .. } => return notes.is_draining = true,
+            Event::Close { code, text } => return notes.goodbye = Some((code, text.to_owned())),
             // A pong is heard by having been read; nothing else comes from an acceptor.
             _ => return,
-        };
-        self.notes.rest.push(note);
+        });
     }
 }
 
