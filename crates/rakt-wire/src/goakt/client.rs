@@ -148,7 +148,7 @@ impl Client {
     fn send_fence(&mut self) {
         let Some(expires) = self.ledger.last_expires() else { return };
         let (name, out) = (Procedure::Ask.request_name(), self.writer.plain());
-        if put_frame(out, name, None, self.config.max_frame_len, 0, |_| {}).is_ok() {
+        if put_frame(out, name, None, self.config.max_frame_len, |_| {}).is_ok() {
             self.ledger.push(Kind::Fence, expires);
         }
     }

@@ -4,9 +4,7 @@
 //! payload stays where it lies in the frame, and a frame full of empty messages makes no list of structs
 //! that is fifty times its size.
 
-use std::borrow::Cow;
-
-use crate::base::varint::{put_varint, varint_len};
+use crate::base::varint::{DecodeError, Reader, at_most, put_varint, varint_len};
 
 /// Deepest nesting of groups that is skipped.
 const MAX_GROUP_DEPTH: usize = 100;
@@ -15,23 +13,14 @@ const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
 
 /// Bytes that are not the protobuf message they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(Cow<'static, str>);
-
-impl Malformed {
-    const CUT_SHORT: Self = Self::new("a field is cut short");
-    pub(super) const TOO_LONG: Self = Self::new("it is too long");
-    pub(super) const INCOMPLETE: Self = Self::new("a field that must be set is not");
-
-    const fn new(what: &'static str) -> Self {
-        Self(Cow::Borrowed(what))
-    }
-}
-
-impl From<prost::DecodeError> for Malformed {
-    fn from(error: prost::DecodeError) -> Self {
-        Self(error.to_string().into())
-    }
+#[non_exhaustive]
+pub enum Malformed {
+    /// What is read in place.
+    #[error(transparent)]
+    Field(#[from] DecodeError),
+    /// What is read into generated types.
+    #[error(transparent)]
+    Message(#[from] prost::DecodeError),
 }
 
 /// One field. What has another wire type than its number should have counts as unknown.
@@ -44,24 +33,25 @@ pub(super) enum Field<'a> {
 
 /// Reads the fields of a message one after another.
 #[derive(Clone)]
-pub(super) struct Fields<'a> {
-    rest: &'a [u8],
-}
+pub(super) struct Fields<'a>(Reader<'a>);
+
+/// What cannot be read is called so.
+const FIELD: &str = "a field";
 
 impl<'a> Fields<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self(Reader::new(bytes))
     }
 
     /// The next field with its number; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Malformed> {
-        if self.rest.is_empty() {
+        if self.0.is_empty() {
             return Ok(None);
         }
         let (number, wire_type) = self.key()?;
         let field = match wire_type {
-            0 => Field::Varint(self.varint()?),
-            2 => Field::Bytes(self.bytes()?),
+            0 => Field::Varint(self.0.varint(FIELD)?),
+            2 => Field::Bytes(self.0.bytes(FIELD, usize::MAX)?),
             _ => {
                 self.skip(number, wire_type)?;
                 Field::Skipped
@@ -72,7 +62,7 @@ impl<'a> Fields<'a> {
 
     /// How many bytes have not been read.
     pub(super) fn rest_len(&self) -> usize {
-        self.rest.len()
+        self.0.len()
     }
 
     /// Reads to the end, and says whether all of it is well-formed.
@@ -81,72 +71,34 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    fn key(&mut self) -> Result<(u32, u8), Malformed> {
-        let key = self.varint()?;
+    fn key(&mut self) -> Result<(u32, u8), DecodeError> {
+        let key = self.0.varint(FIELD)?;
         let number = key >> 3;
         if number == 0 || number > MAX_FIELD_NUMBER {
-            return Err(Malformed::new("a field has an invalid number"));
+            return Err(DecodeError::Invalid { what: "the number of a field" });
         }
         Ok((number as u32, (key & 7) as u8))
     }
 
-    #[inline]
-    fn varint(&mut self) -> Result<u64, Malformed> {
-        // Nearly all keys and most lengths.
-        if let Some((&byte, rest)) = self.rest.split_first()
-            && byte < 0x80
-        {
-            self.rest = rest;
-            return Ok(byte.into());
-        }
-        self.long_varint()
-    }
-
-    fn long_varint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0;
-        for (at, &byte) in self.rest.iter().take(10).enumerate() {
-            if at == 9 && byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << at.saturating_mul(7);
-            if byte < 0x80 {
-                self.rest = self.rest.get(at.saturating_add(1)..).unwrap_or_default();
-                return Ok(value);
-            }
-        }
-        Err(if self.rest.len() < 10 {
-            Malformed::CUT_SHORT
-        } else {
-            Malformed::new("a varint is too long")
-        })
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = usize::try_from(self.varint()?).map_err(|_| Malformed::CUT_SHORT)?;
-        self.take(len)
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (front, rest) = self.rest.split_at_checked(len).ok_or(Malformed::CUT_SHORT)?;
-        self.rest = rest;
-        Ok(front)
-    }
-
     /// Skips the value of a field that no message here has; a group is the fields up to its end.
-    fn skip(&mut self, number: u32, wire_type: u8) -> Result<(), Malformed> {
+    fn skip(&mut self, mut number: u32, mut wire_type: u8) -> Result<(), DecodeError> {
         let mut open = Vec::new();
-        let (mut number, mut wire_type) = (number, wire_type);
         loop {
             match wire_type {
-                0 => drop(self.varint()?),
-                1 => drop(self.take(8)?),
-                2 => drop(self.bytes()?),
-                3 if open.len() < MAX_GROUP_DEPTH => open.push(number),
-                3 => return Err(Malformed::new("groups are nested too deep")),
+                0 => drop(self.0.varint(FIELD)?),
+                1 => drop(self.0.array::<8>(FIELD)?),
+                2 => drop(self.0.bytes(FIELD, usize::MAX)?),
+                3 => {
+                    open.push(number);
+                    at_most("the depth of groups", open.len() as u64, MAX_GROUP_DEPTH as u64)?;
+                }
                 4 if open.pop() == Some(number) => {}
-                4 => return Err(Malformed::new("a group ends that has not begun")),
-                5 => drop(self.take(4)?),
-                _ => return Err(Malformed::new("a field has an unknown wire type")),
+                4 => return Err(DecodeError::Invalid { what: "the end of a group" }),
+                5 => drop(self.0.array::<4>(FIELD)?),
+                _ => {
+                    let value = wire_type.into();
+                    return Err(DecodeError::Unknown { what: "the wire type of a field", value });
+                }
             }
             if open.is_empty() {
                 return Ok(());
@@ -157,26 +109,70 @@ impl<'a> Fields<'a> {
 }
 
 /// The text in a string field.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(bytes).map_err(|_| Malformed::new("a text is not UTF-8"))
+pub(super) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8 { what: "a text" })
 }
 
-/// What a field of `len` bytes takes, with a number below 16.
-pub(super) fn bytes_field_len(len: usize) -> usize {
-    varint_len(len as u64).saturating_add(len).saturating_add(1)
+/// Fields on their way out. Lengths stand in front of what they count, so all is gone through twice: to be
+/// counted, and to be written. Numbers are below 16.
+pub(super) enum Out<'a> {
+    /// So many bytes.
+    Count(usize),
+    Write(&'a mut Vec<u8>),
 }
 
-/// Starts a field of `len` bytes, with a number below 16.
-pub(super) fn put_bytes_key(out: &mut Vec<u8>, number: u8, len: usize) {
-    out.push(number << 3 | 2);
-    put_varint(out, len as u64);
-}
+impl Out<'_> {
+    /// How many bytes `put` writes.
+    pub(super) fn count(put: impl FnOnce(&mut Out<'_>)) -> usize {
+        let mut out = Out::Count(0);
+        put(&mut out);
+        if let Out::Count(len) = out { len } else { 0 }
+    }
 
-/// Writes a text or bytes, with a number below 16. As always in proto3, nothing stands for empty.
-pub(super) fn put_bytes_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        put_bytes_key(out, number, bytes.len());
-        out.extend_from_slice(bytes);
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Count(len) => *len = len.saturating_add(bytes.len()),
+            Self::Write(out) => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Starts a field of `len` bytes.
+    pub(super) fn key(&mut self, number: u8, len: usize) {
+        match self {
+            Self::Count(sum) => {
+                *sum = sum.saturating_add(varint_len(len as u64)).saturating_add(1);
+            }
+            Self::Write(out) => {
+                out.push(number << 3 | 2);
+                put_varint(out, len as u64);
+            }
+        }
+    }
+
+    /// A text or bytes. As always in proto3, nothing stands for empty.
+    pub(super) fn bytes(&mut self, number: u8, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.key(number, bytes.len());
+            self.raw(bytes);
+        }
+    }
+
+    /// A message within this one.
+    pub(super) fn nested(&mut self, number: u8, put: impl Fn(&mut Out<'_>)) {
+        let len = Self::count(&put);
+        self.key(number, len);
+        match self {
+            Self::Count(sum) => *sum = sum.saturating_add(len),
+            Self::Write(_) => put(self),
+        }
+    }
+
+    /// The fields of a generated message.
+    pub(super) fn message(&mut self, message: &impl prost::Message) {
+        match self {
+            Self::Count(sum) => *sum = sum.saturating_add(message.encoded_len()),
+            Self::Write(out) => message.encode(out).expect("a Vec grows as needed"),
+        }
     }
 }
 
@@ -237,7 +233,8 @@ mod tests {
         }
         let nested = |depth| [[0x0b].repeat(depth), [0x0c].repeat(depth)].concat();
         assert_eq!(Fields::new(&nested(MAX_GROUP_DEPTH)).check(), Ok(()));
-        let error = Malformed::new("groups are nested too deep");
+        let (what, value, limit) = ("the depth of groups", 101, 100);
+        let error = Malformed::Field(DecodeError::TooLarge { what, value, limit });
         assert_eq!(Fields::new(&nested(MAX_GROUP_DEPTH + 1)).check(), Err(error));
         assert_eq!(
             all(b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").unwrap(),

@@ -11,6 +11,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::fields::Out;
 use super::metadata::{Deadline, SectionError, put_section};
 use crate::metadata::Metadata;
 
@@ -154,16 +155,15 @@ pub enum EncodeError {
     Metadata(#[from] SectionError),
 }
 
-/// Appends a frame to `out`; `body` writes exactly `body_len` bytes. On error `out` is as it was.
+/// Appends a frame to `out`. On error `out` is as it was.
 pub(super) fn put_frame(
     out: &mut Vec<u8>,
     name: &str,
     metadata: Option<(&Metadata, Option<Deadline>)>,
     max_len: usize,
-    body_len: usize,
-    body: impl FnOnce(&mut Vec<u8>),
+    body: impl Fn(&mut Out<'_>),
 ) -> Result<(), EncodeError> {
-    let start = out.len();
+    let (start, body_len) = (out.len(), Out::count(&body));
     let result = put_head(out, name, metadata).and_then(|()| {
         let size = out.len().saturating_sub(start).saturating_add(body_len);
         let total = u32::try_from(size).ok().filter(|_| size <= max_len);
@@ -177,7 +177,7 @@ pub(super) fn put_frame(
     }
     out.reserve(body_len);
     let body_at = out.len();
-    body(out);
+    body(&mut Out::Write(out));
     debug_assert_eq!(out.len().saturating_sub(body_at), body_len, "{name}");
     Ok(())
 }

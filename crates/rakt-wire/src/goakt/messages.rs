@@ -1,15 +1,13 @@
 //! What carries user messages: `RemoteMessage`, `google.protobuf.Any`, and lists of them.
 //!
 //! Reading a list checks all of it once and keeps it as it arrived; going through it makes nothing but
-//! references. Writing needs the lengths first, since protobuf puts them in front.
+//! references.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::fields::{
-    Field, Fields, Malformed, bytes_field_len, put_bytes_field, put_bytes_key, text,
-};
+use super::fields::{Field, Fields, Malformed, Out, text};
 
 /// What GoAkt writes before the full name of a type. A reader takes any prefix, and none.
 const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
@@ -44,73 +42,31 @@ impl fmt::Debug for Payload<'_> {
 }
 
 impl Payload<'_> {
-    fn type_url_len(&self) -> usize {
-        match self.type_name.len() {
-            0 => 0,
-            len => len.saturating_add(TYPE_URL_PREFIX.len()),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        field_len(self.type_url_len()).saturating_add(field_len(self.bytes.len()))
-    }
-
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, out: &mut Out<'_>) {
         if !self.type_name.is_empty() {
-            put_bytes_key(out, 1, self.type_url_len());
-            out.extend_from_slice(TYPE_URL_PREFIX.as_bytes());
-            out.extend_from_slice(self.type_name.as_bytes());
+            out.key(1, self.type_name.len().saturating_add(TYPE_URL_PREFIX.len()));
+            out.raw(TYPE_URL_PREFIX.as_bytes());
+            out.raw(self.type_name.as_bytes());
         }
-        put_bytes_field(out, 2, self.bytes);
+        out.bytes(2, self.bytes);
+    }
+
+    /// Payloads as field 1, one after another.
+    pub(super) fn put_all(payloads: &[Self], out: &mut Out<'_>) {
+        payloads.iter().for_each(|payload| out.nested(1, |out| payload.put(out)));
     }
 }
 
 impl Outgoing<'_> {
-    fn len(&self) -> usize {
-        [
-            field_len(self.sender.len()),
-            field_len(self.receiver.len()),
-            bytes_field_len(self.payload.len()),
-        ]
-        .into_iter()
-        .fold(0, usize::saturating_add)
+    fn put(&self, out: &mut Out<'_>) {
+        out.bytes(1, self.sender.as_bytes());
+        out.bytes(2, self.receiver.as_bytes());
+        out.nested(3, |out| self.payload.put(out));
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
-        put_bytes_field(out, 1, self.sender.as_bytes());
-        put_bytes_field(out, 2, self.receiver.as_bytes());
-        put_bytes_key(out, 3, self.payload.len());
-        self.payload.put(out);
-    }
-}
-
-fn field_len(len: usize) -> usize {
-    if len == 0 { 0 } else { bytes_field_len(len) }
-}
-
-/// What [`put_messages`] writes.
-pub(super) fn messages_len(messages: &[Outgoing<'_>]) -> usize {
-    messages.iter().fold(0, |sum, message| sum.saturating_add(bytes_field_len(message.len())))
-}
-
-/// Writes messages as field 1, one after another.
-pub(super) fn put_messages(out: &mut Vec<u8>, messages: &[Outgoing<'_>]) {
-    for message in messages {
-        put_bytes_key(out, 1, message.len());
-        message.put(out);
-    }
-}
-
-/// What [`put_payloads`] writes.
-pub(super) fn payloads_len(payloads: &[Payload<'_>]) -> usize {
-    payloads.iter().fold(0, |sum, payload| sum.saturating_add(bytes_field_len(payload.len())))
-}
-
-/// Writes payloads as field 1, one after another.
-pub(super) fn put_payloads(out: &mut Vec<u8>, payloads: &[Payload<'_>]) {
-    for payload in payloads {
-        put_bytes_key(out, 1, payload.len());
-        payload.put(out);
+    /// Messages as field 1, one after another.
+    pub(super) fn put_all(messages: &[Self], out: &mut Out<'_>) {
+        messages.iter().for_each(|message| out.nested(1, |out| message.put(out)));
     }
 }
 

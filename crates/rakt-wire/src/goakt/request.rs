@@ -7,9 +7,9 @@ use prost::Message;
 
 use super::address::canonical_kind;
 use super::error::GoError;
-use super::fields::{Field, Fields, Malformed, bytes_field_len, put_bytes_key};
+use super::fields::{Field, Fields, Malformed, Out};
 use super::frame::{EncodeError, put_frame};
-use super::messages::{Outgoing, Packed, Payload, RemoteMessages, messages_len, put_messages};
+use super::messages::{Outgoing, Packed, Payload, RemoteMessages};
 use super::metadata::Deadline;
 use super::procedure::Procedure;
 use super::proto;
@@ -187,88 +187,36 @@ impl Call<'_> {
         deadline: Option<Deadline>,
         max_frame_len: usize,
     ) -> Result<(), EncodeError> {
+        let put_timeout = |out: &mut Out<'_>, number, timeout: &Duration| {
+            let timeout = proto::Duration::from_std(*timeout);
+            out.nested(number, |out| out.message(&timeout));
+        };
+        let put_grain = |out: &mut Out<'_>, grain: &proto::Grain, message: Option<&Payload<'_>>| {
+            out.nested(1, |out| out.message(grain));
+            if let Some(message) = message {
+                out.nested(2, |out| message.put(out));
+            }
+        };
         let name = self.procedure().request_name();
-        let head = Some((headers, deadline));
-        let mut put = |len: usize, body: &dyn Fn(&mut Vec<u8>)| {
-            put_frame(out, name, head, max_frame_len, len, body)
-        };
-        let (len, fields): (usize, GrainFields<'_>) = match self {
-            Self::Tell(messages) => {
-                return put(messages_len(messages), &|out| put_messages(out, messages));
-            }
+        put_frame(out, name, Some((headers, deadline)), max_frame_len, |out| match self {
+            Self::Tell(messages) => Outgoing::put_all(messages, out),
             Self::Ask { messages, timeout } => {
-                let timeout = proto::Duration::from_std(*timeout);
-                let len =
-                    messages_len(messages).saturating_add(bytes_field_len(timeout.encoded_len()));
-                return put(len, &|out| {
-                    put_messages(out, messages);
-                    put_nested(out, 2, &timeout);
-                });
+                Outgoing::put_all(messages, out);
+                put_timeout(out, 2, timeout);
             }
-            Self::Lookup(target) | Self::Respawn(target) => return put_whole(target, put),
-            Self::Stop(target) | Self::Reinstate(target) => return put_whole(target, put),
-            Self::Spawn(spawn) => return put_whole(&**spawn, put),
-            Self::GetNodeMetric(node) | Self::GetKinds(node) => return put_whole(node, put),
-            Self::PersistPeerState(body) => {
-                return put(body.len(), &|out| out.extend_from_slice(body));
-            }
+            Self::Lookup(target) | Self::Respawn(target) => out.message(target),
+            Self::Stop(target) | Self::Reinstate(target) => out.message(target),
+            Self::Spawn(spawn) => out.message(&**spawn),
+            Self::GetNodeMetric(node) | Self::GetKinds(node) => out.message(node),
+            Self::PersistPeerState(body) => out.raw(body),
             Self::AskGrain { grain, message, timeout } => {
-                let timeout = proto::Duration::from_std(*timeout);
-                let fields = GrainFields { grain, message: Some(message), timeout: Some(timeout) };
-                (fields.len(), fields)
+                put_grain(out, grain, Some(message));
+                put_timeout(out, 3, timeout);
             }
-            Self::TellGrain { grain, message } => {
-                let fields = GrainFields { grain, message: Some(message), timeout: None };
-                (fields.len(), fields)
-            }
-            Self::ActivateGrain(grain) => {
-                let fields = GrainFields { grain, message: None, timeout: None };
-                (fields.len(), fields)
-            }
-        };
-        put(len, &|out| fields.put(out))
+            Self::TellGrain { grain, message } => put_grain(out, grain, Some(message)),
+            Self::ActivateGrain(grain) => put_grain(out, grain, None),
+        })
     }
-}
-
-/// The fields that the three requests to grains have in common.
-struct GrainFields<'a> {
-    grain: &'a proto::Grain,
-    message: Option<&'a Payload<'a>>,
-    timeout: Option<proto::Duration>,
-}
-
-impl GrainFields<'_> {
-    fn len(&self) -> usize {
-        let grain = bytes_field_len(self.grain.encoded_len());
-        let message = self.message.map_or(0, |message| bytes_field_len(message.len()));
-        let timeout = self.timeout.map_or(0, |timeout| bytes_field_len(timeout.encoded_len()));
-        grain.saturating_add(message).saturating_add(timeout)
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        put_nested(out, 1, self.grain);
-        if let Some(message) = self.message {
-            put_bytes_key(out, 2, message.len());
-            message.put(out);
-        }
-        if let Some(timeout) = &self.timeout {
-            put_nested(out, 3, timeout);
-        }
-    }
-}
-
-fn put_whole<R>(message: &impl Message, put: impl FnOnce(usize, &dyn Fn(&mut Vec<u8>)) -> R) -> R {
-    put(message.encoded_len(), &|out| put_message(out, message))
-}
-
-/// Writes a message that is not part of another.
-pub(super) fn put_message(out: &mut Vec<u8>, message: &impl Message) {
-    message.encode(out).expect("a Vec grows as needed");
-}
-
-fn put_nested(out: &mut Vec<u8>, number: u8, message: &impl Message) {
-    put_bytes_key(out, number, message.encoded_len());
-    put_message(out, message);
 }
 
 impl Request {

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::error::{ErrorCode, GoError};
-use super::fields::{Field, Fields, Malformed, bytes_field_len, put_bytes_key};
+use super::fields::{Field, Fields, Malformed};
 use super::frame::{EncodeError, Frame, put_frame};
-use super::messages::{Packed, Payload, Replies, payloads_len, put_payloads};
+use super::messages::{Packed, Payload, Replies};
 use super::procedure::ERROR_NAME;
 use super::procedure::Procedure;
 use super::proto;
-use super::request::{MAX_SETUP_LEN, put_message};
+use super::request::MAX_SETUP_LEN;
+use crate::base::varint::at_most;
 use crate::failure::Failure;
 use crate::operation::MAX_KINDS;
 
@@ -68,52 +69,39 @@ impl Response<'_> {
         max_frame_len: usize,
     ) -> Result<(), RespondError> {
         use Procedure as P;
-        let name = procedure.response_name();
-        let mut put = |name: &str, len: usize, body: &dyn Fn(&mut Vec<u8>)| {
-            put_frame(out, name, None, max_frame_len, len, body)
+        let name = match self {
+            Self::Error(_) => ERROR_NAME,
+            _ => procedure.response_name(),
         };
-        let result = match (self, procedure) {
-            (
-                Self::Done,
-                P::Tell
-                | P::Spawn
-                | P::Respawn
-                | P::Stop
-                | P::Reinstate
-                | P::TellGrain
-                | P::ActivateGrain
-                | P::PersistPeerState,
-            )
-            | (Self::GrainReply(None), P::AskGrain) => put(name, 0, &|_| {}),
-            (Self::Replies(payloads), P::Ask) => {
-                put(name, payloads_len(payloads), &|out| put_payloads(out, payloads))
-            }
-            (Self::GrainReply(Some(payload)), P::AskGrain) => {
-                put(name, bytes_field_len(payload.len()), &|out| {
-                    put_bytes_key(out, 1, payload.len());
-                    payload.put(out);
-                })
-            }
-            (Self::Address(address), P::Lookup) => {
-                let message = proto::LookupResponse { address: (*address).to_owned() };
-                put(name, message.encoded_len(), &|out| put_message(out, &message))
-            }
-            (Self::NodeMetric { node_address, load }, P::GetNodeMetric) => {
+        let fits = match self {
+            Self::Done => !matches!(
+                procedure,
+                P::Ask | P::Lookup | P::AskGrain | P::GetNodeMetric | P::GetKinds
+            ),
+            Self::Replies(_) => procedure == P::Ask,
+            Self::Address(_) => procedure == P::Lookup,
+            Self::GrainReply(_) => procedure == P::AskGrain,
+            Self::NodeMetric { .. } => procedure == P::GetNodeMetric,
+            Self::Kinds(_) => procedure == P::GetKinds,
+            Self::Error(_) => true,
+        };
+        if !fits {
+            return Err(RespondError::Mismatch(procedure));
+        }
+        let result = put_frame(out, name, None, max_frame_len, |out| match self {
+            Self::Done | Self::GrainReply(None) => {}
+            Self::Replies(payloads) => Payload::put_all(payloads, out),
+            Self::GrainReply(Some(payload)) => out.nested(1, |out| payload.put(out)),
+            Self::Address(address) => out.bytes(1, address.as_bytes()),
+            Self::NodeMetric { node_address, load } => {
                 let node_address = (*node_address).to_owned();
-                let message = proto::NodeMetricResponse { node_address, load: *load };
-                put(name, message.encoded_len(), &|out| put_message(out, &message))
+                out.message(&proto::NodeMetricResponse { node_address, load: *load });
             }
-            (Self::Kinds(kinds), P::GetKinds) => {
-                let message = proto::KindsResponse { kinds: kinds.to_vec() };
-                put(name, message.encoded_len(), &|out| put_message(out, &message))
+            Self::Kinds(kinds) => out.message(&proto::KindsResponse { kinds: kinds.to_vec() }),
+            Self::Error(GoError { code, message }) => {
+                out.message(&proto::Error { code: code.as_i32(), message: message.clone() });
             }
-            (Self::Error(error), _) => {
-                let (code, message) = (error.code.as_i32(), error.message.clone());
-                let message = proto::Error { code, message };
-                put(ERROR_NAME, message.encoded_len(), &|out| put_message(out, &message))
-            }
-            _ => return Err(RespondError::Mismatch(procedure)),
-        };
+        });
         result.map_err(|error| match error {
             EncodeError::TooLarge { size, limit } => RespondError::TooLarge { size, limit },
             // There is no metadata in a response.
@@ -178,12 +166,12 @@ impl Answer {
             Procedure::Lookup => Self::Address(proto::LookupResponse::decode(body)?.address),
             Procedure::AskGrain => Self::GrainReply(read_grain_reply(&body)?),
             Procedure::GetNodeMetric => Self::NodeMetric(proto::NodeMetricResponse::decode(body)?),
-            Procedure::GetKinds if body.len() <= MAX_SETUP_LEN => {
+            Procedure::GetKinds => {
+                at_most("the list of kinds", body.len() as u64, MAX_SETUP_LEN as u64)?;
                 let mut kinds = proto::KindsResponse::decode(body)?.kinds;
                 kinds.truncate(MAX_KINDS);
                 Self::Kinds(kinds)
             }
-            Procedure::GetKinds => return Err(Malformed::TOO_LONG),
             _ => {
                 Fields::new(&body).check()?;
                 Self::Done

@@ -6,6 +6,7 @@ use prost::Message;
 use super::fields::Malformed;
 use super::messages::Any;
 use super::proto;
+use crate::base::varint::DecodeError;
 
 /// The full name of the message that stops its receiver.
 pub(crate) const POISON_PILL: &str = "goaktpb.PoisonPill";
@@ -60,7 +61,8 @@ impl SystemMessage {
                 let request = proto::AsyncRequest::decode(bytes())?;
                 let proto::AsyncRequest { correlation_id, reply_to, message } = &request;
                 if correlation_id.is_empty() || reply_to.is_empty() || message.is_none() {
-                    return Err(Malformed::INCOMPLETE);
+                    let what = "each field of an asynchronous request";
+                    return Err(DecodeError::Occurrence { what }.into());
                 }
                 Self::AsyncRequest(request)
             }
