@@ -107,52 +107,46 @@ impl GoError {
     /// What a Go client is told when `procedure` failed on `subject`: the name for a spawn,
     /// `KIND/NAME` for grains, the whole address for everything else.
     pub fn from_failure(procedure: Procedure, subject: &str, failure: &Failure) -> Self {
-        let detail = || match failure.detail.is_empty() {
+        use ErrorCode as E;
+        let detail = match failure.detail.is_empty() {
             true => failure.to_string(),
             false => cut_text(&failure.detail, MAX_DETAIL_LEN).to_owned(),
         };
-        match failure.code {
-            Code::RemotingOff | Code::ShuttingDown => {
-                Self::new(ErrorCode::FailedPrecondition, REMOTING_OFF)
+        let (code, text) = match (failure.code, procedure) {
+            (Code::RemotingOff | Code::ShuttingDown, _) => {
+                (E::FailedPrecondition, REMOTING_OFF.to_owned())
             }
-            Code::ResourceExhausted | Code::MailboxFull | Code::Dropped => {
-                Self::new(ErrorCode::ResourceExhausted, failure.to_string())
+            (Code::ResourceExhausted | Code::MailboxFull | Code::Dropped, _) => {
+                (E::ResourceExhausted, failure.to_string())
             }
-            Code::Cancelled => Self::new(ErrorCode::Canceled, failure.to_string()),
-            Code::Denied => Self::new(ErrorCode::FailedPrecondition, failure.to_string()),
-            Code::TooLarge => Self::new(ErrorCode::InvalidArgument, failure.to_string()),
-            _ if procedure.is_grain() => Self::from_grain_failure(failure, detail()),
-            Code::NotFound | Code::StaleIncarnation => Self::not_found(subject),
-            Code::KindNotRegistered => {
-                Self::new(ErrorCode::FailedPrecondition, KIND_NOT_REGISTERED)
+            (Code::Cancelled, _) => (E::Canceled, failure.to_string()),
+            (Code::Denied, _) => (E::FailedPrecondition, failure.to_string()),
+            (Code::TooLarge, _) => (E::InvalidArgument, failure.to_string()),
+            (code, _) if procedure.is_grain() => Self::of_grain(code, detail),
+            (Code::NotFound | Code::StaleIncarnation, _) => return Self::not_found(subject),
+            (Code::KindNotRegistered, _) => (E::FailedPrecondition, KIND_NOT_REGISTERED.to_owned()),
+            (Code::NameTaken, _) => {
+                (E::AlreadyExists, format!("actor=({subject}) actor already exists"))
             }
-            Code::NameTaken => {
-                let text = format!("actor=({subject}) actor already exists");
-                Self::new(ErrorCode::AlreadyExists, text)
+            (code, Procedure::Tell | Procedure::Ask) => {
+                return Self::of_message(procedure, code, detail);
             }
-            code => match procedure {
-                Procedure::Tell | Procedure::Ask => {
-                    Self::from_message_failure(procedure, code, detail())
-                }
-                Procedure::Stop => {
-                    let text = format!("failed to stop actor={subject}: {}", detail());
-                    Self::new(ErrorCode::InternalError, text)
-                }
-                Procedure::Respawn => {
-                    let text = format!("failed to restart actor={subject}: {}", detail());
-                    Self::new(ErrorCode::InternalError, text)
-                }
-                _ => Self::new(ErrorCode::InternalError, detail()),
-            },
-        }
+            (_, Procedure::Stop) => {
+                (E::InternalError, format!("failed to stop actor={subject}: {detail}"))
+            }
+            (_, Procedure::Respawn) => {
+                (E::InternalError, format!("failed to restart actor={subject}: {detail}"))
+            }
+            _ => (E::InternalError, detail),
+        };
+        Self::new(code, text)
     }
 
-    fn from_message_failure(procedure: Procedure, code: Code, detail: String) -> Self {
+    fn of_message(procedure: Procedure, code: Code, detail: String) -> Self {
         match code {
             Code::Stopped | Code::Suspended => Self::send(NOT_ALIVE),
             Code::DeadlineExceeded => {
-                let text = format!("{REMOTE_SEND}\n{REQUEST_TIMEOUT}");
-                Self::new(ErrorCode::DeadlineExceeded, text)
+                Self { code: ErrorCode::DeadlineExceeded, ..Self::send(REQUEST_TIMEOUT) }
             }
             Code::NotAccepted | Code::Undecodable => Self::invalid_message(procedure, detail),
             Code::InvalidArgument => Self::new(ErrorCode::InvalidArgument, detail),
@@ -161,12 +155,12 @@ impl GoError {
     }
 
     /// A Go node has one code for all that goes wrong with grains, time running out included.
-    fn from_grain_failure(failure: &Failure, detail: String) -> Self {
-        match failure.code {
-            Code::InvalidArgument => Self::new(ErrorCode::InvalidArgument, detail),
-            Code::KindNotRegistered => Self::new(ErrorCode::InternalError, GRAIN_NOT_REGISTERED),
-            Code::DeadlineExceeded => Self::new(ErrorCode::InternalError, REQUEST_TIMEOUT),
-            _ => Self::new(ErrorCode::InternalError, detail),
+    fn of_grain(code: Code, detail: String) -> (ErrorCode, String) {
+        match code {
+            Code::InvalidArgument => (ErrorCode::InvalidArgument, detail),
+            Code::KindNotRegistered => (ErrorCode::InternalError, GRAIN_NOT_REGISTERED.to_owned()),
+            Code::DeadlineExceeded => (ErrorCode::InternalError, REQUEST_TIMEOUT.to_owned()),
+            _ => (ErrorCode::InternalError, detail),
         }
     }
 
@@ -200,40 +194,43 @@ impl GoError {
     }
 }
 
+/// The first text of a table that occurs in `text` tells what it means, and its likely cause.
+fn meaning(
+    text: &str,
+    table: &[(&str, Code, &'static str)],
+    otherwise: Code,
+) -> (Code, &'static str) {
+    let found = table.iter().find(|(part, ..)| text.contains(part));
+    found.map_or((otherwise, ""), |(_, code, hint)| (*code, *hint))
+}
+
 fn precondition(text: &str) -> (Code, &'static str) {
     // The order is that of a Go client.
-    if text.contains(KIND_NOT_REGISTERED) {
-        (Code::KindNotRegistered, ": a Go kind is package.type in lower case")
-    } else if text.contains(REMOTING_OFF) {
-        (Code::RemotingOff, "")
-    } else if text.contains(CLUSTER_OFF) {
-        (Code::Unsupported, "")
-    } else {
-        // A reserved name.
-        (Code::Denied, "")
-    }
+    let table = [
+        (KIND_NOT_REGISTERED, Code::KindNotRegistered, ": a Go kind is package.type in lower case"),
+        (REMOTING_OFF, Code::RemotingOff, ""),
+        (CLUSTER_OFF, Code::Unsupported, ""),
+    ];
+    // Else it is a reserved name.
+    meaning(text, &table, Code::Denied)
 }
 
 fn internal(procedure: Procedure, text: &str) -> (Code, &'static str) {
-    if text.contains(NOT_ALIVE) {
-        (Code::Stopped, "")
-    } else if text.contains(INVALID_MESSAGE) {
-        (Code::Undecodable, ": is the type of the message registered with the Go node?")
-    } else if text.contains(GRAIN_NOT_REGISTERED) {
-        (Code::KindNotRegistered, "")
-    } else if text.contains(DEPENDENCY_NOT_REGISTERED) {
-        (Code::InvalidArgument, "")
-    } else if text.contains(CLUSTER_OFF) {
-        (Code::Unsupported, "")
-    } else if text.contains(REQUEST_TIMEOUT) {
-        (Code::DeadlineExceeded, "")
-    } else if procedure.is_grain() && text.contains("unhandled message") {
-        (Code::NotAccepted, "")
-    } else if procedure.is_grain() {
-        (Code::HandlerFailed, "")
-    } else {
-        (Code::Internal, "")
-    }
+    let unregistered = ": is the type of the message registered with the Go node?";
+    let table = [
+        (NOT_ALIVE, Code::Stopped, ""),
+        (INVALID_MESSAGE, Code::Undecodable, unregistered),
+        (GRAIN_NOT_REGISTERED, Code::KindNotRegistered, ""),
+        (DEPENDENCY_NOT_REGISTERED, Code::InvalidArgument, ""),
+        (CLUSTER_OFF, Code::Unsupported, ""),
+        (REQUEST_TIMEOUT, Code::DeadlineExceeded, ""),
+    ];
+    let otherwise = match procedure.is_grain() {
+        true if text.contains("unhandled message") => Code::NotAccepted,
+        true => Code::HandlerFailed,
+        false => Code::Internal,
+    };
+    meaning(text, &table, otherwise)
 }
 
 #[cfg(test)]
@@ -249,197 +246,86 @@ mod tests {
 
     #[test]
     fn a_go_client_is_told_what_a_go_node_would_say() {
-        use ErrorCode as E;
-        use Procedure as P;
-        let new = Failure::new;
-        let with = |code, detail: &str| Failure::with_detail(code, detail);
-        let not_found = "(actor address=goakt://sys@127.0.0.1:4001/echo) address not found";
-        for (procedure, subject, failure, code, text) in [
-            (P::Tell, ADDRESS, new(Code::NotFound), E::NotFound, not_found),
-            (P::Ask, ADDRESS, new(Code::NotFound), E::NotFound, not_found),
-            (P::Ask, ADDRESS, new(Code::StaleIncarnation), E::NotFound, not_found),
-            (
-                P::Lookup,
-                "echo",
-                new(Code::NotFound),
-                E::NotFound,
-                "(actor address=echo) address not found",
-            ),
-            (
-                P::Tell,
-                ADDRESS,
-                new(Code::Stopped),
-                E::InternalError,
-                "remote send failed\nactor is not alive",
-            ),
-            (
-                P::Ask,
-                ADDRESS,
-                new(Code::Suspended),
-                E::InternalError,
-                "remote send failed\nactor is not alive",
-            ),
-            (
-                P::Ask,
-                ADDRESS,
-                new(Code::DeadlineExceeded),
-                E::DeadlineExceeded,
-                "remote send failed\nrequest timed out",
-            ),
-            (
-                P::Ask,
-                ADDRESS,
-                with(Code::NotAccepted, "proto: not found"),
-                E::InternalError,
-                "remote send failed\ninvalid remote message\nproto: not found",
-            ),
-            (
-                P::Tell,
-                ADDRESS,
-                with(Code::Undecodable, "proto: not found"),
-                E::InternalError,
-                "invalid remote message\nproto: not found",
-            ),
-            (
-                P::Ask,
-                ADDRESS,
-                with(Code::HandlerFailed, "no"),
-                E::InternalError,
-                "remote send failed\nno",
-            ),
-            (
-                P::Tell,
-                ADDRESS,
-                new(Code::RemotingOff),
-                E::FailedPrecondition,
-                "remoting is not enabled",
-            ),
-            (
-                P::Stop,
-                "echo",
-                new(Code::ShuttingDown),
-                E::FailedPrecondition,
-                "remoting is not enabled",
-            ),
-            (
-                P::Spawn,
-                "echo",
-                new(Code::KindNotRegistered),
-                E::FailedPrecondition,
-                "actor type is not registered",
-            ),
-            (
-                P::Spawn,
-                "echo",
-                new(Code::NameTaken),
-                E::AlreadyExists,
-                "actor=(echo) actor already exists",
-            ),
-            (
-                P::Spawn,
-                "echo",
-                with(Code::InvalidArgument, "the [name] is required"),
-                E::InternalError,
-                "the [name] is required",
-            ),
-            (
-                P::Stop,
-                "echo",
-                with(Code::Internal, "why"),
-                E::InternalError,
-                "failed to stop actor=echo: why",
-            ),
-            (
-                P::Respawn,
-                "echo",
-                with(Code::Internal, "why"),
-                E::InternalError,
-                "failed to restart actor=echo: why",
-            ),
-            (
-                P::AskGrain,
-                "cart/1",
-                new(Code::DeadlineExceeded),
-                E::InternalError,
-                "request timed out",
-            ),
-            (
-                P::TellGrain,
-                "cart/1",
-                new(Code::KindNotRegistered),
-                E::InternalError,
-                "grain type is not registered",
-            ),
-            (P::AskGrain, "cart/1", with(Code::HandlerFailed, "no"), E::InternalError, "no"),
-        ] {
-            assert_eq!(told(procedure, subject, failure), (code, text.to_owned()), "{procedure}");
-        }
-        let (code, text) = told(P::Ask, ADDRESS, new(Code::NoReply));
-        assert_eq!((code, text.as_str()), (E::InternalError, "remote send failed\nno reply"));
+        use {Code as C, ErrorCode as E, Procedure as P};
+        let says = |procedure, subject, code, detail, expected: (E, &str)| {
+            let told = told(procedure, subject, Failure::with_detail(code, detail));
+            assert_eq!(told, (expected.0, expected.1.to_owned()), "{procedure} {code}");
+        };
+        let not_found =
+            (E::NotFound, "(actor address=goakt://sys@127.0.0.1:4001/echo) address not found");
+        says(P::Tell, ADDRESS, C::NotFound, "", not_found);
+        says(P::Ask, ADDRESS, C::NotFound, "", not_found);
+        says(P::Ask, ADDRESS, C::StaleIncarnation, "", not_found);
+        let text = "(actor address=echo) address not found";
+        says(P::Lookup, "echo", C::NotFound, "", (E::NotFound, text));
+        let not_alive = (E::InternalError, "remote send failed\nactor is not alive");
+        says(P::Tell, ADDRESS, C::Stopped, "", not_alive);
+        says(P::Ask, ADDRESS, C::Suspended, "", not_alive);
+        let text = "remote send failed\nrequest timed out";
+        says(P::Ask, ADDRESS, C::DeadlineExceeded, "", (E::DeadlineExceeded, text));
+        let text = "remote send failed\ninvalid remote message\nproto: not found";
+        says(P::Ask, ADDRESS, C::NotAccepted, "proto: not found", (E::InternalError, text));
+        let text = "invalid remote message\nproto: not found";
+        says(P::Tell, ADDRESS, C::Undecodable, "proto: not found", (E::InternalError, text));
+        let text = "remote send failed\nno";
+        says(P::Ask, ADDRESS, C::HandlerFailed, "no", (E::InternalError, text));
+        let text = "remote send failed\nno reply";
+        says(P::Ask, ADDRESS, C::NoReply, "", (E::InternalError, text));
+        let off = (E::FailedPrecondition, "remoting is not enabled");
+        says(P::Tell, ADDRESS, C::RemotingOff, "", off);
+        says(P::Stop, "echo", C::ShuttingDown, "", off);
+        let text = "actor type is not registered";
+        says(P::Spawn, "echo", C::KindNotRegistered, "", (E::FailedPrecondition, text));
+        let text = "actor=(echo) actor already exists";
+        says(P::Spawn, "echo", C::NameTaken, "", (E::AlreadyExists, text));
+        let text = "the [name] is required";
+        says(P::Spawn, "echo", C::InvalidArgument, text, (E::InternalError, text));
+        let text = "failed to stop actor=echo: why";
+        says(P::Stop, "echo", C::Internal, "why", (E::InternalError, text));
+        let text = "failed to restart actor=echo: why";
+        says(P::Respawn, "echo", C::Internal, "why", (E::InternalError, text));
+        let text = "request timed out";
+        says(P::AskGrain, "cart/1", C::DeadlineExceeded, "", (E::InternalError, text));
+        let text = "grain type is not registered";
+        says(P::TellGrain, "cart/1", C::KindNotRegistered, "", (E::InternalError, text));
+        says(P::AskGrain, "cart/1", C::HandlerFailed, "no", (E::InternalError, "no"));
         assert_eq!(GoError::reserved("GoAktX").message, "(actor=GoAktX) actor not found");
-        assert_eq!(
-            GoError::reserved_grain("c/GoAktX").message,
-            "name=(c/GoAktX) actor name is reserved"
-        );
+        let reserved = GoError::reserved_grain("c/GoAktX").message;
+        assert_eq!(reserved, "name=(c/GoAktX) actor name is reserved");
     }
 
     #[test]
     fn what_a_go_node_says_is_understood() {
-        use ErrorCode as E;
-        use Procedure as P;
-        for (procedure, code, text, expected) in [
-            (P::Lookup, E::NotFound, "(actor address=x) address not found", Code::NotFound),
-            (
-                P::Ask,
-                E::DeadlineExceeded,
-                "remote send failed\nrequest timed out",
-                Code::DeadlineExceeded,
-            ),
-            (P::Ask, E::InternalError, "remote send failed\nactor is not alive", Code::Stopped),
-            (
-                P::Ask,
-                E::InternalError,
-                "remote send failed\ninvalid remote message\nproto: not found",
-                Code::Undecodable,
-            ),
-            (
-                P::Spawn,
-                E::FailedPrecondition,
-                "actor type is not registered",
-                Code::KindNotRegistered,
-            ),
-            (P::Tell, E::FailedPrecondition, "remoting is not enabled", Code::RemotingOff),
-            (P::GetKinds, E::FailedPrecondition, "cluster is not enabled", Code::Unsupported),
-            (P::Stop, E::FailedPrecondition, "(actor=GoAktX) actor not found", Code::Denied),
-            (P::Spawn, E::AlreadyExists, "actor=(x) actor already exists", Code::NameTaken),
-            (
-                P::Spawn,
-                E::InternalError,
-                "dependency type is not registered",
-                Code::InvalidArgument,
-            ),
-            (P::Ask, E::InvalidArgument, "invalid host", Code::InvalidArgument),
-            (P::AskGrain, E::InternalError, "request timed out", Code::DeadlineExceeded),
-            (
-                P::AskGrain,
-                E::InternalError,
-                "grain type is not registered",
-                Code::KindNotRegistered,
-            ),
-            (
-                P::AskGrain,
-                E::InternalError,
-                "unhandled message\nunhandled message type X",
-                Code::NotAccepted,
-            ),
-            (P::TellGrain, E::InternalError, "sold out", Code::HandlerFailed),
-            (P::Stop, E::InternalError, "failed to stop actor=x: y", Code::Internal),
-            (P::Spawn, E::Unavailable, "quorum", Code::Internal),
-        ] {
+        use {Code as C, ErrorCode as E, Procedure as P};
+        let means = |procedure, code, text: &str, expected| {
             let failure = GoError::new(code, text).into_failure(procedure);
             assert_eq!(failure.code, expected, "{text}");
             assert!(failure.detail.starts_with(text), "{failure}");
-        }
+        };
+        means(P::Lookup, E::NotFound, "(actor address=x) address not found", C::NotFound);
+        let text = "remote send failed\nrequest timed out";
+        means(P::Ask, E::DeadlineExceeded, text, C::DeadlineExceeded);
+        let text = "remote send failed\nactor is not alive";
+        means(P::Ask, E::InternalError, text, C::Stopped);
+        let text = "remote send failed\ninvalid remote message\nproto: not found";
+        means(P::Ask, E::InternalError, text, C::Undecodable);
+        let text = "actor type is not registered";
+        means(P::Spawn, E::FailedPrecondition, text, C::KindNotRegistered);
+        means(P::Tell, E::FailedPrecondition, "remoting is not enabled", C::RemotingOff);
+        means(P::GetKinds, E::FailedPrecondition, "cluster is not enabled", C::Unsupported);
+        means(P::Stop, E::FailedPrecondition, "(actor=GoAktX) actor not found", C::Denied);
+        means(P::Spawn, E::AlreadyExists, "actor=(x) actor already exists", C::NameTaken);
+        let text = "dependency type is not registered";
+        means(P::Spawn, E::InternalError, text, C::InvalidArgument);
+        means(P::Ask, E::InvalidArgument, "invalid host", C::InvalidArgument);
+        means(P::AskGrain, E::InternalError, "request timed out", C::DeadlineExceeded);
+        let text = "grain type is not registered";
+        means(P::AskGrain, E::InternalError, text, C::KindNotRegistered);
+        let text = "unhandled message\nunhandled message type X";
+        means(P::AskGrain, E::InternalError, text, C::NotAccepted);
+        means(P::TellGrain, E::InternalError, "sold out", C::HandlerFailed);
+        means(P::Stop, E::InternalError, "failed to stop actor=x: y", C::Internal);
+        means(P::Spawn, E::Unavailable, "quorum", C::Internal);
         let hint = GoError::invalid_host().into_failure(P::Ask).to_string();
         assert!(hint.contains("the IP address and port that it is bound to"), "{hint}");
         assert!(GoError::new(E::FailedPrecondition, REMOTING_OFF).is_node_down());

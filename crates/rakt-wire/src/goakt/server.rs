@@ -335,7 +335,7 @@ impl Server {
 #[non_exhaustive]
 pub enum ServerError {
     /// The first bytes are of another protocol, or of another compression than this side is set to.
-    #[error("the peer starts with {found}{}", Wanted(*wanted))]
+    #[error("the peer starts with {found}{}", hint(*wanted))]
     Opening {
         /// What they look like.
         found: Opening,
@@ -367,13 +367,7 @@ pub enum ServerError {
     },
 }
 
-struct Wanted(Option<Compression>);
-
-impl std::fmt::Display for Wanted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(wanted) => write!(f, ", this side is set to {wanted}: both must be set alike"),
-            None => Ok(()),
-        }
-    }
+fn hint(wanted: Option<Compression>) -> String {
+    let hint = |wanted| format!(", this side is set to {wanted}: both must be set alike");
+    wanted.map(hint).unwrap_or_default()
 }
