@@ -1,6 +1,7 @@
 //! Why a link ends.
 
 use super::frame::FrameKind;
+use crate::base::cause::Chain;
 use crate::base::codes::codes;
 use crate::base::varint::DecodeError;
 
@@ -47,6 +48,12 @@ pub enum LinkError {
     /// No frame has this kind.
     #[error("unknown frame kind {kind:#04x}")]
     UnknownFrame {
+        /// The first byte of the frame.
+        kind: u8,
+    },
+    /// A frame where a hello belongs.
+    #[error("frame kind {kind:#04x} before a hello")]
+    BeforeHello {
         /// The first byte of the frame.
         kind: u8,
     },
@@ -141,6 +148,7 @@ impl LinkError {
             | Self::InFlight { .. }
             | Self::Names { .. } => CloseCode::Limit,
             Self::UnknownFrame { .. }
+            | Self::BeforeHello { .. }
             | Self::Direction { .. }
             | Self::Malformed { .. }
             | Self::Undefined { .. }
@@ -151,10 +159,7 @@ impl LinkError {
 
     /// The text for CLOSE: the error and what caused it.
     pub fn close_text(&self) -> String {
-        match self {
-            Self::Malformed { source, .. } => format!("{self}: {source}"),
-            _ => self.to_string(),
-        }
+        Chain(self).to_string()
     }
 }
 

@@ -12,13 +12,14 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::bounds::{MAX_REASON_LEN, VERSION_MAX, VERSION_MIN};
-use super::error::CloseCode;
+use super::error::{CloseCode, LinkError};
 use super::frame::{FrameKind, HEADER_LEN, begin_frame, end_frame};
 use super::hello::{Hello, MAX_HELLO_LEN, RefuseReason, Session};
 use super::role::Role;
+use crate::base::cause::Chain;
 use crate::base::magic::MAGIC;
 use crate::base::text::cut_text;
-use crate::base::varint::put_string;
+use crate::base::varint::{DecodeError, put_string};
 
 /// Magic, lowest and highest version, in bytes.
 pub(crate) const PREFACE_LEN: usize = 8;
@@ -30,7 +31,6 @@ pub struct Handshake {
     phase: Phase,
     /// What to send, until [`Handshake::poll_transmit`] takes it.
     transmit: Option<Bytes>,
-    peer: Option<Hello>,
     /// Set by [`Handshake::refuse`] while it is not yet known whether the peer speaks rakt.
     refusing: Option<RefuseReason>,
 }
@@ -72,8 +72,11 @@ pub enum HandshakeError {
         limit: u32,
     },
     /// The peer speaks rakt, but badly.
-    #[error("malformed handshake: {0}")]
-    Malformed(String),
+    #[error("malformed handshake")]
+    Malformed(#[from] LinkError),
+    /// It has come to its end before.
+    #[error("the handshake is over")]
+    Over,
     /// The peer requires a feature that is not known here.
     #[error("the peer requires the unknown feature {0:?}")]
     Feature(String),
@@ -104,17 +107,12 @@ impl Handshake {
 
     fn new(role: Role, hello: Hello) -> Self {
         let phase = Phase::AwaitPreface;
-        Self { role, hello, phase, transmit: None, peer: None, refusing: None }
+        Self { role, hello, phase, transmit: None, refusing: None }
     }
 
     /// Which side this is.
     pub fn role(&self) -> Role {
         self.role
-    }
-
-    /// The peer's hello, once it has arrived.
-    pub fn peer_hello(&self) -> Option<&Hello> {
-        self.peer.as_ref()
     }
 
     /// What to send now. After an error there may be something too: the reason, for the peer's log.
@@ -142,9 +140,6 @@ impl Handshake {
         buf: &mut BytesMut,
         check: impl FnOnce(&Hello) -> Result<(), RefuseReason>,
     ) -> Result<Option<Session>, HandshakeError> {
-        if matches!(self.phase, Phase::Open | Phase::Failed) {
-            return Err(HandshakeError::Malformed("the handshake is over".to_owned()));
-        }
         let result = self.advance(buf, check);
         if let Err(error) = &result {
             self.phase = Phase::Failed;
@@ -189,62 +184,53 @@ impl Handshake {
                 common_version(min, max)?;
             }
         }
-        let Phase::AwaitHello { min, max } = self.phase else {
-            return Err(HandshakeError::Malformed("the handshake is over".to_owned()));
-        };
+        let Phase::AwaitHello { min, max } = self.phase else { return Err(HandshakeError::Over) };
         let Some((kind, body)) = take_frame(buf)? else { return Ok(None) };
         let peer = self.read_hello(kind, &body)?;
         let version = match self.role {
             Role::Dialer if min != max => {
-                let text = "the preface of an answer must name one version".to_owned();
-                return Err(HandshakeError::Malformed(text));
+                let what = "the version in the preface of an answer";
+                return Err(malformed(FrameKind::Hello)(DecodeError::Occurrence { what }));
             }
             _ => common_version(min, max)?,
         };
-        let peer = self.peer.insert(peer);
-        if let Some(name) = self.hello.unknown_required(peer) {
+        if let Some(name) = self.hello.unknown_required(&peer) {
             return Err(HandshakeError::Feature(name.to_owned()));
         }
-        check(peer).map_err(HandshakeError::Refused)?;
+        check(&peer).map_err(HandshakeError::Refused)?;
         self.phase = Phase::Open;
-        let session = match self.role {
-            Role::Dialer => Session::new(version, &self.hello, peer, peer.clone()),
-            Role::Acceptor => {
-                let mut out = preface(version, version);
-                put_hello(&mut out, &self.hello);
-                self.transmit = Some(out.into());
-                Session::new(version, peer, &self.hello, peer.clone())
-            }
-        };
-        Ok(Some(session))
+        if self.role == Role::Acceptor {
+            let mut out = preface(version, version);
+            put_hello(&mut out, &self.hello);
+            self.transmit = Some(out.into());
+        }
+        Ok(Some(Session::new(version, self.role, &self.hello, peer)))
     }
 
     fn read_hello(&self, kind: u8, body: &[u8]) -> Result<Hello, HandshakeError> {
-        let malformed = |what: &str, error| HandshakeError::Malformed(format!("{what}: {error}"));
         match FrameKind::from_u8(kind) {
-            Some(FrameKind::Hello) => {
-                Hello::decode(body).map_err(|error| malformed("hello", error))
-            }
-            Some(FrameKind::Refuse) if self.role == Role::Dialer => {
-                let reason =
-                    RefuseReason::decode(body).map_err(|error| malformed("refusal", error))?;
+            Some(kind @ FrameKind::Hello) => Hello::decode(body).map_err(malformed(kind)),
+            Some(kind @ FrameKind::Refuse) if self.role == Role::Dialer => {
+                let reason = RefuseReason::decode(body).map_err(malformed(kind))?;
                 Err(HandshakeError::RefusedByPeer(reason))
             }
-            _ => Err(HandshakeError::Malformed(format!("frame kind {kind:#04x} before a hello"))),
+            _ => Err(LinkError::BeforeHello { kind }.into()),
         }
     }
 
     /// Leaves the reason in `transmit`, in a form that the peer understands at this point.
     fn tell_peer(&mut self, error: &HandshakeError) {
         let reason = match error {
-            HandshakeError::NotRakt { .. } | HandshakeError::RefusedByPeer(_) => return,
+            HandshakeError::NotRakt { .. }
+            | HandshakeError::RefusedByPeer(_)
+            | HandshakeError::Over => return,
             HandshakeError::Version { ours, theirs } => {
                 RefuseReason::IncompatibleVersion { ours: *ours, theirs: *theirs }
             }
             HandshakeError::Feature(name) => RefuseReason::UnknownRequiredFeature(name.clone()),
             HandshakeError::Refused(reason) => reason.clone(),
             HandshakeError::TooLong { .. } | HandshakeError::Malformed(_) => {
-                RefuseReason::BadHello(error.to_string())
+                RefuseReason::BadHello(Chain(error).to_string())
             }
         };
         self.transmit = Some(match self.role {
@@ -262,9 +248,12 @@ impl fmt::Debug for Handshake {
             .field("role", &self.role)
             .field("phase", &self.phase)
             .field("hello", &self.hello)
-            .field("peer", &self.peer)
             .finish_non_exhaustive()
     }
+}
+
+fn malformed(kind: FrameKind) -> impl Fn(DecodeError) -> HandshakeError {
+    move |source| LinkError::Malformed { kind, source }.into()
 }
 
 fn preface(min: u8, max: u8) -> Vec<u8> {

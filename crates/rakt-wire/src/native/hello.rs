@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::bounds::MAX_REASON_LEN;
+use super::role::Role;
 use crate::address::{self, MAX_NAME_LEN};
 use crate::base::text::cut_text;
 use crate::base::varint::{DecodeError, Reader, at_most, put_bytes, put_string, put_varint};
@@ -337,7 +338,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(version: u8, dialer: &Hello, acceptor: &Hello, peer: Hello) -> Self {
+    pub(crate) fn new(version: u8, role: Role, ours: &Hello, peer: Hello) -> Self {
+        let (dialer, acceptor) = match role {
+            Role::Dialer => (ours, &peer),
+            Role::Acceptor => (&peer, ours),
+        };
         let compression = dialer
             .compressions
             .iter()

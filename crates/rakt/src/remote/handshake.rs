@@ -74,8 +74,8 @@ pub(crate) async fn shake_hands(
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeFailure {
-    #[error("{0}")]
+    #[error(transparent)]
     Io(std::io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Protocol(HandshakeError),
 }

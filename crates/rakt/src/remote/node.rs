@@ -26,6 +26,7 @@ use super::random::Random;
 use super::resources::Resources;
 use super::transport::{Listener, Stream};
 use super::weak_map::WeakList;
+use crate::error::Chain;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
 use crate::system::core::Remoting;
@@ -238,7 +239,7 @@ impl Node {
         let (session, early) = match tokio::time::timeout(limit, shaken).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
-                tracing::warn!(%from, %error, "refused a peer");
+                tracing::warn!(%from, error = %Chain(&error), "refused a peer");
                 if is_told(&error) {
                     say_goodbye(stream, Farewell { bytes: Vec::new(), lingers: true }).await;
                 }
