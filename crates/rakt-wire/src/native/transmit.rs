@@ -72,22 +72,27 @@ impl Segments {
     /// Fills `slices` from the front for a vectored write, with `limit` bytes at most; returns how many
     /// are filled.
     pub fn slices<'a>(&'a self, limit: usize, slices: &mut [IoSlice<'a>]) -> usize {
-        let (mut left, mut at, mut filled) = (limit, self.written, 0_usize);
-        let ends = self.payloads.iter().map(|(end, payload)| (*end, &payload[..]));
-        for (end, payload) in ends.chain([(self.bytes.len(), &[][..])]) {
-            for piece in [self.bytes.get(at..end).unwrap_or_default(), payload] {
-                let piece = piece.get(..left).unwrap_or(piece);
-                if piece.is_empty() {
-                    continue;
-                }
-                let Some(slice) = slices.get_mut(filled) else { return filled };
-                *slice = IoSlice::new(piece);
-                filled = filled.saturating_add(1);
-                left = left.saturating_sub(piece.len());
+        let (mut left, mut filled) = (limit, 0_usize);
+        for (slice, piece) in slices.iter_mut().zip(self.pieces()) {
+            let piece = piece.get(..left).unwrap_or(piece);
+            if piece.is_empty() {
+                break;
             }
-            at = end;
+            *slice = IoSlice::new(piece);
+            filled = filled.saturating_add(1);
+            left = left.saturating_sub(piece.len());
         }
         filled
+    }
+
+    /// All that is not written, from the front; none is empty.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.payloads.iter().map(|(end, payload)| (*end, &payload[..]));
+        let pieces = ends.chain([(self.bytes.len(), &[][..])]).scan(self.written, |at, piece| {
+            let start = std::mem::replace(at, piece.0);
+            Some([self.bytes.get(start..piece.0).unwrap_or_default(), piece.1])
+        });
+        pieces.flatten().filter(|piece| !piece.is_empty())
     }
 
     /// Takes `n` bytes off the front, or all if there are fewer.
@@ -124,15 +129,7 @@ impl Segments {
 
     /// Copies what is left together.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut all = Vec::with_capacity(self.len());
-        let mut at = self.written;
-        for (end, payload) in &self.payloads {
-            all.extend_from_slice(self.bytes.get(at..*end).unwrap_or_default());
-            all.extend_from_slice(payload);
-            at = *end;
-        }
-        all.extend_from_slice(self.bytes.get(at..).unwrap_or_default());
-        all
+        self.pieces().collect::<Vec<_>>().concat()
     }
 
     /// Gives the buffer up if it has room for more than `limit` bytes and nothing is to be written.
