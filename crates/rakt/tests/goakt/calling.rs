@@ -19,7 +19,7 @@ use crate::messages;
 use crate::nodes::{self, dead_letter};
 use crate::probe::{self, Number, number};
 use crate::scripted::{self, Act, Scripted, Told, at_once, echoing};
-use crate::support::within;
+use crate::support::{begun, within};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -1018,12 +1018,12 @@ async fn closing_does_not_wait_for_a_node_that_is_being_dialed() -> Result {
     let dial = ClientConfig::new().dial_timeout(HOUR).transport(Unreachable).goakt(GoAkt::new());
     let client = client_with(dial);
     let actor = client.actor(&"goakt://go@127.0.0.1:1/a".parse()?);
-    let telling = tokio::spawn(async move { actor.tell(number(1)).timeout(HOUR).await });
+    let telling = begun(async move { actor.tell(number(1)).timeout(HOUR).await }).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let before = tokio::time::Instant::now();
     client.close().await;
     assert!(before.elapsed() < Duration::from_millis(10), "{:?}", before.elapsed());
-    let refusal = within(telling).await?.expect_err("it is closed").refusal;
+    let refusal = within(telling).await.expect_err("it is closed").refusal;
     assert_eq!(refusal, Refusal::ShuttingDown);
     Ok(())
 }

@@ -7,7 +7,7 @@ use rakt::supervision::Directive;
 use rakt::{Event, SpawnError};
 
 use crate::support::{event, within};
-use crate::system;
+use crate::{drained, system};
 
 /// Panics when it is dropped.
 struct Bomb;
@@ -102,7 +102,7 @@ async fn what_a_message_leaves_behind_meets_supervision_if_its_drop_panics() -> 
     assert_eq!(within(resumes.ask(Count)).await?, 2);
     // Nothing is queued behind this one.
     resumes.tell(Arm).await?;
-    tokio::task::yield_now().await;
+    drained(&resumes).await;
     assert_eq!(within(resumes.ask(Count)).await?, 4);
     Ok(())
 }

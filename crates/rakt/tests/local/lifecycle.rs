@@ -7,7 +7,7 @@ use rakt::prelude::*;
 use rakt::{AskError, Event, Refusal, SpawnError, StopReason};
 use tokio::sync::mpsc;
 
-use crate::support::{Gate, event, stopped, within};
+use crate::support::{Gate, begun, event, stopped, within};
 use crate::system;
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -119,11 +119,10 @@ async fn a_stop_finishes_what_is_queued_and_refuses_what_comes_later() -> Result
     gate.entered().await;
     actor.tell(Note("queued")).await?;
     let me = actor.clone();
-    let stopping = tokio::spawn(async move { me.stop().await });
-    tokio::task::yield_now().await;
+    let stopping = begun(async move { me.stop().await }).await;
     actor.tell(Note("queued before the actor looks up")).await?;
     gate.open();
-    within(stopping).await??;
+    within(stopping).await?;
     let error = actor.tell(Note("late")).await.expect_err("stopped");
     assert_eq!(error.refusal, Refusal::Stopped);
     assert!(!error.refusal.is_transient());
@@ -147,10 +146,9 @@ async fn an_actor_that_stops_itself_leaves_the_rest_to_the_dead_letters() -> Res
     gate.entered().await;
     actor.tell(Note("never read")).await?;
     let me = actor.clone();
-    let asking = tokio::spawn(async move { me.ask(Note("never answered")).await });
-    tokio::task::yield_now().await;
+    let asking = begun(async move { me.ask(Note("never answered")).await }).await;
     gate.open();
-    let error = within(asking).await?.expect_err("refused");
+    let error = within(asking).await.expect_err("refused");
     assert!(matches!(error, AskError::Refused { refusal: Refusal::Stopped, .. }), "{error:?}");
     assert!(error.is_safe_to_retry(), "it was not handled");
     let letter = event(&mut events, |event| match event {
@@ -334,10 +332,9 @@ async fn a_spawn_that_is_cancelled_leaves_neither_actor_nor_children() -> Result
     let spawning = tokio::spawn(system.spawn("slow", factory).into_future());
     within(at.recv()).await;
     let slow = system.find("slow").ok_or("it is found while it starts")?;
-    let stopping = tokio::spawn(async move { slow.stop().await });
-    tokio::task::yield_now().await;
+    let stopping = begun(async move { slow.stop().await }).await;
     spawning.abort();
-    within(stopping).await??;
+    within(stopping).await?;
     assert!(system.find("slow").is_none());
     stopped(&mut events, "slow/child").await;
     assert_eq!(system.actor_count(), 0);
@@ -353,10 +350,9 @@ async fn messages_for_an_actor_that_does_not_start_are_turned_down() -> Result {
     let spawning = tokio::spawn(system.spawn("waiter", factory).into_future());
     within(at.recv()).await;
     let waiter = system.find("waiter").and_then(|found| found.typed::<Waiter>()).ok_or("found")?;
-    let asking = tokio::spawn(async move { waiter.ask(Note("too early")).await });
-    tokio::task::yield_now().await;
+    let asking = begun(async move { waiter.ask(Note("too early")).await }).await;
     spawning.abort();
-    let error = within(asking).await?.expect_err("it never started");
+    let error = within(asking).await.expect_err("it never started");
     assert_eq!(error.refusal(), Some(&Refusal::Stopped));
     Ok(())
 }

@@ -7,7 +7,7 @@ use rakt::prelude::*;
 use rakt::{AskError, Refusal, ShutdownReport, SpawnError};
 use tokio::time::Instant;
 
-use crate::support::{self, Gate, within};
+use crate::support::{self, Gate, begun, within};
 use crate::system;
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -84,6 +84,7 @@ async fn a_shutdown_lets_actors_finish_what_is_queued() -> Result {
     }
     let all = system.clone();
     let stopping = tokio::spawn(async move { all.shutdown().await });
+    // The clock moves only when all have done what they can.
     tokio::time::sleep(Duration::from_secs(1)).await;
     gate.open();
     assert_eq!(within(stopping).await?, ShutdownReport::default());
@@ -115,14 +116,13 @@ async fn stuck_actors_are_named_and_their_messages_counted_when_the_time_is_up()
     gate.entered().await;
     stuck.tell(Note(1)).await?;
     let me = stuck.clone();
-    let asking = tokio::spawn(async move { me.ask(Note(2)).timeout(10 * limit).await });
-    tokio::task::yield_now().await;
+    let asking = begun(async move { me.ask(Note(2)).timeout(10 * limit).await }).await;
     let began = Instant::now();
     let report = within(system.shutdown()).await;
     assert_eq!(began.elapsed(), limit);
     assert_eq!(report.unfinished, ["stuck", "stuck/child"]);
     assert_eq!(report.dropped_messages, 2);
-    let error = within(asking).await?.expect_err("abandoned");
+    let error = within(asking).await.expect_err("abandoned");
     assert!(matches!(error, AskError::Refused { refusal: Refusal::ShuttingDown, .. }), "{error:?}");
     assert_eq!(diary(&other_log), ["other stopped"], "the others have ended properly");
     assert!(diary(&log).is_empty());
@@ -141,10 +141,9 @@ async fn dropped_messages_are_counted() -> Result {
         actor.tell(Note(n)).await?;
     }
     let all = system.clone();
-    let stopping = tokio::spawn(async move { all.shutdown().await });
-    tokio::task::yield_now().await;
+    let stopping = begun(async move { all.shutdown().await }).await;
     gate.open();
-    let report = within(stopping).await?;
+    let report = within(stopping).await;
     assert_eq!((report.dropped_messages, report.unfinished.len()), (5, 0));
     Ok(())
 }
@@ -166,8 +165,7 @@ async fn nothing_can_be_spawned_once_a_shutdown_has_begun() -> Result {
     actor.tell(Hold).await?;
     gate.entered().await;
     let all = system.clone();
-    let stopping = tokio::spawn(async move { all.shutdown().await });
-    tokio::task::yield_now().await;
+    let stopping = begun(async move { all.shutdown().await }).await;
     let spawn = || {
         let spawn =
             system.spawn("b", || Diarist { log: Log::default(), gate: Gate::default(), depth: 0 });
@@ -177,7 +175,7 @@ async fn nothing_can_be_spawned_once_a_shutdown_has_begun() -> Result {
     assert!(matches!(error, SpawnError::ShuttingDown { .. }), "{error:?}");
     assert!(system.find("b").is_none());
     gate.open();
-    within(stopping).await?;
+    within(stopping).await;
     let error = within(spawn()).await.expect_err("shut down");
     assert!(matches!(error, SpawnError::ShuttingDown { .. }), "{error:?}");
     assert_eq!(within(system.shutdown()).await, ShutdownReport::default(), "once is enough");

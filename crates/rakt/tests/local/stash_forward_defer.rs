@@ -7,7 +7,7 @@ use rakt::supervision::Directive;
 use rakt::{AskError, Refusal};
 use tokio::sync::mpsc;
 
-use crate::support::{Gate, within};
+use crate::support::{Gate, begun, within};
 use crate::system;
 
 struct Word(&'static str);
@@ -119,10 +119,8 @@ async fn a_stashed_ask_is_answered_when_it_comes_back() -> Result {
 #[tokio::test(start_paused = true)]
 async fn a_stashed_ask_whose_time_is_over_is_not_handled() -> Result {
     let speaker = system().await.spawn("speaker", Speaker::default).await?;
-    let mut ask = Box::pin(speaker.ask(Word("one")).timeout(Duration::from_secs(1)));
     // Not polled again, so it has not given up.
-    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(ask.as_mut().poll(cx)));
-    assert!(first.await.is_pending());
+    let ask = begun(speaker.ask(Word("one")).timeout(Duration::from_secs(1))).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     speaker.tell(Open).await?;
     assert!(within(speaker.ask(Said)).await?.is_empty());
@@ -167,11 +165,10 @@ async fn the_stash_becomes_dead_letters_at_the_end() -> Result {
     let system = system().await;
     let speaker = system.spawn("speaker", Speaker::default).await?;
     let me = speaker.clone();
-    let asking = tokio::spawn(async move { me.ask(Word("one")).await });
-    tokio::task::yield_now().await;
+    let asking = begun(async move { me.ask(Word("one")).await }).await;
     speaker.tell(Word("two")).await?;
     within(speaker.stop()).await?;
-    let error = within(asking).await?.expect_err("never handled");
+    let error = within(asking).await.expect_err("never handled");
     assert_eq!(error.refusal(), Some(&Refusal::Stopped));
     assert_eq!(system.dead_letter_count(), 2);
     Ok(())

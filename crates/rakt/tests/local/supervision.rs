@@ -12,7 +12,7 @@ use rakt::{AskError, Event, Refusal, SpawnError, StopReason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::support::{Gate, event, stopped, within};
+use crate::support::{Gate, begun, event, stopped, within};
 use crate::system;
 
 /// How to fail.
@@ -114,11 +114,11 @@ async fn about_to_fail(
     fragile.tell(Hold).await?;
     gate.entered().await;
     fragile.tell(Fail(how)).await?;
-    let adding = [1, 1].map(|n| {
+    let add = || {
         let fragile = fragile.clone();
-        tokio::spawn(async move { fragile.ask(Add(n)).await })
-    });
-    tokio::task::yield_now().await;
+        begun(async move { fragile.ask(Add(1)).await })
+    };
+    let adding = [tokio::spawn(add().await), tokio::spawn(add().await)];
     assert_eq!(fragile.queue_len(), Some(3));
     gate.open();
     Ok((fragile, adding))
@@ -212,13 +212,11 @@ async fn a_sender_that_waits_for_room_hears_of_the_suspension() -> Result {
     gate.entered().await;
     fragile.tell(Fail(How::Error)).await?;
     let me = fragile.clone();
-    let [one, two] = [1, 2].map(|n| {
-        let me = me.clone();
-        tokio::spawn(async move { me.tell(Add(n)).await })
-    });
-    tokio::task::yield_now().await;
+    let one = begun(me.tell(Add(1))).await;
+    let two = begun(me.tell(Add(2))).await;
     gate.open();
-    let outcomes = [within(one).await?, within(two).await?];
+    let (one, two) = within(async { tokio::join!(one, two) }).await;
+    let outcomes = [one, two];
     let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     let refusals: Vec<_> = refused.map(|error| error.refusal.clone()).collect();
     assert!(refusals.iter().all(|refusal| *refusal == Refusal::Suspended), "{refusals:?}");
@@ -229,13 +227,11 @@ async fn a_sender_that_waits_for_room_hears_of_the_suspension() -> Result {
 #[tokio::test(start_paused = true)]
 async fn a_suspended_actor_that_respawns_begins_anew() -> Result {
     let policy = Supervision::always(Directive::Suspend);
-    let (fragile, [first, second]) = about_to_fail(&system().await, How::Panic, policy).await?;
-    let error = loop {
-        match fragile.tell(Add(0)).await {
-            Ok(()) => tokio::task::yield_now().await,
-            Err(error) => break error,
-        }
-    };
+    let system = system().await;
+    let mut events = system.events();
+    let (fragile, [first, second]) = about_to_fail(&system, How::Panic, policy).await?;
+    event(&mut events, |event| matches!(event, Event::ActorSuspended { .. }).then_some(())).await;
+    let error = fragile.tell(Add(0)).await.expect_err("suspended");
     assert_eq!(error.refusal, Refusal::Suspended);
     within(fragile.respawn()).await?;
     assert_eq!((within(first).await??, within(second).await??), (1, 2));
@@ -496,7 +492,7 @@ async fn a_sibling_that_is_suspended_with_messages_in_hand_handles_none_of_them(
     sibling.tell(Hold).await?;
     sibling.tell(Add(1)).await?;
     let me = sibling.clone();
-    let asking = tokio::spawn(async move { me.ask(Add(1)).await });
+    let asking = begun(async move { me.ask(Add(1)).await }).await;
     gate.entered().await;
     fragile.tell(Fail(How::Error)).await?;
     event(&mut events, |event| matches!(event, Event::ActorSuspended { .. }).then_some(())).await;
@@ -508,7 +504,7 @@ async fn a_sibling_that_is_suspended_with_messages_in_hand_handles_none_of_them(
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(sibling.queue_len(), Some(2), "they are back in the mailbox");
     within(sibling.reinstate()).await?;
-    assert_eq!(within(asking).await??, 2);
+    assert_eq!(within(asking).await?, 2);
     Ok(())
 }
 
@@ -520,6 +516,7 @@ struct Script {
     fail_terminated: Arc<Mutex<Option<How>>>,
     fail_factory: Arc<AtomicBool>,
     fail_drop: Arc<AtomicBool>,
+    tried: Arc<AtomicU32>,
     built: Arc<AtomicU32>,
     stopped: Arc<AtomicU32>,
 }
@@ -528,6 +525,7 @@ impl Script {
     fn actor(&self) -> impl Fn() -> Scripted + Send + Sync + 'static {
         let script = self.clone();
         move || {
+            script.tried.fetch_add(1, Ordering::SeqCst);
             assert!(!script.fail_factory.load(Ordering::SeqCst), "on purpose");
             script.built.fetch_add(1, Ordering::SeqCst);
             Scripted(script.clone())
@@ -689,9 +687,12 @@ async fn an_actor_that_can_never_be_restarted_can_still_be_stopped() -> Result {
         .await?;
     script.fail_factory.store(true, Ordering::SeqCst);
     actor.tell(Fail(How::Panic)).await?;
-    for _ in 0..1000 {
-        tokio::task::yield_now().await;
-    }
+    within(async {
+        while script.tried.load(Ordering::SeqCst) < 1000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     within(actor.stop()).await?;
     assert_eq!(script.stopped.load(Ordering::SeqCst), 1, "one actor, one end");
     Ok(())
@@ -781,10 +782,9 @@ async fn respawn_builds_the_actor_anew_and_keeps_what_is_queued() -> Result {
     gate.entered().await;
     actor.tell(Add(1)).await?;
     let me = actor.clone();
-    let respawning = tokio::spawn(async move { me.respawn().await });
-    tokio::task::yield_now().await;
+    let respawning = begun(async move { me.respawn().await }).await;
     gate.open();
-    within(respawning).await??;
+    within(respawning).await?;
     assert_eq!(within(actor.ask(Add(1))).await?, 2);
     event(&mut events, |event| matches!(event, Event::ActorRestarted { .. }).then_some(())).await;
     within(actor.stop()).await?;

@@ -8,7 +8,7 @@ use rakt::prelude::*;
 use rakt::{AskError, Metadata, Refusal};
 use tokio::sync::mpsc;
 
-use crate::support::{Gate, within};
+use crate::support::{Gate, begun, within};
 use crate::{drained, system};
 
 /// Not `Clone`, not serializable, nothing: a message needs no codec to stay in the process.
@@ -193,9 +193,8 @@ impl Handler<Work> for Worker {
 
 impl Handler<Split> for Worker {
     async fn handle(&mut self, _: Split, ctx: &mut Context<Self>) -> Result {
-        let parts: Vec<_> = (0..2).map(|_| tokio::spawn(ctx.cancelled())).collect();
-        // Lets both tasks begin to wait.
-        tokio::task::yield_now().await;
+        let parts = [begun(ctx.cancelled()).await, begun(ctx.cancelled()).await];
+        let parts = parts.map(tokio::spawn);
         self.0.send("working")?;
         for part in parts {
             part.await?;

@@ -5,11 +5,22 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+/// How long anything may take that is bound to happen. No machine is so slow.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
 /// Waits for something that is bound to happen, and fails the test if it does not.
 ///
 /// On a paused clock it fails as soon as nothing in the process can make progress.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it happens in time")
+    tokio::time::timeout(LIMIT, future).await.expect("it happens in time")
+}
+
+/// Has a future run until it has to wait.
+pub(crate) async fn begun<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx)));
+    assert!(first.await.is_pending());
+    future
 }
 
 /// Holds a handler still until the test lets it go on.
