@@ -106,7 +106,7 @@ async fn the_longest_frame_is_taken_and_one_byte_more_is_not() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_are_handed_on_only_as_far_as_they_may_be_pipelined() {
     let mut node = Node::with(|config| config.goakt(GoAkt::new().max_pipelined(2))).await;
     let mut peer = node.dial().await;
@@ -241,7 +241,7 @@ async fn senders_count_against_the_inbound_budget() {
 }
 
 /// What waits for room in a mailbox is held by the connection meanwhile.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_rest_of_a_request_that_waits_counts_against_the_inbound_budget() {
     let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(4 * MIB as u64);
     let node = Node::with(config).await;
@@ -366,7 +366,7 @@ async fn a_compressed_stream_is_read_no_faster_than_it_is_decompressed() {
 
 /// The peer chooses how much a decoder has to remember.
 #[cfg(feature = "zstd")]
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_memory_of_a_decoder_counts_against_the_inbound_budget() {
     let config =
         |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(16 * MIB as u64);
@@ -489,14 +489,15 @@ async fn a_peer_that_takes_no_responses_is_disconnected() {
 }
 
 /// A peer that asks and does not listen: requests are not read beyond what its answers may pile up to.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn answers_that_are_not_taken_hold_back_further_requests() {
     let mut node = Node::start().await;
     let mut peer = node.dial().await;
     let mut taken = false;
     for n in 0..200_000 {
         let say = peer.say("probe", &n.to_string());
-        let sent = tokio::time::timeout(Duration::from_millis(500), peer.send_tell(&[say])).await;
+        // The clock moves when the node has read as much as it will.
+        let sent = tokio::time::timeout(Duration::from_millis(1), peer.send_tell(&[say])).await;
         if sent.is_err() {
             taken = true;
             break;

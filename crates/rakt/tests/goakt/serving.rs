@@ -98,7 +98,10 @@ async fn errors_have_the_codes_and_texts_that_go_clients_look_for() {
     let grains = [
         (Call::ActivateGrain(grain("main.nobody", "one")), unknown),
         (Call::TellGrain { grain: grain("main.nobody", "one"), message }, unknown),
-        (Call::AskGrain { grain: grain("main.nobody", "one"), message, timeout: SECOND }, unknown),
+        (
+            Call::AskGrain { grain: grain("main.nobody", "one"), message, timeout: 60 * SECOND },
+            unknown,
+        ),
         (
             Call::ActivateGrain(grain("main.nobody", "GoAktOne")),
             (E::FailedPrecondition, "name=(main.nobody/GoAktOne) actor name is reserved"),
@@ -471,7 +474,7 @@ async fn headers_reach_the_propagator_and_the_actor() -> Result {
     for (text, expected) in [("not like this", "not like this"), ("panic", "panicked")] {
         headers.insert("X-Refuse", text)?;
         peer.queue(&Call::Tell(&messages), &headers, None);
-        peer.queue(&Call::Ask { messages: &messages, timeout: SECOND }, &headers, None);
+        peer.queue(&Call::Ask { messages: &messages, timeout: 60 * SECOND }, &headers, None);
         peer.flush().await;
         for _ in 0..2 {
             let (code, text) = error(peer.answer().await);
@@ -503,7 +506,7 @@ async fn a_shutdown_finishes_what_is_under_way_and_refuses_the_rest() {
     let off = (E::FailedPrecondition, "remoting is not enabled".to_owned());
     // Sent together: a client that has heard it once sends nothing more.
     let say = [idle.say("probe", "x")];
-    let ask = Call::Ask { messages: &outgoing(&say), timeout: SECOND };
+    let ask = Call::Ask { messages: &outgoing(&say), timeout: 60 * SECOND };
     for call in [Call::Tell(&outgoing(&say)), ask, Call::Lookup(idle.target("probe"))] {
         idle.queue(&call, &Metadata::new(), None);
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::memory::Memory;
 use crate::messages::{Echo, Want, Wanted};
-use crate::support::{Gate, within};
+use crate::support::{Gate, LIMIT, within};
 
 /// Passed on to the test.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -397,9 +397,9 @@ impl Peer {
         }
     }
 
-    /// An answer that is here or arrives while nothing else has anything to do.
+    /// An answer that is here or arrives before the clock, which is paused, moves.
     pub(crate) async fn answer_by_now(&mut self) -> Option<Answer> {
-        tokio::time::timeout(Duration::from_millis(50), self.next()).await.ok().flatten()
+        tokio::time::timeout(Duration::from_millis(1), self.next()).await.ok().flatten()
     }
 
     /// What the node answers, as it is: the bytes of one frame.
@@ -420,10 +420,10 @@ impl Peer {
         rest
     }
 
-    /// Whether the node has not closed the connection by now.
+    /// Whether the node has not closed the connection when the clock, which is paused, moves.
     pub(crate) async fn is_open(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.unread);
-        tokio::time::timeout(Duration::from_millis(50), read).await.is_err()
+        tokio::time::timeout(Duration::from_millis(1), read).await.is_err()
     }
 
     /// Waits until the node closes the connection, however long that takes.
@@ -450,7 +450,7 @@ impl Peer {
     }
 
     pub(crate) async fn ask(&mut self, messages: &[Sent]) -> Answer {
-        self.send_ask(messages, Duration::from_secs(5)).await;
+        self.send_ask(messages, LIMIT).await;
         self.answer().await
     }
 
