@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use rakt::prelude::*;
+use rakt::remote::{Listener, Transport};
 use rakt_wire::native::{Handshake, Hello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+
+use crate::memory::Memory;
+use crate::support::within;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Note {}
@@ -13,7 +16,7 @@ struct Note {}
 rakt::messages! { Note as "remote_backoff.Note" }
 
 /// Takes every connection, greets, and ends it at once; says how often.
-async fn fickle(listener: TcpListener, greeted: tokio::sync::watch::Sender<u32>) {
+async fn fickle(mut listener: Box<dyn Listener>, greeted: tokio::sync::watch::Sender<u32>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let mut handshake = Handshake::accept(Hello::new("fickle", [7; 16]));
         let mut read = bytes::BytesMut::new();
@@ -29,20 +32,21 @@ async fn fickle(listener: TcpListener, greeted: tokio::sync::watch::Sender<u32>)
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_ends_every_connection_is_not_dialed_in_a_loop() -> Result {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
+    let network = Memory::default();
+    let listener = network.bind("127.0.0.1", 0).await?;
+    let port = listener.port();
     let (greeted, seen) = tokio::sync::watch::channel(0);
     let peer = tokio::spawn(fickle(listener, greeted));
-    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    let client = remote::Client::new("client", remote::ClientConfig::new().transport(network))?;
     let actor = client.actor(&format!("rakt://fickle@127.0.0.1:{port}/nobody").parse()?);
 
     // Each ask wants a connection; without a pause there would be thousands of them.
     let until = tokio::time::Instant::now() + Duration::from_secs(1);
     while tokio::time::Instant::now() < until {
-        let _ = actor.tell(Note {}).timeout(Duration::from_millis(100)).await;
-        tokio::task::yield_now().await;
+        let _ = within(actor.tell(Note {}).timeout(Duration::from_millis(100))).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let dialed = *seen.borrow();
     assert!((2..20).contains(&dialed), "dialed {dialed} times within a second");

@@ -1,6 +1,6 @@
 //! Talking to an actor on another node: everything that can be said, and how it is answered.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rakt::message::{Codec, CodecError};
@@ -8,7 +8,9 @@ use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Metadata, OperationError, Refusal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use crate::memory::Memory;
 use crate::messages::{Echo, Unlisted};
 use crate::nodes::{self, dead_letter, node, remote};
 use crate::probe::{Fail, Hold, LocalOnly, Number, Probe, WhoAsks, echo, number};
@@ -543,7 +545,7 @@ impl Handler<Echo> for Clock {
 }
 
 fn left<A: Actor>(ctx: &Context<A>) -> Option<Duration> {
-    ctx.deadline().map(|at| at.saturating_duration_since(Instant::now()))
+    ctx.deadline().map(|at| at.saturating_duration_since(Instant::now().into_std()))
 }
 
 type Clocked =
@@ -558,21 +560,29 @@ async fn clock(here: &ActorSystem, there: &ActorSystem) -> Clocked {
     (remote(here, there, "clock").await, lefts, ends)
 }
 
-#[tokio::test]
+/// Two nodes on a network in memory: no time passes while either has something to do.
+async fn on_a_paused_clock() -> (ActorSystem, ActorSystem) {
+    let network = Memory::default();
+    let node = |name| nodes::node_with(name, nodes::config().transport(network.clone()));
+    (node("here").await, node("there").await)
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_travels_as_the_time_that_remains() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = on_a_paused_clock().await;
     let (clock, mut lefts, _) = clock(&here, &there).await;
     within(clock.ask(echo("x")).timeout(Duration::from_secs(77))).await?;
     let left = within(lefts.recv()).await.flatten().expect("an ask has a deadline");
-    assert!(left <= Duration::from_secs(77) && left > Duration::from_secs(70), "{left:?}");
+    // It travels in whole milliseconds.
+    assert!(left <= Duration::from_secs(77) && left > Duration::from_millis(76_990), "{left:?}");
     within(clock.tell(echo("x"))).await?;
     assert_eq!(within(lefts.recv()).await, Some(None), "a tell has none");
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_ask_times_out_and_the_handler_hears_of_it() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = on_a_paused_clock().await;
     let (clock, _lefts, mut ends) = clock(&here, &there).await;
     let limit = Duration::from_millis(50);
     let error = within(clock.ask(Hold {}).timeout(limit)).await.expect_err("it never answers");

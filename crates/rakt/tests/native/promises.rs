@@ -9,14 +9,24 @@ use rakt::prelude::*;
 use rakt::{AskError, Refusal, StopReason};
 
 use crate::cable::Cable;
+use crate::memory::Memory;
 use crate::messages::Unlisted;
 use crate::nodes::{self, config, dead_letter, node, node_with, remote};
 use crate::probe::{self, Blob, Hold, Probe, blob, echo, noise, number};
-use crate::support::{self, stopped, within};
+use crate::support::{self, begun, stopped, within};
 
 /// A node whose messages to one other node share one connection.
 async fn narrow(name: &str, cable: &Cable) -> ActorSystem {
     node_with(name, config().max_idle_conns(1).transport(cable.clone())).await
+}
+
+/// Two nodes on a network in memory, for a paused clock; the second has `options`, and the messages of
+/// the first share one connection.
+async fn narrow_pair(options: remote::Config) -> (Cable, ActorSystem, ActorSystem) {
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let there = node_with("there", options.transport(network)).await;
+    (cable.clone(), narrow("here", &cable).await, there)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -60,11 +70,9 @@ async fn tells_asks_confirmed_tells_and_large_messages_of_one_sender_stay_in_ord
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     let large = within(async {
         probe.tell(number(1)).await?;
-        let large = tokio::spawn({
-            let probe = probe.clone();
-            async move { probe.ask(blob(5_000_000)).await }
-        });
-        tokio::task::yield_now().await;
+        let asker = probe.clone();
+        let ask = async move { asker.ask(blob(5_000_000)).await };
+        let large = tokio::spawn(begun(ask).await);
         for n in 2..50 {
             match n % 3 {
                 0 => probe.tell(number(n)).await?,
@@ -123,11 +131,9 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_the_network_delivers_late_does_not_come_after_what_was_sent_later() -> Result {
-    let cable = Cable::default();
-    let here = narrow("here", &cable).await;
-    let there = node("there").await;
+    let (cable, here, there) = narrow_pair(config()).await;
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     within(probe.ask(number(1))).await?;
@@ -137,18 +143,13 @@ async fn what_the_network_delivers_late_does_not_come_after_what_was_sent_later(
         within(probe.tell(number(n))).await?;
     }
     let mut events = here.events();
-    within(async {
-        // The driver has written them when it has nothing left to do but wait.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    // The clock moves when nobody has anything left to do but wait: they are written.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     cable.cut();
     nodes::link_down(&mut events).await;
     within(async {
         while cable.stray_count() == 0 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
@@ -164,11 +165,9 @@ async fn what_the_network_delivers_late_does_not_come_after_what_was_sent_later(
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sender_that_uses_up_its_credit_waits_and_nobody_else_does() -> Result {
-    let cable = Cable::default();
-    let here = narrow("here", &cable).await;
-    let there = node_with("there", config().receiver_window(32 * 1024)).await;
+    let (cable, here, there) = narrow_pair(config().receiver_window(32 * 1024)).await;
     let (_, mut seen) = Probe::spawn(&there, "slow").await;
     Probe::spawn(&there, "quick").await;
     let slow: ActorRef<Probe> = remote(&here, &there, "slow").await;
@@ -240,12 +239,10 @@ async fn a_full_mailbox_makes_peers_wait_and_loses_nothing() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_large_message_lets_small_ones_to_others_pass() -> Result {
     const LARGE: usize = 15_000_000;
-    let cable = Cable::default();
-    let here = narrow("here", &cable).await;
-    let there = node("there").await;
+    let (cable, here, there) = narrow_pair(config()).await;
     Probe::spawn(&there, "large").await;
     Probe::spawn(&there, "quick").await;
     let large: ActorRef<Probe> = remote(&here, &there, "large").await;
@@ -256,7 +253,7 @@ async fn a_large_message_lets_small_ones_to_others_pass() -> Result {
     });
     within(async {
         while cable.written() < 100_000 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
@@ -264,7 +261,8 @@ async fn a_large_message_lets_small_ones_to_others_pass() -> Result {
     // As the network takes a little more and a little more, the small one gets through.
     loop {
         cable.allow(100_000);
-        match tokio::time::timeout(Duration::from_millis(50), &mut small).await {
+        // The clock moves when all that the network took has been handled.
+        match tokio::time::timeout(Duration::from_millis(1), &mut small).await {
             Ok(reply) => break assert_eq!(reply??, echo("now")),
             Err(_) => assert!(cable.written() < 2_000_000, "the small one waits for the large one"),
         }
@@ -407,23 +405,26 @@ async fn every_ask_ends_once_when_the_connection_is_cut() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_network_that_falls_silent_ends_every_ask_within_the_detection_time() -> Result {
-    let cable = Cable::default();
-    let options = config().transport(cable.clone()).read_idle_timeout(Duration::from_millis(100));
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let idle = Duration::from_millis(100);
+    let options = config().transport(cable.clone()).read_idle_timeout(idle);
     let here = node_with("here", options).await;
-    let there = node("there").await;
+    let there = node_with("there", config().transport(network)).await;
     Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     within(probe.ask(echo("before"))).await?;
     cable.freeze();
     let asks = (0..50).map(|n| echo(&n.to_string()));
-    let before = std::time::Instant::now();
+    let before = tokio::time::Instant::now();
     for outcome in within(probe.ask_all(asks).timeout(Duration::from_secs(600))).await {
         let error = outcome.expect_err("nobody can answer");
         assert!(matches!(error, AskError::ConnectionLost { .. }), "{error}");
     }
-    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    // Twice the time without a byte, and what a timer is late.
+    assert!(before.elapsed() <= 2 * idle + Duration::from_millis(2), "{:?}", before.elapsed());
     assert_eq!(within(probe.ask(echo("after"))).await?, echo("after"));
     Ok(())
 }

@@ -1,4 +1,7 @@
 //! Hearing of the end of an actor on another node: exactly once, with the reason, whatever happens.
+//!
+//! The nodes are on a network in memory and the clock is paused, so it moves only when everybody has done
+//! what he can.
 
 use std::time::Duration;
 
@@ -8,7 +11,8 @@ use rakt::{Events, StopReason, WatchId};
 use tokio::sync::mpsc;
 
 use crate::cable::Cable;
-use crate::nodes::{self, config, node, node_with, remote};
+use crate::memory::Memory;
+use crate::nodes::{self, config, node_with, remote};
 use crate::probe::{self, Fail, Probe, echo, number};
 use crate::support::{self, within};
 
@@ -85,24 +89,21 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(here: remote::Config, there: remote::Config) -> Self {
-        let (here, there) = (node_with("here", here).await, node_with("there", there).await);
+    async fn new() -> Self {
+        let network = Memory::default();
+        Self::on(&network, options(&network)).await
+    }
+
+    /// With `here` as the options of the node that watches.
+    async fn on(network: &Memory, here: remote::Config) -> Self {
+        let (here, there) = (node_with("here", here).await, node_on(network, "there").await);
         Probe::spawn(&there, "probe").await;
         let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
         let (watcher, heard) = watcher(&here).await;
         let watch = within(watcher.ask(Watch(probe.clone()))).await.expect("it watches");
         let scene = Self { here, there, watcher, heard, probe, watch };
-        scene.settle().await;
+        settle().await;
         scene
-    }
-
-    /// Waits until the other node has everything that was asked of it before: requests of one
-    /// connection are taken in order, and watches travel on the connection for requests.
-    async fn settle(&self) {
-        let (host, port) = self.there.advertised();
-        for _ in 0..20 {
-            within(self.here.node(host, port).ping()).await.expect("the node is there");
-        }
     }
 
     /// Makes sure that nothing more is heard.
@@ -110,6 +111,24 @@ impl Scene {
         within(self.watcher.ask(CatchUp)).await.expect("it lives");
         assert!(self.heard.is_empty(), "the end is heard once");
     }
+}
+
+fn options(network: &Memory) -> remote::Config {
+    config().transport(network.clone())
+}
+
+async fn node_on(network: &Memory, name: &str) -> ActorSystem {
+    node_with(name, options(network)).await
+}
+
+async fn two_nodes() -> (ActorSystem, ActorSystem) {
+    let network = Memory::default();
+    (node_on(&network, "here").await, node_on(&network, "there").await)
+}
+
+/// Waits until everything that was asked of any node has been done, and everybody has heard of it.
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 /// Waits until a connection is up again.
@@ -121,32 +140,29 @@ async fn link_up(events: &mut Events) {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_end_of_an_actor_that_is_stopped_is_heard_once() -> Result {
-    let mut scene = Scene::new(config(), config()).await;
+    let mut scene = Scene::new().await;
     within(scene.there.find("probe").expect("it lives").stop()).await?;
     let terminated = scene.heard.next().await;
     assert_eq!(terminated.reason, StopReason::Stopped);
     assert_eq!(terminated.address, scene.probe.address());
     assert_eq!(terminated.watch, scene.watch);
-    scene.settle().await;
+    settle().await;
     scene.nothing_more().await;
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_watch_is_heard_of_once_and_those_of_others_too() -> Result {
-    let mut scene = Scene::new(config(), config()).await;
+    let network = Memory::default();
+    let mut scene = Scene::on(&network, options(&network)).await;
     within(scene.watcher.ask(Watch(scene.probe.clone()))).await?;
-    let third = node("third").await;
+    let third = node_on(&network, "third").await;
     let (other, mut other_heard) = watcher(&third).await;
     let probe: ActorRef<Probe> = remote(&third, &scene.there, "probe").await;
     within(other.ask(Watch(probe))).await?;
-    let (host, port) = scene.there.advertised();
-    for _ in 0..20 {
-        within(third.node(host, port).ping()).await?;
-    }
-    scene.settle().await;
+    settle().await;
     within(scene.probe.stop()).await?;
     scene.heard.next().await;
     scene.heard.next().await;
@@ -156,9 +172,9 @@ async fn each_watch_is_heard_of_once_and_those_of_others_too() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_actor_that_fails_is_heard_with_its_fault() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = two_nodes().await;
     let (probe, _seen) = Probe::new();
     there
         .spawn("probe", move || probe.clone())
@@ -178,9 +194,9 @@ async fn an_actor_that_fails_is_heard_with_its_fault() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_actor_that_is_passivated_is_heard_as_such() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = two_nodes().await;
     let (probe, seen) = Probe::new();
     there.spawn("probe", move || probe.clone()).passivate_after(Duration::from_millis(50)).await?;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
@@ -188,27 +204,24 @@ async fn an_actor_that_is_passivated_is_heard_as_such() -> Result {
     seen.gate.entered().await;
     let (watcher, mut heard) = watcher(&here).await;
     within(watcher.ask(Watch(probe.clone()))).await?;
-    let (host, port) = there.advertised();
-    for _ in 0..20 {
-        within(here.node(host, port).ping()).await?;
-    }
+    settle().await;
     seen.gate.open();
     assert_eq!(heard.next().await.reason, StopReason::Passivated);
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_shuts_down_tells_whoever_watches_its_actors() -> Result {
-    let mut scene = Scene::new(config(), config()).await;
+    let mut scene = Scene::new().await;
     within(scene.there.shutdown()).await;
     assert_eq!(scene.heard.next().await.reason, StopReason::Shutdown);
     scene.nothing_more().await;
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_actor_that_is_not_there_is_heard_of_at_once() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = two_nodes().await;
     let (watcher, mut heard) = watcher(&here).await;
     let nobody = here.actor(&there.address("nobody")?).typed::<Probe>().expect("it is remote");
     within(watcher.ask(Watch(nobody.clone()))).await?;
@@ -218,9 +231,9 @@ async fn an_actor_that_is_not_there_is_heard_of_at_once() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_earlier_life_of_an_actor_is_heard_as_gone() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = two_nodes().await;
     let (local, _) = Probe::spawn(&there, "probe").await;
     let old: ActorRef<Probe> = remote(&here, &there, "probe").await;
     within(local.stop()).await?;
@@ -231,9 +244,9 @@ async fn an_earlier_life_of_an_actor_is_heard_as_gone() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_actor_that_ends_before_the_watch_reaches_it_is_heard_of() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = two_nodes().await;
     let (local, _) = Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     within(local.stop()).await?;
@@ -244,11 +257,12 @@ async fn an_actor_that_ends_before_the_watch_reaches_it_is_heard_of() -> Result 
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_cannot_be_reached_any_more_is_lost() -> Result {
-    let cable = Cable::default();
+    let network = Memory::default();
+    let cable = Cable::over(&network);
     let options = config().transport(cable.clone()).read_idle_timeout(Duration::from_millis(100));
-    let mut scene = Scene::new(options, config()).await;
+    let mut scene = Scene::on(&network, options).await;
     cable.unplug();
     assert_eq!(scene.heard.next().await.reason, StopReason::NodeLost);
     assert!(scene.there.find("probe").is_some(), "the actor lives, as far as its node goes");
@@ -257,21 +271,22 @@ async fn a_node_that_cannot_be_reached_any_more_is_lost() -> Result {
     within(async {
         let (host, port) = scene.there.advertised();
         while scene.here.node(host, port).ping().await.is_err() {
-            tokio::task::yield_now().await;
+            settle().await;
         }
     })
     .await;
     within(scene.there.find("probe").expect("it lives").stop()).await?;
-    scene.settle().await;
+    settle().await;
     scene.nothing_more().await;
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_falls_silent_is_lost() -> Result {
-    let cable = Cable::default();
+    let network = Memory::default();
+    let cable = Cable::over(&network);
     let options = config().transport(cable.clone()).read_idle_timeout(Duration::from_millis(100));
-    let mut scene = Scene::new(options, config()).await;
+    let mut scene = Scene::on(&network, options).await;
     let mut events = scene.here.events();
     cable.freeze();
     // Found dead, dialed again, and dead again: the network takes connections and nothing else.
@@ -281,28 +296,30 @@ async fn a_node_that_falls_silent_is_lost() -> Result {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_lost_connection_to_a_living_node_is_no_end_and_a_later_end_is_heard_once() -> Result {
-    let cable = Cable::default();
-    let mut scene = Scene::new(config().transport(cable.clone()), config()).await;
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let mut scene = Scene::on(&network, config().transport(cable.clone())).await;
     for _ in 0..5 {
         let mut events = scene.here.events();
         cable.cut();
         link_up(&mut events).await;
-        scene.settle().await;
+        settle().await;
         assert!(scene.heard.is_empty(), "the actor lives");
     }
     within(scene.there.find("probe").expect("it lives").stop()).await?;
     assert_eq!(scene.heard.next().await.reason, StopReason::Stopped);
-    scene.settle().await;
+    settle().await;
     scene.nothing_more().await;
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_end_while_the_connection_was_lost_is_heard_of_afterwards() -> Result {
-    let cable = Cable::default();
-    let mut scene = Scene::new(config().transport(cable.clone()), config()).await;
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let mut scene = Scene::on(&network, config().transport(cable.clone())).await;
     let mut events = scene.here.events();
     cable.unplug();
     nodes::link_down(&mut events).await;
@@ -310,31 +327,30 @@ async fn an_end_while_the_connection_was_lost_is_heard_of_afterwards() -> Result
     cable.plug();
     let reason = scene.heard.next().await.reason;
     assert_eq!(reason, StopReason::Gone, "when and how it ended is not known");
-    scene.settle().await;
+    settle().await;
     scene.nothing_more().await;
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_starts_again_under_its_address_has_ended_its_earlier_actors() -> Result {
-    let mut scene = Scene::new(config(), config()).await;
+    let network = Memory::default();
+    let mut scene = Scene::on(&network, options(&network)).await;
     let port = scene.there.advertised().1;
     // Gone without a farewell would be a killed process; a cut before the end is the same from here.
-    let cable = Cable::default();
+    let cable = Cable::over(&network);
     let here = node_with("here", config().transport(cable.clone())).await;
     let (watcher, mut heard) = watcher(&here).await;
     let probe: ActorRef<Probe> = remote(&here, &scene.there, "probe").await;
     within(watcher.ask(Watch(probe))).await?;
-    for _ in 0..20 {
-        within(here.node("127.0.0.1", port).ping()).await?;
-    }
+    settle().await;
     let mut events = here.events();
     cable.unplug();
     nodes::link_down(&mut events).await;
     within(scene.there.shutdown()).await;
     assert_eq!(scene.heard.next().await.reason, StopReason::Shutdown);
 
-    let there = node_with("there", remote::Config::new("127.0.0.1", port)).await;
+    let there = node_with("there", remote::Config::new("127.0.0.1", port).transport(network)).await;
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     cable.plug();
     assert_eq!(heard.next().await.reason, StopReason::NodeLost);
@@ -344,32 +360,29 @@ async fn a_node_that_starts_again_under_its_address_has_ended_its_earlier_actors
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_is_taken_back_is_not_heard_of() -> Result {
-    let mut scene = Scene::new(config(), config()).await;
+    let mut scene = Scene::new().await;
     within(scene.watcher.ask(Unwatch(scene.watch))).await?;
-    scene.settle().await;
+    settle().await;
     within(scene.there.find("probe").expect("it lives").stop()).await?;
-    scene.settle().await;
+    settle().await;
     scene.nothing_more().await;
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_watch_keeps_its_connection_open_although_nothing_is_sent() -> Result {
-    let cable = Cable::default();
+    let network = Memory::default();
+    let cable = Cable::over(&network);
     let options = config().transport(cable.clone()).idle_timeout(Duration::from_millis(50));
-    let mut scene = Scene::new(options, config()).await;
+    let mut scene = Scene::on(&network, options).await;
     within(scene.probe.ask(echo("opens the other connection"))).await?;
     let mut events = scene.here.events();
     // The connection for messages is idle and closed; the one that the watch needs stays.
     assert_eq!(nodes::link_down(&mut events).await, "idle");
-    within(async {
-        while cable.open_count() != 1 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    settle().await;
+    assert_eq!(cable.open_count(), 1);
     within(scene.there.find("probe").expect("it lives").stop()).await?;
     assert_eq!(scene.heard.next().await.reason, StopReason::Stopped);
     assert_eq!(cable.dial_count(), 2, "it was not opened again");

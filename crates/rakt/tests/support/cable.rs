@@ -1,4 +1,4 @@
-//! A transport over TCP that can be cut, frozen and looked at.
+//! A transport over TCP, or over a network in memory, that can be cut, frozen and looked at.
 
 use std::io;
 use std::pin::Pin;
@@ -11,12 +11,16 @@ use rakt::remote::{Listener, Opening, Stream, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::memory::Memory;
+
 /// The connections that a node dials, in the hands of the test.
 #[derive(Clone, Default)]
 pub(crate) struct Cable(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
+    /// Without one, it is TCP.
+    memory: Option<Memory>,
     dials: Mutex<Vec<Duration>>,
     is_unplugged: Mutex<bool>,
     lines: Mutex<Vec<Arc<Line>>>,
@@ -26,7 +30,13 @@ struct Shared {
     /// Bytes that may still be written; without one, any number.
     allowance: Mutex<Option<usize>>,
     /// Connections that were cut while the network still held bytes of theirs.
-    stray: Mutex<Vec<(TcpStream, Vec<u8>)>>,
+    stray: Mutex<Vec<Stray>>,
+}
+
+/// A connection that has been cut, and what the network held of it.
+struct Stray {
+    stream: Box<dyn Stream>,
+    held: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -62,6 +72,11 @@ impl Line {
 }
 
 impl Cable {
+    /// Over a network in memory. On a paused clock, time passes only when all have done what they can.
+    pub(crate) fn over(memory: &Memory) -> Self {
+        Self(Arc::new(Shared { memory: Some(memory.clone()), ..Shared::default() }))
+    }
+
     /// Breaks the connections there are; new ones can be made.
     pub(crate) fn cut(&self) {
         for line in self.0.lines.lock().expect("not poisoned").drain(..) {
@@ -96,11 +111,11 @@ impl Cable {
     /// Delivers what the network held of connections that have been cut since.
     pub(crate) async fn deliver_late(&self) {
         let stray = std::mem::take(&mut *self.0.stray.lock().expect("not poisoned"));
-        for (mut tcp, bytes) in stray {
+        for Stray { mut stream, held } in stray {
             // The peer may have closed its end.
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut tcp, &bytes).await;
-            let _ = tokio::io::AsyncWriteExt::shutdown(&mut tcp).await;
-            let _ = tokio::io::AsyncReadExt::read_to_end(&mut tcp, &mut Vec::new()).await;
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, &held).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await;
         }
     }
 
@@ -145,6 +160,9 @@ impl Cable {
 
 impl Transport for Cable {
     fn bind<'a>(&'a self, host: &'a str, port: u16) -> Opening<'a, Box<dyn Listener>> {
+        if let Some(memory) = &self.0.memory {
+            return memory.bind(host, port);
+        }
         Box::pin(async move {
             let listener = TcpListener::bind((host, port)).await?;
             let listener: Box<dyn Listener> = Box::new(Accepting(listener));
@@ -163,8 +181,14 @@ impl Transport for Cable {
             if *self.0.is_unplugged.lock().expect("not poisoned") {
                 return Err(io::ErrorKind::NetworkUnreachable.into());
             }
-            let tcp = TcpStream::connect((host, port)).await?;
-            tcp.set_nodelay(true)?;
+            let stream: Box<dyn Stream> = match &self.0.memory {
+                Some(memory) => memory.dial(host, port, keep_alive).await?,
+                None => {
+                    let tcp = TcpStream::connect((host, port)).await?;
+                    tcp.set_nodelay(true)?;
+                    Box::new(tcp)
+                }
+            };
             if *self.0.is_unplugged.lock().expect("not poisoned") {
                 return Err(io::ErrorKind::NetworkUnreachable.into());
             }
@@ -172,11 +196,9 @@ impl Transport for Cable {
             self.0.lines.lock().expect("not poisoned").push(line.clone());
             self.0.open.fetch_add(1, Ordering::Relaxed);
             self.0.made.fetch_add(1, Ordering::Relaxed);
-            let stream: Box<dyn Stream> = {
-                let (tcp, cable) = (Some(tcp), self.0.clone());
-                Box::new(Wire { tcp, line, cable })
-            };
-            Ok(stream)
+            let wire: Box<dyn Stream> =
+                Box::new(Wire { stream: Some(stream), line, cable: self.0.clone() });
+            Ok(wire)
         })
     }
 }
@@ -199,14 +221,14 @@ impl Listener for Accepting {
 
 struct Wire {
     /// There until it is dropped.
-    tcp: Option<TcpStream>,
+    stream: Option<Box<dyn Stream>>,
     line: Arc<Line>,
     cable: Arc<Shared>,
 }
 
 impl Wire {
-    fn tcp(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.tcp.as_mut().expect("there until it is dropped"))
+    fn stream(&mut self) -> Pin<&mut Box<dyn Stream>> {
+        Pin::new(self.stream.as_mut().expect("there until it is dropped"))
     }
 }
 
@@ -214,8 +236,8 @@ impl Drop for Wire {
     fn drop(&mut self) {
         self.cable.open.fetch_sub(1, Ordering::Relaxed);
         let held = self.line.0.lock().expect("not poisoned").held.take();
-        if let (Some(held), Some(tcp)) = (held, self.tcp.take()) {
-            self.cable.stray.lock().expect("not poisoned").push((tcp, held));
+        if let (Some(held), Some(stream)) = (held, self.stream.take()) {
+            self.cable.stray.lock().expect("not poisoned").push(Stray { stream, held });
         }
     }
 }
@@ -227,7 +249,7 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         std::task::ready!(self.line.poll(cx))?;
-        self.tcp().poll_read(cx, buf)
+        self.stream().poll_read(cx, buf)
     }
 }
 
@@ -248,7 +270,7 @@ impl AsyncWrite for Wire {
         if len == 0 && !bytes.is_empty() {
             return Poll::Pending;
         }
-        let n = std::task::ready!(self.tcp().poll_write(cx, &bytes[..len]))?;
+        let n = std::task::ready!(self.stream().poll_write(cx, &bytes[..len]))?;
         if let Some(allowance) = &mut *allowance {
             *allowance -= n;
         }
@@ -257,7 +279,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp().poll_flush(cx)
+        self.stream().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -265,6 +287,6 @@ impl AsyncWrite for Wire {
         if self.line.0.lock().expect("not poisoned").held.is_some() {
             return Poll::Ready(Ok(()));
         }
-        self.tcp().poll_shutdown(cx)
+        self.stream().poll_shutdown(cx)
     }
 }
