@@ -119,7 +119,7 @@ async fn a_system_reports_links_bytes_requests_actors_and_dead_letters() -> Resu
     let mut events = near.events();
     nobody.tell(Hello {}).await?;
     let is_dead_letter = |event| matches!(event, rakt::Event::DeadLetter(_)).then_some(());
-    let limit = std::time::Duration::from_secs(10);
+    let limit = std::time::Duration::from_secs(60);
     tokio::time::timeout(limit, events.find(is_dead_letter)).await?.ok_or("the system lives")?;
     assert_eq!(kept.read("rakt_dead_letters_total"), 1);
 

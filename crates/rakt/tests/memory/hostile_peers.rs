@@ -97,8 +97,11 @@ async fn frames_that_are_never_finished_share_the_budget() {
         }
         hoarders.push(raw);
     }
+    for _ in 0..11 {
+        assert!(node.link_down().await.contains("no room for a frame"));
+    }
     for raw in &mut hoarders {
-        // Those that have a place stay; the others hear why.
+        // Those that have a place stay and hear nothing; to the others it has been written why.
         let said = tokio::time::timeout(Duration::from_millis(50), raw.frame()).await;
         if let Ok(Some((FrameKind::Close, body))) = said {
             assert!(String::from_utf8_lossy(&body).contains("no room for a frame"), "{body:?}");
@@ -106,7 +109,6 @@ async fn frames_that_are_never_finished_share_the_budget() {
         }
     }
     assert!(told > 10, "{told} were told");
-    assert!(node.link_down().await.contains("no room for a frame"));
     assert_grown_less(before, 160 * MIB, "450 MiB sent to a budget of 32");
     node.stop_unharmed().await;
 }
@@ -299,8 +301,13 @@ async fn whoever_never_reads_small_answers_is_cut_off_as_well() {
         }
     };
     // The node stops to read, so this may never end by itself.
-    let _ = tokio::time::timeout(Duration::from_secs(10), sent).await;
-    let reason = node.link_down().await;
+    let reason = {
+        let mut down = std::pin::pin!(node.link_down());
+        tokio::select! {
+            reason = &mut down => reason,
+            () = sent => down.await,
+        }
+    };
     assert!(reason.contains("took nothing for 1s"), "{reason}");
     assert_grown_less(before, 256 * MIB, "2 million refusals");
     node.stop_unharmed().await;
@@ -337,8 +344,8 @@ async fn a_flood_of_asks_to_nobody_is_refused_and_leaves_nothing_behind() {
     let node = Node::start(config()).await;
     let mut raw = node.dial().await;
     let before = resident();
-    let (total, at_a_time) = (1_000_000_u64, 20_000_u64);
-    let start = std::time::Instant::now();
+    // What has to show shows sooner; in debug builds a million take a while.
+    let (total, at_a_time) = (if cfg!(debug_assertions) { 200_000 } else { 1_000_000 }, 20_000_u64);
     for round in 0..total / at_a_time {
         for corr in 0..at_a_time {
             raw.ask(round * at_a_time + corr, "nobody", ECHO, &[]);
@@ -346,10 +353,6 @@ async fn a_flood_of_asks_to_nobody_is_refused_and_leaves_nothing_behind() {
         raw.flush().await;
         for _ in 0..at_a_time {
             assert_eq!(raw.answer().await.1.failure().code, Code::NotFound);
-        }
-        // This many in debug builds take a while; what has to show shows sooner.
-        if start.elapsed() > Duration::from_secs(8) {
-            break;
         }
     }
     assert!(resident() < before + 64 * MIB, "{before} {}", resident());

@@ -13,6 +13,7 @@ use rakt::remote::{Client, ClientConfig};
 use crate::hostile::{self, Target, connect};
 use crate::messages::Echo;
 use crate::nodes::config;
+use crate::support::LIMIT;
 
 /// Descriptors that the node may have. It needs about ten to start with.
 const DESCRIPTORS: usize = 48;
@@ -92,17 +93,17 @@ async fn a_node_without_descriptors_waits_for_some() -> Result {
     hostile::until("it has none left", || victim.descriptors() >= DESCRIPTORS).await;
     let (start, before) = (Instant::now(), victim.busy());
     while start.elapsed() < Duration::from_secs(3) {
-        calm.ask(&address, Echo::default()).timeout(Duration::from_secs(1)).await?;
+        calm.ask(&address, Echo::default()).timeout(LIMIT).await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let busy = victim.busy() - before;
-    assert!(busy < Duration::from_millis(700), "it spins: {busy:?} of 3 s");
+    let (busy, passed) = (victim.busy() - before, start.elapsed());
+    assert!(4 * busy < passed, "it spins: {busy:?} of {passed:?}");
     assert!(victim.process.try_wait()?.is_none(), "it ended");
     assert!(victim.descriptors() >= DESCRIPTORS, "there were none all the time");
 
     drop(crowd);
     let late = Client::new("late", ClientConfig::new())?;
-    late.ask(&address, Echo::default()).timeout(Duration::from_secs(10)).await?;
+    late.ask(&address, Echo::default()).timeout(LIMIT).await?;
     calm.ask(&address, Echo::default()).await?;
     drop(victim.process.stdin.take());
     let ended = tokio::task::spawn_blocking(move || victim.process.wait()).await??;

@@ -134,13 +134,15 @@ async fn a_greeting_cut_short_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_greeting_that_comes_too_slowly_is_not_waited_for() {
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(2);
     let node = Node::start(config().dial_timeout(limit)).await;
+    let start = Instant::now();
     let (mut reader, mut writer) = connect(node.port()).await.into_split();
     let from = reader.local_addr().expect("it is connected").to_string();
-    let start = Instant::now();
+    // As long as may be, and never sent to its end.
+    let greeting = greeting(1, 1, &[0; 4096]);
     let slow = tokio::spawn(async move {
-        for byte in greeting(1, 1, &body(&hello())) {
+        for byte in greeting.into_iter().cycle() {
             if writer.write_all(&[byte]).await.is_err() {
                 break;
             }
@@ -150,7 +152,7 @@ async fn a_greeting_that_comes_too_slowly_is_not_waited_for() {
     // And one that says nothing at all.
     let mut silent = connect(node.port()).await;
     let _ = within(reader.read(&mut [0; 64])).await;
-    assert!(start.elapsed() >= limit && start.elapsed() < 10 * limit, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= limit, "{:?}", start.elapsed());
     let _ = within(silent.read(&mut [0; 64])).await;
     logged(&[&from, "did not greet in time"]).await;
     slow.await.expect("the slow one does not panic");

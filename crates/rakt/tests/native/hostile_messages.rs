@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{self, Wake, Waker};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rakt::prelude::*;
@@ -18,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::hostile::{self, Answer, ECHO, MIB, Node, Raw, encoded, hello, resident, until};
 use crate::messages::Echo;
 use crate::nodes::config;
-use crate::support::within;
+use crate::support::{LIMIT, within};
 
 /// The three ways to send a message that is refused, and how the peer hears of each.
 async fn refused(raw: &mut Raw, path: &str, type_name: &str, body: &[u8], code: Code, what: &str) {
@@ -335,7 +334,7 @@ impl Wake for SendsWhenWoken {
             let polled = tell.as_mut().poll(&mut task::Context::from_waker(Waker::noop()));
             done.send(polled.is_ready())
         });
-        let outcome = sent.recv_timeout(Duration::from_secs(10)).unwrap_or(false);
+        let outcome = sent.recv_timeout(LIMIT).unwrap_or(false);
         self.outcomes.send(outcome).expect("the test waits");
     }
 }

