@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::hostile::{Node, Raw, connect, frame, hello, logged};
 use crate::nodes::config;
-use crate::support::within;
+use crate::support::{LIMIT, within};
 
 /// Sends `bytes` and returns all that the node answers until it closes.
 async fn say(port: u16, bytes: &[u8]) -> (String, Vec<u8>) {
@@ -193,7 +193,7 @@ async fn connections_beyond_the_limit_are_refused_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_that_never_greets_is_cut_off() {
-    let node = Node::start(config().max_connections(8).dial_timeout(Duration::from_secs(3))).await;
+    let node = Node::start(config().max_connections(8).dial_timeout(LIMIT)).await;
     let mut crowd = Vec::new();
     for _ in 0..1200 {
         crowd.push(connect(node.port()).await);
