@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `allocations.rs` | how many allocations does a remote message cost on each side? |
 //! | `allocator.rs` | (the allocator that counts) |
+//! | `bombs.rs` | what does a small payload cost that becomes large? |
 //! | `goakt_peers.rs` | what do connections of Go nodes keep? |
 //! | `hostile_peers.rs` | how much can peers make a node hold that try to? |
 //! | `idle_actors.rs` | what does an idle actor cost? |
@@ -30,6 +31,8 @@ mod messages;
 mod support;
 
 mod allocations;
+#[cfg(target_os = "linux")]
+mod bombs;
 #[cfg(feature = "goakt")]
 mod goakt_peers;
 #[cfg(target_os = "linux")]

@@ -21,6 +21,7 @@
 
 #[path = "../support/cable.rs"]
 mod cable;
+#[expect(dead_code, reason = "the tests of memory use the rest")]
 #[path = "../support/hostile.rs"]
 mod hostile;
 #[path = "../support/memory.rs"]
