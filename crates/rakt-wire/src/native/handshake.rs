@@ -11,15 +11,15 @@ use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::bounds::{MAX_REASON_LEN, VERSION_MAX, VERSION_MIN};
+use super::bounds::{VERSION_MAX, VERSION_MIN};
 use super::error::{CloseCode, LinkError};
 use super::frame::{FrameKind, HEADER_LEN, begin_frame, end_frame};
 use super::hello::{Hello, MAX_HELLO_LEN, RefuseReason, Session};
+use super::outbound::put_reason;
 use super::role::Role;
 use crate::base::cause::Chain;
 use crate::base::magic::MAGIC;
-use crate::base::text::cut_text;
-use crate::base::varint::{DecodeError, put_string};
+use crate::base::varint::DecodeError;
 
 /// Magic, lowest and highest version, in bytes.
 pub(crate) const PREFACE_LEN: usize = 8;
@@ -95,9 +95,8 @@ fn looks(guess: Option<&'static str>) -> String {
 impl Handshake {
     /// The side that opened the connection. Its preface and hello are ready to be sent.
     pub fn dial(hello: Hello) -> Self {
-        let mut out = preface(VERSION_MIN, VERSION_MAX);
-        put_hello(&mut out, &hello);
-        Self { transmit: Some(out.into()), ..Self::new(Role::Dialer, hello) }
+        let greeting = greeting(VERSION_MIN, VERSION_MAX, &hello);
+        Self { transmit: Some(greeting), ..Self::new(Role::Dialer, hello) }
     }
 
     /// The side that took the connection. It stays silent until the peer has shown that it speaks rakt.
@@ -200,9 +199,7 @@ impl Handshake {
         check(&peer).map_err(HandshakeError::Refused)?;
         self.phase = Phase::Open;
         if self.role == Role::Acceptor {
-            let mut out = preface(version, version);
-            put_hello(&mut out, &self.hello);
-            self.transmit = Some(out.into());
+            self.transmit = Some(greeting(version, version, &self.hello));
         }
         Ok(Some(Session::new(version, self.role, &self.hello, peer)))
     }
@@ -236,7 +233,11 @@ impl Handshake {
         self.transmit = Some(match self.role {
             Role::Acceptor => refusal(reason),
             // The acceptor's side is open since it sent its hello, so it expects frames of an open link.
-            Role::Dialer => close(&reason),
+            Role::Dialer => {
+                let mut out = Vec::new();
+                put_reason(&mut out, FrameKind::Close, CloseCode::Protocol, &reason.to_string());
+                out.into()
+            }
         });
     }
 }
@@ -262,25 +263,18 @@ fn preface(min: u8, max: u8) -> Vec<u8> {
     out
 }
 
-fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
-    let start = begin_frame(out, FrameKind::Hello);
-    hello.encode(out);
-    end_frame(out, start);
+fn greeting(min: u8, max: u8, hello: &Hello) -> Bytes {
+    let mut out = preface(min, max);
+    let start = begin_frame(&mut out, FrameKind::Hello);
+    hello.encode(&mut out);
+    end_frame(&mut out, start);
+    out.into()
 }
 
 fn refusal(reason: RefuseReason) -> Bytes {
     let mut out = preface(VERSION_MIN, VERSION_MAX);
     let start = begin_frame(&mut out, FrameKind::Refuse);
     reason.encode(&mut out);
-    end_frame(&mut out, start);
-    out.into()
-}
-
-fn close(reason: &RefuseReason) -> Bytes {
-    let mut out = Vec::new();
-    let start = begin_frame(&mut out, FrameKind::Close);
-    out.push(CloseCode::Protocol.as_u8());
-    put_string(&mut out, cut_text(&reason.to_string(), MAX_REASON_LEN));
     end_frame(&mut out, start);
     out.into()
 }

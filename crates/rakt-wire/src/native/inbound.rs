@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use bytes::buf::Limit;
 
 use super::assembly::{PartialHead, Progress, Streams};
@@ -399,49 +398,37 @@ impl Inbound {
 
 /// Tells the sink what a chunk has brought to an end.
 fn deliver(progress: Progress, sink: &mut impl Sink) -> Result<(), LinkError> {
-    match progress {
-        Progress::Pending => {}
-        Progress::Refused { head, is_over } => match head {
-            PartialHead::Message(message) => {
-                let (receiver, raw_len) = (message.receiver, message.raw_len);
-                sink.event(Event::Refused(message));
-                if let Some(raw_len) = raw_len.filter(|_| is_over) {
-                    sink.event(Event::Skipped { receiver, raw_len });
-                }
-            }
-            PartialHead::Request { corr } => sink.event(Event::RefusedRequest { corr }),
-            PartialHead::Reply { corr, .. } | PartialHead::Response { corr } => {
-                sink.event(Event::RefusedReply { corr });
-            }
-        },
-        Progress::Skipped { receiver, raw_len } => {
-            sink.event(Event::Skipped { receiver, raw_len });
+    use PartialHead::{Message as Told, Reply, Request, Response};
+    let event = match progress {
+        Progress::Pending => return Ok(()),
+        Progress::Refused { head: Told(message), is_over } => {
+            let (receiver, raw_len) = (message.receiver, message.raw_len.filter(|_| is_over));
+            sink.event(Event::Refused(message));
+            let Some(raw_len) = raw_len else { return Ok(()) };
+            Event::Skipped { receiver, raw_len }
         }
-        Progress::Complete(head, payload) => complete(head, payload, sink)?,
-    }
+        Progress::Refused { head: Request { corr }, .. } => Event::RefusedRequest { corr },
+        Progress::Refused { head: Reply { corr, .. } | Response { corr }, .. } => {
+            Event::RefusedReply { corr }
+        }
+        Progress::Skipped { receiver, raw_len } => Event::Skipped { receiver, raw_len },
+        Progress::Complete(Told(message), payload) => {
+            Event::Message(Message { body: Body::Whole(payload), ..message })
+        }
+        Progress::Complete(Reply { corr, raw_len }, payload) => {
+            Event::Reply { corr, raw_len, body: Body::Whole(payload) }
+        }
+        Progress::Complete(Request { corr }, payload) => {
+            return read_request(corr, Reader::new(&payload), sink)
+                .map_err(malformed(FrameKind::Request));
+        }
+        Progress::Complete(Response { corr }, payload) => {
+            let outcome = read_outcome(&mut Reader::new(&payload));
+            Event::Response { corr, outcome: outcome.map_err(malformed(FrameKind::Response))? }
+        }
+    };
+    sink.event(event);
     Ok(())
-}
-
-fn complete(head: PartialHead, payload: Bytes, sink: &mut impl Sink) -> Result<(), LinkError> {
-    match head {
-        PartialHead::Message(message) => {
-            sink.event(Event::Message(Message { body: Body::Whole(payload), ..message }));
-            Ok(())
-        }
-        PartialHead::Reply { corr, raw_len } => {
-            sink.event(Event::Reply { corr, raw_len, body: Body::Whole(payload) });
-            Ok(())
-        }
-        PartialHead::Request { corr } => {
-            read_request(corr, Reader::new(&payload), sink).map_err(malformed(FrameKind::Request))
-        }
-        PartialHead::Response { corr } => {
-            let outcome =
-                read_outcome(&mut Reader::new(&payload)).map_err(malformed(FrameKind::Response))?;
-            sink.event(Event::Response { corr, outcome });
-            Ok(())
-        }
-    }
 }
 
 fn malformed(kind: FrameKind) -> impl Fn(DecodeError) -> LinkError {

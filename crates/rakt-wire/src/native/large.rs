@@ -75,8 +75,7 @@ impl Large {
 
 /// All large bodies of one direction. The first [`MAX_ACTIVE`] take turns.
 pub(super) struct Queue {
-    active: VecDeque<Large>,
-    waiting: VecDeque<Large>,
+    bodies: VecDeque<Large>,
     chunk_len: usize,
     next_stream: u32,
     /// Bytes of all of them. One takes up memory until its last chunk is given out, so it counts whole.
@@ -85,18 +84,12 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(chunk_len: usize) -> Self {
-        Self {
-            active: VecDeque::new(),
-            waiting: VecDeque::new(),
-            chunk_len,
-            next_stream: 0,
-            held_len: 0,
-        }
+        Self { bodies: VecDeque::new(), chunk_len, next_stream: 0, held_len: 0 }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.active.is_empty()
+        self.bodies.is_empty()
     }
 
     #[inline]
@@ -106,20 +99,12 @@ impl Queue {
 
     pub(super) fn push(&mut self, large: Large) {
         self.held_len = self.held_len.saturating_add(large.len());
-        self.waiting.push_back(large);
-        self.refill();
+        self.bodies.push_back(large);
     }
 
     /// Drops all of them.
     pub(super) fn clear(&mut self) {
-        (self.active, self.waiting, self.held_len) = Default::default();
-    }
-
-    fn refill(&mut self) {
-        while self.active.len() < MAX_ACTIVE {
-            let Some(large) = self.waiting.pop_front() else { break };
-            self.active.push_back(large);
-        }
+        (self.bodies, self.held_len) = Default::default();
     }
 
     /// Gives the active bodies one turn after the other, as long as `out` stays below `target`. Calls
@@ -131,60 +116,40 @@ impl Queue {
         mut done: impl FnMut(Large),
     ) {
         while out.len() < target {
-            let Some(mut large) = self.active.pop_front() else { break };
+            let Some(mut large) = self.bodies.pop_front() else { break };
             self.put_chunk(&mut large, out);
             if large.is_done() {
                 done(large);
-                self.refill();
             } else {
-                self.active.push_back(large);
+                // Behind the others that take turns, and before those that wait.
+                self.bodies.insert(self.bodies.len().min(MAX_ACTIVE - 1), large);
             }
         }
     }
 
-    /// Writes all that is left of the bodies that `pick` names, and calls `done` with each.
-    pub(super) fn flush(
-        &mut self,
-        out: &mut Vec<u8>,
-        pick: impl Fn(&Large) -> bool,
-        mut done: impl FnMut(Large),
-    ) {
-        for queue in [std::mem::take(&mut self.active), std::mem::take(&mut self.waiting)] {
-            for mut large in queue {
-                if pick(&large) {
-                    while !large.is_done() {
-                        self.put_chunk(&mut large, out);
-                    }
-                    done(large);
-                } else {
-                    self.waiting.push_back(large);
-                }
+    /// Writes all that is left of the bodies that are for a receiver.
+    pub(super) fn flush_messages(&mut self, out: &mut Vec<u8>) {
+        for mut large in std::mem::take(&mut self.bodies) {
+            if large.receiver.is_none() {
+                self.bodies.push_back(large);
+                continue;
+            }
+            while !large.is_done() {
+                self.put_chunk(&mut large, out);
             }
         }
-        self.refill();
     }
 
-    /// Takes out the first body that `pick` names, with an ABORT if some of it is out already.
-    pub(super) fn abort(
-        &mut self,
-        out: &mut Vec<u8>,
-        pick: impl Fn(&Large) -> bool,
-    ) -> Option<Large> {
-        let at = self.active.iter().position(&pick);
-        let large = match at {
-            Some(at) => self.active.remove(at),
-            None => {
-                let at = self.waiting.iter().position(&pick)?;
-                self.waiting.remove(at)
-            }
-        }?;
+    /// Takes out the body with that number, with an ABORT if some of it is out already.
+    pub(super) fn abort(&mut self, out: &mut Vec<u8>, corr: u64) -> Option<Large> {
+        let at = self.bodies.iter().position(|large| large.corr == Some(corr))?;
+        let large = self.bodies.remove(at)?;
         self.held_len = self.held_len.saturating_sub(large.len());
         if let Some(Progress { stream, .. }) = large.progress {
             let start = begin_frame(out, FrameKind::Abort);
             put_varint(out, u64::from(stream));
             end_frame(out, start);
         }
-        self.refill();
         Some(large)
     }
 

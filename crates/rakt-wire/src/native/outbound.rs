@@ -145,7 +145,7 @@ impl Outbound {
 
     /// Large messages speak in aliases of this epoch, so they go out before it ends.
     fn reset(&mut self) {
-        self.large.flush(&mut self.data, |large| large.receiver.is_some(), drop);
+        self.large.flush_messages(&mut self.data);
         self.tables.reset(&mut self.data);
     }
 
@@ -244,20 +244,15 @@ impl Outbound {
         payload: Payload<'_>,
         put_head: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Sent, SendError> {
-        let limit = usize::try_from(self.limits.max_message_len).unwrap_or(usize::MAX);
-        let check = |len: usize| {
-            if len > limit {
-                return Err(SendError::TooLarge { size: len as u64, limit: limit as u64 });
-            }
-            Ok(())
-        };
+        let limit = u64::from(self.limits.max_message_len);
+        let check = |len: usize| check(len, limit);
         if let Payload::Ready { bytes, raw_len } = &payload {
             check(bytes.len().max(raw_len.map_or(0, |len| len as usize)))?;
         }
         let frame = Draft::begin(&mut self.data, kind);
         put_head(frame.out);
         let head_len = frame.body_len();
-        check_head(head_len, self.chunk_len)?;
+        self::check(head_len, self.chunk_len as u64)?;
         let is_large = |len: usize| len.saturating_add(head_len) > self.chunk_len;
         let payload = match payload {
             Payload::Ready { bytes, .. } if is_large(bytes.len()) => bytes,
@@ -341,13 +336,11 @@ impl Outbound {
         operation: &Operation,
     ) -> Result<(), SendError> {
         debug_assert_eq!(self.role, Role::Dialer, "only the dialer sends requests");
-        let queueing = match operation {
-            Operation::Stop { .. } | Operation::Respawn { .. } | Operation::Reinstate { .. } => {
-                Queueing::InLine
-            }
-            _ => Queueing::Ahead,
-        };
-        self.put_operation(FrameKind::Request, corr, queueing, |out| {
+        let is_in_line = matches!(
+            operation,
+            Operation::Stop { .. } | Operation::Respawn { .. } | Operation::Reinstate { .. }
+        );
+        self.put_operation(FrameKind::Request, corr, is_in_line, |out| {
             // 0 means "no limit", so what is left of a limit is at least a microsecond.
             put_varint(out, remaining.map_or(0, |remaining| micros(remaining).max(1)));
             match metadata.filter(|metadata| !metadata.is_empty()) {
@@ -365,32 +358,27 @@ impl Outbound {
     pub fn respond(&mut self, corr: u64, outcome: &Outcome) {
         let put = |out: &mut Vec<u8>| put_outcome(out, outcome);
         if let Err(SendError::TooLarge { size, limit }) =
-            self.put_operation(FrameKind::Response, corr, Queueing::Ahead, put)
+            self.put_operation(FrameKind::Response, corr, false, put)
         {
             self.fail(corr, &Failure::too_large(size, limit));
         }
     }
 
+    /// Puts an operation in line with messages, or ahead of them.
     fn put_operation(
         &mut self,
         kind: FrameKind,
         corr: u64,
-        queueing: Queueing,
+        is_in_line: bool,
         put: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), SendError> {
         let limit = u64::from(self.limits.max_message_len).saturating_add(HEADER_ALLOWANCE as u64);
-        let out = match queueing {
-            Queueing::Ahead => &mut self.control,
-            Queueing::InLine => &mut self.data,
-        };
+        let out = if is_in_line { &mut self.data } else { &mut self.control };
         let frame = Draft::begin(out, kind);
         put_varint(frame.out, corr);
         let head_len = frame.body_len();
         put(frame.out);
-        let size = frame.body_len() as u64;
-        if size > limit {
-            return Err(SendError::TooLarge { size, limit });
-        }
+        check(frame.body_len(), limit)?;
         if frame.body_len() <= self.chunk_len {
             frame.end();
             return Ok(());
@@ -424,7 +412,7 @@ impl Outbound {
     ///
     /// The unsent rest of a large one is dropped, and what it cost in credit comes back.
     pub fn cancel(&mut self, corr: u64) {
-        if let Some(large) = self.large.abort(&mut self.data, |large| large.corr == Some(corr)) {
+        if let Some(large) = self.large.abort(&mut self.data, corr) {
             let window = self.tables.window();
             if let Some((receiver, cost)) = large.receiver
                 && let Some(entry) = self.tables.get_mut(receiver)
@@ -544,15 +532,6 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// Which buffer a frame waits in.
-#[derive(Clone, Copy)]
-enum Queueing {
-    /// Ahead of messages.
-    Ahead,
-    /// In line with messages.
-    InLine,
-}
-
 /// What became of a payload.
 struct Sent {
     payload_len: usize,
@@ -560,11 +539,10 @@ struct Sent {
     large: Option<Large>,
 }
 
-fn check_head(len: usize, limit: usize) -> Result<(), SendError> {
-    if len > limit {
-        return Err(SendError::TooLarge { size: len as u64, limit: limit as u64 });
-    }
-    Ok(())
+#[inline]
+fn check(len: usize, limit: u64) -> Result<(), SendError> {
+    let size = len as u64;
+    if size > limit { Err(SendError::TooLarge { size, limit }) } else { Ok(()) }
 }
 
 fn put_nonce(out: &mut Vec<u8>, kind: FrameKind, nonce: u64) {
@@ -573,7 +551,7 @@ fn put_nonce(out: &mut Vec<u8>, kind: FrameKind, nonce: u64) {
     end_frame(out, start);
 }
 
-fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, text: &str) {
+pub(super) fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, text: &str) {
     let start = begin_frame(out, kind);
     out.push(code.as_u8());
     put_string(out, cut_text(text, MAX_REASON_LEN));

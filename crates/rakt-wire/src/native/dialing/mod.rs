@@ -174,14 +174,15 @@ impl<P> Dialing<P> {
         if !self.writer.is_open() {
             return Err(NotSent::Closed);
         }
-        let aliases = self.resolve(message).ok_or(NotSent::Failed(SendError::Tables))?;
-        if let Some(need) = self.need(aliases.receiver, message.wish, &payload) {
+        let resolved = self.resolve(message).ok_or(NotSent::Failed(SendError::Tables))?;
+        let (receiver, (type_id, sender)) = resolved;
+        if let Some(need) = self.need(receiver, message.wish, &payload) {
             return Err(NotSent::Wait(need, payload));
         }
         let head = Head {
-            receiver: aliases.receiver.id,
-            sender: aliases.sender.map(|alias| alias.id),
-            type_id: aliases.type_id.id,
+            receiver: receiver.id,
+            sender,
+            type_id,
             remaining: message.remaining,
             metadata: message.metadata,
         };
@@ -204,7 +205,7 @@ impl<P> Dialing<P> {
         if corr.is_none() {
             self.unsent_tells = self.unsent_tells.saturating_add(1);
         }
-        Ok(Sent { receiver: aliases.receiver, corr })
+        Ok(Sent { receiver, corr })
     }
 
     /// Accepts an operation, and returns the number by which it can be cancelled. See
@@ -312,22 +313,20 @@ impl<P> Dialing<P> {
         (wish != Wish::Tell && self.is_full(0)).then_some(Need::InFlight)
     }
 
-    /// The numbers of a message's names; all of one epoch.
+    /// The numbers of a message's receiver, type and sender; all of one epoch.
     #[inline]
-    fn resolve(&mut self, message: &Outgoing<'_>) -> Option<Aliases> {
+    fn resolve(&mut self, message: &Outgoing<'_>) -> Option<(Alias, (u32, Option<u32>))> {
         let out = &self.writer.out;
-        let epoch = out.epoch();
-        if let Some(receiver) = message.known.filter(|alias| alias.epoch == epoch)
-            && let Some((type_id, sender)) = out.tables().last(message.type_name, message.sender)
+        if let Some(receiver) = message.known.filter(|alias| out.is_current(*alias))
+            && let Some(others) = out.tables().last(message.type_name, message.sender)
         {
-            let alias = |id| Alias { id, epoch };
-            return Some(Aliases { receiver, sender: sender.map(alias), type_id: alias(type_id) });
+            return Some((receiver, others));
         }
         self.look_up(message)
     }
 
     /// [Resolves](Self::resolve) names that differ from those of the message before.
-    fn look_up(&mut self, message: &Outgoing<'_>) -> Option<Aliases> {
+    fn look_up(&mut self, message: &Outgoing<'_>) -> Option<(Alias, (u32, Option<u32>))> {
         let epoch = self.writer.out.epoch();
         let mut known = message.known;
         // A table that is full is emptied, which makes the other numbers invalid: then once more.
@@ -349,19 +348,12 @@ impl<P> Dialing<P> {
                 if out.epoch() != epoch {
                     self.freed.push(Freed::AllCredit);
                 }
-                return Some(Aliases { receiver, sender, type_id });
+                return Some((receiver, (type_id.id, sender.map(|alias| alias.id))));
             }
         }
         self.freed.push(Freed::AllCredit);
         None
     }
-}
-
-/// The numbers of a message's names.
-struct Aliases {
-    receiver: Alias,
-    sender: Option<Alias>,
-    type_id: Alias,
 }
 
 impl<P> Side for Dialing<P> {
