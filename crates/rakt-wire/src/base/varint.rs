@@ -69,6 +69,9 @@ pub enum DecodeError {
 }
 
 /// Reads fields off the front of a slice. No read goes past its end, and none allocates.
+///
+/// Each fails with [`DecodeError::Truncated`] where bytes are missing, a varint of more than 64 bits with
+/// [`DecodeError::Overflow`], and what is above a limit with [`DecodeError::TooLarge`].
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -100,9 +103,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one byte.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] at the end.
     #[inline]
     pub fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
         let (&first, rest) = self.rest.split_first().ok_or(DecodeError::Truncated { what })?;
@@ -111,9 +111,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `N` bytes as they are.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] when fewer are left.
     #[inline]
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
         let (first, rest) =
@@ -123,18 +120,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads eight bytes, the most significant first.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`] when fewer are left.
     #[inline]
     pub fn u64_be(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         self.array(what).map(u64::from_be_bytes)
     }
 
     /// Reads a varint.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`], or [`DecodeError::Overflow`] for more than 64 bits.
     #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         match self.rest.split_first() {
@@ -165,9 +156,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a varint that must not exceed `limit`.
-    ///
-    /// # Errors
-    /// As [`Reader::varint`], and [`DecodeError::TooLarge`].
     #[inline]
     pub fn varint_max(&mut self, what: &'static str, limit: u64) -> Result<u64, DecodeError> {
         let value = self.varint(what)?;
@@ -176,9 +164,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a varint that must fit 32 bits.
-    ///
-    /// # Errors
-    /// As [`Reader::varint_max`].
     #[inline]
     pub fn varint_u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
         let value = self.varint(what)?;
@@ -190,9 +175,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a byte field of at most `limit` bytes.
-    ///
-    /// # Errors
-    /// As [`Reader::varint_max`].
     pub fn bytes(&mut self, what: &'static str, limit: usize) -> Result<&'a [u8], DecodeError> {
         let len = self.varint_max(what, limit as u64)?;
         let len = usize::try_from(len).map_err(|_| DecodeError::Truncated { what })?;
@@ -203,18 +185,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string of at most `limit` bytes.
-    ///
-    /// # Errors
-    /// As [`Reader::bytes`], and [`DecodeError::NotUtf8`].
     pub fn string(&mut self, what: &'static str, limit: usize) -> Result<&'a str, DecodeError> {
         let bytes = self.bytes(what, limit)?;
         std::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8 { what })
     }
 
     /// Reads a byte that is 0 or 1.
-    ///
-    /// # Errors
-    /// [`DecodeError::Truncated`], or [`DecodeError::Unknown`] for another one.
     pub fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
         match self.u8(what)? {
             flag @ (0 | 1) => Ok(flag == 1),
@@ -223,17 +199,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a flag and, where it is set, the eight bytes of an optional `u64`.
-    ///
-    /// # Errors
-    /// As [`Reader::flag`].
     pub fn optional_u64(&mut self, what: &'static str) -> Result<Option<u64>, DecodeError> {
         self.flag(what)?.then(|| self.u64_be(what)).transpose()
     }
 
     /// Makes sure that nothing is left.
-    ///
-    /// # Errors
-    /// [`DecodeError::Trailing`] says how much is.
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.rest.len() {
             0 => Ok(()),

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::num::IntErrorKind;
 
-use crate::address::Address;
+use crate::address::{Address, is_reserved, validate_system_name};
 
 /// The sender of what is sent from outside of any system. Never empty: a Go node refuses an empty sender.
 pub const NO_SENDER: &str = "goakt://@:0/";
@@ -142,11 +142,6 @@ pub(crate) fn canonical_kind(kind: &str) -> String {
     kind.trim().to_lowercase()
 }
 
-/// Whether a name belongs to the system, of a Go node or of rakt.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    crate::address::is_reserved(name)
-}
-
 /// Which grain: its kind in lower case, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrainIdentity {
@@ -170,7 +165,7 @@ impl GrainIdentity {
             return Err(GrainIdentityError::Form);
         }
         // The rule of names, but reserved ones are told apart by their own failure.
-        crate::address::validate_system_name(name).map_err(|_| GrainIdentityError::Name)?;
+        validate_system_name(name).map_err(|_| GrainIdentityError::Name)?;
         Ok(Self { kind, name: name.to_owned() })
     }
 

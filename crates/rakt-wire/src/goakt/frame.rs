@@ -42,10 +42,10 @@ impl Frame {
     /// # Errors
     /// [`FrameError`] when the connection cannot go on.
     pub fn decode(buf: &mut BytesMut, max_len: usize) -> Result<Option<Self>, FrameError> {
-        let total = match missing(buf, max_len)? {
-            Missing::Bytes(_) => return Ok(None),
-            Missing::Nothing { total } => total,
-        };
+        if missing(buf, max_len)? > 0 {
+            return Ok(None);
+        }
+        let total = be_u32(buf, 0).unwrap_or(0) as usize;
         let whole = buf.split_to(total).freeze();
         let name_len = be_u32(&whole, 4).unwrap_or(0) as usize;
         let with_metadata = be_u32(&whole, 8).and_then(|meta_len| {
@@ -82,17 +82,9 @@ impl Frame {
     }
 }
 
-/// How much of the first frame is not there yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    Nothing { total: usize },
-    Bytes(usize),
-}
-
-pub(super) fn missing(buf: &[u8], max_len: usize) -> Result<Missing, FrameError> {
-    let Some(total) = be_u32(buf, 0) else {
-        return Ok(Missing::Bytes(MIN_LEN.saturating_sub(buf.len())));
-    };
+/// How many bytes of the first frame are not there yet, as far as that is known.
+pub(super) fn missing(buf: &[u8], max_len: usize) -> Result<usize, FrameError> {
+    let Some(total) = be_u32(buf, 0) else { return Ok(MIN_LEN.saturating_sub(buf.len())) };
     let total = total as usize;
     if total < MIN_LEN {
         return Err(FrameError::TooShort { len: total });
@@ -100,10 +92,7 @@ pub(super) fn missing(buf: &[u8], max_len: usize) -> Result<Missing, FrameError>
     if total > max_len {
         return Err(FrameError::TooLong { len: total, limit: max_len });
     }
-    Ok(match total.saturating_sub(buf.len()) {
-        0 => Missing::Nothing { total },
-        missing => Missing::Bytes(missing),
-    })
+    Ok(total.saturating_sub(buf.len()))
 }
 
 fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::address::{GoAddress, GrainIdentity, canonical_kind, is_reserved, last_two};
+use super::address::{GoAddress, GrainIdentity, canonical_kind, last_two};
 use super::error::{ErrorCode, GoError};
 use super::procedure::Procedure;
 use super::proto;
 use super::request::Request;
 use super::system::is_framework;
+use crate::address::is_reserved;
 
 /// The names under which this node is reached.
 ///

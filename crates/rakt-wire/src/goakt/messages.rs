@@ -10,7 +10,12 @@ use bytes::Bytes;
 use super::fields::{Field, Fields, Malformed, Out, text};
 
 /// What GoAkt writes before the full name of a type. A reader takes any prefix, and none.
-const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
+pub(super) const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
+
+/// The full name of a type: what follows the last `/`.
+pub(super) fn type_name(type_url: &str) -> &str {
+    type_url.rsplit('/').next().unwrap_or_default()
+}
 
 /// A message that goes out, encoded already.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +86,7 @@ pub struct Any<'a> {
 impl<'a> Any<'a> {
     /// The full name of its type: what follows the last `/`. Empty when it names none.
     pub fn type_name(&self) -> &'a str {
-        self.type_url.rsplit('/').next().unwrap_or_default()
+        type_name(self.type_url)
     }
 
     /// The type as it was sent.

@@ -56,6 +56,6 @@ pub use request::{
 };
 pub use response::{Answer, AnswerError, RespondError, Response};
 pub use server::{IDLE_TIMEOUT, Incoming, Server, ServerConfig, ServerError};
-pub use sniff::{Opening, SNIFF_LEN, sniff};
+pub use sniff::{Opening, sniff};
 pub use stream::{MAX_STEP, ReadError, StreamDecoder, StreamEncoder};
 pub use system::{ASYNC_RESPONSE, ASYNC_TIMEOUT, HEALTH_CHECK_RESPONSE, SystemMessage};

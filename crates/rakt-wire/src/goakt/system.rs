@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::fields::Malformed;
-use super::messages::Any;
+use super::messages::{Any, TYPE_URL_PREFIX, type_name};
 use super::proto;
 use crate::base::varint::DecodeError;
 
@@ -75,12 +75,12 @@ impl SystemMessage {
 impl proto::Any {
     /// Packs a message of that type.
     pub fn pack(type_name: &str, value: Bytes) -> Self {
-        Self { type_url: format!("type.googleapis.com/{type_name}"), value }
+        Self { type_url: format!("{TYPE_URL_PREFIX}{type_name}"), value }
     }
 
     /// The full name of the type: what follows the last `/`.
     pub fn type_name(&self) -> &str {
-        self.type_url.rsplit('/').next().unwrap_or_default()
+        type_name(&self.type_url)
     }
 }
 

@@ -23,7 +23,7 @@ use std::fmt;
 
 use bytes::{Buf, BytesMut};
 
-use super::frame::{Frame, FrameError, Missing, missing};
+use super::frame::{Frame, FrameError, missing};
 use crate::compress::step::{Decode, Encode};
 use crate::compress::{CompressError, Compression, DecompressError, Unavailable, decoder};
 
@@ -216,16 +216,16 @@ impl FrameReader {
         let until = self.decompressed.saturating_add(MAX_STEP as u64);
         loop {
             match missing(&self.plain, self.max_frame_len)? {
-                Missing::Nothing { total } => {
+                0 => {
                     let frame = Frame::decode(&mut self.plain, self.max_frame_len)?;
-                    if total > KEPT_CAPACITY {
+                    if frame.as_ref().is_some_and(|frame| frame.total_len() > KEPT_CAPACITY) {
                         // What is left, a step at most, would keep the memory of the frame.
                         self.plain = BytesMut::from(&self.plain[..]);
                     }
                     return Ok(frame.map_or(Next::Missing, Next::Frame));
                 }
-                Missing::Bytes(_) if self.decompressed >= until => return Ok(Next::Pause),
-                Missing::Bytes(missing) => {
+                _ if self.decompressed >= until => return Ok(Next::Pause),
+                missing => {
                     let before = self.plain.len();
                     let room = missing.max(MIN_STEP);
                     if !self.decoder.decode(unread, &mut self.plain, room)? {
