@@ -64,6 +64,11 @@ pub(crate) fn bytes(side: Side) -> i64 {
     BYTES[side as usize].load(Ordering::Relaxed)
 }
 
+/// Bytes that all threads have allocated and not freed.
+pub(crate) fn everywhere() -> i64 {
+    BYTES.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
+}
+
 /// Bytes that this thread has allocated and not freed, for tests whose runtime has no other.
 pub(crate) fn here() -> usize {
     usize::try_from(HERE.get()).expect("a test keeps its own memory on its own thread")

@@ -9,6 +9,7 @@ use rakt_wire::{Code, put_varint};
 use tokio::io::AsyncWriteExt;
 
 use crate::TURN;
+use crate::allocator::everywhere;
 use crate::hostile::{
     Answer, BLOCK, ECHO, MIB, Node, Raw, define, define_one, define_receiver, encoded, frame,
     hello, resident, until, varints,
@@ -320,7 +321,8 @@ async fn a_connection_that_has_ended_keeps_nothing_but_its_messages() {
     let mut block = node.dial().await;
     block.message(MessageKind::Tell, "target", BLOCK, &[]);
     block.flush().await;
-    let before = resident();
+    // What the allocator keeps of what was freed is its own affair, and changes with the load.
+    let before = everywhere();
     for _ in 0..20 {
         let mut raw = Raw::dial(node.port(), hello()).await.expect("it is taken");
         let mut names = define_receiver(0, "target");
@@ -334,7 +336,7 @@ async fn a_connection_that_has_ended_keeps_nothing_but_its_messages() {
         raw.send(&frame(0x77, &[])).await;
         node.ended(&mut raw, CloseCode::Protocol, &["0x77"]).await;
     }
-    until("the tables are gone", || resident() < before + 64 * MIB).await;
+    until("the tables are gone", || everywhere() < before + 4 * MIB as i64).await;
     node.stop_unharmed().await;
 }
 
