@@ -105,7 +105,7 @@ pub enum SectionError {
     #[error("a header is not UTF-8")]
     NotUtf8,
     /// More than this side holds.
-    #[error("too many headers: {0}")]
+    #[error("too many headers")]
     Bound(#[from] MetadataError),
     /// A length does not fit into the 16 bits it has on the wire.
     #[error("a header part of {len} bytes does not fit the protocol, the limit is 65535")]

@@ -180,17 +180,6 @@ pub struct NodeRequest {
     pub node_address: String,
 }
 
-/// `GetNodeMetricResponse`.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct NodeMetricResponse {
-    /// `host:port` of the node that answers.
-    #[prost(string, tag = "1")]
-    pub node_address: String,
-    /// How many actors and grains it runs.
-    #[prost(uint64, tag = "2")]
-    pub load: u64,
-}
-
 /// `GetKindsResponse`.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct KindsResponse {

@@ -27,15 +27,6 @@ pub enum Response<'a> {
     Address(&'a str),
     /// To a message to a grain: what it replied, if it did.
     GrainReply(Option<Payload<'a>>),
-    /// To [`Procedure::GetNodeMetric`].
-    NodeMetric {
-        /// `host:port` of this node.
-        node_address: &'a str,
-        /// How many actors and grains it runs.
-        load: u64,
-    },
-    /// To [`Procedure::GetKinds`].
-    Kinds(&'a [String]),
     /// It failed.
     Error(GoError),
 }
@@ -81,8 +72,6 @@ impl Response<'_> {
             Self::Replies(_) => procedure == P::Ask,
             Self::Address(_) => procedure == P::Lookup,
             Self::GrainReply(_) => procedure == P::AskGrain,
-            Self::NodeMetric { .. } => procedure == P::GetNodeMetric,
-            Self::Kinds(_) => procedure == P::GetKinds,
             Self::Error(_) => true,
         };
         if !fits {
@@ -93,11 +82,6 @@ impl Response<'_> {
             Self::Replies(payloads) => Payload::put_all(payloads, out),
             Self::GrainReply(Some(payload)) => out.nested(1, |out| payload.put(out)),
             Self::Address(address) => out.bytes(1, address.as_bytes()),
-            Self::NodeMetric { node_address, load } => {
-                let node_address = (*node_address).to_owned();
-                out.message(&proto::NodeMetricResponse { node_address, load: *load });
-            }
-            Self::Kinds(kinds) => out.message(&proto::KindsResponse { kinds: kinds.to_vec() }),
             Self::Error(GoError { code, message }) => {
                 out.message(&proto::Error { code: code.as_i32(), message: message.clone() });
             }
@@ -122,8 +106,6 @@ pub enum Answer {
     Address(String),
     /// To a message to a grain: what it replied, if it did.
     GrainReply(Option<Packed>),
-    /// To [`Procedure::GetNodeMetric`].
-    NodeMetric(proto::NodeMetricResponse),
     /// To [`Procedure::GetKinds`].
     Kinds(Vec<String>),
     /// It failed.
@@ -165,7 +147,6 @@ impl Answer {
             Procedure::Ask => Self::Replies(Replies::decode(body)?),
             Procedure::Lookup => Self::Address(proto::LookupResponse::decode(body)?.address),
             Procedure::AskGrain => Self::GrainReply(read_grain_reply(&body)?),
-            Procedure::GetNodeMetric => Self::NodeMetric(proto::NodeMetricResponse::decode(body)?),
             Procedure::GetKinds => {
                 at_most("the list of kinds", body.len() as u64, MAX_SETUP_LEN as u64)?;
                 let mut kinds = proto::KindsResponse::decode(body)?.kinds;
@@ -210,7 +191,7 @@ pub enum AnswerError {
         found: String,
     },
     /// It does not decode.
-    #[error("the response to {procedure} is malformed: {source}")]
+    #[error("the response to {procedure} is malformed")]
     Malformed {
         /// The request.
         procedure: Procedure,

@@ -29,6 +29,7 @@ use super::request::{Request, RequestError};
 use super::response::{RespondError, Response};
 use super::sniff::{Opening, sniff};
 use super::stream::{FrameReader, FrameWriter, Next, ReadError};
+use crate::base::cause::Chain;
 use crate::compress::{CompressError, Compression, Unavailable};
 use crate::metadata::Metadata;
 
@@ -204,7 +205,9 @@ impl Server {
             (Ok(request), Ok(metadata)) => {
                 return Ok(Some(Incoming { id, request, metadata, deadline }));
             }
-            (Ok(_), Err(error)) => GoError::new(ErrorCode::InvalidArgument, error.to_string()),
+            (Ok(_), Err(error)) => {
+                GoError::new(ErrorCode::InvalidArgument, Chain(&error).to_string())
+            }
             (Err(refused), _) => refused,
         };
         self.respond(id, &Response::Error(refused))
@@ -358,7 +361,7 @@ pub enum ServerError {
         name: String,
     },
     /// The body of a request does not decode.
-    #[error("{procedure} is malformed: {source}")]
+    #[error("{procedure} is malformed")]
     Malformed {
         /// The request.
         procedure: Procedure,
