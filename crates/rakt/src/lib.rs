@@ -51,7 +51,6 @@ mod dispatch;
 pub mod error;
 mod events;
 mod kind;
-#[allow(dead_code, reason = "its tickets are for the remote half, which is a feature")]
 mod line;
 mod mailbox;
 pub mod message;

@@ -5,7 +5,6 @@
 //! lock is let go. A task that is woken and still has to wait stands where it stood before.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
@@ -85,45 +84,9 @@ impl<N> Line<N> {
     }
 }
 
-/// What has a line to wait in.
-pub(crate) trait HasLine {
-    /// A task does not wait any more.
-    fn leave(&self, ticket: u64);
-}
-
-/// The place of a task in a line. Dropping it leaves the line.
-pub(crate) struct Ticket<H: HasLine>(Option<(Arc<H>, u64)>);
-
-impl<H: HasLine> Default for Ticket<H> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<H: HasLine> Ticket<H> {
-    /// Stands in `line`, which is the one of `host`. One that stood in the line of another host must have
-    /// been woken there.
-    pub(crate) fn wait<N>(&mut self, host: &Arc<H>, line: &mut Line<N>, waker: &Waker, need: N) {
-        let held = self.0.take().filter(|(known, _)| Arc::ptr_eq(known, host));
-        let (host, mut ticket) = match held {
-            Some((host, ticket)) => (host, Some(ticket)),
-            None => (host.clone(), None),
-        };
-        line.wait(&mut ticket, waker, need);
-        self.0 = ticket.map(|ticket| (host, ticket));
-    }
-}
-
-impl<H: HasLine> Drop for Ticket<H> {
-    fn drop(&mut self) {
-        if let Some((host, ticket)) = self.0.take() {
-            host.leave(ticket);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::task::Wake;
 
     use super::*;
@@ -137,15 +100,6 @@ mod tests {
     impl Wake for Named {
         fn wake(self: Arc<Self>) {
             self.1.0.lock().push(self.0);
-        }
-    }
-
-    #[derive(Default)]
-    struct Host(Mutex<Line<u8>>);
-
-    impl HasLine for Host {
-        fn leave(&self, ticket: u64) {
-            self.0.lock().leave(ticket);
         }
     }
 
@@ -171,31 +125,5 @@ mod tests {
         assert!(!line.is_empty());
         assert_eq!(woken(&mut line, &names, 2), ["other"]);
         assert!(line.is_empty());
-    }
-
-    #[test]
-    fn a_ticket_that_is_dropped_leaves_the_line() {
-        let host = Arc::<Host>::default();
-        let (mut ticket, mut other) = (Ticket::default(), Ticket::default());
-        for _ in 0..2 {
-            ticket.wait(&host, &mut host.0.lock(), Waker::noop(), 1);
-            other.wait(&host, &mut host.0.lock(), Waker::noop(), 1);
-        }
-        assert_eq!(host.0.lock().len(), 2);
-        drop(ticket);
-        assert_eq!(host.0.lock().len(), 1);
-        drop(other);
-        assert!(host.0.lock().is_empty());
-    }
-
-    #[test]
-    fn a_ticket_of_another_line_is_worth_nothing() {
-        let (host, next) = (Arc::<Host>::default(), Arc::<Host>::default());
-        let mut ticket = Ticket::default();
-        ticket.wait(&host, &mut host.0.lock(), Waker::noop(), 1);
-        drop(host.0.lock().wake(|_| true));
-        ticket.wait(&next, &mut next.0.lock(), Waker::noop(), 1);
-        drop(ticket);
-        assert!(next.0.lock().is_empty());
     }
 }

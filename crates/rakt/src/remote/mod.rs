@@ -15,7 +15,7 @@
 //! | `account` | what one connection holds of the node's budgets |
 //! | `resources` | what connections share: `budget`, `compressors` |
 //! | [`config`](Config), [`transport`](Transport) | what a user sets |
-//! | `compact`, `latch`, `random`, `refuse`, `weak_map` | tools |
+//! | `compact`, `latch`, `random`, `refuse`, `ticket`, `weak_map` | tools |
 //!
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
 //! nodes that send to each other have connections in both directions.
@@ -43,6 +43,7 @@ mod request;
 mod resources;
 mod serve;
 mod target;
+mod ticket;
 mod transport;
 mod weak_map;
 

@@ -14,8 +14,9 @@ use super::conn::{Conn, Half, Leftover, touch};
 use crate::answer::{Cancel, Fate, RemoteAnswer};
 use crate::error::{Bound, Cause, Chain, Refusal};
 use crate::events::DeadLetter;
-use crate::line::{HasLine, Line, Ticket};
+use crate::line::Line;
 use crate::remote::compressors::Prepared;
+use crate::remote::ticket::{HasLine, Ticket};
 use crate::slot::Slot;
 
 /// A session and the line of those that wait to send.

@@ -13,9 +13,9 @@ use super::node::GoNode;
 use super::outbox::Outbox;
 use super::pool::Pool;
 use super::queue::ReceiverEntry;
-use crate::line::Ticket;
 use crate::remote::dialer::Dialer;
 use crate::remote::goakt::options::GoAkt;
+use crate::remote::ticket::Ticket;
 use crate::remote::weak_map::WeakMap;
 use crate::sync::Mutex;
 

@@ -9,9 +9,10 @@ use std::task::{Poll, Waker};
 use super::node::GoNode;
 use super::queue::Queue;
 use crate::error::{Bound, Refusal};
-use crate::line::{HasLine, Line, Ticket};
+use crate::line::Line;
 use crate::reference::AnyCell;
 use crate::remote::redial::BriefConns;
+use crate::remote::ticket::{HasLine, Ticket};
 use crate::sync::Mutex;
 
 /// Bytes that wait in an outbox beyond which senders do. 1 MiB. One message may exceed it.

@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::outbox::{Need, Outbox};
 use super::queue::ReceiverEntry;
 use crate::error::Refusal;
-use crate::line::Ticket;
+use crate::remote::ticket::Ticket;
 
 /// A connection to be.
 pub(super) type Leasing = Pin<Box<dyn Future<Output = Result<Lease, Refusal>> + Send>>;
