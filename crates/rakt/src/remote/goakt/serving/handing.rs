@@ -9,7 +9,7 @@ use rakt_wire::goakt::{ErrorCode, GoError, Incoming, Request};
 
 use super::conn::{Answer, GoConn};
 use super::requests::{Common, Names, Run};
-use crate::error::Refusal;
+use crate::error::{Chain, Refusal};
 use crate::propagate::Extensions;
 use crate::remote::goakt::limits::LONGEST;
 use crate::timers::now;
@@ -92,7 +92,7 @@ impl GoConn {
         let read = || propagator.extract(metadata, &mut Extensions::default());
         let text = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => Chain(&*error).to_string(),
             Err(_) => "the context propagator panicked".to_owned(),
         };
         Err(GoError::new(ErrorCode::InvalidArgument, text))
