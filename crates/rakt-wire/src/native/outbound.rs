@@ -412,19 +412,24 @@ impl Outbound {
     ///
     /// The unsent rest of a large one is dropped, and what it cost in credit comes back.
     pub fn cancel(&mut self, corr: u64) {
-        if let Some(large) = self.large.abort(&mut self.data, corr) {
-            let window = self.tables.window();
-            if let Some((receiver, cost)) = large.receiver
-                && let Some(entry) = self.tables.get_mut(receiver)
-            {
-                entry.is_busy = false;
-                entry.credit = entry.credit.saturating_add(cost).min(window);
-            }
-        } else if self.role == Role::Dialer {
+        if !self.abort(corr) && self.role == Role::Dialer {
             let start = begin_frame(&mut self.data, FrameKind::Cancel);
             put_varint(&mut self.data, corr);
             end_frame(&mut self.data, start);
         }
+    }
+
+    /// Drops what is unsent of a large body, whose cost in credit comes back; false if nothing is.
+    pub fn abort(&mut self, corr: u64) -> bool {
+        let Some(large) = self.large.abort(&mut self.data, corr) else { return false };
+        let window = self.tables.window();
+        if let Some((receiver, cost)) = large.receiver
+            && let Some(entry) = self.tables.get_mut(receiver)
+        {
+            entry.is_busy = false;
+            entry.credit = entry.credit.saturating_add(cost).min(window);
+        }
+        true
     }
 
     /// Asks whether the peer is there.

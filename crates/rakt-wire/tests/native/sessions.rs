@@ -389,6 +389,21 @@ fn a_refused_ask_that_is_given_up_leaves_the_dialer_its_exact_credit() {
 }
 
 #[test]
+fn what_is_unsent_of_a_refused_ask_stays_unsent() {
+    let mut pair = Pair::new(small_window());
+    pair.far.room.most = 20 * 1024;
+    pair.near.say(Wish::Ask, "a", vec![2; 1024 * 1024]);
+    let chunks = pair.near.poll_transmit();
+    pair.handle_bytes(&chunks).expect("the peer keeps to the protocol");
+    assert!(pair.carry_back(usize::MAX));
+    let rest = pair.near.poll_transmit();
+    assert!(rest.len() < 16, "an ABORT alone: {}", rest.len());
+    pair.handle_bytes(&rest).expect("the peer keeps to the protocol");
+    assert_eq!((pair.near.answers.len(), pair.in_flight()), (1, (0, 0)));
+    assert_credit(pair, WINDOW as usize, GivesUp::Never);
+}
+
+#[test]
 fn a_refused_ask_that_is_given_up_leaves_the_acceptor_its_exact_account() {
     for when in [GivesUp::BeforeItIsRead, GivesUp::BeforeItHears, GivesUp::Never] {
         // The dialer believes that it may send as much as it likes.

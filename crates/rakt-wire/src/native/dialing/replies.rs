@@ -181,7 +181,12 @@ impl<P> Dialing<P> {
                 Settled::Outcome { kept: self.pending.remove(corr)?, outcome }
             }
             Event::Fail { corr, failure } => {
-                Settled::Failed { kept: self.pending.remove(corr)?, failure }
+                let kept = self.pending.remove(corr)?;
+                // The rest of what was turned down for lack of room would only be read over.
+                if self.writer.out.abort(corr) {
+                    self.freed.push(Freed::AllCredit);
+                }
+                Settled::Failed { kept, failure }
             }
             Event::RefusedReply { corr } => Settled::NoRoom { kept: self.pending.remove(corr)? },
             Event::Credit { receiver, epoch, bytes } => {
