@@ -1,6 +1,7 @@
 //! What happens inside a system, for whoever subscribes: dead letters, actors that come and go, links.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rakt_wire::Address;
@@ -124,27 +125,27 @@ pub struct Terminated {
 pub struct WatchId(pub(crate) u64);
 
 /// Where a system, or a client without one, tells what happens.
+#[derive(Default)]
 pub(crate) struct Outlet {
-    events: broadcast::Sender<Event>,
+    /// There once somebody has subscribed: it is a ring with room for all that a subscriber may lag behind,
+    /// more than half a megabyte.
+    events: OnceLock<broadcast::Sender<Event>>,
     dead_letters: AtomicU64,
-}
-
-impl Default for Outlet {
-    fn default() -> Self {
-        Self { events: broadcast::Sender::new(Events::CAPACITY), dead_letters: AtomicU64::new(0) }
-    }
 }
 
 impl Outlet {
     pub(crate) fn subscribe(&self) -> Events {
-        Events(self.events.subscribe())
+        let new = || broadcast::Sender::new(Events::CAPACITY);
+        Events(self.events.get_or_init(new).subscribe())
     }
 
     /// Publishes an event, which is made only if somebody listens.
     pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
-        if self.events.receiver_count() > 0 {
+        if let Some(events) = self.events.get()
+            && events.receiver_count() > 0
+        {
             // Fails only if the last subscriber has just gone.
-            let _ = self.events.send(event());
+            let _ = events.send(event());
         }
     }
 

@@ -49,6 +49,21 @@ async fn an_actor_that_dozes_gives_memory_back(system: &ActorSystem) -> Result {
     Ok(())
 }
 
+/// The ring of events is large, and there once somebody subscribes.
+#[tokio::test]
+async fn a_system_to_which_nobody_listens_costs_little() -> Result {
+    let _turn = TURN.lock().await;
+    let before = here();
+    let system = ActorSystem::builder("tests").start().await?;
+    let quiet = here() - before;
+    let _events = system.events();
+    let ring = here() - before - quiet;
+    println!("bytes of a system: {quiet}, and {ring} for its events");
+    assert!(quiet < 64 * 1024, "{quiet}");
+    assert!(ring > rakt::Events::CAPACITY * size_of::<rakt::Event>(), "{ring}");
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_actor_costs_little() -> Result {
     let _turn = TURN.lock().await;
