@@ -207,6 +207,9 @@ impl Pair {
 
     /// Lets everybody go on until nobody can, and looks at what is left.
     fn finish(&mut self) {
+        // What a side has given out counts as on its way until it is asked for more, so one round in which
+        // nothing moves may let the next one go on.
+        let mut still = 0;
         // A long history may need more rounds than there are arguments.
         for quiet in (0..=u8::MAX).cycle() {
             self.near.hear_freed();
@@ -218,7 +221,8 @@ impl Pair {
                     self.near.resume(quiet),
                 ]
                 .contains(&true);
-            if !moved {
+            still = if moved { 0 } else { still + 1 };
+            if still == 2 {
                 break;
             }
         }
