@@ -23,6 +23,10 @@ impl Account {
         Arc::new(Self { resources, inbound, names, replies })
     }
 
+    pub(crate) fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
     /// Counts bytes that the peer may leave here for as long as it likes; false if there is no room.
     pub(crate) fn admit(&self, bytes: u64) -> bool {
         self.resources.budgets.inbound.try_add(&self.inbound, bytes)
@@ -80,16 +84,23 @@ impl Account {
         self.resources.budgets.names.give_back_all(&self.names);
     }
 
+    /// Bytes of replies wait for the peer, `now` where it was `before`; false if that is more than there is
+    /// room for. They count all the same.
+    pub(crate) fn replace_replies(&self, before: u64, now: u64) -> bool {
+        let budget = &self.resources.budgets.replies;
+        budget.give_back(&self.replies, before);
+        budget.add(&self.replies, now)
+    }
+
     /// Tells the node how many bytes of replies wait for the peer, where that is much; false if there is no
     /// room for more. To be called under the lock of the connection.
     #[cfg(feature = "goakt")]
     pub(crate) fn note_replies(&self, buffered: usize) -> bool {
-        let (budget, noted) = (&self.resources.budgets.replies, self.replies.used());
+        let noted = self.replies.used();
         if noted == 0 && buffered <= UNCOUNTED_REPLIES {
             return true;
         }
-        budget.give_back(&self.replies, noted);
-        budget.add(&self.replies, buffered as u64) && buffered <= MAX_BUFFERED_REPLIES
+        self.replace_replies(noted, buffered as u64) && buffered <= MAX_BUFFERED_REPLIES
     }
 
     /// The replies that waited are gone.

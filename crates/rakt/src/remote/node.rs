@@ -16,6 +16,7 @@ use rakt_wire::goakt::Opening;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason};
 use tokio::sync::watch;
 
+use super::account::Account;
 use super::caller::Caller;
 use super::config::Config;
 use super::dialer::Dialer;
@@ -228,8 +229,9 @@ impl Node {
         let limit = self.caller.dialer.resources.options.dial_timeout;
         let mut newcomer = None;
         let shaken = shake_hands(&mut *stream, handshake, early, |session| {
-            let half = Accepted::new(session, dialer.resources.clone());
-            let conn = Conn::new(dialer.resources.clone(), half, session, &from);
+            let account = Account::new(dialer.resources.clone());
+            let half = Accepted::new(session, account.clone());
+            let conn = Conn::new(account, half, session, &from);
             let turn = match session.peer.lane {
                 Some(lane) => self.lanes.lock().enter(lane, &conn),
                 None => Turn::First,

@@ -12,9 +12,8 @@ use super::watches::to_wire;
 use crate::error::Refusal;
 use crate::events::StopReason;
 use crate::mailbox::reply::ReplyTo;
-use crate::remote::budget::Share;
+use crate::remote::account::Account;
 use crate::remote::compressors::Prepared;
-use crate::remote::resources::Resources;
 
 /// A session and the handlers that want to hear of cancellations.
 pub(crate) struct Accepted {
@@ -22,24 +21,19 @@ pub(crate) struct Accepted {
     cancel_wakers: Vec<(u64, Waker)>,
 }
 
-/// What a connection has of the node's budget for replies.
-pub(crate) struct Replies {
-    resources: Arc<Resources>,
-    share: Share,
-}
+/// The connection's account, for replies.
+pub(crate) struct Replies(Arc<Account>);
 
 impl ReplyBudget for Replies {
     fn replace(&mut self, before: u64, now: u64) -> bool {
-        let budget = &self.resources.budgets.replies;
-        budget.give_back(&self.share, before);
-        budget.add(&self.share, now)
+        self.0.replace_replies(before, now)
     }
 }
 
 impl Accepted {
-    pub(crate) fn new(session: &Session, resources: Arc<Resources>) -> Self {
-        let replies = Replies { resources, share: Share::default() };
-        Self { session: Accepting::new(session, replies), cancel_wakers: Vec::new() }
+    pub(crate) fn new(session: &Session, account: Arc<Account>) -> Self {
+        let session = Accepting::new(session, Replies(account));
+        Self { session, cancel_wakers: Vec::new() }
     }
 
     /// A request has its answer: nobody is to hear of its cancellation.

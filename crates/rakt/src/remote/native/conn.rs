@@ -143,12 +143,7 @@ pub(crate) struct State<H> {
 }
 
 impl<H: Half> Conn<H> {
-    pub(crate) fn new(
-        resources: Arc<Resources>,
-        half: H,
-        session: &Session,
-        from: &str,
-    ) -> Arc<Self> {
+    pub(crate) fn new(account: Arc<Account>, half: H, session: &Session, from: &str) -> Arc<Self> {
         // One count for the whole process, as for the numbers of actors.
         static IDS: AtomicU64 = AtomicU64::new(1);
         let hello = &session.peer;
@@ -158,8 +153,8 @@ impl<H: Half> Conn<H> {
         };
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            account: Account::new(resources.clone()),
-            resources,
+            resources: account.resources().clone(),
+            account,
             peer: Peer { incarnation: hello.incarnation, name: name.into() },
             limits: session.limits,
             compression: session.compression,

@@ -21,6 +21,7 @@ use super::replies::RepliesReader;
 use super::watches::RemoteWatches;
 use crate::answer::Fate;
 use crate::error::{Cause, Chain, OperationError, Refusal};
+use crate::remote::account::Account;
 use crate::remote::dialer::Dialer;
 use crate::remote::handshake::{HandshakeFailure, shake_hands};
 use crate::remote::io;
@@ -210,7 +211,8 @@ impl Endpoint {
                 }
             };
         let from = self.peer();
-        let conn = Conn::new(self.dialer.resources.clone(), Dialed::new(&session), &session, &from);
+        let account = Account::new(self.dialer.resources.clone());
+        let conn = Conn::new(account, Dialed::new(&session), &session, &from);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
             let peer = &conn.peer.name;

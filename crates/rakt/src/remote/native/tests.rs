@@ -14,6 +14,7 @@ use super::conn::{Conn, Half};
 use super::dialed::{Dialed, NotTaken};
 use crate::error::Refusal;
 use crate::mailbox::reply::ReplyTo;
+use crate::remote::account::Account;
 use crate::remote::resources::Resources;
 use crate::remote::resources::tests::resources;
 
@@ -29,8 +30,9 @@ pub(crate) fn session(limits: Limits) -> Session {
 /// An open connection that a peer dialed, and that nobody drives.
 pub(crate) fn accepted(resources: &Arc<Resources>) -> Arc<Conn<Accepted>> {
     let session = session(Limits::default());
-    let half = Accepted::new(&session, resources.clone());
-    Conn::new(resources.clone(), half, &session, "peer:1")
+    let account = Account::new(resources.clone());
+    let half = Accepted::new(&session, account.clone());
+    Conn::new(account, half, &session, "peer:1")
 }
 
 /// Notes which requests were answered, and what was exhausted where that is why they failed.
@@ -157,7 +159,7 @@ async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_n
 async fn who_does_not_want_to_wait_hears_which_bound_is_reached() {
     let resources = resources();
     let session = session(Limits { max_in_flight: 2, ..Limits::default() });
-    let conn = Conn::new(resources, Dialed::new(&session), &session, "peer:1");
+    let conn = Conn::new(Account::new(resources), Dialed::new(&session), &session, "peer:1");
     let ping =
         || conn.request(&rakt_wire::Operation::Ping, std::time::Duration::from_secs(1), None);
     let Ok(first) = ping() else { panic!("none is in flight") };
