@@ -279,15 +279,17 @@ impl Inbound {
         Ok((corr, raw_len, reader.len()))
     }
 
+    /// A payload counts with its raw length, so it must not take up more than that.
     #[inline]
     fn check_payload(&self, len: usize, raw_len: Option<u32>) -> Result<(), LinkError> {
-        let limit = u64::from(self.limits.max_message_len);
-        let too_long = |what, len| LinkError::TooLong { what, len, limit };
-        if len as u64 > limit {
-            return Err(too_long("a payload", len as u64));
+        let (len, limit) = (len as u64, u64::from(self.limits.max_message_len));
+        let too_long = |what, len, limit| Err(LinkError::TooLong { what, len, limit });
+        if len > limit {
+            return too_long("a payload", len, limit);
         }
         match raw_len.map(u64::from) {
-            Some(len) if len > limit => Err(too_long("a raw payload", len)),
+            Some(raw) if raw > limit => too_long("a raw payload", raw, limit),
+            Some(raw) if len > raw => too_long("a compressed payload", len, raw),
             _ => Ok(()),
         }
     }
@@ -357,8 +359,11 @@ impl Inbound {
         })?;
         let (head, chunk_len) = self.read_partial_head(inner, bytes)?;
         let payload_len = chunk_len.saturating_add(missing);
-        if let PartialHead::Message(_) | PartialHead::Reply { .. } = head {
-            self.check_payload(payload_len, None)?;
+        match &head {
+            PartialHead::Message(Message { raw_len, .. }) | PartialHead::Reply { raw_len, .. } => {
+                self.check_payload(payload_len, *raw_len)?;
+            }
+            PartialHead::Request { .. } | PartialHead::Response { .. } => {}
         }
         let chunk = bytes.get(bytes.len().saturating_sub(chunk_len)..).unwrap_or_default();
         let progress = self.streams.first(stream, head, payload_len, chunk, sink)?;

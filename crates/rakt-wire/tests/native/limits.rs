@@ -164,6 +164,31 @@ fn a_payload_is_bounded_raw_and_compressed() {
     assert_eq!(tell(1025), Err(expected));
 }
 
+/// A payload costs its raw length, whatever it takes up here.
+#[test]
+fn a_compressed_payload_is_not_longer_than_its_raw_length() {
+    let expected = |len| LinkError::TooLong { what: "a compressed payload", len, limit: 3 };
+    for (kind, head, role) in [
+        (FrameKind::Tell, &b"\x02\0\x01\0\x03"[..], Role::Acceptor),
+        (FrameKind::Reply, b"\x05\x02\x03", Role::Dialer),
+    ] {
+        let definitions = if role == Role::Acceptor { definitions() } else { Vec::new() };
+        let whole = |payload: &[u8]| {
+            read(role, &[definitions.clone(), frame(kind, &[head, payload].concat())]).1
+        };
+        assert!(whole(b"abc").is_ok());
+        assert_eq!(whole(b"abcd"), Err(expected(4)));
+        let chunked = |total: usize| {
+            let mut body = vec![0, kind.as_u8()];
+            put_varint(&mut body, (head.len() + total) as u64);
+            body.extend([head, b"a"].concat());
+            read(role, &[definitions.clone(), frame(FrameKind::First, &body)]).1
+        };
+        assert!(chunked(3).is_ok());
+        assert_eq!(chunked(9), Err(expected(9)));
+    }
+}
+
 #[test]
 fn a_reply_is_bounded_like_a_message() {
     let reply = |raw_len: u64| {

@@ -140,6 +140,7 @@ fn from_dialer() -> impl Strategy<Value = FromDialer> {
     prop_oneof![
         6 => (kind, names, rest).prop_map(|(kind, (path, uid, sender, type_name), rest)| {
             let (remaining, metadata, raw_len, payload) = rest;
+            let raw_len = raw(raw_len, &payload);
             FromDialer::Message {
                 kind, path, uid, sender, type_name, remaining, metadata, raw_len, payload,
             }
@@ -154,12 +155,20 @@ fn from_dialer() -> impl Strategy<Value = FromDialer> {
     ]
 }
 
+/// A compressed payload is not longer than it was.
+fn raw(raw_len: Option<u32>, payload: &[u8]) -> Option<u32> {
+    raw_len.map(|len| len.max(payload.len() as u32))
+}
+
 fn from_acceptor() -> impl Strategy<Value = FromAcceptor> {
     let raw_len = option::of(0..16_000_000_u32);
     let nack = (any::<u32>(), option::of(0..u32::MAX), any::<u32>(), any::<u32>(), any_failure());
     prop_oneof![
-        (any::<u64>(), raw_len, any_body())
-            .prop_map(|(corr, raw_len, body)| FromAcceptor::Reply(corr, raw_len, body)),
+        (any::<u64>(), raw_len, any_body()).prop_map(|(corr, raw_len, body)| FromAcceptor::Reply(
+            corr,
+            raw(raw_len, &body),
+            body
+        )),
         (any::<u64>(), any_failure()).prop_map(|(corr, why)| FromAcceptor::Fail(corr, why)),
         nack.prop_map(|(a, b, c, d, why)| FromAcceptor::Nack(a, b, c, d, why)),
         (any::<u64>(), any_outcome()).prop_map(|(a, b)| FromAcceptor::Respond(a, b)),
