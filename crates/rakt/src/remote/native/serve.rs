@@ -21,15 +21,22 @@ const MAX_WATCHES: usize = 65_536;
 /// The watches that came over one connection.
 pub(crate) struct Watches {
     conn: Arc<Conn<Accepted>>,
-    watched: Arc<Mutex<HashMap<u64, Weak<dyn Reachable>>>>,
+    watched: Arc<Mutex<HashMap<u64, Watched>>>,
+    /// Watches so far, to tell those of one number apart.
+    count: u64,
+}
+
+struct Watched {
+    cell: Weak<dyn Reachable>,
+    nth: u64,
 }
 
 impl Watches {
     pub(crate) fn new(conn: Arc<Conn<Accepted>>) -> Self {
-        Self { conn, watched: Arc::default() }
+        Self { conn, watched: Arc::default(), count: 0 }
     }
 
-    fn add(&self, cell: &Arc<dyn Reachable>, watch_id: u64) -> Result<(), Refusal> {
+    fn add(&mut self, cell: &Arc<dyn Reachable>, watch_id: u64) -> Result<(), Refusal> {
         // A number that is used again stands for the new watch alone.
         self.remove(watch_id);
         let mut watched = self.watched.lock();
@@ -37,23 +44,29 @@ impl Watches {
             let bound = Bound::Watches;
             return Err(Refusal::ResourceExhausted { bound, limit: MAX_WATCHES as u64 });
         }
-        watched.insert(watch_id, Arc::downgrade(cell));
+        self.count += 1;
+        watched.insert(watch_id, Watched { cell: Arc::downgrade(cell), nth: self.count });
         Ok(())
     }
 
-    /// The registration with the actor itself, made after the peer has its answer.
+    /// The registration of the last watch with the actor itself, made after the peer has its answer.
     fn begin(&self, cell: &Arc<dyn Reachable>, watch_id: u64) {
-        let (conn, watched) = (self.conn.clone(), self.watched.clone());
+        let (conn, watched, nth) = (self.conn.clone(), self.watched.clone(), self.count);
         let key = (self.conn.id, watch_id);
         let notify = Box::new(move |reason: &crate::StopReason| {
-            watched.lock().remove(&watch_id);
-            conn.terminated(watch_id, reason);
+            // Told under the lock: else the number could be given to another watch in between, and the peer
+            // would take this for the end of that one's actor.
+            let mut watched = watched.lock();
+            if watched.get(&watch_id).is_some_and(|known| known.nth == nth) {
+                watched.remove(&watch_id);
+                conn.terminated(watch_id, reason);
+            }
         });
         cell.watch(Watcher::Call { key, notify });
     }
 
     fn remove(&self, watch_id: u64) {
-        let cell = self.watched.lock().remove(&watch_id).and_then(|cell| cell.upgrade());
+        let cell = self.watched.lock().remove(&watch_id).and_then(|known| known.cell.upgrade());
         if let Some(cell) = cell {
             cell.unwatch_call((self.conn.id, watch_id));
         }

@@ -132,20 +132,23 @@ impl RemoteWatches {
         None
     }
 
-    /// From now on the peer knows of a watch over this connection.
-    pub(crate) fn registered(&self, watch: u64, conn: u64, life: Life) {
-        if let Some(entry) = self.table.lock().put(watch, Some(conn)) {
-            entry.watched.life.get_or_insert(life);
+    /// From now on the peer knows of a watch over this connection; false if nobody wants it any more.
+    pub(crate) fn registered(&self, watch: u64, conn: u64, life: Life) -> bool {
+        let mut table = self.table.lock();
+        if table.entries.get(&watch).is_some_and(|entry| entry.watcher.strong_count() == 0) {
+            table.remove(watch);
         }
+        let Some(entry) = table.put(watch, Some(conn)) else { return false };
+        entry.watched.life.get_or_insert(life);
+        true
     }
 
-    /// The node is lost: all who wait for news of it hear so.
+    /// The node is lost: all who wait for news of it by now hear so.
     pub(crate) fn node_lost(&self) {
-        loop {
-            let waiting = self.table.lock().first(None);
-            let Some(watch) = waiting else { return };
-            self.ended(watch, StopReason::NodeLost);
-        }
+        // Whoever hears of it may watch again at once.
+        let of_nobody = (None, 0)..=(None, u64::MAX);
+        let waiting: Vec<_> = self.table.lock().by_conn.range(of_nobody).copied().collect();
+        waiting.into_iter().for_each(|(_, watch)| self.ended(watch, StopReason::NodeLost));
     }
 }
 
@@ -178,33 +181,82 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::actor::Actor;
-    use crate::system::ActorSystem;
 
-    struct Watcher;
+    /// Notes which watches have ended, and may watch again as it hears of one.
+    #[derive(Default)]
+    struct Listener {
+        heard: Mutex<Vec<u64>>,
+        again: Option<Arc<RemoteWatches>>,
+        myself: Weak<Self>,
+    }
 
-    impl Actor for Watcher {}
+    impl Listener {
+        fn new(again: Option<Arc<RemoteWatches>>) -> Arc<Self> {
+            Arc::new_cyclic(|myself| Self { again, myself: myself.clone(), ..Self::default() })
+        }
+    }
+
+    impl Signalled for Listener {
+        fn signal(&self, signal: Signal) {
+            let Signal::Terminated(Terminated { watch: WatchId(watch), .. }) = signal else {
+                return;
+            };
+            self.heard.lock().push(watch);
+            if let Some(watches) = &self.again {
+                watches.insert(watch + 100, watched(), self.myself.clone());
+            }
+        }
+    }
+
+    const LIFE: Life = Life { uid: 1, incarnation: [0; 16] };
+
+    fn watched() -> Watched {
+        let address = Address::new("a", "peer", "127.0.0.1", 1).expect("it is valid");
+        Watched { address, life: None, limit: Duration::MAX }
+    }
+
+    #[test]
+    fn a_watch_that_nobody_wants_any_more_is_not_registered() {
+        let watches = RemoteWatches::default();
+        let watcher = Listener::new(None);
+        for watch in [1, 2, 3] {
+            watches.insert(watch, watched(), watcher.myself.clone());
+        }
+        assert!(watches.registered(1, 7, LIFE));
+        watches.remove(2);
+        assert!(!watches.registered(2, 7, LIFE), "the peer is to forget it");
+        drop(watcher);
+        assert!(!watches.registered(3, 7, LIFE), "its watcher is gone");
+    }
+
+    /// A watch that begins as its watcher hears of a lost node is another one, with a time of its own.
+    #[test]
+    fn a_watch_that_begins_with_the_news_is_not_lost_with_the_others() {
+        let watches = Arc::new(RemoteWatches::default());
+        let watcher = Listener::new(Some(watches.clone()));
+        for watch in [1, 2] {
+            watches.insert(watch, watched(), watcher.myself.clone());
+        }
+        watches.node_lost();
+        assert_eq!(*watcher.heard.lock(), [1, 2]);
+        watches.node_lost();
+        assert_eq!(*watcher.heard.lock(), [1, 2, 101, 102]);
+    }
 
     /// Registering all of many watches, once more after their connection was lost, looks at each a few
     /// times, however many there are.
-    #[tokio::test]
-    async fn registering_many_watches_looks_at_each_of_them_a_few_times() {
+    #[test]
+    fn registering_many_watches_looks_at_each_of_them_a_few_times() {
         const COUNT: u64 = 1000;
-        let system = ActorSystem::builder("tests").start().await.expect("it starts");
-        let _watcher = system.spawn("watcher", || Watcher).await.expect("it starts");
-        let cell = system.find_cell("watcher").expect("it is there");
-        let watcher: Weak<dyn Signalled> = Arc::downgrade(&cell) as _;
-        let address = Address::new("a", "peer", "127.0.0.1", 1).expect("it is valid");
-        let watched = Watched { address, life: None, limit: Duration::MAX };
+        let watcher = Listener::new(None);
         let watches = RemoteWatches::default();
         for watch in 0..COUNT {
-            watches.insert(watch, watched.clone(), watcher.clone());
+            watches.insert(watch, watched(), watcher.myself.clone());
         }
-        let life = Life { uid: 1, incarnation: [0; 16] };
         let mut registered = 0;
         for conn in [1, 2] {
             while let Some((watch, _)) = watches.next() {
-                watches.registered(watch, conn, life);
+                watches.registered(watch, conn, LIFE);
                 registered += 1;
             }
             assert!(watches.need(conn));

@@ -34,11 +34,14 @@ impl Endpoint {
     pub(crate) fn unwatch(self: &Arc<Self>, WatchId(watch): WatchId) {
         let Some((watched, conn)) = self.watches.remove(watch) else { return };
         if let Some(conn) = self.conns().into_iter().find(|known| known.id == conn) {
-            // The answer is of no interest: what still comes of the watch finds nobody.
-            let operation = Operation::Unwatch { watch_id: watch };
-            if let Ok(answer) = conn.request(&operation, watched.limit, None) {
-                self.dialer().runtime.spawn(tokio::time::timeout(watched.limit, answer));
-            }
+            self.take_back(watch, &conn, watched.limit);
+        }
+    }
+
+    /// Has the peer forget a watch. Its answer is of no interest: what still comes of the watch finds nobody.
+    fn take_back(&self, watch_id: u64, conn: &Arc<Conn<Dialed>>, limit: Duration) {
+        if let Ok(answer) = conn.request(&Operation::Unwatch { watch_id }, limit, None) {
+            self.dialer().runtime.spawn(tokio::time::timeout(limit, answer));
         }
     }
 
@@ -83,10 +86,11 @@ async fn register_all(endpoint: Arc<Endpoint>) {
                 let pause = endpoint.dialer().random.jittered(Duration::from_millis(50));
                 tokio::time::sleep_until((tokio::time::Instant::now() + pause).min(until)).await;
             }
-            Err(_) => endpoint.watches.node_lost(),
+            Err(_) => {}
         }
         if tokio::time::Instant::now() >= until || endpoint.dialer().is_closed() {
             endpoint.watches.node_lost();
+            until = tokio::time::Instant::now() + limit;
         }
     }
 }
@@ -109,7 +113,9 @@ async fn register_one(
     match endpoint.request(request, CONTROL, expected).await {
         Ok((conn, Outcome::Found { uid, .. })) => {
             let incarnation = conn.peer.incarnation;
-            endpoint.watches.registered(watch, conn.id, Life { uid, incarnation });
+            if !endpoint.watches.registered(watch, conn.id, Life { uid, incarnation }) {
+                endpoint.take_back(watch, &conn, *limit);
+            }
             if conn.is_over() {
                 endpoint.register_again(&conn);
             }
