@@ -7,6 +7,7 @@ use std::io::BufRead;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, StopReason};
@@ -124,10 +125,10 @@ async fn run() -> Result {
         .await?;
 
     let failure = second.ask(job("")).await.map(drop);
-    println!("failure      {}", failure.expect_err("the job has no name"));
+    println!("failure      {}", Chain(&failure.expect_err("the job has no name")));
     let refusal = second.ask(job("h")).await.map(drop);
     if let Err(error @ AskError::Refused { .. }) = refusal {
-        println!("suspended    {error}");
+        println!("suspended    {}", Chain(&error));
     }
     second.reinstate().await?;
     println!("reinstate    it kept its state: {:?}", second.ask(job("i")).await?.result);
@@ -139,7 +140,7 @@ async fn run() -> Result {
     let reason = tokio::time::timeout(Duration::from_secs(10), ended.recv()).await?;
     println!("watch        the watcher heard: {}", reason.ok_or("the watcher is gone")?);
     let gone = second.ask(job("k")).await.map(drop);
-    println!("afterwards   {}", gone.expect_err("worker-2 has ended"));
+    println!("afterwards   {}", Chain(&gone.expect_err("worker-2 has ended")));
 
     let report = system.shutdown().await;
     println!("[node 2] shut down cleanly, {} messages dropped", report.dropped_messages);

@@ -59,7 +59,10 @@ pub trait Handler<M: Message>: Actor {
     /// Handles one message; what it returns answers an `ask`, and is dropped for a `tell`.
     ///
     /// # Errors
-    /// An `Err` tells the asker that the handler failed, and meets the actor's supervision.
+    /// An `Err` tells the asker that the handler failed, and meets the actor's supervision. That restarts the
+    /// actor unless told otherwise: its state is lost, and the fourth time within 60 s it ends. What is an
+    /// answer, such as "not found", belongs into the reply. A panic is met alike; of it the asker does not
+    /// hear the text.
     fn handle(
         &mut self,
         message: M,

@@ -49,13 +49,15 @@ pub enum Refusal {
         limit: u64,
     },
     /// The actor has no handler for this message, or does not accept it from peers.
-    #[error("the actor does not accept {message}")]
+    #[error("the actor does not accept {message}: it is not in its `Actor::accepts`")]
     NotAccepted {
         /// Name of the message type.
         message: String,
     },
     /// The message type has no wire name and codec, so it cannot leave the process.
-    #[error("{message} has no codec and cannot leave the process")]
+    #[error(
+        "{message} has no name on the wire, `#[rakt(name = ..)]`, and cannot leave the process"
+    )]
     NoCodec {
         /// Rust name of the message type.
         message: String,

@@ -11,7 +11,8 @@ use crate::error::{BoxError, Cause};
 #[diagnostic::on_unimplemented(
     message = "the codec `{Self}` does not write and read `{T}`",
     label = "`{T}` does not fit the codec `{Self}`",
-    note = "`Prost` takes types that derive `prost::Message`, `Serde` those that derive `serde::Serialize` and \
+    note = "`Prost` takes types that derive `prost::Message`, `Serde`, which \
+            `#[rakt(name = \"..\", codec = \"serde\")]` asks for, those that derive `serde::Serialize` and \
             `serde::Deserialize`; both the message and its reply must fit",
     note = "a message that stays in the process has no name and needs no codec"
 )]

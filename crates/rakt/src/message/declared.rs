@@ -25,7 +25,7 @@ use crate::error::Cause;
     label = "not a message",
     note = "a message is sent by value; declare its type where it is written: `#[derive(rakt::Message)]`, with \
             `#[rakt(name = \"..\", reply = ..)]` if it crosses the wire or has a reply",
-    note = "declare a type that is generated or of another crate: `rakt::messages! {{ {Self} as \"..\" => .. }}`"
+    note = "declare a type that is generated: `rakt::messages! {{ {Self} as \"..\" => .. }}`"
 )]
 pub trait Message: Send + Sized + 'static {
     /// What an [`ask`](crate::ActorRef::ask) with this message returns.

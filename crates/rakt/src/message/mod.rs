@@ -3,7 +3,7 @@
 //! A type becomes a message by naming its reply. A message that stays in the process needs nothing
 //! more; one that crosses the wire is a [`WireMessage`] too: it has a stable name, and a codec for itself
 //! and for its reply. [`derive(Message)`](macro@crate::Message) writes both where the type is written,
-//! [`messages!`](crate::messages) for types that are generated or of another crate.
+//! [`messages!`](crate::messages) for types that are generated in your crate.
 //!
 //! - `codec`: how a value is written and read
 //! - `declared`: what makes a type a message
@@ -51,7 +51,7 @@ pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), Duplicate
     Err(DuplicateName { name: wire.name(), first, second })
 }
 
-/// Declares types as messages that are generated, or of another crate: which reply belongs to which
+/// Declares types as messages that are generated in your crate: which reply belongs to which
 /// request, and how both cross the wire. A type of your own is better declared where it is written, by
 /// [`derive(rakt::Message)`](macro@crate::Message), which says the same in attributes.
 ///
