@@ -34,7 +34,7 @@ async fn bombs(compression: Compression) {
     for (bytes, raw_len, what) in [
         // Longer than it says, and much longer.
         (crumb.clone(), 999, "longer than the 999 bytes"),
-        (bomb.clone(), 10, "longer than the 10 bytes"),
+        (bomb.clone(), bomb.len() as u32, &format!("longer than the {} bytes", bomb.len())),
         // Says much and holds little.
         (crumb.clone(), 16 * MIB as u32, "declares 16777216"),
         (Bytes::from_static(b"not compressed at all"), 16 * MIB as u32, ""),
@@ -66,11 +66,17 @@ async fn bombs(compression: Compression) {
     let grown = resident().saturating_sub(before);
     assert!(grown < 128 * MIB, "{compression}: grew by {grown} bytes");
 
-    // More than may be, says the head alone.
-    let body = [&[2, 0, 0, 0][..], &hostile::varints(&[1 << 31]), &bomb].concat();
-    raw.send(&hostile::frame(0x20, &body)).await;
-    node.ended(&mut raw, CloseCode::TooLong, &["a raw payload is 2147483648 bytes", "16777216"])
-        .await;
+    // More than may be, or less than it takes up, says the head alone.
+    for (claim, what) in [
+        (1 << 31, ["a raw payload is 2147483648 bytes", "16777216"]),
+        (10, ["a compressed payload is", "the limit is 10"]),
+    ] {
+        let body = [&[2, 0, 0, 0][..], &hostile::varints(&[claim]), &bomb].concat();
+        raw.send(&hostile::frame(0x20, &body)).await;
+        node.ended(&mut raw, CloseCode::TooLong, &what).await;
+        raw = Raw::dial(node.port(), hello.clone()).await.expect("it is taken");
+        raw.send(&hostile::define_one("target", ECHO)).await;
+    }
     node.stop_unharmed().await;
 }
 
