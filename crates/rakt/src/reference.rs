@@ -8,8 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::Wish;
-use rakt_wire::{Address, Encode, Metadata, Operation, Outcome};
+use rakt_wire::{Address, Encode, Metadata, Operation, Outcome, Wish};
 use tokio::sync::oneshot;
 
 use crate::answer::RemoteAnswer;

@@ -10,8 +10,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::metadata::Metadata;
-use crate::metadata::{MAX_METADATA_LEN, MAX_PAIRS, MetadataError};
+use crate::metadata::{MAX_METADATA_LEN, MAX_PAIRS, Metadata, MetadataError};
 
 /// When a request is over, in nanoseconds since 1970 on the sender's clock.
 ///

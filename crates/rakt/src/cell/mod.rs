@@ -131,12 +131,12 @@ pub(crate) struct Cell<B, D> {
 
 struct State<B, D> {
     queue: Queue<D>,
-    runner: Runner<B>,
+    phase: Phase<B>,
     rare: Option<Box<Rare>>,
 }
 
 /// Who runs the actor.
-enum Runner<B> {
+enum Phase<B> {
     /// A task that does so, or is about to.
     Working,
     /// A task that has nothing to do, and stays a while in case something comes; or one that is going
@@ -166,7 +166,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             parent,
             interrupted: AtomicBool::new(false),
             is_roused: AtomicBool::new(false),
-            state: Mutex::new(State { queue: Queue::new(), runner: Runner::Working, rare: None }),
+            state: Mutex::new(State { queue: Queue::new(), phase: Phase::Working, rare: None }),
         })
     }
 
@@ -176,15 +176,15 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 
     /// Sees to it that the actor runs, if it rests or dozes.
     fn rouse(&self, mut state: MutexGuard<'_, State<B, D>>) {
-        let runner = std::mem::replace(&mut state.runner, Runner::Working);
+        let phase = std::mem::replace(&mut state.phase, Phase::Working);
         drop(state);
-        match runner {
-            Runner::Working => {}
-            Runner::Dozing(waker) => {
+        match phase {
+            Phase::Working => {}
+            Phase::Dozing(waker) => {
                 self.is_roused.store(true, Ordering::Relaxed);
                 waker.wake();
             }
-            Runner::Resting(body) => {
+            Phase::Resting(body) => {
                 (self.class.run)(self.me(), body);
             }
         }
@@ -270,7 +270,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         }
         state.queue.settle();
         self.note_rest(&mut state);
-        state.runner = Runner::Resting(body);
+        state.phase = Phase::Resting(body);
         Next::Resting
     }
 
@@ -283,7 +283,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         work: &mut WorkBatch<D>,
     ) -> Poll<bool> {
         let mut state = self.state.lock();
-        state.runner = Runner::Working;
+        state.phase = Phase::Working;
         self.is_roused.store(false, Ordering::Relaxed);
         if self.interrupted.load(Ordering::Relaxed) || state.queue.intake != Intake::Open {
             return Poll::Ready(false);
@@ -293,7 +293,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             self.note_work(&mut state);
             let wakers = state.queue.take(work, self.setup.mailbox);
             if doze.is_lone && state.queue.is_empty() && self.setup.passivate_after().is_none() {
-                state.runner = Runner::Dozing(cx.waker().clone());
+                state.phase = Phase::Dozing(cx.waker().clone());
                 doze.is_noted = true;
             }
             if !wakers.is_empty() {
@@ -308,7 +308,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             state.queue.shrink();
         }
         self.note_rest(&mut state);
-        state.runner = Runner::Dozing(cx.waker().clone());
+        state.phase = Phase::Dozing(cx.waker().clone());
         Poll::Pending
     }
 
@@ -364,7 +364,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
     /// How long the actor has rested, where passivation keeps count.
     pub(crate) fn rested_for(&self, now: Instant) -> Option<Duration> {
         let state = self.state.lock();
-        if matches!(state.runner, Runner::Working) {
+        if matches!(state.phase, Phase::Working) {
             return None;
         }
         let rested = state.rare.as_ref()?.rested?;
@@ -391,9 +391,9 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         let calls = std::mem::take(&mut rare.calls);
         let signals = std::mem::take(&mut rare.signals);
         // It may have left its waker here, which would keep the memory of its task.
-        let runner = std::mem::replace(&mut state.runner, Runner::Working);
+        let phase = std::mem::replace(&mut state.phase, Phase::Working);
         drop(state);
-        drop(runner);
+        drop(phase);
         for signal in signals {
             refuse_signal(signal);
         }

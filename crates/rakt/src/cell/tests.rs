@@ -115,7 +115,7 @@ async fn what_gets_in_for_a_sender_that_went_away_is_handled() -> crate::Result 
     seen.recv().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let resting = cell(&door);
-    assert!(matches!(resting.state.lock().runner, Runner::Resting(_)));
+    assert!(matches!(resting.state.lock().phase, Phase::Resting(_)));
     drop(waiting);
     let limit = Duration::from_secs(10);
     let seen = tokio::time::timeout(limit, seen.recv()).await;

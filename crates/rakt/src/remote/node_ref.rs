@@ -18,8 +18,7 @@ use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::{Cause, OperationError, Recipient, Refusal};
 use crate::message::WireMessage;
 use crate::operation::stopped;
-use crate::reference::ActorRef;
-use crate::reference::Life;
+use crate::reference::{ActorRef, Life};
 
 /// A reference to the node that listens on a host and port, for operations on it: made by
 /// [`ActorSystem::node`](crate::ActorSystem::node) and [`Client::node`](super::Client::node).

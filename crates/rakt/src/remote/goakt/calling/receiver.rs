@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use rakt_wire::Address;
-use rakt_wire::{Outcome, Wish};
+use rakt_wire::{Address, Outcome, Wish};
 
 use super::ask;
 use super::endpoint::Endpoint;

@@ -14,8 +14,7 @@ use super::send_state::SendState;
 use super::sender;
 use crate::answer::RemoteAnswer;
 use crate::error::Refusal;
-use crate::reference::Outgoing;
-use crate::reference::{ActorRef, Target};
+use crate::reference::{ActorRef, Outgoing, Target};
 use crate::slot::Slot;
 
 /// Takes a message to be told, or notes its sender in the line.
