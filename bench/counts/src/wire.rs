@@ -134,6 +134,10 @@ impl ReplyBudget for Unbounded {
     fn replace(&mut self, _: u64, _: u64) -> bool {
         true
     }
+
+    fn limit(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 impl Default for Sides {

@@ -51,14 +51,18 @@ pub enum Bound {
     InFlight,
     /// Answers that a peer has not taken yet, in bytes.
     BufferedReplies,
-    /// Messages from all peers that no actor has taken yet, in bytes.
-    InboundBudget,
+    /// Messages from all peers that are not handled yet, in bytes.
+    MessageMemory,
     /// Watches that came over one connection.
     Watches,
     /// Messages that an actor has put aside.
     Stash,
     /// Answers to asynchronous requests that are on their way.
     AsyncAnswers,
+    /// Operations of all peers that are being carried out, in bytes.
+    OperationMemory,
+    /// Watches of all peers, in bytes.
+    TableMemory,
     /// One that this version does not know.
     Other(Box<OtherBound>),
 }
@@ -73,15 +77,17 @@ pub struct OtherBound {
 }
 
 impl Bound {
-    const KNOWN: [Self; 8] = [
+    const KNOWN: [Self; 10] = [
         Self::OutboundBuffer,
         Self::ReceiverWindow,
         Self::InFlight,
         Self::BufferedReplies,
-        Self::InboundBudget,
+        Self::MessageMemory,
         Self::Watches,
         Self::Stash,
         Self::AsyncAnswers,
+        Self::OperationMemory,
+        Self::TableMemory,
     ];
 
     fn parts(&self) -> (u64, &str, &str) {
@@ -90,10 +96,12 @@ impl Bound {
             Self::ReceiverWindow => (2, "receiver window", "bytes"),
             Self::InFlight => (3, "requests in flight", "requests"),
             Self::BufferedReplies => (4, "buffered replies", "bytes"),
-            Self::InboundBudget => (5, "inbound budget", "bytes"),
+            Self::MessageMemory => (5, "memory for messages", "bytes"),
             Self::Watches => (6, "watches of one connection", "watches"),
             Self::Stash => (7, "stash", "messages"),
             Self::AsyncAnswers => (8, "answers to asynchronous requests under way", "answers"),
+            Self::OperationMemory => (9, "memory for operations", "bytes"),
+            Self::TableMemory => (10, "memory for watches", "bytes"),
             Self::Other(other) => (other.number, &other.name, ""),
         }
     }
@@ -280,8 +288,8 @@ mod tests {
 
     #[test]
     fn a_failure_for_want_of_room_names_the_bound() {
-        let failure = Failure::exhausted(&Bound::InboundBudget, 9);
-        let text = "resource exhausted: inbound budget (bytes) (size 0, limit 9)";
+        let failure = Failure::exhausted(&Bound::MessageMemory, 9);
+        let text = "resource exhausted: memory for messages (bytes) (size 0, limit 9)";
         assert_eq!(failure.to_string(), text);
         assert_eq!(Failure::exhausted(&Bound::InFlight, 9).detail, "requests in flight");
     }

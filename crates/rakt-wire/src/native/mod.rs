@@ -43,8 +43,8 @@ mod writer;
 /// How every connection starts.
 pub use crate::base::magic::MAGIC;
 pub use accepting::{
-    Accepting, Arrivals, Host, MAX_BUFFERED_REPLIES, NamedReceiver, NamedSender, Names,
-    ReplyBudget, ReplyError, Request, UNCOUNTED_REPLIES,
+    Accepting, Arrivals, Host, NamedReceiver, NamedSender, Names, ReplyBudget, ReplyError, Request,
+    UNCOUNTED_REPLIES,
 };
 pub use bounds::{
     CHUNK_HEADER_LEN, CHUNK_LEN, FIRST_LEN, HEADER_ALLOWANCE, MAX_REASON_LEN, MAX_STREAMS,

@@ -52,7 +52,10 @@ const GOLDEN: &[(&str, &str)] = &[
     ("REPLY compressed", "23000000060702ac02aabb"),
     ("FAIL", "2400000008070d000003627567"),
     ("FAIL with size and limit", "24000000070709ac02c80100"),
-    ("FAIL with a bound", "240000001b0706050916696e626f756e64206275646765742028627974657329"),
+    (
+        "FAIL with a bound",
+        "2400000020070605091b6d656d6f727920666f72206d657373616765732028627974657329",
+    ),
     ("FAIL with a cause", "2400000016070d0000116e6f206f726465720a6e6f2073746f636b"),
     ("NACK", "2500000009000100000205000000"),
     ("RESPONSE found", "310000001008010000000000000005054f72646572"),
@@ -212,7 +215,7 @@ fn from_acceptor() -> Vec<(&'static str, Vec<u8>)> {
     acceptor("FAIL", &|out| out.fail(7, &Failure::with_detail(Code::HandlerFailed, "bug")));
     acceptor("FAIL with size and limit", &|out| out.fail(7, &Failure::too_large(300, 200)));
     acceptor("FAIL with a bound", &|out| {
-        out.fail(7, &Failure::exhausted(&Bound::InboundBudget, 9))
+        out.fail(7, &Failure::exhausted(&Bound::MessageMemory, 9))
     });
     acceptor("FAIL with a cause", &|out| {
         let cause = Cause::from_lines("no order\nno stock");

@@ -236,4 +236,8 @@ impl ReplyBudget for Room {
         self.held = left + now as usize;
         self.held <= self.most
     }
+
+    fn limit(&self) -> u64 {
+        self.most as u64
+    }
 }

@@ -272,7 +272,7 @@ mod tests {
             Refusal::Suspended,
             Refusal::Stopped,
             Refusal::MailboxFull { capacity: 7 },
-            Refusal::ResourceExhausted { bound: Bound::InboundBudget, limit: 9 },
+            Refusal::ResourceExhausted { bound: Bound::MessageMemory, limit: 9 },
             Refusal::DeadlineExceeded,
             Refusal::Cancelled,
             Refusal::TooLarge { size: 8, limit: 7 },

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rakt_wire::Compression;
 
+use super::memory::{MIN_BUDGET, default_budget};
 use super::refuse::refuse;
 use super::transport::{Tcp, Transport};
 use crate::propagate::ContextPropagator;
@@ -50,7 +51,9 @@ pub struct ClientConfig {
 pub(crate) struct Options {
     pub(crate) max_frame_size: u32,
     max_message_size: Option<u32>,
-    pub(crate) inbound_budget: u64,
+    set_budget: Option<u64>,
+    /// As it was set or found when the options were checked, in bytes.
+    pub(crate) memory_budget: u64,
     pub(crate) max_in_flight: u32,
     pub(crate) write_timeout: Duration,
     pub(crate) read_idle_timeout: Duration,
@@ -207,17 +210,32 @@ macro_rules! common_options {
 
             /// Largest message in bytes. Default: as large as a frame, and at least that. The lower of both
             /// sides counts. A larger message travels in chunks; what has arrived of it counts against the
-            /// [inbound budget](Self::inbound_budget), of which it may be half.
+            /// [memory budget](Self::memory_budget), of which it may be a quarter.
             pub fn max_message_size(mut self, bytes: u32) -> Self {
                 self.options.max_message_size = Some(bytes);
                 self
             }
 
-            /// Bytes of messages and replies from peers that are held here, all peers together, until actors
-            /// take them from their mailboxes. Default 256 MiB, at least 1 MiB. Beyond that messages are
-            /// refused. One connection gets two thirds of it at most, so that it cannot shut out the others.
-            pub fn inbound_budget(mut self, bytes: u64) -> Self {
-                self.options.inbound_budget = bytes;
+            /// Bytes of memory that all peers together can make this side hold. Default: a quarter of what the
+            /// process may use (machine, control groups, `ulimit`; looked up when the options are checked),
+            /// 256 MiB at most. At least 1 MiB.
+            ///
+            /// Whatever exists because of a peer counts, from before it is held until it is gone. Of the whole,
+            ///
+            /// | part | is for | what is beyond it |
+            /// | --- | --- | --- |
+            /// | half | messages and replies that have arrived, until they are handled | is refused |
+            /// | half | replies that wait for peers to take them, and requests without one | is refused |
+            /// | half | the windows of decoders of compressed connections | ends its connection |
+            /// | a quarter | names that peers have given numbers | ends its connection |
+            /// | an eighth | watches, and what else is remembered of requests | is refused |
+            /// | an eighth | operations that are being carried out | is refused |
+            ///
+            /// A connection gets twice what it leaves free of a part and of the whole, so two thirds while
+            /// it is alone: none can shut out the others. Besides, each open connection takes up a few KiB,
+            /// of which [`max_connections`](Config::max_connections) is the bound.
+            pub fn memory_budget(mut self, bytes: u64) -> Self {
+                self.options.set_budget = Some(bytes);
                 self
             }
 
@@ -315,7 +333,8 @@ impl Default for Options {
         Self {
             max_frame_size: MAX_FRAME_SIZE,
             max_message_size: None,
-            inbound_budget: 256 * 1024 * 1024,
+            set_budget: None,
+            memory_budget: MIN_BUDGET,
             max_in_flight: 65_536,
             write_timeout: Duration::from_secs(10),
             read_idle_timeout: Duration::from_secs(10),
@@ -342,16 +361,17 @@ impl Options {
         if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&self.max_frame_size) {
             return refuse("max_frame_size", &self.max_frame_size, "16 KiB ..= 16 MiB");
         }
+        self.memory_budget = self.set_budget.unwrap_or_else(default_budget);
+        if self.memory_budget < MIN_BUDGET {
+            return refuse("memory_budget", &self.memory_budget, "at least 1 MiB");
+        }
         if let Some(size) = self.max_message_size {
             if size < self.max_frame_size {
                 return refuse("max_message_size", &size, "at least max_frame_size");
             }
-            if u64::from(size) > self.inbound_budget / 2 {
-                return refuse("max_message_size", &size, "at most half of inbound_budget");
+            if u64::from(size) > self.memory_budget / 4 {
+                return refuse("max_message_size", &size, "at most a quarter of memory_budget");
             }
-        }
-        if self.inbound_budget < 1024 * 1024 {
-            return refuse("inbound_budget", &self.inbound_budget, "at least 1 MiB");
         }
         for (option, count, most, allowed) in [
             ("max_in_flight", self.max_in_flight, MAX_IN_FLIGHT, "at most 65536"),
@@ -446,14 +466,14 @@ mod tests {
                 &[16 * KIB, 16 * MIB],
                 &[16 * KIB - 1, 16 * MIB + 1],
             ),
-            // As large as a frame at least, and half of the inbound budget at most.
+            // As large as a frame at least, and a quarter of the memory budget at most.
             (
                 "max_message_size",
-                Config::max_message_size,
-                &[16 * MIB, 128 * MIB],
-                &[16 * MIB - 1, 128 * MIB + 1],
+                |config, size| config.memory_budget(256 * u64::from(MIB)).max_message_size(size),
+                &[16 * MIB, 64 * MIB],
+                &[16 * MIB - 1, 64 * MIB + 1],
             ),
-            ("inbound_budget", |c, n| c.inbound_budget(n.into()), &[MIB], &[MIB - 1]),
+            ("memory_budget", |c, n| c.memory_budget(n.into()), &[MIB], &[MIB - 1]),
             ("receiver_window", Config::receiver_window, &[KIB, u32::MAX], &[KIB - 1]),
             ("max_in_flight", Config::max_in_flight, &[1, 65_536], &[0, 65_537]),
             ("max_connections", Config::max_connections, &[1, u32::MAX], &[0]),

@@ -12,7 +12,7 @@
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
 //! | `handshake`, `request` | how a native connection begins; an operation that a node is asked for |
-//! | `account` | what one connection holds of the node's budgets |
+//! | `account` | what one connection holds of the node's memory budget |
 //! | `resources` | what connections share: `budget`, `compressors` |
 //! | [`config`](Config), [`transport`](Transport) | what a user sets |
 //! | `compact`, `latch`, `random`, `refuse`, `ticket`, `weak_map` | tools |
@@ -33,6 +33,7 @@ mod goakt;
 mod handshake;
 mod io;
 mod latch;
+mod memory;
 mod native;
 mod node;
 mod node_ref;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rakt_wire::Compression;
 
-use super::budget::Budgets;
+use super::budget::Budget;
 use super::compressors::Compressors;
 use super::config::Options;
 use crate::error::{Cause, Chain};
@@ -12,16 +12,16 @@ use crate::events::{Event, Outlet};
 
 pub(crate) struct Resources {
     pub(crate) options: Options,
-    pub(crate) budgets: Budgets,
+    pub(crate) budget: Budget,
     pub(crate) compressors: Compressors,
     pub(crate) outlet: Arc<Outlet>,
 }
 
 impl Resources {
     pub(crate) fn new(options: Options, outlet: Arc<Outlet>) -> Arc<Self> {
-        let budgets = Budgets::new(options.inbound_budget);
+        let budget = Budget::new(options.memory_budget);
         let compressors = Compressors::new(options.compress_from);
-        Arc::new(Self { options, budgets, compressors, outlet })
+        Arc::new(Self { options, budget, compressors, outlet })
     }
 
     /// A connection with `peer` is open.

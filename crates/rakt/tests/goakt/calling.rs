@@ -1149,7 +1149,7 @@ async fn an_actor_of_a_go_node_cannot_be_watched() -> Result {
 
 /// Answers that never end: what has arrived of all of them counts, and the node is not made to hold more.
 #[tokio::test]
-async fn what_arrives_of_answers_counts_against_the_inbound_budget() -> Result {
+async fn what_arrives_of_answers_counts_against_the_memory_budget() -> Result {
     const MIB: u32 = 1024 * 1024;
     let name = "internalpb.RemoteAskResponse";
     let mut begun = [MIB, name.len() as u32].map(u32::to_be_bytes).concat();
@@ -1165,7 +1165,7 @@ async fn what_arrives_of_answers_counts_against_the_inbound_budget() -> Result {
     };
     let node = Scripted::tcp(at_once(script)).await;
     let goakt = GoAkt::new().compression(Compression::None);
-    let config = ClientConfig::new().max_frame_size(MIB).inbound_budget(2 * u64::from(MIB));
+    let config = ClientConfig::new().max_frame_size(MIB).memory_budget(4 * u64::from(MIB));
     let client = client_with(config.goakt(goakt));
     let endless = client.actor(&node.address("endless"));
     let mut asks = tokio::task::JoinSet::new();

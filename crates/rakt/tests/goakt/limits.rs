@@ -156,8 +156,8 @@ async fn connections_beyond_the_allowed_ones_are_closed() {
 }
 
 #[tokio::test]
-async fn messages_beyond_the_inbound_budget_are_refused() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(MIB as u64);
+async fn messages_beyond_the_memory_budget_are_refused() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(2 * MIB as u64);
     let node = Node::with(config).await;
     let mut holder = node.dial().await;
     let hold = holder.hold("probe");
@@ -175,7 +175,7 @@ async fn messages_beyond_the_inbound_budget_are_refused() {
         assert!(taken < 40, "a budget of a MiB");
     };
     assert_eq!(refused.0, E::ResourceExhausted);
-    assert!(refused.1.contains("inbound budget"), "{}", refused.1);
+    assert!(refused.1.contains("memory for messages"), "{}", refused.1);
     // A connection gets two thirds at most.
     assert!(taken * 40_000 < MIB * 2 / 3, "{taken}");
     assert_eq!(error(peer.ask(std::slice::from_ref(&big)).await).0, E::ResourceExhausted);
@@ -187,8 +187,8 @@ async fn messages_beyond_the_inbound_budget_are_refused() {
 
 /// Each message of a batch has headers of its own.
 #[tokio::test]
-async fn headers_count_against_the_inbound_budget_for_each_message() -> Result {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(MIB as u64);
+async fn headers_count_against_the_memory_budget_for_each_message() -> Result {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(2 * MIB as u64);
     let mut node = Node::with(config).await;
     let mut peer = node.dial().await;
     let mut headers = Metadata::new();
@@ -205,8 +205,8 @@ async fn headers_count_against_the_inbound_budget_for_each_message() -> Result {
 
 /// Each message of a batch may have a sender of its own.
 #[tokio::test]
-async fn senders_count_against_the_inbound_budget() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(MIB as u64);
+async fn senders_count_against_the_memory_budget() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(2 * MIB as u64);
     let node = Node::with(config).await;
     node.spawn_with("roomy", Mailbox::bounded(100_000)).await;
     let mut peer = node.dial().await;
@@ -242,8 +242,8 @@ async fn senders_count_against_the_inbound_budget() {
 
 /// What waits for room in a mailbox is held by the connection meanwhile.
 #[tokio::test(start_paused = true)]
-async fn the_rest_of_a_request_that_waits_counts_against_the_inbound_budget() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(4 * MIB as u64);
+async fn the_rest_of_a_request_that_waits_counts_against_the_memory_budget() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(8 * MIB as u64);
     let node = Node::with(config).await;
     for (name, mailbox) in [("narrow", Mailbox::bounded(1)), ("roomy", Mailbox::bounded(1000))] {
         node.spawn_with(name, mailbox).await;
@@ -263,7 +263,7 @@ async fn the_rest_of_a_request_that_waits_counts_against_the_inbound_budget() {
     let (large, small) = (batch(1400 * 1024), batch(100_000));
     let (code, text) = error(peer.tell(&large).await);
     assert_eq!(code, E::ResourceExhausted);
-    assert!(text.contains("inbound budget"), "{text}");
+    assert!(text.contains("memory for messages"), "{text}");
     assert_eq!(peer.ask_echo("the connection goes on").await, "the connection goes on");
     peer.send_tell(&small).await;
     assert_eq!(peer.answer_by_now().await, None, "there is room to wait");
@@ -298,8 +298,8 @@ async fn a_busy_connection_lets_others_have_their_turn() {
 }
 
 #[tokio::test]
-async fn a_frame_that_does_not_end_counts_against_the_inbound_budget() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(4 * MIB as u64);
+async fn a_frame_that_does_not_end_counts_against_the_memory_budget() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(8 * MIB as u64);
     let node = Node::with(config).await;
     let mut events = node.system.events();
     let mut peer = node.dial().await;
@@ -319,7 +319,7 @@ async fn a_frame_that_does_not_end_counts_against_the_inbound_budget() {
 #[cfg(feature = "zstd")]
 #[tokio::test]
 async fn a_compressed_frame_counts_by_its_length() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(4 * MIB as u64);
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(8 * MIB as u64);
     let node = Node::with(config).await;
     let mut events = node.system.events();
     let mut peer = node.dial_with(Compression::Zstd).await;
@@ -340,7 +340,7 @@ async fn a_compressed_frame_counts_by_its_length() {
 #[cfg(feature = "zstd")]
 #[tokio::test]
 async fn a_compressed_stream_is_read_no_faster_than_it_is_decompressed() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(MIB as u64);
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(2 * MIB as u64);
     let node = Node::with(config).await;
     let mut peer = node.dial_with(Compression::Zstd).await;
     // An eighth of each message is noise.
@@ -367,9 +367,8 @@ async fn a_compressed_stream_is_read_no_faster_than_it_is_decompressed() {
 /// The peer chooses how much a decoder has to remember.
 #[cfg(feature = "zstd")]
 #[tokio::test(start_paused = true)]
-async fn the_memory_of_a_decoder_counts_against_the_inbound_budget() {
-    let config =
-        |config: remote::Config| config.goakt(GoAkt::new()).inbound_budget(16 * MIB as u64);
+async fn the_memory_of_a_decoder_counts_against_the_memory_budget() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(32 * MIB as u64);
     let node = Node::with(config).await;
     let mut events = node.system.events();
     // The head of a frame with a window of 64 MiB, which is allowed, and one byte of content.
@@ -392,7 +391,9 @@ async fn the_memory_of_a_decoder_counts_against_the_inbound_budget() {
 /// Replies that wait for an earlier one.
 #[tokio::test]
 async fn replies_beyond_a_bound_are_replaced_by_an_error() {
-    let node = Node::start().await;
+    let config =
+        |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(384 * MIB as u64);
+    let node = Node::with(config).await;
     let mut peer = node.dial().await;
     let hold = peer.hold("probe");
     peer.send_ask(&[hold], 60 * SECOND).await;
@@ -413,7 +414,7 @@ async fn replies_beyond_a_bound_are_replaced_by_an_error() {
             refused += 1;
         }
     }
-    assert_eq!(refused, 20 - 12, "128 MiB hold 12 replies");
+    assert_eq!(refused, 20 - 12, "a peer alone has two thirds of half the budget, 128 MiB");
     // They count no more once they are gone.
     let want = peer.message("other", &Want { len: 10 * MIB as u32 });
     assert!(matches!(peer.ask(&[want]).await, Answer::Replies(_)));

@@ -85,7 +85,7 @@ async fn claims_with_nothing_behind_them_cost_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_are_never_finished_share_the_budget() {
     let _turn = TURN.lock().await;
-    let mut node = Node::start(config().inbound_budget(32 * MIB as u64)).await;
+    let mut node = Node::start(config().memory_budget(64 * MIB as u64)).await;
     let before = resident();
     let chunk = vec![0; MIB];
     let (mut hoarders, mut told) = (Vec::new(), 0);
@@ -117,7 +117,7 @@ async fn frames_that_are_never_finished_share_the_budget() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_are_never_finished_leave_room_for_others() {
     let _turn = TURN.lock().await;
-    let node = Node::start(config().inbound_budget(32 * MIB as u64)).await;
+    let node = Node::start(config().memory_budget(64 * MIB as u64)).await;
     let before = resident();
     let chunk = vec![0; 64 * 1024];
     let (mut raws, mut refused) = (Vec::new(), 0);
@@ -135,7 +135,7 @@ async fn messages_that_are_never_finished_leave_room_for_others() {
     for raw in &mut raws {
         let (count, failure) = raw.nack().await;
         assert_eq!(failure.code, Code::ResourceExhausted);
-        assert!(failure.detail.contains("inbound budget"), "{failure:?}");
+        assert!(failure.detail.contains("memory for messages"), "{failure:?}");
         refused += count;
     }
     assert!(refused >= 4);
@@ -164,7 +164,7 @@ async fn messages_that_are_never_finished_leave_room_for_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_for_an_actor_that_does_not_take_them_leave_room_for_others() {
     let _turn = TURN.lock().await;
-    let node = Node::start(config().inbound_budget(16 * MIB as u64)).await;
+    let node = Node::start(config().memory_budget(32 * MIB as u64)).await;
     let mut raw = node.dial().await;
     raw.message(MessageKind::Tell, "target", BLOCK, &[]);
     raw.message(MessageKind::Tell, "target", ECHO, &[]);
@@ -182,7 +182,7 @@ async fn messages_for_an_actor_that_does_not_take_them_leave_room_for_others() {
     }
     let (_, failure) = raw.nack().await;
     assert_eq!(failure.code, Code::ResourceExhausted);
-    assert!(failure.detail.contains("inbound budget"), "{failure:?}");
+    assert!(failure.detail.contains("memory for messages"), "{failure:?}");
     assert_grown_less(before, 64 * MIB, "100 MiB sent to a budget of 16");
     node.stop_unharmed().await;
 }
@@ -190,7 +190,7 @@ async fn messages_for_an_actor_that_does_not_take_them_leave_room_for_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_counts_as_well() {
     let _turn = TURN.lock().await;
-    let node = Node::start(config().inbound_budget(16 * MIB as u64)).await;
+    let node = Node::start(config().memory_budget(32 * MIB as u64)).await;
     let mut raw = node.dial().await;
     raw.message(MessageKind::Tell, "target", BLOCK, &[]);
     raw.message(MessageKind::Tell, "target", ECHO, &[]);

@@ -500,10 +500,10 @@ async fn a_reference_to_an_earlier_actor_of_the_same_name_reaches_no_stranger() 
 }
 
 #[tokio::test]
-async fn all_peers_together_share_one_inbound_budget() -> Result {
+async fn all_peers_together_share_one_memory_budget() -> Result {
     const MIB: u64 = 1024 * 1024;
     let (one, two) = (node("one").await, node("two").await);
-    let there = node_with("there", config().inbound_budget(MIB)).await;
+    let there = node_with("there", config().memory_budget(2 * MIB)).await;
     let (_, a_seen) = Probe::spawn(&there, "a").await;
     let (_, b_seen) = Probe::spawn(&there, "b").await;
     let a: ActorRef<Probe> = remote(&one, &there, "a").await;
@@ -514,7 +514,7 @@ async fn all_peers_together_share_one_inbound_budget() -> Result {
     b_seen.gate.entered().await;
 
     within(a.tell(blob(500_000)).confirmed()).await?;
-    let exhausted = Refusal::ResourceExhausted { bound: Bound::InboundBudget, limit: MIB };
+    let exhausted = Refusal::ResourceExhausted { bound: Bound::MessageMemory, limit: MIB };
     let error = within(b.ask(blob(400_000))).await.expect_err("the other peer's is held");
     assert_eq!(error.refusal(), Some(&exhausted));
     let error = within(b.tell(blob(400_000)).confirmed()).await.expect_err("still held");

@@ -33,16 +33,24 @@ use super::writer::{LARGE_HIGH_WATER, Side, Writer};
 use crate::failure::{Bound, Code, Failure, Terminated};
 use crate::operation::Outcome;
 
-/// What is buffered for a peer is noted in the host's budget once it is more than this many bytes. 64 KiB.
-pub const UNCOUNTED_REPLIES: usize = 64 * 1024;
-/// Answers beyond this many buffered bytes are replaced by a refusal. 128 MiB.
-pub const MAX_BUFFERED_REPLIES: usize = 128 * 1024 * 1024;
+/// What a connection holds of answers and requests is noted in the host's budget once it is more than this
+/// many bytes: a part of the few KiB that any connection may hold. 4 KiB.
+pub const UNCOUNTED_REPLIES: usize = 4 * 1024;
+/// What is noted is a multiple of this, so that it need not be noted with each answer. 16 KiB.
+const STEP: usize = 16 * 1024;
+/// What a request without an answer takes up in memory, in bytes.
+const REQUEST_COST: usize = 256;
+/// What it takes up in memory that a request was cancelled, in bytes.
+const CANCELLED_COST: usize = 64;
 
-/// Room for answers that a peer does not take.
+/// Room for answers that a peer does not take, and for its requests that have none yet.
 pub trait ReplyBudget {
     /// This connection holds `now` bytes where it held `before`. False if that is more than there is room
     /// for; it counts all the same.
     fn replace(&mut self, before: u64, now: u64) -> bool;
+
+    /// How much all connections together may hold, in bytes.
+    fn limit(&self) -> u64;
 }
 
 /// The accepting side of a connection.
@@ -55,8 +63,10 @@ pub struct Accepting<B> {
     cancelled: Cancelled,
     credit: Credit,
     budget: B,
-    /// What the budget knows of.
-    noted: u64,
+    /// What the budget knows of, in bytes.
+    noted: usize,
+    /// Whether it had room for that.
+    has_room: bool,
 }
 
 impl<B: ReplyBudget> Accepting<B> {
@@ -71,6 +81,7 @@ impl<B: ReplyBudget> Accepting<B> {
             credit: Credit::default(),
             budget,
             noted: 0,
+            has_room: true,
         }
     }
 
@@ -91,7 +102,7 @@ impl<B: ReplyBudget> Accepting<B> {
         self.settle(corr);
         let result = match self.has_room() {
             true => self.writer.out.reply(corr, payload).map_err(ReplyError::Payload),
-            false => Err(ReplyError::NoRoom),
+            false => Err(ReplyError::NoRoom { limit: self.budget.limit() }),
         };
         if let Err(error) = &result {
             self.writer.out.fail(corr, &error.failure());
@@ -107,7 +118,10 @@ impl<B: ReplyBudget> Accepting<B> {
         self.settle(corr);
         match self.has_room() {
             true => self.writer.out.respond(corr, outcome),
-            false => self.writer.out.fail(corr, &ReplyError::NoRoom.failure()),
+            false => {
+                let error = ReplyError::NoRoom { limit: self.budget.limit() };
+                self.writer.out.fail(corr, &error.failure());
+            }
         }
     }
 
@@ -153,16 +167,15 @@ impl<B: ReplyBudget> Accepting<B> {
         self.writer.is_closed() || self.cancelled.contains(corr)
     }
 
-    /// So much is buffered that the peer must read before it may send more. That is much of its own, or
-    /// some where the host has no room for more of any peer: refusals are given to whoever sends, and
-    /// take up memory as replies do.
+    /// So much is held for the peer that it must read, or its requests must be answered, before it may send
+    /// more. That is much of its own, or some where the host has no room for more of any peer: refusals are
+    /// given to whoever sends, and take up memory as replies do.
     ///
     /// Only this side may wait like that. What a dialer reads makes it write nothing, and were it to wait
     /// as well, both could wait for ever.
     pub fn is_backed_up(&mut self) -> bool {
         let has_room = self.has_room();
-        let buffered = self.writer.buffered();
-        buffered > LARGE_HIGH_WATER || (!has_room && buffered > UNCOUNTED_REPLIES)
+        self.writer.buffered() > LARGE_HIGH_WATER || (!has_room && self.held() > UNCOUNTED_REPLIES)
     }
 
     /// The connection has ended.
@@ -170,7 +183,7 @@ impl<B: ReplyBudget> Accepting<B> {
         self.writer.close(Role::Acceptor, self.limits);
         self.credit = Credit::default();
         self.cancelled = Cancelled::default();
-        self.budget.replace(std::mem::take(&mut self.noted), 0);
+        self.budget.replace(std::mem::take(&mut self.noted) as u64, 0);
     }
 
     /// The peer has given up on a request.
@@ -203,15 +216,33 @@ impl<B: ReplyBudget> Accepting<B> {
         self.cancelled.remove(corr);
     }
 
-    /// Notes how much is buffered, where that is much; false if there is no room for more.
+    /// Notes how much is held, where that is much; false if there is no room for more.
     #[inline]
     fn has_room(&mut self) -> bool {
-        let buffered = self.writer.buffered();
-        if self.noted == 0 && buffered <= UNCOUNTED_REPLIES {
-            return true;
-        }
-        let before = std::mem::replace(&mut self.noted, buffered as u64);
-        self.budget.replace(before, self.noted) && buffered <= MAX_BUFFERED_REPLIES
+        let held = self.held();
+        let is_noted = match self.noted {
+            0 => held <= UNCOUNTED_REPLIES,
+            noted => held <= noted && held.saturating_add(STEP.saturating_mul(2)) > noted,
+        };
+        (is_noted && self.has_room) || self.note(held)
+    }
+
+    /// What the answers and requests of the peer take up in memory, in bytes.
+    #[inline]
+    fn held(&self) -> usize {
+        let requests = usize::try_from(self.in_flight).unwrap_or(0).saturating_mul(REQUEST_COST);
+        let cancelled = self.cancelled.len().saturating_mul(CANCELLED_COST);
+        self.writer.buffered().saturating_add(requests).saturating_add(cancelled)
+    }
+
+    fn note(&mut self, held: usize) -> bool {
+        let now = match held <= UNCOUNTED_REPLIES {
+            true => 0,
+            false => held.next_multiple_of(STEP),
+        };
+        let before = std::mem::replace(&mut self.noted, now);
+        self.has_room = self.budget.replace(before as u64, now as u64);
+        self.has_room
     }
 
     /// A failure without its text if there is no room for more of what the peer does not take. A few bytes
@@ -227,9 +258,12 @@ impl<B: ReplyBudget> Accepting<B> {
 /// Why a reply was not sent. The asker is told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
-    /// The peer does not take the answers that it has asked for.
-    #[error("buffered replies (bytes) are used up, the limit is {MAX_BUFFERED_REPLIES}")]
-    NoRoom,
+    /// Peers do not take the answers that they have asked for.
+    #[error("buffered replies (bytes) are used up, the limit is {limit}")]
+    NoRoom {
+        /// How much may be held for all peers, in bytes.
+        limit: u64,
+    },
     /// The reply cannot be sent.
     #[error("the reply cannot be sent")]
     Payload(#[source] SendError),
@@ -239,9 +273,7 @@ impl ReplyError {
     /// What the asker is told.
     fn failure(&self) -> Failure {
         match self {
-            Self::NoRoom => {
-                Failure::exhausted(&Bound::BufferedReplies, MAX_BUFFERED_REPLIES as u64)
-            }
+            Self::NoRoom { limit } => Failure::exhausted(&Bound::BufferedReplies, *limit),
             Self::Payload(SendError::TooLarge { size, limit }) => Failure::too_large(*size, *limit),
             Self::Payload(SendError::Encode(error)) => {
                 Failure::with_cause(Code::Unencodable, error)
@@ -285,35 +317,76 @@ mod tests {
     use crate::compress::Compression;
     use crate::native::hello::Hello;
 
-    struct Unbounded;
+    const LIMIT: u64 = 1 << 30;
 
-    impl ReplyBudget for Unbounded {
-        fn replace(&mut self, _: u64, _: u64) -> bool {
-            true
+    /// What is noted, of as much as fits.
+    struct Noted(u64);
+
+    impl ReplyBudget for Noted {
+        fn replace(&mut self, before: u64, now: u64) -> bool {
+            self.0 = self.0 - before + now;
+            self.0 <= LIMIT
+        }
+
+        fn limit(&self) -> u64 {
+            LIMIT
         }
     }
 
-    fn accepting() -> Accepting<Unbounded> {
+    fn accepting() -> Accepting<Noted> {
         let peer = Hello::new("peer", [1; 16]);
         let (limits, compression) = (Limits::default(), Compression::None);
         let session = Session { version: 1, limits, compression, features: Vec::new(), peer };
-        Accepting::new(&session, Unbounded)
+        Accepting::new(&session, Noted(0))
     }
 
-    fn reply(accepting: &mut Accepting<Unbounded>) -> Result<(), ReplyError> {
+    fn reply(accepting: &mut Accepting<Noted>) -> Result<(), ReplyError> {
         accepting.reply(1, Payload::Encode(&[].as_slice()))
     }
 
     #[test]
     fn replies_that_a_peer_does_not_take_are_bounded() {
         let mut accepting = accepting();
-        accepting.writer.set_writing(MAX_BUFFERED_REPLIES);
+        accepting.writer.set_writing(LIMIT as usize);
         assert_eq!(reply(&mut accepting), Ok(()));
         accepting.poll_transmit(&mut Vec::new());
-        accepting.writer.set_writing(MAX_BUFFERED_REPLIES + 1);
-        assert_eq!(reply(&mut accepting), Err(ReplyError::NoRoom));
-        let refusal = ReplyError::NoRoom.failure();
-        assert_eq!((refusal.code, refusal.limit), (Code::ResourceExhausted, 128 * 1024 * 1024));
+        accepting.writer.set_writing(LIMIT as usize + 1);
+        let refused = reply(&mut accepting).expect_err("there is no room");
+        assert_eq!(refused, ReplyError::NoRoom { limit: LIMIT });
+        let refusal = refused.failure();
+        assert_eq!((refusal.code, refusal.limit), (Code::ResourceExhausted, LIMIT));
+    }
+
+    #[test]
+    fn what_is_held_is_noted_in_steps_and_given_back() {
+        let mut accepting = accepting();
+        let mut held = |bytes| {
+            accepting.writer.set_writing(bytes);
+            assert!(accepting.has_room());
+            accepting.budget.0 as usize
+        };
+        assert_eq!(held(UNCOUNTED_REPLIES), 0);
+        assert_eq!(held(UNCOUNTED_REPLIES + 1), STEP);
+        assert_eq!(held(STEP), STEP);
+        assert_eq!(held(STEP + 1), 2 * STEP);
+        assert_eq!(held(1), 2 * STEP, "it is likely to come back");
+        assert_eq!(held(10 * STEP), 10 * STEP);
+        assert_eq!(held(8 * STEP), STEP * 8);
+        assert_eq!(held(0), 0);
+    }
+
+    #[test]
+    fn requests_without_an_answer_and_cancelled_ones_are_noted() {
+        let mut accepting = accepting();
+        accepting.count_requests(1000).expect("they are few enough");
+        accepting.is_backed_up();
+        assert!(accepting.budget.0 as usize >= 1000 * REQUEST_COST);
+        let before = accepting.budget.0 as usize;
+        (0..1000).for_each(|corr| accepting.handle_cancel(corr));
+        accepting.is_backed_up();
+        assert!(accepting.budget.0 as usize >= before + 1000 * CANCELLED_COST - STEP);
+        accepting.close();
+        assert_eq!(accepting.budget.0, 0);
     }
 
     #[test]

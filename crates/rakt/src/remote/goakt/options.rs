@@ -17,7 +17,7 @@ use crate::system::ConfigError;
 /// GoAkt compresses a connection as a whole, so each keeps what it needs for that as long as it is open:
 /// about 2 MiB with zstd, 10 MiB with brotli, and less where only tells come in, whose acknowledgements are
 /// not compressed. What a peer makes a decoder keep beyond the needs of a Go node counts against the
-/// [inbound budget](crate::remote::Config::inbound_budget).
+/// [memory budget](crate::remote::Config::memory_budget).
 ///
 /// # What differs from nodes of rakt
 ///

@@ -13,6 +13,7 @@ use crate::error::Refusal;
 use crate::events::StopReason;
 use crate::mailbox::reply::ReplyTo;
 use crate::remote::account::Account;
+use crate::remote::budget::Part;
 use crate::remote::compressors::Prepared;
 
 /// A session and the handlers that want to hear of cancellations.
@@ -26,7 +27,11 @@ pub(crate) struct Replies(Arc<Account>);
 
 impl ReplyBudget for Replies {
     fn replace(&mut self, before: u64, now: u64) -> bool {
-        self.0.replace_replies(before, now)
+        self.0.replace(Part::Replies, before, now)
+    }
+
+    fn limit(&self) -> u64 {
+        self.0.limit(Part::Replies)
     }
 }
 
@@ -101,7 +106,7 @@ impl Conn<Accepted> {
 
     /// `cost` bytes that a receiver's messages took of the peer's credit are free again.
     pub(super) fn consumed(&self, from: Alias, cost: u64) {
-        self.account.release(cost);
+        self.account.release(Part::Messages, cost);
         let mut state = self.lock();
         if state.half.session.consumed(from, cost) {
             touch(state);

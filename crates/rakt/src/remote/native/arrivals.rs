@@ -21,6 +21,7 @@ use crate::mailbox::arrivals::Arrivals as _;
 use crate::mailbox::arrivals::Reachable;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
+use crate::remote::budget::Part;
 use crate::remote::serve::find;
 use crate::system::ActorSystem;
 
@@ -117,14 +118,14 @@ impl Host for Actors {
     }
 
     fn count_name(&mut self, bytes: usize) -> Result<(), u64> {
-        match self.conn.account.charge_names(bytes as u64) {
+        match self.conn.account.charge(Part::Names, bytes as u64) {
             true => Ok(()),
-            false => Err(self.conn.resources.budgets.names.limit()),
+            false => Err(self.conn.account.limit(Part::Names)),
         }
     }
 
     fn forget_names(&mut self) {
-        self.conn.account.release_names();
+        self.conn.account.release_all(Part::Names);
     }
 
     /// Notes a message for the batch of its receiver. Takes out of the message what it keeps: moving all of
@@ -167,12 +168,12 @@ impl Host for Actors {
             unreturned: 0,
             return_at: u64::from(conn.limits.receiver_window / 4),
         });
-        let has_room = conn.account.charge(cost);
+        let has_room = conn.account.charge(Part::Messages, cost);
         if let Some(failure) = overrun {
             return batch.refuse_all(&Refusal::from_wire(failure));
         }
         if !has_room {
-            return batch.refuse_all(&conn.account.exhausted_inbound());
+            return batch.refuse_all(&conn.account.exhausted(Part::Messages));
         }
         let Some(cell) = live_cell(&self.system, receiver) else {
             return batch.refuse_all(&missing(&self.system, receiver));
@@ -190,17 +191,17 @@ impl Host for Actors {
     }
 
     fn no_room(&self) -> Failure {
-        self.conn.account.exhausted_inbound().to_wire()
+        self.conn.account.exhausted(Part::Messages).to_wire()
     }
 }
 
 impl Budget for Actors {
     fn admit(&mut self, bytes: usize) -> bool {
-        self.conn.account.admit(bytes as u64)
+        self.conn.account.admit(Part::Messages, bytes as u64)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.conn.account.release(bytes as u64);
+        self.conn.account.release(Part::Messages, bytes as u64);
     }
 }
 
@@ -268,7 +269,7 @@ impl Actors {
     fn charge_metadata(&self, metadata: &Metadata) -> Result<Charge, Refusal> {
         let pairs = metadata.len() * size_of::<(String, String)>();
         let bytes = (metadata.encoded_len() + pairs) as u64;
-        self.conn.account.charged(bytes)
+        self.conn.account.charged(Part::Messages, bytes)
     }
 }
 
@@ -384,8 +385,9 @@ mod tests {
         ];
         for (kind, body) in define {
             let (mut reader, others) = (reader().await, Share::default());
-            let names = &reader.actors.conn.resources.budgets.names;
-            names.add(&others, names.limit() - 1);
+            let budget = &reader.actors.conn.resources.budget;
+            let limit = budget.limit(Part::Names);
+            budget.add(&others, Part::Names, limit - 1);
             let mut body = body.to_vec();
             if kind == FrameKind::Sender {
                 body[1] = (body.len() - 2) as u8;
@@ -393,7 +395,7 @@ mod tests {
             let error = read(&mut reader, kind, &body).expect_err("there is no room");
             assert_eq!(error.close_code(), CloseCode::Limit);
             let (text, parts) =
-                (error.close_text(), ["no room for more names", "1073741824 bytes"]);
+                (error.close_text(), ["no room for more names", &format!("{limit} bytes")]);
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
     }
@@ -402,7 +404,7 @@ mod tests {
     async fn the_room_of_names_is_given_back_with_a_reset() {
         const NAME_OVERHEAD: u64 = 128;
         let mut reader = reader().await;
-        let names = |reader: &ArrivalsReader| reader.actors.conn.resources.budgets.names.used();
+        let names = |reader: &ArrivalsReader| reader.actors.conn.resources.budget.used(Part::Names);
         for alias in 0..10 {
             let body = [alias, 0, 1, b'a'];
             read(&mut reader, FrameKind::Receiver, &body).expect("there is room");

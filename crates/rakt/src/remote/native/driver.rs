@@ -12,6 +12,7 @@ use rakt_wire::native::{
 
 use super::conn::{Conn, Half};
 use crate::error::Cause;
+use crate::remote::budget::Part;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::transport::Stream;
@@ -115,10 +116,10 @@ impl<R: Reader> Driver<R> {
     /// Counts what has arrived of a large frame. Ours come in chunks, which are counted elsewhere.
     fn charge_unread(&mut self, unread: usize) -> Result<(), End> {
         let beyond = unread.saturating_sub(READ_LEN + CHUNK_LEN) as u64;
-        if self.conn.account.hold(&mut self.held, beyond) {
+        if self.conn.account.hold(Part::Messages, &mut self.held, beyond) {
             return Ok(());
         }
-        let limit = self.conn.account.inbound_limit();
+        let limit = self.conn.account.limit(Part::Messages);
         let text = format!(
             "no room for a frame of which {unread} bytes have arrived: all peers together may have \
              {limit} bytes under way"
@@ -283,7 +284,7 @@ impl<R: Reader> Session for Driver<R> {
         let (reason, farewell) = self.last_words(end, &io);
         let reason = self.conn.closed().unwrap_or(reason);
         self.conn.close(reason.clone());
-        self.conn.account.release(self.held);
+        self.conn.account.release(Part::Messages, self.held);
         self.reader.end();
         self.conn.resources.link_down(&self.conn.peer.name, reason);
         Some(farewell)

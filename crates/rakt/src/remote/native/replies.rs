@@ -14,6 +14,7 @@ use super::dialed::Dialed;
 use super::driver::Reader;
 use crate::answer::{Fate, Reply};
 use crate::error::Refusal;
+use crate::remote::budget::Part;
 use crate::slot::Slot;
 
 /// Whom a connection belongs to.
@@ -95,7 +96,7 @@ impl Reader for RepliesReader {
                 ended.push((kept, Fate::Refused(Refusal::from_wire(failure))));
             }
             Settled::NoRoom { kept } => {
-                ended.push((kept, Fate::Refused(conn.account.exhausted_inbound())))
+                ended.push((kept, Fate::Refused(conn.account.exhausted(Part::Messages))))
             }
             Settled::Refused(refused) => news.push(News::Refused(refused)),
             Settled::Terminated { watch_id, reason } => {
@@ -135,10 +136,10 @@ struct Inflow<'a>(&'a Conn<Dialed>);
 
 impl Budget for Inflow<'_> {
     fn admit(&mut self, bytes: usize) -> bool {
-        self.0.account.admit(bytes as u64)
+        self.0.account.admit(Part::Messages, bytes as u64)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.0.account.release(bytes as u64);
+        self.0.account.release(Part::Messages, bytes as u64);
     }
 }

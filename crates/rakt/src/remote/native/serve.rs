@@ -10,6 +10,7 @@ use super::accepted::Accepted;
 use super::conn::Conn;
 use crate::error::{Bound, Refusal};
 use crate::mailbox::arrivals::Reachable;
+use crate::remote::budget::Part;
 use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
 use crate::signal::Watcher;
 use crate::sync::Mutex;
@@ -111,7 +112,7 @@ pub(crate) fn serve(
         slow => slow,
     };
     let bytes = argument_len(&slow);
-    let charge = match conn.account.charged(bytes) {
+    let charge = match conn.account.charged(Part::Operations, bytes) {
         Ok(charge) => charge,
         Err(refusal) => return conn.respond(corr, Err(refusal)),
     };
@@ -131,21 +132,22 @@ mod tests {
     use crate::remote::resources::tests::resources;
 
     #[tokio::test]
-    async fn the_argument_of_a_spawn_counts_against_the_inbound_budget() {
+    async fn the_argument_of_a_spawn_counts_against_the_memory_budget() {
         let system = ActorSystem::builder("tests").start().await.expect("it starts");
         let conn = accepted(&resources());
-        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budgets.inbound);
+        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budget);
         let payload = bytes::Bytes::from(vec![0; 1000]);
         let argument = Some(SpawnArgument { type_name: "tests.Setup".to_owned(), payload });
         let (path, kind) = ("a".to_owned(), "Nothing".to_owned());
         let spawn = Operation::Spawn { path, kind, argument };
         let others = Share::default();
-        budget.add(&others, budget.limit() - 999);
+        let limit = budget.limit(Part::Operations);
+        budget.add(&others, Part::Operations, limit - 999);
         let request = Request { corr: 1, remaining: None, operation: spawn };
         serve(system, conn.clone(), &mut watches, request);
-        let full = ("inbound budget (bytes)".to_owned(), budget.limit());
+        let full = ("memory for operations (bytes)".to_owned(), limit);
         assert_eq!(answers(&conn), [(1, Some(full))]);
-        budget.give_back_all(&others);
-        assert_eq!(budget.used(), 0, "what was refused is given back");
+        budget.close(&others);
+        assert_eq!(budget.used(Part::Operations), 0, "what was refused is given back");
     }
 }

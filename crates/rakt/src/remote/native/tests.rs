@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rakt_wire::native::{
-    Alias, Budget, Event, Hello, Inbound, Limits, MAX_BUFFERED_REPLIES, Payload, Role, Session,
-    Side, Sink, UNCOUNTED_REPLIES,
+    Alias, Budget, Event, Hello, Inbound, Limits, Payload, Role, Session, Side, Sink,
+    UNCOUNTED_REPLIES,
 };
 use rakt_wire::{Code, Compression};
 
@@ -15,6 +15,7 @@ use super::dialed::{Dialed, NotTaken};
 use crate::error::Refusal;
 use crate::mailbox::reply::ReplyTo;
 use crate::remote::account::Account;
+use crate::remote::budget::Part;
 use crate::remote::resources::Resources;
 use crate::remote::resources::tests::resources;
 
@@ -91,14 +92,15 @@ fn is_backed_up(conn: &Conn<Accepted>) -> bool {
 }
 
 #[tokio::test]
-async fn replies_that_peers_do_not_take_share_a_gibibyte() {
+async fn replies_that_peers_do_not_take_share_one_limit() {
     let resources = resources();
+    let part = resources.budget.limit(Part::Replies) as usize / 8;
     let conns: Vec<_> = (0..8).map(|_| accepted(&resources)).collect();
     let replied: Vec<_> = conns
         .iter()
         .map(|conn| {
             // A little less than what one may leave, for the heads of the replies.
-            leave(conn, MAX_BUFFERED_REPLIES - 1024);
+            leave(conn, part - 1024);
             reply(conn, Bytes::new()).is_ok()
         })
         .collect();
@@ -109,13 +111,14 @@ async fn replies_that_peers_do_not_take_share_a_gibibyte() {
 }
 
 #[tokio::test]
-async fn the_names_that_peers_define_share_a_gibibyte() {
+async fn the_names_that_peers_define_share_one_limit() {
     let resources = resources();
     let conns: Vec<_> = (0..16).map(|_| accepted(&resources)).collect();
-    let charged = conns.iter().filter(|conn| conn.account.charge_names(100 * MIB as u64)).count();
-    assert_eq!(charged, 9, "nine hundred MiB, and what is left is less than a part");
-    conns.iter().for_each(|conn| conn.account.release_names());
-    assert!(conns[0].account.charge_names(100 * MIB as u64));
+    let tenth = resources.budget.limit(Part::Names) / 10;
+    let charged = conns.iter().filter(|conn| conn.account.charge(Part::Names, tenth)).count();
+    assert_eq!(charged, 9, "what would be left is less than half of a tenth");
+    conns.iter().for_each(|conn| conn.account.release_all(Part::Names));
+    assert!(conns[0].account.charge(Part::Names, tenth));
 }
 
 #[tokio::test]
@@ -126,22 +129,30 @@ async fn refusals_that_a_peer_does_not_take_count_as_replies_do() {
     for corr in 0..1000 {
         conn.refuse(corr, &Refusal::NotAccepted { message: detail.clone() });
     }
-    assert!(resources.budgets.replies.used() > 900_000, "{}", resources.budgets.replies.used());
+    assert!(
+        resources.budget.used(Part::Replies) > 900_000,
+        "{}",
+        resources.budget.used(Part::Replies)
+    );
     for type_id in 0..1000 {
         let from = Alias { id: 1, epoch: 0 };
         conn.nack(from, None, type_id, &Refusal::NotAccepted { message: detail.clone() });
     }
-    assert!(resources.budgets.replies.used() > 1_900_000, "{}", resources.budgets.replies.used());
+    assert!(
+        resources.budget.used(Part::Replies) > 1_900_000,
+        "{}",
+        resources.budget.used(Part::Replies)
+    );
     conn.close("it is over");
-    assert_eq!(resources.budgets.replies.used(), 0);
+    assert_eq!(resources.budget.used(Part::Replies), 0);
 }
 
 #[tokio::test]
 async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_no_details() {
     let resources = resources();
     let others = crate::remote::budget::Share::default();
-    let replies = &resources.budgets.replies;
-    replies.add(&others, replies.limit() - 1);
+    let budget = &resources.budget;
+    budget.add(&others, Part::Replies, budget.limit(Part::Replies) - 1);
     let conn = accepted(&resources);
     leave(&conn, UNCOUNTED_REPLIES - 100);
     assert!(!is_backed_up(&conn), "it takes what there is");
@@ -151,7 +162,7 @@ async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_n
     let before = buffered();
     conn.refuse(1, &Refusal::NotAccepted { message: "n".repeat(1000) });
     assert!(buffered() - before < 32);
-    replies.give_back_all(&others);
+    budget.close(&others);
     assert!(!is_backed_up(&conn), "there is room again");
 }
 

@@ -9,6 +9,7 @@ use rakt_wire::goakt::{Client, ClientConfig, ClientError};
 use super::node::GoNode;
 use crate::error::{Cause, Refusal};
 use crate::remote::account::Account;
+use crate::remote::budget::Part;
 use crate::remote::goakt::limits::{counted_len, no_room};
 use crate::remote::transport::Stream;
 
@@ -97,10 +98,10 @@ impl Link {
     pub(super) fn count(&mut self, unread: usize) -> Result<(), Failed> {
         let (partial, window) = self.client.held_len();
         let len = counted_len(unread + partial, READ_LEN, window, self.node.compression);
-        match self.account.hold(&mut self.held, len) {
+        match self.account.hold(Part::Messages, &mut self.held, len) {
             true => Ok(()),
             false => {
-                let limit = self.account.inbound_limit();
+                let limit = self.account.limit(Part::Messages);
                 Err(Failed::Lost(no_room(len, "an answer", limit).into()))
             }
         }

@@ -11,7 +11,8 @@ use rakt_wire::goakt::{GoError, Payload, Procedure, Response};
 use super::terms::Terms;
 use crate::error::Refusal;
 use crate::events::Outlet;
-use crate::remote::account::{Account, exhausted_replies};
+use crate::remote::account::Account;
+use crate::remote::budget::Part;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
 use crate::sync::Mutex;
@@ -264,7 +265,7 @@ impl GoConn {
         if !has_room || size > limit {
             let failure = match has_room {
                 true => Failure::too_large(size as u64, limit as u64),
-                false => exhausted_replies().to_wire(),
+                false => self.account.exhausted(Part::Replies).to_wire(),
             };
             let error = GoError::from_failure(Procedure::Ask, "", &failure);
             return self.settle(shared, id, Answer::Error(error));
@@ -390,7 +391,7 @@ impl GoConn {
         (shared.collected, shared.unsent) = (0, 0);
         let wakers = std::mem::take(&mut shared.cancel_wakers);
         drop(shared);
-        self.account.release_replies();
+        self.account.release_all(Part::Replies);
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 

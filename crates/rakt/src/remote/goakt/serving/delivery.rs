@@ -16,6 +16,7 @@ use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
+use crate::remote::budget::Part;
 use crate::remote::compact::compact;
 
 /// Cost of handled messages from which on it is given back to the budget before their batch is done with.
@@ -103,7 +104,10 @@ impl Batch {
     fn consumed(&mut self, message: &Message) {
         self.unreturned += cost(message.len as usize);
         if self.unreturned >= RETURN_AT || self.messages.is_empty() {
-            self.delivery.conn.account.release(std::mem::take(&mut self.unreturned));
+            self.delivery
+                .conn
+                .account
+                .release(Part::Messages, std::mem::take(&mut self.unreturned));
         }
     }
 }
@@ -177,7 +181,7 @@ impl Drop for Batch {
         let left = self.messages.iter().map(|message| cost(message.len as usize));
         let left = self.unreturned + left.sum::<u64>();
         if left > 0 {
-            self.delivery.conn.account.release(left);
+            self.delivery.conn.account.release(Part::Messages, left);
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::mailbox::arrivals::Reachable;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::message::{Codec, CodecError, Message, WireType};
 use crate::reference::{ActorRef, Target};
+use crate::remote::budget::Part;
 use crate::signal::Signal;
 
 /// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
@@ -87,7 +88,7 @@ impl GoConn {
         let bytes = cost(message.value.len());
         let mut charge = self
             .account
-            .charged(bytes)
+            .charged(Part::Messages, bytes)
             .map_err(|refusal| GoError::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
         // The batch releases it.
         charge.leave(bytes);

@@ -11,6 +11,7 @@ use super::conn::{Answer, GoConn};
 use super::requests::{Common, Names, Run};
 use crate::error::{Chain, Refusal};
 use crate::propagate::Extensions;
+use crate::remote::budget::Part;
 use crate::remote::goakt::limits::LONGEST;
 use crate::timers::now;
 
@@ -188,7 +189,7 @@ impl Handing {
 
     /// There is no room to keep the rest of the request.
     pub(super) fn give_up(self, conn: &GoConn) {
-        let failure = conn.account.exhausted_inbound().to_wire();
+        let failure = conn.account.exhausted(Part::Messages).to_wire();
         let error = GoError::from_failure(self.common.procedure, "", &failure);
         conn.answer(self.common.id, Answer::Error(error));
     }

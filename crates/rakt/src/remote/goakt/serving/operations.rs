@@ -8,6 +8,7 @@ use rakt_wire::{Code, Failure, Operation, Outcome};
 
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
+use crate::remote::budget::Part;
 use crate::remote::serve::{self, argument_len, carried_out};
 use crate::timers::now;
 
@@ -31,7 +32,7 @@ impl GoConn {
             let found = serve::lookup(&self.system, path);
             return self.answer(id, self.answer_to(procedure, &subject, found));
         }
-        let charge = match self.account.charged(argument_len(&operation)) {
+        let charge = match self.account.charged(Part::Operations, argument_len(&operation)) {
             Ok(charge) => charge,
             Err(refusal) => {
                 return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));

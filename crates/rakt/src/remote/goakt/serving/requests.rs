@@ -13,6 +13,7 @@ use crate::error::Refusal;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::reply::RemoteAsker;
 use crate::reference::ActorRef;
+use crate::remote::budget::Part;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::serve;
 
@@ -214,7 +215,7 @@ impl GoConn {
         if is_tell {
             self.expect_confirmed(common.id, messages.len(), end, is_open);
         }
-        let mut charge = match self.account.charged(cost + extra) {
+        let mut charge = match self.account.charged(Part::Messages, cost + extra) {
             Ok(charge) => charge,
             Err(refusal) => return self.refuse(common.id, &path, &refusal),
         };

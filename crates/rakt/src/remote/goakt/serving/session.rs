@@ -20,6 +20,7 @@ use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::error::{Cause, Chain};
+use crate::remote::budget::Part;
 use crate::remote::goakt::limits::{counted_len, no_room};
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
@@ -135,7 +136,7 @@ impl Serve {
         match next {
             Ok(Some(incoming)) => {
                 // Its bytes count as messages from here on.
-                self.conn.account.release(std::mem::take(&mut self.held));
+                self.conn.account.release(Part::Messages, std::mem::take(&mut self.held));
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
                 io.turn.add(MESSAGE_COUNT);
@@ -162,14 +163,14 @@ impl Serve {
             let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
             let buffered = unread + partial + waiting;
             let len = counted_len(buffered, READ_LEN, window, self.compression);
-            if self.conn.account.hold(&mut self.held, len) {
+            if self.conn.account.hold(Part::Messages, &mut self.held, len) {
                 return Ok(());
             }
             if let Some(handing) = self.handing.take_if(|_| waits) {
                 handing.give_up(&self.conn);
                 continue;
             }
-            let reason = no_room(len, "a frame", self.conn.account.inbound_limit());
+            let reason = no_room(len, "a frame", self.conn.account.limit(Part::Messages));
             tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
             return Err(End { reason: reason.into(), is_open: true });
         }
@@ -266,7 +267,7 @@ impl Session for Serve {
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         self.conn.end();
-        self.conn.account.release(std::mem::take(&mut self.held));
+        self.conn.account.release(Part::Messages, std::mem::take(&mut self.held));
         self.conn.resources.link_down(&self.conn.peer, end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
