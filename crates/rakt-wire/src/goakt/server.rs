@@ -158,6 +158,11 @@ impl Server {
         Ok(None)
     }
 
+    /// Whether a request has arrived so far that was complete and well-formed.
+    pub fn has_taken_request(&self) -> bool {
+        self.first_id > 0 || !self.slots.is_empty()
+    }
+
     /// Sets up both streams, once it is known what they are.
     fn open(&mut self, unread: &[u8]) -> Result<bool, ServerError> {
         if self.streams.is_some() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rakt_wire::Compression;
 
+use super::admission::Slots;
 use super::memory::{MIN_BUDGET, default_budget};
 use super::refuse::refuse;
 use super::transport::{Tcp, Transport};
@@ -78,7 +79,7 @@ pub(crate) struct Listening {
     pub(crate) advertised: Option<(String, Option<u16>)>,
     pub(crate) allow_plaintext: bool,
     pub(crate) receiver_window: u32,
-    pub(crate) max_connections: u32,
+    pub(crate) slots: Slots,
 }
 
 impl fmt::Debug for Config {
@@ -123,7 +124,7 @@ impl Config {
             advertised: None,
             allow_plaintext: false,
             receiver_window: 4 * 1024 * 1024,
-            max_connections: 10_000,
+            slots: Slots { all: 10_000, ungreeted: 64, greeted: 1024, limits_loopback: false },
         };
         Self { options: Options::default(), listening }
     }
@@ -157,8 +158,36 @@ impl Config {
     }
 
     /// Connections that this node takes from peers, all together. Default 10000, at least 1.
+    ///
+    /// One in 16, 256 at most, is kept for addresses whose peers have greeted within the last half hour.
     pub fn max_connections(mut self, connections: u32) -> Self {
-        self.listening.max_connections = connections;
+        self.listening.slots.all = connections;
+        self
+    }
+
+    /// Connections from one IP address that have greeted. Default 1024, at least 1. The 64 bits of the
+    /// network count as the address where it is one of IPv6. Many peers that come through one gateway have
+    /// its address, and share this number.
+    ///
+    /// What a [`Transport`] of your own says of a peer counts where it is an IP address.
+    pub fn max_connections_per_source(mut self, connections: u32) -> Self {
+        self.listening.slots.greeted = connections;
+        self
+    }
+
+    /// Connections from one IP address that have not greeted yet, which they must within
+    /// [`dial_timeout`](Self::dial_timeout). Default 64, at least 1.
+    ///
+    /// A peer has greeted with a complete handshake, a Go node with a complete first request.
+    pub fn max_ungreeted_per_source(mut self, connections: u32) -> Self {
+        self.listening.slots.ungreeted = connections;
+        self
+    }
+
+    /// Whether the limits of one source hold for loopback addresses as well. Default false: processes of
+    /// one machine, and all peers behind a proxy on it, have one address.
+    pub fn limit_loopback_sources(mut self, limited: bool) -> Self {
+        self.listening.slots.limits_loopback = limited;
         self
     }
 
@@ -287,8 +316,8 @@ macro_rules! common_options {
                 self
             }
 
-            /// Time for connecting and the handshake, also for peers that connect here. Default 5 s, more than
-            /// zero.
+            /// Time for connecting and the handshake, also for peers that connect here: a Go node has it for
+            /// its first request. Default 5 s, more than zero.
             pub fn dial_timeout(mut self, limit: Duration) -> Self {
                 self.options.dial_timeout = limit;
                 self
@@ -424,8 +453,14 @@ impl Listening {
         if self.receiver_window < 1024 {
             return refuse("receiver_window", &self.receiver_window, "at least 1 KiB");
         }
-        if self.max_connections == 0 {
-            return refuse("max_connections", &self.max_connections, "at least 1");
+        for (option, connections) in [
+            ("max_connections", self.slots.all),
+            ("max_connections_per_source", self.slots.greeted),
+            ("max_ungreeted_per_source", self.slots.ungreeted),
+        ] {
+            if connections == 0 {
+                return refuse(option, &connections, "at least 1");
+            }
         }
         Ok(())
     }
@@ -459,7 +494,7 @@ mod tests {
         assert!(config().check().is_ok());
         assert_eq!(refused(Config::new("", 0)), "host");
         assert_eq!(refused(config().advertised_host("")), "advertised host");
-        let set: [Row; 7] = [
+        let set: [Row; 9] = [
             (
                 "max_frame_size",
                 Config::max_frame_size,
@@ -477,6 +512,13 @@ mod tests {
             ("receiver_window", Config::receiver_window, &[KIB, u32::MAX], &[KIB - 1]),
             ("max_in_flight", Config::max_in_flight, &[1, 65_536], &[0, 65_537]),
             ("max_connections", Config::max_connections, &[1, u32::MAX], &[0]),
+            (
+                "max_connections_per_source",
+                Config::max_connections_per_source,
+                &[1, u32::MAX],
+                &[0],
+            ),
+            ("max_ungreeted_per_source", Config::max_ungreeted_per_source, &[1, u32::MAX], &[0]),
             ("max_idle_conns", Config::max_idle_conns, &[1, 1024], &[0, 1025]),
         ];
         for (option, set, within, beyond) in set {

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use rakt_wire::Compression;
-use rakt_wire::native::{Handshake, HandshakeError, Hello, Limits, Session};
+use rakt_wire::native::{Handshake, HandshakeError, Hello, Limits, RefuseReason, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::config::Options;
@@ -35,12 +35,13 @@ fn compressions(preferred: Compression) -> Vec<Compression> {
 /// Runs a handshake that may have begun with the bytes in `read`; returns the session, and bytes that
 /// belong to what follows.
 ///
-/// `agreed` is told of the session before the peer is: what it does comes before anything that the
-/// peer sends over the connection.
+/// `greeted` decides whether the peer is taken, once its greeting is there. `agreed` is told of the
+/// session before the peer is: what it does comes before anything that the peer sends over the connection.
 pub(crate) async fn shake_hands(
     stream: &mut dyn Stream,
     mut handshake: Handshake,
     mut read: BytesMut,
+    mut greeted: impl FnMut() -> Result<(), RefuseReason> + Send,
     mut agreed: impl FnMut(&Session) + Send,
 ) -> Result<(Session, BytesMut), HandshakeFailure> {
     let mut has_read = !read.is_empty();
@@ -55,7 +56,7 @@ pub(crate) async fn shake_hands(
                 return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
             }
         }
-        let handled = handshake.handle_bytes(&mut read);
+        let handled = handshake.handle_bytes_with(&mut read, |_| greeted());
         if let Ok(Some(session)) = &handled {
             agreed(session);
         }

@@ -8,6 +8,7 @@
 //! | [`client`](Client), [`node_ref`](NodeRef) | calls to other nodes; operations on one of them |
 //! | `caller`, `target` | the peers that are known here; a reference to an actor there |
 //! | `native`, `goakt` | the two dialects: connections, and what they mean here |
+//! | `admission` | who may hold a connection slot |
 //! | `serve` | what peers may ask of this node, and the one place that decides it |
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
@@ -21,6 +22,7 @@
 //! nodes that send to each other have connections in both directions.
 
 mod account;
+mod admission;
 mod budget;
 mod caller;
 mod client;

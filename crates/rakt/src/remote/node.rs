@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,8 +14,10 @@ use rakt_wire::Address;
 use rakt_wire::goakt::Opening;
 use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason};
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 
 use super::account::Account;
+use super::admission::{Admission, Greeting, Permit, Source};
 use super::caller::Caller;
 use super::config::Config;
 use super::dialer::Dialer;
@@ -32,6 +33,7 @@ use crate::reference::ActorRef;
 use crate::sync::Mutex;
 use crate::system::core::Remoting;
 use crate::system::{ActorSystem, Connecting, RemotingConfig, StartError, SystemBuilder};
+use crate::timers::now;
 
 /// The pause after the first failed accept; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -41,18 +43,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// closes. 5 s.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections beyond the allowed ones that are told so, at a time; further ones are just closed.
-const MAX_TURNED_AWAY: u32 = 1024;
-
 pub(crate) struct Node {
     caller: Arc<Caller>,
-    /// Connections that peers may have here.
-    max_connections: u32,
+    /// Who of the peers may have a connection here.
+    admission: Arc<Admission>,
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
     inbound: Mutex<WeakList<Conn<Accepted>>>,
     lanes: Mutex<Lanes>,
-    inbound_count: AtomicU32,
     /// Connections from Go nodes; `None` where those are not served.
     #[cfg(feature = "goakt")]
     goakt: Option<Arc<super::goakt::Serving>>,
@@ -96,11 +94,10 @@ impl Node {
                 None => None,
             },
             caller: Caller::new(dialer, system.call_options().clone()),
-            max_connections: listening.max_connections,
+            admission: Admission::new(listening.slots),
             listener: Mutex::new(Some(listener)),
             inbound: Mutex::default(),
             lanes: Mutex::default(),
-            inbound_count: AtomicU32::new(0),
             draining: watch::Sender::new(false),
         }))
     }
@@ -131,14 +128,16 @@ impl Node {
             match accepted {
                 Ok((stream, from)) => {
                     pause = FIRST_PAUSE;
-                    let permit = Permit::take(&self);
-                    let limit = self.max_connections;
-                    if permit.number > limit.saturating_add(MAX_TURNED_AWAY) {
-                        tracing::warn!(%from, limit, "closed a connection: far too many are open");
-                        continue;
+                    match self.admission.admit(Source::of(&from), now()) {
+                        Ok(permit) => {
+                            let newcomer = (stream, from, permit);
+                            let welcome = self.clone().welcome(system.clone(), newcomer);
+                            system.runtime().spawn(welcome);
+                        }
+                        Err(limit) => {
+                            tracing::warn!(%from, %limit, "closed a connection: far too many are open");
+                        }
                     }
-                    let welcome = self.clone().welcome(system.clone(), stream, from, permit);
-                    system.runtime().spawn(welcome);
                 }
                 // Out of file descriptors, most likely: some will be free again. Without the pause
                 // this loop would spin; without the loop the node would be deaf for ever.
@@ -154,28 +153,31 @@ impl Node {
     async fn welcome(
         self: Arc<Self>,
         system: ActorSystem,
-        stream: Box<dyn Stream>,
-        from: String,
-        permit: Permit,
+        (stream, from, permit): (Box<dyn Stream>, String, Permit),
     ) {
         let limit = self.caller.dialer.resources.options.dial_timeout;
-        let (stream, early, opening) = match tokio::time::timeout(limit, self.open(stream)).await {
+        let until = now() + limit;
+        let (stream, early, opening) = match timeout_at(until.into(), self.open(stream)).await {
             Ok(Ok(Some(opened))) => opened,
             Ok(Ok(None)) => return tracing::debug!(%from, "a peer left without a word"),
             Ok(Err(error)) => return tracing::warn!(%from, %error, "refused a peer"),
             Err(_) => return tracing::warn!(%from, ?limit, "a peer did not greet in time"),
         };
         match opening {
-            Opening::Native => self.welcome_native(system, stream, from, permit, early).await,
+            Opening::Native => {
+                let greeting = Greeting { from, permit, until };
+                self.welcome_native(system, stream, greeting, early).await;
+            }
             #[cfg(feature = "goakt")]
             Opening::GoAkt(compression) => {
-                let (Some(goakt), max) = (&self.goakt, self.max_connections) else { return };
+                let Some(goakt) = &self.goakt else { return };
                 // There is no way to tell a Go node why.
-                if permit.number > max {
-                    tracing::warn!(%from, max, "closed a connection: too many are open");
+                if let Some(limit) = permit.crowded() {
+                    tracing::warn!(%from, %limit, "closed a connection: too many are open");
                 } else if !*self.draining.borrow() {
+                    let greeting = Greeting { from, permit, until };
                     let dialer = &self.caller.dialer;
-                    goakt.serve(dialer, system, stream, (from, compression), early).await;
+                    goakt.serve(dialer, system, stream, (greeting, compression), early).await;
                 }
             }
             #[cfg(feature = "goakt")]
@@ -212,13 +214,13 @@ impl Node {
         self: &Arc<Self>,
         system: ActorSystem,
         mut stream: Box<dyn Stream>,
-        from: String,
-        permit: Permit,
+        greeting: Greeting,
         early: BytesMut,
     ) {
+        let Greeting { from, mut permit, until } = greeting;
         let dialer = &self.caller.dialer;
         let mut handshake = Handshake::accept(dialer.hello.clone());
-        if permit.number > self.max_connections {
+        if permit.crowded().is_some() {
             handshake.refuse(RefuseReason::TooManyConnections);
         } else if *self.draining.borrow() {
             handshake.refuse(RefuseReason::ShuttingDown);
@@ -228,7 +230,8 @@ impl Node {
         }
         let limit = self.caller.dialer.resources.options.dial_timeout;
         let mut newcomer = None;
-        let shaken = shake_hands(&mut *stream, handshake, early, |session| {
+        let greeted = || permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections);
+        let shaken = shake_hands(&mut *stream, handshake, early, greeted, |session| {
             let account = Account::new(dialer.resources.clone());
             let half = Accepted::new(session, account.clone());
             let conn = Conn::new(account, half, session, &from);
@@ -238,7 +241,7 @@ impl Node {
             };
             newcomer = Some((Newcomer(conn), turn));
         });
-        let (session, early) = match tokio::time::timeout(limit, shaken).await {
+        let (session, early) = match timeout_at(until.into(), shaken).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
                 tracing::warn!(%from, error = %Chain(&error), "refused a peer");
@@ -387,26 +390,6 @@ impl Drop for Newcomer {
 #[cfg(not(feature = "goakt"))]
 enum Opening {
     Native,
-}
-
-/// A permit to be one of the connections from peers, given back when dropped.
-struct Permit {
-    node: Arc<Node>,
-    /// How many were taken then, this one included.
-    number: u32,
-}
-
-impl Permit {
-    fn take(node: &Arc<Node>) -> Self {
-        let number = node.inbound_count.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { node: node.clone(), number }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.node.inbound_count.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Whether the peer was sent the reason for which its handshake failed.

@@ -19,7 +19,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Takes connections.
 pub trait Listener: Send {
-    /// Waits for the next connection, and returns it with the peer's address for the log.
+    /// Waits for the next connection, and returns it with the peer's address, for the log and for the
+    /// [limits of one source](super::Config::max_connections_per_source). These hold where it is an IP
+    /// address, with or without a port.
     ///
     /// # Errors
     /// An error is taken as passing, such as too many open files: it is logged, and after a pause

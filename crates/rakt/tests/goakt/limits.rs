@@ -128,6 +128,42 @@ async fn requests_are_handed_on_only_as_far_as_they_may_be_pipelined() {
     assert_eq!((node.seen().await.text, node.seen().await.text), ("1".into(), "2".into()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_not_asked_for_anything_in_time_is_closed() {
+    let node = Node::start().await;
+    let request = goakt::tell_frame(&node.dial().await.say("probe", "hello"));
+    for bytes in [
+        &b""[..],
+        // Any text may be the begin of a brotli stream.
+        b"GET ",
+        b"\x8b",
+        b"\x1f\x8b\x08\0\0\0\0\0",
+        b"\x28\xb5\x2f\xfd\x04\x48",
+        &request[..4],
+        &request[..request.len() - 1],
+    ] {
+        let (before, mut peer) = (Instant::now(), node.dial().await);
+        peer.write(bytes).await;
+        peer.rest().await;
+        assert_eq!(before.elapsed().as_secs(), 5, "{bytes:02x?}");
+    }
+    // A byte now and then is no request either.
+    let (before, mut peer) = (Instant::now(), node.dial().await);
+    for byte in &request {
+        if !peer.try_write(&[*byte]).await {
+            break;
+        }
+        tokio::time::sleep(SECOND).await;
+    }
+    // The node waits a moment for the peer to close as well.
+    assert!(before.elapsed() < 8 * SECOND, "{:?}", before.elapsed());
+    // Whoever has asked once may be silent for long.
+    let mut peer = node.dial().await;
+    assert_eq!(peer.ask_echo("1").await, "1");
+    tokio::time::sleep(600 * SECOND).await;
+    assert_eq!(peer.ask_echo("2").await, "2");
+}
+
 #[tokio::test]
 async fn connections_beyond_the_allowed_ones_are_closed() {
     let node = Node::with(|config| config.goakt(GoAkt::new()).max_connections(2)).await;

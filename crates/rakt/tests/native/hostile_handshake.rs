@@ -191,6 +191,59 @@ async fn connections_beyond_the_limit_are_refused_with_the_reason() {
     node.stop_unharmed().await;
 }
 
+/// A connection from another address of this machine.
+#[cfg(target_os = "linux")]
+async fn connect_from(last: u8, port: u16) -> tokio::net::TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, last], 0).into()).expect("an address of loopback");
+    within(socket.connect(([127, 0, 0, 1], port).into())).await.expect("the node listens")
+}
+
+/// Linux gives the whole of 127.0.0.0/8 to a machine, so that one can be many.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_that_does_not_greet_keeps_nobody_else_out() {
+    let options = config().limit_loopback_sources(true).max_ungreeted_per_source(4);
+    let node = Node::start(options.dial_timeout(LIMIT)).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(connect_from(2, node.port()).await);
+    }
+    let why = Raw::greet(connect_from(2, node.port()).await, hello()).await.err();
+    assert!(why.is_some_and(|why| why.contains("too many connections")));
+    // 127.0.0.3 has slots of its own.
+    let other = Raw::greet(connect_from(3, node.port()).await, hello()).await;
+    other.expect("it is taken").works(1).await;
+    // Whoever goes leaves its slot.
+    drop(silent.pop());
+    within(async {
+        while Raw::greet(connect_from(2, node.port()).await, hello()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    node.stop_unharmed().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_that_greets_has_so_many_connections() {
+    let options = config().limit_loopback_sources(true).max_connections_per_source(3);
+    let node = Node::start(options).await;
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        let raw = Raw::greet(connect_from(2, node.port()).await, hello()).await;
+        taken.push(raw.expect("it is taken"));
+    }
+    let why = Raw::greet(connect_from(2, node.port()).await, hello()).await.err();
+    assert!(why.is_some_and(|why| why.contains("too many connections")));
+    Raw::greet(connect_from(3, node.port()).await, hello()).await.expect("another is taken");
+    for raw in &mut taken {
+        raw.works(1).await;
+    }
+    node.stop_unharmed().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_that_never_greets_is_cut_off() {
     let node = Node::start(config().max_connections(8).dial_timeout(LIMIT)).await;

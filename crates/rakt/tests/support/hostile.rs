@@ -229,7 +229,10 @@ impl Answer {
 
 impl Raw {
     pub(crate) async fn dial(port: u16, hello: Hello) -> Result<Self, String> {
-        let mut stream = connect(port).await;
+        Self::greet(connect(port).await, hello).await
+    }
+
+    pub(crate) async fn greet(mut stream: TcpStream, hello: Hello) -> Result<Self, String> {
         let mut handshake = Handshake::dial(hello);
         let first = handshake.poll_transmit().expect("the dialer speaks first");
         stream.write_all(&first).await.expect("a connection takes a hello");

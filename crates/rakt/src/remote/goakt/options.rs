@@ -23,6 +23,8 @@ use crate::system::ConfigError;
 ///
 /// - Messages and their replies are protobuf, and both have names that the Go node knows: an ask whose
 ///   reply has none is refused.
+/// - What a Go node greets with is its first request, which must be there as a whole within
+///   [`dial_timeout`](crate::remote::Config::dial_timeout) of the connection.
 /// - A message is at most a frame of 16 MiB, or [`max_frame_size`](crate::remote::Config::max_frame_size),
 ///   with all its names.
 /// - What is told to an actor arrives in order, and an ask or a `stop` arrives behind what was told

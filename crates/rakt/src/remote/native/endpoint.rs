@@ -197,7 +197,7 @@ impl Endpoint {
         let options = &self.dialer.resources.options;
         let handshake = Handshake::dial(self.hello(place));
         let (session, early) =
-            match shake_hands(&mut *stream, handshake, BytesMut::new(), |_| {}).await {
+            match shake_hands(&mut *stream, handshake, BytesMut::new(), || Ok(()), |_| {}).await {
                 Ok(done) => done,
                 Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
                     let (peer, source) = (self.peer(), Cause::new(error));

@@ -38,6 +38,7 @@ pub(crate) use conn::GoConn;
 
 use self::terms::Terms;
 use super::options::GoAkt;
+use crate::remote::admission::Greeting;
 use crate::remote::dialer::Dialer;
 use crate::remote::transport::Stream;
 use crate::remote::weak_map::WeakList;
@@ -90,15 +91,16 @@ impl Serving {
         dialer: &Dialer,
         system: ActorSystem,
         stream: Box<dyn Stream>,
-        (from, compression): (String, Compression),
+        (greeting, compression): (Greeting, Compression),
         early: BytesMut,
     ) {
+        let from = greeting.from.clone();
         let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, from);
         self.conns.lock().push(&conn);
         if dialer.is_closed() {
             conn.close();
         }
-        session::run(conn, compression, stream, early).await;
+        session::run(conn, (greeting, compression), stream, early).await;
     }
 
     /// Has all connections end once what is answered by now is written.

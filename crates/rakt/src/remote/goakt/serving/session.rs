@@ -20,6 +20,7 @@ use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::error::{Cause, Chain};
+use crate::remote::admission::Greeting;
 use crate::remote::budget::Part;
 use crate::remote::goakt::limits::{counted_len, no_room};
 use crate::remote::io::spare::READ_LEN;
@@ -31,6 +32,8 @@ use crate::timers::now;
 const MESSAGE_COUNT: usize = 1024;
 
 struct Serve {
+    /// The place that the connection has, and the time for its first request.
+    greeting: Greeting,
     conn: Arc<GoConn>,
     server: Server,
     names: Names,
@@ -69,7 +72,7 @@ impl End {
 /// Runs a connection to its end.
 pub(super) fn run(
     conn: Arc<GoConn>,
-    compression: Compression,
+    (greeting, compression): (Greeting, Compression),
     stream: Box<dyn Stream>,
     early: BytesMut,
 ) -> impl Future<Output = ()> + Send {
@@ -82,6 +85,7 @@ pub(super) fn run(
     };
     conn.resources.link_up(&conn.peer, compression);
     let serve = Serve {
+        greeting,
         conn,
         server: Server::new(config),
         names: Names::default(),
@@ -114,7 +118,7 @@ impl Serve {
                 if progress == Progress::Over {
                     self.handing = None;
                 }
-            } else if !self.is_parsed && self.take_request(io) {
+            } else if !self.is_parsed && self.take_request(io)? {
                 has_moved = true;
             } else {
                 break;
@@ -125,9 +129,13 @@ impl Serve {
     }
 
     /// Takes the next request, or does a part of the work for it; false if it is not there.
-    fn take_request(&mut self, io: &mut Buffers) -> bool {
+    fn take_request(&mut self, io: &mut Buffers) -> Result<bool, End> {
         let (unread, decompressed) = (io.unread.len(), self.server.decompressed());
+        let had_greeted = self.server.has_taken_request();
         let next = self.server.poll_request(&mut io.unread);
+        if !had_greeted && self.server.has_taken_request() {
+            self.greet()?;
+        }
         io.turn.add((self.server.decompressed() - decompressed) as usize);
         if unread - io.unread.len() > READ_LEN {
             // What is left would keep the memory of a large frame.
@@ -140,19 +148,27 @@ impl Serve {
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
                 io.turn.add(MESSAGE_COUNT);
-                true
+                Ok(true)
             }
             Ok(None) => {
                 self.is_parsed = !self.server.has_more() && !self.server.is_full();
-                self.server.has_more()
+                Ok(self.server.has_more())
             }
             Err(error) => {
                 let reason = Cause::new(error);
                 tracing::warn!(peer = %self.conn.peer, reason = %Chain(&reason), "closing a connection");
                 self.closing.get_or_insert(reason);
-                true
+                Ok(true)
             }
         }
+    }
+
+    /// The first request is there: the peer is a Go node, or as good as one.
+    fn greet(&mut self) -> Result<(), End> {
+        self.greeting.permit.greet(now()).map_err(|limit| {
+            tracing::warn!(peer = %self.conn.peer, %limit, "closed a connection: too many are open");
+            End { reason: limit.to_string().into(), is_open: true }
+        })
     }
 
     /// Counts what the peer has here and may leave here. A request that waits for room in a mailbox, or
@@ -244,11 +260,21 @@ impl Session for Serve {
     }
 
     fn poll_timeout(&self) -> Instant {
-        let idle_at = self.last_use + self.conn.terms.read_idle_timeout;
+        let idle_at = match self.server.has_taken_request() {
+            true => self.last_use + self.conn.terms.read_idle_timeout,
+            false => self.greeting.until,
+        };
         self.next_expiry.map_or(idle_at, |at| at.min(idle_at))
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
+        if !self.server.has_taken_request() && now >= self.greeting.until {
+            let limit = self.conn.resources.options.dial_timeout;
+            let from = &self.conn.peer;
+            tracing::warn!(%from, ?limit, "a peer did not greet in time");
+            let reason = format!("the first request was not there within {limit:?}");
+            return Err(End { reason: reason.into(), is_open: true });
+        }
         self.next_expiry = self.conn.expire(now);
         let limit = self.conn.terms.read_idle_timeout;
         if now >= self.last_use + limit {
