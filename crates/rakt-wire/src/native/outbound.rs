@@ -34,8 +34,11 @@ use crate::operation::{Operation, Outcome};
 
 /// Once this many bytes are ready, no more chunks are added to them.
 pub const TRANSMIT_TARGET: usize = 256 * 1024;
-/// Largest buffer that is kept while there is nothing to send, in bytes.
-pub const IDLE_CAPACITY: usize = 64 * 1024;
+/// Largest buffer that is kept while there is nothing to send, in bytes: a part of the few KiB that an idle
+/// connection holds. 8 KiB.
+pub const IDLE_CAPACITY: usize = 8 * 1024;
+/// Room that is made at once for what is likely to be as much as the last time, at most. 64 KiB.
+const EXPECTED_LEN: usize = 64 * 1024;
 /// Largest buffer that is kept between two writes, in bytes.
 pub const BUSY_CAPACITY: usize = 256 * 1024;
 
@@ -47,6 +50,8 @@ pub struct Outbound {
     tables: Tables,
     control: Vec<u8>,
     data: Vec<u8>,
+    /// How much of `data` was given out last.
+    expected: usize,
     large: Queue,
     /// CLOSE, which waits for everything else.
     close: Vec<u8>,
@@ -77,6 +82,7 @@ impl Outbound {
             tables: Tables::new(limits),
             control: Vec::new(),
             data: Vec::new(),
+            expected: 0,
             large: Queue::new(chunk_len),
             close: Vec::new(),
             pong: None,
@@ -249,6 +255,9 @@ impl Outbound {
         if let Payload::Ready { bytes, raw_len } = &payload {
             check(bytes.len().max(raw_len.map_or(0, |len| len as usize)))?;
         }
+        if self.data.capacity() == 0 {
+            self.make_room();
+        }
         let frame = Draft::begin(&mut self.data, kind);
         put_head(frame.out);
         let head_len = frame.body_len();
@@ -276,6 +285,12 @@ impl Outbound {
         let head = frame.body().get(..head_len).unwrap_or_default().to_vec();
         let payload_len = payload.len();
         Ok(Sent { payload_len, large: Some(Large::new(kind, head, payload)) })
+    }
+
+    /// The buffer is given up whenever the connection comes to rest. To grow anew step by step takes longer.
+    #[cold]
+    fn make_room(&mut self) {
+        self.data.reserve(self.expected.min(EXPECTED_LEN));
     }
 
     /// Tells the asker that a confirm, ask or request has failed.
@@ -502,7 +517,10 @@ impl Outbound {
         }
         self.flush_nack();
         hand_over(&mut self.control, out.bytes());
-        hand_over(&mut self.data, out.bytes());
+        if !self.data.is_empty() {
+            self.expected = self.data.len();
+            hand_over(&mut self.data, out.bytes());
+        }
         let (large, tables) = (&mut self.large, &mut self.tables);
         if !large.is_empty() {
             large.put_chunks(out, before.saturating_add(TRANSMIT_TARGET), |large| {

@@ -2,12 +2,24 @@
 
 use std::sync::Arc;
 
+use rakt_wire::native::CHUNK_LEN;
 #[cfg(feature = "goakt")]
 use rakt_wire::native::UNCOUNTED_REPLIES;
 
 use super::budget::{Part, Share};
+use super::io::spare::{KEPT_LEN, READ_LEN};
 use super::resources::Resources;
 use crate::error::{Bound, Refusal};
+
+/// What one read leaves of an unfinished frame at most, but for one that is longer than a chunk.
+const FRAME_LEN: usize = READ_LEN + CHUNK_LEN;
+
+/// What has been read and cannot be handled yet, as it counts, in bytes.
+#[derive(Default)]
+pub(crate) struct Unread {
+    frames: u64,
+    messages: u64,
+}
 
 /// One connection's part of the node's memory budget. All of it is given back when this is dropped.
 pub(crate) struct Account {
@@ -45,6 +57,12 @@ impl Account {
         if has_room { Ok(charge) } else { Err(self.exhausted(part)) }
     }
 
+    /// Counts bytes that are here in the place of others, until the result is dropped.
+    pub(crate) fn count(self: &Arc<Self>, part: Part, bytes: u64) -> Charge {
+        self.charge(part, bytes);
+        Charge { account: self.clone(), part, bytes }
+    }
+
     pub(crate) fn release(&self, part: Part, bytes: u64) {
         self.resources.budget.give_back(&self.share, part, bytes);
     }
@@ -66,6 +84,43 @@ impl Account {
         true
     }
 
+    /// Counts `len` bytes that were read and cannot be handled yet. A few KiB do not count, and as much as
+    /// one read leaves counts as an unfinished frame, with its buffer.
+    ///
+    /// # Errors
+    /// How much all peers together may leave here of what there is no room for, in bytes. The connection is
+    /// to end.
+    #[inline]
+    pub(crate) fn hold_unread(&self, unread: &mut Unread, len: usize) -> Result<(), u64> {
+        if len <= KEPT_LEN && unread.frames == 0 {
+            return Ok(());
+        }
+        self.hold_much_unread(unread, len)
+    }
+
+    fn hold_much_unread(&self, unread: &mut Unread, len: usize) -> Result<(), u64> {
+        let frames = match len <= KEPT_LEN {
+            true => 0,
+            false => (len.min(FRAME_LEN) + READ_LEN) as u64,
+        };
+        if frames != unread.frames {
+            let before = std::mem::replace(&mut unread.frames, frames);
+            if !self.replace(Part::Frames, before, frames) {
+                return Err(self.limit(Part::Frames));
+            }
+        }
+        let messages = len.saturating_sub(FRAME_LEN) as u64;
+        let has_room = self.hold(Part::Messages, &mut unread.messages, messages);
+        if has_room { Ok(()) } else { Err(self.limit(Part::Messages)) }
+    }
+
+    /// Nothing is unread any more.
+    pub(crate) fn release_unread(&self, unread: &mut Unread) {
+        let Unread { frames, messages } = std::mem::take(unread);
+        self.release(Part::Frames, frames);
+        self.release(Part::Messages, messages);
+    }
+
     /// Counts `now` bytes that are here already where it was `before`; false if that is more than there is
     /// room for. They count all the same.
     pub(crate) fn replace(&self, part: Part, before: u64, now: u64) -> bool {
@@ -84,7 +139,7 @@ impl Account {
             Part::Replies => Bound::BufferedReplies,
             Part::Operations => Bound::OperationMemory,
             Part::Tables => Bound::TableMemory,
-            Part::Messages | Part::Names | Part::Decoders => Bound::MessageMemory,
+            _ => Bound::MessageMemory,
         };
         Refusal::ResourceExhausted { bound, limit: self.limit(part) }
     }
@@ -132,9 +187,9 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
-    use super::Part::Messages;
     #[cfg(feature = "goakt")]
     use super::Part::Replies;
+    use super::Part::{Frames, Messages};
     use super::*;
     use crate::remote::resources::tests::resources;
 
@@ -160,6 +215,28 @@ mod tests {
         assert!(refused.is_err() && account.share.used(Messages) == 1000);
         drop(charge);
         assert_eq!(account.share.used(Messages), 0);
+    }
+
+    #[test]
+    fn what_is_unread_counts_with_its_buffer_beyond_a_few_kib() {
+        let resources = resources();
+        let (account, mut unread) = (Account::new(resources.clone()), Unread::default());
+        let mut held = |len: usize| {
+            account.hold_unread(&mut unread, len).expect("there is room");
+            (resources.budget.used(Frames) as usize, resources.budget.used(Messages) as usize)
+        };
+        assert_eq!(held(KEPT_LEN), (0, 0));
+        assert_eq!(held(KEPT_LEN + 1), (KEPT_LEN + 1 + READ_LEN, 0));
+        assert_eq!(held(FRAME_LEN), (FRAME_LEN + READ_LEN, 0));
+        assert_eq!(held(FRAME_LEN + 10), (FRAME_LEN + READ_LEN, 10));
+        assert_eq!(held(0), (0, 0));
+        let others = Share::default();
+        resources.budget.add(&others, Frames, account.limit(Frames));
+        assert_eq!(account.hold_unread(&mut unread, KEPT_LEN), Ok(()));
+        let refused = account.hold_unread(&mut unread, KEPT_LEN + 1);
+        assert_eq!(refused, Err(account.limit(Frames)));
+        account.release_unread(&mut unread);
+        assert_eq!(resources.budget.used(Frames), account.limit(Frames));
     }
 
     #[cfg(feature = "goakt")]

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Part {
     /// Messages and replies that have arrived and are not handled yet, whole or not.
     Messages,
+    /// The beginnings of frames and of large bodies, with their buffers.
+    Frames,
     /// Replies that the peer has not taken yet, and requests that have none yet.
     Replies,
     /// Names that peers have given numbers.
@@ -21,8 +23,9 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Messages,
+        Self::Frames,
         Self::Replies,
         Self::Names,
         Self::Tables,
@@ -36,7 +39,7 @@ impl Part {
         match self {
             Self::Messages | Self::Replies | Self::Decoders => 2,
             Self::Names => 4,
-            Self::Tables | Self::Operations => 8,
+            Self::Frames | Self::Tables | Self::Operations => 8,
         }
     }
 }
@@ -46,9 +49,12 @@ impl Part {
 /// A connection may use up to twice what it leaves free. So one alone gets two thirds, and there is
 /// room for the next one while it does.
 pub(crate) struct Budget {
-    limit: u64,
-    all: AtomicU64,
+    limits: [u64; Part::ALL.len()],
     used: [AtomicU64; Part::ALL.len()],
+    /// How much all parts together may use but for that of frames, which is set apart: however much there
+    /// is of others, a connection can go on to the end of its frame.
+    others_limit: u64,
+    others: AtomicU64,
 }
 
 /// What one connection uses of a budget.
@@ -66,56 +72,63 @@ impl Share {
 
 impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, all: AtomicU64::new(0), used: Default::default() }
+        let limits = Part::ALL.map(|part| limit / part.divisor());
+        let others_limit = limit - limits[Part::Frames as usize];
+        Self { limits, used: Default::default(), others_limit, others: AtomicU64::new(0) }
     }
 
     /// How much all may use for `part`.
     pub(crate) fn limit(&self, part: Part) -> u64 {
-        self.limit / part.divisor()
+        self.limits[part as usize]
     }
 
     /// Adds bytes that are here already; false if that is more than there is room for. Either way
     /// they count until they are [given back](Self::give_back).
     pub(crate) fn add(&self, share: &Share, part: Part, bytes: u64) -> bool {
-        self.add_below(0, share, part, bytes)
+        self.add_below(share, part, bytes, |limit| limit)
     }
 
     /// Adds bytes if they fit and leave a quarter of the budget free: for what may stay for as long as
     /// the peer likes, which must not shut the others out.
     pub(crate) fn try_add(&self, share: &Share, part: Part, bytes: u64) -> bool {
-        let fits = self.add_below(4, share, part, bytes);
+        let fits = self.add_below(share, part, bytes, |limit| limit - limit / 4);
         if !fits {
             self.give_back(share, part, bytes);
         }
         fits
     }
 
-    /// Adds bytes; false if they do not fit, or leave less free than one of `spared` parts, where that is
-    /// not 0.
-    fn add_below(&self, spared: u64, share: &Share, part: Part, bytes: u64) -> bool {
+    /// Adds bytes; false if they do not fit below what `bound` makes of the limits.
+    #[inline]
+    fn add_below(&self, share: &Share, part: Part, bytes: u64, bound: fn(u64) -> u64) -> bool {
         let add =
             |count: &AtomicU64| count.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let own = add(&share.used[part as usize]);
         let fits = |limit: u64, used: u64| {
-            let below = limit - limit.checked_div(spared).unwrap_or(0);
-            below.checked_sub(used).is_some_and(|free| own <= free.saturating_mul(2))
+            bound(limit).checked_sub(used).is_some_and(|free| own <= free.saturating_mul(2))
         };
-        let of_part = fits(self.limit(part), add(&self.used[part as usize]));
-        fits(self.limit, add(&self.all)) && of_part
+        let is_below = fits(self.limits[part as usize], add(&self.used[part as usize]));
+        match part {
+            Part::Frames => is_below,
+            _ => fits(self.others_limit, add(&self.others)) && is_below,
+        }
     }
 
     pub(crate) fn give_back(&self, share: &Share, part: Part, bytes: u64) {
-        for count in [&share.used[part as usize], &self.used[part as usize], &self.all] {
-            count.fetch_sub(bytes, Ordering::Relaxed);
+        share.used[part as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.sub(part, bytes);
+    }
+
+    fn sub(&self, part: Part, bytes: u64) {
+        self.used[part as usize].fetch_sub(bytes, Ordering::Relaxed);
+        if part != Part::Frames {
+            self.others.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
     /// Gives back all that a connection uses for `part`.
     pub(crate) fn give_back_all(&self, share: &Share, part: Part) {
-        let bytes = share.used[part as usize].swap(0, Ordering::Relaxed);
-        for count in [&self.used[part as usize], &self.all] {
-            count.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.sub(part, share.used[part as usize].swap(0, Ordering::Relaxed));
     }
 
     /// The connection is gone.
@@ -131,7 +144,7 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::Part::{Decoders, Messages, Replies, Tables};
+    use super::Part::{Decoders, Frames, Messages, Replies, Tables};
     use super::*;
 
     #[test]
@@ -167,21 +180,24 @@ mod tests {
     fn all_parts_together_stay_below_one_limit_and_each_below_its_part() {
         let (budget, mut shares) = (Budget::new(8000), Vec::new());
         let mut fill = |part| {
-            let before = budget.all.load(Ordering::Relaxed);
+            let before = budget.others.load(Ordering::Relaxed);
             for _ in 0..1000 {
                 let share = Share::default();
                 while budget.add(&share, part, 1) {}
                 budget.give_back(&share, part, 1);
                 shares.push(share);
             }
-            budget.all.load(Ordering::Relaxed) - before
+            budget.others.load(Ordering::Relaxed) - before
         };
         assert!((900..=1000).contains(&fill(Tables)), "an eighth");
         assert!((3900..=4000).contains(&fill(Messages)), "half");
         let left = fill(Replies) + fill(Decoders);
-        assert!((2900..=3100).contains(&left), "what is left of the whole: {left}");
+        assert!((1900..=2010).contains(&left), "what is left of the whole: {left}");
+        let frames = Share::default();
+        assert!(budget.add(&frames, Frames, 600), "they have a part of their own");
+        budget.close(&frames);
         shares.iter().for_each(|share| budget.close(share));
-        assert_eq!(budget.all.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.others.load(Ordering::Relaxed), 0);
         assert!(Part::ALL.into_iter().all(|part| budget.used(part) == 0));
     }
 }

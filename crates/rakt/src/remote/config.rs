@@ -257,6 +257,7 @@ macro_rules! common_options {
             /// | half | replies that wait for peers to take them, and requests without one | is refused |
             /// | half | the windows of decoders of compressed connections | ends its connection |
             /// | a quarter | names that peers have given numbers | ends its connection |
+            /// | an eighth, set apart | beginnings of frames and of large messages | ends its connection |
             /// | an eighth | watches, and what else is remembered of requests | is refused |
             /// | an eighth | operations that are being carried out | is refused |
             ///

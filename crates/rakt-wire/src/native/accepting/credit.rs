@@ -66,6 +66,11 @@ impl Cancelled {
         self.set.len()
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
     pub(super) fn contains(&self, corr: u64) -> bool {
         !self.set.is_empty() && self.set.contains(&corr)
     }

@@ -40,6 +40,8 @@ pub const UNCOUNTED_REPLIES: usize = 4 * 1024;
 const STEP: usize = 16 * 1024;
 /// What a request without an answer takes up in memory, in bytes.
 const REQUEST_COST: usize = 256;
+/// So many of them are not counted.
+const FEW_REQUESTS: i64 = 8;
 /// What it takes up in memory that a request was cancelled, in bytes.
 const CANCELLED_COST: usize = 64;
 
@@ -173,7 +175,12 @@ impl<B: ReplyBudget> Accepting<B> {
     ///
     /// Only this side may wait like that. What a dialer reads makes it write nothing, and were it to wait
     /// as well, both could wait for ever.
+    #[inline]
     pub fn is_backed_up(&mut self) -> bool {
+        let is_little = self.noted == 0 && self.has_few_requests();
+        if is_little && self.writer.buffered() <= UNCOUNTED_REPLIES {
+            return false;
+        }
         let has_room = self.has_room();
         self.writer.buffered() > LARGE_HIGH_WATER || (!has_room && self.held() > UNCOUNTED_REPLIES)
     }
@@ -227,9 +234,17 @@ impl<B: ReplyBudget> Accepting<B> {
         (is_noted && self.has_room) || self.note(held)
     }
 
-    /// What the answers and requests of the peer take up in memory, in bytes.
+    /// Whether what requests take up is not worth counting.
     #[inline]
+    fn has_few_requests(&self) -> bool {
+        self.in_flight <= FEW_REQUESTS && self.cancelled.is_empty()
+    }
+
+    /// What the answers and requests of the peer take up in memory, in bytes.
     fn held(&self) -> usize {
+        if self.has_few_requests() {
+            return self.writer.buffered();
+        }
         let requests = usize::try_from(self.in_flight).unwrap_or(0).saturating_mul(REQUEST_COST);
         let cancelled = self.cancelled.len().saturating_mul(CANCELLED_COST);
         self.writer.buffered().saturating_add(requests).saturating_add(cancelled)

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
-use rakt_wire::native::Transmit;
+use rakt_wire::native::{IDLE_CAPACITY, Transmit};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
 use super::farewell::say_goodbye;
 use super::session::{Buffers, Fault, Reading, Session, TURN_LEN, Turn};
-use super::spare::{self, READ_LEN};
+use super::spare;
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
@@ -114,7 +114,7 @@ impl<S: Session> Pump<S> {
             let has_more = self.session.poll_transmit(cx, &mut self.io)?.is_ready();
             let is_stuck = if self.io.is_written() {
                 // An idle connection keeps no large buffer.
-                self.io.unwritten.shrink(READ_LEN);
+                self.io.unwritten.shrink(IDLE_CAPACITY);
                 true
             } else {
                 let pushed = self.poll_push(cx);

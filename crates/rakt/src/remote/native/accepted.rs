@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session};
 use rakt_wire::{Encode, Outcome};
 
+use super::block::Cost;
 use super::conn::{Conn, Half, Leftover, touch};
 use super::watches::to_wire;
 use crate::error::Refusal;
@@ -104,11 +105,11 @@ impl Conn<Accepted> {
         self.with(|session| session.terminated(watch_id, &reason));
     }
 
-    /// `cost` bytes that a receiver's messages took of the peer's credit are free again.
-    pub(super) fn consumed(&self, from: Alias, cost: u64) {
-        self.account.release(Part::Messages, cost);
+    /// What a receiver's messages took of the peer's credit and of the node's budget is free again.
+    pub(super) fn consumed(&self, from: Alias, cost: Cost) {
+        self.account.release(Part::Messages, cost.charge);
         let mut state = self.lock();
-        if state.half.session.consumed(from, cost) {
+        if state.half.session.consumed(from, cost.credit) {
             touch(state);
         }
     }

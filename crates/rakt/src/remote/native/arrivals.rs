@@ -12,7 +12,8 @@ use rakt_wire::native::{
 use rakt_wire::{Address, Failure, Metadata, is_reserved};
 
 use super::accepted::{Accepted, Replies};
-use super::batch::{Batch, RawAbout, RawMessage};
+use super::batch::{BATCH_COST, Batch, RawAbout, RawMessage};
+use super::block::{Block, Cost};
 use super::conn::Conn;
 use super::driver::Reader;
 use super::serve::{Watches, serve};
@@ -42,6 +43,8 @@ struct Actors {
     conn: Arc<Conn<Accepted>>,
     watches: Watches,
     now: Instant,
+    /// What the read at hand brought, once a message of it is handed on, where batches share its charge.
+    block: Option<Block>,
 }
 
 /// What is kept for a receiver that the peer has named.
@@ -61,14 +64,14 @@ struct Staged {
     messages: VecDeque<RawMessage>,
     has_confirms: bool,
     senders: Vec<(u32, ActorRef)>,
-    /// What they cost together.
-    cost: u64,
+    /// What they count together besides their block, in bytes.
+    charge: u64,
 }
 
 impl ArrivalsReader {
     pub(crate) fn new(system: ActorSystem, conn: Arc<Conn<Accepted>>, session: &Session) -> Self {
         let watches = Watches::new(conn.clone());
-        let actors = Actors { system, conn, watches, now: crate::timers::now() };
+        let actors = Actors { system, conn, watches, now: crate::timers::now(), block: None };
         Self { arrivals: Arrivals::new(session), actors }
     }
 }
@@ -91,7 +94,9 @@ impl Reader for ArrivalsReader {
     }
 
     fn finish(&mut self, block: &Bytes) -> Result<(), LinkError> {
-        self.arrivals.finish(block, &mut self.actors)
+        let finished = self.arrivals.finish(block, &mut self.actors);
+        self.actors.block = None;
+        finished
     }
 
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
@@ -136,9 +141,9 @@ impl Host for Actors {
         receiver: &mut NamedReceiver<Known>,
         names: &mut Names<Option<ActorRef>>,
         message: &mut Message,
-        cost: u64,
+        _cost: u64,
     ) -> Result<(), Failure> {
-        let taken = self.stage(receiver, names, message, cost);
+        let taken = self.stage(receiver, names, message);
         taken.map_err(|refusal| {
             let (peer, receiver) = (&self.conn.peer.name, &receiver.path);
             tracing::debug!(%peer, %receiver, refusal = %Chain(&refusal), "refused a message");
@@ -154,21 +159,32 @@ impl Host for Actors {
         overrun: Option<Failure>,
     ) {
         let conn = &self.conn;
-        let Staged { mut messages, has_confirms, senders, cost } =
+        let Staged { mut messages, has_confirms, senders, charge } =
             std::mem::take(&mut receiver.kept.staged);
+        let (block, no_room) = match &self.block {
+            Some(block) => (block.clone(), None),
+            None => match Block::of_read(&conn.account, block) {
+                Ok(block) => {
+                    self.block = block.is_counted().then(|| block.clone());
+                    (block, None)
+                }
+                Err(refusal) => (Block::default(), Some(refusal)),
+            },
+        };
         receiver.kept.last_len = messages.len();
         trim(&mut messages);
+        let own = BATCH_COST + block.uncounted_len();
         let mut batch = Box::new(Batch {
             conn: conn.clone(),
             from,
-            block: block.clone(),
+            block,
             messages,
             has_confirms,
             senders,
-            unreturned: 0,
+            unreturned: Cost { credit: 0, charge: own },
             return_at: u64::from(conn.limits.receiver_window / 4),
         });
-        let has_room = conn.account.charge(Part::Messages, cost);
+        let has_room = conn.account.charge(Part::Messages, charge + own) && no_room.is_none();
         if let Some(failure) = overrun {
             return batch.refuse_all(&Refusal::from_wire(failure));
         }
@@ -212,7 +228,6 @@ impl Actors {
         receiver: &mut NamedReceiver<Known>,
         names: &mut Names<Option<ActorRef>>,
         message: &mut Message,
-        cost: u64,
     ) -> Result<(), Refusal> {
         let entry = match receiver.kept.entry(message.type_id) {
             Some(entry) => entry,
@@ -236,8 +251,7 @@ impl Actors {
             staged.messages.reserve_exact(*last_len);
         }
         staged.has_confirms |= matches!(message.kind, MessageKind::Confirm { .. });
-        staged.cost += cost;
-        staged.messages.push_back(RawMessage {
+        let raw = RawMessage {
             entry,
             kind: message.kind,
             sender,
@@ -246,7 +260,9 @@ impl Actors {
             len,
             raw_len: message.raw_len,
             about,
-        });
+        };
+        staged.charge += raw.cost().charge;
+        staged.messages.push_back(raw);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use rakt_wire::Metadata;
 use rakt_wire::native::{Alias, MessageKind};
 
 use super::accepted::Accepted;
+use super::block::{Block, Cost};
 use super::conn::Conn;
 use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::{Arrivals, Reachable};
@@ -16,23 +17,29 @@ use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
+use crate::remote::budget::Part;
 use crate::remote::compact::compact;
 
 /// Messages in the order they arrived; all share one block of bytes, one connection, one receiver.
 pub(crate) struct Batch {
     pub(crate) conn: Arc<Conn<Accepted>>,
     pub(crate) from: Alias,
-    pub(crate) block: Bytes,
+    pub(crate) block: Block,
     pub(crate) messages: VecDeque<RawMessage>,
     /// Some of them are confirmed tells.
     pub(crate) has_confirms: bool,
     /// The connection's number for each sender, and the sender.
     pub(crate) senders: Vec<(u32, ActorRef)>,
-    /// Credit of handled messages that has not been given back yet.
-    pub(crate) unreturned: u64,
+    /// What handled messages cost that has not been given back yet.
+    pub(crate) unreturned: Cost,
     /// Give credit back once this much is free, so that a slow handler does not hold it all.
     pub(crate) return_at: u64,
 }
+
+/// What a batch takes up in memory besides its messages, in bytes.
+pub(super) const BATCH_COST: u64 = 512;
+/// What a message takes up in memory besides its payload, in bytes.
+const MESSAGE_COST: u64 = 128;
 
 /// One message as it came, not decoded yet.
 pub(crate) struct RawMessage {
@@ -62,13 +69,22 @@ pub(crate) struct RawAbout {
     pub(crate) _charge: Option<Charge>,
 }
 
+/// A block of which less than this is kept is let go of where messages have to wait, in percent.
+const WORTH_KEEPING: usize = 25;
+
 /// Whoever takes a message has seen that there is one.
 const IS_THERE: &str = "there is a first message";
 
 impl RawMessage {
-    /// What the message counts against its receiver's credit.
-    pub(crate) fn cost(&self) -> u64 {
-        rakt_wire::cost(self.raw_len.unwrap_or(self.len) as usize)
+    #[inline]
+    pub(crate) fn cost(&self) -> Cost {
+        let whole = self.about.as_ref().and_then(|about| about.whole.as_ref());
+        Cost {
+            credit: rakt_wire::cost(self.raw_len.unwrap_or(self.len) as usize),
+            charge: MESSAGE_COST
+                + whole.map_or(0, |bytes| bytes.len() as u64)
+                + self.raw_len.map_or(0, u64::from),
+        }
     }
 }
 
@@ -107,7 +123,7 @@ impl Batch {
     /// cannot be are refused.
     pub(crate) fn check_confirmed(&mut self, cell: &dyn Reachable) {
         let mut messages = std::mem::take(&mut self.messages);
-        let mut refused = 0;
+        let mut refused = Cost::default();
         messages.retain(|message| {
             if !matches!(message.kind, MessageKind::Confirm { .. }) {
                 return true;
@@ -116,7 +132,7 @@ impl Batch {
             let checked = payload.and_then(|payload| cell.check(message.entry, payload));
             if let Err(refusal) = &checked {
                 self.refuse(message, refusal);
-                refused += message.cost();
+                refused.add(message.cost());
             }
             checked.is_ok()
         });
@@ -125,9 +141,9 @@ impl Batch {
     }
 
     /// Notes that a message was taken out, and gives credit back when enough is free.
-    fn consumed(&mut self, cost: u64) {
-        self.unreturned += cost;
-        if self.unreturned >= self.return_at {
+    fn consumed(&mut self, cost: Cost) {
+        self.unreturned.add(cost);
+        if self.unreturned.credit >= self.return_at {
             self.conn.consumed(self.from, std::mem::take(&mut self.unreturned));
         }
     }
@@ -172,6 +188,8 @@ impl Arrivals for Batch {
     }
 
     fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
+        let charge = BATCH_COST + self.block.uncounted_len();
+        self.conn.account.charge(Part::Messages, charge);
         Box::new(Self {
             conn: self.conn.clone(),
             from: self.from,
@@ -179,16 +197,19 @@ impl Arrivals for Batch {
             messages: self.messages.drain(..n.min(self.messages.len())).collect(),
             has_confirms: self.has_confirms,
             senders: self.senders.clone(),
-            unreturned: 0,
+            unreturned: Cost { credit: 0, charge },
             return_at: self.return_at,
         })
     }
 
     fn compact(&mut self) {
-        compact(&mut self.block, &mut self.messages, |message| {
+        let copied = compact(&self.block, WORTH_KEEPING, &mut self.messages, |message| {
             let is_in_block = message.about.as_ref().is_none_or(|about| about.whole.is_none());
             is_in_block.then_some((&mut message.start, message.len))
         });
+        if let Some(copied) = copied {
+            self.block = Block::copied(&self.conn.account, copied);
+        }
     }
 
     fn confirm_all(&mut self) {
@@ -206,15 +227,15 @@ impl Arrivals for Batch {
     fn refuse_all(mut self: Box<Self>, refusal: &Refusal) {
         while let Some(message) = self.messages.pop_front() {
             self.refuse(&message, refusal);
-            self.unreturned += message.cost();
+            self.unreturned.add(message.cost());
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.unreturned += self.messages.iter().map(RawMessage::cost).sum::<u64>();
-        if self.unreturned > 0 {
+        self.messages.iter().for_each(|message| self.unreturned.add(message.cost()));
+        if self.unreturned.charge > 0 {
             self.conn.consumed(self.from, self.unreturned);
         }
     }

@@ -6,24 +6,19 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rakt_wire::native::{
-    CHUNK_LEN, CloseCode, Inbound, LinkError, Liveness, LivenessAction, Role, Side, Transmit,
-    Writer,
+    CloseCode, Inbound, LinkError, Liveness, LivenessAction, Role, Side, Transmit, Writer,
 };
 
+use super::block::COPIED_LEN;
 use super::conn::{Conn, Half};
 use crate::error::Cause;
-use crate::remote::budget::Part;
-use crate::remote::io::spare::READ_LEN;
+use crate::remote::account::Unread;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
 /// What is read where a chunk is expected, in bytes: enough to see where the rest of it belongs.
 const PROBE_LEN: usize = 4 * 1024;
-/// What one read brought is copied out if it is at most this much, in bytes: the payload of a message
-/// that comes alone pins no more than what came with it.
-const COPIED_LEN: usize = 4 * 1024;
-
 /// What one side does with what arrives: the reading half of its session, and who is told.
 pub(crate) trait Reader: Send {
     type Half: Half;
@@ -57,8 +52,8 @@ pub(crate) trait Reader: Send {
 pub(crate) struct Driver<R: Reader> {
     conn: Arc<Conn<R::Half>>,
     reader: R,
-    /// How much of what is unread counts against the node's budget.
-    held: u64,
+    /// How what is unread counts against the node's budget.
+    unread: Unread,
     /// Something was written since those that wait for room were woken.
     has_written: bool,
     /// Others had their turn before what is buffered now is written.
@@ -90,7 +85,7 @@ pub(crate) fn drive<R: Reader>(
     let write_timeout = options.write_timeout;
     let driver = Driver {
         reader,
-        held: 0,
+        unread: Unread::default(),
         has_written: false,
         has_waited: false,
         is_held_back: false,
@@ -113,18 +108,17 @@ impl<R: Reader> Driver<R> {
         handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))
     }
 
-    /// Counts what has arrived of a large frame. Ours come in chunks, which are counted elsewhere.
+    /// Counts what has arrived of an unfinished frame. Our large ones come in chunks, which are counted
+    /// elsewhere.
     fn charge_unread(&mut self, unread: usize) -> Result<(), End> {
-        let beyond = unread.saturating_sub(READ_LEN + CHUNK_LEN) as u64;
-        if self.conn.account.hold(Part::Messages, &mut self.held, beyond) {
-            return Ok(());
-        }
-        let limit = self.conn.account.limit(Part::Messages);
-        let text = format!(
-            "no room for a frame of which {unread} bytes have arrived: all peers together may have \
-             {limit} bytes under way"
-        );
-        Err(End::Told(CloseCode::Limit, text))
+        let held = self.conn.account.hold_unread(&mut self.unread, unread);
+        held.map_err(|limit| {
+            let text = format!(
+                "no room for a frame of which {unread} bytes have arrived: all peers together may have \
+                 {limit} bytes under way"
+            );
+            End::Told(CloseCode::Limit, text)
+        })
     }
 
     /// What the peer is told last; all who wait for the connection are woken.
@@ -284,7 +278,7 @@ impl<R: Reader> Session for Driver<R> {
         let (reason, farewell) = self.last_words(end, &io);
         let reason = self.conn.closed().unwrap_or(reason);
         self.conn.close(reason.clone());
-        self.conn.account.release(Part::Messages, self.held);
+        self.conn.account.release_unread(&mut self.unread);
         self.reader.end();
         self.conn.resources.link_down(&self.conn.peer.name, reason);
         Some(farewell)

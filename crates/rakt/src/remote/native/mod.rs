@@ -16,6 +16,7 @@
 mod accepted;
 mod arrivals;
 mod batch;
+mod block;
 mod conn;
 mod dialed;
 mod driver;

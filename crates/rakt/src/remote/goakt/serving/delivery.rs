@@ -22,6 +22,9 @@ use crate::remote::compact::compact;
 /// Cost of handled messages from which on it is given back to the budget before their batch is done with.
 const RETURN_AT: u64 = 64 * 1024;
 
+/// A request of which less than this is kept is not kept whole, in percent: only its messages are charged.
+const WORTH_KEEPING: usize = 80;
+
 /// Messages of one type that follow each other, for one actor, in a block of bytes.
 pub(super) struct Batch {
     pub(super) delivery: Arc<Delivery>,
@@ -156,9 +159,12 @@ impl Arrivals for Batch {
     }
 
     fn compact(&mut self) {
-        compact(&mut self.block, &mut self.messages, |message| {
+        let copied = compact(&self.block, WORTH_KEEPING, &mut self.messages, |message| {
             Some((&mut message.start, message.len))
         });
+        if let Some(copied) = copied {
+            self.block = copied;
+        }
     }
 
     fn confirm_all(&mut self) {
