@@ -1,0 +1,120 @@
+//! What strangers can make a node hold: a node as a process of its own, and all that can be said to it, said in
+//! every way until it hurts.
+//!
+//! - [`node`]: the node that is besieged; [`limits`]: what it is started with; [`process`]: how its parent sees it
+//! - [`phrase`]: what can be said; [`greeting`], [`native`], [`goakt`]: in which bytes; [`catalogue`]: all of it
+//! - [`peer`]: a connection that speaks in bytes; [`strategy`]: the ways to say something; [`strangers`]: the threads for it
+//! - [`honest`]: whoever must not notice; [`judge`]: what is asked of the node
+//! - [`generated`]: every phrase in every way; [`siege`]: all of them at once
+
+mod catalogue;
+mod generated;
+mod goakt;
+mod greeting;
+mod honest;
+mod judge;
+mod limits;
+mod native;
+mod node;
+mod peer;
+mod phrase;
+mod process;
+mod siege;
+mod strangers;
+mod strategy;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use crate::limits::{Limits, Scale};
+use crate::strangers::Strangers;
+
+/// Any error; this program only reports them.
+pub(crate) type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> =
+    std::result::Result<T, E>;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const HELP: &str = "\
+siege: what strangers can make a node hold
+
+usage: siege generated [--limits half|one|twice] [--only TEXT] [--lanes N]
+                        every phrase in every way, with a budget of 64 MiB; --only those whose name has TEXT
+       siege [--seconds N] [--connections N] [--seed N]
+                        a node in 512 MiB with default limits, and everything at once (120 s, 200, 1)
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run(&args).unwrap_or_else(|error| {
+        eprintln!("siege: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &[&str]) -> Result<ExitCode> {
+    match args {
+        // How process.rs starts the program again.
+        ["node", budget, scale] => {
+            let limits = Limits::parse(budget, scale)?;
+            let runtime = Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(node::run(limits))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["-h" | "--help"] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ["generated", options @ ..] => {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(generate(options))
+        }
+        options => {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(besiege(options))
+        }
+    }
+}
+
+async fn generate(mut options: &[&str]) -> Result<ExitCode> {
+    let (mut scale, mut only, mut lanes) = (Scale::One, "", 2);
+    while let [name, value, rest @ ..] = options {
+        match *name {
+            "--limits" => scale = Scale::parse(value)?,
+            "--only" => only = value,
+            "--lanes" => lanes = value.parse()?,
+            other => return Err(format!("there is no option {other}").into()),
+        }
+        options = rest;
+    }
+    let cases = generated::cases(only);
+    let strangers = Arc::new(Strangers::gather()?);
+    println!("{}", judge::heading());
+    let outcomes = generated::run(&strangers, cases, Limits::generated(scale), lanes).await?;
+    let failed = outcomes.iter().filter(|outcome| !outcome.violations().is_empty()).count();
+    let slow = outcomes.iter().filter(|outcome| outcome.is_slow()).count();
+    println!("{} attacks, {failed} failed, {slow} were slow", outcomes.len());
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn besiege(mut options: &[&str]) -> Result<ExitCode> {
+    let (mut seconds, mut connections, mut seed) = (120, 200, 1);
+    while let [name, value, rest @ ..] = options {
+        match *name {
+            "--seconds" => seconds = value.parse()?,
+            "--connections" => connections = value.parse()?,
+            "--seed" => seed = value.parse()?,
+            other => return Err(format!("there is no option {other}").into()),
+        }
+        options = rest;
+    }
+    let outcome = siege::run(Duration::from_secs(seconds), connections, seed).await?;
+    println!("{}\n{outcome}", judge::heading());
+    let has_failed = !outcome.violations().is_empty() || outcome.is_slow();
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
