@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::base::text::{Quoted, controls_at};
+
 /// Longest actor name, system name or host, in bytes.
 pub const MAX_NAME_LEN: usize = 255;
 /// Longest path of an actor, in bytes, separators included.
@@ -200,7 +202,7 @@ pub enum AddressError {
         limit: usize,
     },
     /// A part holds a character that it may not hold, or not in that place.
-    #[error("{what} {text:?} may not hold {character:?} at byte {at}")]
+    #[error("{what} {} may not hold {character:?} at byte {at}", Quoted(text))]
     Character {
         /// Which part.
         what: &'static str,
@@ -212,7 +214,7 @@ pub enum AddressError {
         at: usize,
     },
     /// The name starts with a prefix that belongs to the system.
-    #[error("the name {name:?} starts with the reserved prefix {prefix:?}")]
+    #[error("the name {} starts with the reserved prefix {prefix:?}", Quoted(name))]
     Reserved {
         /// The name.
         name: String,
@@ -220,7 +222,7 @@ pub enum AddressError {
         prefix: &'static str,
     },
     /// The text does not have the form of an address.
-    #[error("{text:?} is not an address: expected {expected}")]
+    #[error("{} is not an address: expected {expected}", Quoted(text))]
     Malformed {
         /// The text.
         text: String,
@@ -241,6 +243,16 @@ pub fn validate_name(name: &str) -> Result<(), AddressError> {
         Some(prefix) => Err(AddressError::Reserved { name: name.to_owned(), prefix }),
         None => Ok(()),
     }
+}
+
+/// Checks the name of something that may be called as its user likes, such as a kind or a message type: it may
+/// hold no [control character](controls_at). `what` is what errors call it.
+///
+/// # Errors
+/// Says which character it may not hold.
+pub fn validate_text(what: &'static str, text: &str) -> Result<(), AddressError> {
+    let at = controls_at(text).unwrap_or(text.len());
+    reject(what, text, text.get(at..).and_then(|rest| rest.chars().next()).map(|c| (at, c)))
 }
 
 /// Checks a path: one or more segments separated by `/`, [`MAX_PATH_LEN`] bytes at most.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::base::cause::{Cause, Chain, Lines};
 use crate::base::codes::codes;
+use crate::base::text::Shown;
 
 /// Longest detail of a [`Failure`] on the wire, in bytes. A longer one is cut between two characters.
 pub const MAX_DETAIL_LEN: usize = 1024;
@@ -133,7 +134,7 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.parts() {
             (number, "", _) => write!(f, "bound {number}, which is not known here"),
-            (_, name, unit) if name.starts_with(unit) => f.write_str(name),
+            (_, name, unit) if name.starts_with(unit) => Shown(name).fmt(f),
             (_, name, unit) => write!(f, "{name} ({unit})"),
         }
     }
@@ -196,7 +197,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code.as_str())?;
         if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
+            write!(f, ": {}", Chain(&self.cause()))?;
         }
         // The number of a bound is no size, and its name stands there already.
         let size = if self.code == Code::ResourceExhausted { 0 } else { self.size };

@@ -42,10 +42,11 @@ mod operation;
 
 pub use address::{
     Address, AddressError, Dialect, MAX_ADDRESS_LEN, MAX_NAME_LEN, MAX_PATH_LEN, RESERVED_PREFIXES,
-    is_reserved, validate_name, validate_path, validate_system_name,
+    is_reserved, validate_name, validate_path, validate_system_name, validate_text,
 };
 pub use base::cause::{Cause, Chain, MAX_CAUSES};
 pub use base::encode::{Encode, EncodeError, MESSAGE_OVERHEAD, cost};
+pub use base::text::{MAX_SHOWN_LEN, Shown, controls_at};
 pub use base::varint::DecodeError;
 /// For tests that speak a protocol badly.
 #[doc(hidden)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::address::{MAX_NAME_LEN, MAX_PATH_LEN};
+use crate::address::{AddressError, MAX_NAME_LEN, MAX_PATH_LEN, validate_text};
 
 /// Longest name of a kind or a message type, in bytes.
 pub(crate) const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
@@ -84,6 +84,29 @@ pub enum Operation {
     Ping,
     /// Which kinds may I spawn?
     Kinds,
+}
+
+impl Operation {
+    /// Checks that no name in it holds a control character: the peer would end the connection.
+    ///
+    /// # Errors
+    /// Says which name holds which.
+    pub fn check_names(&self) -> Result<(), AddressError> {
+        match self {
+            Self::Lookup { path }
+            | Self::Stop { path, .. }
+            | Self::Respawn { path, .. }
+            | Self::Reinstate { path, .. }
+            | Self::Watch { path, .. } => validate_text("path", path),
+            Self::Spawn { path, kind, argument } => {
+                validate_text("path", path)?;
+                validate_text("kind", kind)?;
+                let argument = argument.as_ref().map_or("", |argument| &argument.type_name);
+                validate_text("argument type", argument)
+            }
+            Self::Unwatch { .. } | Self::Ping | Self::Kinds => Ok(()),
+        }
+    }
 }
 
 /// What a kind is started with: a typed, encoded value.

@@ -4,13 +4,15 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::text::{Cut, MAX_SHOWN_LEN, Shown};
+
 /// Most links of a chain of causes that are told, to the log, to an asker and over the wire.
 pub const MAX_CAUSES: usize = 16;
 
 /// An error, as the cause of another. It keeps its own causes.
 ///
-/// Its text is that of the error, which [`get_ref`](Self::get_ref) gives for a downcast. Two are equal if
-/// their chains read alike: errors in general cannot be compared.
+/// Its text is that of the error, [shown](Shown) in one line; [`get_ref`](Self::get_ref) gives the error
+/// itself, for a downcast. Two are equal if their chains read alike: errors in general cannot be compared.
 #[derive(Clone)]
 pub struct Cause(
     /// Thin, since it is a part of every error.
@@ -25,7 +27,7 @@ impl Cause {
 
     /// The texts of an error and of its causes, [`MAX_CAUSES`] at most, without the error itself.
     pub fn described(error: &(dyn Error + 'static)) -> Self {
-        let texts: Vec<_> = links(error).map(ToString::to_string).collect();
+        let texts: Vec<_> = links(error).map(raw).collect();
         Self::of_texts(texts.into_iter())
     }
 
@@ -67,8 +69,7 @@ impl From<String> for Cause {
 
 impl PartialEq for Cause {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || links(self).map(ToString::to_string).eq(links(other).map(ToString::to_string))
+        Arc::ptr_eq(&self.0, &other.0) || links(self).map(raw).eq(links(other).map(raw))
     }
 }
 
@@ -76,7 +77,7 @@ impl Eq for Cause {}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        Shown(&self.0).fmt(f)
     }
 }
 
@@ -102,7 +103,7 @@ struct Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Shown(&self.text).fmt(f)
     }
 }
 
@@ -117,15 +118,34 @@ fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |link| (*link).source()).take(MAX_CAUSES)
 }
 
-/// Shows an error and its causes in one line, `: ` between them; for logs.
+/// The text of one error as it is, where it is known, and not as it is shown.
+fn raw(link: &(dyn Error + 'static)) -> String {
+    if let Some(Text { text, .. }) = link.downcast_ref() {
+        return text.clone();
+    }
+    match link.downcast_ref::<Cause>() {
+        Some(cause) => raw(cause.get_ref()),
+        None => link.to_string(),
+    }
+}
+
+/// Shows an error and its causes in one line, `: ` between them; for logs. All of it is [shown](Shown) as text
+/// of others is: escaped, and cut to [`MAX_SHOWN_LEN`], each link to its
+/// part of that.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, link) in links(self.0).enumerate() {
+        let texts: Vec<_> = links(self.0).map(|link| Shown(link).to_string()).collect();
+        let between = texts.len().saturating_sub(1).saturating_mul(2);
+        let len = texts.iter().fold(between, |sum, text| sum.saturating_add(text.len()));
+        // The last cause tells most, so what is too long is cut in every link.
+        let each = MAX_SHOWN_LEN.saturating_sub(between).checked_div(texts.len());
+        let each = each.filter(|_| len > MAX_SHOWN_LEN).unwrap_or(MAX_SHOWN_LEN);
+        for (at, text) in texts.iter().enumerate() {
             let between = if at == 0 { "" } else { ": " };
-            write!(f, "{between}{link}")?;
+            write!(f, "{between}{}", Cut(text, each))?;
         }
         Ok(())
     }
@@ -140,7 +160,7 @@ impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, link) in links(self.0).enumerate() {
             let between = if at == 0 { "" } else { "\n" };
-            write!(f, "{between}{}", link.to_string().replace('\n', "\n\t"))?;
+            write!(f, "{between}{}", raw(link).replace('\n', "\n\t"))?;
         }
         Ok(())
     }
@@ -177,12 +197,34 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_is_kept_as_it_is_and_shown_in_one_line() {
+        let cause = chain(&["no\norder", "\x1b[2Jno stock"]);
+        assert_eq!(cause.to_string(), r"no\norder");
+        assert_eq!(Chain(&cause).to_string(), r"no\norder: \u{1b}[2Jno stock");
+        let own = Cause::new(cause.clone());
+        assert_eq!((Chain(&own).to_string(), &own), (Chain(&cause).to_string(), &cause));
+        for kept in [Cause::described(&cause), Cause::from_lines(&Lines(&own).to_string())] {
+            assert_eq!(links(&kept).map(raw).collect::<Vec<_>>(), ["no\norder", "\x1b[2Jno stock"]);
+        }
+        assert_eq!(Cause::from("a\nb").to_string(), r"a\nb");
+        assert_ne!(Cause::from("a\nb"), Cause::from(r"a\nb"), "they do not read alike");
+        let long = Cause::from("x".repeat(5000));
+        assert_eq!(Chain(&long).to_string().len(), MAX_SHOWN_LEN);
+        let long = chain(&["x"; 3].map(|x| x.repeat(800)).each_ref().map(String::as_str));
+        let shown = Chain(&long).to_string();
+        assert!(shown.len() <= MAX_SHOWN_LEN && shown.matches("x…").count() == 3, "{shown}");
+        let deep = chain(&["x".repeat(2000).as_str(), "why"]);
+        assert!(Chain(&deep).to_string().ends_with("x…: why"), "the last cause is there");
+    }
+
+    #[test]
     fn a_chain_has_an_end() {
         let long = chain(&["again"; MAX_CAUSES + 5]);
         assert_eq!(Lines(&long).to_string().lines().count(), MAX_CAUSES);
         let read = Cause::from_lines(&["again"; MAX_CAUSES + 5].join("\n"));
         assert_eq!(links(&read).count(), MAX_CAUSES);
-        assert!(Chain(&read).to_string().ends_with("again\nagain\nagain"), "nothing is left out");
+        let last = links(&read).last().map(raw);
+        assert_eq!(last, Some(["again"; 6].join("\n")), "nothing is left out");
 
         #[derive(Debug)]
         struct Endless;

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `varint.rs` | reading and writing the fields of a frame |
-//! | `text.rs` | cutting text to a length |
+//! | `text.rs` | text of others: cutting it to a length, and showing it |
 //! | `encode.rs` | payloads that write themselves, and what a message costs |
 //! | `cause.rs` | errors with all that caused them |
 //! | `codes.rs` | tables of numbered codes |

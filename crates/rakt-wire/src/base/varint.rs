@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::text::controls_at;
+
 /// Longest varint of a `u64`, in bytes.
 pub(crate) const MAX_VARINT_LEN: usize = 10;
 
@@ -59,6 +61,14 @@ pub enum DecodeError {
     Invalid {
         /// The field.
         what: &'static str,
+    },
+    /// A name holds a control character, or one like it: see [`controls_at`](crate::controls_at).
+    #[error("{what} may hold no control character, and has one at byte {at}")]
+    Control {
+        /// The field.
+        what: &'static str,
+        /// Where in it, in bytes.
+        at: usize,
     },
     /// Bytes are left over after the last field.
     #[error("{len} bytes follow the last field")]
@@ -188,6 +198,15 @@ impl<'a> Reader<'a> {
     pub fn string(&mut self, what: &'static str, limit: usize) -> Result<&'a str, DecodeError> {
         let bytes = self.bytes(what, limit)?;
         std::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8 { what })
+    }
+
+    /// Reads a string of at most `limit` bytes that names something.
+    pub fn name(&mut self, what: &'static str, limit: usize) -> Result<&'a str, DecodeError> {
+        let name = self.string(what, limit)?;
+        match controls_at(name) {
+            None => Ok(name),
+            Some(at) => Err(DecodeError::Control { what, at }),
+        }
     }
 
     /// Reads a byte that is 0 or 1.

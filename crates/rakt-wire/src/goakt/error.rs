@@ -7,8 +7,9 @@
 use std::fmt;
 
 use super::procedure::Procedure;
+use crate::address::validate_text;
 use crate::base::codes::codes;
-use crate::base::text::cut_text;
+use crate::base::text::{Shown, cut_text};
 use crate::failure::{Code, Failure, MAX_DETAIL_LEN};
 
 codes! {
@@ -41,7 +42,7 @@ const INVALID_HOST: &str = "invalid host";
 
 /// A failure as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code:?}: {message}")]
+#[error("{code:?}: {}", Shown(message))]
 pub struct GoError {
     /// What kind.
     pub code: ErrorCode,
@@ -53,6 +54,15 @@ impl GoError {
     /// A failure.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    /// Nothing, if a name holds no control character.
+    ///
+    /// # Errors
+    /// What the peer is told of one that does.
+    pub fn of_name(what: &'static str, name: &str) -> Result<(), Self> {
+        validate_text(what, name)
+            .map_err(|error| Self::new(ErrorCode::InvalidArgument, error.to_string()))
     }
 
     /// The request names another host or port than this node's.

@@ -55,9 +55,14 @@ impl Local {
     /// The answer: the address cannot be read, or it is not one of this node. A Go node tells the
     /// latter apart for an ask only.
     pub fn receiver<'a>(&self, procedure: Procedure, text: &'a str) -> Result<&'a str, GoError> {
-        let address = GoAddress::parse(text)
-            .map_err(|error| GoError::new(ErrorCode::InvalidArgument, error.to_string()))?;
+        let address = GoAddress::parse(text).map_err(|error| {
+            let error = GoError::new(ErrorCode::InvalidArgument, error.to_string());
+            GoError::of_name("address", text).err().unwrap_or(error)
+        })?;
         let is_here = self.is_here(address.host, address.port);
+        if !is_here || address.system != self.system {
+            GoError::of_name("address", text)?;
+        }
         if !is_here && procedure == Procedure::Ask {
             return Err(GoError::invalid_host());
         }
@@ -79,7 +84,7 @@ impl Local {
     ) -> Result<Option<GoAddress<'a>>, GoError> {
         match GoAddress::parse(text) {
             Ok(address) if address.is_no_sender() => Ok(None),
-            Ok(address) => Ok(Some(address)),
+            Ok(address) => GoError::of_name("sender", text).map(|()| Some(address)),
             Err(error) => Err(GoError::invalid_message(procedure, error)),
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::address::canonical_kind;
-use super::error::GoError;
+use super::error::{ErrorCode, GoError};
 use super::fields::{Field, Fields, Malformed, Out};
 use super::frame::{EncodeError, put_frame};
 use super::messages::{Outgoing, Packed, Payload, RemoteMessages};
@@ -332,7 +332,11 @@ fn spawn_operation(spawn: &proto::SpawnRequest) -> Result<Operation, GoError> {
         _ => return Err(GoError::unknown_dependency()),
     };
     let kind = canonical_kind(&spawn.actor_type);
-    Ok(Operation::Spawn { path: spawn.actor_name.clone(), kind, argument })
+    let spawn = Operation::Spawn { path: spawn.actor_name.clone(), kind, argument };
+    match spawn.check_names() {
+        Ok(()) => Ok(spawn),
+        Err(error) => Err(GoError::new(ErrorCode::InvalidArgument, error.to_string())),
+    }
 }
 
 fn too_large(size: usize) -> GoError {

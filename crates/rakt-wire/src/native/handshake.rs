@@ -19,6 +19,7 @@ use super::outbound::put_reason;
 use super::role::Role;
 use crate::base::cause::Chain;
 use crate::base::magic::MAGIC;
+use crate::base::text::Quoted;
 use crate::base::varint::DecodeError;
 
 /// Magic, lowest and highest version, in bytes.
@@ -78,7 +79,7 @@ pub enum HandshakeError {
     #[error("the handshake is over")]
     Over,
     /// The peer requires a feature that is not known here.
-    #[error("the peer requires the unknown feature {0:?}")]
+    #[error("the peer requires the unknown feature {}", Quoted(.0))]
     Feature(String),
     /// The peer refused.
     #[error("the peer refused: {0}")]

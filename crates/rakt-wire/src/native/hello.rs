@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::bounds::MAX_REASON_LEN;
 use super::role::Role;
 use crate::address::{self, MAX_NAME_LEN};
-use crate::base::text::cut_text;
+use crate::base::text::{Quoted, Shown, cut_text};
 use crate::base::varint::{DecodeError, Reader, at_most, put_bytes, put_string, put_varint};
 use crate::compress::Compression;
 
@@ -316,7 +316,7 @@ fn read_features(mut value: Reader<'_>) -> Result<Vec<Feature>, DecodeError> {
     while !value.is_empty() {
         at_most("features", features.len().saturating_add(1) as u64, MAX_FEATURES as u64)?;
         let required = value.flag("feature flag")?;
-        let name = value.string("feature", MAX_FEATURE_LEN)?.to_owned();
+        let name = value.name("feature", MAX_FEATURE_LEN)?.to_owned();
         features.push(Feature { name, required });
     }
     Ok(features)
@@ -371,13 +371,13 @@ pub enum RefuseReason {
         theirs: (u8, u8),
     },
     /// The peer requires a feature that is not known.
-    #[error("unknown required feature {0:?}")]
+    #[error("unknown required feature {}", Quoted(.0))]
     UnknownRequiredFeature(String),
     /// The hello was malformed or offered too little.
-    #[error("bad hello: {0}")]
+    #[error("bad hello: {}", Shown(.0))]
     BadHello(String),
     /// The peer may not be here.
-    #[error("denied: {0}")]
+    #[error("denied: {}", Shown(.0))]
     Denied(String),
     /// There are as many connections as there may be.
     #[error("too many connections")]
@@ -386,7 +386,7 @@ pub enum RefuseReason {
     #[error("shutting down")]
     ShuttingDown,
     /// A reason of a newer peer.
-    #[error("reason {code}: {text}")]
+    #[error("reason {code}: {}", Shown(text))]
     Other {
         /// Its number.
         code: u8,

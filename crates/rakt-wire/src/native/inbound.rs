@@ -466,14 +466,14 @@ fn read_definition(
     let event = match kind {
         FrameKind::Receiver => {
             let uid = reader.optional_u64("uid")?;
-            let path = reader.string("path", MAX_PATH_LEN)?;
+            let path = reader.name("path", MAX_PATH_LEN)?;
             address::validate_path(path).map_err(|_| DecodeError::Invalid { what: "path" })?;
             Event::Receiver { alias, uid, path }
         }
         FrameKind::Sender => {
-            Event::Sender { alias, address: reader.string("address", MAX_ADDRESS_LEN)? }
+            Event::Sender { alias, address: reader.name("address", MAX_ADDRESS_LEN)? }
         }
-        _ => Event::Type { id: alias, name: reader.string("type name", MAX_TYPE_LEN)? },
+        _ => Event::Type { id: alias, name: reader.name("type name", MAX_TYPE_LEN)? },
     };
     reader.finish()?;
     Ok(event)

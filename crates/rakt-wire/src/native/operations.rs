@@ -108,11 +108,11 @@ pub fn read_operation(reader: &mut Reader<'_>) -> Result<Result<Operation, u8>, 
 }
 
 fn read_path(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-    reader.string("path", MAX_OPERATION_PATH_LEN).map(str::to_owned)
+    reader.name("path", MAX_OPERATION_PATH_LEN).map(str::to_owned)
 }
 
 fn read_type(reader: &mut Reader<'_>, what: &'static str) -> Result<String, DecodeError> {
-    reader.string(what, MAX_TYPE_LEN).map(str::to_owned)
+    reader.name(what, MAX_TYPE_LEN).map(str::to_owned)
 }
 
 /// Writes an outcome: its code, then its fields.

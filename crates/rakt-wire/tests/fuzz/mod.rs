@@ -16,7 +16,7 @@ use rakt_wire::native::{
     put_failure, put_operation, put_outcome, put_terminated, read_failure, read_operation,
     read_outcome, read_terminated,
 };
-use rakt_wire::{Address, Compression, Compressor, Metadata, Reader};
+use rakt_wire::{Address, Chain, Compression, Compressor, Metadata, Reader, controls_at};
 
 pub use sessions::sessions;
 
@@ -66,6 +66,11 @@ pub fn metadata(data: &[u8]) {
     assert_eq!(Metadata::decode(&bytes), Ok(metadata));
 }
 
+/// What is shown of a peer holds no control character.
+fn is_harmless(shown: &str) {
+    assert_eq!(controls_at(shown), None, "{shown:?}");
+}
+
 /// Operations, outcomes, failures and endings that decode read back.
 pub fn operations(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
@@ -88,12 +93,15 @@ pub fn operations(data: &[u8]) {
         2 => {
             if let Ok(failure) = read_failure(&mut reader) {
                 put_failure(&mut bytes, &failure);
+                is_harmless(&failure.to_string());
+                is_harmless(&Chain(&failure.cause()).to_string());
                 assert_eq!(read_failure(&mut Reader::new(&bytes)), Ok(failure));
             }
         }
         _ => {
             if let Ok(reason) = read_terminated(&mut reader) {
                 put_terminated(&mut bytes, &reason);
+                is_harmless(&reason.to_string());
                 assert_eq!(read_terminated(&mut Reader::new(&bytes)), Ok(reason));
             }
         }
@@ -119,7 +127,7 @@ pub fn hello(data: &[u8]) {
             result = handshake.handle_bytes(&mut buf);
         }
         let answer = handshake.poll_transmit();
-        match result {
+        match &result {
             Ok(None) | Err(HandshakeError::NotRakt { .. } | HandshakeError::RefusedByPeer(_)) => {
                 assert_eq!(answer, None);
             }
@@ -129,6 +137,7 @@ pub fn hello(data: &[u8]) {
             }
             Err(_) => assert!(answer.is_some()),
         }
+        result.inspect_err(|error| is_harmless(&error.to_string())).ok();
     }
 }
 
@@ -171,6 +180,7 @@ fn read_all(role: Role, data: &[u8], cut: usize, in_place: bool) -> Vec<String> 
         match handled.and_then(|()| inbound.handle_bytes(&buf, &mut record)) {
             Ok(taken) => drop(buf.drain(..taken)),
             Err(error) => {
+                is_harmless(&error.close_text());
                 record.events.push(error.close_text());
                 break;
             }

@@ -8,6 +8,7 @@
 //! | `outbound.rs` | what goes out when, and what is taken back? |
 //! | `roundtrip.rs` | does every frame arrive as it was sent, however it is cut? |
 //! | `sessions.rs` | what becomes of messages between the two sides of a connection?
+//! | `text.rs` | what can the text of a peer do where it is shown? |
 
 #[expect(dead_code, reason = "the fuzz target uses the rest")]
 #[path = "../support/far.rs"]
@@ -19,6 +20,7 @@ mod limits;
 mod outbound;
 mod roundtrip;
 mod sessions;
+mod text;
 
 use bytes::Bytes;
 use rakt_wire::native::{Body, Budget, Event, FrameKind, HEADER_LEN, Sink};

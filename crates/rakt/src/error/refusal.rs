@@ -1,6 +1,6 @@
 //! Why a message or request was turned down, and the one mapping to and from wire codes.
 
-use rakt_wire::{Bound, Cause, Code, Failure};
+use rakt_wire::{Bound, Cause, Code, Failure, Shown};
 
 /// Why a message or a request was turned down.
 ///
@@ -49,7 +49,7 @@ pub enum Refusal {
         limit: u64,
     },
     /// The actor has no handler for this message, or does not accept it from peers.
-    #[error("the actor does not accept {message}: it is not in its `Actor::accepts`")]
+    #[error("the actor does not accept {}: it is not in its `Actor::accepts`", Shown(message))]
     NotAccepted {
         /// Name of the message type.
         message: String,
@@ -93,7 +93,7 @@ pub enum Refusal {
         source: Cause,
     },
     /// The node has no actor kind of that name to spawn.
-    #[error("the kind {kind:?} is not registered")]
+    #[error("the kind {} is not registered", Shown(format_args!("{kind:?}")))]
     KindNotRegistered {
         /// The kind that was asked for.
         kind: String,
@@ -114,7 +114,7 @@ pub enum Refusal {
     #[error("the node is shutting down")]
     ShuttingDown,
     /// The node cannot be reached.
-    #[error("{peer} is unreachable")]
+    #[error("{} is unreachable", Shown(peer))]
     Unreachable {
         /// Its host and port, or what it calls itself.
         peer: Box<str>,
@@ -122,13 +122,13 @@ pub enum Refusal {
         source: Cause,
     },
     /// The node at that host and port belongs to another actor system.
-    #[error("the node there is of system {found:?}")]
+    #[error("the node there is of system {}", Shown(format_args!("{found:?}")))]
     WrongSystem {
         /// The system that it belongs to.
         found: String,
     },
     /// The peer speaks no version of the protocol that this node speaks.
-    #[error("{peer} is incompatible")]
+    #[error("{} is incompatible", Shown(peer))]
     Incompatible {
         /// Its host and port.
         peer: Box<str>,
@@ -260,6 +260,20 @@ mod tests {
         let heard = Refusal::from_wire(told.into_failure(Procedure::Ask));
         let source = Cause::from_lines("remote send failed\nno order\nno stock");
         assert_eq!(heard, Refusal::Internal { source });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_refusal_of_a_peer_shows_a_control_character(text in "(?s).{0,2000}") {
+            for code in Code::ALL {
+                let mut next: Option<Box<dyn std::error::Error>> =
+                    Some(Box::new(Refusal::from_wire(Failure::with_detail(code, text.clone()))));
+                while let Some(error) = next {
+                    proptest::prop_assert_eq!(rakt_wire::controls_at(&error.to_string()), None);
+                    next = error.source().map(|source| Box::new(Cause::described(source)).into());
+                }
+            }
+        }
     }
 
     #[test]

@@ -69,13 +69,22 @@ impl<M: Message> fmt::Debug for WireType<M> {
 
 impl<M: Message> WireType<M> {
     /// A wire type called `name`, written by the codec `C`.
+    ///
+    /// # Panics
+    /// If the name holds a control character, or one that is shown as nothing or turns text around. In a
+    /// `static` that is an error of the compiler.
     pub const fn new<C: Codec<M> + Codec<M::Reply>>(name: &'static str) -> Self {
+        assert!(is_name(name), "a name on the wire may hold no control character");
         Self { name, message: Functions::of::<C>(Some(name)), reply: Functions::of::<C>(None) }
     }
 
     /// Names the reply as well. rakt's own protocol needs no name for it, GoAkt's does.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
     #[must_use]
     pub const fn with_reply_name(mut self, name: &'static str) -> Self {
+        assert!(is_name(name), "a name on the wire may hold no control character");
         self.reply.name = Some(name);
         self
     }
@@ -89,6 +98,10 @@ impl<M: Message> WireType<M> {
     pub fn reply_name(&self) -> Option<&'static str> {
         self.reply.name
     }
+}
+
+const fn is_name(name: &str) -> bool {
+    rakt_wire::controls_at(name).is_none()
 }
 
 /// The three functions of a codec, without its type, and the name of what they read and write.

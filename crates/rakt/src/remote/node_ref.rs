@@ -200,6 +200,9 @@ impl NodeRef {
     }
 
     async fn send(&self, request: NodeRequest<'_>) -> Result<(By, Outcome), OperationError> {
+        if let Err(error) = request.operation.check_names() {
+            return Err(request.not_sent(invalid(error)));
+        }
         match &self.reach {
             None => Err(request.not_sent(Refusal::RemotingOff)),
             Some((_, Peer::Native(endpoint))) => {

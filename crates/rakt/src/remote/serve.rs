@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::{Operation, Outcome, is_reserved};
+use rakt_wire::{Operation, Outcome, is_reserved, validate_text};
 
 use super::account::Charge;
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::mailbox::arrivals::Reachable;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::system::ActorSystem;
@@ -34,7 +34,10 @@ pub(crate) fn find(
         (Some(cell), Some(uid)) if cell.uid() == uid => Ok(cell),
         (Some(_), Some(_)) => Err(Refusal::StaleIncarnation),
         (None, _) if system.is_shutting_down() => Err(Refusal::ShuttingDown),
-        (None, _) => Err(Refusal::NotFound),
+        (None, _) => match validate_text("path", path) {
+            Ok(()) => Err(Refusal::NotFound),
+            Err(error) => Err(Refusal::InvalidArgument { source: Cause::new(error) }),
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rakt_wire::{Address, AddressError, SpawnArgument};
+use rakt_wire::{Address, AddressError, SpawnArgument, validate_text};
 
 use crate::call_options::CallOptions;
 use crate::error::{Cause, Refusal};
@@ -271,6 +271,11 @@ impl Kinds {
     pub(crate) fn add(&mut self, name: &str, recipe: Box<dyn Recipe>) -> bool {
         let name = name.trim();
         self.0.insert(name.to_lowercase(), (name.into(), recipe)).is_none()
+    }
+
+    /// Checks that the name of each can be shown.
+    pub(crate) fn check_names(&self) -> Result<(), AddressError> {
+        self.0.values().try_for_each(|(name, _)| validate_text("kind", name))
     }
 
     /// Checks that no two message types of these kinds claim one wire name.

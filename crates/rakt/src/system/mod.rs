@@ -72,6 +72,12 @@ pub enum StartError {
         /// What is wrong with it.
         source: AddressError,
     },
+    /// The name of a kind is not valid.
+    #[error("a kind cannot be registered")]
+    InvalidKind {
+        /// What is wrong with its name.
+        source: AddressError,
+    },
     /// Two kinds have the same name.
     #[error("the kind {0:?} is registered twice")]
     DuplicateKind(String),
@@ -112,7 +118,8 @@ impl SystemBuilder {
     }
 
     /// Lets peers spawn actors by the recipe given, under a name that is compared without regard to
-    /// case. A name that is registered twice is an error of [`start`](Self::start).
+    /// case. A name that is registered twice is an error of [`start`](Self::start), and so is one that holds
+    /// a control character.
     pub fn register(mut self, name: &str, kind: Kind) -> Self {
         if !self.kinds.add(name, Box::new(kind)) {
             self.duplicate_kind.get_or_insert_with(|| name.to_owned());
@@ -156,6 +163,7 @@ impl SystemBuilder {
         if let Some(kind) = self.duplicate_kind {
             return Err(StartError::DuplicateKind(kind));
         }
+        self.kinds.check_names().map_err(|source| StartError::InvalidKind { source })?;
         self.kinds.check()?;
         let runtime = tokio::runtime::Handle::current();
         let call_options = CallOptions {

@@ -53,6 +53,23 @@ impl Handler<Fail> for Failing {
     }
 }
 
+#[tokio::test]
+async fn a_text_with_control_characters_arrives_as_it_is_and_is_shown_in_one_line() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    there.spawn("failing", || Failing).await?;
+    let failing: ActorRef = remote(&here, &there, "failing").await;
+    let texts = vec!["no\norder \x1b[2J".to_owned(), "\u{202e}kcots on".to_owned()];
+    let error = within(failing.ask(Fail { texts })).await.expect_err("it fails");
+    let AskError::Refused { refusal: Refusal::HandlerFailed { source }, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(Chain(source).to_string(), r"no\norder \u{1b}[2J: \u{202e}kcots on");
+    let below = Layer { text: "\u{202e}kcots on".to_owned(), below: None };
+    let sent = Layer { text: "no\norder \x1b[2J".to_owned(), below: Some(Box::new(below)) };
+    assert_eq!(*source, Cause::new(sent), "it reads as it was written");
+    Ok(())
+}
+
 /// The texts that an asker on another node reads.
 async fn told(texts: Vec<String>) -> Result<Vec<String>> {
     let (here, there) = (node("here").await, node("there").await);
@@ -71,7 +88,9 @@ fn texts(texts: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn an_asker_reads_every_cause_of_an_error_on_another_node() -> Result {
     let causes = texts(&["no order", "no stock\nin two lines", "closed"]);
-    assert_eq!(told(causes.clone()).await?, causes);
+    // Each is shown in one line.
+    let shown = causes.iter().map(|cause| cause.replace('\n', "\\n"));
+    assert_eq!(told(causes.clone()).await?, shown.collect::<Vec<_>>());
     Ok(())
 }
 

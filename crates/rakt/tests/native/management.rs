@@ -3,6 +3,7 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use rakt::error::Chain;
 use rakt::message::{Codec, CodecError};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
@@ -178,6 +179,25 @@ async fn names_that_are_invalid_or_reserved_are_not_sent() {
         }
     }
     assert_eq!(there.actor_count(), 0);
+}
+
+#[tokio::test]
+async fn names_with_control_characters_are_neither_sent_nor_registered() {
+    let (here, there) = (node("here").await, host().await);
+    let (host, port) = there.advertised();
+    for name in ["a\nb", "a\x1b[2J", "a\u{85}b", "a\u{202e}b", "a\u{2028}b", "a\u{200b}b"] {
+        let error = within(spawn(&here, &there, "a", name).into_future()).await;
+        let error = error.expect_err("no such kind");
+        assert!(matches!(error, OperationError::NotSent { .. }), "{error}");
+        let told = Chain(&error).to_string();
+        assert!(told.contains("kind") && told.contains("may not hold"), "{told}");
+        let error = within(here.node(host, port).lookup::<Greeter>(name)).await;
+        let error = error.map(drop).expect_err("no such name");
+        assert!(matches!(error, OperationError::NotSent { .. }), "{error}");
+        let start = ActorSystem::builder("kinds").kind::<Greeter>(name).start().await;
+        let error = start.expect_err("no such name");
+        assert!(Chain(&error).to_string().contains("may not hold"), "{}", Chain(&error));
+    }
 }
 
 #[tokio::test]

@@ -101,8 +101,6 @@ impl<R: Reader> Driver<R> {
     fn after_handling(&mut self, handled: Result<(), LinkError>, block: &Bytes) -> Result<(), End> {
         let finished = self.reader.finish(block);
         if let Some((_, text)) = self.reader.take_goodbye() {
-            // In words that came from the peer.
-            let text = text.escape_debug();
             self.conn.close(format!("the peer closed the connection: {text}"));
         }
         handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))

@@ -311,5 +311,8 @@ fn failed(procedure: Procedure, message: &RemoteMessage<'_>, refusal: &Refusal) 
 /// What a Go node is told of a message that its actor does not take.
 pub(super) fn not_accepted(procedure: Procedure, type_name: &str) -> GoError {
     let shown = type_name.get(..type_name.len().min(100)).unwrap_or_default();
-    GoError::invalid_message(procedure, Refusal::NotAccepted { message: shown.to_owned() })
+    let not_accepted = Refusal::NotAccepted { message: shown.to_owned() };
+    GoError::of_name("message type", type_name)
+        .err()
+        .unwrap_or_else(|| GoError::invalid_message(procedure, not_accepted))
 }
