@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rakt_wire::Address;
 use tokio::sync::broadcast;
@@ -43,6 +44,16 @@ pub enum Event {
     ActorReinstated {
         /// Its path.
         path: String,
+    },
+    /// The code of an actor has kept a thread of the runtime to itself for a long time, without an `await`
+    /// that gives it back: it blocks, or computes. Told after 5 s, and again each time that has doubled.
+    ActorBlocks {
+        /// The path of the actor.
+        path: String,
+        /// For how long so far.
+        blocked_for: Duration,
+        /// No other thread of the runtime is free: nothing on this node goes on until the actor does.
+        stands_still: bool,
     },
     /// A connection to or from a peer is open.
     LinkUp {

@@ -72,6 +72,7 @@ mod sync;
 mod system;
 mod ticks;
 mod timers;
+mod watchdog;
 
 pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};

@@ -148,6 +148,16 @@ impl Registry {
         self.shards.iter().flat_map(of_shard).collect()
     }
 
+    /// The actor of this number, which is looked for.
+    pub(crate) fn find_uid(&self, uid: u64) -> Option<Arc<dyn Reachable>> {
+        let in_shard = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            let found = shard.iter().find(|known| known.cell.uid() == uid);
+            found.map(|known| known.cell.clone())
+        };
+        self.shards.iter().find_map(in_shard)
+    }
+
     /// The actors without a parent.
     pub(crate) fn top_level(&self) -> Vec<Arc<dyn Reachable>> {
         let mut actors = self.all();

@@ -33,6 +33,7 @@ use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
 use crate::supervision::{Decision, Fault, Supervision};
 use crate::timers::{Timer, now};
+use crate::watchdog::handling;
 
 /// Whether the runner goes on.
 type Flow = ControlFlow<StopReason>;
@@ -86,9 +87,9 @@ async fn go_on<A: Actor>(mut runner: Runner<A>) {
             continue;
         };
         runner.ctx.look_up();
-        let handled =
-            Contained((dispatch.0)(&mut runner.body.actor, &mut runner.ctx, &mut runner.work))
-                .await;
+        let actor = runner.ctx.cell.uid;
+        let handled = (dispatch.0)(&mut runner.body.actor, &mut runner.ctx, &mut runner.work);
+        let handled = Contained { actor, code: handled }.await;
         let handled = runner.after_message(handled);
         if let Err(fault) = handled
             && let ControlFlow::Break(reason) = Box::pin(runner.fail(fault)).await
@@ -264,8 +265,9 @@ impl<A: Actor> Runner<A> {
         if !self.ctx.end_watch(terminated.watch) {
             return Flow::Continue(());
         }
+        let actor = self.ctx.cell.uid;
         let heard = self.body.actor.terminated(&terminated, &mut self.ctx);
-        let heard = Contained(Box::pin(heard)).await;
+        let heard = Contained { actor, code: Box::pin(heard) }.await;
         match self.after_message(heard) {
             Err(fault) => self.fail(fault).await,
             Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
@@ -415,7 +417,11 @@ impl<A: Actor> Runner<A> {
     }
 
     async fn hook_started(&mut self) -> Result<(), Fault> {
-        let started = Contained(pin!(self.body.actor.started(&mut self.ctx))).await;
+        let actor = self.ctx.cell.uid;
+        let started = {
+            let code = pin!(self.body.actor.started(&mut self.ctx));
+            Contained { actor, code }.await
+        };
         self.after_message(started)
     }
 
@@ -424,7 +430,9 @@ impl<A: Actor> Runner<A> {
         if std::mem::replace(&mut self.body.has_stopped, true) {
             return;
         }
-        let stopped = Contained(Box::pin(self.body.actor.stopped(&mut self.ctx))).await;
+        let actor = self.ctx.cell.uid;
+        let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
+        let stopped = Contained { actor, code }.await;
         if let Err(fault) = self.after_message(stopped) {
             let fault = self.cause_of(fault);
             tracing::warn!(actor = %self.ctx.path(), fault = %Chain(&fault), "the stopped hook failed");
@@ -509,14 +517,17 @@ fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
     Fault::Panic(text)
 }
 
-/// A hook or handler whose panic is a fault like its error.
-struct Contained<F>(F);
+/// A hook or handler whose panic is a fault like its error, and who is known while it runs.
+struct Contained<F> {
+    actor: u64,
+    code: F,
+}
 
 impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<F> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        match contain(|| Pin::new(&mut self.0).poll(cx)) {
+        match handling(self.actor, || contain(|| Pin::new(&mut self.code).poll(cx))) {
             Ok(poll) => poll.map_err(Fault::Error),
             Err(fault) => Poll::Ready(Err(fault)),
         }

@@ -1,6 +1,6 @@
 //! A mutex without poison: a panic in user code never happens while one is locked.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError, TryLockError};
 
 #[derive(Default)]
 pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
@@ -16,6 +16,16 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock, if nobody has it.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The value; no lock is taken.

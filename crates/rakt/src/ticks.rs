@@ -130,8 +130,9 @@ impl Ticks {
         }
     }
 
-    /// Wakes all who called; says whether there were any.
-    fn tick(&self) -> bool {
+    /// Wakes all who called; says whether there were any. For who is not run by the runtime: its clock may
+    /// be held up.
+    pub(crate) fn tick(&self) -> bool {
         let mut any = false;
         for shard in &self.shards {
             let mut wakers = shard.wakers.lock();

@@ -322,6 +322,13 @@ impl Remoting for Node {
         })
     }
 
+    fn help(&self, stands_for: Option<Duration>) {
+        let Dialer { resources, runtime, .. } = &*self.caller.dialer;
+        // As if the peers had the same options.
+        let silence = resources.options.read_idle_timeout;
+        resources.pumps.help(runtime, stands_for, silence);
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

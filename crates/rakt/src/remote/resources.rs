@@ -7,6 +7,7 @@ use rakt_wire::Compression;
 use super::budget::Budget;
 use super::compressors::Compressors;
 use super::config::Options;
+use super::io::Pumps;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
 
@@ -15,13 +16,15 @@ pub(crate) struct Resources {
     pub(crate) budget: Budget,
     pub(crate) compressors: Compressors,
     pub(crate) outlet: Arc<Outlet>,
+    /// The connections that run.
+    pub(crate) pumps: Pumps,
 }
 
 impl Resources {
     pub(crate) fn new(options: Options, outlet: Arc<Outlet>) -> Arc<Self> {
         let budget = Budget::new(options.memory_budget);
         let compressors = Compressors::new(options.compress_from);
-        Arc::new(Self { options, budget, compressors, outlet })
+        Arc::new(Self { options, budget, compressors, outlet, pumps: Pumps::default() })
     }
 
     /// A connection with `peer` is open.

@@ -22,6 +22,7 @@ use crate::signal::Signal;
 use crate::supervision::Decision;
 use crate::sync::Mutex;
 use crate::ticks::Ticks;
+use crate::watchdog::Ward;
 
 /// A system of actors: it names them, starts them, and, with remoting, connects them to others.
 ///
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) kinds: Kinds,
     pub(crate) shutting_down: AtomicBool,
+    /// The shutdown is over.
+    pub(crate) is_over: AtomicBool,
     /// Where peers reach this node; nowhere without remoting.
     pub(crate) advertised: OnceLock<(String, u16)>,
     pub(crate) remoting: OnceLock<Arc<dyn Remoting>>,
@@ -54,6 +57,8 @@ pub(crate) trait Remoting: Any + Send + Sync {
     fn drain(&self);
     /// Closes all connections, after what is buffered is written.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Helps connections that are held up by handlers which block; see [`Ward::help`].
+    fn help(&self, stands_for: Option<Duration>);
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -240,6 +245,37 @@ impl ActorSystem {
 
     pub(crate) fn kinds(&self) -> &Kinds {
         &self.0.kinds
+    }
+}
+
+/// What the watchdog does with a system.
+impl Ward for Inner {
+    fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    fn help(&self, stands_for: Option<Duration>) {
+        // What runs the clock may be held up.
+        self.call_options.ticks.tick();
+        if let Some(remoting) = self.remoting.get() {
+            remoting.help(stands_for);
+        }
+    }
+
+    fn tell(&self, actor: u64, blocked_for: Duration, stands_still: bool) -> bool {
+        let Some(cell) = self.registry.find_uid(actor) else { return false };
+        let (path, seconds) = (cell.path(), blocked_for.as_secs());
+        match stands_still {
+            true => tracing::warn!("actor {path} has blocked the runtime for {seconds} s"),
+            false => tracing::warn!("actor {path} has blocked a thread for {seconds} s"),
+        }
+        let path = path.to_owned();
+        self.outlet.publish(|| Event::ActorBlocks { path, blocked_for, stands_still });
+        true
     }
 }
 

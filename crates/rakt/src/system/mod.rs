@@ -30,6 +30,7 @@ use crate::send::{Ask, Tell};
 use crate::signal::{Signal, Signalled};
 use crate::sync::Mutex;
 use crate::ticks::Ticks;
+use crate::watchdog;
 
 pub use core::ActorSystem;
 use core::{Inner, Kinds, Remoting};
@@ -181,12 +182,15 @@ impl SystemBuilder {
             shutdown_timeout: self.shutdown_timeout,
             kinds: self.kinds,
             shutting_down: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             advertised: OnceLock::new(),
             remoting: OnceLock::new(),
         }));
         if let Some(config) = self.remoting {
             config.start(system.clone()).await?;
         }
+        let inner = Arc::downgrade(&system.0);
+        watchdog::look_after(inner);
         Ok(system)
     }
 }
@@ -253,6 +257,7 @@ impl ActorSystem {
         if let Some(node) = self.remoting() {
             node.close().await;
         }
+        self.0.is_over.store(true, Ordering::Release);
         ShutdownReport { dropped_messages: self.dead_letter_count() - dropped_before, unfinished }
     }
 

@@ -3,6 +3,7 @@
 //! | file | asks |
 //! | --- | --- |
 //! | `backoff.rs` | how often is a peer dialed that is of no use? |
+//! | `blocking.rs` | what goes on while handlers block their threads? |
 //! | `causes.rs` | what does an asker hear of what caused an error? |
 //! | `compression.rs` | what does compression cost, and what does it save? |
 //! | `descriptors.rs` | does a node go on that has used up its file descriptors? |
@@ -36,6 +37,7 @@ mod probe;
 mod support;
 
 mod backoff;
+mod blocking;
 mod causes;
 #[cfg(feature = "zstd")]
 mod compression;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`session`](Session) | what a dialect does on one side of a connection |
 //! | [`pump`](Pump) | the task that moves the bytes between a session and a stream |
+//! | [`stand_in`](Pumps) | another task for it where its own is held up |
 //! | [`spare`] | where it reads them to |
 //! | [`dial`] | the way to a peer, up to the greeting |
 //! | [`farewell`](Farewell) | the last bytes of a connection |
@@ -15,8 +16,10 @@ mod farewell;
 mod pump;
 mod session;
 pub(crate) mod spare;
+mod stand_in;
 
 pub(crate) use dial::dial;
 pub(crate) use farewell::{Farewell, say_goodbye};
 pub(crate) use pump::Pump;
 pub(crate) use session::{Buffers, Fault, Reading, Session};
+pub(crate) use stand_in::Pumps;

@@ -1,9 +1,9 @@
 //! The task of one connection: it moves bytes and keeps time, and decides nothing.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
@@ -33,6 +33,8 @@ pub(crate) struct Pump<S> {
     /// Since when the peer takes nothing.
     stuck_since: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// Others have their turn before it goes on.
+    has_paused: bool,
 }
 
 impl<S: Session> Pump<S> {
@@ -45,19 +47,19 @@ impl<S: Session> Pump<S> {
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));
         let io = Buffers::new(early);
-        Self { stream, session, io, write_timeout, stuck_since: None, timer }
+        Self { stream, session, io, write_timeout, stuck_since: None, timer, has_paused: false }
     }
 
-    /// Runs the connection to its end.
-    pub(crate) async fn run(mut self) {
-        let early = match self.io.unread.is_empty() {
+    /// Has what was read before handled. Once, before it is polled.
+    pub(super) fn begin(&mut self) -> Result<(), S::End> {
+        match self.io.unread.is_empty() {
             true => Ok(()),
             false => self.session.handle_read(now(), &mut self.io),
-        };
-        let end = match early {
-            Ok(()) => poll_fn(|cx| self.poll(cx)).await,
-            Err(end) => end,
-        };
+        }
+    }
+
+    /// Says goodbye to the peer and closes the stream.
+    pub(super) async fn finish(mut self, end: S::End) {
         let io = std::mem::take(&mut self.io);
         if let Some(farewell) = self.session.end(end, io) {
             say_goodbye(self.stream, farewell).await;
@@ -67,7 +69,7 @@ impl<S: Session> Pump<S> {
     /// Whether the peer has neither sent anything nor closed its side, as far as that is known here.
     #[cfg(feature = "goakt")]
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let (mut byte, mut cx) = ([0], Context::from_waker(std::task::Waker::noop()));
+        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
         let mut buf = tokio::io::ReadBuf::new(&mut byte);
         self.io.unread.is_empty()
             && tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), &mut cx, &mut buf)
@@ -80,9 +82,25 @@ impl<S: Session> Pump<S> {
         spare::lend(&mut self.io.unread);
     }
 
+    /// Whether the task that runs it has been woken since, or waits for its turn.
+    pub(super) fn is_woken(&self) -> bool {
+        self.has_paused || self.session.is_woken()
+    }
+
+    /// Sends the peer a sign of life. The task that runs it is woken, and goes on from there.
+    pub(super) fn beat(&mut self) {
+        self.session.beat();
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            // What is wrong with the stream its task sees too.
+            drop(self.write(&mut cx));
+        }
+    }
+
     /// Goes on until the connection ends.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<S::End> {
         self.io.turn = Turn::default();
+        self.has_paused = false;
         match self.take_turn(cx) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
@@ -104,6 +122,7 @@ impl<S: Session> Pump<S> {
         // Where nobody else is ready, the runtime looks at its sockets and timers before this task
         // goes on. Woken at once, it would look only every 61st time, and all other connections would
         // wait.
+        self.has_paused = true;
         let _ = pin!(tokio::task::yield_now()).poll(cx);
         self.keep_time(cx).map(drop)
     }

@@ -22,7 +22,7 @@ pub(super) const TURN_LEN: usize = 256 * 1024;
 /// nothing moves any more. An error of any of them is the end of the connection.
 pub(crate) trait Session: Send {
     /// Why it ends.
-    type End;
+    type End: Send;
 
     /// Does what can be done without further bytes of the peer, and adds to what is to be written. It is
     /// called whether or not all that was added before has been written: what is added then is held
@@ -66,6 +66,15 @@ pub(crate) trait Session: Send {
 
     /// The stream has failed.
     fn handle_fault(&mut self, fault: Fault) -> Self::End;
+
+    /// Whether the waker of the last [`poll_transmit`](Self::poll_transmit) has been woken since.
+    fn is_woken(&self) -> bool {
+        false
+    }
+
+    /// Adds a sign of life to what is to be sent, where the dialect has one, and has the task of the
+    /// connection woken.
+    fn beat(&mut self) {}
 
     /// The connection has ended. Returns what the peer is still told; `None` where the stream is of no use
     /// any more. The session is dropped once the stream is closed.

@@ -285,6 +285,11 @@ impl<H> State<H> {
         self.driver.take()
     }
 
+    /// Whether the driver was woken since it last said how.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.driver.is_none()
+    }
+
     /// For the driver: how it is woken when there is something to write.
     pub(crate) fn set_driver(&mut self, waker: &Waker) {
         match &mut self.driver {

@@ -75,7 +75,7 @@ pub(crate) enum End {
 }
 
 /// Runs a connection to its end.
-pub(crate) fn drive<R: Reader>(
+pub(crate) fn drive<R: Reader + 'static>(
     conn: Arc<Conn<R::Half>>,
     stream: Box<dyn Stream>,
     reader: R,
@@ -93,7 +93,9 @@ pub(crate) fn drive<R: Reader>(
         liveness: Liveness::new(now, options.read_idle_timeout),
         conn,
     };
-    Pump::new(driver, stream, early, Some(write_timeout)).run()
+    let resources = driver.conn.resources.clone();
+    let pump = Pump::new(driver, stream, early, Some(write_timeout));
+    async move { resources.pumps.run(pump).await }
 }
 
 impl<R: Reader> Driver<R> {
@@ -270,6 +272,14 @@ impl<R: Reader> Session for Driver<R> {
             Fault::Stuck(_) => End::Told(CloseCode::Timeout, fault.to_string()),
             Fault::Read(_) | Fault::Write(_) => End::Quiet(Cause::new(fault)),
         }
+    }
+
+    fn is_woken(&self) -> bool {
+        self.conn.lock().is_woken()
+    }
+
+    fn beat(&mut self) {
+        self.conn.write(Writer::ping);
     }
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {

@@ -30,6 +30,7 @@ use crate::remote::request::NodeRequest;
 use crate::remote::transport::Stream;
 use crate::sync::Mutex;
 use crate::timers::now;
+use crate::watchdog::spawn_apart;
 
 /// The place of the control connection.
 pub(crate) const CONTROL: usize = 0;
@@ -125,7 +126,7 @@ impl Endpoint {
         slot.state = State::Dialing(waker.cloned().into_iter().collect());
         let pause = slot.brief.pause(&|pause| self.dialer.random.jittered(pause));
         drop(slot);
-        self.dialer.runtime.spawn(self.clone().dial(place, pause));
+        spawn_apart(&self.dialer.runtime, self.clone().dial(place, pause));
         match waker {
             Some(_) => Poll::Pending,
             None => Poll::Ready(Err(self.unreachable("not connected yet"))),

@@ -94,6 +94,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the driver was woken since it last said how.
+    pub(super) fn is_woken(&self) -> bool {
+        self.lock().driver.is_none()
+    }
+
     /// For the driver: a connection is open.
     pub(super) fn up(&self) {
         let mut shared = self.lock();

@@ -91,7 +91,9 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: BriefConns) {
         closes: None,
     };
     // The requests run out of time themselves.
-    Pump::new(pipeline, stream, BytesMut::new(), None).run().await;
+    let resources = pipeline.endpoint.node.dialer.resources.clone();
+    let pump = Pump::new(pipeline, stream, BytesMut::new(), None);
+    resources.pumps.run(pump).await;
 }
 
 /// Completes when this side closes.
@@ -242,6 +244,10 @@ impl Pipeline {
 
 impl Session for Pipeline {
     type End = End;
+
+    fn is_woken(&self) -> bool {
+        self.outbox.is_woken()
+    }
 
     fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
         self.outbox.set_driver(cx.waker());

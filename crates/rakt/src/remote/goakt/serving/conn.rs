@@ -368,6 +368,11 @@ impl GoConn {
         Turn { is_touched, is_closing, next_expiry }
     }
 
+    /// Whether something has changed since the driver last looked.
+    pub(super) fn is_touched(&self) -> bool {
+        self.shared.lock().is_touched
+    }
+
     /// Has the driver end the connection; what is not answered by now is refused.
     pub(super) fn close(&self) {
         let mut shared = self.shared.lock();

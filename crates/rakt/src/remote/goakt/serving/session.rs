@@ -99,7 +99,9 @@ pub(super) fn run(
         compression,
         held: 0,
     };
-    Pump::new(serve, stream, early, Some(write_timeout)).run()
+    let resources = serve.conn.resources.clone();
+    let pump = Pump::new(serve, stream, early, Some(write_timeout));
+    async move { resources.pumps.run(pump).await }
 }
 
 impl Serve {
@@ -289,6 +291,10 @@ impl Session for Serve {
 
     fn handle_fault(&mut self, fault: Fault) -> End {
         End::lost(Cause::new(fault))
+    }
+
+    fn is_woken(&self) -> bool {
+        self.conn.is_touched()
     }
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
