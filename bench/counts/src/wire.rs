@@ -109,6 +109,12 @@ impl Budget for Counter {
     }
 
     fn release(&mut self, _: usize) {}
+
+    fn admit_head(&mut self, _: usize) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn release_head(&mut self, _: usize) {}
 }
 
 /// Both sides of a connection, as a node has them but for locks and actors.
@@ -256,4 +262,10 @@ impl Budget for Host {
     }
 
     fn release(&mut self, _: usize) {}
+
+    fn admit_head(&mut self, _: usize) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn release_head(&mut self, _: usize) {}
 }

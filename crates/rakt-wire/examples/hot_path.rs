@@ -62,6 +62,12 @@ impl Budget for Count {
     }
 
     fn release(&mut self, _: usize) {}
+
+    fn admit_head(&mut self, _: usize) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn release_head(&mut self, _: usize) {}
 }
 
 /// Prints the best of some rounds: what is slower than that is the machine's doing.

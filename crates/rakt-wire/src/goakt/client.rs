@@ -327,10 +327,11 @@ impl Client {
     }
 
     /// Bytes that are held of what has been read and decompressed: the beginning of a response, and
-    /// [what the decoder may have to repeat](super::stream::StreamDecoder::memory). The rest is in
-    /// `unread`.
+    /// what compression takes up: [what the decoder may have to repeat](super::stream::StreamDecoder::memory),
+    /// and [the encoder](super::stream::StreamEncoder::memory). The rest is in `unread`.
     pub fn held_len(&self) -> (usize, usize) {
-        self.reader.held_len()
+        let (partial, decoder) = self.reader.held_len();
+        (partial, decoder.saturating_add(self.writer.encoder_memory()))
     }
 
     /// How many requests wait for their outcome.

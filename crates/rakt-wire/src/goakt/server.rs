@@ -311,10 +311,13 @@ impl Server {
     }
 
     /// Bytes that are held of what has been read and decompressed: the beginning of a frame, and
-    /// [what the decoder may have to repeat](super::stream::StreamDecoder::memory). The rest is in
-    /// `unread`.
+    /// what compression takes up: [what the decoder may have to repeat](super::stream::StreamDecoder::memory),
+    /// and [the encoder](super::stream::StreamEncoder::memory). The rest is in `unread`.
     pub fn held_len(&self) -> (usize, usize) {
-        self.streams.as_ref().map_or((0, 0), |(reader, _)| reader.held_len())
+        self.streams.as_ref().map_or((0, 0), |(reader, writer)| {
+            let (partial, decoder) = reader.held_len();
+            (partial, decoder.saturating_add(writer.encoder_memory()))
+        })
     }
 
     /// What the connection is compressed with, once that is known.

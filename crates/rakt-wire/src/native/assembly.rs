@@ -28,6 +28,8 @@ struct Partial {
     admitted: usize,
     /// Payload bytes that are still to come.
     missing: usize,
+    /// What was admitted for the rest of this, in bytes.
+    head_len: usize,
 }
 
 /// The chunk that is arriving.
@@ -44,6 +46,19 @@ pub(super) enum PartialHead {
     Reply { corr: u64, raw_len: Option<u32> },
     Request { corr: u64 },
     Response { corr: u64 },
+}
+
+impl PartialHead {
+    /// What the metadata of a message takes up, in bytes.
+    fn metadata_len(&self) -> usize {
+        match self {
+            Self::Message(Message { metadata: Some(metadata), .. }) => {
+                let pairs = metadata.len().saturating_mul(size_of::<(String, String)>());
+                metadata.encoded_len().saturating_add(pairs)
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// What a chunk did to its body.
@@ -95,10 +110,13 @@ impl Streams {
         if self.open.len() >= MAX_STREAMS {
             return Err(LinkError::TooManyStreams { limit: MAX_STREAMS });
         }
+        let head_len = size_of::<Partial>().saturating_add(head.metadata_len());
+        budget.admit_head(head_len).map_err(|limit| LinkError::Unfinished { limit })?;
         let is_message = matches!(head, PartialHead::Message(_));
         let (held, admitted) = (Vec::new(), 0);
         let (head, skipped) = (Some(head), None);
-        let partial = Partial { head, skipped, is_message, held, admitted, missing: total };
+        let partial =
+            Partial { head, skipped, is_message, held, admitted, missing: total, head_len };
         self.open.insert(stream, partial);
         Ok(self.feed(stream, chunk, budget))
     }
@@ -165,6 +183,7 @@ impl Streams {
             what: "it is not open",
         })?;
         partial.release(budget);
+        budget.release_head(partial.head_len);
         Ok(())
     }
 
@@ -173,6 +192,7 @@ impl Streams {
         self.chunk = None;
         for mut partial in std::mem::take(&mut self.open).into_values() {
             partial.release(budget);
+            budget.release_head(partial.head_len);
         }
     }
 
@@ -219,8 +239,10 @@ impl Streams {
                 }
             }
         };
-        if missing == 0 {
-            self.open.remove(&stream);
+        if missing == 0
+            && let Some(partial) = self.open.remove(&stream)
+        {
+            budget.release_head(partial.head_len);
         }
         progress
     }
@@ -259,12 +281,63 @@ impl Partial {
 mod tests {
     use super::*;
 
+    /// Room for so many bytes besides payloads.
+    struct Heads {
+        left: usize,
+    }
+
+    impl Budget for Heads {
+        fn admit(&mut self, _: usize) -> bool {
+            false
+        }
+
+        fn release(&mut self, _: usize) {}
+
+        fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+            self.left = self.left.checked_sub(bytes).ok_or(9_u64)?;
+            Ok(())
+        }
+
+        fn release_head(&mut self, bytes: usize) {
+            self.left += bytes;
+        }
+    }
+
+    #[test]
+    fn an_unfinished_body_counts_until_its_end_also_where_it_is_skipped() {
+        let mut streams = Streams::default();
+        let mut budget = Heads { left: 2 * size_of::<Partial>() };
+        let mut first = |stream, budget: &mut Heads| {
+            streams.first(stream, PartialHead::Request { corr: 1 }, 2, b"a", budget).map(drop)
+        };
+        assert_eq!((first(1, &mut budget), first(2, &mut budget)), (Ok(()), Ok(())));
+        assert_eq!(first(3, &mut budget), Err(LinkError::Unfinished { limit: 9 }));
+        streams.begin_more(1, 1).expect("it is open");
+        streams.fill(b"b", &mut budget);
+        assert_eq!(budget.left, size_of::<Partial>());
+        streams.abort(2, &mut budget).expect("it is open");
+        assert_eq!(budget.left, 2 * size_of::<Partial>());
+        streams
+            .first(4, PartialHead::Request { corr: 1 }, 2, b"a", &mut budget)
+            .map(drop)
+            .expect("there is room");
+        streams.clear(&mut budget);
+        assert_eq!(budget.left, 2 * size_of::<Partial>());
+    }
+
     #[test]
     fn room_is_made_for_what_has_arrived_and_not_for_what_is_announced() {
         let announced = 1 << 30;
         let (head, skipped, held, admitted) = (None, None, Vec::new(), 0);
-        let mut partial =
-            Partial { head, skipped, is_message: true, held, admitted, missing: announced };
+        let mut partial = Partial {
+            head,
+            skipped,
+            is_message: true,
+            held,
+            admitted,
+            missing: announced,
+            head_len: 0,
+        };
         for _ in 0..100 {
             partial.push(&[0; 1000]);
             partial.missing -= 1000;

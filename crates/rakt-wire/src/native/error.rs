@@ -129,6 +129,12 @@ pub enum LinkError {
         /// What all peers may use, in bytes.
         limit: u64,
     },
+    /// Unfinished bodies for which the node has no room.
+    #[error("no room for more unfinished messages: all peers together may use {limit} bytes")]
+    Unfinished {
+        /// What all peers may use, in bytes.
+        limit: u64,
+    },
     /// More streams at a time than allowed.
     #[error("more than {limit} streams of chunks at a time")]
     TooManyStreams {
@@ -143,6 +149,7 @@ impl LinkError {
         match self {
             Self::FrameTooLong { .. } | Self::TooLong { .. } => CloseCode::TooLong,
             Self::TableFull { .. }
+            | Self::Unfinished { .. }
             | Self::TooManyStreams { .. }
             | Self::Window { .. }
             | Self::InFlight { .. }

@@ -183,4 +183,14 @@ pub trait Budget {
 
     /// `bytes` of an unfinished body are complete, which the next event tells, or dropped.
     fn release(&mut self, bytes: usize);
+
+    /// `bytes` are held for an unfinished body besides what has arrived of it, until
+    /// [`Budget::release_head`].
+    ///
+    /// # Errors
+    /// How much all peers together may have held, if that is too much; the connection ends.
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64>;
+
+    /// The body is complete, or dropped.
+    fn release_head(&mut self, bytes: usize);
 }

@@ -23,6 +23,12 @@ impl Budget for Seen {
     }
 
     fn release(&mut self, _: usize) {}
+
+    fn admit_head(&mut self, _: usize) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn release_head(&mut self, _: usize) {}
 }
 
 const PAYLOAD: &[u8] = &[7; 64];

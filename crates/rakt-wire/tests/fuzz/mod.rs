@@ -189,7 +189,7 @@ fn read_all(role: Role, data: &[u8], cut: usize, in_place: bool) -> Vec<String> 
         assert_eq!(inbound.held(), record.held);
     }
     inbound.clear(&mut record);
-    assert_eq!(record.held, 0);
+    assert_eq!((record.held, record.heads), (0, 0));
     record.events
 }
 
@@ -199,6 +199,7 @@ struct Record {
     buf: Vec<u8>,
     events: Vec<String>,
     held: usize,
+    heads: usize,
 }
 
 impl Record {
@@ -238,6 +239,15 @@ impl Budget for Record {
 
     fn release(&mut self, bytes: usize) {
         self.held = self.held.checked_sub(bytes).expect("only what was admitted is released");
+    }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.heads += bytes;
+        Ok(())
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.heads = self.heads.checked_sub(bytes).expect("only what was admitted is released");
     }
 }
 

@@ -230,7 +230,9 @@ impl Pair {
             self.check_counters();
         }
         self.check_outcomes();
-        assert_eq!((self.near.room.held, self.far.room.held), (0, 0), "all bytes are released");
+        for room in [&self.near.room, &self.far.room] {
+            assert_eq!((room.held, room.heads), (0, 0), "all bytes are released");
+        }
     }
 
     fn check_counters(&mut self) {

@@ -172,7 +172,7 @@ fn our_streams_start_and_flush_as_go_expects() {
 
     let mut out = Vec::new();
     StreamEncoder::new(Compression::Brotli).unwrap().encode(b"frame", &mut out).unwrap();
-    assert_eq!(out[0] & 0x0f, 0x0b, "a window of 4 MiB");
+    assert_eq!(out[0] & 0x0f, 0x05, "a window of 512 KiB");
     assert_eq!(sniff(&out), Some(Opening::GoAkt(Compression::Brotli)));
 }
 

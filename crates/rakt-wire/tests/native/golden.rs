@@ -312,6 +312,12 @@ impl Budget for Count {
     }
 
     fn release(&mut self, _: usize) {}
+
+    fn admit_head(&mut self, _: usize) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn release_head(&mut self, _: usize) {}
 }
 
 #[test]

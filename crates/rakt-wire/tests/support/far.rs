@@ -44,6 +44,7 @@ pub(crate) struct Letter {
 /// Bytes that may be held.
 pub(crate) struct Room {
     pub(crate) held: usize,
+    pub(crate) heads: usize,
     pub(crate) most: usize,
 }
 
@@ -206,6 +207,14 @@ impl Budget for Far {
     fn release(&mut self, bytes: usize) {
         self.room.release(bytes);
     }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.room.admit_head(bytes)
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.room.release_head(bytes);
+    }
 }
 
 impl Room {
@@ -214,7 +223,7 @@ impl Room {
     }
 
     pub(crate) fn of(most: usize) -> Self {
-        Self { held: 0, most }
+        Self { held: 0, heads: 0, most }
     }
 }
 
@@ -227,6 +236,15 @@ impl Budget for Room {
 
     fn release(&mut self, bytes: usize) {
         self.held = self.held.checked_sub(bytes).expect("only what was admitted is released");
+    }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.heads += bytes;
+        Ok(())
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.heads = self.heads.checked_sub(bytes).expect("only what was admitted is released");
     }
 }
 

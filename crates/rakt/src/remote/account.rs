@@ -57,6 +57,23 @@ impl Account {
         if has_room { Ok(charge) } else { Err(self.exhausted(part)) }
     }
 
+    /// Counts the rest of an unfinished body.
+    ///
+    /// # Errors
+    /// How much all peers together may leave here of such, in bytes, if there is no room.
+    pub(crate) fn admit_head(&self, bytes: usize) -> Result<(), u64> {
+        let has_room = self.charge(Part::Frames, bytes as u64);
+        if !has_room {
+            self.release(Part::Frames, bytes as u64);
+        }
+        if has_room { Ok(()) } else { Err(self.limit(Part::Frames)) }
+    }
+
+    /// The body is complete, or dropped.
+    pub(crate) fn release_head(&self, bytes: usize) {
+        self.release(Part::Frames, bytes as u64);
+    }
+
     /// Counts bytes that are here in the place of others, until the result is dropped.
     pub(crate) fn count(self: &Arc<Self>, part: Part, bytes: u64) -> Charge {
         self.charge(part, bytes);
@@ -101,7 +118,7 @@ impl Account {
     fn hold_much_unread(&self, unread: &mut Unread, len: usize) -> Result<(), u64> {
         let frames = match len <= KEPT_LEN {
             true => 0,
-            false => (len.min(FRAME_LEN) + READ_LEN) as u64,
+            false => len.clamp(READ_LEN, FRAME_LEN) as u64,
         };
         if frames != unread.frames {
             let before = std::mem::replace(&mut unread.frames, frames);
@@ -226,17 +243,18 @@ mod tests {
             (resources.budget.used(Frames) as usize, resources.budget.used(Messages) as usize)
         };
         assert_eq!(held(KEPT_LEN), (0, 0));
-        assert_eq!(held(KEPT_LEN + 1), (KEPT_LEN + 1 + READ_LEN, 0));
-        assert_eq!(held(FRAME_LEN), (FRAME_LEN + READ_LEN, 0));
-        assert_eq!(held(FRAME_LEN + 10), (FRAME_LEN + READ_LEN, 10));
+        assert_eq!(held(KEPT_LEN + 1), (READ_LEN, 0));
+        assert_eq!(held(FRAME_LEN), (FRAME_LEN, 0));
+        assert_eq!(held(FRAME_LEN + 10), (FRAME_LEN, 10));
         assert_eq!(held(0), (0, 0));
         let others = Share::default();
-        resources.budget.add(&others, Frames, account.limit(Frames));
+        resources.budget.leave(&others, Frames, 0);
         assert_eq!(account.hold_unread(&mut unread, KEPT_LEN), Ok(()));
         let refused = account.hold_unread(&mut unread, KEPT_LEN + 1);
         assert_eq!(refused, Err(account.limit(Frames)));
         account.release_unread(&mut unread);
-        assert_eq!(resources.budget.used(Frames), account.limit(Frames));
+        resources.budget.close(&others);
+        assert_eq!(resources.budget.used(Frames), 0);
     }
 
     #[cfg(feature = "goakt")]

@@ -246,7 +246,7 @@ impl Node {
             Ok(Err(error)) => {
                 tracing::warn!(%from, error = %Chain(&error), "refused a peer");
                 if is_told(&error) {
-                    say_goodbye(stream, Farewell { bytes: Vec::new(), lingers: true }).await;
+                    say_goodbye(stream, Farewell::silent(true)).await;
                 }
                 return;
             }

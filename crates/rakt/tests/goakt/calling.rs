@@ -1165,19 +1165,19 @@ async fn what_arrives_of_answers_counts_against_the_memory_budget() -> Result {
     };
     let node = Scripted::tcp(at_once(script)).await;
     let goakt = GoAkt::new().compression(Compression::None);
-    let config = ClientConfig::new().max_frame_size(MIB).memory_budget(4 * u64::from(MIB));
+    let config = ClientConfig::new().max_frame_size(MIB).memory_budget(16 * u64::from(MIB));
     let client = client_with(config.goakt(goakt));
     let endless = client.actor(&node.address("endless"));
     let mut asks = tokio::task::JoinSet::new();
-    for _ in 0..8 {
+    for _ in 0..16 {
         let endless = endless.clone();
         asks.spawn(async move { endless.ask(question("well?")).timeout(HOUR).await });
     }
     // However many of them there is room for, it is not all.
-    let first = within(asks.join_next()).await.ok_or("one of eight")?;
+    let first = within(asks.join_next()).await.ok_or("one of sixteen")?;
     let error = first?.expect_err("there is no room for it");
     let error = Chain(&error).to_string();
-    assert!(error.contains("2097152 bytes under way"), "{error}");
+    assert!(error.contains("8388608 bytes"), "{error}");
     within(asks.shutdown()).await;
     // They have let go of what they held.
     let echo = client.actor(&node.address("echo"));

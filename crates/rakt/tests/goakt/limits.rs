@@ -376,7 +376,7 @@ async fn a_compressed_frame_counts_by_its_length() {
 #[cfg(feature = "zstd")]
 #[tokio::test]
 async fn a_compressed_stream_is_read_no_faster_than_it_is_decompressed() {
-    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(2 * MIB as u64);
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).memory_budget(8 * MIB as u64);
     let node = Node::with(config).await;
     let mut peer = node.dial_with(Compression::Zstd).await;
     // An eighth of each message is noise.

@@ -444,4 +444,12 @@ impl<H: Host> Budget for Taking<'_, H> {
     fn release(&mut self, bytes: usize) {
         self.host.release(bytes);
     }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.host.admit_head(bytes)
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.host.release_head(bytes);
+    }
 }

@@ -255,4 +255,12 @@ impl<B: Budget> Budget for Noting<'_, B> {
     fn release(&mut self, bytes: usize) {
         self.budget.release(bytes);
     }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.budget.admit_head(bytes)
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.budget.release_head(bytes);
+    }
 }

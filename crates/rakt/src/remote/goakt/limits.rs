@@ -2,31 +2,46 @@
 
 use std::time::Duration;
 
-use rakt_wire::Compression;
+use crate::remote::account::{Account, Unread};
+use crate::remote::budget::Part;
 
 /// A time limit longer than this is as good as none, and can be added to any point in time. A year.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What counts against the node's budget of what a peer has a connection hold: all that is `buffered` but
-/// for the `room` of one read, and what a decoder keeps beyond a little more than the streams of Go nodes
-/// make necessary. All in bytes.
-pub(super) fn counted_len(
-    buffered: usize,
-    room: usize,
-    window: usize,
-    compression: Compression,
-) -> u64 {
-    let free_window = match compression {
-        Compression::Brotli => 4 * 1024 * 1024,
-        _ => 1024 * 1024,
-    };
-    (buffered.saturating_sub(room) + window.saturating_sub(free_window)) as u64
+/// What a peer has a connection hold, as it counts against the node's budget.
+#[derive(Default)]
+pub(super) struct Held {
+    unread: Unread,
+    compression: u64,
 }
 
-/// Why a connection ends whose peer would have it hold too much.
-pub(super) fn no_room(len: u64, of_what: &str, limit: u64) -> String {
-    format!(
-        "no room for {len} bytes of {of_what} and its compression: all peers together may have {limit} \
-         bytes under way"
-    )
+impl Held {
+    /// So much of a frame is here, and so much does its compression take up, both in bytes.
+    ///
+    /// # Errors
+    /// Why the connection is to end.
+    pub(super) fn hold(
+        &mut self,
+        account: &Account,
+        buffered: usize,
+        compression: usize,
+    ) -> Result<(), String> {
+        let no_room = |len: usize, of_what, limit| {
+            Err(format!(
+                "no room for {len} bytes of {of_what}: all peers together may have {limit} bytes"
+            ))
+        };
+        if let Err(limit) = account.hold_unread(&mut self.unread, buffered) {
+            return no_room(buffered, "a frame", limit);
+        }
+        match account.hold(Part::Compression, &mut self.compression, compression as u64) {
+            true => Ok(()),
+            false => no_room(compression, "compression", account.limit(Part::Compression)),
+        }
+    }
+
+    /// Nothing is held of a frame any more.
+    pub(super) fn release_frame(&mut self, account: &Account) {
+        account.release_unread(&mut self.unread);
+    }
 }

@@ -219,6 +219,14 @@ impl Budget for Actors {
     fn release(&mut self, bytes: usize) {
         self.conn.account.release(Part::Messages, bytes as u64);
     }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.conn.account.admit_head(bytes)
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.conn.account.release_head(bytes);
+    }
 }
 
 impl Actors {
@@ -403,7 +411,7 @@ mod tests {
             let (mut reader, others) = (reader().await, Share::default());
             let budget = &reader.actors.conn.resources.budget;
             let limit = budget.limit(Part::Names);
-            budget.add(&others, Part::Names, limit - 1);
+            budget.leave(&others, Part::Names, 1);
             let mut body = body.to_vec();
             if kind == FrameKind::Sender {
                 body[1] = (body.len() - 2) as u8;

@@ -122,9 +122,9 @@ impl<R: Reader> Driver<R> {
     }
 
     /// What the peer is told last; all who wait for the connection are woken.
-    fn last_words(&self, end: End, io: &Buffers) -> (Cause, Farewell) {
+    fn last_words(&self, end: End, io: &Buffers) -> (Cause, Option<Farewell>) {
         let (code, reason, now) = match end {
-            End::Quiet(reason) => return (reason, Farewell { bytes: Vec::new(), lingers: false }),
+            End::Quiet(reason) => return (reason, Some(Farewell::silent(false))),
             // An answer that has just been given goes first.
             End::Done(code, reason) => (code, reason, false),
             End::Told(code, reason) => (code, reason, true),
@@ -137,7 +137,7 @@ impl<R: Reader> Driver<R> {
         if now {
             tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
         }
-        (reason.into(), Farewell { bytes, lingers: true })
+        (reason.into(), Farewell::new(&self.conn.account, bytes))
     }
 }
 
@@ -289,7 +289,7 @@ impl<R: Reader> Session for Driver<R> {
         self.conn.account.release_unread(&mut self.unread);
         self.reader.end();
         self.conn.resources.link_down(&self.conn.peer.name, reason);
-        Some(farewell)
+        farewell
     }
 }
 

@@ -142,4 +142,12 @@ impl Budget for Inflow<'_> {
     fn release(&mut self, bytes: usize) {
         self.0.account.release(Part::Messages, bytes as u64);
     }
+
+    fn admit_head(&mut self, bytes: usize) -> Result<(), u64> {
+        self.0.account.admit_head(bytes)
+    }
+
+    fn release_head(&mut self, bytes: usize) {
+        self.0.account.release_head(bytes);
+    }
 }

@@ -142,7 +142,7 @@ mod tests {
         let spawn = Operation::Spawn { path, kind, argument };
         let others = Share::default();
         let limit = budget.limit(Part::Operations);
-        budget.add(&others, Part::Operations, limit - 999);
+        budget.leave(&others, Part::Operations, 999);
         let request = Request { corr: 1, remaining: None, operation: spawn };
         serve(system, conn.clone(), &mut watches, request);
         let full = ("memory for operations (bytes)".to_owned(), limit);

@@ -9,8 +9,7 @@ use rakt_wire::goakt::{Client, ClientConfig, ClientError};
 use super::node::GoNode;
 use crate::error::{Cause, Refusal};
 use crate::remote::account::Account;
-use crate::remote::budget::Part;
-use crate::remote::goakt::limits::{counted_len, no_room};
+use crate::remote::goakt::limits::Held;
 use crate::remote::transport::Stream;
 
 /// Most that is read at once, in bytes.
@@ -35,7 +34,7 @@ pub(super) struct Link {
     pub(super) client: Client,
     account: Arc<Account>,
     /// Bytes that count against the budget for as long as the peer leaves them here.
-    held: u64,
+    held: Held,
     /// Whether the node has answered anything here.
     pub(super) has_answered: bool,
     /// Why it is closed, once that is so.
@@ -88,7 +87,7 @@ impl Link {
             node: node.clone(),
             client,
             account: Account::new(resources.clone()),
-            held: 0,
+            held: Held::default(),
             has_answered: false,
             why: "no longer needed".into(),
         })
@@ -96,15 +95,9 @@ impl Link {
 
     /// Counts what the peer has here of an answer, and what it has the decoder keep.
     pub(super) fn count(&mut self, unread: usize) -> Result<(), Failed> {
-        let (partial, window) = self.client.held_len();
-        let len = counted_len(unread + partial, READ_LEN, window, self.node.compression);
-        match self.account.hold(Part::Messages, &mut self.held, len) {
-            true => Ok(()),
-            false => {
-                let limit = self.account.limit(Part::Messages);
-                Err(Failed::Lost(no_room(len, "an answer", limit).into()))
-            }
-        }
+        let (partial, compression) = self.client.held_len();
+        let held = self.held.hold(&self.account, unread + partial, compression);
+        held.map_err(|why| Failed::Lost(why.into()))
     }
 
     /// The peer has closed the connection.

@@ -21,8 +21,7 @@ use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::error::{Cause, Chain};
 use crate::remote::admission::Greeting;
-use crate::remote::budget::Part;
-use crate::remote::goakt::limits::{counted_len, no_room};
+use crate::remote::goakt::limits::Held;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::transport::Stream;
@@ -51,9 +50,8 @@ struct Serve {
     last_use: Instant,
     /// When the first ask ends, or earlier.
     next_expiry: Option<Instant>,
-    compression: Compression,
     /// Bytes that count against the node's budget for as long as the peer leaves them here.
-    held: u64,
+    held: Held,
 }
 
 /// Why the connection ends.
@@ -96,8 +94,7 @@ pub(super) fn run(
         answers: Vec::new(),
         last_use: now(),
         next_expiry: None,
-        compression,
-        held: 0,
+        held: Held::default(),
     };
     let resources = serve.conn.resources.clone();
     let pump = Pump::new(serve, stream, early, Some(write_timeout));
@@ -146,7 +143,7 @@ impl Serve {
         match next {
             Ok(Some(incoming)) => {
                 // Its bytes count as messages from here on.
-                self.conn.account.release(Part::Messages, std::mem::take(&mut self.held));
+                self.held.release_frame(&self.conn.account);
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
                 io.turn.add(MESSAGE_COUNT);
@@ -176,19 +173,16 @@ impl Serve {
     /// Counts what the peer has here and may leave here. A request that waits for room in a mailbox, or
     /// for a reply, counts as a whole; what is left of it is refused if there is no room for that.
     fn hold(&mut self, unread: usize, waits: bool) -> Result<(), End> {
-        let (partial, window) = self.server.held_len();
+        let (partial, compression) = self.server.held_len();
         loop {
             let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
             let buffered = unread + partial + waiting;
-            let len = counted_len(buffered, READ_LEN, window, self.compression);
-            if self.conn.account.hold(Part::Messages, &mut self.held, len) {
-                return Ok(());
-            }
+            let held = self.held.hold(&self.conn.account, buffered, compression);
+            let Err(reason) = held else { return Ok(()) };
             if let Some(handing) = self.handing.take_if(|_| waits) {
                 handing.give_up(&self.conn);
                 continue;
             }
-            let reason = no_room(len, "a frame", self.conn.account.limit(Part::Messages));
             tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
             return Err(End { reason: reason.into(), is_open: true });
         }
@@ -299,11 +293,10 @@ impl Session for Serve {
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         self.conn.end();
-        self.conn.account.release(Part::Messages, std::mem::take(&mut self.held));
         self.conn.resources.link_down(&self.conn.peer, end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
-        is_open.then_some(Farewell { bytes, lingers: true })
+        if is_open { Farewell::new(&self.conn.account, bytes) } else { None }
     }
 }
 
