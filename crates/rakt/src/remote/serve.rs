@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rakt_wire::{Operation, Outcome, is_reserved, validate_text};
+use tokio::task::JoinSet;
 
 use super::account::Charge;
 use crate::error::{Cause, Refusal};
@@ -41,15 +42,21 @@ pub(crate) fn find(
     }
 }
 
-/// Bytes that an operation keeps until it is carried out.
-pub(crate) fn argument_len(operation: &Operation) -> u64 {
-    match operation {
+/// What the tasks of an operation take up in memory, in bytes.
+const TASKS_COST: u64 = 4 * 1024;
+
+/// Bytes that an operation takes up until it is carried out.
+pub(crate) fn operation_cost(operation: &Operation) -> u64 {
+    let argument = match operation {
         Operation::Spawn { argument: Some(argument), .. } => argument.payload.len() as u64,
         _ => 0,
-    }
+    };
+    TASKS_COST + argument
 }
 
-/// What becomes of an operation that takes time.
+/// What becomes of an operation that takes time. It ends when the future is dropped, as with the connection
+/// that it came over: an actor that has begun to stop or to start anew goes on with that, and one that has not
+/// started yet is not started.
 ///
 /// It has a task of its own: user code that is not contained elsewhere, such as a list of accepted
 /// messages, must not leave the peer without an answer when it panics.
@@ -59,8 +66,8 @@ pub(crate) async fn carried_out(
     remaining: Option<Duration>,
     charge: Charge,
 ) -> Result<Outcome, Refusal> {
-    let runtime = system.runtime().clone();
-    let work = runtime.spawn(async move {
+    let (runtime, mut tasks) = (system.runtime().clone(), JoinSet::new());
+    let work = async move {
         let _charge = charge;
         let work = carry_out(&system, operation);
         match remaining {
@@ -69,9 +76,10 @@ pub(crate) async fn carried_out(
             }
             None => work.await,
         }
-    });
+    };
+    tasks.spawn_on(work, &runtime);
     let panicked = || Refusal::Internal { source: "the operation panicked".into() };
-    work.await.unwrap_or_else(|_| Err(panicked()))
+    tasks.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()))
 }
 
 async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome, Refusal> {

@@ -23,6 +23,9 @@ use crate::operation::Operation;
 /// What a name takes up besides its text and what the host keeps for it, in bytes.
 const NAME_OVERHEAD: usize = 128;
 
+/// Receivers and requests of one read that there stays room for.
+const KEPT_ROOM: usize = 64;
+
 /// What a node does with what arrives for its actors.
 pub trait Host: Budget + Sized {
     /// What it keeps for a receiver that the peer has named.
@@ -287,8 +290,8 @@ impl<H: Host> Tables<H> {
                 self.retired.push((from, receiver, is_overrun));
             }
         }
-        self.names.senders.clear();
-        self.names.types.clear();
+        // With their room, which may be that of many.
+        self.names = Names { senders: Vec::new(), types: Vec::new() };
         host.forget_names();
         self.epoch = self.epoch.wrapping_add(1);
     }
@@ -319,6 +322,8 @@ impl<H: Host> Tables<H> {
             }
         }
         self.operations.drain(..).for_each(|request| host.operate(request));
+        self.touched.shrink_to(KEPT_ROOM);
+        self.operations.shrink_to(KEPT_ROOM);
         result
     }
 }

@@ -32,7 +32,7 @@ impl Credit {
         }
         if self.epoch < from.epoch {
             self.epoch = from.epoch;
-            self.receivers.clear();
+            self.receivers = Vec::new();
         }
         let at = from.id as usize;
         if self.receivers.len() <= at {

@@ -11,13 +11,16 @@ use super::conn::Conn;
 use crate::error::{Bound, Refusal};
 use crate::mailbox::arrivals::Reachable;
 use crate::remote::budget::Part;
-use crate::remote::serve::{argument_len, carried_out, find, found_outcome, lookup};
+use crate::remote::serve::{carried_out, find, found_outcome, lookup, operation_cost};
 use crate::signal::Watcher;
 use crate::sync::Mutex;
 use crate::system::ActorSystem;
 
 /// Watches that one peer connection may have here.
 const MAX_WATCHES: usize = 65_536;
+
+/// What a watch takes up in memory, with the actor and here, in bytes.
+const WATCH_COST: u64 = 256;
 
 /// The watches that came over one connection.
 pub(crate) struct Watches {
@@ -45,6 +48,9 @@ impl Watches {
             let bound = Bound::Watches;
             return Err(Refusal::ResourceExhausted { bound, limit: MAX_WATCHES as u64 });
         }
+        if !self.conn.account.admit(Part::Tables, WATCH_COST) {
+            return Err(self.conn.account.exhausted(Part::Tables));
+        }
         self.count += 1;
         watched.insert(watch_id, Watched { cell: Arc::downgrade(cell), nth: self.count });
         Ok(())
@@ -59,7 +65,7 @@ impl Watches {
             // would take this for the end of that one's actor.
             let mut watched = watched.lock();
             if watched.get(&watch_id).is_some_and(|known| known.nth == nth) {
-                watched.remove(&watch_id);
+                forget(&mut watched, watch_id, &conn);
                 conn.terminated(watch_id, reason);
             }
         });
@@ -67,7 +73,8 @@ impl Watches {
     }
 
     fn remove(&self, watch_id: u64) {
-        let cell = self.watched.lock().remove(&watch_id).and_then(|known| known.cell.upgrade());
+        let known = forget(&mut self.watched.lock(), watch_id, &self.conn);
+        let cell = known.and_then(|known| known.cell.upgrade());
         if let Some(cell) = cell {
             cell.unwatch_call((self.conn.id, watch_id));
         }
@@ -78,6 +85,20 @@ impl Watches {
         let all: Vec<u64> = self.watched.lock().keys().copied().collect();
         all.into_iter().for_each(|watch_id| self.remove(watch_id));
     }
+}
+
+/// Forgets a watch, and with the last one the room that many took.
+fn forget(
+    watched: &mut HashMap<u64, Watched>,
+    watch_id: u64,
+    conn: &Conn<Accepted>,
+) -> Option<Watched> {
+    let known = watched.remove(&watch_id)?;
+    conn.account.release(Part::Tables, WATCH_COST);
+    if watched.is_empty() {
+        *watched = HashMap::new();
+    }
+    Some(known)
 }
 
 /// Carries out an operation of a peer and answers it; what takes time has a task of its own.
@@ -111,14 +132,16 @@ pub(crate) fn serve(
         }
         slow => slow,
     };
-    let bytes = argument_len(&slow);
-    let charge = match conn.account.charged(Part::Operations, bytes) {
+    let charge = match conn.account.charged(Part::Operations, operation_cost(&slow)) {
         Ok(charge) => charge,
         Err(refusal) => return conn.respond(corr, Err(refusal)),
     };
     let runtime = system.runtime().clone();
     runtime.spawn(async move {
-        conn.respond(corr, carried_out(system, slow, remaining, charge).await);
+        tokio::select! {
+            result = carried_out(system, slow, remaining, charge) => conn.respond(corr, result),
+            () = conn.gone.opened() => {}
+        }
     });
 }
 
@@ -136,18 +159,73 @@ mod tests {
         let system = ActorSystem::builder("tests").start().await.expect("it starts");
         let conn = accepted(&resources());
         let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budget);
-        let payload = bytes::Bytes::from(vec![0; 1000]);
+        let payload = bytes::Bytes::from(vec![0; 1024 + 1]);
         let argument = Some(SpawnArgument { type_name: "tests.Setup".to_owned(), payload });
         let (path, kind) = ("a".to_owned(), "Nothing".to_owned());
         let spawn = Operation::Spawn { path, kind, argument };
         let others = Share::default();
         let limit = budget.limit(Part::Operations);
-        budget.leave(&others, Part::Operations, 999);
+        budget.leave(&others, Part::Operations, 5 * 1024);
         let request = Request { corr: 1, remaining: None, operation: spawn };
         serve(system, conn.clone(), &mut watches, request);
         let full = ("memory for operations (bytes)".to_owned(), limit);
         assert_eq!(answers(&conn), [(1, Some(full))]);
         budget.close(&others);
         assert_eq!(budget.used(Part::Operations), 0, "what was refused is given back");
+    }
+
+    /// Does not end before it is told to.
+    struct Slow(Arc<tokio::sync::Semaphore>);
+
+    impl crate::Actor for Slow {
+        async fn stopped(&mut self, _: &mut crate::Context<Self>) -> crate::Result {
+            drop(self.0.acquire().await);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_counts_until_it_is_over_and_ends_with_its_connection() {
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        let may_end = Arc::new(tokio::sync::Semaphore::new(0));
+        let factory = move || Slow(may_end.clone());
+        system.spawn("slow", factory).await.expect("it starts");
+        let conn = accepted(&resources());
+        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budget);
+        let operation = Operation::Stop { path: "slow".to_owned(), uid: None };
+        serve(system, conn.clone(), &mut watches, Request { corr: 1, remaining: None, operation });
+        tokio::task::yield_now().await;
+        assert!(budget.used(Part::Operations) >= 4 * 1024);
+        conn.gone.open();
+        while budget.used(Part::Operations) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn watches_count_until_they_are_over_and_are_refused_without_room() {
+        let system = ActorSystem::builder("tests").start().await.expect("it starts");
+        let may_end = Arc::new(tokio::sync::Semaphore::new(1));
+        system.spawn("a", move || Slow(may_end.clone())).await.expect("it starts");
+        let conn = accepted(&resources());
+        let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budget);
+        let mut ask = |operation| {
+            let request = Request { corr: 1, remaining: None, operation };
+            serve(system.clone(), conn.clone(), &mut watches, request);
+            answers(&conn).remove(0).1
+        };
+        let watch = |watch_id| Operation::Watch { path: "a".to_owned(), uid: None, watch_id };
+        assert_eq!((ask(watch(1)), ask(watch(2)), ask(watch(2))), (None, None, None));
+        assert_eq!(budget.used(Part::Tables), 2 * WATCH_COST);
+        assert_eq!(ask(Operation::Unwatch { watch_id: 2 }), None);
+        assert_eq!(budget.used(Part::Tables), WATCH_COST);
+        let others = Share::default();
+        budget.leave(&others, Part::Tables, 0);
+        let full = ("memory for watches (bytes)".to_owned(), budget.limit(Part::Tables));
+        assert_eq!(ask(watch(3)), Some(full));
+        budget.close(&others);
+        assert_eq!(ask(watch(3)), None);
+        watches.clear();
+        assert_eq!(budget.used(Part::Tables), 0);
     }
 }

@@ -9,7 +9,7 @@ use rakt_wire::{Code, Failure, Operation, Outcome};
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
 use crate::remote::budget::Part;
-use crate::remote::serve::{self, argument_len, carried_out};
+use crate::remote::serve::{self, carried_out, operation_cost};
 use crate::timers::now;
 
 impl GoConn {
@@ -32,7 +32,7 @@ impl GoConn {
             let found = serve::lookup(&self.system, path);
             return self.answer(id, self.answer_to(procedure, &subject, found));
         }
-        let charge = match self.account.charged(Part::Operations, argument_len(&operation)) {
+        let charge = match self.account.charged(Part::Operations, operation_cost(&operation)) {
             Ok(charge) => charge,
             Err(refusal) => {
                 return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
@@ -41,8 +41,12 @@ impl GoConn {
         let (conn, system) = (self.clone(), self.system.clone());
         let remaining = until.map(|until| until.saturating_duration_since(now()));
         self.system.runtime().spawn(async move {
-            let result = carried_out(system, operation, remaining, charge).await;
-            conn.answer(id, conn.answer_to(procedure, &subject, result));
+            tokio::select! {
+                result = carried_out(system, operation, remaining, charge) => {
+                    conn.answer(id, conn.answer_to(procedure, &subject, result));
+                }
+                () = conn.gone.opened() => {}
+            }
         });
     }
 
