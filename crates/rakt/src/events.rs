@@ -1,14 +1,15 @@
 //! What happens inside a system, for whoever subscribes: dead letters, actors that come and go, links.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rakt_wire::Address;
 use tokio::sync::broadcast;
 
 use crate::error::{Cause, Chain, Recipient, Refusal};
+use crate::log::LogLimit;
 
 /// Something that happened in an actor system.
 #[derive(Clone, Debug)]
@@ -135,19 +136,40 @@ pub struct Terminated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WatchId(pub(crate) u64);
 
+/// Lines about peers that are logged in a second, all together.
+const PEER_LINES: usize = 18;
+/// Lines about actors that fail, likewise.
+const ACTOR_LINES: usize = 100;
+
 /// Where a system, or a client without one, tells what happens.
-#[derive(Default)]
 pub(crate) struct Outlet {
+    /// What peers can cause in the log.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) peer_log: Arc<LogLimit>,
+    /// What actors can cause there, and peers by the messages that they fail at.
+    pub(crate) actor_log: Arc<LogLimit>,
     /// There once somebody has subscribed: it is a ring with room for all that a subscriber may lag behind,
     /// more than half a megabyte.
     events: OnceLock<broadcast::Sender<Event>>,
     dead_letters: AtomicU64,
 }
 
+impl Default for Outlet {
+    fn default() -> Self {
+        Self {
+            peer_log: LogLimit::new(PEER_LINES),
+            actor_log: LogLimit::new(ACTOR_LINES),
+            events: OnceLock::new(),
+            dead_letters: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Outlet {
     pub(crate) fn subscribe(&self) -> Events {
         let new = || broadcast::Sender::new(Events::CAPACITY);
-        Events(self.events.get_or_init(new).subscribe())
+        let receiver = self.events.get_or_init(new).subscribe();
+        Events { receiver, log: self.actor_log.clone() }
     }
 
     /// Publishes an event, which is made only if somebody listens.
@@ -174,8 +196,16 @@ impl Outlet {
 }
 
 /// A subscription to a system's events.
-#[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+    log: Arc<LogLimit>,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("waiting", &self.receiver.len()).finish_non_exhaustive()
+    }
+}
 
 impl Events {
     /// Events that a subscriber may lag behind before it loses the oldest: 4096.
@@ -190,11 +220,13 @@ impl Events {
     /// No event is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.0.recv().await {
+            match self.receiver.recv().await {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Closed) => return None,
                 Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    tracing::warn!(lost, "a subscriber lags behind and has lost events");
+                    if self.log.allows("a subscriber lags behind", ()) {
+                        tracing::warn!(lost, "a subscriber lags behind and has lost events");
+                    }
                 }
             }
         }

@@ -52,6 +52,7 @@ pub mod error;
 mod events;
 mod kind;
 mod line;
+mod log;
 mod mailbox;
 pub mod message;
 #[allow(dead_code, reason = "for the remote half, which is a feature")]

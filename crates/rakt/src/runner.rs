@@ -308,7 +308,9 @@ impl<A: Actor> Runner<A> {
         let policy = cell.setup.supervision().unwrap_or(&default);
         let decision = self.ctx.decider().decide(policy, &fault, now());
         let cause = self.cause_of(fault);
-        tracing::warn!(actor = %cell.path, fault = %Chain(&cause), ?decision, "an actor failed");
+        if self.may_log("an actor failed") {
+            tracing::warn!(actor = %cell.path, fault = %Chain(&cause), ?decision, "an actor failed");
+        }
         if policy.concerns_siblings() {
             cell.system.apply_to_siblings(&*cell, cell.parent.as_ref(), decision, &cause);
         }
@@ -435,7 +437,9 @@ impl<A: Actor> Runner<A> {
         let stopped = Contained { actor, code }.await;
         if let Err(fault) = self.after_message(stopped) {
             let fault = self.cause_of(fault);
-            tracing::warn!(actor = %self.ctx.path(), fault = %Chain(&fault), "the stopped hook failed");
+            if self.may_log("the stopped hook failed") {
+                tracing::warn!(actor = %self.ctx.path(), fault = %Chain(&fault), "the stopped hook failed");
+            }
         }
     }
 
@@ -445,11 +449,17 @@ impl<A: Actor> Runner<A> {
         ended.and(contain(|| self.ctx.after_message()))
     }
 
+    /// Whether a line about this actor may be logged.
+    fn may_log(&self, topic: &'static str) -> bool {
+        let cell = &self.ctx.cell;
+        cell.system.outlet().actor_log.allows(topic, &*cell.path)
+    }
+
     /// A fault and what caused it, as texts. Its error is the user's, and may panic as it is shown or
     /// dropped.
     fn cause_of(&self, fault: Fault) -> Cause {
         let described = contain(|| Cause::described(&fault));
-        if contain(|| drop(fault)).is_err() {
+        if contain(|| drop(fault)).is_err() && self.may_log("an error panicked") {
             tracing::error!(actor = %self.ctx.path(), "an error panicked while it was dropped");
         }
         described.unwrap_or_else(|_| UNSHOWN.into())
@@ -458,7 +468,8 @@ impl<A: Actor> Runner<A> {
 
 /// Drops an actor, which is its own code once more.
 fn contain_drop<A: Actor>(actor: A, ctx: &Context<A>) {
-    if contain(|| drop(actor)).is_err() {
+    let log = &ctx.cell.system.outlet().actor_log;
+    if contain(|| drop(actor)).is_err() && log.allows("the actor panicked", ctx.path()) {
         tracing::error!(actor = %ctx.path(), "the actor panicked while it was dropped");
     }
 }

@@ -81,6 +81,11 @@ impl Source {
             ip => ip,
         }))
     }
+
+    /// Whether it is an IP address.
+    pub(crate) fn is_known(self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// A connection that has not greeted yet.

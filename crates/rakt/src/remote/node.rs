@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::mem::{Discriminant, discriminant};
 use std::net::{IpAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -25,7 +26,7 @@ use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::io::{Farewell, say_goodbye};
 use super::native::{Accepted, ArrivalsReader, Conn, drive};
 use super::random::Random;
-use super::resources::Resources;
+use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream};
 use super::weak_map::WeakList;
 use crate::error::Chain;
@@ -135,14 +136,24 @@ impl Node {
                             system.runtime().spawn(welcome);
                         }
                         Err(limit) => {
-                            tracing::warn!(%from, %limit, "closed a connection: far too many are open");
+                            log_peer!(
+                                self.resources(),
+                                &from,
+                                warn,
+                                "closed a connection: far too many are open",
+                                %from,
+                                %limit
+                            );
                         }
                     }
                 }
                 // Out of file descriptors, most likely: some will be free again. Without the pause
                 // this loop would spin; without the loop the node would be deaf for ever.
                 Err(error) => {
-                    tracing::warn!(%error, ?pause, "cannot accept connections for now");
+                    let topic = "cannot accept connections for now";
+                    if self.resources().may_log(topic, "") {
+                        tracing::warn!(%error, ?pause, "{topic}");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -155,13 +166,15 @@ impl Node {
         system: ActorSystem,
         (stream, from, permit): (Box<dyn Stream>, String, Permit),
     ) {
-        let limit = self.caller.dialer.resources.options.dial_timeout;
-        let until = now() + limit;
+        let until = now() + self.resources().options.dial_timeout;
         let (stream, early, opening) = match timeout_at(until.into(), self.open(stream)).await {
             Ok(Ok(Some(opened))) => opened,
             Ok(Ok(None)) => return tracing::debug!(%from, "a peer left without a word"),
-            Ok(Err(error)) => return tracing::warn!(%from, %error, "refused a peer"),
-            Err(_) => return tracing::warn!(%from, ?limit, "a peer did not greet in time"),
+            Ok(Err(error)) => {
+                log_peer!(self.resources(), &from, warn, "refused a peer", %from, %error);
+                return;
+            }
+            Err(_) => return self.was_late(&from),
         };
         match opening {
             Opening::Native => {
@@ -173,7 +186,10 @@ impl Node {
                 let Some(goakt) = &self.goakt else { return };
                 // There is no way to tell a Go node why.
                 if let Some(limit) = permit.crowded() {
-                    tracing::warn!(%from, %limit, "closed a connection: too many are open");
+                    let topic = "closed a connection: too many are open";
+                    if self.resources().may_log(topic, &from) {
+                        tracing::warn!(%from, %limit, "{topic}");
+                    }
                 } else if !*self.draining.borrow() {
                     let greeting = Greeting { from, permit, until };
                     let dialer = &self.caller.dialer;
@@ -181,7 +197,9 @@ impl Node {
                 }
             }
             #[cfg(feature = "goakt")]
-            opening => tracing::warn!(%from, %opening, "refused a peer"),
+            opening => {
+                log_peer!(self.resources(), &from, warn, "refused a peer", %from, %opening);
+            }
         }
     }
 
@@ -199,6 +217,16 @@ impl Node {
             return Ok(opening.map(|opening| (stream, early, opening)));
         }
         Ok(Some((stream, BytesMut::new(), Opening::Native)))
+    }
+
+    fn resources(&self) -> &Resources {
+        &self.caller.dialer.resources
+    }
+
+    /// A peer has not greeted in time.
+    fn was_late(&self, from: &str) {
+        let limit = self.resources().options.dial_timeout;
+        log_peer!(self.resources(), from, warn, "a peer did not greet in time", %from, ?limit);
     }
 
     /// Whether native peers are served.
@@ -228,7 +256,6 @@ impl Node {
             let text = "this node serves only peers that speak GoAkt".to_owned();
             handshake.refuse(RefuseReason::Denied(text));
         }
-        let limit = self.caller.dialer.resources.options.dial_timeout;
         let mut newcomer = None;
         let greeted = || permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections);
         let shaken = shake_hands(&mut *stream, handshake, early, greeted, |session| {
@@ -244,16 +271,16 @@ impl Node {
         let (session, early) = match timeout_at(until.into(), shaken).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
-                tracing::warn!(%from, error = %Chain(&error), "refused a peer");
+                let topic = "refused a peer";
+                if self.resources().may_log_of(topic, &from, cause_of(&error)) {
+                    tracing::warn!(%from, error = %Chain(&error), "{topic}");
+                }
                 if is_told(&error) {
                     say_goodbye(stream, Farewell::silent(true)).await;
                 }
                 return;
             }
-            Err(_) => {
-                tracing::warn!(%from, ?limit, "a peer did not greet in time");
-                return;
-            }
+            Err(_) => return self.was_late(&from),
         };
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.0.clone();
@@ -397,6 +424,14 @@ impl Drop for Newcomer {
 #[cfg(not(feature = "goakt"))]
 enum Opening {
     Native,
+}
+
+/// What tells causes of a failed handshake apart.
+fn cause_of(error: &HandshakeFailure) -> Option<Discriminant<HandshakeError>> {
+    match error {
+        HandshakeFailure::Io(_) => None,
+        HandshakeFailure::Protocol(error) => Some(discriminant(error)),
+    }
 }
 
 /// Whether the peer was sent the reason for which its handshake failed.

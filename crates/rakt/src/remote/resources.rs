@@ -1,15 +1,29 @@
 //! What all connections of a node, or of a client, share.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use rakt_wire::Compression;
 
+use super::admission::Source;
 use super::budget::Budget;
 use super::compressors::Compressors;
 use super::config::Options;
 use super::io::Pumps;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
+use crate::log::LogLimit;
+
+/// Logs a line that a peer can cause, as far as the limit for such lines allows. The peer is where it comes
+/// from, or what it is called with its address behind an `@`.
+macro_rules! log_peer {
+    ($resources:expr, $peer:expr, $level:ident, $topic:literal $(, $($field:tt)+)?) => {
+        if $resources.may_log($topic, $peer) {
+            tracing::$level!($($($field)+,)? $topic);
+        }
+    };
+}
+pub(crate) use log_peer;
 
 pub(crate) struct Resources {
     pub(crate) options: Options,
@@ -27,17 +41,33 @@ impl Resources {
         Arc::new(Self { options, budget, compressors, outlet, pumps: Pumps::default() })
     }
 
+    /// Whether a line on this topic may be logged that `peer` has caused.
+    pub(crate) fn may_log(&self, topic: &'static str, peer: &str) -> bool {
+        self.may_log_of(topic, peer, ())
+    }
+
+    /// The same, where there are several causes for one topic.
+    pub(crate) fn may_log_of(&self, topic: &'static str, peer: &str, cause: impl Hash) -> bool {
+        let log: &Arc<LogLimit> = &self.outlet.peer_log;
+        // Who has many ports, or many names, has one address.
+        let source = Source::of(peer.rsplit('@').next().unwrap_or(peer));
+        match source.is_known() {
+            true => log.allows(topic, (source, cause)),
+            false => log.allows(topic, (peer, cause)),
+        }
+    }
+
     /// A connection with `peer` is open.
     pub(crate) fn link_up(&self, peer: &str, compression: Compression) {
         crate::metrics::link_up();
-        tracing::info!(peer, %compression, "link up");
+        log_peer!(self, peer, info, "link up", peer, %compression);
         self.outlet.publish(|| Event::LinkUp { peer: peer.to_owned() });
     }
 
     /// A connection with `peer` has ended.
     pub(crate) fn link_down(&self, peer: &str, reason: Cause) {
         crate::metrics::link_down();
-        tracing::info!(peer, reason = %Chain(&reason), "link down");
+        log_peer!(self, peer, info, "link down", peer, reason = %Chain(&reason));
         self.outlet.publish(|| Event::LinkDown { peer: peer.to_owned(), reason });
     }
 }

@@ -269,7 +269,9 @@ impl Ward for Inner {
     fn tell(&self, actor: u64, blocked_for: Duration, stands_still: bool) -> bool {
         let Some(cell) = self.registry.find_uid(actor) else { return false };
         let (path, seconds) = (cell.path(), blocked_for.as_secs());
+        let may_log = self.outlet.actor_log.allows("an actor blocks", path);
         match stands_still {
+            _ if !may_log => {}
             true => tracing::warn!("actor {path} has blocked the runtime for {seconds} s"),
             false => tracing::warn!("actor {path} has blocked a thread for {seconds} s"),
         }

@@ -14,6 +14,7 @@ use super::conn::{Conn, Half};
 use crate::error::Cause;
 use crate::remote::account::Unread;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
@@ -135,7 +136,8 @@ impl<R: Reader> Driver<R> {
         drop(state);
         self.conn.close(reason.as_str());
         if now {
-            tracing::warn!(peer = %self.conn.peer.name, %reason, "closing a connection");
+            let peer = &self.conn.peer.name;
+            log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, %reason);
         }
         (reason.into(), Farewell::new(&self.conn.account, bytes))
     }

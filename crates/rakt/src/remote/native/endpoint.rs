@@ -27,6 +27,7 @@ use crate::remote::handshake::{HandshakeFailure, shake_hands};
 use crate::remote::io;
 use crate::remote::redial::{BriefConns, Failures};
 use crate::remote::request::NodeRequest;
+use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::sync::Mutex;
 use crate::timers::now;
@@ -178,7 +179,8 @@ impl Endpoint {
         let pause = slot.failures.failed(now(), why.clone(), &jitter);
         let before = std::mem::take(&mut slot.state);
         drop(slot);
-        tracing::info!(why = %Chain(&why), ?pause, "no link");
+        let resources = &self.dialer.resources;
+        log_peer!(resources, &self.peer(), info, "no link", why = %Chain(&why), ?pause);
         before
     }
 

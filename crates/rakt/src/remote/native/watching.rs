@@ -18,6 +18,7 @@ use crate::error::{Cause, Chain, OperationError, Refusal};
 use crate::events::{StopReason, WatchId};
 use crate::reference::Life;
 use crate::remote::request::NodeRequest;
+use crate::remote::resources::log_peer;
 use crate::signal::Signalled;
 
 impl Endpoint {
@@ -137,7 +138,8 @@ async fn register_one(
                 // It will not be granted later either; only this watch is concerned.
                 refusal => {
                     let refusal = Chain(&refusal);
-                    tracing::warn!(%target, %refusal, "an actor cannot be watched");
+                    let (resources, peer) = (&endpoint.dialer().resources, target.host());
+                    log_peer!(resources, peer, warn, "an actor cannot be watched", %target, %refusal);
                     StopReason::NotFound
                 }
             };

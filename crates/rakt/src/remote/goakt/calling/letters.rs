@@ -52,7 +52,10 @@ impl<'a> Missing<'a> {
 
     pub(super) fn tell(mut self) {
         let Self { peer, requests, .. } = self;
-        tracing::warn!(peer, requests, "the node left at least one of these without an answer");
+        let topic = "the node left at least one of these without an answer";
+        if self.letters.outlet.peer_log.allows(topic, peer) {
+            tracing::warn!(peer, requests, "{topic}");
+        }
         self.letters.flush();
     }
 }

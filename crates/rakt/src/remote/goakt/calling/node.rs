@@ -8,6 +8,7 @@ use crate::error::{Cause, Chain, Refusal};
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
 use crate::remote::redial::{BriefConns, Failures};
+use crate::remote::resources::log_peer;
 use crate::sync::Mutex;
 use crate::timers::now;
 
@@ -66,7 +67,8 @@ impl GoNode {
         let jitter = |pause| self.dialer.random.jittered(pause);
         let pause = self.failures.lock().failed(now(), why.clone(), &jitter);
         if let Some(pause) = pause {
-            tracing::info!(why = %Chain(&why), ?pause, "no link");
+            let resources = &self.dialer.resources;
+            log_peer!(resources, &self.peer, info, "no link", why = %Chain(&why), ?pause);
         }
     }
 

@@ -24,6 +24,7 @@ use crate::remote::admission::Greeting;
 use crate::remote::goakt::limits::Held;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
 
@@ -155,7 +156,8 @@ impl Serve {
             }
             Err(error) => {
                 let reason = Cause::new(error);
-                tracing::warn!(peer = %self.conn.peer, reason = %Chain(&reason), "closing a connection");
+                let (peer, reason_text) = (&self.conn.peer, Chain(&reason));
+                log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %reason_text);
                 self.closing.get_or_insert(reason);
                 Ok(true)
             }
@@ -165,7 +167,11 @@ impl Serve {
     /// The first request is there: the peer is a Go node, or as good as one.
     fn greet(&mut self) -> Result<(), End> {
         self.greeting.permit.greet(now()).map_err(|limit| {
-            tracing::warn!(peer = %self.conn.peer, %limit, "closed a connection: too many are open");
+            let peer = &self.conn.peer;
+            let topic = "closed a connection: too many are open";
+            if self.conn.resources.may_log(topic, peer) {
+                tracing::warn!(%peer, %limit, "{topic}");
+            }
             End { reason: limit.to_string().into(), is_open: true }
         })
     }
@@ -183,7 +189,8 @@ impl Serve {
                 handing.give_up(&self.conn);
                 continue;
             }
-            tracing::warn!(peer = %self.conn.peer, %reason, "closing a connection");
+            let peer = &self.conn.peer;
+            log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, %reason);
             return Err(End { reason: reason.into(), is_open: true });
         }
     }
@@ -201,7 +208,10 @@ impl Serve {
             match answer.with(|response| self.server.respond(id, response)) {
                 // It was told so in its place.
                 Ok(()) | Err(RespondError::TooLarge { .. }) => {}
-                Err(error) => tracing::error!(peer = %self.conn.peer, %error, "no response"),
+                Err(error) => {
+                    let peer = &self.conn.peer;
+                    log_peer!(self.conn.resources, peer, error, "no response", %peer, %error);
+                }
             }
         }
         turn.is_touched
@@ -267,7 +277,8 @@ impl Session for Serve {
         if !self.server.has_taken_request() && now >= self.greeting.until {
             let limit = self.conn.resources.options.dial_timeout;
             let from = &self.conn.peer;
-            tracing::warn!(%from, ?limit, "a peer did not greet in time");
+            let resources = &self.conn.resources;
+            log_peer!(resources, from, warn, "a peer did not greet in time", %from, ?limit);
             let reason = format!("the first request was not there within {limit:?}");
             return Err(End { reason: reason.into(), is_open: true });
         }

@@ -1,0 +1,92 @@
+//! How much a flood of peers writes to the log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rakt::remote::Transport;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use crate::memory::Memory;
+use crate::nodes::{config, node_with};
+
+/// The lines of a log, each with the second of the paused clock in which it was written.
+#[derive(Clone)]
+struct Lines {
+    start: Instant,
+    lines: Arc<Mutex<BTreeMap<u128, Vec<String>>>>,
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes).into_owned();
+        let at = self.start.elapsed().as_millis();
+        self.lines.lock().expect("no panic").entry(at).or_default().push(line);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// All that has been written so far on this thread.
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self { start: Instant::now(), lines: Arc::default() };
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// Most lines in any second.
+    fn most_a_second(&self) -> usize {
+        let lines = self.lines.lock().expect("no panic");
+        let within = |first: u128| lines.range(first..first + 1000).map(|(_, lines)| lines.len());
+        lines.keys().map(|first| within(*first).sum()).max().unwrap_or(0)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.lines.lock().expect("no panic").values().flatten().cloned().collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_bad_greetings_writes_at_most_20_lines_a_second() {
+    let (lines, _guard) = Lines::capture();
+    let network = Memory::default();
+    let node = node_with("flooded", config().transport(network.clone())).await;
+    let port = node.advertised().1;
+    // Ten thousand a second for three seconds.
+    for _ in 0..300 {
+        for n in 0..100 {
+            let stream = network.dial("127.0.0.1", port, Duration::ZERO).await;
+            let mut stream = stream.expect("the node listens");
+            let greeting = [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xf7rakt\n\x09\x09"][n % 2];
+            stream.write_all(greeting).await.expect("it is taken");
+            drop(stream.read_to_end(&mut Vec::new()).await);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(lines.most_a_second() <= 20, "{} lines", lines.most_a_second());
+    let texts = lines.texts();
+    let of = |what: &str| texts.iter().filter(|text| text.contains(what)).count();
+    assert!(of("refused a peer") >= 3 * 10, "some are told every second: {texts:#?}");
+    assert!(of("some were left out") >= 3, "{texts:#?}");
+    let left_out: u64 = texts.iter().filter_map(|text| count_in(text)).sum();
+    let written = texts.iter().filter(|text| text.contains("WARN") && count_in(text).is_none());
+    assert_eq!(left_out + written.count() as u64, 30_000, "every one is told or counted");
+}
+
+/// How many lines of refused peers were left out, as a line of the log tells.
+fn count_in(text: &str) -> Option<u64> {
+    let (_, count) = text.split_once("lines=")?;
+    count.split(' ').next()?.parse().ok()
+}
