@@ -7,6 +7,7 @@ use rakt_wire::native::CHUNK_LEN;
 use rakt_wire::native::UNCOUNTED_REPLIES;
 
 use super::budget::{Part, Share};
+use super::io::Farewell;
 use super::io::spare::{KEPT_LEN, READ_LEN};
 use super::resources::Resources;
 use crate::error::{Bound, Refusal};
@@ -72,6 +73,12 @@ impl Account {
     /// The body is complete, or dropped.
     pub(crate) fn release_head(&self, bytes: usize) {
         self.release(Part::Frames, bytes as u64);
+    }
+
+    /// `bytes` as the last that the peer is told; `None` where there is no room for them any more.
+    pub(crate) fn farewell(self: &Arc<Self>, bytes: Vec<u8>) -> Option<Farewell> {
+        let charge = self.charged(Part::Replies, bytes.len() as u64).ok()?;
+        Some(Farewell::new(bytes, charge))
     }
 
     /// Counts bytes that are here in the place of others, until the result is dropped.

@@ -1,14 +1,11 @@
 //! The last bytes of a connection.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::remote::account::{Account, Charge};
-use crate::remote::budget::Part;
 use crate::remote::transport::Stream;
 
 /// How long a connection that ends with a reason waits for the peer to take it.
@@ -24,15 +21,14 @@ pub(crate) struct Farewell {
     bytes: Vec<u8>,
     /// Something of ours may still be under way.
     lingers: bool,
-    _charge: Option<Charge>,
+    /// For the bytes.
+    _charge: Option<Box<dyn Send>>,
 }
 
 impl Farewell {
-    /// `bytes` for the peer of `account`, which count until they are taken or given up; `None` where there is
-    /// no room for them any more.
-    pub(crate) fn new(account: &Arc<Account>, bytes: Vec<u8>) -> Option<Self> {
-        let charge = account.charged(Part::Replies, bytes.len() as u64).ok()?;
-        Some(Self { bytes, lingers: true, _charge: Some(charge) })
+    /// With `charge` dropped once the bytes are taken or given up.
+    pub(crate) fn new(bytes: Vec<u8>, charge: impl Send + 'static) -> Self {
+        Self { bytes, lingers: true, _charge: Some(Box::new(charge)) }
     }
 
     /// Nothing is left to say, or it has been said.

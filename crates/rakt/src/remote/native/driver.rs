@@ -139,7 +139,7 @@ impl<R: Reader> Driver<R> {
             let peer = &self.conn.peer.name;
             log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, %reason);
         }
-        (reason.into(), Farewell::new(&self.conn.account, bytes))
+        (reason.into(), self.conn.account.farewell(bytes))
     }
 }
 

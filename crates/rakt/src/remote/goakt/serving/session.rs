@@ -307,7 +307,7 @@ impl Session for Serve {
         self.conn.resources.link_down(&self.conn.peer, end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
-        if is_open { Farewell::new(&self.conn.account, bytes) } else { None }
+        if is_open { self.conn.account.farewell(bytes) } else { None }
     }
 }
 
