@@ -39,9 +39,4 @@ impl Held {
             false => no_room(compression, "compression", account.limit(Part::Compression)),
         }
     }
-
-    /// Nothing is held of a frame any more.
-    pub(super) fn release_frame(&mut self, account: &Account) {
-        account.release_unread(&mut self.unread);
-    }
 }

@@ -105,12 +105,11 @@ pub(super) fn run(
 impl Serve {
     /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
     fn hand_on(&mut self, io: &mut Buffers) -> Result<bool, End> {
-        let (mut has_moved, mut waits) = (false, false);
+        let mut has_moved = false;
         while !io.turn.is_over() {
             if let Some(handing) = &mut self.handing {
                 let progress = handing.go_on(&self.conn, &mut self.names);
-                waits = progress == Progress::Waits;
-                if waits {
+                if progress == Progress::Waits {
                     break;
                 }
                 io.turn.add(MESSAGE_COUNT);
@@ -124,7 +123,7 @@ impl Serve {
                 break;
             }
         }
-        self.hold(io.unread.len(), waits)?;
+        self.hold(io.unread.len())?;
         Ok(has_moved)
     }
 
@@ -143,8 +142,6 @@ impl Serve {
         }
         match next {
             Ok(Some(incoming)) => {
-                // Its bytes count as messages from here on.
-                self.held.release_frame(&self.conn.account);
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
                 io.turn.add(MESSAGE_COUNT);
@@ -176,16 +173,16 @@ impl Serve {
         })
     }
 
-    /// Counts what the peer has here and may leave here. A request that waits for room in a mailbox, or
-    /// for a reply, counts as a whole; what is left of it is refused if there is no room for that.
-    fn hold(&mut self, unread: usize, waits: bool) -> Result<(), End> {
+    /// Counts what the peer has here and may leave here. A request whose messages are not all on their way
+    /// counts as a whole; what is left of it is refused if there is no room for that.
+    fn hold(&mut self, unread: usize) -> Result<(), End> {
         let (partial, compression) = self.server.held_len();
         loop {
-            let waiting = self.handing.as_ref().filter(|_| waits).map_or(0, Handing::len);
-            let buffered = unread + partial + waiting;
+            let handing = self.handing.as_ref().map_or(0, Handing::len);
+            let buffered = unread + partial + handing;
             let held = self.held.hold(&self.conn.account, buffered, compression);
             let Err(reason) = held else { return Ok(()) };
-            if let Some(handing) = self.handing.take_if(|_| waits) {
+            if let Some(handing) = self.handing.take() {
                 handing.give_up(&self.conn);
                 continue;
             }
