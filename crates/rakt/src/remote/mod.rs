@@ -15,6 +15,7 @@
 //! | `handshake`, `request` | how a native connection begins; an operation that a node is asked for |
 //! | `account` | what one connection holds of the node's memory budget |
 //! | `resources` | what connections share: `budget`, `compressors` |
+//! | `memory` | how much memory there is, for the default of the budget |
 //! | [`config`](Config), [`transport`](Transport) | what a user sets |
 //! | `compact`, `latch`, `random`, `refuse`, `ticket`, `weak_map` | tools |
 //!

@@ -24,7 +24,7 @@ use crate::operation::Operation;
 const NAME_OVERHEAD: usize = 128;
 
 /// Receivers and requests of one read that there stays room for.
-const KEPT_ROOM: usize = 64;
+const KEPT_ROOM: usize = 256;
 
 /// What a node does with what arrives for its actors.
 pub trait Host: Budget + Sized {
@@ -296,6 +296,13 @@ impl<H: Host> Tables<H> {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
+    /// An idle connection keeps no room of a burst.
+    #[cold]
+    fn give_back_room(&mut self) {
+        self.touched.shrink_to(KEPT_ROOM);
+        self.operations.shrink_to(KEPT_ROOM);
+    }
+
     fn finish(&mut self, block: &Bytes, host: &mut H) -> Result<(), LinkError> {
         let mut result = self.error.take().map_or(Ok(()), Err);
         let (requests, ping) = (std::mem::take(&mut self.requests), self.ping.take());
@@ -322,8 +329,9 @@ impl<H: Host> Tables<H> {
             }
         }
         self.operations.drain(..).for_each(|request| host.operate(request));
-        self.touched.shrink_to(KEPT_ROOM);
-        self.operations.shrink_to(KEPT_ROOM);
+        if self.touched.capacity().max(self.operations.capacity()) > KEPT_ROOM {
+            self.give_back_room();
+        }
         result
     }
 }

@@ -15,7 +15,7 @@ use crate::remote::io::spare::READ_LEN;
 pub(super) const COPIED_LEN: usize = 16 * 1024;
 
 /// What counts with each batch of messages that has it, in bytes.
-const SMALL_LEN: usize = 1024;
+const SMALL_LEN: usize = 4 * 1024;
 
 /// Bytes that the messages of one read share. They count for the connection until the last message is gone,
 /// however little of them that is.
