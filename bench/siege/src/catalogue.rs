@@ -35,3 +35,21 @@ pub(crate) fn strategies(phrase: &Phrase) -> Vec<Strategy> {
         Opening::GoAkt(_) => vec![Strategy::Many],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phrase::{At, Size};
+
+    #[test]
+    fn every_phrase_says_something_in_every_size() {
+        for phrase in phrases(1) {
+            for size in [Size::Small, Size::Medium, Size::Large] {
+                let (name, said) = (phrase.name(), phrase.say(At { n: 1, unique: 7 }, size));
+                // A connection without a word is one of the things to try.
+                assert!(!said.is_empty() || name == "nothing", "{name}, {size:?}");
+                assert!(said.len() <= 18 * 1024 * 1024, "{name}, {size:?}: {}", said.len());
+            }
+        }
+    }
+}

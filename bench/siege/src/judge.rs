@@ -20,6 +20,8 @@ const NEVER_SLOW: Duration = Duration::from_millis(5);
 /// How a node did.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
+    /// How often it was tried; this is the last time.
+    pub(crate) tries: u32,
     pub(crate) phrase: String,
     pub(crate) strategy: &'static str,
     /// Bytes, the most while the strangers were there.
@@ -105,6 +107,9 @@ impl fmt::Display for Outcome {
             self.p99.as_micros(),
             self.ratio(),
         )?;
+        if self.tries > 1 {
+            write!(f, "  (again)")?;
+        }
         match (self.violations().as_slice(), self.is_slow()) {
             ([], false) => write!(f, "  ok"),
             ([], true) => write!(f, "  SLOW"),

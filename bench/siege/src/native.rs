@@ -155,7 +155,7 @@ fn messages(kind: FrameKind) -> Vec<Phrase> {
         }));
     }
     phrases.push(phrase(kind, "decoded larger", move |at, size| {
-        message(kind, at, STUCK, MANY, &[0x0a, 0].repeat(size.of(64, LARGE_PAYLOAD / 2)))
+        message(kind, at, STUCK, MANY, &many(size))
     }));
     phrases.push(phrase(kind, "metadata", move |at, size| {
         let (pairs, len) = match size {
@@ -385,6 +385,13 @@ fn echo_of(len: usize) -> Vec<u8> {
     put_varint(&mut bytes, len.saturating_sub(5) as u64);
     bytes.resize(len, 0);
     bytes
+}
+
+/// An encoded [`node::Many`]: two bytes for each of its items. It takes long to be decoded, and the time is not
+/// what is judged, so many of them are not too large.
+fn many(size: Size) -> Vec<u8> {
+    let items = if size == Size::Medium { 16 * 1024 } else { size.of(8, LARGE_PAYLOAD / 2) };
+    [0x0a, 0].repeat(items)
 }
 
 /// A path that nobody has.

@@ -88,6 +88,11 @@ impl Peer {
 
     /// Writes bytes, compressed where the connection is.
     pub(crate) async fn say(&mut self, bytes: &[u8]) -> Result {
+        if bytes.is_empty() {
+            // Who has nothing to say must not keep others waiting.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
         let Some(encoder) = &mut self.encoder else {
             return Ok(self.writer.write_all(bytes).await?);
         };
