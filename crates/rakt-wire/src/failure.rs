@@ -64,6 +64,12 @@ pub enum Bound {
     OperationMemory,
     /// Watches of all peers, in bytes.
     TableMemory,
+    /// Living actors that one peer has spawned.
+    SpawnedByPeer,
+    /// Living actors that all peers together have spawned.
+    Spawned,
+    /// Spawns of one peer in a second.
+    SpawnRate,
     /// One that this version does not know.
     Other(Box<OtherBound>),
 }
@@ -78,7 +84,7 @@ pub struct OtherBound {
 }
 
 impl Bound {
-    const KNOWN: [Self; 10] = [
+    const KNOWN: [Self; 13] = [
         Self::OutboundBuffer,
         Self::ReceiverWindow,
         Self::InFlight,
@@ -89,6 +95,9 @@ impl Bound {
         Self::AsyncAnswers,
         Self::OperationMemory,
         Self::TableMemory,
+        Self::SpawnedByPeer,
+        Self::Spawned,
+        Self::SpawnRate,
     ];
 
     fn parts(&self) -> (u64, &str, &str) {
@@ -103,6 +112,9 @@ impl Bound {
             Self::AsyncAnswers => (8, "answers to asynchronous requests under way", "answers"),
             Self::OperationMemory => (9, "memory for operations", "bytes"),
             Self::TableMemory => (10, "memory for watches", "bytes"),
+            Self::SpawnedByPeer => (11, "actors that one peer has spawned", "actors"),
+            Self::Spawned => (12, "actors that all peers have spawned", "actors"),
+            Self::SpawnRate => (13, "spawns of one peer in a second", "spawns"),
             Self::Other(other) => (other.number, &other.name, ""),
         }
     }

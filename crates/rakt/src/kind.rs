@@ -14,7 +14,7 @@ use crate::mailbox::arrivals::Reachable;
 use crate::message::{DuplicateName, WireMessage, claim_name};
 use crate::spawn::Spawn;
 use crate::supervision::Supervision;
-use crate::system::core::{ActorSystem, Recipe, Spawned};
+use crate::system::core::{ActorSystem, Lease, Recipe, Spawned};
 
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
 #[must_use = "it has an effect only where it is registered"]
@@ -82,11 +82,12 @@ impl Recipe for Kind {
         &self,
         system: ActorSystem,
         path: String,
-        kind: Arc<str>,
+        (kind, lease): (Arc<str>, Arc<Lease>),
         argument: Option<SpawnArgument>,
     ) -> Spawned {
         let mut setup = self.setup.clone();
         setup.options().kind = Some(kind);
+        setup.options().lease = Some(lease);
         self.factory.spawn(system, path, argument, setup)
     }
 

@@ -33,7 +33,7 @@ use crate::reference::{AnyCell, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::supervision::Supervision;
 use crate::sync::Mutex;
-use crate::system::core::ActorSystem;
+use crate::system::core::{ActorSystem, Lease};
 
 pub(crate) use doze::Doze;
 
@@ -92,6 +92,8 @@ pub(crate) struct Options {
     pub(crate) supervision: Option<Supervision>,
     pub(crate) passivate_after: Option<Duration>,
     pub(crate) kind: Option<Arc<str>>,
+    /// What is held for it as long as it lives, where a peer has spawned it.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 impl Setup {
@@ -110,6 +112,10 @@ impl Setup {
 
     pub(crate) fn kind(&self) -> Option<&Arc<str>> {
         self.options.as_ref()?.kind.as_ref()
+    }
+
+    fn lease(&self) -> Option<&Arc<Lease>> {
+        self.options.as_ref()?.lease.as_ref()
     }
 }
 
@@ -394,6 +400,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         let phase = std::mem::replace(&mut state.phase, Phase::Working);
         drop(state);
         drop(phase);
+        // Before anybody hears of the end, and spawns another.
+        if let Some(lease) = self.setup.lease() {
+            lease.give_back();
+        }
         for signal in signals {
             refuse_signal(signal);
         }

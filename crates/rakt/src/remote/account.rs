@@ -201,6 +201,13 @@ impl Charge {
     }
 }
 
+impl Charge {
+    /// What the connection shares with all others.
+    pub(crate) fn resources(&self) -> &Arc<Resources> {
+        &self.account.resources
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         if self.bytes > 0 {

@@ -11,7 +11,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::refuse::refuse;
 use crate::sync::Mutex;
+use crate::system::ConfigError;
 use crate::timers::now;
 
 /// Connections beyond the allowed ones that are told so, at a time; further ones are just closed.
@@ -40,6 +42,28 @@ pub(crate) struct Slots {
     pub(crate) greeted: u32,
     /// Whether a loopback address is one like others.
     pub(crate) limits_loopback: bool,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { all: 10_000, ungreeted: 64, greeted: 1024, limits_loopback: false }
+    }
+}
+
+impl Slots {
+    /// Checks every option against its range.
+    pub(crate) fn check(self) -> Result<(), ConfigError> {
+        for (option, connections) in [
+            ("max_connections", self.all),
+            ("max_connections_per_source", self.greeted),
+            ("max_ungreeted_per_source", self.ungreeted),
+        ] {
+            if connections == 0 {
+                return refuse(option, &connections, "at least 1");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why there is no slot for a connection.

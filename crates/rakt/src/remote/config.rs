@@ -9,6 +9,7 @@ use rakt_wire::Compression;
 
 use super::admission::Slots;
 use super::memory::{MIN_BUDGET, default_budget};
+use super::quota::Quota;
 use super::refuse::refuse;
 use super::transport::{Tcp, Transport};
 use crate::propagate::ContextPropagator;
@@ -66,6 +67,7 @@ pub(crate) struct Options {
     pub(crate) keep_alive: Duration,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) seed: Option<u64>,
+    pub(crate) quota: Quota,
     /// `None` when Go nodes are not served.
     #[cfg(feature = "goakt")]
     pub(crate) goakt: Option<super::GoAkt>,
@@ -181,6 +183,25 @@ impl Config {
     /// A peer has greeted with a complete handshake, a Go node with a complete first request.
     pub fn max_ungreeted_per_source(mut self, connections: u32) -> Self {
         self.listening.slots.ungreeted = connections;
+        self
+    }
+
+    /// Living actors that peers have spawned here, all together. Default 100000, at least 1. One counts until it
+    /// ends, however that comes about; what is beyond is refused.
+    pub fn max_spawned(mut self, actors: u32) -> Self {
+        self.options.quota.all = actors;
+        self
+    }
+
+    /// Living actors that one peer has spawned here. Default 10000, at least 1. A peer is its IP address.
+    pub fn max_spawned_per_peer(mut self, actors: u32) -> Self {
+        self.options.quota.each = actors;
+        self
+    }
+
+    /// Spawns of one peer in a second, failed ones included. Default 1000, at least 1.
+    pub fn max_spawn_rate(mut self, spawns: u32) -> Self {
+        self.options.quota.rate = spawns;
         self
     }
 
@@ -376,6 +397,7 @@ impl Default for Options {
             keep_alive: Duration::from_secs(15),
             transport: Arc::new(Tcp),
             seed: None,
+            quota: Quota::default(),
             #[cfg(feature = "goakt")]
             goakt: None,
         }
@@ -388,6 +410,7 @@ impl Options {
     }
 
     fn check(mut self) -> Result<Self, ConfigError> {
+        self.quota.check()?;
         if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&self.max_frame_size) {
             return refuse("max_frame_size", &self.max_frame_size, "16 KiB ..= 16 MiB");
         }
@@ -454,16 +477,7 @@ impl Listening {
         if self.receiver_window < 1024 {
             return refuse("receiver_window", &self.receiver_window, "at least 1 KiB");
         }
-        for (option, connections) in [
-            ("max_connections", self.slots.all),
-            ("max_connections_per_source", self.slots.greeted),
-            ("max_ungreeted_per_source", self.slots.ungreeted),
-        ] {
-            if connections == 0 {
-                return refuse(option, &connections, "at least 1");
-            }
-        }
-        Ok(())
+        self.slots.check()
     }
 }
 
@@ -495,7 +509,7 @@ mod tests {
         assert!(config().check().is_ok());
         assert_eq!(refused(Config::new("", 0)), "host");
         assert_eq!(refused(config().advertised_host("")), "advertised host");
-        let set: [Row; 9] = [
+        let set: [Row; 12] = [
             (
                 "max_frame_size",
                 Config::max_frame_size,
@@ -521,6 +535,9 @@ mod tests {
             ),
             ("max_ungreeted_per_source", Config::max_ungreeted_per_source, &[1, u32::MAX], &[0]),
             ("max_idle_conns", Config::max_idle_conns, &[1, 1024], &[0, 1025]),
+            ("max_spawned", Config::max_spawned, &[1, u32::MAX], &[0]),
+            ("max_spawned_per_peer", Config::max_spawned_per_peer, &[1, u32::MAX], &[0]),
+            ("max_spawn_rate", Config::max_spawn_rate, &[1, u32::MAX], &[0]),
         ];
         for (option, set, within, beyond) in set {
             for value in within {

@@ -8,7 +8,7 @@
 //! | [`client`](Client), [`node_ref`](NodeRef) | calls to other nodes; operations on one of them |
 //! | `caller`, `target` | the peers that are known here; a reference to an actor there |
 //! | `native`, `goakt` | the two dialects: connections, and what they mean here |
-//! | `admission` | who may hold a connection slot |
+//! | `admission`, `quota` | who may hold a connection slot; how many actors peers may spawn |
 //! | `serve` | what peers may ask of this node, and the one place that decides it |
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
@@ -40,6 +40,7 @@ mod memory;
 mod native;
 mod node;
 mod node_ref;
+mod quota;
 mod random;
 mod redial;
 mod refuse;

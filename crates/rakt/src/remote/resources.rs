@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::compressors::Compressors;
 use super::config::Options;
 use super::io::Pumps;
+use super::quota::Spawned;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
 use crate::log::LogLimit;
@@ -30,6 +31,8 @@ pub(crate) struct Resources {
     pub(crate) budget: Budget,
     pub(crate) compressors: Compressors,
     pub(crate) outlet: Arc<Outlet>,
+    /// The actors that peers have spawned.
+    pub(crate) spawned: Arc<Spawned>,
     /// The connections that run.
     pub(crate) pumps: Pumps,
 }
@@ -38,7 +41,8 @@ impl Resources {
     pub(crate) fn new(options: Options, outlet: Arc<Outlet>) -> Arc<Self> {
         let budget = Budget::new(options.memory_budget);
         let compressors = Compressors::new(options.compress_from);
-        Arc::new(Self { options, budget, compressors, outlet, pumps: Pumps::default() })
+        let spawned = Spawned::new(options.quota);
+        Arc::new(Self { options, budget, compressors, outlet, spawned, pumps: Pumps::default() })
     }
 
     /// Whether a line on this topic may be logged that `peer` has caused.

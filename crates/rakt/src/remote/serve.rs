@@ -7,10 +7,13 @@ use rakt_wire::{Operation, Outcome, is_reserved, validate_text};
 use tokio::task::JoinSet;
 
 use super::account::Charge;
+use super::admission::Source;
+use super::quota::Spawned;
 use crate::error::{Cause, Refusal};
 use crate::mailbox::arrivals::Reachable;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::system::ActorSystem;
+use crate::timers::now;
 
 /// Decides whether a peer may reach `path` at all: the system's own actors are not for peers.
 ///
@@ -64,12 +67,11 @@ pub(crate) async fn carried_out(
     system: ActorSystem,
     operation: Operation,
     remaining: Option<Duration>,
-    charge: Charge,
+    (charge, peer): (Charge, Source),
 ) -> Result<Outcome, Refusal> {
     let (runtime, mut tasks) = (system.runtime().clone(), JoinSet::new());
     let work = async move {
-        let _charge = charge;
-        let work = carry_out(&system, operation);
+        let work = carry_out(&system, operation, (&charge.resources().spawned, peer));
         match remaining {
             Some(left) => {
                 tokio::time::timeout(left, work).await.unwrap_or(Err(Refusal::DeadlineExceeded))
@@ -82,7 +84,11 @@ pub(crate) async fn carried_out(
     tasks.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()))
 }
 
-async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome, Refusal> {
+async fn carry_out(
+    system: &ActorSystem,
+    operation: Operation,
+    (spawned, peer): (&Arc<Spawned>, Source),
+) -> Result<Outcome, Refusal> {
     match operation {
         Operation::Spawn { path, kind, argument } => {
             if path.contains('/') {
@@ -90,7 +96,8 @@ async fn carry_out(system: &ActorSystem, operation: Operation) -> Result<Outcome
                 return Err(Refusal::InvalidArgument { source: text.into() });
             }
             authorize(&path)?;
-            let cell = system.kinds().spawn(system.clone(), path, &kind, argument).await?;
+            let place = spawned.take(peer, now())?;
+            let cell = system.kinds().spawn(system.clone(), path, &kind, argument, place).await?;
             Ok(Outcome::Spawned { uid: cell.uid() })
         }
         Operation::Stop { path, uid } => {

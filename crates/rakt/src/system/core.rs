@@ -69,7 +69,7 @@ pub(crate) trait Recipe: Send + Sync {
         &self,
         system: ActorSystem,
         path: String,
-        kind: Arc<str>,
+        kind: (Arc<str>, Arc<Lease>),
         argument: Option<SpawnArgument>,
     ) -> Spawned;
     /// What peers may send to such actors.
@@ -121,7 +121,7 @@ impl ActorSystem {
         self.0.registry.len()
     }
 
-    /// What peers may spawn here and send to what they spawned.
+    /// What peers may spawn here and send to what they spawned, and how many of each they have spawned.
     pub fn exposed(&self) -> Vec<Exposed> {
         self.0.kinds.exposed()
     }
@@ -283,7 +283,28 @@ impl Ward for Inner {
 
 /// The kinds of a system. Names are compared trimmed and without regard to case.
 #[derive(Default)]
-pub(crate) struct Kinds(BTreeMap<String, (Arc<str>, Box<dyn Recipe>)>);
+pub(crate) struct Kinds(BTreeMap<String, Registered>);
+
+struct Registered {
+    name: Arc<str>,
+    recipe: Box<dyn Recipe>,
+    /// One for each living actor that a peer has spawned, and one more.
+    living: Arc<()>,
+}
+
+/// What is held for an actor that a peer has spawned, until it ends.
+pub(crate) struct Lease(Mutex<Option<Held>>);
+
+/// Whatever counts the actor, and the count of its kind.
+type Held = (Box<dyn Any + Send>, Arc<()>);
+
+impl Lease {
+    /// The actor has ended; references to it may stay.
+    pub(crate) fn give_back(&self) {
+        let held = self.0.lock().take();
+        drop(held);
+    }
+}
 
 /// What peers may spawn, and send to what they spawned: one line for each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,6 +316,8 @@ pub struct Exposed {
     pub argument: Option<&'static str>,
     /// The wire names of the messages its actors accept from peers.
     pub accepts: Vec<&'static str>,
+    /// How many actors of the kind live that peers have spawned.
+    pub spawned: usize,
 }
 
 impl fmt::Display for Exposed {
@@ -308,28 +331,31 @@ impl Kinds {
     /// Adds a kind; false if the name is taken.
     pub(crate) fn add(&mut self, name: &str, recipe: Box<dyn Recipe>) -> bool {
         let name = name.trim();
-        self.0.insert(name.to_lowercase(), (name.into(), recipe)).is_none()
+        let kind = Registered { name: name.into(), recipe, living: Arc::default() };
+        self.0.insert(name.to_lowercase(), kind).is_none()
     }
 
     /// Checks that the name of each can be shown.
     pub(crate) fn check_names(&self) -> Result<(), AddressError> {
-        self.0.values().try_for_each(|(name, _)| validate_text("kind", name))
+        self.0.values().try_for_each(|kind| validate_text("kind", &kind.name))
     }
 
     /// Checks that no two message types of these kinds claim one wire name.
     pub(crate) fn check(&self) -> Result<(), DuplicateName> {
-        self.0.values().try_for_each(|(_, recipe)| recipe.wire_names().map(drop))
+        self.0.values().try_for_each(|kind| kind.recipe.wire_names().map(drop))
     }
 
     pub(crate) fn exposed(&self) -> Vec<Exposed> {
-        let line = |(name, recipe): &(Arc<str>, Box<dyn Recipe>)| Exposed {
+        let line = |Registered { name, recipe, living }: &Registered| Exposed {
             kind: name.to_string(),
             argument: recipe.argument_name(),
             accepts: recipe.wire_names().unwrap_or_default(),
+            spawned: Arc::strong_count(living) - 1,
         };
         self.0.values().map(line).collect()
     }
 
+    /// Starts an actor for a peer, which holds `place` until it ends.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn spawn(
         &self,
@@ -337,9 +363,14 @@ impl Kinds {
         path: String,
         kind: &str,
         argument: Option<SpawnArgument>,
+        place: impl Any + Send,
     ) -> Spawned {
         match self.0.get(&kind.trim().to_lowercase()) {
-            Some((name, recipe)) => recipe.spawn(system, path, name.clone(), argument),
+            Some(Registered { name, recipe, living }) => {
+                let held: Held = (Box::new(place), living.clone());
+                let lease = Arc::new(Lease(Mutex::new(Some(held))));
+                recipe.spawn(system, path, (name.clone(), lease), argument)
+            }
             None => {
                 let kind = kind.to_owned();
                 Box::pin(async { Err(Refusal::KindNotRegistered { kind }) })

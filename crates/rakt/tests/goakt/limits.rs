@@ -165,6 +165,21 @@ async fn what_has_not_asked_for_anything_in_time_is_closed() {
 }
 
 #[tokio::test]
+async fn actors_that_a_peer_spawns_are_bounded() {
+    let node = Node::with(|config| config.goakt(GoAkt::new()).max_spawned_per_peer(1)).await;
+    let mut peer = node.dial().await;
+    let spawn = peer.spawn_call("a", "main.Worker");
+    assert_eq!(peer.call(&spawn).await, Answer::Done);
+    let spawn = peer.spawn_call("b", "main.Worker");
+    let (code, text) = error(peer.call(&spawn).await);
+    assert_eq!(code, E::ResourceExhausted, "{text}");
+    assert!(text.contains("actors that one peer has spawned"), "{text}");
+    assert_eq!(peer.call(&Call::Stop(peer.target("a"))).await, Answer::Done);
+    let spawn = peer.spawn_call("b", "main.Worker");
+    assert_eq!(peer.call(&spawn).await, Answer::Done);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_allowed_ones_are_closed() {
     let node = Node::with(|config| config.goakt(GoAkt::new()).max_connections(2)).await;
     let mut events = node.system.events();

@@ -3,13 +3,14 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use rakt::error::Chain;
+use rakt::error::{Bound, Chain};
 use rakt::message::{Codec, CodecError};
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, OperationError, Refusal};
 use tokio::sync::mpsc;
 
+use crate::memory::Memory;
 use crate::messages::Echo;
 use crate::nodes::{self, config, node, remote};
 use crate::probe::{self, Fail, Number, Probe, echo, number};
@@ -198,6 +199,62 @@ async fn names_with_control_characters_are_neither_sent_nor_registered() {
         let error = start.expect_err("no such name");
         assert!(Chain(&error).to_string().contains("may not hold"), "{}", Chain(&error));
     }
+}
+
+#[tokio::test]
+async fn what_a_peer_spawns_is_counted_until_it_ends() -> Result {
+    let there = ActorSystem::builder("there")
+        .kind::<Greeter>("Greeter")
+        .remoting(config().max_spawned_per_peer(2))
+        .start()
+        .await?;
+    let here = node("here").await;
+    let living = || there.exposed()[0].spawned;
+    let first = within(spawn(&here, &there, "a", "Greeter").into_future()).await?;
+    let second = within(spawn(&here, &there, "b", "Greeter").into_future()).await?;
+    assert_eq!(living(), 2);
+    // Whoever connects anew, under whatever name, has the same address.
+    let other = node("other").await;
+    let refused = refusal(spawn(&other, &there, "c", "Greeter")).await;
+    let bound = Bound::SpawnedByPeer;
+    assert_eq!(refused, Refusal::ResourceExhausted { bound, limit: 2 });
+    within(second.respawn()).await?;
+    assert_eq!(living(), 2, "it is the same actor");
+    assert!(within(spawn(&here, &there, "c", "Greeter").into_future()).await.is_err());
+    within(first.stop()).await?;
+    assert_eq!(living(), 1, "a reference does not keep its place");
+    within(spawn(&here, &there, "c", "Greeter").into_future()).await?;
+    // The system's own actors do not count, and one whose name is taken has no place.
+    there.spawn("own", Greeter::default).await?;
+    within(there.find("c").ok_or("it is there")?.stop()).await?;
+    assert_eq!(refusal(spawn(&here, &there, "b", "Greeter")).await, Refusal::NameTaken);
+    assert_eq!(living(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_all_peers_spawn_has_a_bound_and_a_rate() -> Result {
+    let start =
+        |config| ActorSystem::builder("there").kind::<Greeter>("Greeter").remoting(config).start();
+    let here = node("here").await;
+    let there = start(config().max_spawned(1)).await?;
+    within(spawn(&here, &there, "a", "Greeter").into_future()).await?;
+    let refused = refusal(spawn(&here, &there, "b", "Greeter")).await;
+    assert_eq!(refused, Refusal::ResourceExhausted { bound: Bound::Spawned, limit: 1 });
+    let network = Memory::default();
+    let options = || config().transport(network.clone());
+    let there = start(options().max_spawn_rate(3)).await?;
+    let here = nodes::node_with("here", options()).await;
+    let mut refused = Vec::new();
+    for n in 0..100 {
+        let spawned = spawn(&here, &there, &format!("a{n}"), "Greeter").into_future();
+        if let Err(error) = within(spawned).await {
+            refused.push(error.refusal().cloned());
+        }
+    }
+    let rate = Refusal::ResourceExhausted { bound: Bound::SpawnRate, limit: 3 };
+    assert!(refused.contains(&Some(rate)), "{refused:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::answer::Fate;
 use crate::error::{Cause, Recipient, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::account::Account;
+use crate::remote::admission::Source;
 use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
@@ -30,6 +31,8 @@ pub(crate) struct Peer {
     pub(crate) incarnation: [u8; 16],
     /// `system@host:port`, or `system` for a peer without an address.
     pub(crate) name: Arc<str>,
+    /// Where the connection comes from.
+    pub(crate) source: Source,
 }
 
 impl Peer {
@@ -155,7 +158,11 @@ impl<H: Half> Conn<H> {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             resources: account.resources().clone(),
             account,
-            peer: Peer { incarnation: hello.incarnation, name: name.into() },
+            peer: Peer {
+                incarnation: hello.incarnation,
+                name: name.into(),
+                source: Source::of(from),
+            },
             limits: session.limits,
             compression: session.compression,
             state: Mutex::new(State { half, driver: None, closed: None }),

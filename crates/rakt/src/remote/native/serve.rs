@@ -139,7 +139,9 @@ pub(crate) fn serve(
     let runtime = system.runtime().clone();
     runtime.spawn(async move {
         tokio::select! {
-            result = carried_out(system, slow, remaining, charge) => conn.respond(corr, result),
+            result = carried_out(system, slow, remaining, (charge, conn.peer.source)) => {
+                conn.respond(corr, result);
+            }
             () = conn.gone.opened() => {}
         }
     });

@@ -8,6 +8,7 @@ use rakt_wire::{Code, Failure, Operation, Outcome};
 
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
+use crate::remote::admission::Source;
 use crate::remote::budget::Part;
 use crate::remote::serve::{self, carried_out, operation_cost};
 use crate::timers::now;
@@ -39,10 +40,11 @@ impl GoConn {
             }
         };
         let (conn, system) = (self.clone(), self.system.clone());
+        let peer = Source::of(&self.peer);
         let remaining = until.map(|until| until.saturating_duration_since(now()));
         self.system.runtime().spawn(async move {
             tokio::select! {
-                result = carried_out(system, operation, remaining, charge) => {
+                result = carried_out(system, operation, remaining, (charge, peer)) => {
                     conn.answer(id, conn.answer_to(procedure, &subject, result));
                 }
                 () = conn.gone.opened() => {}
