@@ -350,7 +350,10 @@ fn first(inner: FrameKind, at: At, stream: u64, receiver: u64, len: usize, here:
     body.push(inner.as_u8());
     put_varint(&mut body, (fields.len() + len) as u64);
     body.extend(fields);
-    body.extend(echo_of(len).into_iter().take(here));
+    // A whole payload would be made for a few bytes of it.
+    let mut payload = echo_head(len);
+    payload.resize(here, 0);
+    body.extend(payload);
     frame(FrameKind::First, &body)
 }
 
@@ -381,9 +384,15 @@ fn echo(size: Size, large: usize) -> Vec<u8> {
 }
 
 fn echo_of(len: usize) -> Vec<u8> {
+    let mut bytes = echo_head(len);
+    bytes.resize(len, 0);
+    bytes
+}
+
+/// What one of so many bytes begins with.
+fn echo_head(len: usize) -> Vec<u8> {
     let mut bytes = vec![0x0a];
     put_varint(&mut bytes, len.saturating_sub(5) as u64);
-    bytes.resize(len, 0);
     bytes
 }
 
