@@ -86,6 +86,9 @@ impl Limits {
             .max_connections(scaled(10_000))
             .max_connections_per_source(scaled(1_024))
             .max_ungreeted_per_source(scaled(64))
+            .max_spawned(scaled(100_000))
+            .max_spawned_per_peer(scaled(10_000))
+            .max_spawn_rate(scaled(1_000))
             .goakt(goakt.max_pipelined(scaled(64)))
     }
 }
