@@ -54,8 +54,9 @@ impl Failures {
     }
 }
 
-/// Connections in a row that ended soon after they were up. A peer that takes every connection and ends it
-/// at once is not to be dialed in a tight loop.
+/// Connections in a row that ended soon after they were up, and over which nothing was answered. A peer that
+/// takes every connection and ends it at once is not to be dialed in a tight loop. One that serves requests
+/// is of use, however often the line between is cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BriefConns(u32);
 
@@ -65,9 +66,9 @@ impl BriefConns {
         self.0 = if was_brief { self.0 + 1 } else { 0 };
     }
 
-    /// A connection that was up since then has ended.
-    pub(crate) fn ended_at(&mut self, now: Instant, since: Instant) {
-        self.ended(now.saturating_duration_since(since) < BRIEF);
+    /// A connection that was up since then has ended; the peer has answered something over it, or not.
+    pub(crate) fn ended_at(&mut self, now: Instant, since: Instant, has_answered: bool) {
+        self.ended(!has_answered && now.saturating_duration_since(since) < BRIEF);
     }
 
     /// The pause before the next dial: the first two follow at once.
@@ -116,9 +117,20 @@ mod tests {
         let pauses = [None, None, Some(FIRST_PAUSE), Some(2 * FIRST_PAUSE)];
         for pause in pauses {
             assert_eq!(brief.pause(FULL), pause);
-            brief.ended_at(now + BRIEF - Duration::from_millis(1), now);
+            brief.ended_at(now + BRIEF - Duration::from_millis(1), now, false);
         }
-        brief.ended_at(now + BRIEF, now);
+        brief.ended_at(now + BRIEF, now, false);
         assert_eq!(brief.pause(FULL), None);
+    }
+
+    #[test]
+    fn a_connection_that_served_is_not_brief_however_soon_it_ends() {
+        let (mut brief, now) = (BriefConns::default(), Instant::now());
+        for _ in 0..5 {
+            brief.ended_at(now, now, false);
+        }
+        assert!(brief.pause(FULL).is_some());
+        brief.ended_at(now, now, true);
+        assert_eq!(brief.pause(FULL), None, "it begins anew");
     }
 }

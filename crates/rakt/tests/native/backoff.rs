@@ -1,4 +1,4 @@
-//! How often a peer is dialed that is of no use.
+//! How often a peer is dialed that is of no use, and how soon one that is.
 
 use std::time::Duration;
 
@@ -7,7 +7,11 @@ use rakt::remote::{Listener, Transport};
 use rakt_wire::native::{Handshake, Hello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::cable::Cable;
 use crate::memory::Memory;
+use crate::messages::Echo;
+use crate::nodes::{config, node_with};
+use crate::probe::{Probe, echo};
 use crate::support::within;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -51,5 +55,34 @@ async fn a_peer_that_ends_every_connection_is_not_dialed_in_a_loop() -> Result {
     let dialed = *seen.borrow();
     assert!((2..20).contains(&dialed), "dialed {dialed} times within a second");
     peer.abort();
+    Ok(())
+}
+
+/// Twice a second for half a minute.
+#[tokio::test(start_paused = true)]
+async fn a_peer_behind_a_line_that_is_cut_again_and_again_is_there_nearly_all_the_time() -> Result {
+    const CUT: Duration = Duration::from_millis(500);
+    let memory = Memory::default();
+    let cable = Cable::over(&memory);
+    let there = node_with("there", config().transport(memory.clone())).await;
+    let here = node_with("here", config().transport(cable.clone())).await;
+    let (_probe, _seen) = Probe::spawn(&there, "probe").await;
+    let probe = there.address("probe")?;
+    let (mut asked, mut answered, mut cuts) = (0, 0, 0);
+    let mut cut_at = tokio::time::Instant::now() + CUT;
+    while cuts < 60 {
+        let ask = here.ask::<Echo>(&probe, echo("there?")).timeout(Duration::from_millis(10));
+        asked += 1;
+        answered += u32::from(within(ask.into_future()).await.is_ok());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if tokio::time::Instant::now() >= cut_at {
+            cable.cut();
+            cuts += 1;
+            cut_at += CUT;
+        }
+    }
+    assert!(answered * 10 >= asked * 9, "{answered} of {asked} were answered");
+    within(here.shutdown()).await;
+    within(there.shutdown()).await;
     Ok(())
 }

@@ -131,6 +131,8 @@ pub(crate) struct Conn<H: Half> {
     /// Whether any request was ever cancelled: spares the others a look.
     pub(super) any_cancelled: AtomicBool,
     over: AtomicBool,
+    /// The peer has answered something.
+    answered: AtomicBool,
     pub(crate) account: Arc<Account>,
     /// A newer connection has taken the place of this one.
     superseded: AtomicBool,
@@ -168,6 +170,7 @@ impl<H: Half> Conn<H> {
             state: Mutex::new(State { half, driver: None, closed: None }),
             any_cancelled: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
             gone: Default::default(),
         })
@@ -184,6 +187,16 @@ impl<H: Half> Conn<H> {
 
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
+    }
+
+    /// The peer has answered something.
+    pub(super) fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Does something with the session, and has the driver write what comes of it.

@@ -105,7 +105,7 @@ impl Endpoint {
         let mut slot = self.slots[place].lock();
         let ended = match &mut slot.state {
             State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
-            State::Up { since, .. } => Some(*since),
+            State::Up { conn, since } => Some((*since, conn.has_answered())),
             State::Empty => None,
             State::Dialing(wakers) => {
                 let Some(waker) = waker else {
@@ -121,8 +121,8 @@ impl Endpoint {
         if self.dialer.is_closed() {
             return Poll::Ready(Err(Refusal::ShuttingDown));
         }
-        if let Some(since) = ended {
-            slot.brief.ended_at(now(), since);
+        if let Some((since, has_answered)) = ended {
+            slot.brief.ended_at(now(), since, has_answered);
         }
         slot.state = State::Dialing(waker.cloned().into_iter().collect());
         let pause = slot.brief.pause(&|pause| self.dialer.random.jittered(pause));
@@ -284,7 +284,7 @@ impl Endpoint {
                 && Arc::ptr_eq(known, conn)
             {
                 let since = *since;
-                slot.brief.ended_at(now(), since);
+                slot.brief.ended_at(now(), since, conn.has_answered());
                 slot.state = State::Empty;
             }
         }

@@ -75,6 +75,7 @@ impl Reader for RepliesReader {
         if self.replies.is_empty() {
             return Ok(());
         }
+        self.conn.note_answer();
         let Self { conn, replies, ended, news, .. } = self;
         let packed = |raw_len, bytes: Bytes| {
             let (compression, resources) = (conn.compression, conn.resources.clone());
