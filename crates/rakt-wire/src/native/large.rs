@@ -1,6 +1,6 @@
 //! Large bodies on their way out, a chunk at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -76,6 +76,8 @@ impl Large {
 /// All large bodies of one direction. The first [`MAX_ACTIVE`] take turns.
 pub(super) struct Queue {
     bodies: VecDeque<Large>,
+    /// The numbers of all that have one: a peer may give up on any number, as often as it likes.
+    numbers: BTreeSet<u64>,
     chunk_len: usize,
     next_stream: u32,
     /// Bytes of all of them. One takes up memory until its last chunk is given out, so it counts whole.
@@ -84,7 +86,8 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(chunk_len: usize) -> Self {
-        Self { bodies: VecDeque::new(), chunk_len, next_stream: 0, held_len: 0 }
+        let (bodies, numbers) = Default::default();
+        Self { bodies, numbers, chunk_len, next_stream: 0, held_len: 0 }
     }
 
     #[inline]
@@ -99,12 +102,13 @@ impl Queue {
 
     pub(super) fn push(&mut self, large: Large) {
         self.held_len = self.held_len.saturating_add(large.len());
+        self.numbers.extend(large.corr);
         self.bodies.push_back(large);
     }
 
     /// Drops all of them.
     pub(super) fn clear(&mut self) {
-        (self.bodies, self.held_len) = Default::default();
+        (self.bodies, self.numbers, self.held_len) = Default::default();
     }
 
     /// Gives the active bodies one turn after the other, as long as `out` stays below `target`. Calls
@@ -142,6 +146,9 @@ impl Queue {
 
     /// Takes out the body with that number, with an ABORT if some of it is out already.
     pub(super) fn abort(&mut self, out: &mut Vec<u8>, corr: u64) -> Option<Large> {
+        if !self.numbers.remove(&corr) {
+            return None;
+        }
         let at = self.bodies.iter().position(|large| large.corr == Some(corr))?;
         let large = self.bodies.remove(at)?;
         self.held_len = self.held_len.saturating_sub(large.len());
@@ -158,6 +165,9 @@ impl Queue {
         out.put_payload(chunk);
         if large.is_done() {
             self.held_len = self.held_len.saturating_sub(large.len());
+            if let Some(corr) = &large.corr {
+                self.numbers.remove(corr);
+            }
         }
     }
 }

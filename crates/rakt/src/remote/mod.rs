@@ -26,6 +26,7 @@ mod account;
 mod admission;
 mod budget;
 mod caller;
+mod cancel_wakers;
 mod client;
 mod compact;
 mod compressors;

@@ -28,7 +28,7 @@ use super::native::{Accepted, ArrivalsReader, Conn, drive};
 use super::random::Random;
 use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream};
-use super::weak_map::WeakList;
+use super::weak_map::{WeakSet, shrink};
 use crate::error::Chain;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -50,7 +50,7 @@ pub(crate) struct Node {
     admission: Arc<Admission>,
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
-    inbound: Mutex<WeakList<Conn<Accepted>>>,
+    inbound: Mutex<WeakSet<Conn<Accepted>>>,
     lanes: Mutex<Lanes>,
     /// Connections from Go nodes; `None` where those are not served.
     #[cfg(feature = "goakt")]
@@ -266,7 +266,8 @@ impl Node {
                 Some(lane) => self.lanes.lock().enter(lane, &conn),
                 None => Turn::First,
             };
-            newcomer = Some((Newcomer(conn), turn));
+            let lane = session.peer.lane;
+            newcomer = Some((Newcomer { conn, lane, node: self.clone() }, turn));
         });
         let (session, early) = match timeout_at(until.into(), shaken).await {
             Ok(Ok(done)) => done,
@@ -283,8 +284,8 @@ impl Node {
             Err(_) => return self.was_late(&from),
         };
         let Some((newcomer, turn)) = newcomer else { return };
-        let conn = newcomer.0.clone();
-        self.inbound.lock().push(&conn);
+        let conn = newcomer.conn.clone();
+        self.inbound.lock().insert(&conn);
         if dialer.is_closed() {
             conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
         }
@@ -387,7 +388,6 @@ struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn<Accepted>>)>);
 impl Lanes {
     /// Puts a connection into its lane.
     fn enter(&mut self, lane: Lane, conn: &Arc<Conn<Accepted>>) -> Turn {
-        self.0.retain(|_, (_, conn)| conn.strong_count() > 0);
         match self.0.entry(lane.id) {
             Entry::Vacant(free) => {
                 free.insert((lane.turn, Arc::downgrade(conn)));
@@ -398,6 +398,15 @@ impl Lanes {
                 let earlier = taken.insert((lane.turn, Arc::downgrade(conn))).1.upgrade();
                 earlier.map_or(Turn::First, Turn::After)
             }
+        }
+    }
+
+    /// A connection has ended: its lane is empty, unless a newer one is there.
+    fn leave(&mut self, lane: &[u8; 16], conn: &Arc<Conn<Accepted>>) {
+        let is_last = |(_, last): &(u64, Weak<_>)| std::ptr::eq(last.as_ptr(), Arc::as_ptr(conn));
+        if self.0.get(lane).is_some_and(is_last) {
+            self.0.remove(lane);
+            shrink(&mut self.0);
         }
     }
 }
@@ -412,11 +421,19 @@ enum Turn {
 }
 
 /// A connection that the next one of its lane may wait for: gone when this is dropped.
-struct Newcomer(Arc<Conn<Accepted>>);
+struct Newcomer {
+    conn: Arc<Conn<Accepted>>,
+    lane: Option<Lane>,
+    node: Arc<Node>,
+}
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
-        self.0.gone.open();
+        self.conn.gone.open();
+        self.node.inbound.lock().remove(&self.conn);
+        if let Some(lane) = &self.lane {
+            self.node.lanes.lock().leave(&lane.id, &self.conn);
+        }
     }
 }
 
@@ -484,6 +501,17 @@ mod tests {
             let conn = accepted(&resources);
             lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn);
             assert_eq!(lanes.0.len(), 1);
+            lanes.leave(&[n; 16], &conn);
+            assert_eq!(lanes.0.len(), 0);
         }
+        // What came after it in its lane stays.
+        let (earlier, later) = (accepted(&resources), accepted(&resources));
+        lanes.enter(Lane { id: [1; 16], turn: 1 }, &earlier);
+        let turn = lanes.enter(Lane { id: [1; 16], turn: 2 }, &later);
+        assert!(matches!(turn, Turn::After(before) if Arc::ptr_eq(&before, &earlier)));
+        lanes.leave(&[1; 16], &earlier);
+        assert_eq!(lanes.0.len(), 1);
+        lanes.leave(&[1; 16], &later);
+        assert_eq!(lanes.0.len(), 0);
     }
 }

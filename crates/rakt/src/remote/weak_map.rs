@@ -1,4 +1,4 @@
-//! A map and a list that keep none of their values alive.
+//! A map and a set that keep none of their values alive.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -40,23 +40,34 @@ impl<K: Eq + Hash, V> WeakMap<K, V> {
     }
 }
 
-/// What somebody else holds on to. Values that nobody uses are cleared out as others are added.
-pub(crate) struct WeakList<V>(Vec<Weak<V>>);
+/// What somebody else holds on to, and takes out when it lets go of it: a weak reference keeps the memory.
+pub(crate) struct WeakSet<V>(HashMap<usize, Weak<V>>);
 
-impl<V> Default for WeakList<V> {
+impl<V> Default for WeakSet<V> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(HashMap::new())
     }
 }
 
-impl<V> WeakList<V> {
-    pub(crate) fn push(&mut self, value: &Arc<V>) {
-        self.0.retain(|value| value.strong_count() > 0);
-        self.0.push(Arc::downgrade(value));
+impl<V> WeakSet<V> {
+    pub(crate) fn insert(&mut self, value: &Arc<V>) {
+        self.0.insert(Arc::as_ptr(value).addr(), Arc::downgrade(value));
+    }
+
+    pub(crate) fn remove(&mut self, value: &Arc<V>) {
+        self.0.remove(&Arc::as_ptr(value).addr());
+        shrink(&mut self.0);
     }
 
     pub(crate) fn values(&self) -> Vec<Arc<V>> {
-        self.0.iter().filter_map(Weak::upgrade).collect()
+        self.0.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Gives room back that a map had for many, once it has but a few.
+pub(crate) fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 64 && map.len() < map.capacity() / 8 {
+        map.shrink_to(2 * map.len());
     }
 }
 
@@ -77,13 +88,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_forgets_what_is_gone() {
-        let mut list = WeakList::default();
-        for n in 0..100 {
-            let value = Arc::new(n);
-            list.push(&value);
-            assert_eq!((list.0.len(), list.values().len()), (1, 1));
-        }
-        assert!(list.values().is_empty());
+    fn a_set_gives_back_the_room_of_what_is_taken_out() {
+        let mut set = WeakSet::default();
+        let values: Vec<_> = (0..1000).map(Arc::new).collect();
+        values.iter().for_each(|value| set.insert(value));
+        assert_eq!(set.values().len(), 1000);
+        values.iter().skip(1).for_each(|value| set.remove(value));
+        assert_eq!(set.values(), [values[0].clone()]);
+        assert!(set.0.capacity() <= 64, "{}", set.0.capacity());
     }
 }

@@ -425,7 +425,8 @@ impl<H: Host> Sink for Taking<'_, H> {
             Event::Refused(message) => tables.without_room(&message, host),
             Event::Skipped { receiver, raw_len } => tables.skipped(receiver, raw_len, host),
             Event::Cancel { corr } => {
-                host.accepting(|accepting| accepting.handle_cancel(corr));
+                let new = tables.requests;
+                host.accepting(|accepting| accepting.handle_cancel(corr, new));
                 host.cancelled(corr);
             }
             Event::Request { corr, remaining, operation, .. } => {

@@ -4,8 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::native::tables::Alias;
 
-/// Cancelled requests that are remembered; the oldest are forgotten first.
+/// Cancelled requests that are remembered at most; the oldest are forgotten first.
 const MAX_CANCELLED: usize = 65_536;
+
+/// So many that have their answers may stay in the order.
+const FEW: usize = 16;
 
 /// Bytes of credit by receiver, in one epoch of the peer's numbers.
 #[derive(Debug, Default)]
@@ -75,20 +78,27 @@ impl Cancelled {
         !self.set.is_empty() && self.set.contains(&corr)
     }
 
-    pub(super) fn insert(&mut self, corr: u64) {
+    /// Remembers one, where `open` requests have no answer. There can be no more than that: which of them
+    /// were answered before, or never were, is not known, so the oldest are forgotten.
+    pub(super) fn insert(&mut self, corr: u64, open: usize) {
         if self.set.insert(corr) {
             self.order.push_back(corr);
         }
-        if self.order.len() > MAX_CANCELLED
+        while self.set.len() > open.min(MAX_CANCELLED)
             && let Some(oldest) = self.order.pop_front()
         {
             self.set.remove(&oldest);
         }
+        // What has its answer has left the set alone.
+        if self.order.len() > self.set.len().saturating_mul(2).saturating_add(FEW) {
+            let Self { set, order } = self;
+            order.retain(|corr| set.contains(corr));
+            order.shrink_to(set.len().saturating_add(FEW));
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        self.set.clear();
-        self.order.clear();
+        *self = Self::default();
     }
 
     #[inline]
@@ -96,5 +106,36 @@ impl Cancelled {
         if !self.set.is_empty() {
             self.set.remove(&corr);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_its_answer_is_forgotten() {
+        let mut cancelled = Cancelled::default();
+        for corr in 0..100_000 {
+            cancelled.insert(corr, 1000);
+            cancelled.remove(corr);
+            assert!(cancelled.order.len() <= FEW + 1, "{}", cancelled.order.len());
+        }
+        assert_eq!(cancelled.len(), 0);
+    }
+
+    #[test]
+    fn no_more_are_cancelled_than_have_no_answer() {
+        let mut cancelled = Cancelled::default();
+        for corr in 0..10 {
+            cancelled.insert(corr, 3);
+        }
+        assert_eq!(cancelled.len(), 3);
+        assert!(cancelled.contains(9) && cancelled.contains(7) && !cancelled.contains(6));
+        cancelled.insert(10, 0);
+        assert!(cancelled.is_empty(), "none is open");
+        let many = 2 * MAX_CANCELLED as u64;
+        (0..many).for_each(|corr| cancelled.insert(corr, usize::MAX));
+        assert_eq!(cancelled.len(), MAX_CANCELLED);
     }
 }

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use super::pump::Pump;
 use super::session::Session;
 use crate::remote::latch::Latch;
+use crate::remote::weak_map::shrink;
 use crate::sync::Mutex;
 
 /// The connections that run, by their places in memory.
@@ -147,7 +148,10 @@ struct First<'a, S: Session + 'static> {
 
 impl<S: Session + 'static> Drop for First<'_, S> {
     fn drop(&mut self) {
-        self.pumps.0.lock().remove(&self.place);
+        let mut pumps = self.pumps.0.lock();
+        pumps.remove(&self.place);
+        shrink(&mut pumps);
+        drop(pumps);
         let pump = self.shared.state.lock().pump.take();
         drop(pump);
     }

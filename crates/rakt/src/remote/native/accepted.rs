@@ -15,12 +15,13 @@ use crate::events::StopReason;
 use crate::mailbox::reply::ReplyTo;
 use crate::remote::account::Account;
 use crate::remote::budget::Part;
+use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::compressors::Prepared;
 
 /// A session and the handlers that want to hear of cancellations.
 pub(crate) struct Accepted {
     session: Accepting<Replies>,
-    cancel_wakers: Vec<(u64, Waker)>,
+    cancel_wakers: CancelWakers,
 }
 
 /// The connection's account, for replies.
@@ -39,14 +40,12 @@ impl ReplyBudget for Replies {
 impl Accepted {
     pub(crate) fn new(session: &Session, account: Arc<Account>) -> Self {
         let session = Accepting::new(session, Replies(account));
-        Self { session, cancel_wakers: Vec::new() }
+        Self { session, cancel_wakers: CancelWakers::default() }
     }
 
     /// A request has its answer: nobody is to hear of its cancellation.
     fn settle(&mut self, corr: u64) {
-        if !self.cancel_wakers.is_empty() {
-            self.cancel_wakers.retain(|(other, _)| *other != corr);
-        }
+        drop(self.cancel_wakers.take(corr));
     }
 }
 
@@ -64,11 +63,7 @@ impl Half for Accepted {
 
     fn close(&mut self) -> Leftover {
         self.session.close();
-        let wakers = std::mem::take(&mut self.cancel_wakers);
-        Leftover {
-            wakers: wakers.into_iter().map(|(_, waker)| waker).collect(),
-            ..Leftover::default()
-        }
+        Leftover { wakers: self.cancel_wakers.take_all().collect(), ..Leftover::default() }
     }
 }
 
@@ -77,10 +72,9 @@ impl Conn<Accepted> {
     pub(super) fn cancelled(&self, corr: u64) {
         self.any_cancelled.store(true, Ordering::Release);
         let mut state = self.lock();
-        let wakers: Vec<_> =
-            state.half.cancel_wakers.extract_if(.., |(other, _)| *other == corr).collect();
+        let wakers = state.half.cancel_wakers.take(corr);
         drop(state);
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        wakers.for_each(Waker::wake);
     }
 
     /// Answers a request about actors.
@@ -155,10 +149,7 @@ impl ReplyTo for Conn<Accepted> {
         if state.half.session.is_cancelled(corr) {
             return Poll::Ready(());
         }
-        let (wakers, waker) = (&mut state.half.cancel_wakers, cx.waker());
-        if !wakers.iter().any(|(other, known)| *other == corr && known.will_wake(waker)) {
-            wakers.push((corr, waker.clone()));
-        }
+        state.half.cancel_wakers.add(corr, cx.waker());
         Poll::Pending
     }
 }

@@ -5,8 +5,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::native::{
-    Alias, Dialing, HIGH_WATER, Limits, Need, NotSent, Outgoing, Payload, Refused, Replies, Role,
-    SendError, Session, Settled, Side,
+    Alias, Dialing, Freed, HIGH_WATER, Limits, Need, NotSent, Outgoing, Payload, Refused, Replies,
+    Role, SendError, Session, Settled, Side,
 };
 use rakt_wire::{Encode, Metadata, Operation};
 
@@ -91,12 +91,23 @@ impl Dialed {
         if self.session.has_freed() { self.wake_met() } else { Vec::new() }
     }
 
+    /// The line is walked once, however often the peer has given credit in what was read.
     fn wake_met(&mut self) -> Vec<Waker> {
-        let mut woken = Vec::new();
+        let (mut credits, mut others) = (Vec::new(), Vec::new());
         while let Some(freed) = self.session.poll_freed() {
-            woken.append(&mut self.line.wake(|need| freed.meets(*need)));
+            match freed {
+                _ if self.line.is_empty() => {}
+                Freed::Credit(receiver) => credits.push(receiver),
+                freed if !others.contains(&freed) => others.push(freed),
+                _ => {}
+            }
         }
-        woken
+        credits.sort_unstable();
+        self.line.wake(|need| {
+            let has_credit = |receiver| credits.binary_search(receiver).is_ok();
+            others.iter().any(|freed| freed.meets(*need))
+                || matches!(need, Need::Credit(receiver) if has_credit(receiver))
+        })
     }
 }
 

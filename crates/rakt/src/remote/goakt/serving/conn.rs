@@ -13,6 +13,7 @@ use crate::error::Refusal;
 use crate::events::Outlet;
 use crate::remote::account::Account;
 use crate::remote::budget::Part;
+use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
 use crate::sync::Mutex;
@@ -41,7 +42,7 @@ struct Shared {
     driver: Option<Waker>,
     /// Something has changed since the driver last looked.
     is_touched: bool,
-    cancel_wakers: Vec<(u64, Waker)>,
+    cancel_wakers: CancelWakers,
     /// Bytes of replies in `open` and `answers`, and of those that the driver has taken.
     collected: usize,
     unsent: usize,
@@ -230,8 +231,7 @@ impl GoConn {
         }
         shared.collected += answer.len();
         shared.answers.push((id, answer));
-        let cancelled = shared.cancel_wakers.extract_if(.., |(other, _)| *other == id);
-        let mut wakers: Vec<_> = cancelled.map(|(_, waker)| waker).collect();
+        let mut wakers: Vec<_> = shared.cancel_wakers.take(id).collect();
         wakers.extend(shared.touch());
         wakers
     }
@@ -312,10 +312,7 @@ impl GoConn {
         if !shared.open.contains_key(&id) {
             return Poll::Ready(());
         }
-        let (waker, known) = (cx.waker(), &mut shared.cancel_wakers);
-        if !known.iter().any(|(other, known)| *other == id && known.will_wake(waker)) {
-            known.push((id, waker.clone()));
-        }
+        shared.cancel_wakers.add(id, cx.waker());
         Poll::Pending
     }
 
@@ -394,10 +391,10 @@ impl GoConn {
         shared.open.clear();
         shared.answers.clear();
         (shared.collected, shared.unsent) = (0, 0);
-        let wakers = std::mem::take(&mut shared.cancel_wakers);
+        let wakers = shared.cancel_wakers.take_all();
         drop(shared);
         self.account.release_all(Part::Replies);
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        wakers.for_each(Waker::wake);
     }
 
     /// Where dead letters go.

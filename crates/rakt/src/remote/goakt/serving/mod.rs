@@ -41,7 +41,7 @@ use super::options::GoAkt;
 use crate::remote::admission::Greeting;
 use crate::remote::dialer::Dialer;
 use crate::remote::transport::Stream;
-use crate::remote::weak_map::WeakList;
+use crate::remote::weak_map::WeakSet;
 use crate::sync::Mutex;
 use crate::system::ActorSystem;
 
@@ -49,7 +49,7 @@ use crate::system::ActorSystem;
 pub(crate) struct Serving {
     terms: Arc<Terms>,
     native: bool,
-    conns: Mutex<WeakList<GoConn>>,
+    conns: Mutex<WeakSet<GoConn>>,
 }
 
 impl Serving {
@@ -96,7 +96,7 @@ impl Serving {
     ) {
         let from = greeting.from.clone();
         let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, from);
-        self.conns.lock().push(&conn);
+        self.conns.lock().insert(&conn);
         if dialer.is_closed() {
             conn.close();
         }
