@@ -72,6 +72,12 @@ impl Inbound {
         self.expects_chunk
     }
 
+    /// How much of the chunk that is arriving is still to come.
+    #[inline]
+    pub fn chunk_left(&self) -> usize {
+        self.streams.chunk_left()
+    }
+
     /// Bytes of unfinished large bodies that are held.
     pub fn held(&self) -> usize {
         self.streams.held()

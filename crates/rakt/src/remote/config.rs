@@ -58,6 +58,7 @@ pub(crate) struct Options {
     pub(crate) memory_budget: u64,
     pub(crate) max_in_flight: u32,
     pub(crate) write_timeout: Duration,
+    pub(crate) min_rate: u32,
     pub(crate) read_idle_timeout: Duration,
     pub(crate) compression: Compression,
     pub(crate) compress_from: u32,
@@ -106,6 +107,7 @@ impl fmt::Debug for ClientConfig {
 }
 
 /// A limit longer than this is as good as none, and can be added to any point in time. A year.
+const MAX_MIN_RATE: u32 = 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// 16 KiB, in bytes.
 const MIN_FRAME_SIZE: u32 = 16 * 1024;
@@ -303,6 +305,14 @@ macro_rules! common_options {
                 self
             }
 
+            /// Bytes a second that a peer sends at least of a frame that it has begun, on average over 30 s. One
+            /// that is slower is disconnected. Default 1 KiB, at most 1 MiB; zero asks for none. Between two
+            /// frames a peer may be silent.
+            pub fn min_rate(mut self, bytes: u32) -> Self {
+                self.options.min_rate = bytes;
+                self
+            }
+
             /// After this long without a byte from the peer it is pinged, and after as long again without an
             /// answer the connection is dead. Default 10 s, more than zero.
             pub fn read_idle_timeout(mut self, limit: Duration) -> Self {
@@ -388,6 +398,7 @@ impl Default for Options {
             memory_budget: MIN_BUDGET,
             max_in_flight: 65_536,
             write_timeout: Duration::from_secs(10),
+            min_rate: 1024,
             read_idle_timeout: Duration::from_secs(10),
             compression: Compression::default(),
             compress_from: 1024,
@@ -435,6 +446,9 @@ impl Options {
                 _ if count > most => return refuse(option, &count, allowed),
                 _ => {}
             }
+        }
+        if self.min_rate > MAX_MIN_RATE {
+            return refuse("min_rate", &self.min_rate, "at most 1 MiB");
         }
         for (option, time) in [
             ("write_timeout", &mut self.write_timeout),
@@ -509,7 +523,7 @@ mod tests {
         assert!(config().check().is_ok());
         assert_eq!(refused(Config::new("", 0)), "host");
         assert_eq!(refused(config().advertised_host("")), "advertised host");
-        let set: [Row; 12] = [
+        let set: [Row; 13] = [
             (
                 "max_frame_size",
                 Config::max_frame_size,
@@ -524,6 +538,7 @@ mod tests {
                 &[16 * MIB - 1, 64 * MIB + 1],
             ),
             ("memory_budget", |c, n| c.memory_budget(n.into()), &[MIB], &[MIB - 1]),
+            ("min_rate", Config::min_rate, &[0, MIB], &[MIB + 1]),
             ("receiver_window", Config::receiver_window, &[KIB, u32::MAX], &[KIB - 1]),
             ("max_in_flight", Config::max_in_flight, &[1, 65_536], &[0, 65_537]),
             ("max_connections", Config::max_connections, &[1, u32::MAX], &[0]),

@@ -366,6 +366,33 @@ async fn a_frame_that_does_not_end_counts_against_the_memory_budget() {
     node.is_well().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_trickles_in_ends_its_connection() {
+    let node = Node::start().await;
+    let mut events = node.system.events();
+    let mut peer = node.dial().await;
+    // The first request has a limit of its own.
+    let asked = [peer.echo("probe", "there?")];
+    peer.send_ask(&asked, Duration::from_secs(5)).await;
+    drop(peer.answer().await);
+    let mut begun = (MIB as u32).to_be_bytes().to_vec();
+    begun.extend_from_slice(b"\0\0\0\x1cinternalpb.RemoteTellRequest");
+    begun.resize(10_000, 0);
+    let trickle = async {
+        for byte in begun.chunks(1) {
+            peer.try_write(byte).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let start = Instant::now();
+    tokio::select! {
+        () = trickle => panic!("it is still taken"),
+        () = link_down(&mut events, "bytes of a frame in 30s are too few") => {}
+    }
+    assert_eq!(start.elapsed().as_secs(), 30);
+    node.is_well().await;
+}
+
 /// A few bytes make much: what they make counts.
 #[cfg(feature = "zstd")]
 #[tokio::test]

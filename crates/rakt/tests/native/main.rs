@@ -19,6 +19,7 @@
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
+//! | `slow.rs` | how long may a peer take for a frame? |
 //! | `watch.rs` | who hears of the end of an actor on another node? |
 
 #[path = "../support/cable.rs"]
@@ -57,4 +58,5 @@ mod options;
 mod processes;
 mod promises;
 mod simulated;
+mod slow;
 mod watch;

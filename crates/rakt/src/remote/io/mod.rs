@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`session`](Session) | what a dialect does on one side of a connection |
 //! | [`pump`](Pump) | the task that moves the bytes between a session and a stream |
+//! | [`pace`](Pace) | how slow a peer may be in the middle of a frame |
 //! | [`stand_in`](Pumps) | another task for it where its own is held up |
 //! | [`spare`] | where it reads them to |
 //! | [`dial`] | the way to a peer, up to the greeting |
@@ -13,6 +14,7 @@
 
 mod dial;
 mod farewell;
+mod pace;
 mod pump;
 mod session;
 pub(crate) mod spare;
@@ -20,6 +22,7 @@ mod stand_in;
 
 pub(crate) use dial::dial;
 pub(crate) use farewell::{Farewell, say_goodbye};
+pub(crate) use pace::Pace;
 pub(crate) use pump::Pump;
 pub(crate) use session::{Buffers, Fault, Reading, Session};
 pub(crate) use stand_in::Pumps;

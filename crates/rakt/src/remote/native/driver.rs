@@ -13,7 +13,7 @@ use super::block::COPIED_LEN;
 use super::conn::{Conn, Half};
 use crate::error::Cause;
 use crate::remote::account::Unread;
-use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Reading, Session};
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -63,6 +63,9 @@ pub(crate) struct Driver<R: Reader> {
     is_held_back: bool,
     last_use: Instant,
     liveness: Liveness,
+    pace: Pace,
+    /// How much was unread, and to come of the chunk that is arriving, after the last read.
+    left: (usize, usize),
 }
 
 /// Why a connection ended.
@@ -92,6 +95,8 @@ pub(crate) fn drive<R: Reader + 'static>(
         is_held_back: false,
         last_use: now,
         liveness: Liveness::new(now, options.read_idle_timeout),
+        pace: Pace::new(options.min_rate),
+        left: (0, 0),
         conn,
     };
     let resources = driver.conn.resources.clone();
@@ -107,6 +112,16 @@ impl<R: Reader> Driver<R> {
             self.conn.close(format!("the peer closed the connection: {text}"));
         }
         handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))
+    }
+
+    /// Notes whether what has arrived ends in the middle of a frame. `taken` of it was handled, and so much
+    /// is unread.
+    fn keep_pace(&mut self, now: Instant, arrived: usize, taken: usize, unread: usize) {
+        let chunk = self.reader.inbound().chunk_left();
+        // A chunk is handled as it comes. All else is handled once it is whole.
+        let ends_frame = taken > 0 && taken >= self.left.1;
+        self.left = (unread, chunk);
+        self.pace.handle_read(now, arrived, ends_frame, unread > 0 || chunk > 0);
     }
 
     /// Counts what has arrived of an unfinished frame. Our large ones come in chunks, which are counted
@@ -175,6 +190,9 @@ impl<R: Reader> Session for Driver<R> {
             }
         }
         self.is_held_back = state.half.is_backed_up();
+        if self.is_held_back {
+            self.pace.excuse(now());
+        }
         let ending = match io.is_written() {
             true => state.half.session().writer().ending(),
             false => None,
@@ -212,6 +230,7 @@ impl<R: Reader> Session for Driver<R> {
         let handled = self.reader.handle_bytes(now, unread);
         // After an error the spans noted before it still refer to what was read.
         let len = *handled.as_ref().unwrap_or(&unread.len());
+        let (arrived, unread_len) = (unread.len() - self.left.0, unread.len() - len);
         let block = if len <= COPIED_LEN {
             let copy = Bytes::copy_from_slice(&unread[..len]);
             unread.advance(len);
@@ -219,6 +238,7 @@ impl<R: Reader> Session for Driver<R> {
         } else {
             unread.split_to(len).freeze()
         };
+        self.keep_pace(now, arrived, len, unread_len);
         self.after_handling(handled.map(drop), &block)?;
         self.charge_unread(io.unread.len())
     }
@@ -226,6 +246,8 @@ impl<R: Reader> Session for Driver<R> {
     fn handle_filled(&mut self, now: Instant) -> Result<(), End> {
         self.liveness.handle_read(now);
         let handled = self.reader.handle_filled(now);
+        let filled = self.left.1 - self.reader.inbound().chunk_left().min(self.left.1);
+        self.keep_pace(now, filled, filled, 0);
         self.after_handling(handled, &Bytes::new())
     }
 
@@ -243,6 +265,7 @@ impl<R: Reader> Session for Driver<R> {
 
     fn poll_timeout(&self) -> Instant {
         let due = self.liveness.poll_timeout();
+        let due = self.pace.poll_timeout().map_or(due, |slow| slow.min(due));
         match R::Half::ROLE {
             Role::Dialer => due.min(self.last_use + self.conn.resources.options.idle_timeout),
             Role::Acceptor => due,
@@ -266,7 +289,8 @@ impl<R: Reader> Session for Driver<R> {
             }
             LivenessAction::None => {}
         }
-        Ok(())
+        let in_pace = self.pace.handle_timeout(now);
+        in_pace.map_err(|slow| End::Told(CloseCode::Timeout, slow.to_string()))
     }
 
     fn handle_fault(&mut self, fault: Fault) -> End {

@@ -23,7 +23,7 @@ use crate::error::{Cause, Chain};
 use crate::remote::admission::Greeting;
 use crate::remote::goakt::limits::Held;
 use crate::remote::io::spare::READ_LEN;
-use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
+use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Reading, Session};
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -53,6 +53,12 @@ struct Serve {
     next_expiry: Option<Instant>,
     /// Bytes that count against the node's budget for as long as the peer leaves them here.
     held: Held,
+    pace: Pace,
+    /// How much was unread when it was last looked through, and whether a request has come to its end or
+    /// more has arrived since.
+    left: usize,
+    has_ended: bool,
+    has_read: bool,
 }
 
 /// Why the connection ends.
@@ -83,6 +89,7 @@ pub(super) fn run(
         ..ServerConfig::default()
     };
     conn.resources.link_up(&conn.peer, compression);
+    let pace = Pace::new(options.min_rate);
     let serve = Serve {
         greeting,
         conn,
@@ -96,6 +103,10 @@ pub(super) fn run(
         last_use: now(),
         next_expiry: None,
         held: Held::default(),
+        pace,
+        left: 0,
+        has_ended: false,
+        has_read: false,
     };
     let resources = serve.conn.resources.clone();
     let pump = Pump::new(serve, stream, early, Some(write_timeout));
@@ -106,6 +117,7 @@ impl Serve {
     /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
     fn hand_on(&mut self, io: &mut Buffers) -> Result<bool, End> {
         let mut has_moved = false;
+        let arrived = io.unread.len().saturating_sub(self.left);
         while !io.turn.is_over() {
             if let Some(handing) = &mut self.handing {
                 let progress = handing.go_on(&self.conn, &mut self.names);
@@ -123,8 +135,22 @@ impl Serve {
                 break;
             }
         }
+        self.keep_pace(arrived, io.unread.len());
         self.hold(io.unread.len())?;
         Ok(has_moved)
+    }
+
+    /// Notes whether what has arrived ends in the middle of a request.
+    fn keep_pace(&mut self, arrived: usize, unread: usize) {
+        self.left = unread;
+        if std::mem::take(&mut self.has_read) {
+            let ends_request = std::mem::take(&mut self.has_ended);
+            let is_left = unread + self.server.held_len().0 > 0;
+            self.pace.handle_read(now(), arrived, ends_request, is_left);
+        }
+        if self.handing.is_some() || !self.is_parsed {
+            self.pace.excuse(now());
+        }
     }
 
     /// Takes the next request, or does a part of the work for it; false if it is not there.
@@ -142,6 +168,7 @@ impl Serve {
         }
         match next {
             Ok(Some(incoming)) => {
+                self.has_ended = true;
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
                 io.turn.add(MESSAGE_COUNT);
@@ -242,7 +269,7 @@ impl Session for Serve {
     }
 
     fn handle_read(&mut self, _: Instant, _: &mut Buffers) -> Result<(), End> {
-        self.is_parsed = false;
+        (self.is_parsed, self.has_read) = (false, true);
         Ok(())
     }
 
@@ -267,7 +294,8 @@ impl Session for Serve {
             true => self.last_use + self.conn.terms.read_idle_timeout,
             false => self.greeting.until,
         };
-        self.next_expiry.map_or(idle_at, |at| at.min(idle_at))
+        let dues = [self.next_expiry, self.pace.poll_timeout()];
+        dues.into_iter().flatten().fold(idle_at, Instant::min)
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
@@ -278,6 +306,11 @@ impl Session for Serve {
             log_peer!(resources, from, warn, "a peer did not greet in time", %from, ?limit);
             let reason = format!("the first request was not there within {limit:?}");
             return Err(End { reason: reason.into(), is_open: true });
+        }
+        if let Err(slow) = self.pace.handle_timeout(now) {
+            let peer = &self.conn.peer;
+            log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %slow);
+            return Err(End { reason: Cause::new(slow), is_open: true });
         }
         self.next_expiry = self.conn.expire(now);
         let limit = self.conn.terms.read_idle_timeout;
