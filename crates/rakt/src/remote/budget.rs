@@ -33,13 +33,15 @@ impl Part {
         Self::Operations,
     ];
 
-    /// How much of the whole it may use, as one of so many parts. Together that is more than the whole:
-    /// what a node holds most of depends on what it is for.
-    fn divisor(self) -> u64 {
+    /// How much of `whole` it may use. Together that is more than the whole: what a node holds most of
+    /// depends on what it is for.
+    fn of(self, whole: u64) -> u64 {
         match self {
-            Self::Messages | Self::Replies | Self::Compression => 2,
-            Self::Names | Self::Frames => 4,
-            Self::Tables | Self::Operations => 8,
+            // As much as there is but for the frames.
+            Self::Compression => whole - Self::Frames.of(whole),
+            Self::Messages | Self::Replies => whole / 2,
+            Self::Names | Self::Frames => whole / 4,
+            Self::Tables | Self::Operations => whole / 8,
         }
     }
 }
@@ -78,7 +80,7 @@ impl Share {
 
 impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
-        let limits = Part::ALL.map(|part| limit / part.divisor());
+        let limits = Part::ALL.map(|part| part.of(limit));
         let others_limit = limit - limits[Part::Frames as usize];
         Self { limits, used: Default::default(), others_limit, others: AtomicU64::new(0) }
     }

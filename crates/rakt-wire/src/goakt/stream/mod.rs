@@ -110,11 +110,19 @@ impl fmt::Debug for StreamEncoder {
     }
 }
 
+/// A decoder of up to so many bytes takes up memory as its window is filled. That of a larger one is counted at
+/// once: it is more than Go nodes make necessary. 4.25 MiB.
+const USUAL_MEMORY: usize = (4 << 20) + (256 << 10);
+/// About what a decoder takes up before anything is in its window, in bytes.
+const EMPTY_MEMORY: usize = 160 * 1024;
+
 /// Decompresses one direction of a connection.
 pub struct StreamDecoder {
     compression: Compression,
     /// None without compression.
     decoder: Option<Box<dyn Decode>>,
+    /// Bytes that it has made.
+    decoded: usize,
 }
 
 impl StreamDecoder {
@@ -123,7 +131,7 @@ impl StreamDecoder {
     /// # Errors
     /// [`Unavailable`] when this build does not contain the format.
     pub fn new(compression: Compression) -> Result<Self, Unavailable> {
-        Ok(Self { compression, decoder: decoder(compression, MAX_ZSTD_WINDOW_LOG)? })
+        Ok(Self { compression, decoder: decoder(compression, MAX_ZSTD_WINDOW_LOG)?, decoded: 0 })
     }
 
     /// The format.
@@ -132,9 +140,14 @@ impl StreamDecoder {
     }
 
     /// Bytes of memory that the decoder holds for what it may have to repeat. The peer chooses how much:
-    /// up to 64 MiB with zstd, 16 MiB with brotli, always little with gzip.
+    /// up to 64 MiB with zstd, 16 MiB with brotli, always little with gzip. A window of a usual size counts as
+    /// it is filled.
     pub fn memory(&self) -> usize {
-        self.decoder.as_ref().map_or(0, |decoder| decoder.memory())
+        let memory = self.decoder.as_ref().map_or(0, |decoder| decoder.memory());
+        match memory <= USUAL_MEMORY {
+            true => memory.min(self.decoded.saturating_add(EMPTY_MEMORY)),
+            false => memory,
+        }
     }
 
     /// Takes from the front of `input` and appends at most `room` bytes to `out`, of which at most
@@ -159,6 +172,7 @@ impl StreamDecoder {
         let result = decoder.step(input, out.get_mut(filled..).unwrap_or_default());
         let written = result.as_ref().map_or(0, |step| step.written);
         out.truncate(filled.saturating_add(written));
+        self.decoded = self.decoded.saturating_add(written);
         let read = result?.read;
         input.advance(read);
         Ok(read > 0 || written > 0)

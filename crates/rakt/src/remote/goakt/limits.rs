@@ -34,9 +34,17 @@ impl Held {
         if let Err(limit) = account.hold_unread(&mut self.unread, buffered) {
             return no_room(buffered, "a frame", limit);
         }
-        match account.hold(Part::Compression, &mut self.compression, compression as u64) {
+        let compression = compression as u64;
+        if compression == self.compression {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.compression, compression);
+        match account.replace(Part::Compression, before, compression) {
             true => Ok(()),
-            false => no_room(compression, "compression", account.limit(Part::Compression)),
+            false => {
+                let limit = account.limit(Part::Compression);
+                no_room(compression as usize, "compression", limit)
+            }
         }
     }
 }
