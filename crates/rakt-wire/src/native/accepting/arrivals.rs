@@ -426,8 +426,9 @@ impl<H: Host> Sink for Taking<'_, H> {
             Event::Skipped { receiver, raw_len } => tables.skipped(receiver, raw_len, host),
             Event::Cancel { corr } => {
                 let new = tables.requests;
-                host.accepting(|accepting| accepting.handle_cancel(corr, new));
-                host.cancelled(corr);
+                if host.accepting(|accepting| accepting.handle_cancel(corr, new)) {
+                    host.cancelled(corr);
+                }
             }
             Event::Request { corr, remaining, operation, .. } => {
                 tables.requests = tables.requests.saturating_add(1);

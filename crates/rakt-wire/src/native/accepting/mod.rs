@@ -193,12 +193,14 @@ impl<B: ReplyBudget> Accepting<B> {
         self.budget.replace(std::mem::take(&mut self.noted) as u64, 0);
     }
 
-    /// The peer has given up on a request. `new` ones of the read at hand are not counted yet.
-    fn handle_cancel(&mut self, corr: u64, new: u32) {
+    /// The peer has given up on a request. `new` ones of the read at hand are not counted yet. False if none
+    /// can be meant: it had its answer.
+    fn handle_cancel(&mut self, corr: u64, new: u32) -> bool {
         let open = self.in_flight.saturating_add(i64::from(new));
         self.cancelled.insert(corr, usize::try_from(open).unwrap_or(0));
         // A large reply may be half out.
         self.writer.out.cancel(corr);
+        self.cancelled.contains(corr)
     }
 
     /// Counts requests that came in.
@@ -398,7 +400,7 @@ mod tests {
         accepting.is_backed_up();
         assert!(accepting.budget.0 as usize >= 1000 * REQUEST_COST);
         let before = accepting.budget.0 as usize;
-        (0..1000).for_each(|corr| accepting.handle_cancel(corr, 0));
+        (0..1000).for_each(|corr| assert!(accepting.handle_cancel(corr, 0)));
         accepting.is_backed_up();
         assert!(accepting.budget.0 as usize >= before + 1000 * CANCELLED_COST - STEP);
         accepting.close();
@@ -420,7 +422,7 @@ mod tests {
         let most = 65_536;
         // As many again may be open, once the first are given up on.
         accepting.in_flight = 2 * 65_536;
-        (0..most).for_each(|corr| accepting.handle_cancel(corr, 0));
+        (0..most).for_each(|corr| assert!(accepting.handle_cancel(corr, 0)));
         assert!(accepting.is_cancelled(0));
         accepting.handle_cancel(most, 0);
         assert!(!accepting.is_cancelled(0) && accepting.is_cancelled(1));
@@ -442,7 +444,7 @@ mod tests {
     fn giving_up_on_what_is_not_open_makes_no_room() {
         let mut accepting = accepting();
         accepting.limits.max_in_flight = 2;
-        (100..200).for_each(|corr| accepting.handle_cancel(corr, 0));
+        (100..200).for_each(|corr| assert!(!accepting.handle_cancel(corr, 0)));
         assert_eq!(accepting.cancelled.len(), 0);
         assert_eq!(accepting.count_requests(3), Err(LinkError::InFlight { limit: 2 }));
         // What came with its cancellation in one read is open as well.
