@@ -278,7 +278,7 @@ macro_rules! common_options {
             /// | --- | --- | --- |
             /// | half | messages and replies that have arrived, until they are handled | is refused |
             /// | half | replies that wait for peers to take them, and requests without one | is refused |
-            /// | three quarters | what connections of Go nodes take up to compress, 2 MiB each as a rule | ends its connection |
+            /// | five eighths | what connections of Go nodes take up to compress, 2 MiB each as a rule | ends its connection |
             /// | a quarter | names that peers have given numbers | ends its connection |
             /// | a quarter, set apart | beginnings of frames and of large messages | ends its connection |
             /// | an eighth | watches, and what else is remembered of requests | is refused |
