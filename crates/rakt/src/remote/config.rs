@@ -272,7 +272,8 @@ macro_rules! common_options {
             /// process may use (machine, control groups, `ulimit`; looked up when the options are checked),
             /// 256 MiB at most. At least 1 MiB.
             ///
-            /// Whatever exists because of a peer counts, from before it is held until it is gone. Of the whole,
+            /// What a peer has this side hold counts until it is gone; what a message becomes when it is decoded
+            /// does not. Of the whole,
             ///
             /// | part | is for | what is beyond it |
             /// | --- | --- | --- |
@@ -285,7 +286,7 @@ macro_rules! common_options {
             /// | an eighth | operations that are being carried out | is refused |
             ///
             /// A connection gets twice what it leaves free of a part and of the whole, so two thirds while
-            /// it is alone: none can shut out the others. Besides, each open connection takes up a few KiB,
+            /// it is alone, so that it cannot shut out the others; hundreds together may leave them little. Besides, each open connection takes up a few KiB,
             /// of which [`max_connections`](Config::max_connections) is the bound.
             pub fn memory_budget(mut self, bytes: u64) -> Self {
                 self.options.set_budget = Some(bytes);

@@ -47,4 +47,30 @@ impl Held {
             }
         }
     }
+
+    /// The connection has ended. Its account lives on with its messages that wait in mailboxes.
+    pub(super) fn release(&mut self, account: &Account) {
+        account.release_unread(&mut self.unread);
+        account.release(Part::Compression, std::mem::take(&mut self.compression));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::resources::tests::resources;
+
+    #[test]
+    fn what_a_connection_held_is_given_back_at_its_end_although_its_account_lives_on() {
+        let resources = resources();
+        let (account, mut held) = (Account::new(resources.clone()), Held::default());
+        held.hold(&account, 1024 * 1024, 1000).expect("there is room");
+        let used = || {
+            let parts = [Part::Frames, Part::Messages, Part::Compression];
+            parts.map(|part| resources.budget.used(part))
+        };
+        assert!(used().iter().all(|used| *used > 0));
+        held.release(&account);
+        assert_eq!(used(), [0; 3]);
+    }
 }

@@ -334,6 +334,7 @@ impl Session for Serve {
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         self.conn.end();
+        self.held.release(&self.conn.account);
         self.conn.resources.link_down(&self.conn.peer, end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
