@@ -290,8 +290,12 @@ fn validate_segment(what: &'static str, text: &str) -> Result<(), AddressError> 
     reject(what, text, wrong)
 }
 
-/// A host is a DNS name, an IPv4 address or an IPv6 address (with an optional zone).
-pub(crate) fn validate_host(host: &str) -> Result<(), AddressError> {
+/// Checks a host: a DNS name in ASCII, an IPv4 address or an IPv6 address (with an optional zone), without a
+/// port.
+///
+/// # Errors
+/// Says which rule it breaks.
+pub fn validate_host(host: &str) -> Result<(), AddressError> {
     const WHAT: &str = "host";
     check_len(WHAT, host)?;
     let wrong = if host.contains(':') {

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::Compression;
+use rakt_wire::{Compression, validate_host};
 
 use super::admission::Slots;
 use super::memory::{MIN_BUDGET, default_budget};
 use super::quota::Quota;
 use super::refuse::refuse;
-use super::transport::{Tcp, Transport};
+use super::transport::{Tcp, Transport, unbracketed};
 use crate::propagate::ContextPropagator;
 use crate::system::ConfigError;
 
@@ -66,6 +66,7 @@ pub(crate) struct Options {
     pub(crate) idle_timeout: Duration,
     pub(crate) dial_timeout: Duration,
     pub(crate) keep_alive: Duration,
+    own_transport: Option<Arc<dyn Transport>>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) seed: Option<u64>,
     pub(crate) quota: Quota,
@@ -82,6 +83,7 @@ pub(crate) struct Listening {
     pub(crate) advertised: Option<(String, Option<u16>)>,
     pub(crate) allow_plaintext: bool,
     pub(crate) receiver_window: u32,
+    backlog: u32,
     pub(crate) slots: Slots,
 }
 
@@ -113,6 +115,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const MIN_FRAME_SIZE: u32 = 16 * 1024;
 /// A request's number has 16 bits for its place.
 const MAX_IN_FLIGHT: u32 = 65_536;
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 4096;
 /// Connections to one peer address.
 const MAX_IDLE_CONNS: u32 = 1024;
 /// 16 MiB, in bytes.
@@ -128,13 +132,15 @@ impl Config {
             advertised: None,
             allow_plaintext: false,
             receiver_window: 4 * 1024 * 1024,
+            backlog: BACKLOG,
             slots: Slots { all: 10_000, ungreeted: 64, greeted: 1024, limits_loopback: false },
         };
         Self { options: Options::default(), listening }
     }
 
-    /// The host that peers use to reach this node, and that addresses show. Default: the host it
-    /// listens on; for `0.0.0.0` and `::` the address that this machine would use to reach others.
+    /// The host that peers use to reach this node, and that addresses show: an IP address, or a host name in
+    /// ASCII, in its `xn--` form where it has other letters. Default: the host it listens on; for `0.0.0.0` and
+    /// `::` the address that this machine would use to reach others.
     pub fn advertised_host(mut self, host: impl Into<String>) -> Self {
         let port = self.listening.advertised.and_then(|(_, port)| port);
         self.listening.advertised = Some((host.into(), port));
@@ -158,6 +164,13 @@ impl Config {
     /// more than its payload. Default 4 MiB, at least 1 KiB. One message may exceed it.
     pub fn receiver_window(mut self, bytes: u32) -> Self {
         self.listening.receiver_window = bytes;
+        self
+    }
+
+    /// Connections that the operating system holds until they are taken here, for when many peers come at once.
+    /// Default 4096, at least 1. The system may have a lower limit, `net.core.somaxconn` on Linux.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.listening.backlog = connections;
         self
     }
 
@@ -216,8 +229,9 @@ impl Config {
 
     /// Checks every option against its range.
     pub(crate) fn check(self) -> Result<(Options, Listening), ConfigError> {
-        let Self { options, listening } = self;
+        let Self { mut options, mut listening } = self;
         listening.check()?;
+        options.transport = Arc::new(Tcp { backlog: listening.backlog });
         Ok((options.check()?, listening))
     }
 }
@@ -364,7 +378,7 @@ macro_rules! common_options {
 
             /// Where connections come from. Default: TCP. Tests put a simulated network here.
             pub fn transport(mut self, transport: impl Transport) -> Self {
-                self.options.transport = Arc::new(transport);
+                self.options.own_transport = Some(Arc::new(transport));
                 self
             }
 
@@ -407,7 +421,8 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
-            transport: Arc::new(Tcp),
+            own_transport: None,
+            transport: Arc::new(Tcp { backlog: BACKLOG }),
             seed: None,
             quota: Quota::default(),
             #[cfg(feature = "goakt")]
@@ -423,6 +438,9 @@ impl Options {
 
     fn check(mut self) -> Result<Self, ConfigError> {
         self.quota.check()?;
+        if let Some(own) = self.own_transport.take() {
+            self.transport = own;
+        }
         if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&self.max_frame_size) {
             return refuse("max_frame_size", &self.max_frame_size, "16 KiB ..= 16 MiB");
         }
@@ -478,12 +496,23 @@ impl Options {
 }
 
 impl Listening {
-    fn check(&self) -> Result<(), ConfigError> {
-        if self.host.is_empty() {
-            return refuse("host", &self.host, "a host name or IP address");
+    fn check(&mut self) -> Result<(), ConfigError> {
+        match &mut self.advertised {
+            None if is_host(unbracketed(&self.host)) => {}
+            Some(_) if !self.host.is_empty() => {}
+            _ => return refuse("host", &self.host, HOST),
         }
-        if self.advertised.as_ref().is_some_and(|(host, _)| host.is_empty()) {
-            return refuse("advertised host", &"", "a host name or IP address");
+        if let Some((host, port)) = &mut self.advertised {
+            if !is_host(unbracketed(host)) {
+                return refuse("advertised host", host, HOST);
+            }
+            *host = unbracketed(host).to_owned();
+            if host.parse().is_ok_and(|address: IpAddr| address.is_unspecified()) {
+                return refuse("advertised host", host, "one that peers can reach");
+            }
+            if *port == Some(0) {
+                return refuse("advertised port", &0, "the one that peers can reach");
+            }
         }
         if !self.allow_plaintext && !is_loopback(&self.host) {
             let allowed = "a loopback address unless allow_plaintext_beyond_loopback() is set";
@@ -492,12 +521,22 @@ impl Listening {
         if self.receiver_window < 1024 {
             return refuse("receiver_window", &self.receiver_window, "at least 1 KiB");
         }
+        if self.backlog == 0 {
+            return refuse("backlog", &self.backlog, "at least 1");
+        }
         self.slots.check()
     }
 }
 
+/// What a host may be.
+const HOST: &str = "an IP address or a host name in ASCII (`xn--` for others), without a port";
+
+fn is_host(host: &str) -> bool {
+    validate_host(host).is_ok()
+}
+
 fn is_loopback(host: &str) -> bool {
-    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+    match unbracketed(host).parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
@@ -523,8 +562,8 @@ mod tests {
         let config = || Config::new("127.0.0.1", 0);
         assert!(config().check().is_ok());
         assert_eq!(refused(Config::new("", 0)), "host");
-        assert_eq!(refused(config().advertised_host("")), "advertised host");
-        let set: [Row; 13] = [
+        let set: [Row; 14] = [
+            ("backlog", Config::backlog, &[1, u32::MAX], &[0]),
             (
                 "max_frame_size",
                 Config::max_frame_size,
@@ -565,6 +604,52 @@ mod tests {
         }
         let error = config().max_idle_conns(1025).check().map(drop).expect_err("too many");
         assert_eq!(error.to_string(), "max_idle_conns is 1025, but must be at most 1024");
+    }
+
+    /// What peers could not use is refused here: a node that starts can be reached under its name.
+    #[test]
+    fn a_host_is_one_that_peers_can_use() {
+        let config = || Config::new("127.0.0.1", 0);
+        let hosts = [
+            "node-1",
+            "node_1.internal.",
+            "10.0.0.1",
+            "::1",
+            "[fe80::1%eth0]",
+            "xn--mnchen-3ya.example",
+        ];
+        for host in hosts {
+            assert!(config().advertised_host(host).check().is_ok(), "{host}");
+            assert!(config().advertised(host, 1).check().is_ok(), "{host}");
+        }
+        let wrong = [
+            "",
+            "10.0.0.1:3321",
+            "[::1]:3321",
+            "node 1",
+            "münchen.example",
+            "a/b",
+            "0.0.0.0",
+            "[::]",
+            "\n",
+        ];
+        for host in wrong {
+            assert_eq!(refused(config().advertised_host(host)), "advertised host", "{host:?}");
+        }
+        assert_eq!(refused(config().advertised("node-1", 0)), "advertised port");
+        for host in ["", "localhost:1", "münchen.example"] {
+            let config = Config::new(host, 0).allow_plaintext_beyond_loopback();
+            assert_eq!(refused(config), "host", "{host:?}");
+        }
+        // What it listens on is nobody else's concern where it is not what it advertises.
+        let config = Config::new("münchen.example", 0).advertised_host("node-1");
+        assert!(config.allow_plaintext_beyond_loopback().check().is_ok());
+        let error = config_of("node 1").check().map(drop).expect_err("it has a space");
+        assert!(error.to_string().contains("without a port"), "{error}");
+    }
+
+    fn config_of(advertised: &str) -> Config {
+        Config::new("127.0.0.1", 0).advertised_host(advertised)
     }
 
     #[test]

@@ -24,10 +24,11 @@ use super::config::Config;
 use super::dialer::Dialer;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::io::{Farewell, say_goodbye};
+use super::latch::Latch;
 use super::native::{Accepted, ArrivalsReader, Conn, drive};
 use super::random::Random;
 use super::resources::{Resources, log_peer};
-use super::transport::{Listener, Stream};
+use super::transport::{Listener, Stream, unbracketed};
 use super::weak_map::{WeakSet, shrink};
 use crate::error::Chain;
 use crate::reference::ActorRef;
@@ -57,6 +58,8 @@ pub(crate) struct Node {
     goakt: Option<Arc<super::goakt::Serving>>,
     /// True once nothing new is taken.
     draining: watch::Sender<bool>,
+    /// Open once nobody listens any more.
+    deaf: Latch,
 }
 
 impl Node {
@@ -100,6 +103,7 @@ impl Node {
             inbound: Mutex::default(),
             lanes: Mutex::default(),
             draining: watch::Sender::new(false),
+            deaf: Latch::default(),
         }))
     }
 
@@ -114,7 +118,11 @@ impl Node {
     /// Starts to take connections. The system stays for as long as that, with or without handles.
     pub(crate) fn listen(self: &Arc<Self>, system: ActorSystem) {
         if let Some(listener) = self.listener.lock().take() {
-            system.runtime().clone().spawn(self.clone().accept(system, listener));
+            let node = self.clone();
+            system.runtime().clone().spawn(async move {
+                node.clone().accept(system, listener).await;
+                node.deaf.open();
+            });
         }
     }
 
@@ -319,7 +327,9 @@ impl Remoting for Node {
 
     fn drain(&self) {
         self.draining.send_replace(true);
-        drop(self.listener.lock().take());
+        if self.listener.lock().take().is_some() {
+            self.deaf.open();
+        }
         for conn in self.inbound() {
             conn.write(|writer| {
                 writer.goaway(CloseCode::ShuttingDown, "the node is shutting down")
@@ -337,6 +347,8 @@ impl Remoting for Node {
             #[cfg(feature = "goakt")]
             let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
             let all_over = async {
+                // Whoever is told that this is over may listen on the port in turn.
+                self.deaf.opened().await;
                 dialed.await;
                 for conn in inbound {
                     conn.gone.opened().await;
@@ -461,7 +473,7 @@ fn is_told(error: &HandshakeFailure) -> bool {
 
 /// The host by which others reach a node that listens on `host`.
 fn reachable(host: &str) -> String {
-    let bare = host.trim_matches(['[', ']']);
+    let bare = unbracketed(host);
     let unspecified = match bare.parse::<IpAddr>() {
         Ok(address) => address.is_unspecified(),
         Err(_) => false,

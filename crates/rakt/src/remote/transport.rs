@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// A future that a transport returns.
 pub type Opening<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -60,12 +61,15 @@ pub trait Transport: Send + Sync + 'static {
 /// pings, and one whose machine is gone while it waits for an answer would stay for ever. 15 s, as in Go.
 const ACCEPTED_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(crate) struct Tcp;
+pub(crate) struct Tcp {
+    /// Connections that wait to be taken.
+    pub(crate) backlog: u32,
+}
 
 impl Transport for Tcp {
     fn bind<'a>(&'a self, host: &'a str, port: u16) -> Opening<'a, Box<dyn Listener>> {
         Box::pin(async move {
-            let listener = TcpListener::bind((unbracketed(host), port)).await?;
+            let listener = self.listen(unbracketed(host), port).await?;
             let port = listener.local_addr()?.port();
             let listener: Box<dyn Listener> = Box::new(Accepting { listener, port });
             Ok(listener)
@@ -87,6 +91,35 @@ impl Transport for Tcp {
         })
     }
 }
+
+impl Tcp {
+    /// Listens on the first address of the host where that is possible.
+    async fn listen(&self, host: &str, port: u16) -> io::Result<TcpListener> {
+        let mut failed = None;
+        for address in tokio::net::lookup_host((host, port)).await? {
+            match self.listen_on(address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let nowhere = || io::Error::new(io::ErrorKind::InvalidInput, "the host has no address");
+        Err(failed.unwrap_or_else(nowhere))
+    }
+
+    fn listen_on(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port that was just in use is free; on Windows this would mean that two may use it at once.
+        #[cfg(not(windows))]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        // A runtime without I/O panics, which is the one way in which it tells.
+        let listening = std::panic::catch_unwind(AssertUnwindSafe(|| socket.listen(self.backlog)));
+        let without_io = || io::Error::new(io::ErrorKind::Unsupported, NO_IO);
+        listening.unwrap_or_else(|_| Err(without_io()))
+    }
+}
+
+const NO_IO: &str = "the runtime has no I/O: build it with `enable_io` or `enable_all`";
 
 struct Accepting {
     listener: TcpListener,
@@ -141,7 +174,7 @@ fn set_keep_alive(stream: &TcpStream, interval: Duration) -> io::Result<()> {
 }
 
 /// An IPv6 address as the resolver wants it.
-fn unbracketed(host: &str) -> &str {
+pub(crate) fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 

@@ -490,3 +490,20 @@ async fn an_ask_waits_as_long_as_its_system_says() -> Result {
     seen.gate.open();
     Ok(())
 }
+
+/// On one thread, where nothing else runs than what is waited for.
+#[tokio::test]
+async fn the_port_is_free_when_the_shutdown_is_over() -> Result {
+    let system = node("here").await;
+    let port = system.advertised().1;
+    within(system.shutdown()).await;
+    for _ in 0..30 {
+        let config = remote::Config::new("127.0.0.1", port);
+        let system = ActorSystem::builder("here").remoting(config).start().await?;
+        // Somebody is connected, so the port was in use indeed.
+        let client = remote::Client::new("client", remote::ClientConfig::new())?;
+        within(client.node("127.0.0.1", port).ping()).await?;
+        within(system.shutdown()).await;
+    }
+    Ok(())
+}
