@@ -37,6 +37,7 @@ codes! {
         21 Dropped "dropped" "The mailbox dropped the message, as its policy says.";
         22 Unsupported "unsupported" "The node does not know this operation.";
         23 Internal "internal" "Anything else, codes of newer peers included.";
+        24 Declined "declined" "The handler turned the request down, and is well.";
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use crate::actor::{Actor, Handler};
 use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Work};
-use crate::error::{Cause, Refusal};
+use crate::error::{Cause, Declined, Refusal};
 use crate::mailbox::arrivals::Arrivals;
 use crate::mailbox::current::Current;
 use crate::mailbox::letter::{Letter, Run};
@@ -34,6 +34,13 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                         Ok(value) => reply.send(Ok(value)),
                         Err(error) if error.is::<Deferred>() => {
                             ctx.settle::<M>(reply, Dispatch(dispatch::<A, M>))
+                        }
+                        Err(error) if error.is::<Declined>() => {
+                            let Declined(refusal) = *error.downcast().expect("it is one");
+                            if !reply.is_wanted() {
+                                ctx.lose::<M>(&refusal);
+                            }
+                            reply.send(Err(refusal));
                         }
                         Err(error) => {
                             let source = Cause::described(&*error);

@@ -1,7 +1,7 @@
 //! What happens inside a system, for whoever subscribes: dead letters, actors that come and go, links.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ pub struct Terminated {
 }
 
 /// Which watch: one call of [`Context::watch`](crate::Context::watch) in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchId(pub(crate) u64);
 
 /// Lines about peers that are logged in a second, all together.
@@ -150,7 +150,10 @@ pub(crate) struct Outlet {
     pub(crate) actor_log: Arc<LogLimit>,
     /// There once somebody has subscribed: it is a ring with room for all that a subscriber may lag behind,
     /// more than half a megabyte.
-    events: OnceLock<broadcast::Sender<Event>>,
+    ///
+    /// After the last event there is a `None`.
+    events: OnceLock<broadcast::Sender<Option<Event>>>,
+    is_closed: AtomicBool,
     dead_letters: AtomicU64,
 }
 
@@ -160,6 +163,7 @@ impl Default for Outlet {
             peer_log: LogLimit::new(PEER_LINES),
             actor_log: LogLimit::new(ACTOR_LINES),
             events: OnceLock::new(),
+            is_closed: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
         }
     }
@@ -169,7 +173,17 @@ impl Outlet {
     pub(crate) fn subscribe(&self) -> Events {
         let new = || broadcast::Sender::new(Events::CAPACITY);
         let receiver = self.events.get_or_init(new).subscribe();
-        Events { receiver, log: self.actor_log.clone() }
+        // Looked at last: whoever closes this meanwhile tells the new subscriber so.
+        let is_over = self.is_closed.load(Ordering::SeqCst);
+        Events { receiver, is_over, log: self.actor_log.clone() }
+    }
+
+    /// Nothing more is going to be told.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        if let Some(events) = self.events.get() {
+            let _ = events.send(None);
+        }
     }
 
     /// Publishes an event, which is made only if somebody listens.
@@ -178,7 +192,7 @@ impl Outlet {
             && events.receiver_count() > 0
         {
             // Fails only if the last subscriber has just gone.
-            let _ = events.send(event());
+            let _ = events.send(Some(event()));
         }
     }
 
@@ -197,7 +211,8 @@ impl Outlet {
 
 /// A subscription to a system's events.
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    receiver: broadcast::Receiver<Option<Event>>,
+    is_over: bool,
     log: Arc<LogLimit>,
 }
 
@@ -211,7 +226,7 @@ impl Events {
     /// Events that a subscriber may lag behind before it loses the oldest: 4096.
     pub const CAPACITY: usize = 4096;
 
-    /// The next event; `None` once the system is gone.
+    /// The next event; `None` once the system has shut down, after its last event.
     ///
     /// A subscriber that lags more than [`CAPACITY`](Self::CAPACITY) events behind loses the oldest of them;
     /// that is logged and nothing else waits for it.
@@ -219,9 +234,10 @@ impl Events {
     /// # Cancel safety
     /// No event is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Event> {
-        loop {
+        while !self.is_over {
             match self.receiver.recv().await {
-                Ok(event) => return Some(event),
+                Ok(Some(event)) => return Some(event),
+                Ok(None) => self.is_over = true,
                 Err(broadcast::error::RecvError::Closed) => return None,
                 Err(broadcast::error::RecvError::Lagged(lost)) => {
                     if self.log.allows("a subscriber lags behind", ()) {
@@ -230,9 +246,10 @@ impl Events {
                 }
             }
         }
+        None
     }
 
-    /// The next event that `choose` makes something of; `None` once the system is gone.
+    /// The next event that `choose` makes something of; `None` once the system has shut down.
     ///
     /// # Cancel safety
     /// Events that were looked at are gone; no others are lost.

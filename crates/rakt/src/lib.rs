@@ -50,7 +50,9 @@ mod context;
 mod dispatch;
 pub mod error;
 mod events;
+mod inside;
 mod kind;
+mod limit;
 mod line;
 mod log;
 mod mailbox;
@@ -77,6 +79,7 @@ mod watchdog;
 
 pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};
+pub use error::declined::{Declined, OrDecline};
 pub use error::outcome::{AskError, OperationError, SpawnError, TellError};
 pub use error::refusal::Refusal;
 pub use error::returned::{BoxError, Result};

@@ -1,18 +1,28 @@
 //! Managing actors: stop, respawn, reinstate, here or on another node.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use rakt_wire::Operation;
 use tokio::sync::oneshot;
 
+use crate::call_options::CallOptions;
 use crate::error::{OperationError, Refusal};
 use crate::events::StopReason;
+use crate::inside::{is_inside, is_inside_family};
+use crate::limit::Limit;
 use crate::reference::{AnyCell, RemoteActor, Target, ended};
 use crate::signal::Signal;
 
 pub(crate) async fn stop(target: &Target) -> Result<(), OperationError> {
     match target {
         Target::Local(cell) => {
-            stop_cell(&**cell).await;
-            Ok(())
+            let cell = &**cell;
+            wait("stop", cell, is_inside_family(cell), || async {
+                stop_cell(cell).await;
+                Ok(())
+            })
+            .await
         }
         Target::Remote(remote) => {
             let (path, uid) = place(&**remote);
@@ -24,7 +34,8 @@ pub(crate) async fn stop(target: &Target) -> Result<(), OperationError> {
 pub(crate) async fn respawn(target: &Target) -> Result<(), OperationError> {
     match target {
         Target::Local(cell) => {
-            respawn_cell(&**cell).await.map_err(|refusal| refused("respawn", &**cell, refusal))
+            let cell = &**cell;
+            wait("respawn", cell, is_inside_family(cell), || respawn_cell(cell)).await
         }
         Target::Remote(remote) => {
             let (path, uid) = place(&**remote);
@@ -36,13 +47,42 @@ pub(crate) async fn respawn(target: &Target) -> Result<(), OperationError> {
 pub(crate) async fn reinstate(target: &Target) -> Result<(), OperationError> {
     match target {
         Target::Local(cell) => {
-            reinstate_cell(&**cell).await.map_err(|refusal| refused("reinstate", &**cell, refusal))
+            let cell = &**cell;
+            // It does not wait for those below it.
+            wait("reinstate", cell, is_inside(cell), || reinstate_cell(cell)).await
         }
         Target::Remote(remote) => {
             let (path, uid) = place(&**remote);
             remote.request(Operation::Reinstate { path, uid }).await.map(drop)
         }
     }
+}
+
+/// Carries out an operation on an actor of this process, as long as an ask may take.
+async fn wait<F: Future<Output = Result<(), Refusal>>>(
+    operation: &'static str,
+    cell: &dyn AnyCell,
+    waits_for_itself: bool,
+    carry_out: impl FnOnce() -> F,
+) -> Result<(), OperationError> {
+    let target = || cell.address().into();
+    if waits_for_itself {
+        let refusal = Refusal::WaitsForItself;
+        return Err(OperationError::NotSent { operation, target: target(), refusal });
+    }
+    let CallOptions { ask_timeout, ticks, .. } = cell.call_options();
+    let mut done = pin!(carry_out());
+    let mut limit = Limit::new(*ask_timeout);
+    std::future::poll_fn(|cx| match done.as_mut().poll(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+        Poll::Ready(Err(refusal)) => {
+            Poll::Ready(Err(OperationError::Refused { operation, target: target(), refusal }))
+        }
+        Poll::Pending => limit.poll(cx, ticks).map(|()| {
+            Err(OperationError::Timeout { operation, target: target(), limit: *ask_timeout })
+        }),
+    })
+    .await
 }
 
 /// How an actor of another node is called there.
@@ -96,8 +136,4 @@ pub(crate) async fn reinstate_cell(cell: &dyn AnyCell) -> Result<(), Refusal> {
     let (done, result) = oneshot::channel();
     cell.signal(Signal::Reinstate(done));
     result.await.unwrap_or(Err(Refusal::Stopped))
-}
-
-fn refused(operation: &'static str, cell: &dyn AnyCell, refusal: Refusal) -> OperationError {
-    OperationError::Refused { operation, target: cell.address().into(), refusal }
 }

@@ -158,13 +158,14 @@ pub(crate) trait AnyCell: Signalled + Any {
     fn path(&self) -> &str;
     /// Tells this life of the name from others.
     fn uid(&self) -> u64;
+    fn parent(&self) -> Option<Arc<dyn AnyCell>>;
     fn address(&self) -> Address;
     fn call_options(&self) -> &CallOptions;
     fn as_any(&self) -> &dyn Any;
     /// Adds a watcher, who hears at once if the actor has ended already.
     fn watch(&self, watcher: Watcher);
-    /// Removes watchers for whom this holds.
-    fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool);
+    /// Takes an actor's watch back.
+    fn unwatch(&self, watch: WatchId);
     fn has_ended(&self) -> bool;
     fn queue_len(&self) -> usize;
     fn forget_waiter(&self, ticket: u64);

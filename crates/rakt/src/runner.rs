@@ -27,13 +27,13 @@ use crate::context::{ActorCell, Body, Context, Work};
 use crate::dispatch::front;
 use crate::error::{BoxError, Cause, Chain, Refusal};
 use crate::events::{Event, StopReason, Terminated};
+use crate::inside::handling;
 use crate::mailbox::queue::Intake;
 use crate::mailbox::work_batch::WorkBatch;
 use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
 use crate::supervision::{Decision, Fault, Supervision};
-use crate::timers::{Timer, now};
-use crate::watchdog::handling;
+use crate::timers::{Due, now};
 
 /// Whether the runner goes on.
 type Flow = ControlFlow<StopReason>;
@@ -45,6 +45,8 @@ pub(crate) struct Runner<A: Actor> {
     work: Work<A>,
     /// Set once what is queued is the last that is handled.
     finishing: Option<StopReason>,
+    /// The actor's parent, for code that asks whose it is.
+    parent: Option<Arc<dyn AnyCell>>,
 }
 
 /// What became of a runner without messages in hand.
@@ -89,7 +91,7 @@ async fn go_on<A: Actor>(mut runner: Runner<A>) {
         runner.ctx.look_up();
         let actor = runner.ctx.cell.uid;
         let handled = (dispatch.0)(&mut runner.body.actor, &mut runner.ctx, &mut runner.work);
-        let handled = Contained { actor, code: handled }.await;
+        let handled = Contained { actor, parent: &mut runner.parent, code: handled }.await;
         let handled = runner.after_message(handled);
         if let Err(fault) = handled
             && let ControlFlow::Break(reason) = Box::pin(runner.fail(fault)).await
@@ -102,8 +104,9 @@ async fn go_on<A: Actor>(mut runner: Runner<A>) {
 impl<A: Actor> Runner<A> {
     /// The life of an actor that rested.
     fn wake(cell: Arc<ActorCell<A>>, mut body: Box<Body<A>>) -> Self {
+        let parent = cell.parent.clone();
         let ctx = Context::new(cell, body.extra.take());
-        Self { body, ctx, work: WorkBatch::default(), finishing: None }
+        Self { body, ctx, work: WorkBatch::default(), finishing: None, parent }
     }
 
     /// Starts a new actor in the caller's task, and lays it to rest.
@@ -122,7 +125,8 @@ impl<A: Actor> Runner<A> {
         }
         runner.ctx.system().publish(|| Event::ActorStarted { path: runner.ctx.path().to_owned() });
         if let Some(after) = runner.ctx.cell.setup.passivate_after() {
-            passivate(&runner.ctx.cell, after);
+            let cell = &runner.ctx.cell;
+            cell.keep_passivation(passivation(cell, after));
         }
         if runner.ctx.take_stop_request() {
             Box::pin(runner.end(StopReason::Stopped)).await;
@@ -206,7 +210,7 @@ impl<A: Actor> Runner<A> {
                 }
                 Signal::Apply { decision, cause } => self.apply(decision, cause).await,
                 Signal::ApplyToOthers { failed, decision, cause } => {
-                    for child in self.ctx.children().iter().filter(|child| child.uid() != failed) {
+                    for child in self.ctx.children().filter(|child| child.uid() != failed) {
                         child.signal(Signal::Apply { decision, cause: cause.clone() });
                     }
                     Flow::Continue(())
@@ -246,7 +250,9 @@ impl<A: Actor> Runner<A> {
     }
 
     fn passivate(&self) -> Flow {
-        match self.work.is_empty() && self.ctx.cell.is_quiet() {
+        let is_free =
+            self.ctx.cell.intake() == Intake::Open && self.ctx.children().next().is_none();
+        match is_free && self.work.is_empty() && self.ctx.cell.is_quiet() {
             true => Flow::Break(StopReason::Passivated),
             false => Flow::Continue(()),
         }
@@ -267,7 +273,7 @@ impl<A: Actor> Runner<A> {
         }
         let actor = self.ctx.cell.uid;
         let heard = self.body.actor.terminated(&terminated, &mut self.ctx);
-        let heard = Contained { actor, code: Box::pin(heard) }.await;
+        let heard = Contained { actor, parent: &mut self.parent, code: Box::pin(heard) }.await;
         match self.after_message(heard) {
             Err(fault) => self.fail(fault).await,
             Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
@@ -360,7 +366,7 @@ impl<A: Actor> Runner<A> {
         cell.keep_back(&mut self.work);
         match delay {
             Duration::ZERO => cell.signal(Signal::RestartDue { pause }),
-            delay => signal_after(cell, delay, move || Signal::RestartDue { pause }),
+            delay => cell.keep_pause(signal_after(cell, delay, Signal::RestartDue { pause })),
         }
     }
 
@@ -410,10 +416,10 @@ impl<A: Actor> Runner<A> {
 
     async fn stop_children(&mut self, reason: &StopReason) {
         let children = self.ctx.take_children();
-        for child in &children {
+        for child in children.values() {
             child.signal(Signal::Stop { finish: true, reason: reason.clone() });
         }
-        for child in children {
+        for child in children.into_values() {
             ended(&*child).await;
         }
     }
@@ -422,7 +428,7 @@ impl<A: Actor> Runner<A> {
         let actor = self.ctx.cell.uid;
         let started = {
             let code = pin!(self.body.actor.started(&mut self.ctx));
-            Contained { actor, code }.await
+            Contained { actor, parent: &mut self.parent, code }.await
         };
         self.after_message(started)
     }
@@ -434,7 +440,7 @@ impl<A: Actor> Runner<A> {
         }
         let actor = self.ctx.cell.uid;
         let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
-        let stopped = Contained { actor, code }.await;
+        let stopped = Contained { actor, parent: &mut self.parent, code }.await;
         if let Err(fault) = self.after_message(stopped) {
             let fault = self.cause_of(fault);
             if self.may_log("the stopped hook failed") {
@@ -475,28 +481,24 @@ fn contain_drop<A: Actor>(actor: A, ctx: &Context<A>) {
 }
 
 /// Sends a signal to the actor after `delay`.
-fn signal_after<A: Actor>(
-    cell: &Arc<ActorCell<A>>,
-    delay: Duration,
-    signal: impl FnOnce() -> Signal + Send + 'static,
-) {
+fn signal_after<A: Actor>(cell: &Arc<ActorCell<A>>, delay: Duration, signal: Signal) -> Due {
     let weak = Arc::downgrade(cell);
-    Timer::start(cell.system.runtime(), async move {
+    Due::start(cell.system.runtime(), async move {
         tokio::time::sleep(delay).await;
         if let Some(cell) = weak.upgrade() {
-            cell.signal(signal());
+            cell.signal(signal);
         }
-    });
+    })
 }
 
 /// Stops the actor once it has rested for `after`.
-fn passivate<A: Actor>(cell: &Arc<ActorCell<A>>, after: Duration) {
+fn passivation<A: Actor>(cell: &Arc<ActorCell<A>>, after: Duration) -> Due {
     let weak = Arc::downgrade(cell);
-    Timer::start(cell.system.runtime(), async move {
+    Due::start(cell.system.runtime(), async move {
         let mut left = after;
         loop {
             tokio::time::sleep(left).await;
-            let Some(cell) = weak.upgrade().filter(|cell| !cell.has_ended()) else { return };
+            let Some(cell) = weak.upgrade() else { return };
             let rested = cell.rested_for(now()).unwrap_or(Duration::ZERO);
             left = after.saturating_sub(rested);
             if left.is_zero() {
@@ -504,7 +506,7 @@ fn passivate<A: Actor>(cell: &Arc<ActorCell<A>>, after: Duration) {
                 left = after;
             }
         }
-    });
+    })
 }
 
 /// Runs code of the user that is over at once. A panic is a fault.
@@ -529,16 +531,18 @@ fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
 }
 
 /// A hook or handler whose panic is a fault like its error, and who is known while it runs.
-struct Contained<F> {
+struct Contained<'a, F> {
     actor: u64,
+    parent: &'a mut Option<Arc<dyn AnyCell>>,
     code: F,
 }
 
-impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<F> {
+impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<'_, F> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        match handling(self.actor, || contain(|| Pin::new(&mut self.code).poll(cx))) {
+        let Self { actor, parent, code } = &mut *self;
+        match handling(*actor, parent, || contain(|| Pin::new(code).poll(cx))) {
             Ok(poll) => poll.map_err(Fault::Error),
             Err(fault) => Poll::Ready(Err(fault)),
         }

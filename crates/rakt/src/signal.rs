@@ -65,16 +65,6 @@ impl Signal {
     }
 }
 
-impl Watcher {
-    pub(crate) fn is_there(&self) -> bool {
-        match self {
-            Self::Actor { watcher, .. } => watcher.strong_count() > 0,
-            Self::Once(sender) => !sender.is_closed(),
-            Self::Call { .. } => true,
-        }
-    }
-}
-
 /// A signal came too late: whoever waits for an answer hears so.
 pub(crate) fn refuse_signal(signal: Signal) {
     match signal {

@@ -11,7 +11,7 @@ use rakt_wire::{MAX_PATH_LEN, validate_name, validate_path};
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::{Cell, Setup};
-use crate::context::{ActorCell, ActorClass, Context};
+use crate::context::{ActorCell, ActorClass, Children, Context};
 use crate::error::{BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::mailbox::Mailbox;
@@ -59,7 +59,7 @@ impl<A: Actor> fmt::Debug for Spawn<'_, A> {
 type Factory<A> = Box<dyn Fn() -> A + Send + Sync>;
 
 /// The parent of a child, and where it keeps its children.
-pub(crate) type Parent<'a> = (Arc<dyn AnyCell>, &'a mut Vec<Arc<dyn AnyCell>>);
+pub(crate) type Parent<'a> = (Arc<dyn AnyCell>, &'a mut Children);
 
 impl<'a, A: Actor> Spawn<'a, A> {
     pub(crate) fn new(
@@ -85,6 +85,9 @@ impl<'a, A: Actor> Spawn<'a, A> {
     }
 
     /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
+    ///
+    /// What keeps it: a message, also one that it sends itself by a timer; a child, until that has ended;
+    /// and its own suspension or pause before a restart, until that is over.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
         self.setup.options().passivate_after = Some(idle);
         self
@@ -122,7 +125,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
         let cell = Cell::new(system.clone(), path, system.next_uid(), class, setup, parent);
         register(&system, &cell)?;
         if let Some(children) = children {
-            children.push(cell.clone());
+            children.insert(cell.uid, cell.clone());
         }
         Ok((Unstarted(Some(cell)), factory))
     }

@@ -48,6 +48,10 @@ impl Ticks {
         Arc::new(Self { runtime, shards, is_running })
     }
 
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
     /// Calls like [`call`](Self::call), for a task that is run by the runtime that runs the clock. Any
     /// other may go on while this one is held up, or gone.
     pub(crate) fn call_if_of_this_runtime(self: &Arc<Self>, waker: &Waker) -> Option<Call> {

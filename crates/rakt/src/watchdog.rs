@@ -71,6 +71,11 @@ pub(crate) fn handling<T>(actor: u64, code: impl FnOnce() -> T) -> T {
     done.unwrap_or_else(|| (code.take().expect("it has not run"))())
 }
 
+/// The number of the actor whose code runs on this thread; 0 if none does.
+pub(crate) fn handled_here() -> u64 {
+    HERE.try_with(|here| here.actor.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
 /// Has a system looked after until it is over.
 pub(crate) fn look_after(ward: Weak<dyn Ward>) {
     let ward = Kept { ward, answer: Arc::default(), asked: None };

@@ -22,7 +22,7 @@ use rakt_wire::Address;
 
 use crate::call_options::CallOptions;
 use crate::error::Refusal;
-use crate::events::{StopReason, Terminated};
+use crate::events::{StopReason, Terminated, WatchId};
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::queue::{Intake, Offer, Queue};
@@ -34,6 +34,7 @@ use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::supervision::Supervision;
 use crate::sync::Mutex;
 use crate::system::core::{ActorSystem, Lease};
+use crate::timers::Due;
 
 pub(crate) use doze::Doze;
 
@@ -367,10 +368,22 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         self.state.lock().queue.intake
     }
 
-    /// How long the actor has rested, where passivation keeps count.
+    /// Has this look after how long the actor rests, until the actor ends.
+    pub(crate) fn keep_passivation(&self, passivation: Due) {
+        self.state.lock().rare.get_or_insert_default().passivation = Some(passivation);
+    }
+
+    /// Has this end the pause before a restart, in place of what was to end one before.
+    pub(crate) fn keep_pause(&self, pause: Due) {
+        let before = self.state.lock().rare.get_or_insert_default().pause.replace(pause);
+        drop(before);
+    }
+
+    /// How long the actor has rested, where passivation keeps count. One that takes no messages for now
+    /// does not rest: it waits for somebody, or for its restart.
     pub(crate) fn rested_for(&self, now: Instant) -> Option<Duration> {
         let state = self.state.lock();
-        if matches!(state.phase, Phase::Working) {
+        if matches!(state.phase, Phase::Working) || state.queue.intake != Intake::Open {
             return None;
         }
         let rested = state.rare.as_ref()?.rested?;
@@ -394,12 +407,14 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         let rare = state.rare.get_or_insert_default();
         rare.ended = Some(reason.clone());
         let watchers = std::mem::take(&mut rare.watchers);
+        let waiting = std::mem::take(&mut rare.waiting);
         let calls = std::mem::take(&mut rare.calls);
         let signals = std::mem::take(&mut rare.signals);
+        let timers = (rare.passivation.take(), rare.pause.take());
         // It may have left its waker here, which would keep the memory of its task.
         let phase = std::mem::replace(&mut state.phase, Phase::Working);
         drop(state);
-        drop(phase);
+        drop((phase, timers));
         // Before anybody hears of the end, and spawns another.
         if let Some(lease) = self.setup.lease() {
             lease.give_back();
@@ -407,8 +422,11 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         for signal in signals {
             refuse_signal(signal);
         }
-        for watcher in watchers {
-            self.notify(watcher, reason);
+        for (watch, watcher) in watchers {
+            self.notify(Watcher::Actor { watcher, watch }, reason);
+        }
+        for sender in waiting {
+            self.notify(Watcher::Once(sender), reason);
         }
         for notify in calls.into_values() {
             notify(reason);
@@ -472,6 +490,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
         self.uid
     }
 
+    fn parent(&self) -> Option<Arc<dyn AnyCell>> {
+        self.parent.clone()
+    }
+
     fn address(&self) -> Address {
         self.system.address_of(&self.path)
     }
@@ -496,9 +518,9 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
         }
     }
 
-    fn unwatch(&self, gone: &dyn Fn(&Watcher) -> bool) {
+    fn unwatch(&self, watch: WatchId) {
         if let Some(rare) = &mut self.state.lock().rare {
-            rare.watchers.retain(|watcher| !gone(watcher));
+            rare.watchers.remove(&watch);
         }
     }
 

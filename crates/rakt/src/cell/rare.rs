@@ -1,10 +1,14 @@
 //! What most actors do without: signals that wait, and watchers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Weak;
 use std::time::Instant;
 
-use crate::events::StopReason;
-use crate::signal::{Notify, Signal, WatchKey, Watcher};
+use tokio::sync::oneshot;
+
+use crate::events::{StopReason, WatchId};
+use crate::signal::{Notify, Signal, Signalled, WatchKey, Watcher};
+use crate::timers::Due;
 
 /// What most actors do without.
 #[derive(Default)]
@@ -12,13 +16,20 @@ pub(super) struct Rare {
     pub(super) signals: Vec<Signal>,
     /// A stop after what is queued is among the signals: one more would say nothing new.
     pub(super) will_finish: bool,
-    pub(super) watchers: Vec<Watcher>,
+    /// Actors that watch this one.
+    pub(super) watchers: BTreeMap<WatchId, Weak<dyn Signalled>>,
+    /// Who waits for the end.
+    pub(super) waiting: Vec<oneshot::Sender<StopReason>>,
     /// Who is called at the end, by key: peers make many of them, and take them back one by one.
     pub(super) calls: HashMap<WatchKey, Notify>,
     pub(super) ended: Option<StopReason>,
     /// Since when the actor has had nothing to do, be it dozing or resting; kept only where
     /// passivation needs it.
     pub(super) rested: Option<Instant>,
+    /// Looks now and then for how long it has rested.
+    pub(super) passivation: Option<Due>,
+    /// Ends the pause before a restart.
+    pub(super) pause: Option<Due>,
 }
 
 /// From this many on, those that nobody waits for any more are looked for when one is added.
@@ -38,14 +49,25 @@ impl Rare {
         self.signals.push(signal);
     }
 
+    /// Adds a watcher. What that costs does not grow with their number.
     pub(super) fn add_watcher(&mut self, watcher: Watcher) {
-        if let Watcher::Call { key, notify } = watcher {
-            self.calls.insert(key, notify);
-            return;
+        let is_time = |len: usize| len >= MANY && len.is_power_of_two();
+        match watcher {
+            Watcher::Call { key, notify } => {
+                self.calls.insert(key, notify);
+            }
+            Watcher::Actor { watcher, watch } => {
+                if is_time(self.watchers.len()) {
+                    self.watchers.retain(|_, watcher| watcher.strong_count() > 0);
+                }
+                self.watchers.insert(watch, watcher);
+            }
+            Watcher::Once(sender) => {
+                if is_time(self.waiting.len()) {
+                    self.waiting.retain(|sender| !sender.is_closed());
+                }
+                self.waiting.push(sender);
+            }
         }
-        if self.watchers.len() >= MANY && self.watchers.len().is_power_of_two() {
-            self.watchers.retain(Watcher::is_there);
-        }
-        self.watchers.push(watcher);
     }
 }

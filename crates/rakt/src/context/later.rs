@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{BoxError, Cause, Refusal};
+use crate::error::{BoxError, Cause, Declined, Refusal};
 use crate::mailbox::reply::Reply;
 use crate::sync::Mutex;
 
@@ -26,6 +26,11 @@ impl<R: Send + 'static> ReplyLater<R> {
     /// Tells the asker that there is no reply, and why.
     pub fn fail(self, error: impl Into<BoxError>) {
         self.finish(Err(Refusal::HandlerFailed { source: Cause::described(&*error.into()) }));
+    }
+
+    /// Turns the message down, as a handler does by [`Declined`].
+    pub fn decline(self, reason: impl Into<BoxError>) {
+        self.finish(Err(Declined::new(reason).0));
     }
 
     pub(super) fn finish(self, reply: Result<R, Refusal>) {

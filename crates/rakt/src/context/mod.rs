@@ -11,14 +11,15 @@ mod state;
 mod timers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rakt_wire::Metadata;
 
-use crate::error::{AskError, Bound, Refusal, Result};
+use crate::error::{AskError, Bound, Cause, Declined, Refusal, Result};
 use crate::events::WatchId;
 use crate::mailbox::letter::{About, Asker, Letter};
-use crate::mailbox::reply::{Cancellation, Reply};
+use crate::mailbox::reply::Cancellation;
 use crate::message::Message;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
@@ -31,7 +32,7 @@ pub(crate) use later::Deferred;
 use later::Handoff;
 pub use later::ReplyLater;
 pub use state::Context;
-pub(crate) use state::{ActorCell, ActorClass, Body, Dispatch, Dispatched, Work};
+pub(crate) use state::{ActorCell, ActorClass, Body, Children, Dispatch, Dispatched, Work};
 
 impl<A> std::fmt::Debug for Context<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -143,7 +144,7 @@ impl<A: Send + 'static> Context<A> {
 
     /// The children that have not ended.
     pub fn children_refs(&self) -> impl Iterator<Item = ActorRef> + '_ {
-        self.children().iter().cloned().map(|cell| ActorRef::from_target(Target::Local(cell)))
+        self.children().cloned().map(|cell| ActorRef::from_target(Target::Local(cell)))
     }
 
     /// Stops this actor after the message at hand. Queued messages become dead letters.
@@ -194,20 +195,21 @@ impl<A: Send + 'static> Context<A> {
     /// [`unstash_all`](Self::unstash_all). Return what this returns.
     ///
     /// # Errors
-    /// The inner value is an error if [`STASH_CAPACITY`](Self::STASH_CAPACITY) messages are stashed
-    /// already; returning it fails the handler.
+    /// If [`STASH_CAPACITY`](Self::STASH_CAPACITY) messages are stashed already, the value [turns](Declined)
+    /// this one down; the actor goes on.
     pub fn stash<M: Message + MessageFor<A>>(&mut self, message: M) -> Result<M::Reply> {
         let stashed = self.extra.as_mut().map_or(0, |extra| extra.stash.reach().len());
         if stashed >= Self::STASH_CAPACITY {
-            return Err(Box::new(Refusal::ResourceExhausted {
+            return Err(Box::new(Declined(Refusal::ResourceExhausted {
                 bound: Bound::Stash,
                 limit: Self::STASH_CAPACITY as u64,
-            }));
+            })));
         }
         let about = About {
             deadline: self.current.deadline,
             metadata: self.current.metadata().cloned(),
-            reply: Reply::nowhere(),
+            token: self.current.attached().token.take(),
+            ..About::default()
         };
         *self.current.attached().deferred.reach() = Some(Box::new(Letter {
             message,
@@ -226,8 +228,12 @@ impl<A: Send + 'static> Context<A> {
     /// Passes a message on with the sender, deadline and reply of the message at hand: `target`
     /// answers the asker. Return what this returns.
     ///
+    /// Waits until the message is accepted, as a [`tell`](ActorRef::tell) does, so that what is forwarded
+    /// keeps its order; the asker's deadline ends that. It does not wait for the reply.
+    ///
     /// # Errors
-    /// The inner value is an error if the message was not accepted; returning it fails the handler.
+    /// If the message was not accepted, the value [turns](Declined) the message at hand down for the same
+    /// reason; the actor goes on.
     pub async fn forward<T, M>(&mut self, target: &ActorRef<T>, message: M) -> Result<M::Reply>
     where
         T: 'static,
@@ -239,10 +245,9 @@ impl<A: Send + 'static> Context<A> {
             if let Some(sender) = sender {
                 tell = tell.sender(&sender);
             }
-            tell.await.map_err(|error| Box::new(error.refusal))?;
+            tell.await.map_err(|error| Declined(error.refusal))?;
             return Err(Box::new(Deferred));
         }
-        let (later, deferred) = self.defer();
         let left = self.deadline().map(|at| at.saturating_duration_since(now()));
         let mut ask = Ask::owned(target.clone(), message).carrying(self.current.extensions());
         if let Some(sender) = sender {
@@ -251,20 +256,26 @@ impl<A: Send + 'static> Context<A> {
         if let Some(left) = left {
             ask = ask.timeout(left);
         }
+        let sent = std::future::poll_fn(|cx| ask.poll_sent(cx));
         let gone = self.cancelled();
-        // Polled once here, so that what is forwarded keeps its order; the rest is a task.
+        tokio::select! {
+            biased;
+            sent = sent => sent.map_err(|error| Declined(forwarded(error)))?,
+            () = gone => return Err(Box::new(Declined(Refusal::Cancelled))),
+        }
+        let (later, deferred) = self.defer();
+        let gone = self.cancelled();
         let mut answering = Box::pin(async move {
-            let mut ask = std::pin::pin!(ask);
-            let mut gone = std::pin::pin!(gone);
             tokio::select! {
                 biased;
-                answer = &mut ask => later.finish(answer.map_err(forwarded)),
-                () = &mut gone => {}
+                answer = ask => later.finish(answer.map_err(forwarded)),
+                () = gone => {}
             }
         });
-        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(answering.as_mut().poll(cx)));
+        // The answer is awaited by this task first, and by another from then on.
+        let first = std::future::poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx)));
         if first.await.is_pending() {
-            tokio::spawn(answering);
+            self.cell.system.runtime().spawn(answering);
         }
         deferred
     }
@@ -278,7 +289,11 @@ impl<A: Send + 'static> Context<A> {
     }
 
     /// Sends what `make` makes to this actor every `interval` (at least 1 ms), the first after one
-    /// interval. A turn is left out while the mailbox is full.
+    /// interval. A turn is left out while the one before has not been handled, or the mailbox is full: turns do
+    /// not pile up behind a slow handler.
+    ///
+    /// What it sends are messages like others: they keep the actor from being
+    /// [passivated](crate::Spawn::passivate_after).
     pub fn send_every<M: Message + MessageFor<A>>(
         &mut self,
         interval: Duration,
@@ -289,9 +304,7 @@ impl<A: Send + 'static> Context<A> {
     }
 
     fn keep(&mut self, timer: Timer) -> Timer {
-        let timers = &mut self.extra.get_or_insert_default().timers;
-        timers.retain(|timer| !timer.is_done());
-        timers.push(timer.clone());
+        self.extra.get_or_insert_default().timers.keep(timer.clone());
         timer
     }
 }
@@ -300,10 +313,19 @@ fn forwarded<M>(error: AskError<M>) -> Refusal {
     match error {
         AskError::NotSent { refusal, .. } | AskError::Refused { refusal, .. } => refusal,
         AskError::Timeout { .. } => Refusal::DeadlineExceeded,
-        AskError::ConnectionLost { target, source } => Refusal::Unreachable {
-            peer: format!("{}:{}", target.host(), target.port()).into(),
-            source,
-        },
+        // Not a refusal that says that nothing has happened: the target may have acted on the message.
+        AskError::ConnectionLost { target, source } => {
+            let lost = Lost { peer: format!("{}:{}", target.host(), target.port()), source };
+            Refusal::Internal { source: Cause::new(lost) }
+        }
         AskError::BadReply { source, .. } => Refusal::Internal { source },
     }
+}
+
+/// Why the answer to a forwarded message does not come.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection to {peer} was lost after the message was passed on")]
+struct Lost {
+    peer: String,
+    source: Cause,
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::later::Handoff;
-use super::state::{ActorCell, Context, Dispatch, Extra, Work};
+use super::state::{ActorCell, Children, Context, Dispatch, Extra, Work};
 use crate::cell::{Doze, Entry};
 use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, WatchId};
@@ -148,21 +148,21 @@ impl<A: Send + 'static> Context<A> {
         &mut self.extra.get_or_insert_default().decider
     }
 
-    pub(crate) fn children(&self) -> &[Arc<dyn AnyCell>] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.children)
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Arc<dyn AnyCell>> {
+        self.extra.iter().flat_map(|extra| extra.children.values())
     }
 
-    pub(crate) fn children_mut(&mut self) -> &mut Vec<Arc<dyn AnyCell>> {
+    pub(crate) fn children_mut(&mut self) -> &mut Children {
         &mut self.extra.get_or_insert_default().children
     }
 
-    pub(crate) fn take_children(&mut self) -> Vec<Arc<dyn AnyCell>> {
+    pub(crate) fn take_children(&mut self) -> Children {
         self.extra.as_mut().map(|extra| std::mem::take(&mut extra.children)).unwrap_or_default()
     }
 
     pub(crate) fn forget_child(&mut self, uid: u64) {
         if let Some(extra) = &mut self.extra {
-            extra.children.retain(|child| child.uid() != uid);
+            extra.children.remove(&uid);
         }
     }
 

@@ -3,7 +3,7 @@
 //! They are in one file because each needs the others: what handles a message is given a context, and what
 //! an actor has stashed knows what handles it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
@@ -15,7 +15,7 @@ use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::reference::{AnyCell, Target};
 use crate::signal::{Signal, Signalled, Watcher};
 use crate::supervision::Decider;
-use crate::timers::Timer;
+use crate::timers::Timers;
 
 /// The actor's view of itself, its system, and the message at hand.
 pub struct Context<A> {
@@ -68,12 +68,15 @@ impl<A> Clone for Dispatch<A> {
 
 impl<A> Copy for Dispatch<A> {}
 
+/// The children of an actor by their numbers, that is in the order in which they were spawned.
+pub(crate) type Children = BTreeMap<u64, Arc<dyn AnyCell>>;
+
 /// What most actors do without.
 pub(crate) struct Extra<A> {
-    pub(crate) children: Vec<Arc<dyn AnyCell>>,
+    pub(crate) children: Children,
     pub(super) stash: Exclusive<Vec<Item<Dispatch<A>>>>,
     pub(super) watching: HashMap<WatchId, Target>,
-    pub(super) timers: Vec<Timer>,
+    pub(super) timers: Timers,
     pub(super) decider: Decider,
 }
 
@@ -97,7 +100,7 @@ impl<A> Extra<A> {
 
     /// Ends timers and watches.
     pub(super) fn let_go(&mut self) {
-        self.timers.drain(..).for_each(|timer| timer.cancel());
+        self.timers.cancel();
         self.watching.drain().for_each(|(watch, watched)| unwatch(&watched, watch));
     }
 }
@@ -107,7 +110,7 @@ impl<A> Extra<A> {
 impl<A> Drop for Extra<A> {
     fn drop(&mut self) {
         self.let_go();
-        for child in self.children.drain(..) {
+        for child in std::mem::take(&mut self.children).into_values() {
             child.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
         }
     }
@@ -116,10 +119,10 @@ impl<A> Drop for Extra<A> {
 impl<A> Default for Extra<A> {
     fn default() -> Self {
         Self {
-            children: Vec::new(),
+            children: Children::new(),
             stash: Exclusive::default(),
             watching: HashMap::new(),
-            timers: Vec::new(),
+            timers: Timers::default(),
             decider: Decider::default(),
         }
     }
@@ -127,9 +130,7 @@ impl<A> Default for Extra<A> {
 
 fn unwatch(watched: &Target, watch: WatchId) {
     match watched {
-        Target::Local(cell) => cell.unwatch(
-            &|watcher| matches!(watcher, Watcher::Actor { watch: other, .. } if *other == watch),
-        ),
+        Target::Local(cell) => cell.unwatch(watch),
         Target::Remote(remote) => remote.unwatch(watch),
     }
 }

@@ -8,13 +8,16 @@
 //! in turn, across nodes as well; [`Chain`] shows all of them in one line.
 //!
 //! - `refusal`: why something was turned down, and how that crosses the wire
+//! - `declined`: errors that are the asker's business alone
 //! - `outcome`: the error of each operation
 //! - `returned`: what handlers and hooks return
 
+pub(crate) mod declined;
 pub(crate) mod outcome;
 pub(crate) mod refusal;
 pub(crate) mod returned;
 
+pub(crate) use declined::Declined;
 pub use outcome::Recipient;
 pub(crate) use outcome::{AskError, OperationError, SpawnError, TellError};
 pub use rakt_wire::{AddressError, Bound, Cause, Chain, MetadataError, OtherBound};

@@ -24,6 +24,13 @@ pub struct TellError<M> {
     pub message: M,
 }
 
+impl<M> TellError<M> {
+    /// Whether the same may succeed later. That it is safe is certain: the message was not sent.
+    pub fn is_worth_retrying(&self) -> bool {
+        self.refusal.is_transient()
+    }
+}
+
 impl<M> fmt::Display for TellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the message to {} was not sent: {}", self.target, self.refusal)
@@ -92,20 +99,25 @@ pub enum AskError<M> {
 }
 
 impl<M> AskError<M> {
-    /// Whether the message has certainly had no effect, so that sending it again is safe.
+    /// Whether the message has certainly had no effect, so that sending it again is safe: its handler has not
+    /// begun. That it is safe does not mean that it helps, see [`is_worth_retrying`](Self::is_worth_retrying).
+    ///
+    /// A handler that passes a message [on](crate::Context::forward) has no effect in this sense.
     pub fn is_safe_to_retry(&self) -> bool {
         match self {
             Self::NotSent { .. } => true,
-            Self::Refused { refusal, .. } => !matches!(
-                refusal,
-                Refusal::HandlerFailed { .. }
-                    | Refusal::NoReply
-                    | Refusal::Cancelled
-                    | Refusal::DeadlineExceeded
-                    | Refusal::Unencodable { .. }
-                    | Refusal::Internal { .. }
-            ),
+            Self::Refused { refusal, .. } => refusal.is_before_work(),
             Self::Timeout { .. } | Self::ConnectionLost { .. } | Self::BadReply { .. } => false,
+        }
+    }
+
+    /// Whether the same may succeed later, since what is in the way is something of the moment. That does not
+    /// mean that it is [safe](Self::is_safe_to_retry).
+    pub fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::NotSent { refusal, .. } | Self::Refused { refusal, .. } => refusal.is_transient(),
+            Self::Timeout { .. } | Self::ConnectionLost { .. } => true,
+            Self::BadReply { .. } => false,
         }
     }
 
@@ -296,9 +308,22 @@ pub enum OperationError {
 }
 
 impl OperationError {
-    /// Whether the operation has certainly not been carried out, so that trying again is safe.
+    /// Whether the operation has certainly not been carried out, nor begun, so that trying again is safe.
     pub fn is_safe_to_retry(&self) -> bool {
-        matches!(self, Self::NotSent { .. } | Self::Refused { .. })
+        match self {
+            Self::NotSent { .. } => true,
+            Self::Refused { refusal, .. } => refusal.is_before_work(),
+            Self::Timeout { .. } | Self::ConnectionLost { .. } => false,
+        }
+    }
+
+    /// Whether the same may succeed later, since what is in the way is something of the moment. That does not
+    /// mean that it is [safe](Self::is_safe_to_retry).
+    pub fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::NotSent { refusal, .. } | Self::Refused { refusal, .. } => refusal.is_transient(),
+            Self::Timeout { .. } | Self::ConnectionLost { .. } => true,
+        }
     }
 
     /// Why it was refused, by this side or the other.

@@ -80,6 +80,12 @@ pub enum Refusal {
         /// The handler's error, as text, with its causes.
         source: Cause,
     },
+    /// The handler turned the message down and is well: see [`Declined`](crate::Declined).
+    #[error("declined")]
+    Declined {
+        /// What the handler said, as text, with its causes.
+        source: Cause,
+    },
     /// The handler ended without a reply.
     #[error("the actor gave no reply")]
     NoReply,
@@ -113,6 +119,9 @@ pub enum Refusal {
     /// The node is shutting down.
     #[error("the node is shutting down")]
     ShuttingDown,
+    /// The actor's own code waits for this, or the code of an actor below it: neither would ever go on.
+    #[error("the actor, or one below it, would wait for itself")]
+    WaitsForItself,
     /// The node cannot be reached.
     #[error("{} is unreachable", Shown(peer))]
     Unreachable {
@@ -171,6 +180,32 @@ impl Refusal {
         )
     }
 
+    /// Whether what is referred to is no more, or never was: another reference may lead further, to try again
+    /// with this one does not.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotFound | Self::StaleIncarnation | Self::Stopped)
+    }
+
+    /// Whether somebody who was asked gave this as the outcome before any handler or hook had begun.
+    pub(super) fn is_before_work(&self) -> bool {
+        match self {
+            Self::HandlerFailed { .. }
+            | Self::Declined { .. }
+            | Self::NoReply
+            | Self::Cancelled
+            | Self::DeadlineExceeded
+            | Self::Unencodable { .. }
+            | Self::Internal { .. } => false,
+            // What a message may hold is known to who sends it: it is the reply that was too large.
+            Self::TooLarge { .. } => false,
+            // A reply that found no room; a message that its handler could not put aside.
+            Self::ResourceExhausted { bound, .. } => {
+                !matches!(bound, Bound::BufferedReplies | Bound::Stash)
+            }
+            _ => true,
+        }
+    }
+
     /// The form in which it crosses the wire.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn to_wire(&self) -> Failure {
@@ -193,6 +228,7 @@ impl Refusal {
             Self::NoCodec { message } => Failure::with_detail(Code::Unencodable, message),
             Self::Undecodable { source } => caused(Code::Undecodable, source),
             Self::Unencodable { source } => caused(Code::Unencodable, source),
+            Self::Declined { source } => caused(Code::Declined, source),
             Self::HandlerFailed { source } => caused(Code::HandlerFailed, source),
             Self::NoReply => Failure::new(Code::NoReply),
             Self::Dropped => Failure::new(Code::Dropped),
@@ -206,7 +242,7 @@ impl Refusal {
             Self::ShuttingDown => Failure::new(Code::ShuttingDown),
             Self::Unsupported { source } => caused(Code::Unsupported, source),
             Self::Internal { source } => caused(Code::Internal, source),
-            Self::Unreachable { .. } | Self::Incompatible { .. } => {
+            Self::Unreachable { .. } | Self::Incompatible { .. } | Self::WaitsForItself => {
                 Failure::with_cause(Code::Internal, self)
             }
         }
@@ -230,6 +266,7 @@ impl Refusal {
             Code::NotAccepted => Self::NotAccepted { message: failure.detail },
             Code::Undecodable => Self::Undecodable { source: failure.cause() },
             Code::Unencodable => Self::Unencodable { source: failure.cause() },
+            Code::Declined => Self::Declined { source: failure.cause() },
             Code::HandlerFailed => Self::HandlerFailed { source: failure.cause() },
             Code::NoReply => Self::NoReply,
             Code::Dropped => Self::Dropped,
@@ -294,6 +331,7 @@ mod tests {
             Refusal::Undecodable { source: cause() },
             Refusal::Unencodable { source: cause() },
             Refusal::HandlerFailed { source: cause() },
+            Refusal::Declined { source: cause() },
             Refusal::NoReply,
             Refusal::Dropped,
             Refusal::Denied { source: cause() },

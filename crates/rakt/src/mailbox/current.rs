@@ -1,6 +1,7 @@
 //! What is known of the message at hand.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rakt_wire::Metadata;
@@ -24,6 +25,8 @@ pub(crate) struct Current {
 pub(crate) struct Attached {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) extensions: Extensions,
+    /// See [`About`](super::letter::About).
+    pub(crate) token: Option<Arc<()>>,
     /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
     pub(crate) deferred: Exclusive<Option<Box<dyn Any + Send>>>,
 }

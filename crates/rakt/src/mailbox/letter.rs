@@ -30,11 +30,19 @@ pub(crate) struct About<R: Send + 'static> {
     pub(crate) metadata: Option<Metadata>,
     /// Where the reply goes, if not to an asker in this process.
     pub(crate) reply: Reply<R>,
+    /// Dropped once the letter is handled, or is not going to be.
+    pub(crate) token: Option<Arc<()>>,
 }
 
 /// Who waits in this process for the reply to a letter, if anybody does. Hears of it when the letter
 /// is dropped.
 pub(crate) struct Asker<R: Send + 'static>(pub(crate) Option<Arc<Slot<Result<R, Refusal>>>>);
+
+impl<R: Send + 'static> Default for About<R> {
+    fn default() -> Self {
+        Self { deadline: None, metadata: None, reply: Reply::nowhere(), token: None }
+    }
+}
 
 impl<R: Send + 'static> Asker<R> {
     pub(crate) fn into_reply(mut self) -> Reply<R> {
@@ -59,15 +67,19 @@ impl<M: Message> Letter<M> {
         let Self { message, asker, sender, about } = self;
         let mut deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
         let mut reply = asker.into_reply();
-        let mut metadata = None;
+        let (mut metadata, mut token) = (None, None);
         if let Some(about) = about {
             deadline = deadline.or(about.deadline);
             metadata = about.metadata;
+            token = about.token;
             if about.reply.is_wanted() {
                 reply = about.reply;
             }
         }
         current.begin(sender, deadline, metadata, reply.cancellation());
+        if token.is_some() {
+            current.attached().token = token;
+        }
         (message, reply)
     }
 

@@ -67,7 +67,8 @@ impl Client {
         &self.caller.dialer.resources.outlet
     }
 
-    /// Links up and down, and the dead letters of messages that were sent from here.
+    /// Links up and down, and the dead letters of messages that were sent from here, until the client is
+    /// closed.
     pub fn events(&self) -> Events {
         self.outlet().subscribe()
     }
@@ -105,6 +106,7 @@ impl Client {
     pub async fn close(&self) {
         let gone = self.caller.close("the client closes");
         drop(tokio::time::timeout(CLOSE_TIMEOUT, gone).await);
+        self.outlet().close();
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rakt_wire::Wish;
 
-use super::envelope::{Envelope, Held, Limit};
+use super::envelope::{Envelope, Held};
 use super::message_for::MessageFor;
 use super::request::{Ended, Request};
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::AskError;
+use crate::limit::Limit;
 use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;

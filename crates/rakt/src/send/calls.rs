@@ -1,5 +1,6 @@
 //! What can be done with a reference.
 
+use crate::error::AskError;
 use crate::message::Message;
 use crate::operation;
 use crate::reference::ActorRef;
@@ -12,7 +13,8 @@ impl<A> ActorRef<A> {
     ///
     /// The future completes when the message is accepted: into the actor's mailbox if the actor is in
     /// this process, into the bounded outbound queue of the connection if it is on another node.
-    /// While that is full it waits, at most as long as [`Tell::timeout`] says. If the far side then
+    /// While that is full it waits, at most as long as [`Tell::timeout`] says; not so in the code of the
+    /// receiver itself, where it is refused at once as by [`try_tell`](Self::try_tell). If the far side then
     /// turns the message down, it becomes a [dead letter](crate::Event::DeadLetter) here. Use
     /// [`Tell::confirmed`] to wait for the receiving mailbox.
     ///
@@ -46,6 +48,35 @@ impl<A> ActorRef<A> {
     /// otherwise the other side is told, and the handler's [`Context`](crate::Context) says so.
     pub fn ask<M: Message + MessageFor<A>>(&self, message: M) -> Ask<'_, A, M> {
         Ask::borrowed(self, message)
+    }
+
+    /// As [`tell`](Self::tell), for code that is not async: blocks the thread until the message is accepted.
+    ///
+    /// # Errors
+    /// As [`tell`](Self::tell).
+    ///
+    /// # Panics
+    /// In async code, where it would keep a thread of the runtime from its work.
+    pub fn blocking_tell<M: Message + MessageFor<A>>(&self, message: M) -> TryTell<M> {
+        self.runtime().block_on(self.tell(message))
+    }
+
+    /// As [`ask`](Self::ask), for code that is not async: blocks the thread until the reply is there.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    ///
+    /// # Panics
+    /// In async code, where it would keep a thread of the runtime from its work.
+    pub fn blocking_ask<M: Message + MessageFor<A>>(
+        &self,
+        message: M,
+    ) -> Result<M::Reply, AskError<M>> {
+        self.runtime().block_on(self.ask(message))
+    }
+
+    fn runtime(&self) -> &tokio::runtime::Handle {
+        self.target().call_options().ticks.runtime()
     }
 
     /// Sends messages in order; each is confirmed by the receiving mailbox and has its own outcome,
@@ -87,7 +118,9 @@ impl<A> ActorRef<A> {
     /// 64 KiB that is still under way. It waits as long as an `ask` does by default.
     ///
     /// # Errors
-    /// For an actor on another node, [`OperationError`](crate::OperationError) says what happened.
+    /// [`OperationError`](crate::OperationError) says what happened: the actor has not ended in time, and is
+    /// still going to; or this is called by the actor's own code, or that of one below it, which would wait for
+    /// itself. An actor stops itself by [`Context::stop`](crate::Context::stop).
     ///
     /// # Cancel safety
     /// The actor stops even if the future is dropped after its first poll, except on another node that
@@ -100,8 +133,9 @@ impl<A> ActorRef<A> {
     /// suspended. What is queued stays. Waits until it has started.
     ///
     /// # Errors
-    /// [`OperationError`](crate::OperationError): the actor has ended, its `started` hook failed, or
-    /// its node could not be asked.
+    /// [`OperationError`](crate::OperationError): the actor has ended, its `started` hook failed, its node
+    /// could not be asked, or it has not started in the time that an `ask` has by default; and at once if this
+    /// is called by its own code or that of an actor below it.
     ///
     /// # Cancel safety
     /// The actor is built anew even if the future is dropped after its first poll, except on another
@@ -113,7 +147,8 @@ impl<A> ActorRef<A> {
     /// Lets a suspended actor take messages again, with the state it had. Has no effect on others.
     ///
     /// # Errors
-    /// [`OperationError`](crate::OperationError): the actor has ended, or its node could not be asked.
+    /// [`OperationError`](crate::OperationError): the actor has ended, its node could not be asked, or nothing
+    /// was heard in the time that an `ask` has by default; and at once if this is called by its own code.
     ///
     /// # Cancel safety
     /// As [`respawn`](Self::respawn).

@@ -1,24 +1,22 @@
 //! A message on its way to be accepted, by a mailbox or a connection.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::{Metadata, Wish};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::message_for::MessageFor;
 use crate::answer::RemoteAnswer;
 use crate::error::{BoxError, Cause, Refusal};
+use crate::inside::is_inside;
 use crate::mailbox::letter::{About, Asker, Letter};
-use crate::mailbox::reply::Reply;
 use crate::message::{Encoded, Message};
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
 use crate::slot::{Answer, Slot};
-use crate::ticks::{Call, TICK, Ticks};
+use crate::ticks::Ticks;
 
 /// A target that is borrowed from the caller, or one's own.
 pub(super) enum Held<'a, T> {
@@ -147,9 +145,8 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             Wish::Tell | Wish::Confirm => (None, Receipt::Accepted),
         };
         let metadata = self.enclosed.as_mut().and_then(|enclosed| enclosed.metadata.take());
-        let about = metadata.map(|metadata| {
-            Box::new(About { deadline: None, metadata: Some(metadata), reply: Reply::nowhere() })
-        });
+        let about = metadata
+            .map(|metadata| Box::new(About { metadata: Some(metadata), ..About::default() }));
         let sender = self.sender.take();
         let mut letter = Some(Letter { message, asker: Asker(asker), sender, about });
         let pushed = M::push(&**cell, &mut letter, waker.map(|waker| (&mut self.ticket, waker)));
@@ -162,13 +159,18 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
                 // Whoever awaits the answer goes first: else the end of this letter would wake the
                 // sender, and so again on every try.
                 drop(receipt);
-                self.take_in(letter, pushed)
+                self.take_in(letter, pushed, (wish, deadline))
             }
         }
     }
 
     /// A letter was not accepted. The next try makes a new one.
-    fn take_in(&mut self, letter: Letter<M>, pushed: Push) -> Offered<M> {
+    fn take_in(
+        &mut self,
+        letter: Letter<M>,
+        pushed: Push,
+        (wish, deadline): (Wish, Option<Instant>),
+    ) -> Offered<M> {
         self.sender = letter.sender;
         if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
             enclosed.metadata = about.metadata;
@@ -178,11 +180,22 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
                 self.ticket = None;
                 Poll::Ready(Err((refusal, letter.message)))
             }
+            Push::Waiting if self.is_to_oneself() => {
+                // The code that would wait for room is what is to make room.
+                self.leave();
+                self.message = Some(letter.message);
+                self.poll_accept(wish, deadline, None)
+            }
             Push::Waiting | Push::Accepted => {
                 self.message = Some(letter.message);
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether the code of the receiver sends this.
+    fn is_to_oneself(&self) -> bool {
+        matches!(self.target.target(), Target::Local(cell) if is_inside(&**cell))
     }
 
     fn offer_to_connection(
@@ -251,64 +264,4 @@ impl<T, M: Message> Drop for Envelope<'_, T, M> {
 
 fn not_propagated(error: impl Into<BoxError>) -> Refusal {
     Refusal::Propagation { source: Cause::new(error) }
-}
-
-/// A time limit that costs nothing until it is waited for, and little if that does not take long.
-pub(super) struct Limit {
-    pub(super) limit: Duration,
-    /// When the time began.
-    since: Option<Instant>,
-    watch: Watch,
-}
-
-/// Who sees to it that a limit is kept.
-enum Watch {
-    Nobody,
-    /// The coarse clock: its next tick is soon enough to look again.
-    Ticks(Call),
-    /// A timer, which is exact.
-    Timer(Pin<Box<Sleep>>),
-}
-
-impl Limit {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, watch: Watch::Nobody }
-    }
-
-    /// Starts the time, if it does not run already. Returns when it began.
-    pub(super) fn begin(&mut self) -> Instant {
-        *self.since.get_or_insert_with(Instant::now)
-    }
-
-    /// When the time is over, if that can be said.
-    pub(super) fn deadline(&mut self) -> Option<Instant> {
-        self.begin().checked_add(self.limit)
-    }
-
-    /// With a coarse clock, a timer is set only when that has ticked. Not so where it may not tick in
-    /// time, or for another: in another runtime, or in another task than before.
-    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>, ticks: &Arc<Ticks>) -> Poll<()> {
-        let since = self.begin();
-        let ticks = (self.limit > 2 * TICK).then_some(ticks);
-        match (&mut self.watch, ticks) {
-            (Watch::Timer(sleep), _) => return sleep.as_mut().poll(cx),
-            (Watch::Ticks(call), Some(ticks)) if !ticks.is_over(cx.waker(), *call) => {
-                return Poll::Pending;
-            }
-            (Watch::Nobody, Some(ticks)) => {
-                if let Some(call) = ticks.call_if_of_this_runtime(cx.waker()) {
-                    self.watch = Watch::Ticks(call);
-                    return Poll::Pending;
-                }
-            }
-            (Watch::Nobody | Watch::Ticks(_), _) => {}
-        }
-        let mut sleep = Box::pin(match since.checked_add(self.limit) {
-            Some(until) => tokio::time::sleep_until(until),
-            None => tokio::time::sleep(self.limit),
-        });
-        let polled = sleep.as_mut().poll(cx);
-        self.watch = Watch::Timer(sleep);
-        polled
-    }
 }

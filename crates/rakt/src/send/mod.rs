@@ -23,6 +23,7 @@ use std::time::Duration;
 use rakt_wire::{Metadata, Wish};
 
 use crate::error::{AskError, Refusal, TellError};
+use crate::limit::Limit;
 use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
@@ -30,7 +31,7 @@ use crate::reference::ActorRef;
 pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
 pub use batch::{AskAll, TellAll};
 
-use envelope::{Envelope, Held, Limit};
+use envelope::{Envelope, Held};
 use message_for::MessageFor;
 use request::Request;
 
@@ -202,6 +203,12 @@ impl<'a, T, M: Message + MessageFor<T>> Ask<'a, T, M> {
         let envelope = Envelope::new(target, message);
         let limit = envelope.ask_timeout();
         Self { request: Request::new(envelope, limit, Wish::Ask) }
+    }
+
+    /// Has the message accepted, and no more. The first poll of the future after that is to be by the same
+    /// task.
+    pub(crate) fn poll_sent(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), AskError<M>>> {
+        self.request.poll_send(cx)
     }
 
     /// How long to wait for the reply. Default: that of the system, 5 s if it has none.

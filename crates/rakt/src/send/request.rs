@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use rakt_wire::{Address, Wish};
 
-use super::envelope::{Envelope, Limit, Receipt};
+use super::envelope::{Envelope, Receipt};
 use super::message_for::MessageFor;
 use crate::answer::Fate;
 use crate::error::{AskError, Cause, Refusal};
+use crate::limit::Limit;
 use crate::message::Message;
 
 /// A message whose outcome is awaited.

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rakt_wire::{Address, AddressError, SpawnArgument, validate_text};
+use tokio::sync::watch;
 
 use crate::call_options::CallOptions;
 use crate::error::{Cause, Refusal};
@@ -43,9 +44,28 @@ pub(crate) struct Inner {
     pub(crate) shutting_down: AtomicBool,
     /// The shutdown is over.
     pub(crate) is_over: AtomicBool,
+    pub(crate) progress: watch::Sender<Progress>,
     /// Where peers reach this node; nowhere without remoting.
     pub(crate) advertised: OnceLock<(String, u16)>,
     pub(crate) remoting: OnceLock<Arc<dyn Remoting>>,
+}
+
+/// How far a system is with its shutdown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Running,
+    Ending,
+    Over(ShutdownReport),
+}
+
+/// What a shutdown left undone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Messages that became dead letters during the shutdown, those of unfinished actors among them.
+    pub dropped_messages: u64,
+    /// Actors that had not ended when the time was up.
+    pub unfinished: Vec<String>,
 }
 
 /// What connects a system to other nodes.

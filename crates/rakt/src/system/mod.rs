@@ -32,8 +32,8 @@ use crate::sync::Mutex;
 use crate::ticks::Ticks;
 use crate::watchdog;
 
-pub use core::ActorSystem;
-use core::{Inner, Kinds, Remoting};
+pub use core::{ActorSystem, ShutdownReport};
+use core::{Inner, Kinds, Progress, Remoting};
 
 /// What a system is to be, before it starts.
 #[must_use = "a system is there once this was started"]
@@ -88,6 +88,9 @@ pub enum StartError {
     /// An option of the remoting configuration is out of its range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The tokio runtime has no timers, by which every wait of a system is limited.
+    #[error("the runtime has no timers: build it with `enable_time` or `enable_all`")]
+    NoTimers,
     /// The address to listen on could not be bound.
     #[error("cannot listen on {address}")]
     Bind {
@@ -167,6 +170,9 @@ impl SystemBuilder {
         self.kinds.check_names().map_err(|source| StartError::InvalidKind { source })?;
         self.kinds.check()?;
         let runtime = tokio::runtime::Handle::current();
+        if std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
+            return Err(StartError::NoTimers);
+        }
         let call_options = CallOptions {
             ask_timeout: self.ask_timeout,
             propagator: self.propagator,
@@ -183,6 +189,7 @@ impl SystemBuilder {
             kinds: self.kinds,
             shutting_down: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            progress: tokio::sync::watch::Sender::new(Progress::Running),
             advertised: OnceLock::new(),
             remoting: OnceLock::new(),
         }));
@@ -193,16 +200,6 @@ impl SystemBuilder {
         watchdog::look_after(inner);
         Ok(system)
     }
-}
-
-/// What a shutdown left undone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Messages that became dead letters during the shutdown, those of unfinished actors among them.
-    pub dropped_messages: u64,
-    /// Actors that had not ended when the time was up.
-    pub unfinished: Vec<String>,
 }
 
 impl ActorSystem {
@@ -232,6 +229,8 @@ impl ActorSystem {
         if self.0.shutting_down.swap(true, Ordering::AcqRel) {
             return ShutdownReport::default();
         }
+        let mut progress = Ending { system: self, report: ShutdownReport::default() };
+        self.0.progress.send_replace(Progress::Ending);
         let dropped_before = self.dead_letter_count();
         if let Some(node) = self.remoting() {
             node.drain();
@@ -258,10 +257,26 @@ impl ActorSystem {
             node.close().await;
         }
         self.0.is_over.store(true, Ordering::Release);
-        ShutdownReport { dropped_messages: self.dead_letter_count() - dropped_before, unfinished }
+        let dropped_messages = self.dead_letter_count() - dropped_before;
+        progress.report = ShutdownReport { dropped_messages, unfinished };
+        progress.report.clone()
     }
 
-    /// Waits until the process is told to end, by Ctrl-C or SIGTERM, then shuts down.
+    /// Completes once a shutdown has begun, whoever asked for it: for what is to end together with the
+    /// system, such as a web server.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub fn shutdown_begun(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut progress = self.0.progress.subscribe();
+        async move {
+            // The sender is gone with the system.
+            let _ = progress.wait_for(|progress| *progress != Progress::Running).await;
+        }
+    }
+
+    /// Waits until the process is told to end, by Ctrl-C or SIGTERM, then shuts down. Where somebody else asks for
+    /// the shutdown before that, this waits for its end and has the same report.
     ///
     /// # Panics
     /// If the signal handlers cannot be installed.
@@ -270,21 +285,44 @@ impl ActorSystem {
     /// Nothing is lost while it waits; after that as [`shutdown`](Self::shutdown). Once this was
     /// called, the signals do not end the process by themselves any more.
     pub async fn until_shutdown_signal(&self) -> ShutdownReport {
-        #[cfg(unix)]
-        {
-            let mut term =
-                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                    .expect("a SIGTERM handler can be installed");
-            tokio::select! {
-                _ = term.recv() => {}
-                result = tokio::signal::ctrl_c() => {
-                    result.expect("a Ctrl-C handler can be installed");
-                }
-            }
+        let mut progress = self.0.progress.subscribe();
+        tokio::select! {
+            () = told_to_end() => drop(self.shutdown().await),
+            () = self.shutdown_begun() => {}
         }
-        #[cfg(not(unix))]
-        tokio::signal::ctrl_c().await.expect("a Ctrl-C handler can be installed");
-        self.shutdown().await
+        let is_over = |progress: &Progress| matches!(progress, Progress::Over(_));
+        match progress.wait_for(is_over).await.as_deref() {
+            Ok(Progress::Over(report)) => report.clone(),
+            _ => ShutdownReport::default(),
+        }
+    }
+}
+
+/// Completes when the process is told to end.
+async fn told_to_end() {
+    #[cfg(unix)]
+    {
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .expect("a SIGTERM handler can be installed");
+        tokio::select! {
+            _ = term.recv() => {}
+            result = tokio::signal::ctrl_c() => result.expect("a Ctrl-C handler can be installed"),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.expect("a Ctrl-C handler can be installed");
+}
+
+/// A shutdown under way. However it ends, those who wait for its end hear of it.
+struct Ending<'a> {
+    system: &'a ActorSystem,
+    report: ShutdownReport,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.system.0.outlet.close();
+        self.system.0.progress.send_replace(Progress::Over(std::mem::take(&mut self.report)));
     }
 }
 

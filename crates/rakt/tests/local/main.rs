@@ -4,11 +4,14 @@
 //! | --- | --- |
 //! | `destructors.rs` | what if a value of the user panics when it is dropped or shown? |
 //! | `events.rs` | what does a subscriber learn of a system? |
-//! | `lifecycle.rs` | how does an actor start, stop and go idle, and what may it be called? |
+//! | `inside.rs` | what if an actor's own code waits for the actor? |
+//! | `lifecycle.rs` | how does an actor start and stop, and what may it be called? |
 //! | `mailbox.rs` | what happens at the bound of a mailbox? |
 //! | `messages.rs` | what can be declared as a message, and how? |
 //! | `outcomes.rs` | does every message end once, on several threads? |
+//! | `passivation.rs` | when does an actor go idle, and what keeps it? |
 //! | `propagate.rs` | does context travel with messages? |
+//! | `runtimes.rs` | what if a runtime lacks something, or there is none? |
 //! | `shutdown.rs` | how does a whole system end? |
 //! | `stash_forward_defer.rs` | can a message be handled later, elsewhere, or by a task? |
 //! | `supervision.rs` | what happens when an actor fails? |
@@ -22,11 +25,14 @@ mod support;
 
 mod destructors;
 mod events;
+mod inside;
 mod lifecycle;
 mod mailbox;
 mod messages;
 mod outcomes;
+mod passivation;
 mod propagate;
+mod runtimes;
 mod shutdown;
 mod stash_forward_defer;
 mod supervision;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rakt::prelude::*;
-use rakt::{AskError, Refusal, ShutdownReport, SpawnError};
+use rakt::{AskError, Event, Refusal, ShutdownReport, SpawnError};
 use tokio::time::Instant;
 
 use crate::support::{self, Gate, begun, within};
@@ -192,7 +192,7 @@ async fn suspended_actors_do_not_hold_up_a_shutdown() -> Result {
     let mut events = system.events();
     fragile.tell(Quit).await?;
     support::event(&mut events, |event| {
-        matches!(event, rakt::Event::ActorSuspended { .. }).then_some(())
+        matches!(event, Event::ActorSuspended { .. }).then_some(())
     })
     .await;
     let began = Instant::now();
@@ -210,4 +210,50 @@ impl Handler<Quit> for Fragile {
     async fn handle(&mut self, _: Quit, _: &mut Context<Self>) -> Result {
         Err("on purpose".into())
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_signal_hears_of_a_shutdown_that_somebody_else_asked_for() -> Result {
+    let limit = Duration::from_secs(3);
+    let system = ActorSystem::builder("tests").shutdown_timeout(limit).start().await?;
+    let (stuck, _, gate) = diarist(&system, "stuck", 0).await;
+    stuck.tell(Stuck).await?;
+    gate.entered().await;
+    let waiting = begun(system.until_shutdown_signal()).await;
+    let mut beginning = begun(system.shutdown_begun()).await;
+    let report = within(system.shutdown()).await;
+    assert_eq!(report.unfinished, ["stuck"]);
+    within(&mut beginning).await;
+    assert_eq!(within(waiting).await, report);
+    within(system.shutdown_begun()).await;
+    assert_eq!(within(system.until_shutdown_signal()).await, report);
+    Ok(())
+}
+
+/// Also where nobody waits for the end of the shutdown any more.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_is_dropped_keeps_nobody_waiting() -> Result {
+    let system = system().await;
+    let (stuck, _, gate) = diarist(&system, "stuck", 0).await;
+    stuck.tell(Stuck).await?;
+    gate.entered().await;
+    drop(begun(system.shutdown()).await);
+    assert_eq!(within(system.until_shutdown_signal()).await, ShutdownReport::default());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_end_with_the_shutdown_after_the_last_of_them() -> Result {
+    let system = system().await;
+    let mut events = system.events();
+    let (_actor, _, _) = diarist(&system, "a", 0).await;
+    within(system.shutdown()).await;
+    let mut seen = Vec::new();
+    while let Some(event) = within(events.next()).await {
+        seen.push(event);
+    }
+    assert!(matches!(seen.last(), Some(Event::ActorStopped { .. })), "{seen:?}");
+    assert!(within(events.next()).await.is_none(), "and stay so");
+    assert!(within(system.events().next()).await.is_none(), "for late subscribers too");
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rakt::error::Bound;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use rakt::{AskError, Refusal};
@@ -148,6 +149,7 @@ async fn the_terminated_hook_can_unstash_too() -> Result {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn the_stash_survives_a_restart_and_is_handled_again() -> Result {
@@ -176,18 +178,25 @@ async fn the_stash_becomes_dead_letters_at_the_end() -> Result {
 
 #[tokio::test]
 async fn the_stash_is_bounded() -> Result {
-    let speaker = system()
-        .await
+    let system = system().await;
+    let speaker = system
         .spawn("speaker", Speaker::default)
-        .supervision(Supervision::always(Directive::Resume))
+        .supervision(Supervision::always(Directive::Stop))
         .await?;
     for _ in 0..Context::<Speaker>::STASH_CAPACITY {
         speaker.tell(Word("again")).await?;
     }
-    let error = within(speaker.ask(Word("too much"))).await.expect_err("the stash is full");
-    assert!(matches!(error.refusal(), Some(Refusal::HandlerFailed { .. })), "{error:?}");
+    // However often: it is nothing for supervision.
+    for _ in 0..10 {
+        let error = within(speaker.ask(Word("too much"))).await.expect_err("the stash is full");
+        let full = Refusal::ResourceExhausted { bound: Bound::Stash, limit: 8192 };
+        assert_eq!(error.refusal(), Some(&full));
+        assert!(!error.is_safe_to_retry() && error.is_worth_retrying());
+    }
+    speaker.tell(Word("too much")).await?;
     speaker.tell(Open).await?;
     assert_eq!(within(speaker.ask(Said)).await?.len(), Context::<Speaker>::STASH_CAPACITY);
+    assert_eq!(system.dead_letter_count(), 1, "what nobody asked for");
     Ok(())
 }
 
@@ -372,5 +381,94 @@ async fn a_cancelled_ask_is_cancelled_where_it_was_forwarded_to() -> Result {
     assert_eq!(within(heard.recv()).await.as_deref(), Some("working"));
     asking.abort();
     assert_eq!(within(heard.recv()).await.as_deref(), Some("cancelled"));
+    Ok(())
+}
+
+/// Holds until it is let go, then writes down the numbers in the order in which they come.
+struct Counter {
+    gate: Gate,
+    seen: Vec<u32>,
+}
+
+struct Number(u32);
+struct Numbers;
+
+rakt::messages! { Number => u32, Numbers => Vec<u32> }
+
+impl Actor for Counter {}
+
+impl Handler<Number> for Counter {
+    async fn handle(&mut self, Number(n): Number, _: &mut Context<Self>) -> Result<u32> {
+        if n == 0 {
+            self.gate.pass().await;
+        }
+        self.seen.push(n);
+        Ok(n)
+    }
+}
+
+impl Handler<Numbers> for Counter {
+    async fn handle(&mut self, _: Numbers, _: &mut Context<Self>) -> Result<Vec<u32>> {
+        Ok(self.seen.clone())
+    }
+}
+
+struct PassOn(ActorRef<Counter>);
+
+impl Actor for PassOn {}
+
+impl Handler<Number> for PassOn {
+    async fn handle(&mut self, number: Number, ctx: &mut Context<Self>) -> Result<u32> {
+        ctx.forward(&self.0, number).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forwarded_keeps_its_order_however_small_the_mailbox() -> Result {
+    let system = system().await;
+    for capacity in [1, 2, 16] {
+        let gate = Gate::default();
+        let its = gate.clone();
+        let counter = move || Counter { gate: its.clone(), seen: Vec::new() };
+        let mailbox = Mailbox::bounded(capacity);
+        let counter = system.spawn(format!("counter{capacity}"), counter).mailbox(mailbox).await?;
+        let target = counter.clone();
+        let relay = move || PassOn(target.clone());
+        let relay = system.spawn(format!("relay{capacity}"), relay).await?;
+        let mut asks = Vec::new();
+        for n in 0..1000 {
+            let relay = relay.clone();
+            asks.push(begun(async move { relay.ask(Number(n)).timeout(HOUR).await }).await);
+        }
+        gate.entered().await;
+        gate.open();
+        for (n, ask) in (0..).zip(asks) {
+            assert_eq!(within(ask).await?, n);
+        }
+        assert_eq!(within(counter.ask(Numbers)).await?, Vec::from_iter(0..1000));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_whose_target_is_stuck_waits_no_longer_than_its_asker() -> Result {
+    let system = system().await;
+    let gate = Gate::default();
+    let its = gate.clone();
+    let counter = move || Counter { gate: its.clone(), seen: Vec::new() };
+    let counter = system.spawn("counter", counter).mailbox(Mailbox::bounded(1)).await?;
+    let relay = system.spawn("relay", move || PassOn(counter.clone())).await?;
+    let held = relay.clone();
+    let _held = begun(async move { held.ask(Number(0)).timeout(HOUR).await }).await;
+    gate.entered().await;
+    let queued = relay.clone();
+    let _queued = begun(async move { queued.ask(Number(1)).timeout(HOUR).await }).await;
+    let began = tokio::time::Instant::now();
+    let error = within(relay.ask(Number(2)).timeout(SECOND)).await.expect_err("it is stuck");
+    assert!(matches!(error, AskError::Timeout { .. } | AskError::Refused { .. }), "{error:?}");
+    // The relay is free again, though its target is not.
+    let error = within(relay.ask(Number(3)).timeout(SECOND)).await.expect_err("it is stuck");
+    assert!(matches!(error, AskError::Timeout { .. } | AskError::Refused { .. }), "{error:?}");
+    assert!(began.elapsed() <= 2 * SECOND + Duration::from_millis(100));
     Ok(())
 }

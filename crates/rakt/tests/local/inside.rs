@@ -1,0 +1,195 @@
+//! What an actor's own code cannot wait for is refused at once; and every wait has an end.
+
+use std::time::Duration;
+
+use rakt::prelude::*;
+use rakt::supervision::Directive;
+use rakt::{Declined, OperationError, OrDecline};
+use tokio::time::Instant;
+
+use crate::support::{Gate, within};
+use crate::system;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Stop(ActorRef<Node>);
+struct Respawn(ActorRef<Node>);
+struct Reinstate(ActorRef<Node>);
+struct Spawn;
+struct Fill(u32);
+struct Note;
+struct Hold;
+struct Parse(&'static str);
+struct Fail;
+
+type Done = std::result::Result<(), OperationError>;
+
+rakt::messages! {
+    Stop => Done, Respawn => Done, Reinstate => Done, Spawn => ActorRef<Node>, Fill => Vec<bool>, Note => u32, Hold,
+    Parse => u32, Fail,
+}
+
+#[derive(Default)]
+struct Node {
+    gate: Gate,
+    notes: u32,
+}
+
+impl Actor for Node {}
+
+impl Handler<Stop> for Node {
+    async fn handle(&mut self, Stop(whom): Stop, _: &mut Context<Self>) -> Result<Done> {
+        Ok(whom.stop().await)
+    }
+}
+
+impl Handler<Respawn> for Node {
+    async fn handle(&mut self, Respawn(whom): Respawn, _: &mut Context<Self>) -> Result<Done> {
+        Ok(whom.respawn().await)
+    }
+}
+
+impl Handler<Reinstate> for Node {
+    async fn handle(&mut self, Reinstate(whom): Reinstate, _: &mut Context<Self>) -> Result<Done> {
+        Ok(whom.reinstate().await)
+    }
+}
+
+impl Handler<Spawn> for Node {
+    async fn handle(&mut self, _: Spawn, ctx: &mut Context<Self>) -> Result<ActorRef<Self>> {
+        Ok(ctx.spawn("child", Self::default).await?)
+    }
+}
+
+impl Handler<Fill> for Node {
+    async fn handle(&mut self, Fill(n): Fill, ctx: &mut Context<Self>) -> Result<Vec<bool>> {
+        let me = ctx.me();
+        let mut accepted = Vec::new();
+        for _ in 0..n {
+            accepted.push(me.tell(Note).await.is_ok());
+        }
+        Ok(accepted)
+    }
+}
+
+impl Handler<Note> for Node {
+    async fn handle(&mut self, _: Note, _: &mut Context<Self>) -> Result<u32> {
+        self.notes += 1;
+        Ok(self.notes)
+    }
+}
+
+impl Handler<Hold> for Node {
+    async fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Result {
+        self.gate.pass().await;
+        Ok(())
+    }
+}
+
+impl Handler<Parse> for Node {
+    async fn handle(&mut self, Parse(text): Parse, _: &mut Context<Self>) -> Result<u32> {
+        let n: u32 = text.parse().or_decline()?;
+        Ok(n.checked_sub(1).ok_or_else(|| Declined::new("there is nothing less"))?)
+    }
+}
+
+impl Handler<Fail> for Node {
+    async fn handle(&mut self, _: Fail, _: &mut Context<Self>) -> Result {
+        Err("on purpose".into())
+    }
+}
+
+fn waits_for_itself(done: &Done) -> bool {
+    matches!(done, Err(OperationError::NotSent { refusal: Refusal::WaitsForItself, .. }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_cannot_wait_for_its_own_end_or_that_of_those_above_it() -> Result {
+    let system = system().await;
+    let parent = system.spawn("a", Node::default).await?;
+    let child = within(parent.ask(Spawn)).await?;
+    let grandchild = within(child.ask(Spawn)).await?;
+    let began = Instant::now();
+    for whom in [&parent, &child, &grandchild] {
+        let done = within(grandchild.ask(Stop(whom.clone()))).await?;
+        assert!(waits_for_itself(&done), "{done:?}");
+        let done = within(grandchild.ask(Respawn(whom.clone()))).await?;
+        assert!(waits_for_itself(&done), "{done:?}");
+    }
+    let done = within(parent.ask(Reinstate(parent.clone()))).await?;
+    assert!(waits_for_itself(&done), "{done:?}");
+    within(child.ask(Reinstate(parent.clone()))).await??;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // Those below are another matter, and so are strangers.
+    within(parent.ask(Respawn(child.clone()))).await??;
+    within(parent.ask(Stop(child.clone()))).await??;
+    let stranger = system.spawn("b", Node::default).await?;
+    within(parent.ask(Stop(stranger))).await??;
+    assert_eq!(within(parent.ask(Note)).await?, 1, "the parent is well");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_actors_that_stop_each_other_hear_of_it_in_time() -> Result {
+    let system = system().await;
+    let a = system.spawn("a", Node::default).await?;
+    let b = system.spawn("b", Node::default).await?;
+    let (of_a, of_b) = (a.ask(Stop(b.clone())).timeout(HOUR), b.ask(Stop(a.clone())).timeout(HOUR));
+    let (of_a, of_b) = within(async { tokio::join!(of_a, of_b) }).await;
+    let timed_out = |done: &Done| matches!(done, Err(OperationError::Timeout { .. }));
+    assert!(timed_out(&of_a?) || timed_out(&of_b?));
+    within(a.stop()).await?;
+    within(b.stop()).await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_an_actor_that_is_stuck_has_an_end() -> Result {
+    let system = system().await;
+    let gate = Gate::default();
+    let its = gate.clone();
+    let actor = system.spawn("a", move || Node { gate: its.clone(), notes: 0 }).await?;
+    actor.tell(Hold).await?;
+    gate.entered().await;
+    for done in [actor.stop().await, actor.respawn().await, actor.reinstate().await] {
+        assert!(matches!(done, Err(OperationError::Timeout { .. })), "{done:?}");
+        assert!(done.is_err_and(|error| !error.is_safe_to_retry() && error.is_worth_retrying()));
+    }
+    gate.open();
+    within(actor.stop()).await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_fills_its_own_mailbox_hears_of_it_at_once() -> Result {
+    let system = system().await;
+    let actor = system.spawn("a", Node::default).mailbox(Mailbox::bounded(2)).await?;
+    let began = Instant::now();
+    assert_eq!(within(actor.ask(Fill(4))).await?, [true, true, false, false]);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(within(actor.ask(Note)).await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_is_declined_is_no_fault() -> Result {
+    let system = system().await;
+    let actor =
+        system.spawn("a", Node::default).supervision(Supervision::always(Directive::Stop)).await?;
+    within(actor.ask(Note)).await?;
+    let error = within(actor.ask(Parse("one"))).await.expect_err("it is no number");
+    let AskError::Refused { refusal: Refusal::Declined { source }, .. } = &error else {
+        return Err(format!("{error:?}").into());
+    };
+    assert_eq!(source.to_string(), "invalid digit found in string");
+    assert!(!error.is_safe_to_retry() && !error.is_worth_retrying());
+    let error = within(actor.ask(Parse("0"))).await.expect_err("there is none");
+    assert!(rakt::error::Chain(&error).to_string().ends_with("there is nothing less"), "{error}");
+    assert_eq!(within(actor.ask(Parse("3"))).await?, 2);
+    actor.tell(Parse("one")).await?;
+    assert_eq!(within(actor.ask(Note)).await?, 2, "it goes on with its state");
+    assert_eq!(system.dead_letter_count(), 1, "what nobody asked for");
+    actor.tell(Fail).await?;
+    actor.ask(Note).await.expect_err("a fault is a fault");
+    Ok(())
+}
