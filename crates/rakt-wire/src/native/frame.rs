@@ -3,6 +3,7 @@
 use super::hello::Limits;
 use super::role::Role;
 use crate::base::codes::codes;
+use crate::base::varint::Reader;
 
 /// Length of a frame's header in bytes.
 pub const HEADER_LEN: usize = 5;
@@ -113,6 +114,28 @@ pub(crate) fn end_frame_with(out: &mut [u8], start: usize, more: usize) {
     if let Some([_, len @ ..]) = frame.first_chunk_mut::<HEADER_LEN>() {
         *len = u32::try_from(body_len).unwrap_or(u32::MAX).to_be_bytes();
     }
+}
+
+/// Writes a frame of nothing but a nonce.
+pub(super) fn put_nonce(out: &mut Vec<u8>, kind: FrameKind, nonce: u64) {
+    let start = begin_frame(out, kind);
+    out.extend_from_slice(&nonce.to_be_bytes());
+    end_frame(out, start);
+}
+
+/// The numbers of the requests among whole frames.
+pub(super) fn requests_in(mut frames: &[u8]) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some(([kind, len @ ..], rest)) = frames.split_first_chunk::<HEADER_LEN>() {
+        let len = u32::from_be_bytes(*len) as usize;
+        let Some((body, rest)) = rest.split_at_checked(len) else { break };
+        let kinds = [FrameKind::Confirm, FrameKind::Ask, FrameKind::Request];
+        if kinds.iter().any(|request| request.as_u8() == *kind) {
+            numbers.extend(Reader::new(body).varint("number"));
+        }
+        frames = rest;
+    }
+    numbers
 }
 
 /// A frame that is being written. Unless it is ended, dropping it takes it back: a payload that fails

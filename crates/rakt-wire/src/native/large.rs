@@ -106,6 +106,11 @@ impl Queue {
         self.bodies.push_back(large);
     }
 
+    /// The numbers of all that have one and are not given out to their end.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.numbers.iter().copied()
+    }
+
     /// Drops all of them.
     pub(super) fn clear(&mut self) {
         (self.bodies, self.numbers, self.held_len) = Default::default();

@@ -52,6 +52,7 @@ pub use bounds::{
 };
 pub use dialing::{
     Dialing, Freed, Left, Need, NotSent, Outgoing, Refused, Replies, Sender, Sent, Settled,
+    Unanswered,
 };
 pub use error::{CloseCode, LinkError};
 pub use event::{Budget, Event, Sink};

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::bounds::{CHUNK_HEADER_LEN, CHUNK_LEN, HEADER_ALLOWANCE, MAX_REASON_LEN};
 use super::error::CloseCode;
-use super::frame::{Draft, FrameKind, begin_frame, end_frame};
+use super::frame::{Draft, FrameKind, begin_frame, end_frame, put_nonce, requests_in};
 use super::hello::Limits;
 use super::large::{Large, Queue};
 use super::message::{self, FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, put_head};
@@ -489,6 +489,12 @@ impl Outbound {
         self.large.held_len()
     }
 
+    /// The numbers of requests that were not given out to their end.
+    pub(super) fn unsent_requests(&self) -> Vec<u64> {
+        let small = [requests_in(&self.control), requests_in(&self.data)].concat();
+        small.into_iter().chain(self.large.numbers()).collect()
+    }
+
     /// Whether [`Outbound::poll_transmit`] has nothing to give.
     pub fn is_empty(&self) -> bool {
         self.buffered() == 0 && self.pong.is_none() && self.nack.is_none()
@@ -566,12 +572,6 @@ struct Sent {
 fn check(len: usize, limit: u64) -> Result<(), SendError> {
     let size = len as u64;
     if size > limit { Err(SendError::TooLarge { size, limit }) } else { Ok(()) }
-}
-
-fn put_nonce(out: &mut Vec<u8>, kind: FrameKind, nonce: u64) {
-    let start = begin_frame(out, kind);
-    out.extend_from_slice(&nonce.to_be_bytes());
-    end_frame(out, start);
 }
 
 pub(super) fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, text: &str) {

@@ -1,12 +1,16 @@
 //! What both sides of a connection send through: it is buffered, written, and comes to an end.
 //!
 //! ```text
-//!   Open ──GOAWAY of the peer──► Draining ──┐
-//!     └──────────────finish─────────────────┴──► Ending ──close──► Closed
+//!   Open ──GOAWAY of the peer──► Draining ──all is given out──► Drained ─┐
+//!     ├──────────────leave──► Leaving ──nothing is under way──┐          │
+//!     └──────────────finish───────────────────────────────────┴──► Ending ──close──► Closed
 //! ```
 //!
 //! While it is open it takes whatever is to be sent. A draining connection takes nothing new, but what
-//! was taken still has its outcome. An ending one says goodbye once all is written.
+//! was taken still has its outcome; a dialer says with a GOAWAY of its own when all that is given out. One
+//! that leaves takes nothing new either, and ends once nothing is under way: at the dialer requests without
+//! an answer, at the acceptor those and whatever the peer has not said to be its last. An ending one says
+//! goodbye once all is written.
 
 use super::error::CloseCode;
 use super::hello::Limits;
@@ -34,6 +38,8 @@ pub struct Writer {
 enum Phase {
     Open,
     Draining,
+    Drained,
+    Leaving(CloseCode, String),
     Ending(CloseCode, String),
     Closed,
 }
@@ -55,13 +61,20 @@ impl Writer {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// How it is to end once everything is written, if it is.
+    /// How it is to end once everything is written, if it is. One that leaves does so when it `is_done`.
     #[inline]
-    pub fn ending(&self) -> Option<(CloseCode, &str)> {
+    pub(super) fn ending(&self, is_done: impl FnOnce() -> bool) -> Option<(CloseCode, &str)> {
         match &self.phase {
             Phase::Ending(code, reason) => Some((*code, reason)),
+            Phase::Leaving(code, reason) if is_done() => Some((*code, reason)),
             _ => None,
         }
+    }
+
+    /// Whether nobody has decided how it is to end.
+    #[inline]
+    pub(super) fn is_undecided(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining | Phase::Drained)
     }
 
     /// Whether nothing is to be sent.
@@ -89,11 +102,19 @@ impl Writer {
         }
     }
 
+    /// Takes nothing new, and ends the connection once nothing is under way; the first reason stays.
+    pub fn leave(&mut self, code: CloseCode, reason: &str) {
+        if self.is_undecided() {
+            self.phase = Phase::Leaving(code, reason.to_owned());
+        }
+    }
+
     /// Ends the connection once everything is written; the first reason stays. False if it has one.
     pub fn finish(&mut self, code: CloseCode, reason: &str) -> bool {
-        let takes = matches!(self.phase, Phase::Open | Phase::Draining);
-        if takes {
-            self.phase = Phase::Ending(code, reason.to_owned());
+        let takes = self.is_undecided();
+        self.leave(code, reason);
+        if let Phase::Leaving(code, reason) = &mut self.phase {
+            self.phase = Phase::Ending(*code, std::mem::take(reason));
         }
         takes
     }
@@ -112,6 +133,12 @@ impl Writer {
     pub(super) fn poll_transmit(&mut self, out: &mut impl Transmit) {
         let large = self.out.buffered_large();
         self.out.poll_transmit(out);
+        if matches!(self.phase, Phase::Draining) && self.out.is_empty() {
+            // All that was taken before the peer asked for no more is given out. It is told once.
+            self.phase = Phase::Drained;
+            self.out.goaway(CloseCode::Normal, "all is sent");
+            self.out.poll_transmit(out);
+        }
         let ended = large.saturating_sub(self.out.buffered_large());
         self.writing = out.len().saturating_add(ended);
     }
@@ -147,6 +174,9 @@ pub trait Side {
 
     /// Gives out what to write next; nothing where there is nothing.
     fn poll_transmit(&mut self, out: &mut impl Transmit);
+
+    /// How the connection is to end once everything is written, if it is.
+    fn ending(&self) -> Option<(CloseCode, &str)>;
 
     /// A little is buffered, and other requests are in flight, so that more is likely to be buffered in
     /// a moment.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use rakt_wire::native::{
     Accepting, Alias, Arrivals, Dialing, Limits, MessageKind, Need, NotSent, Outgoing, Payload,
-    Replies, Sender, Settled, Side,
+    Replies, Sender, Settled, Side, Unanswered,
 };
 use rakt_wire::{Code, Failure, Operation, Outcome, Wish, cost};
 
@@ -418,7 +418,7 @@ impl Near {
 
     fn close(&mut self) {
         let left = self.dialing.close();
-        for number in left.pending {
+        for Unanswered { kept: number, .. } in left.pending {
             assert!(self.open.remove(&number).is_some());
             self.end(number, Fate::Lost);
         }

@@ -8,7 +8,7 @@ use rakt_wire::{Address, Dialect};
 use super::dialer::Dialer;
 #[cfg(feature = "goakt")]
 use super::goakt;
-use super::native::Endpoint;
+use super::native::{Endpoint, leave};
 use super::target::RemoteTarget;
 use super::weak_map::WeakMap;
 use crate::call_options::CallOptions;
@@ -64,25 +64,20 @@ impl Caller {
         ActorRef::from_target(Target::Remote(target))
     }
 
-    /// Closes all connections that were dialed here, and dials no more. What is returned completes when
-    /// they are gone.
-    pub(crate) fn close(&self, reason: &str) -> impl Future<Output = ()> + use<> {
+    /// Closes all connections that were dialed here, those of native peers once their requests are answered,
+    /// and dials no more. Completes when they are gone.
+    pub(crate) async fn close(&self, reason: &str) {
         self.dialer.close();
         let endpoints = self.endpoints.lock().values();
         let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
-        conns.iter().for_each(|conn| conn.finish(CloseCode::Normal, reason));
         #[cfg(feature = "goakt")]
         let goakt = self.goakt_endpoints.lock().values();
         #[cfg(feature = "goakt")]
         goakt.iter().for_each(|endpoint| endpoint.close());
-        async move {
-            for conn in conns {
-                conn.gone.opened().await;
-            }
-            #[cfg(feature = "goakt")]
-            for endpoint in goakt {
-                endpoint.gone().await;
-            }
+        leave(&conns, CloseCode::Normal, reason).await;
+        #[cfg(feature = "goakt")]
+        for endpoint in goakt {
+            endpoint.gone().await;
         }
     }
 }

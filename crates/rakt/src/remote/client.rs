@@ -98,8 +98,9 @@ impl Client {
         Ask::owned(self.actor(to), message)
     }
 
-    /// Closes all connections, once what was sent is written and Go nodes have acknowledged what they were
-    /// told, which is waited for 5 s at most. Further calls are refused, of clones too.
+    /// Closes all connections, once what was sent is written, native peers have answered what they were
+    /// asked, which is waited for 2 s at most, and Go nodes have acknowledged what they were told, which is
+    /// waited for 5 s at most. Further calls are refused, of clones too.
     ///
     /// # Cancel safety
     /// The connections close even if the future is dropped after its first poll.

@@ -25,7 +25,7 @@ use super::dialer::Dialer;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::io::{Farewell, say_goodbye};
 use super::latch::Latch;
-use super::native::{Accepted, ArrivalsReader, Conn, drive};
+use super::native::{Accepted, ArrivalsReader, Conn, drive, leave};
 use super::random::Random;
 use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream, unbracketed};
@@ -44,6 +44,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the connections have to write their last bytes, and Go nodes to answer them, when this side
 /// closes. 5 s.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What peers are told when this side closes.
+const SHUTTING_DOWN: &str = "the node is shutting down";
 
 pub(crate) struct Node {
     caller: Arc<Caller>,
@@ -265,7 +268,10 @@ impl Node {
             handshake.refuse(RefuseReason::Denied(text));
         }
         let mut newcomer = None;
-        let greeted = || permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections);
+        let greeted = || match *self.draining.borrow() {
+            true => Err(RefuseReason::ShuttingDown),
+            false => permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections),
+        };
         let shaken = shake_hands(&mut *stream, handshake, early, greeted, |session| {
             let account = Account::new(dialer.resources.clone());
             let half = Accepted::new(session, account.clone());
@@ -275,6 +281,8 @@ impl Node {
                 None => Turn::First,
             };
             let lane = session.peer.lane;
+            // Before the peer hears that it is taken: what it sends from then on has an outcome.
+            self.inbound.lock().insert(&conn);
             newcomer = Some((Newcomer { conn, lane, node: self.clone() }, turn));
         });
         let (session, early) = match timeout_at(until.into(), shaken).await {
@@ -293,14 +301,8 @@ impl Node {
         };
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.conn.clone();
-        self.inbound.lock().insert(&conn);
-        if dialer.is_closed() {
-            conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
-        }
         if *self.draining.borrow() {
-            conn.write(|writer| {
-                writer.goaway(CloseCode::ShuttingDown, "the node is shutting down")
-            });
+            dismiss(&conn);
         }
         conn.resources.link_up(&conn.peer.name, conn.compression);
         match turn {
@@ -318,6 +320,18 @@ impl Node {
     fn inbound(&self) -> Vec<Arc<Conn<Accepted>>> {
         self.inbound.lock().values()
     }
+
+    /// Ends the connections from peers, also those that were about to come in when it began.
+    async fn leave_inbound(&self) {
+        loop {
+            let mut conns = self.inbound();
+            conns.retain(|conn| !conn.gone.is_open());
+            if conns.is_empty() {
+                return;
+            }
+            leave(&conns, CloseCode::ShuttingDown, SHUTTING_DOWN).await;
+        }
+    }
 }
 
 impl Remoting for Node {
@@ -330,29 +344,17 @@ impl Remoting for Node {
         if self.listener.lock().take().is_some() {
             self.deaf.open();
         }
-        for conn in self.inbound() {
-            conn.write(|writer| {
-                writer.goaway(CloseCode::ShuttingDown, "the node is shutting down")
-            });
-        }
+        self.inbound().iter().for_each(|conn| dismiss(conn));
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let dialed = self.caller.close("the node is shutting down");
-            let inbound = self.inbound();
-            for conn in &inbound {
-                conn.finish(CloseCode::ShuttingDown, "the node is shutting down");
-            }
             #[cfg(feature = "goakt")]
             let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
             let all_over = async {
                 // Whoever is told that this is over may listen on the port in turn.
-                self.deaf.opened().await;
-                dialed.await;
-                for conn in inbound {
-                    conn.gone.opened().await;
-                }
+                let deaf = self.deaf.opened();
+                tokio::join!(self.caller.close(SHUTTING_DOWN), self.leave_inbound(), deaf);
                 #[cfg(feature = "goakt")]
                 for conn in goakt {
                     conn.gone.opened().await;
@@ -391,6 +393,11 @@ impl RemotingConfig for Config {
             Ok(())
         })
     }
+}
+
+/// Asks a peer to send nothing new.
+fn dismiss(conn: &Conn<Accepted>) {
+    conn.write(|writer| writer.goaway(CloseCode::ShuttingDown, SHUTTING_DOWN));
 }
 
 /// The newest connection of each lane.

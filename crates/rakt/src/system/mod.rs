@@ -219,6 +219,10 @@ impl ActorSystem {
     /// Shuts the system down: takes no new peers or actors, lets every actor handle what is queued,
     /// children before their parents, then closes the connections.
     ///
+    /// Messages and requests that were on their way when peers heard of it are handled or refused: their
+    /// senders know which. Peers have 2 s, once the actors have ended, to say that they have sent their last,
+    /// and as long to answer requests that were sent from here.
+    ///
     /// Actors that are not done when the [time](SystemBuilder::shutdown_timeout) is up are abandoned, and
     /// the report names them. The connections have 5 s more for their last bytes. A second call waits for
     /// nothing and reports nothing.

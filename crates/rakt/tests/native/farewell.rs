@@ -23,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const NONSENSE: &[u8] = b"\x77\0\0\0\0";
 
 /// A connection to the node, whose other end the test reads and writes as it likes.
-async fn dial(
+pub(crate) async fn dial(
     network: &Memory,
     port: u16,
 ) -> std::result::Result<(Box<dyn Stream>, Session), HandshakeError> {

@@ -7,6 +7,7 @@
 //! | `causes.rs` | what does an asker hear of what caused an error? |
 //! | `compression.rs` | what does compression cost, and what does it save? |
 //! | `descriptors.rs` | does a node go on that has used up its file descriptors? |
+//! | `drain.rs` | what becomes of requests under way when a node shuts down? |
 //! | `farewell.rs` | how long does a node wait for a peer that does not let go? |
 //! | `hostile_frames.rs` | what does a peer hear that breaks the rules of an open connection? |
 //! | `hostile_handshake.rs` | who does not get past the greeting? |
@@ -45,6 +46,7 @@ mod causes;
 mod compression;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod drain;
 mod farewell;
 mod hostile_frames;
 mod hostile_handshake;

@@ -18,6 +18,8 @@ use crate::support::{self, within};
 const READY: &str = "the node listens on ";
 /// Followed by a number that was handled, when the node ends.
 const HANDLED: &str = "the node handled ";
+/// Followed by the number of asks that were answered.
+const ANSWERED: &str = "the node answered ";
 /// Tells the process which port to listen on.
 const PORT: &str = "RAKT_TEST_NODE_PORT";
 /// Where a process stands still, a silent peer is found within twice this time. Elsewhere it is as long as it
@@ -29,6 +31,7 @@ const READ_IDLE: Duration = Duration::from_millis(500);
 struct Counter {
     last: u64,
     count: u64,
+    asked: u64,
     is_ordered: bool,
 }
 
@@ -45,6 +48,7 @@ impl Actor for Counter {
 
     async fn stopped(&mut self, _: &mut Context<Self>) -> Result {
         println!("{HANDLED}{}", self.count);
+        println!("{ANSWERED}{}", self.asked);
         Ok(())
     }
 }
@@ -61,6 +65,7 @@ impl Handler<Number> for Counter {
 /// Answers with what it has seen: count, last number, whether they came in order.
 impl Handler<Echo> for Counter {
     async fn handle(&mut self, _: Echo, _: &mut Context<Self>) -> Result<Echo> {
+        self.asked += 1;
         Ok(Echo { text: format!("{} {} {}", self.count, self.last, self.is_ordered) })
     }
 }
@@ -115,12 +120,15 @@ impl Process {
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits for its end; returns what its actors handled.
-    fn wait(&mut self) -> Result<(ExitStatus, Vec<u64>)> {
-        let mut handled = Vec::new();
+    /// Waits for its end; returns what its actors handled, tells and asks.
+    fn wait(&mut self) -> Result<(ExitStatus, [u64; 2])> {
+        let mut handled = [0, 0];
         for line in self.output.by_ref() {
-            if let Some((_, count)) = line?.split_once(HANDLED) {
-                handled.push(count.trim().parse()?);
+            let line = line?;
+            for (text, sum) in [HANDLED, ANSWERED].iter().zip(&mut handled) {
+                if let Some((_, count)) = line.split_once(text) {
+                    *sum += count.trim().parse::<u64>()?;
+                }
             }
         }
         Ok((self.child.wait()?, handled))
@@ -288,7 +296,52 @@ async fn a_process_that_is_told_to_end_handles_what_it_accepted_and_exits_cleanl
     .await??;
     assert!(status.success(), "{status}");
     assert!(confirmed > 0);
-    assert_eq!(handled.iter().sum::<u64>(), confirmed, "what was confirmed was handled");
+    assert_eq!(handled[0], confirmed, "what was confirmed was handled");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_told_to_end_under_load_leaves_no_ask_unknown() -> Result {
+    const ASKERS: usize = 64;
+    for _ in 0..5 {
+        let mut process = Process::start(0)?;
+        let here = here().await;
+        let counter = process.lookup(&here, "counter").await;
+        let mut asking = tokio::task::JoinSet::new();
+        let (answered, mut some) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..ASKERS {
+            let (counter, answered) = (counter.clone(), answered.clone());
+            asking.spawn(async move {
+                loop {
+                    match counter.ask(echo("?")).timeout(Duration::from_secs(600)).await {
+                        // Fails only when the test is over.
+                        Ok(_) => drop(answered.send(())),
+                        Err(error) => break error,
+                    }
+                }
+            });
+        }
+        drop(answered);
+        let mut ok = 0;
+        while ok < 50 * ASKERS as u64 {
+            within(some.recv()).await.ok_or("they are asking")?;
+            ok += 1;
+        }
+        process.signal("-TERM");
+        while let Some(error) = within(asking.join_next()).await {
+            let error = error?;
+            assert!(error.is_safe_to_retry(), "{}", rakt::error::Chain(&error));
+        }
+        while some.recv().await.is_some() {
+            ok += 1;
+        }
+        let (status, handled) = within(tokio::task::spawn_blocking(move || {
+            process.wait().map_err(|error| error.to_string())
+        }))
+        .await??;
+        assert!(status.success(), "{status}");
+        assert_eq!(handled[1], ok, "what was handled was answered");
+    }
     Ok(())
 }
 

@@ -145,6 +145,8 @@ struct Tables<H: Host> {
     operations: Vec<Request>,
     /// The nonce of the last ping.
     ping: Option<u64>,
+    /// The peer has said that it is drained.
+    is_drained: bool,
     goodbye: Option<(CloseCode, String)>,
     error: Option<LinkError>,
 }
@@ -163,6 +165,7 @@ impl<H: Host> Arrivals<H> {
             requests: 0,
             operations: Vec::new(),
             ping: None,
+            is_drained: false,
             goodbye: None,
             error: None,
         };
@@ -329,6 +332,10 @@ impl<H: Host> Tables<H> {
             }
         }
         self.operations.drain(..).for_each(|request| host.operate(request));
+        if std::mem::take(&mut self.is_drained) {
+            // Not before all that came with it is counted and handed on.
+            host.accepting(|accepting| accepting.is_peer_drained = true);
+        }
         if self.touched.capacity().max(self.operations.capacity()) > KEPT_ROOM {
             self.give_back_room();
         }
@@ -444,6 +451,7 @@ impl<H: Host> Sink for Taking<'_, H> {
                 tables.fail(corr, &failure, host);
             }
             Event::Ping { nonce } => tables.ping = Some(nonce),
+            Event::GoAway { .. } => tables.is_drained = true,
             Event::Close { code, text } => tables.goodbye = Some((code, text.to_owned())),
             // A pong is heard by having been read; nothing else comes from a dialer.
             _ => {}

@@ -24,7 +24,7 @@ use std::fmt;
 pub use self::arrivals::{Arrivals, Host, NamedReceiver, NamedSender, Names, Request};
 use self::credit::{Cancelled, Credit};
 use super::Role;
-use super::error::LinkError;
+use super::error::{CloseCode, LinkError};
 use super::hello::{Limits, Session};
 use super::payload::{Payload, SendError};
 use super::tables::Alias;
@@ -63,6 +63,8 @@ pub struct Accepting<B> {
     /// answered by then.
     in_flight: i64,
     cancelled: Cancelled,
+    /// The peer begins nothing new, and all that it has begun has arrived.
+    is_peer_drained: bool,
     credit: Credit,
     budget: B,
     /// What the budget knows of, in bytes.
@@ -80,6 +82,7 @@ impl<B: ReplyBudget> Accepting<B> {
             limits,
             in_flight: 0,
             cancelled: Cancelled::default(),
+            is_peer_drained: false,
             credit: Credit::default(),
             budget,
             noted: 0,
@@ -219,6 +222,12 @@ impl<B: ReplyBudget> Accepting<B> {
         Ok(())
     }
 
+    /// Whether all that the peer will ever ask for has its answer, but for what it has given up on.
+    fn is_done(&self) -> bool {
+        let given_up = i64::try_from(self.cancelled.len()).unwrap_or(i64::MAX);
+        self.is_peer_drained && self.in_flight <= given_up
+    }
+
     /// A request has its answer.
     #[inline]
     fn settle(&mut self, corr: u64) {
@@ -314,6 +323,10 @@ impl<B: ReplyBudget> Side for Accepting<B> {
         self.writer.poll_transmit(out);
     }
 
+    fn ending(&self) -> Option<(CloseCode, &str)> {
+        self.writer.ending(|| self.is_done())
+    }
+
     fn expects_more(&self) -> bool {
         self.in_flight > 0 && self.writer.is_lone()
     }
@@ -405,6 +418,25 @@ mod tests {
         assert!(accepting.budget.0 as usize >= before + 1000 * CANCELLED_COST - STEP);
         accepting.close();
         assert_eq!(accepting.budget.0, 0);
+    }
+
+    #[test]
+    fn an_acceptor_leaves_once_the_peer_has_sent_its_last_and_all_is_answered() {
+        let mut accepting = accepting();
+        accepting.count_requests(3).expect("they are few enough");
+        accepting.writer.leave(CloseCode::ShuttingDown, "bye");
+        reply(&mut accepting).expect("there is room");
+        assert_eq!(accepting.ending(), None, "the peer may have sent more");
+        accepting.is_peer_drained = true;
+        assert_eq!(accepting.ending(), None, "two have no answer");
+        reply(&mut accepting).expect("there is room");
+        assert_eq!(accepting.ending(), None, "one has no answer");
+        accepting.handle_cancel(2, 0);
+        assert_eq!(accepting.ending(), Some((CloseCode::ShuttingDown, "bye")));
+        let mut other = Accepting { in_flight: 1, ..self::accepting() };
+        other.writer.leave(CloseCode::ShuttingDown, "bye");
+        other.writer.finish(CloseCode::Internal, "not this");
+        assert_eq!(other.ending(), Some((CloseCode::ShuttingDown, "bye")), "time is up");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use self::pending::{MAX_PENDING, Pending};
 pub use self::replies::{Refused, Replies, Settled};
+use super::error::CloseCode;
 use super::hello::{Limits, Session};
 use super::message::{Head, MessageKind};
 use super::payload::{Payload, SendError};
@@ -135,9 +136,18 @@ impl Freed {
 #[derive(Debug)]
 pub struct Left<P> {
     /// Requests of which nobody will hear any more.
-    pub pending: Vec<P>,
+    pub pending: Vec<Unanswered<P>>,
     /// Tells of which no byte was given out.
     pub unsent_tells: u64,
+}
+
+/// A request that has no answer and gets none.
+#[derive(Debug)]
+pub struct Unanswered<P> {
+    /// What the host kept for it.
+    pub kept: P,
+    /// It was given out to its end. The peer cannot have acted on one that was not.
+    pub was_sent: bool,
 }
 
 impl<P> Dialing<P> {
@@ -274,15 +284,26 @@ impl<P> Dialing<P> {
 
     /// Whether nobody waits for anything of it, but for those that wait to send.
     pub fn is_idle(&self) -> bool {
-        self.pending.len() == 0 && self.writer.is_empty() && self.writer.ending().is_none()
+        self.pending.len() == 0 && self.writer.is_empty() && self.writer.is_undecided()
+    }
+
+    /// Takes nothing new, and ends once all requests have their answers.
+    pub fn leave(&mut self, code: CloseCode, reason: &str) {
+        self.writer.leave(code, reason);
+        self.freed.push(Freed::Gone);
     }
 
     /// The connection has ended.
     pub fn close(&mut self) -> Left<P> {
+        let unsent = self.writer.out.unsent_requests();
+        let unsent = unsent.into_iter().filter_map(|corr| self.pending.remove(corr));
+        let unsent: Vec<_> = unsent.map(|kept| Unanswered { kept, was_sent: false }).collect();
+        let sent = self.pending.take_all().into_iter();
+        let sent = sent.map(|kept| Unanswered { kept, was_sent: true });
         self.writer.close(Role::Dialer, self.limits);
         self.freed.push(Freed::Gone);
         let unsent_tells = std::mem::take(&mut self.unsent_tells);
-        Left { pending: self.pending.take_all(), unsent_tells }
+        Left { pending: sent.chain(unsent).collect(), unsent_tells }
     }
 
     #[inline]
@@ -370,6 +391,10 @@ impl<P> Side for Dialing<P> {
         (self.unsent_tells, self.unsent_cancels) = (0, 0);
     }
 
+    fn ending(&self) -> Option<(CloseCode, &str)> {
+        self.writer.ending(|| self.pending.len() == 0)
+    }
+
     fn expects_more(&self) -> bool {
         self.pending.len() > 1 && self.writer.is_lone()
     }
@@ -390,7 +415,9 @@ mod tests {
 
     use super::*;
     use crate::compress::Compression;
+    use crate::native::frame::FrameKind;
     use crate::native::hello::Hello;
+    use crate::native::outbound::put_reason;
 
     const MIB: usize = 1024 * 1024;
 
@@ -476,5 +503,52 @@ mod tests {
         let left = dialing.close();
         assert_eq!((left.unsent_tells, left.pending.len()), (2, 1));
         assert_eq!(dialing.poll_freed(), Some(Freed::Gone));
+    }
+
+    #[test]
+    fn a_request_that_was_not_given_out_to_its_end_is_told_from_the_others() {
+        let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![0; MIB]));
+        let mut dialing = dialing(Limits::default());
+        assert_eq!(send(&mut dialing, Wish::Ask, "sent", &small), None);
+        assert_eq!(send(&mut dialing, Wish::Confirm, "large", &large), None);
+        dialing.poll_transmit(&mut Vec::new());
+        assert_eq!(send(&mut dialing, Wish::Confirm, "b", &small), None);
+        assert_eq!(send(&mut dialing, Wish::Tell, "b", &small), None);
+        assert_eq!(send(&mut dialing, Wish::Ask, "b", &small), None);
+        ping(&mut dialing).expect("few are in flight");
+        let sent: Vec<_> = dialing.close().pending.iter().map(|left| left.was_sent).collect();
+        assert_eq!(sent, [true, false, false, false, false]);
+    }
+
+    #[test]
+    fn a_dialer_that_is_asked_to_send_no_more_says_when_all_is_sent() {
+        let goodbye = |bytes: &[u8]| {
+            let mut goaway = Vec::new();
+            put_reason(&mut goaway, FrameKind::GoAway, CloseCode::Normal, "all is sent");
+            bytes.ends_with(&goaway)
+        };
+        let mut dialing = dialing(Limits::default());
+        assert_eq!(send(&mut dialing, Wish::Ask, "a", &Bytes::from(vec![0; MIB])), None);
+        dialing.writer.drain();
+        assert!(!dialing.writer.is_open());
+        let mut said = Vec::new();
+        while !dialing.writer.is_empty() {
+            let mut bytes = Vec::new();
+            dialing.poll_transmit(&mut bytes);
+            said.push(goodbye(&bytes));
+        }
+        assert!(said.len() > 2 && said.pop() == Some(true) && !said.contains(&true), "{said:?}");
+        assert_eq!(dialing.ending(), None, "it has no answer yet");
+    }
+
+    #[test]
+    fn a_dialer_that_leaves_waits_for_its_answers() {
+        let mut dialing = dialing(Limits::default());
+        let first = ping(&mut dialing).expect("none is in flight");
+        dialing.leave(CloseCode::Normal, "done");
+        assert_eq!(dialing.poll_freed(), Some(Freed::Gone));
+        assert!(!dialing.writer.is_open() && dialing.ending().is_none());
+        dialing.cancel(first);
+        assert_eq!(dialing.ending(), Some((CloseCode::Normal, "done")));
     }
 }

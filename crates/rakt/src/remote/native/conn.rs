@@ -11,7 +11,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
 use bytes::Bytes;
-use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Writer};
+use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Unanswered, Writer};
 use rakt_wire::{Address, Compression, Encode};
 
 use crate::answer::Fate;
@@ -108,6 +108,12 @@ pub(crate) trait Half: Send + 'static {
         false
     }
 
+    /// Ends once nothing is under way. Returns who need not wait any longer.
+    fn leave(&mut self, code: CloseCode, reason: &str) -> Vec<Waker> {
+        self.session().writer_mut().leave(code, reason);
+        Vec::new()
+    }
+
     /// The connection has ended.
     fn close(&mut self) -> Leftover;
 }
@@ -116,7 +122,7 @@ pub(crate) trait Half: Send + 'static {
 #[derive(Default)]
 pub(crate) struct Leftover {
     pub(crate) wakers: Vec<Waker>,
-    pub(crate) pending: Vec<Arc<Slot<Fate>>>,
+    pub(crate) pending: Vec<Unanswered<Arc<Slot<Fate>>>>,
     /// Tells that have certainly not left.
     pub(crate) unsent_tells: u64,
 }
@@ -243,17 +249,30 @@ impl<H: Half> Conn<H> {
                 target: self.peer.recipient(None),
                 sender: None,
                 message: "?".to_owned(),
-                reason: Refusal::Unreachable {
-                    peer: self.peer.name.to_string().into(),
-                    source: reason.clone(),
-                },
+                reason: self.unreachable(&reason),
                 count: unsent_tells,
             });
         }
-        crate::metrics::requests_ended("lost", pending.len() as u64);
-        for slot in pending {
-            drop(slot.answer(Fate::Lost(reason.clone())));
+        for Unanswered { kept, was_sent } in pending {
+            let fate = match was_sent {
+                true => Fate::Lost(reason.clone()),
+                false => Fate::Refused(self.unreachable(&reason)),
+            };
+            crate::metrics::requests_ended(fate.outcome(), 1);
+            drop(kept.answer(fate));
         }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn unreachable(&self, reason: &Cause) -> Refusal {
+        Refusal::Unreachable { peer: self.peer.name.to_string().into(), source: reason.clone() }
+    }
+
+    /// Takes nothing new, and has the driver end the connection once nothing is under way.
+    pub(crate) fn leave(&self, code: CloseCode, reason: &str) {
+        let mut state = self.lock();
+        let wakers = state.half.leave(code, reason);
+        touch(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 

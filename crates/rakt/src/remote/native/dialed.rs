@@ -5,8 +5,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::native::{
-    Alias, Dialing, Freed, HIGH_WATER, Limits, Need, NotSent, Outgoing, Payload, Refused, Replies,
-    Role, SendError, Session, Settled, Side,
+    Alias, CloseCode, Dialing, Freed, HIGH_WATER, Limits, Need, NotSent, Outgoing, Payload,
+    Refused, Replies, Role, SendError, Session, Settled, Side,
 };
 use rakt_wire::{Encode, Metadata, Operation};
 
@@ -133,6 +133,11 @@ impl Half for Dialed {
 
     fn is_idle(&mut self) -> bool {
         self.line.is_empty() && self.session.is_idle() && !self.session.writer().is_closed()
+    }
+
+    fn leave(&mut self, code: CloseCode, reason: &str) -> Vec<Waker> {
+        self.session.leave(code, reason);
+        self.wake_freed()
     }
 
     fn close(&mut self) -> Leftover {

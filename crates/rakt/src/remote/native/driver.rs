@@ -194,7 +194,7 @@ impl<R: Reader> Session for Driver<R> {
             self.pace.excuse(now());
         }
         let ending = match io.is_written() {
-            true => state.half.session().writer().ending(),
+            true => state.half.session().ending(),
             false => None,
         };
         let ending = ending.map(|(code, reason)| End::Done(code, reason.to_owned()));

@@ -8,6 +8,7 @@
 //! | `replies.rs`, `arrivals.rs` | what each side does with what arrives |
 //! | `batch.rs` | the messages for one actor that one read brought |
 //! | `serve.rs` | operations and watches of a peer |
+//! | `leaving.rs` | the end of connections when this side shuts down |
 //! | `endpoint.rs` | one peer address and its connections |
 //! | `watches.rs`, `watching.rs` | the ends of actors on other nodes: the table, and how it is brought to the peer |
 //!
@@ -21,6 +22,7 @@ mod conn;
 mod dialed;
 mod driver;
 mod endpoint;
+mod leaving;
 mod replies;
 mod serve;
 #[cfg(test)]
@@ -34,4 +36,5 @@ pub(crate) use conn::{Conn, Expected};
 pub(crate) use dialed::{Dialed, NotTaken, SendState, Sent};
 pub(crate) use driver::drive;
 pub(crate) use endpoint::{CONTROL, Endpoint};
+pub(crate) use leaving::leave;
 pub(crate) use watches::Watched;
