@@ -193,6 +193,14 @@ pub(crate) struct Charge {
     bytes: u64,
 }
 
+impl Charge {
+    /// So many of the bytes count by themselves from now on.
+    pub(crate) fn split(&mut self, bytes: u64) -> Self {
+        self.bytes -= bytes;
+        Self { account: self.account.clone(), part: self.part, bytes }
+    }
+}
+
 #[cfg(feature = "goakt")]
 impl Charge {
     /// So many of the bytes do not count with the others any more: somebody else releases them.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::{Operation, Outcome, is_reserved, validate_text};
+use bytes::Bytes;
+use rakt_wire::{Operation, Outcome, SpawnArgument, is_reserved, validate_text};
 use tokio::task::JoinSet;
 
 use super::account::Charge;
 use super::admission::Source;
-use super::quota::Spawned;
 use crate::error::{Cause, Refusal};
 use crate::mailbox::arrivals::Reachable;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
@@ -48,10 +48,14 @@ pub(crate) fn find(
 /// What the tasks of an operation take up in memory, in bytes.
 const TASKS_COST: u64 = 4 * 1024;
 
+/// The longest argument that lies in what was read with it, in bytes: a longer one has its own memory. As long
+/// as a request of GoAkt.
+const COPIED_ARGUMENT: usize = 256 * 1024;
+
 /// Bytes that an operation takes up until it is carried out.
 pub(crate) fn operation_cost(operation: &Operation) -> u64 {
     let argument = match operation {
-        Operation::Spawn { argument: Some(argument), .. } => argument.payload.len() as u64,
+        Operation::Spawn { argument, .. } => argument.as_ref().map_or(0, argument_cost),
         _ => 0,
     };
     TASKS_COST + argument
@@ -71,7 +75,7 @@ pub(crate) async fn carried_out(
 ) -> Result<Outcome, Refusal> {
     let (runtime, mut tasks) = (system.runtime().clone(), JoinSet::new());
     let work = async move {
-        let work = carry_out(&system, operation, (&charge.resources().spawned, peer));
+        let work = carry_out(&system, operation, (charge, peer));
         match remaining {
             Some(left) => {
                 tokio::time::timeout(left, work).await.unwrap_or(Err(Refusal::DeadlineExceeded))
@@ -87,7 +91,7 @@ pub(crate) async fn carried_out(
 async fn carry_out(
     system: &ActorSystem,
     operation: Operation,
-    (spawned, peer): (&Arc<Spawned>, Source),
+    (mut charge, peer): (Charge, Source),
 ) -> Result<Outcome, Refusal> {
     match operation {
         Operation::Spawn { path, kind, argument } => {
@@ -96,7 +100,11 @@ async fn carry_out(
                 return Err(Refusal::InvalidArgument { source: text.into() });
             }
             authorize(&path)?;
-            let place = spawned.take(peer, now())?;
+            let place = charge.resources().spawned.take(peer, now())?;
+            // The actor keeps its argument, to be able to start anew.
+            let argument = argument.map(compact);
+            let kept = argument.as_ref().map(|argument| charge.split(argument_cost(argument)));
+            let place = (place, kept);
             let cell = system.kinds().spawn(system.clone(), path, &kind, argument, place).await?;
             Ok(Outcome::Spawned { uid: cell.uid() })
         }
@@ -114,6 +122,19 @@ async fn carry_out(
         }
         other => Err(Refusal::Unsupported { source: format!("{other:?}").into() }),
     }
+}
+
+fn argument_cost(argument: &SpawnArgument) -> u64 {
+    argument.payload.len() as u64
+}
+
+/// Lets go of what an argument was read with.
+fn compact(argument: SpawnArgument) -> SpawnArgument {
+    let SpawnArgument { type_name, mut payload } = argument;
+    if payload.len() <= COPIED_ARGUMENT {
+        payload = Bytes::copy_from_slice(&payload);
+    }
+    SpawnArgument { type_name, payload }
 }
 
 pub(crate) fn lookup(system: &ActorSystem, path: &str) -> Result<Outcome, Refusal> {

@@ -233,6 +233,27 @@ async fn what_a_peer_spawns_is_counted_until_it_ends() -> Result {
 }
 
 #[tokio::test]
+async fn the_argument_of_an_actor_counts_against_the_memory_budget_until_that_ends() -> Result {
+    let budget = 8 * 1024 * 1024;
+    let there = ActorSystem::builder("there")
+        .register("Greeter", Kind::with_argument(|_: &Greeting| Greeter::default()))
+        .remoting(config().memory_budget(budget))
+        .start()
+        .await?;
+    let here = node("here").await;
+    let greeting = Greeting { text: "g".repeat(200 * 1024) };
+    let spawn = |name| spawn(&here, &there, name, "Greeter").argument(&greeting);
+    let first = within(spawn("a").into_future()).await?;
+    within(spawn("b").into_future()).await?;
+    within(spawn("c").into_future()).await?;
+    let (bound, limit) = (Bound::OperationMemory, budget / 8);
+    assert_eq!(refusal(spawn("d")).await, Refusal::ResourceExhausted { bound, limit });
+    within(first.stop()).await?;
+    within(spawn("d").into_future()).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_all_peers_spawn_has_a_bound_and_a_rate() -> Result {
     let start =
         |config| ActorSystem::builder("there").kind::<Greeter>("Greeter").remoting(config).start();
