@@ -6,6 +6,7 @@ use rakt_wire::native::CHUNK_LEN;
 #[cfg(feature = "goakt")]
 use rakt_wire::native::UNCOUNTED_REPLIES;
 
+use super::admission::Source;
 use super::budget::{Part, Share};
 use super::io::Farewell;
 use super::io::spare::{KEPT_LEN, READ_LEN};
@@ -29,8 +30,15 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// That of a connection whose address does not count.
     pub(crate) fn new(resources: Arc<Resources>) -> Arc<Self> {
         Arc::new(Self { resources, share: Share::default() })
+    }
+
+    /// That of a connection from an address, with which it shares the address's part.
+    pub(crate) fn of(resources: Arc<Resources>, source: Source) -> Arc<Self> {
+        let share = resources.budget.share(source);
+        Arc::new(Self { resources, share })
     }
 
     pub(crate) fn resources(&self) -> &Arc<Resources> {
@@ -269,13 +277,12 @@ mod tests {
         assert_eq!(held(FRAME_LEN), (FRAME_LEN, 0));
         assert_eq!(held(FRAME_LEN + 10), (FRAME_LEN, 10));
         assert_eq!(held(0), (0, 0));
-        let others = Share::default();
-        resources.budget.leave(&others, Frames, 0);
+        let others = resources.budget.crowd(Frames, 0);
         assert_eq!(account.hold_unread(&mut unread, KEPT_LEN), Ok(()));
         let refused = account.hold_unread(&mut unread, KEPT_LEN + 1);
         assert_eq!(refused, Err(account.limit(Frames)));
         account.release_unread(&mut unread);
-        resources.budget.close(&others);
+        resources.budget.disperse(&others);
         assert_eq!(resources.budget.used(Frames), 0);
     }
 

@@ -257,6 +257,11 @@ impl Permit {
         self.crowded
     }
 
+    /// Where it comes from, as far as limits for addresses hold for it.
+    pub(crate) fn counted(&self) -> Source {
+        Source(self.admission.counted(self.source))
+    }
+
     /// The peer has greeted.
     ///
     /// # Errors

@@ -1,7 +1,12 @@
 //! Bytes that a node holds for its peers: one number for all of them together, parts of it for what the
-//! bytes are for, and a fair part for each connection.
+//! bytes are for, and a fair part for each connection and each address.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::admission::Source;
+use super::weak_map::WeakMap;
+use crate::sync::Mutex;
 
 /// What a node holds bytes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +51,41 @@ impl Part {
     }
 }
 
-/// A connection that uses no more than one of so many parts of a limit is modest: a newcomer, for instance.
+/// An address that uses no more than one of so many parts of a limit is modest: a newcomer, for instance.
 const MODEST: u64 = 256;
-/// One of so many parts of a limit is there for modest connections besides, however much others use.
+/// One of so many parts of a limit is there for modest addresses besides, and once more however much others use.
 const RESERVE: u64 = 8;
 
 /// Counts of bytes that are compared with one limit, and each with a part of it.
 ///
-/// A connection may use up to twice what it leaves free. So one alone gets two thirds, and there is
-/// room for the next one while it does. What others have that is counted and refused, as it is here
-/// already, may leave nothing free for a moment; a modest connection has a reserve for that.
+/// A connection and all those of its address may together use up to four times what they leave free. So one
+/// alone gets two thirds, and there is room for the next one while it does; an address gets four fifths, from
+/// however many connections. A connection whose address does not count is as good as an address.
+///
+/// What others have that is counted and refused, as it is here already, may leave nothing free for a moment.
+/// A modest address has a reserve for that; and where even that is full of what others have, another one, which
+/// only the first bytes of each address count against.
 pub(crate) struct Budget {
     limits: [u64; Part::ALL.len()],
-    used: [AtomicU64; Part::ALL.len()],
+    used: Counts,
+    /// What all addresses together use, of each what it may use and is modest.
+    modest: Counts,
     /// How much all parts together may use but for that of frames, which is set apart: however much there
     /// is of others, a connection can go on to the end of its frame.
     others_limit: u64,
     others: AtomicU64,
+    sources: Mutex<WeakMap<Source, Counts>>,
 }
+
+/// Bytes, part by part.
+type Counts = [AtomicU64; Part::ALL.len()];
 
 /// What one connection uses of a budget.
 #[derive(Default)]
 pub(crate) struct Share {
-    used: [AtomicU64; Part::ALL.len()],
+    used: Counts,
+    /// What all connections of its address use; `None` where that does not count.
+    source: Option<Arc<Counts>>,
 }
 
 impl Share {
@@ -82,7 +99,28 @@ impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
         let limits = Part::ALL.map(|part| part.of(limit));
         let others_limit = limit - limits[Part::Frames as usize];
-        Self { limits, used: Default::default(), others_limit, others: AtomicU64::new(0) }
+        Self {
+            limits,
+            used: Default::default(),
+            modest: Default::default(),
+            others_limit,
+            others: AtomicU64::new(0),
+            sources: Mutex::default(),
+        }
+    }
+
+    /// What a new connection uses: nothing. Whatever is no address does not count as one.
+    pub(crate) fn share(&self, source: Source) -> Share {
+        if !source.is_known() {
+            return Share::default();
+        }
+        let mut sources = self.sources.lock();
+        let counts = sources.get(&source).unwrap_or_else(|| {
+            let counts = Arc::default();
+            sources.insert(source, &counts);
+            counts
+        });
+        Share { used: Counts::default(), source: Some(counts) }
     }
 
     /// How much all may use for `part`.
@@ -112,33 +150,62 @@ impl Budget {
         let add =
             |count: &AtomicU64| count.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let own = add(&share.used[part as usize]);
+        let all_own = share.source.as_ref().map_or(own, |source| add(&source[part as usize]));
+        let first = self.first(part, all_own) - self.first(part, all_own - bytes);
+        if first > 0 {
+            self.modest[part as usize].fetch_add(first, Ordering::Relaxed);
+        }
         let fits = |limit: u64, used: u64| {
             let bound = bound(limit);
-            let has_part = used <= bound && own <= (bound - used).saturating_mul(2);
-            has_part || (own <= limit / MODEST && used <= bound + limit / RESERVE)
+            let free = bound.saturating_sub(used);
+            let has_part = used <= bound && own.saturating_add(all_own) <= free.saturating_mul(4);
+            has_part || (all_own <= limit / MODEST && used <= bound + limit / RESERVE)
         };
-        let is_below = fits(self.limits[part as usize], add(&self.used[part as usize]));
-        match part {
-            Part::Frames => is_below,
-            _ => fits(self.others_limit, add(&self.others)) && is_below,
+        let mut has_room = fits(self.limits[part as usize], add(&self.used[part as usize]));
+        if part != Part::Frames {
+            has_room &= fits(self.others_limit, add(&self.others));
         }
+        has_room || self.is_reserved(part, all_own)
+    }
+
+    /// How many of the bytes of an address count against the last reserve.
+    fn first(&self, part: Part, bytes: u64) -> u64 {
+        bytes.min(self.limits[part as usize] / MODEST)
+    }
+
+    /// Whether there is room in the last reserve for an address that uses so much.
+    fn is_reserved(&self, part: Part, all_own: u64) -> bool {
+        let modest = |part: Part| self.modest[part as usize].load(Ordering::Relaxed);
+        let limit = self.limits[part as usize];
+        let others = Part::ALL.into_iter().filter(|part| *part != Part::Frames).map(modest);
+        all_own <= limit / MODEST
+            && modest(part) <= limit / RESERVE
+            && (part == Part::Frames || others.sum::<u64>() <= self.others_limit / RESERVE)
     }
 
     pub(crate) fn give_back(&self, share: &Share, part: Part, bytes: u64) {
-        share.used[part as usize].fetch_sub(bytes, Ordering::Relaxed);
-        self.sub(part, bytes);
+        let own = share.used[part as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.sub(share, part, (own, bytes));
     }
 
-    fn sub(&self, part: Part, bytes: u64) {
-        self.used[part as usize].fetch_sub(bytes, Ordering::Relaxed);
+    /// Of a connection that used `own` bytes.
+    fn sub(&self, share: &Share, part: Part, (own, bytes): (u64, u64)) {
+        let sub = |count: &AtomicU64| count.fetch_sub(bytes, Ordering::Relaxed);
+        let all_own = share.source.as_ref().map_or(own, |source| sub(&source[part as usize]));
+        let first = self.first(part, all_own) - self.first(part, all_own - bytes);
+        if first > 0 {
+            self.modest[part as usize].fetch_sub(first, Ordering::Relaxed);
+        }
+        sub(&self.used[part as usize]);
         if part != Part::Frames {
-            self.others.fetch_sub(bytes, Ordering::Relaxed);
+            sub(&self.others);
         }
     }
 
     /// Gives back all that a connection uses for `part`.
     pub(crate) fn give_back_all(&self, share: &Share, part: Part) {
-        self.sub(part, share.used[part as usize].swap(0, Ordering::Relaxed));
+        let own = share.used[part as usize].swap(0, Ordering::Relaxed);
+        self.sub(share, part, (own, own));
     }
 
     /// The connection is gone.
@@ -146,10 +213,26 @@ impl Budget {
         Part::ALL.into_iter().for_each(|part| self.give_back_all(share, part));
     }
 
-    /// Has `others` use a part until even a modest connection has only so many bytes `left`.
+    /// Others that use a part until even a modest connection has only so many bytes `left`.
     #[cfg(test)]
-    pub(crate) fn leave(&self, others: &Share, part: Part, left: u64) {
-        self.add(others, part, self.limit(part) + self.limit(part) / RESERVE - left);
+    pub(crate) fn crowd(&self, part: Part, left: u64) -> Vec<Share> {
+        let (limit, mut reserved) = (self.limit(part), self.limit(part) / RESERVE - left);
+        let mut crowd = Vec::new();
+        while reserved > 0 {
+            let share = Share::default();
+            let first = reserved.min(limit / MODEST);
+            self.add(&share, part, first);
+            crowd.push(share);
+            reserved -= first;
+        }
+        self.add(&crowd[0], part, limit);
+        crowd
+    }
+
+    /// They are gone.
+    #[cfg(test)]
+    pub(crate) fn disperse(&self, crowd: &[Share]) {
+        crowd.iter().for_each(|share| self.close(share));
     }
 
     #[cfg(test)]
@@ -203,10 +286,70 @@ mod tests {
         assert!(budget.add(&newcomer, Messages, 50_000 / MODEST));
         assert!(!budget.add(&newcomer, Messages, 1), "it is modest no more");
         for share in &others {
-            budget.add(share, Messages, 400);
+            budget.add(share, Messages, 50_000);
         }
+        let newcomer = Share::default();
+        assert!(budget.add(&newcomer, Messages, 1), "whatever is refused");
+        let crowd = budget.crowd(Messages, 0);
         let late = Share::default();
         assert!(!budget.add(&late, Messages, 1), "the reserve has an end");
+        budget.disperse(&crowd);
+        assert!(budget.add(&late, Messages, 1));
+    }
+
+    fn source(n: u8) -> Source {
+        Source::of(&format!("10.0.0.{n}:4000"))
+    }
+
+    #[test]
+    fn an_address_has_one_part_however_many_connections_it_has() {
+        let budget = Budget::new(200_000);
+        let limit = budget.limit(Messages);
+        let greedy: Vec<_> = (0..100).map(|_| budget.share(source(1))).collect();
+        for share in greedy.iter().cycle().take(100_000) {
+            if !budget.add(share, Messages, 100) {
+                budget.give_back(share, Messages, 100);
+            }
+        }
+        let used = budget.used(Messages);
+        assert!((limit / 4 * 3..=limit / 5 * 4).contains(&used), "{used} of {limit}");
+        let (own, other) = (budget.share(source(1)), budget.share(source(2)));
+        assert!(!budget.add(&own, Messages, 500), "the connections of an address share its part");
+        assert!(budget.add(&other, Messages, limit / 10), "another one has its own");
+        greedy.iter().chain([&own, &other]).for_each(|share| budget.close(share));
+        assert_eq!(budget.used(Messages), 0);
+        assert_eq!(budget.modest[Messages as usize].load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_connection_leaves_room_for_another_of_its_address() {
+        let budget = Budget::new(2000);
+        let (greedy, modest) = (budget.share(source(1)), budget.share(source(1)));
+        while budget.add(&greedy, Messages, 1) {}
+        assert_eq!(greedy.used(Messages), 667, "two thirds, as without an address");
+        assert!(budget.add(&modest, Messages, 100));
+    }
+
+    #[test]
+    fn connections_of_an_address_have_one_reserve() {
+        let budget = Budget::new(200_000);
+        let refused = Share::default();
+        budget.add(&refused, Messages, 500_000);
+        let few = budget.limit(Messages) / MODEST;
+        let [first, second, other] = [1, 1, 2].map(|n| budget.share(source(n)));
+        assert!(budget.add(&first, Messages, few));
+        assert!(!budget.add(&second, Messages, 1), "its address is modest no more");
+        assert!(budget.add(&other, Messages, few));
+        [first, second, other, refused].iter().for_each(|share| budget.close(share));
+        assert_eq!(budget.modest[Messages as usize].load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_no_address_has_a_part_for_each_connection() {
+        let budget = Budget::new(2000);
+        let (one, other) = (budget.share(Source::of("memory")), budget.share(Source::of("memory")));
+        while budget.add(&one, Messages, 1) {}
+        assert!(budget.add(&other, Messages, 200));
     }
 
     #[test]

@@ -297,11 +297,14 @@ macro_rules! common_options {
             /// | a quarter | names that peers have given numbers | ends its connection |
             /// | a quarter, set apart | beginnings of frames and of large messages | ends its connection |
             /// | an eighth | watches, and what else is remembered of requests | is refused |
-            /// | an eighth | operations that are being carried out | is refused |
+            /// | an eighth | operations that are being carried out, arguments of actors that peers have spawned | is refused |
             ///
-            /// A connection gets twice what it leaves free of a part and of the whole, so two thirds while
-            /// it is alone, so that it cannot shut out the others; hundreds together may leave them little. Besides, each open connection takes up a few KiB,
-            /// of which [`max_connections`](Config::max_connections) is the bound.
+            /// Nobody shuts out the others: a connection and its address together get four times what they leave
+            /// free of a part and of the whole, so two thirds for one connection alone, and four fifths for
+            /// many. Besides, an eighth is kept for addresses that use next to nothing. Loopback is no address in
+            /// this unless it is [one for limits](Config::limit_loopback_sources), nor is the other side of a
+            /// connection that was dialed: each connection counts for itself. A few KiB of each open connection
+            /// do not count; [`max_connections`](Config::max_connections) bounds them.
             pub fn memory_budget(mut self, bytes: u64) -> Self {
                 self.options.set_budget = Some(bytes);
                 self

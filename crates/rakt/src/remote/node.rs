@@ -267,13 +267,13 @@ impl Node {
             let text = "this node serves only peers that speak GoAkt".to_owned();
             handshake.refuse(RefuseReason::Denied(text));
         }
-        let mut newcomer = None;
+        let (mut newcomer, source) = (None, permit.counted());
         let greeted = || match *self.draining.borrow() {
             true => Err(RefuseReason::ShuttingDown),
             false => permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections),
         };
         let shaken = shake_hands(&mut *stream, handshake, early, greeted, |session| {
-            let account = Account::new(dialer.resources.clone());
+            let account = Account::of(dialer.resources.clone(), source);
             let half = Accepted::new(session, account.clone());
             let conn = Conn::new(account, half, session, &from);
             let turn = match session.peer.lane {

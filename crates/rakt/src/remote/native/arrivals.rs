@@ -383,7 +383,6 @@ mod tests {
     use rakt_wire::native::{FrameKind, Limits};
 
     use super::*;
-    use crate::remote::budget::Share;
     use crate::remote::native::tests::{accepted, session};
     use crate::remote::resources::tests::resources;
 
@@ -408,10 +407,10 @@ mod tests {
             (FrameKind::Type, b"\0\x0atests.Note"),
         ];
         for (kind, body) in define {
-            let (mut reader, others) = (reader().await, Share::default());
+            let mut reader = reader().await;
             let budget = &reader.actors.conn.resources.budget;
             let limit = budget.limit(Part::Names);
-            budget.leave(&others, Part::Names, 1);
+            let _others = budget.crowd(Part::Names, 1);
             let mut body = body.to_vec();
             if kind == FrameKind::Sender {
                 body[1] = (body.len() - 2) as u8;

@@ -107,8 +107,7 @@ mod tests {
         let small =
             Block::of_read(&account, &Bytes::from(vec![0; SMALL_LEN])).expect("it is small");
         assert_eq!((small.uncounted_len() as usize, used()), (SMALL_LEN, 0));
-        let others = crate::remote::budget::Share::default();
-        resources.budget.leave(&others, Part::Messages, 1);
+        let _others = resources.budget.crowd(Part::Messages, 1);
         assert!(Block::of_read(&account, &Bytes::from(vec![0; SMALL_LEN + 1])).is_err());
     }
 }

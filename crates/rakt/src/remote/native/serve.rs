@@ -152,7 +152,6 @@ mod tests {
     use rakt_wire::SpawnArgument;
 
     use super::*;
-    use crate::remote::budget::Share;
     use crate::remote::native::tests::{accepted, answers};
     use crate::remote::resources::tests::resources;
 
@@ -165,14 +164,13 @@ mod tests {
         let argument = Some(SpawnArgument { type_name: "tests.Setup".to_owned(), payload });
         let (path, kind) = ("a".to_owned(), "Nothing".to_owned());
         let spawn = Operation::Spawn { path, kind, argument };
-        let others = Share::default();
         let limit = budget.limit(Part::Operations);
-        budget.leave(&others, Part::Operations, 5 * 1024);
+        let others = budget.crowd(Part::Operations, 5 * 1024);
         let request = Request { corr: 1, remaining: None, operation: spawn };
         serve(system, conn.clone(), &mut watches, request);
         let full = ("memory for operations (bytes)".to_owned(), limit);
         assert_eq!(answers(&conn), [(1, Some(full))]);
-        budget.close(&others);
+        budget.disperse(&others);
         assert_eq!(budget.used(Part::Operations), 0, "what was refused is given back");
     }
 
@@ -221,11 +219,10 @@ mod tests {
         assert_eq!(budget.used(Part::Tables), 2 * WATCH_COST);
         assert_eq!(ask(Operation::Unwatch { watch_id: 2 }), None);
         assert_eq!(budget.used(Part::Tables), WATCH_COST);
-        let others = Share::default();
-        budget.leave(&others, Part::Tables, 0);
+        let others = budget.crowd(Part::Tables, 0);
         let full = ("memory for watches (bytes)".to_owned(), budget.limit(Part::Tables));
         assert_eq!(ask(watch(3)), Some(full));
-        budget.close(&others);
+        budget.disperse(&others);
         assert_eq!(ask(watch(3)), None);
         watches.clear();
         assert_eq!(budget.used(Part::Tables), 0);

@@ -156,9 +156,8 @@ async fn refusals_that_a_peer_does_not_take_count_as_replies_do() {
 #[tokio::test]
 async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_no_details() {
     let resources = resources();
-    let others = crate::remote::budget::Share::default();
     let budget = &resources.budget;
-    budget.leave(&others, Part::Replies, 1);
+    let others = budget.crowd(Part::Replies, 1);
     let conn = accepted(&resources);
     leave(&conn, UNCOUNTED_REPLIES - 100);
     assert!(!is_backed_up(&conn), "it takes what there is");
@@ -168,7 +167,7 @@ async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_n
     let before = buffered();
     conn.refuse(1, &Refusal::NotAccepted { message: "n".repeat(1000) });
     assert!(buffered() - before < 32);
-    budget.close(&others);
+    budget.disperse(&others);
     assert!(!is_backed_up(&conn), "there is room again");
 }
 

@@ -12,6 +12,7 @@ use super::terms::Terms;
 use crate::error::Refusal;
 use crate::events::Outlet;
 use crate::remote::account::Account;
+use crate::remote::admission::Source;
 use crate::remote::budget::Part;
 use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::latch::Latch;
@@ -123,11 +124,11 @@ impl GoConn {
         terms: Arc<Terms>,
         resources: Arc<Resources>,
         system: ActorSystem,
-        peer: String,
+        (peer, source): (String, Source),
     ) -> Arc<Self> {
         Arc::new(Self {
             terms,
-            account: Account::new(resources.clone()),
+            account: Account::of(resources.clone(), source),
             resources,
             system,
             peer,

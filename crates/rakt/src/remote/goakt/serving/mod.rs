@@ -94,7 +94,7 @@ impl Serving {
         (greeting, compression): (Greeting, Compression),
         early: BytesMut,
     ) {
-        let from = greeting.from.clone();
+        let from = (greeting.from.clone(), greeting.permit.counted());
         let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, from);
         self.conns.lock().insert(&conn);
         if dialer.is_closed() {
