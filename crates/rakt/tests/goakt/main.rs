@@ -26,6 +26,7 @@ mod support;
 
 mod calling;
 mod delivery;
+mod gone;
 mod limits;
 mod scripted;
 mod serving;

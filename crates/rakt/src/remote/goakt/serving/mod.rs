@@ -5,6 +5,7 @@
 //! | files | what is in them |
 //! | --- | --- |
 //! | `session` | what the bytes of a connection mean: requests in, responses out |
+//! | `ahead` | what is read and not looked at, to hear of it when the peer goes |
 //! | `handing` | a request whose messages go on their way one after another |
 //! | `requests`, `operations` | from a message to the actor it is for; what is not a message |
 //! | `framework`, `delivery` | messages for the node itself; what a mailbox holds, and where replies go |
@@ -15,6 +16,7 @@
 //! in their order too, each once all messages of the one before are on their way; nothing waits for the
 //! replies to another.
 
+mod ahead;
 mod conn;
 mod delivery;
 mod framework;

@@ -5,7 +5,8 @@
 //!
 //! GoAkt never closes one direction of a connection alone. So when a peer closes its side, what it asked
 //! for is given up, and its place is free for others: acknowledgements that are due are still written,
-//! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there.
+//! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there. Requests that
+//! nobody has looked at, as those before them have no answer yet, are dropped.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,7 @@ use rakt_wire::Compression;
 use rakt_wire::goakt::{RespondError, Server, ServerConfig};
 use rakt_wire::native::Transmit;
 
+use super::ahead::Ahead;
 use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
@@ -53,6 +55,7 @@ struct Serve {
     next_expiry: Option<Instant>,
     /// Bytes that count against the node's budget for as long as the peer leaves them here.
     held: Held,
+    ahead: Ahead,
     pace: Pace,
     /// How much was unread when it was last looked through, and whether a request has come to its end or
     /// more has arrived since.
@@ -103,6 +106,7 @@ pub(super) fn run(
         last_use: now(),
         next_expiry: None,
         held: Held::default(),
+        ahead: Ahead::default(),
         pace,
         left: 0,
         has_ended: false,
@@ -117,7 +121,7 @@ impl Serve {
     /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
     fn hand_on(&mut self, io: &mut Buffers) -> Result<bool, End> {
         let mut has_moved = false;
-        let arrived = io.unread.len().saturating_sub(self.left);
+        let mut arrived = io.unread.len().saturating_sub(self.left);
         while !io.turn.is_over() {
             if let Some(handing) = &mut self.handing {
                 let progress = handing.go_on(&self.conn, &mut self.names);
@@ -131,6 +135,9 @@ impl Serve {
                 }
             } else if !self.is_parsed && self.take_request(io)? {
                 has_moved = true;
+            } else if !self.ahead.is_empty() && self.has_room(io) {
+                arrived += self.ahead.take(&mut io.unread, &self.conn.account);
+                (self.is_parsed, self.has_read, has_moved) = (false, true, true);
             } else {
                 break;
             }
@@ -138,6 +145,11 @@ impl Serve {
         self.keep_pace(arrived, io.unread.len());
         self.hold(io.unread.len())?;
         Ok(has_moved)
+    }
+
+    /// Whether more is to be read to be handled.
+    fn has_room(&self, io: &Buffers) -> bool {
+        self.is_parsed || io.unread.len() < READ_LEN
     }
 
     /// Notes whether what has arrived ends in the middle of a request.
@@ -259,13 +271,17 @@ impl Session for Serve {
         self.last_use = now();
     }
 
-    /// While there are requests left it is a little, to hear of it when the peer goes.
+    /// While there are requests left it is a little, and after a moment more, to hear of it when the peer goes.
     fn reading(&mut self, io: &Buffers) -> Reading<'_> {
-        match !self.is_over && (self.is_parsed || io.unread.len() < READ_LEN) {
-            // No more than this at once: what comes behind a large frame is moved out of its memory.
-            true => Reading::Unread(READ_LEN),
-            false => Reading::Held,
+        if self.is_over {
+            return Reading::Held;
         }
+        if self.has_room(io) && self.ahead.is_empty() {
+            self.ahead.go_on();
+            // No more than this at once: what comes behind a large frame is moved out of its memory.
+            return Reading::Unread(READ_LEN);
+        }
+        self.ahead.room(&self.conn.account, now()).map_or(Reading::Held, Reading::Room)
     }
 
     fn handle_read(&mut self, _: Instant, _: &mut Buffers) -> Result<(), End> {
@@ -294,7 +310,7 @@ impl Session for Serve {
             true => self.last_use + self.conn.terms.read_idle_timeout,
             false => self.greeting.until,
         };
-        let dues = [self.next_expiry, self.pace.poll_timeout()];
+        let dues = [self.next_expiry, self.pace.poll_timeout(), self.ahead.poll_timeout()];
         dues.into_iter().flatten().fold(idle_at, Instant::min)
     }
 
@@ -312,6 +328,7 @@ impl Session for Serve {
             log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %slow);
             return Err(End { reason: Cause::new(slow), is_open: true });
         }
+        self.ahead.handle_timeout(now);
         self.next_expiry = self.conn.expire(now);
         let limit = self.conn.terms.read_idle_timeout;
         if now >= self.last_use + limit {
@@ -335,6 +352,7 @@ impl Session for Serve {
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         self.conn.end();
         self.held.release(&self.conn.account);
+        self.ahead.release(&self.conn.account);
         self.conn.resources.link_down(&self.conn.peer, end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
