@@ -1,6 +1,6 @@
 //! Every phrase in every way: short attacks, one after another, on nodes with a small budget.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +43,16 @@ pub(crate) fn cases(text: &str) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One attack with each phrase. The seed says which; as many seeds as there are strategies cover all.
+pub(crate) fn sample(cases: Vec<Case>, seed: u64) -> Vec<Case> {
+    let mut ways = BTreeMap::<usize, Vec<Case>>::new();
+    for case in cases {
+        ways.entry(case.phrase).or_default().push(case);
+    }
+    let nth = |ways: Vec<Case>, nth: u64| ways.get((nth % ways.len() as u64) as usize).copied();
+    (seed..).zip(ways.into_values()).filter_map(|(n, ways)| nth(ways, n)).collect()
 }
 
 /// Runs all cases on `lanes` nodes side by side.
@@ -112,7 +122,7 @@ impl Lane {
             return Ok(first);
         }
         let second = self.attack_once(case).await?;
-        Ok(Outcome { tries: 2, ..second })
+        Ok(Outcome { before: first.violations(), ..second })
     }
 
     async fn attack_once(&mut self, case: &Case) -> Result<Outcome> {
@@ -156,7 +166,8 @@ impl Besieged {
         };
         let after = after.await.ok();
         Ok(Outcome {
-            tries: 1,
+            before: Vec::new(),
+            kind: phrase.kind.clone(),
             phrase: phrase.name(),
             strategy: case.strategy.name(),
             most: sampler.most(),
@@ -200,5 +211,23 @@ impl Sampler {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_each_phrase_and_all_samples_have_each_case() {
+        let all = cases("");
+        let phrases = catalogue::phrases(0).len();
+        let mut seen = std::collections::HashSet::new();
+        for seed in 0..Strategy::ALL.len() as u64 {
+            let sample = sample(all.clone(), seed + 1_000);
+            assert_eq!(sample.len(), phrases);
+            seen.extend(sample.iter().map(|case| (case.phrase, case.strategy.name())));
+        }
+        assert_eq!(seen.len(), all.len());
     }
 }

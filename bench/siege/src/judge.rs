@@ -1,5 +1,6 @@
 //! What is asked of a node, and how it did.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ const NEVER_SLOW: Duration = Duration::from_millis(5);
 /// How a node did.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
-    /// How often it was tried; this is the last time.
-    pub(crate) tries: u32,
+    /// What an earlier try did that it must not.
+    pub(crate) before: Vec<String>,
+    /// What was said, and what kind of frame or procedure that is about.
+    pub(crate) kind: String,
     pub(crate) phrase: String,
     pub(crate) strategy: &'static str,
     /// Bytes, the most while the strangers were there.
@@ -66,7 +69,9 @@ impl Outcome {
         found
     }
 
-    /// Whether the honest client was slowed down too much. Other load on the machine does that too.
+    /// Whether the honest client was slowed down too much. That is told and no reason to fail: the strangers,
+    /// the honest client and the node have the same cores here, so what is measured on few of them is for the
+    /// most part how those are shared. Where strangers have a machine of their own the same figures tell more.
     pub(crate) fn is_slow(&self) -> bool {
         self.p99 > NEVER_SLOW.max(self.p99_alone * SLOWER)
     }
@@ -107,8 +112,8 @@ impl fmt::Display for Outcome {
             self.p99.as_micros(),
             self.ratio(),
         )?;
-        if self.tries > 1 {
-            write!(f, "  (again)")?;
+        if !self.before.is_empty() {
+            write!(f, "  (again, after: {})", self.before.join("; "))?;
         }
         match (self.violations().as_slice(), self.is_slow()) {
             ([], false) => write!(f, "  ok"),
@@ -116,6 +121,33 @@ impl fmt::Display for Outcome {
             (violations, _) => write!(f, "  FAILED {}", violations.join("; ")),
         }
     }
+}
+
+/// The worst of each kind.
+pub(crate) fn summary(outcomes: &[Outcome]) -> String {
+    let mut kinds = BTreeMap::<&str, Vec<&Outcome>>::new();
+    for outcome in outcomes {
+        kinds.entry(&outcome.kind).or_default().push(outcome);
+    }
+    let mut text = format!(
+        "{:<28} {:>7} {:>5} of {:<4} {:>8} {:>6}\n",
+        "kind", "attacks", "most", "MiB", "p99 µs", "×"
+    );
+    for (kind, outcomes) in kinds {
+        let part = |outcome: &&&Outcome| outcome.most * 1_000 / outcome.allowed.max(1);
+        let fullest = outcomes.iter().max_by_key(part).map(|worst| (worst.most, worst.allowed));
+        let (most, allowed) = fullest.unwrap_or_default();
+        let slowest = outcomes.iter().map(|outcome| outcome.p99.as_micros()).max();
+        let ratio = outcomes.iter().map(|outcome| outcome.ratio()).fold(0.0, f64::max);
+        text += &format!(
+            "{kind:<28} {:>7} {:>5} of {:<4} {:>8} {ratio:>6.1}\n",
+            outcomes.len(),
+            mib(most),
+            mib(allowed),
+            slowest.unwrap_or_default(),
+        );
+    }
+    text
 }
 
 /// The line above all outcomes.

@@ -42,8 +42,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const HELP: &str = "\
 siege: what strangers can make a node hold
 
-usage: siege generated [--limits half|one|twice] [--only TEXT] [--lanes N]
-                        every phrase in every way, with a budget of 64 MiB; --only those whose name has TEXT
+usage: siege generated [--limits half|one|twice] [--only TEXT] [--sample SEED] [--lanes N]
+                        every phrase in every way, with a budget of 64 MiB; --only those whose name has TEXT;
+                        --sample: each phrase in one way, which the seed says
        siege [--seconds N] [--connections N] [--seed N]
                         a node in 512 MiB with default limits, and everything at once (120 s, 200, 1)
 ";
@@ -82,22 +83,28 @@ fn run(args: &[&str]) -> Result<ExitCode> {
 }
 
 async fn generate(mut options: &[&str]) -> Result<ExitCode> {
-    let (mut scale, mut only, mut lanes) = (Scale::One, "", 2);
+    let (mut scale, mut only, mut seed, mut lanes) = (Scale::One, "", None, 2);
     while let [name, value, rest @ ..] = options {
         match *name {
             "--limits" => scale = Scale::parse(value)?,
             "--only" => only = value,
+            "--sample" => seed = Some(value.parse()?),
             "--lanes" => lanes = value.parse()?,
             other => return Err(format!("there is no option {other}").into()),
         }
         options = rest;
     }
-    let cases = generated::cases(only);
+    let mut cases = generated::cases(only);
+    if let Some(seed) = seed {
+        cases = generated::sample(cases, seed);
+        println!("sample {seed}");
+    }
     let strangers = Arc::new(Strangers::gather()?);
     println!("{}", judge::heading());
     let outcomes = generated::run(&strangers, cases, Limits::generated(scale), lanes).await?;
     let failed = outcomes.iter().filter(|outcome| !outcome.violations().is_empty()).count();
     let slow = outcomes.iter().filter(|outcome| outcome.is_slow()).count();
+    println!("\n{}", judge::summary(&outcomes));
     println!("{} attacks, {failed} failed, {slow} were slow", outcomes.len());
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -115,6 +122,6 @@ async fn besiege(mut options: &[&str]) -> Result<ExitCode> {
     }
     let outcome = siege::run(Duration::from_secs(seconds), connections, seed).await?;
     println!("{}\n{outcome}", judge::heading());
-    let has_failed = !outcome.violations().is_empty() || outcome.is_slow();
+    let has_failed = !outcome.violations().is_empty();
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

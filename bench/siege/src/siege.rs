@@ -61,7 +61,8 @@ pub(crate) async fn run(time: Duration, connections: u64, seed: u64) -> Result<O
     };
     let after = after.await.ok().filter(|_| node.is_alive());
     Ok(Outcome {
-        tries: 1,
+        before: Vec::new(),
+        kind: "everything".to_owned(),
         phrase: format!("everything, seed {seed}"),
         strategy: "siege",
         most: sampler.most(),

@@ -15,6 +15,8 @@ use crate::phrase::{Opening, Phrase, Size};
 const PIECE: usize = 64 * 1024;
 /// Between two attempts of a peer that was shown the door.
 const BREATH: Duration = Duration::from_millis(2);
+/// Between two bytes of a peer that takes its time.
+const TRICKLE: Duration = Duration::from_millis(1);
 
 /// A way to say something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +35,12 @@ pub(crate) enum Strategy {
     Largest,
     /// Parts of both sizes, and no answer is ever read.
     Deaf,
+    /// One part after another, byte by byte.
+    Trickle,
 }
 
 impl Strategy {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Repeat,
         Self::Unfinished,
         Self::Idle,
@@ -44,6 +48,7 @@ impl Strategy {
         Self::Many,
         Self::Largest,
         Self::Deaf,
+        Self::Trickle,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -55,6 +60,7 @@ impl Strategy {
             Self::Many => "many",
             Self::Largest => "largest",
             Self::Deaf => "deaf",
+            Self::Trickle => "trickle",
         }
     }
 
@@ -69,6 +75,7 @@ impl Strategy {
             Self::Many => 256,
             Self::Largest => 4,
             Self::Deaf => 12,
+            Self::Trickle => 48,
         }
     }
 
@@ -104,6 +111,7 @@ impl Strategy {
                 Self::Many => many(line, phrase).await,
                 Self::Largest => largest(line, phrase).await,
                 Self::Deaf => deaf(line, phrase).await,
+                Self::Trickle => trickle(line, phrase).await,
             };
             if let Ok(peer) = held {
                 // It is held for as long as there is time.
@@ -189,5 +197,18 @@ async fn deaf(line: Line, phrase: &Phrase) -> Held {
             say_small(&mut peer, phrase, 1_000).await?;
         }
         say_one(&mut peer, phrase, Size::Medium).await?;
+    }
+}
+
+async fn trickle(line: Line, phrase: &Phrase) -> Held {
+    let mut peer = Peer::open(line, phrase, Ears::Open).await?;
+    loop {
+        // Some phrases say nothing, and others must have their turn.
+        tokio::task::yield_now().await;
+        let at = peer.next();
+        for byte in phrase.say(at, Size::Medium) {
+            peer.say(&[byte]).await?;
+            sleep(TRICKLE).await;
+        }
     }
 }
