@@ -268,7 +268,7 @@ mod tests {
             assert_eq!(Code::from_u8(number), Some(code));
         }
         assert_eq!(Code::from_u8(0), None);
-        assert_eq!(Code::from_u8(24), None);
+        assert_eq!(Code::from_u8(25), None);
     }
 
     #[test]

@@ -56,4 +56,4 @@ pub use compress::{
 };
 pub use failure::{Bound, Code, Failure, MAX_DETAIL_LEN, OtherBound, Terminated};
 pub use metadata::{MAX_METADATA_LEN, MAX_PAIRS, Metadata, MetadataError};
-pub use operation::{MAX_KINDS, Operation, Outcome, SpawnArgument, Wish};
+pub use operation::{MAX_KINDS, MAX_TYPE_LEN, Operation, Outcome, SpawnArgument, Wish};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::address::{AddressError, MAX_NAME_LEN, MAX_PATH_LEN, validate_text};
 
 /// Longest name of a kind or a message type, in bytes.
-pub(crate) const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
+pub const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
 /// Longest path in an operation, in bytes.
 pub(crate) const MAX_OPERATION_PATH_LEN: usize = MAX_PATH_LEN;
 /// Most kinds in one [`Outcome::Kinds`].
@@ -92,20 +92,29 @@ impl Operation {
     /// # Errors
     /// Says which name holds which.
     pub fn check_names(&self) -> Result<(), AddressError> {
+        let path_of = |path: &str| check_name("path", path, MAX_OPERATION_PATH_LEN);
         match self {
             Self::Lookup { path }
             | Self::Stop { path, .. }
             | Self::Respawn { path, .. }
             | Self::Reinstate { path, .. }
-            | Self::Watch { path, .. } => validate_text("path", path),
+            | Self::Watch { path, .. } => path_of(path),
             Self::Spawn { path, kind, argument } => {
-                validate_text("path", path)?;
-                validate_text("kind", kind)?;
+                path_of(path)?;
+                check_name("kind", kind, MAX_TYPE_LEN)?;
                 let argument = argument.as_ref().map_or("", |argument| &argument.type_name);
-                validate_text("argument type", argument)
+                check_name("argument type", argument, MAX_TYPE_LEN)
             }
             Self::Unwatch { .. } | Self::Ping | Self::Kinds => Ok(()),
         }
+    }
+}
+
+/// What a peer would end the connection for.
+fn check_name(what: &'static str, name: &str, limit: usize) -> Result<(), AddressError> {
+    match name.len() {
+        len if len > limit => Err(AddressError::TooLong { what, len, limit }),
+        _ => validate_text(what, name),
     }
 }
 

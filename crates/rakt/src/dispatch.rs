@@ -12,7 +12,7 @@ use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
 use crate::message::Message;
-use crate::reference::{ActorRef, AnyCell, Push, Target};
+use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Target};
 use crate::send::message_for::sealed::Sealed;
 
 /// Handles messages of type `M`. See [`Dispatch`].
@@ -149,6 +149,17 @@ impl<A: Actor + Handler<M>, M: Message> Sealed<A> for M {
 }
 
 impl ActorRef {
+    /// The same reference as one to an actor of type `A`, which may be unknown; `None` if it is of another.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn of_type<A: 'static>(&self) -> Option<ActorRef<A>> {
+        let is_of_type = match self.target() {
+            Target::Local(cell) => cell.as_any().is::<ActorCell<A>>(),
+            Target::Remote(_) => true,
+        };
+        let is_any = TypeId::of::<A>() == TypeId::of::<AnyActor>();
+        (is_of_type || is_any).then(|| ActorRef::from_target(self.target().clone()))
+    }
+
     /// The same reference with the actor's type, which the caller vouches for.
     ///
     /// `None` if the actor is in this process and of another type. For an actor on another node the

@@ -224,6 +224,11 @@ pub(crate) trait RemoteActor: Send + Sync {
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>>;
 
+    /// Why there is no connection for messages yet, where one is being made.
+    fn why_waiting(&self) -> Option<Refusal> {
+        None
+    }
+
     /// Carries out an operation on the actor, behind the messages that were sent before.
     fn request(&self, operation: Operation) -> Requested<'_>;
 

@@ -82,7 +82,7 @@ pub enum HandshakeError {
     #[error("the peer requires the unknown feature {}", Quoted(.0))]
     Feature(String),
     /// The peer refused.
-    #[error("the peer refused: {0}")]
+    #[error("the peer refused: {}", .0.seen_by_the_refused())]
     RefusedByPeer(RefuseReason),
     /// This side refused.
     #[error("refused: {0}")]

@@ -396,6 +396,16 @@ pub enum RefuseReason {
 }
 
 impl RefuseReason {
+    /// The reason with "here" for the one who is refused.
+    pub(super) fn seen_by_the_refused(&self) -> Self {
+        match self.clone() {
+            Self::IncompatibleVersion { ours, theirs } => {
+                Self::IncompatibleVersion { ours: theirs, theirs: ours }
+            }
+            other => other,
+        }
+    }
+
     /// Writes the body of a REFUSE: a code, four versions (0 where they do not matter), a text.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let (code, text) = match self {

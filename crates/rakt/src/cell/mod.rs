@@ -422,14 +422,15 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         for signal in signals {
             refuse_signal(signal);
         }
+        // Peers first: whoever waits here for the end may close the connections next, as a shutdown does.
+        for notify in calls.into_values() {
+            notify(reason);
+        }
         for (watch, watcher) in watchers {
             self.notify(Watcher::Actor { watcher, watch }, reason);
         }
         for sender in waiting {
             self.notify(Watcher::Once(sender), reason);
-        }
-        for notify in calls.into_values() {
-            notify(reason);
         }
     }
 

@@ -76,7 +76,9 @@ impl<T: prost::Message + Default> Codec<T> for Prost {
 /// [Postcard](https://postcard.jamesmunns.com/wire-format), for types that implement serde's traits.
 ///
 /// Postcard is compact and positional: fields cannot be added or reordered while old and new
-/// versions of a type talk to each other. Use protobuf where that matters.
+/// versions of a type talk to each other. Use protobuf where that matters. For the same reason attributes of
+/// serde that leave fields out, or tell variants by what they hold, do not work: `skip_serializing_if`, `flatten`,
+/// `tag`, `untagged`. In a debug build a value that postcard would read as another one is refused where it is sent.
 #[cfg(feature = "serde")]
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
@@ -90,7 +92,9 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
     }
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        postcard::to_io(value, out).map(drop).map_err(CodecError::new)
+        let from = out.len();
+        postcard::to_io(&value, &mut *out).map_err(CodecError::new)?;
+        if cfg!(debug_assertions) { check::<T>(&out[from..]) } else { Ok(()) }
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
@@ -101,3 +105,35 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
         }
     }
 }
+
+/// Reads what was just written, of 64 KiB at most, and says so if it is not what it was.
+#[cfg(feature = "serde")]
+fn check<T: serde::Serialize + serde::de::DeserializeOwned>(
+    written: &[u8],
+) -> Result<(), CodecError> {
+    const LONGEST: usize = 64 * 1024;
+    if written.len() > LONGEST {
+        return Ok(());
+    }
+    let read = <Serde as Codec<T>>::decode(Bytes::copy_from_slice(written));
+    let again = read.map_err(|error| CodecError::new(Unread(error)))?;
+    let again = postcard::to_allocvec(&again).map_err(CodecError::new)?;
+    // Not the bytes: a map may be written in any order.
+    match again.len() == written.len() {
+        true => Ok(()),
+        false => Err(CodecError::new(READ_AS_ANOTHER)),
+    }
+}
+
+#[cfg(feature = "serde")]
+const READ_AS_ANOTHER: &str = "postcard reads the value as another one: attributes such as `skip_serializing_if` \
+                               need a format that describes itself";
+
+/// Why a value that was just written cannot be read.
+#[cfg(feature = "serde")]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "postcard cannot read the value again: attributes such as `skip_serializing_if`, `flatten`, `tag` and \
+     `untagged` need a format that describes itself"
+)]
+struct Unread(#[source] CodecError);

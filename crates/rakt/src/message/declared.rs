@@ -1,8 +1,10 @@
 //! What makes a type a message, and how one crosses the wire.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use rakt_wire::MAX_TYPE_LEN;
 
 use super::codec::{Codec, CodecError};
 use crate::error::Cause;
@@ -57,6 +59,8 @@ pub trait WireMessage: Message {
 /// Lives in a `static`, one a message type, which the macros declare.
 pub struct WireType<M: Message> {
     name: &'static str,
+    /// It is known that no other type of this process has the name.
+    pub(super) is_claimed: AtomicBool,
     pub(crate) message: Functions<M>,
     pub(crate) reply: Functions<M::Reply>,
 }
@@ -71,11 +75,16 @@ impl<M: Message> WireType<M> {
     /// A wire type called `name`, written by the codec `C`.
     ///
     /// # Panics
-    /// If the name holds a control character, or one that is shown as nothing or turns text around. In a
-    /// `static` that is an error of the compiler.
+    /// If the name is empty, longer than 255 bytes, or holds a control character, or one that is shown as nothing
+    /// or turns text around. In a `static` that is an error of the compiler.
     pub const fn new<C: Codec<M> + Codec<M::Reply>>(name: &'static str) -> Self {
-        assert!(is_name(name), "a name on the wire may hold no control character");
-        Self { name, message: Functions::of::<C>(Some(name)), reply: Functions::of::<C>(None) }
+        check_name(name);
+        Self {
+            name,
+            is_claimed: AtomicBool::new(false),
+            message: Functions::of::<C>(Some(name)),
+            reply: Functions::of::<C>(None),
+        }
     }
 
     /// Names the reply as well. rakt's own protocol needs no name for it, GoAkt's does.
@@ -84,7 +93,7 @@ impl<M: Message> WireType<M> {
     /// As [`new`](Self::new).
     #[must_use]
     pub const fn with_reply_name(mut self, name: &'static str) -> Self {
-        assert!(is_name(name), "a name on the wire may hold no control character");
+        check_name(name);
         self.reply.name = Some(name);
         self
     }
@@ -100,8 +109,12 @@ impl<M: Message> WireType<M> {
     }
 }
 
-const fn is_name(name: &str) -> bool {
-    rakt_wire::controls_at(name).is_none()
+/// Panics where peers would not understand the name.
+const fn check_name(name: &str) {
+    assert!(!name.is_empty(), "a name on the wire may not be empty");
+    assert!(name.len() <= MAX_TYPE_LEN, "a name on the wire has 255 bytes at most");
+    let is_clean = rakt_wire::controls_at(name).is_none();
+    assert!(is_clean, "a name on the wire may hold no control character");
 }
 
 /// The three functions of a codec, without its type, and the name of what they read and write.

@@ -14,6 +14,7 @@ pub(crate) mod declared;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use crate::sync::Mutex;
 
@@ -40,12 +41,16 @@ pub struct DuplicateName {
 
 /// Notes that `M` goes by its wire name in this process.
 pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), DuplicateName> {
+    if wire.is_claimed.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     type Claims = HashMap<&'static str, (TypeId, &'static str)>;
     static CLAIMS: LazyLock<Mutex<Claims>> = LazyLock::new(Mutex::default);
     let second = std::any::type_name::<M>();
     let mut claims = CLAIMS.lock();
     let (owner, first) = *claims.entry(wire.name()).or_insert((TypeId::of::<M>(), second));
     if owner == TypeId::of::<M>() {
+        wire.is_claimed.store(true, Ordering::Relaxed);
         return Ok(());
     }
     Err(DuplicateName { name: wire.name(), first, second })

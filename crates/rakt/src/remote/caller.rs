@@ -1,5 +1,6 @@
 //! Calls to other nodes: the peers that are known here, and references to their actors.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rakt_wire::native::CloseCode;
@@ -15,15 +16,28 @@ use crate::call_options::CallOptions;
 use crate::reference::{ActorRef, Life, Target};
 use crate::sync::Mutex;
 
-/// The endpoints that references, connections or watches hold on to, by host and port.
-type Endpoints<E> = Mutex<WeakMap<(Arc<str>, u16), E>>;
+/// The endpoints that references, connections or watches hold on to, by host and port; and the last few that
+/// were made, so that what is learned of a peer lasts where every message names its address.
+struct Endpoints<E> {
+    known: WeakMap<(Arc<str>, u16), E>,
+    last: VecDeque<Arc<E>>,
+}
+
+/// As many endpoints as this are kept that nobody holds on to.
+const LAST: usize = 64;
+
+impl<E> Default for Endpoints<E> {
+    fn default() -> Self {
+        Self { known: WeakMap::default(), last: VecDeque::new() }
+    }
+}
 
 pub(crate) struct Caller {
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) options: Arc<CallOptions>,
-    endpoints: Endpoints<Endpoint>,
+    endpoints: Mutex<Endpoints<Endpoint>>,
     #[cfg(feature = "goakt")]
-    goakt_endpoints: Endpoints<goakt::Endpoint>,
+    goakt_endpoints: Mutex<Endpoints<goakt::Endpoint>>,
 }
 
 impl Caller {
@@ -68,10 +82,10 @@ impl Caller {
     /// and dials no more. Completes when they are gone.
     pub(crate) async fn close(&self, reason: &str) {
         self.dialer.close();
-        let endpoints = self.endpoints.lock().values();
+        let endpoints = self.endpoints.lock().known.values();
         let conns: Vec<_> = endpoints.iter().flat_map(|endpoint| endpoint.conns()).collect();
         #[cfg(feature = "goakt")]
-        let goakt = self.goakt_endpoints.lock().values();
+        let goakt = self.goakt_endpoints.lock().known.values();
         #[cfg(feature = "goakt")]
         goakt.iter().for_each(|endpoint| endpoint.close());
         leave(&conns, CloseCode::Normal, reason).await;
@@ -83,11 +97,22 @@ impl Caller {
 }
 
 /// The endpoint of a peer's address, made when it is first needed.
-fn of<E>(known: &Endpoints<E>, host: &str, port: u16, make: impl FnOnce() -> Arc<E>) -> Arc<E> {
-    let (mut known, key) = (known.lock(), (Arc::from(host), port));
-    known.get(&key).unwrap_or_else(|| {
-        let endpoint = make();
-        known.insert(key, &endpoint);
-        endpoint
-    })
+fn of<E>(
+    endpoints: &Mutex<Endpoints<E>>,
+    host: &str,
+    port: u16,
+    make: impl FnOnce() -> Arc<E>,
+) -> Arc<E> {
+    let mut endpoints = endpoints.lock();
+    let key = (Arc::from(host), port);
+    if let Some(known) = endpoints.known.get(&key) {
+        return known;
+    }
+    let endpoint = make();
+    endpoints.known.insert(key, &endpoint);
+    endpoints.last.push_back(endpoint.clone());
+    let oldest = if endpoints.last.len() > LAST { endpoints.last.pop_front() } else { None };
+    drop(endpoints);
+    drop(oldest);
+    endpoint
 }

@@ -114,9 +114,13 @@ impl Client {
 /// Operations on other nodes. Without [remoting](crate::SystemBuilder::remoting) all of them are refused with
 /// [`Refusal::RemotingOff`](crate::Refusal::RemotingOff).
 impl ActorSystem {
-    /// The node that listens on `host` and `port`, for operations on it. Nothing is sent yet.
+    /// The node that listens on `host` and `port`, for operations on it. Nothing is sent yet. The node of this
+    /// system, under the host and port that it advertises, is not dialed.
     pub fn node(&self, host: &str, port: u16) -> NodeRef {
-        NodeRef::new(self.caller(), host, port)
+        match self.caller() {
+            Some(caller) if (host, port) == self.advertised() => NodeRef::own(self, caller),
+            caller => NodeRef::new(caller, host, port),
+        }
     }
 
     fn caller(&self) -> Option<&Arc<Caller>> {

@@ -1,12 +1,15 @@
 //! What it takes to dial peers: shared by all endpoints of a node, or of a client.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rakt_wire::native::Hello;
+use rakt_wire::native::{Hello, Lane};
 
 use super::random::Random;
+use super::redial::{Place, Unreached};
 use super::resources::Resources;
+use crate::sync::Mutex;
 
 pub(crate) struct Dialer {
     pub(crate) resources: Arc<Resources>,
@@ -15,6 +18,11 @@ pub(crate) struct Dialer {
     pub(crate) random: Random,
     /// Runs the connections.
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) unreached: Mutex<Unreached>,
+    /// Makes the numbers of lanes, which only the peer that they are for can know.
+    lanes: RandomState,
+    /// Connections dialed so far.
+    turns: AtomicU64,
     is_closed: AtomicBool,
 }
 
@@ -23,7 +31,25 @@ impl Dialer {
     /// Outside of a tokio runtime.
     pub(crate) fn new(resources: Arc<Resources>, hello: Hello, random: Random) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::current();
-        Arc::new(Self { resources, hello, random, runtime, is_closed: AtomicBool::new(false) })
+        Arc::new(Self {
+            resources,
+            hello,
+            random,
+            runtime,
+            unreached: Mutex::default(),
+            lanes: RandomState::new(),
+            turns: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The lane of the `n`th connection to a place, and the turn of the next in it. A lane is the same for the
+    /// whole life of this: what an earlier connection of it left in the network is not taken once a later one
+    /// is there, whoever dials it.
+    pub(crate) fn next_in_lane(&self, place: &Place, n: usize) -> Lane {
+        let half = |half: u8| u128::from(self.lanes.hash_one((place, n, half)));
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
+        Lane { id: (half(0) << 64 | half(1)).to_be_bytes(), turn }
     }
 
     /// Dials no more.

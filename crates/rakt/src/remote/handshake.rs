@@ -45,6 +45,7 @@ pub(crate) async fn shake_hands(
     mut agreed: impl FnMut(&Session) + Send,
 ) -> Result<(Session, BytesMut), HandshakeFailure> {
     let mut has_read = !read.is_empty();
+    let mut has_heard = has_read;
     loop {
         while let Some(bytes) = handshake.poll_transmit() {
             stream.write_all(&bytes).await.map_err(HandshakeFailure::Io)?;
@@ -52,8 +53,14 @@ pub(crate) async fn shake_hands(
         }
         if !std::mem::take(&mut has_read) {
             read.reserve(4 * 1024);
-            if stream.read_buf(&mut read).await.map_err(HandshakeFailure::Io)? == 0 {
-                return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
+            let heard = stream.read_buf(&mut read).await;
+            match heard {
+                Ok(0) | Err(_) if !has_heard => return Err(HandshakeFailure::Silent),
+                Ok(0) => {
+                    return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(_) => has_heard = true,
+                Err(error) => return Err(HandshakeFailure::Io(error)),
             }
         }
         let handled = handshake.handle_bytes_with(&mut read, |_| greeted());
@@ -75,6 +82,9 @@ pub(crate) async fn shake_hands(
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeFailure {
+    /// As health checks do.
+    #[error("the peer left without a word")]
+    Silent,
     #[error(transparent)]
     Io(std::io::Error),
     #[error(transparent)]

@@ -287,6 +287,9 @@ impl Node {
         });
         let (session, early) = match timeout_at(until.into(), shaken).await {
             Ok(Ok(done)) => done,
+            Ok(Err(error @ HandshakeFailure::Silent)) => {
+                return tracing::debug!(%from, "{error}");
+            }
             Ok(Err(error)) => {
                 let topic = "refused a peer";
                 if self.resources().may_log_of(topic, &from, cause_of(&error)) {
@@ -465,7 +468,7 @@ enum Opening {
 /// What tells causes of a failed handshake apart.
 fn cause_of(error: &HandshakeFailure) -> Option<Discriminant<HandshakeError>> {
     match error {
-        HandshakeFailure::Io(_) => None,
+        HandshakeFailure::Silent | HandshakeFailure::Io(_) => None,
         HandshakeFailure::Protocol(error) => Some(discriminant(error)),
     }
 }
@@ -473,7 +476,7 @@ fn cause_of(error: &HandshakeFailure) -> Option<Discriminant<HandshakeError>> {
 /// Whether the peer was sent the reason for which its handshake failed.
 fn is_told(error: &HandshakeFailure) -> bool {
     match error {
-        HandshakeFailure::Io(_) => false,
+        HandshakeFailure::Silent | HandshakeFailure::Io(_) => false,
         HandshakeFailure::Protocol(error) => !matches!(error, HandshakeError::NotRakt { .. }),
     }
 }

@@ -7,18 +7,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::{Address, AddressError, Operation, Outcome, SpawnArgument, validate_name};
+use rakt_wire::{
+    Address, AddressError, Operation, Outcome, SpawnArgument, validate_host, validate_name,
+};
 
 use super::caller::Caller;
 #[cfg(feature = "goakt")]
 use super::goakt;
 use super::native::{CONTROL, Conn, Dialed, Endpoint, Expected};
 use super::request::{Concern, NodeRequest};
+use super::serve::{carry_out, lookup};
+use super::transport::unbracketed;
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::{Cause, OperationError, Recipient, Refusal};
+use crate::inside::{is_inside, is_inside_family};
 use crate::message::WireMessage;
 use crate::operation::stopped;
-use crate::reference::{ActorRef, Life};
+use crate::reference::{ActorRef, Life, Target};
+use crate::system::ActorSystem;
 
 /// A reference to the node that listens on a host and port, for operations on it: made by
 /// [`ActorSystem::node`](crate::ActorSystem::node) and [`Client::node`](super::Client::node).
@@ -41,6 +47,8 @@ pub struct NodeRef {
 /// How a node is reached.
 #[derive(Clone)]
 enum Peer {
+    /// Not at all: it is this one.
+    Own(ActorSystem),
     Native(Arc<Endpoint>),
     #[cfg(feature = "goakt")]
     GoAkt(Arc<goakt::Endpoint>),
@@ -48,6 +56,7 @@ enum Peer {
 
 /// Who answered a request.
 enum By {
+    Own(ActorSystem),
     Native(Arc<Conn<Dialed>>),
     /// A Go node; where the actor is, if that was asked.
     #[cfg(feature = "goakt")]
@@ -74,6 +83,13 @@ impl NodeRef {
         Self { host: host.into(), port, reach }
     }
 
+    /// The node of this system itself, which is not dialed.
+    pub(crate) fn own(system: &ActorSystem, caller: &Arc<Caller>) -> Self {
+        let (host, port) = system.advertised();
+        let reach = Some((caller.clone(), Peer::Own(system.clone())));
+        Self { host: host.into(), port, reach }
+    }
+
     /// The host, as it was given.
     pub fn host(&self) -> &str {
         &self.host
@@ -87,18 +103,25 @@ impl NodeRef {
     /// Finds the actor at `path`; `None` if there is none.
     ///
     /// The reference is to this life of the actor. `A` is its type, which the caller vouches for:
-    /// the actor itself refuses what it does not accept.
+    /// the actor itself refuses what it does not accept. On the node of one's own, an actor of another type is
+    /// not what was looked for: `None`.
     ///
     /// # Errors
     /// [`OperationError`]: the node could not be asked, or the name is not for peers.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub async fn lookup<A>(&self, path: &str) -> Result<Option<ActorRef<A>>, OperationError> {
+    pub async fn lookup<A: 'static>(
+        &self,
+        path: &str,
+    ) -> Result<Option<ActorRef<A>>, OperationError> {
         let operation = Operation::Lookup { path: path.to_owned() };
         let target = At { node: self, path };
         let request = target.request(&operation);
         match self.send(request).await? {
+            (By::Own(system), Outcome::Found { .. }) => {
+                Ok(system.find(path).and_then(|found| found.of_type()))
+            }
             (by, Outcome::Found { uid, .. }) => {
                 let found = self.reference(path, by, uid);
                 found.map(Some).map_err(|refusal| request.refused(refusal))
@@ -200,11 +223,20 @@ impl NodeRef {
     }
 
     async fn send(&self, request: NodeRequest<'_>) -> Result<(By, Outcome), OperationError> {
-        if let Err(error) = request.operation.check_names() {
+        let names = validate_host(unbracketed(&self.host));
+        if let Err(error) = names.and_then(|()| request.operation.check_names()) {
             return Err(request.not_sent(invalid(error)));
+        }
+        if self.port == 0 {
+            let source = "the port is 0".into();
+            return Err(request.not_sent(Refusal::InvalidArgument { source }));
         }
         match &self.reach {
             None => Err(request.not_sent(Refusal::RemotingOff)),
+            Some((_, Peer::Own(system))) => {
+                let outcome = on_own_node(system, request).await?;
+                Ok((By::Own(system.clone()), outcome))
+            }
             Some((_, Peer::Native(endpoint))) => {
                 let asked = endpoint.request(request, CONTROL, Expected::Anyone).await;
                 asked.map(|(conn, outcome)| (By::Native(conn), outcome))
@@ -218,9 +250,13 @@ impl NodeRef {
     }
 
     /// A reference to the life `uid` of the actor at `path`.
-    fn reference<A>(&self, path: &str, by: By, uid: u64) -> Result<ActorRef<A>, Refusal> {
+    fn reference<A: 'static>(&self, path: &str, by: By, uid: u64) -> Result<ActorRef<A>, Refusal> {
         let (caller, _) = self.reach.as_ref().ok_or(Refusal::RemotingOff)?;
         let (address, life) = match by {
+            By::Own(system) => {
+                let found = system.find(path).and_then(|found| found.of_type());
+                return found.ok_or(Refusal::NotFound);
+            }
             By::Native(conn) => {
                 let peer = &conn.peer;
                 let address = Address::new(path, peer.system(), &*self.host, self.port);
@@ -236,6 +272,45 @@ impl NodeRef {
             }
         };
         Ok(caller.reference(address, life))
+    }
+}
+
+/// What becomes of an operation on the node of one's own: as for a peer, without the way.
+async fn on_own_node(
+    system: &ActorSystem,
+    request: NodeRequest<'_>,
+) -> Result<Outcome, OperationError> {
+    let operation = request.operation.clone();
+    let done = match &operation {
+        Operation::Ping => Ok(Outcome::Done),
+        Operation::Kinds => Ok(Outcome::Kinds(system.kinds().names())),
+        Operation::Lookup { path } => lookup(system, path),
+        operation if waits_for_itself(system, operation) => {
+            return Err(request.not_sent(Refusal::WaitsForItself));
+        }
+        _ => {
+            let work = carry_out(system, operation, |_| Ok(()));
+            match tokio::time::timeout(request.limit, work).await {
+                Ok(done) => done,
+                Err(_) => return Err(request.timed_out()),
+            }
+        }
+    };
+    done.map_err(|refusal| request.refused(refusal))
+}
+
+/// Whether the actor's own code would wait for this.
+fn waits_for_itself(system: &ActorSystem, operation: &Operation) -> bool {
+    let (path, of_family) = match operation {
+        Operation::Stop { path, .. } | Operation::Respawn { path, .. } => (path, true),
+        Operation::Reinstate { path, .. } => (path, false),
+        _ => return false,
+    };
+    let found = system.find(path);
+    match found.as_ref().map(ActorRef::target) {
+        Some(Target::Local(cell)) if of_family => is_inside_family(&**cell),
+        Some(Target::Local(cell)) => is_inside(&**cell),
+        _ => false,
     }
 }
 
@@ -318,7 +393,10 @@ impl<A> SpawnOn<A> {
         self
     }
 
-    async fn send(self) -> Result<ActorRef<A>, OperationError> {
+    async fn send(self) -> Result<ActorRef<A>, OperationError>
+    where
+        A: 'static,
+    {
         let Self { node, name, kind, argument, .. } = self;
         let valid = match (&node.reach, argument) {
             (None, _) => Err(Refusal::RemotingOff),

@@ -1,6 +1,10 @@
 //! When a peer is dialed again. Pure: time goes in.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rakt_wire::Dialect;
 
 use crate::error::Refusal;
 
@@ -14,43 +18,79 @@ const BRIEF: Duration = Duration::from_secs(1);
 /// How a pause is varied: many who lost a peer must not come back at one time.
 pub(crate) type Jitter<'a> = &'a dyn Fn(Duration) -> Duration;
 
-/// Dials that failed in a row: none follows before a pause is over.
+/// Where a peer is dialed, and in which dialect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) dialect: Dialect,
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+}
+
+/// Places that could not be reached lately. What is known of one outlives whoever dialed it, and all that dial it
+/// share it.
 #[derive(Debug, Default)]
-pub(crate) struct Failures {
+pub(crate) struct Unreached {
+    places: HashMap<Place, Failures>,
+    /// Those that are forgotten are looked for once there are so many.
+    look_at: usize,
+}
+
+/// Dials that failed in a row: none follows before a pause is over.
+#[derive(Debug)]
+struct Failures {
     times: u32,
-    last: Option<(Instant, Refusal)>,
+    pause: Duration,
+    until: Instant,
+    why: Refusal,
 }
 
 impl Failures {
-    /// Whether the peer may be dialed now.
+    /// Whether the next failure is a first one again: nobody has dialed for as long again as the pause was.
+    fn is_forgotten(&self, now: Instant) -> bool {
+        now >= self.until + self.pause
+    }
+}
+
+impl Unreached {
+    /// As many as this are kept before those that are forgotten are looked for.
+    const FEW: usize = 16;
+
+    /// Whether the place may be dialed now.
     ///
     /// # Errors
     /// Why the last dial failed, as long as the pause after it lasts.
-    pub(crate) fn check(&self, now: Instant) -> Result<(), Refusal> {
-        match &self.last {
-            Some((until, why)) if *until > now => Err(why.clone()),
+    pub(crate) fn check(&self, place: &Place, now: Instant) -> Result<(), Refusal> {
+        match self.places.get(place) {
+            Some(failures) if failures.until > now => Err(failures.why.clone()),
             _ => Ok(()),
         }
     }
 
-    /// A dial has failed. Returns the pause; `None` where one lasts already: what fails at the same time
-    /// counts as one.
+    /// A dial has failed. Returns the pause that follows; `None` if one lasts already, as several that fail
+    /// together count as one.
     pub(crate) fn failed(
         &mut self,
+        place: &Place,
         now: Instant,
         why: Refusal,
         jitter: Jitter<'_>,
     ) -> Option<Duration> {
-        self.check(now).ok()?;
-        let pause = jitter(pause_after(self.times));
-        self.times += 1;
-        self.last = Some((now + pause, why));
+        self.check(place, now).ok()?;
+        if self.places.len() >= self.look_at {
+            self.places.retain(|_, failures| !failures.is_forgotten(now));
+            self.look_at = Self::FEW.max(2 * self.places.len());
+        }
+        let before = self.places.get(place).filter(|before| !before.is_forgotten(now));
+        let times = before.map_or(0, |before| before.times + 1);
+        let pause = jitter(pause_after(times));
+        let failures = Failures { times, pause, until: now + pause, why };
+        self.places.insert(place.clone(), failures);
         Some(pause)
     }
 
-    /// The peer is there.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    /// The place was reached: nobody has to wait any more.
+    pub(crate) fn reached(&mut self, place: &Place) {
+        self.places.remove(place);
     }
 }
 
@@ -96,19 +136,38 @@ mod tests {
         }
     }
 
+    fn place(port: u16) -> Place {
+        Place { dialect: Dialect::Native, host: "h".into(), port }
+    }
+
     #[test]
     fn nobody_dials_before_the_pause_is_over() {
-        let (mut failures, now) = (Failures::default(), Instant::now());
-        assert!(failures.check(now).is_ok());
-        assert_eq!(failures.failed(now, Refusal::NotFound, FULL), Some(FIRST_PAUSE));
-        assert_eq!(failures.check(now), Err(Refusal::NotFound));
-        assert_eq!(failures.failed(now, Refusal::Stopped, FULL), None, "it counts as one");
+        let (mut unreached, now, place) = (Unreached::default(), Instant::now(), place(1));
+        let mut failed = |at, why| unreached.failed(&place, at, why, FULL);
+        assert_eq!(failed(now, Refusal::NotFound), Some(FIRST_PAUSE));
+        assert_eq!(failed(now, Refusal::Stopped), None, "it counts as one");
+        assert_eq!(unreached.check(&place, now), Err(Refusal::NotFound));
         let later = now + FIRST_PAUSE;
-        assert!(failures.check(later).is_ok());
-        assert_eq!(failures.failed(later, Refusal::Stopped, FULL), Some(2 * FIRST_PAUSE));
-        failures.clear();
-        assert!(failures.check(later).is_ok());
-        assert_eq!(failures.failed(later, Refusal::Stopped, FULL), Some(FIRST_PAUSE));
+        assert!(unreached.check(&place, later).is_ok());
+        assert_eq!(unreached.failed(&place, later, Refusal::Stopped, FULL), Some(2 * FIRST_PAUSE));
+        unreached.reached(&place);
+        assert!(unreached.check(&place, later).is_ok());
+        assert_eq!(unreached.failed(&place, later, Refusal::Stopped, FULL), Some(FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_place_that_nobody_dials_for_long_is_forgotten_and_takes_no_room() {
+        let (mut unreached, mut now) = (Unreached::default(), Instant::now());
+        for port in 0..10_000 {
+            assert_eq!(
+                unreached.failed(&place(port), now, Refusal::NotFound, FULL),
+                Some(FIRST_PAUSE)
+            );
+            now += FIRST_PAUSE;
+        }
+        assert!(unreached.places.len() <= 2 * Unreached::FEW, "{}", unreached.places.len());
+        let again = unreached.failed(&place(0), now, Refusal::NotFound, FULL);
+        assert_eq!(again, Some(FIRST_PAUSE), "a first failure again");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What peers may ask of this node about its actors, and the one place that decides it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +76,14 @@ pub(crate) async fn carried_out(
 ) -> Result<Outcome, Refusal> {
     let (runtime, mut tasks) = (system.runtime().clone(), JoinSet::new());
     let work = async move {
-        let work = carry_out(&system, operation, (charge, peer));
+        // The charge stays for as long as this is under way.
+        let mut charge = charge;
+        let work = carry_out(&system, operation, |argument| {
+            let place = charge.resources().spawned.take(peer, now())?;
+            // The actor keeps its argument, to be able to start anew.
+            let kept = argument.map(|argument| charge.split(argument_cost(argument)));
+            Ok((place, kept))
+        });
         match remaining {
             Some(left) => {
                 tokio::time::timeout(left, work).await.unwrap_or(Err(Refusal::DeadlineExceeded))
@@ -88,10 +96,11 @@ pub(crate) async fn carried_out(
     tasks.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()))
 }
 
-async fn carry_out(
+/// Carries an operation out that takes time. An actor that is spawned has a place until it ends.
+pub(crate) async fn carry_out<P: Any + Send>(
     system: &ActorSystem,
     operation: Operation,
-    (mut charge, peer): (Charge, Source),
+    take_place: impl FnOnce(Option<&SpawnArgument>) -> Result<P, Refusal>,
 ) -> Result<Outcome, Refusal> {
     match operation {
         Operation::Spawn { path, kind, argument } => {
@@ -100,11 +109,8 @@ async fn carry_out(
                 return Err(Refusal::InvalidArgument { source: text.into() });
             }
             authorize(&path)?;
-            let place = charge.resources().spawned.take(peer, now())?;
-            // The actor keeps its argument, to be able to start anew.
             let argument = argument.map(compact);
-            let kept = argument.as_ref().map(|argument| charge.split(argument_cost(argument)));
-            let place = (place, kept);
+            let place = take_place(argument.as_ref())?;
             let cell = system.kinds().spawn(system.clone(), path, &kind, argument, place).await?;
             Ok(Outcome::Spawned { uid: cell.uid() })
         }

@@ -217,6 +217,13 @@ impl RemoteActor for RemoteTarget {
         }
     }
 
+    fn why_waiting(&self) -> Option<Refusal> {
+        match &self.peer {
+            Peer::Native(endpoint) => endpoint.why_waiting(self.place),
+            _ => None,
+        }
+    }
+
     fn request(&self, operation: Operation) -> Requested<'_> {
         Box::pin(async move {
             let limit = self.options.ask_timeout;

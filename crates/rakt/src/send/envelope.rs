@@ -12,7 +12,7 @@ use crate::answer::RemoteAnswer;
 use crate::error::{BoxError, Cause, Refusal};
 use crate::inside::is_inside;
 use crate::mailbox::letter::{About, Asker, Letter};
-use crate::message::{Encoded, Message};
+use crate::message::{Encoded, Message, claim_name};
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
 use crate::slot::{Answer, Slot};
@@ -210,6 +210,10 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };
             return Poll::Ready(Err((refusal, message)));
         };
+        if let Err(source) = claim_name(wire) {
+            let refusal = Refusal::InvalidArgument { source: Cause::new(source) };
+            return Poll::Ready(Err((refusal, message)));
+        }
         let remaining = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let mut state = self.enclosed.as_mut().and_then(|enclosed| enclosed.state.take());
         let outgoing = Outgoing {
@@ -246,6 +250,15 @@ impl<T, M: Message> Envelope<'_, T, M> {
     /// The coarse clock that spares most requests a timer.
     pub(super) fn ticks(&self) -> &Arc<Ticks> {
         &self.target.target().call_options().ticks
+    }
+
+    /// Why the message was not sent within its time.
+    pub(super) fn late(&self) -> Refusal {
+        let why = match self.target.target() {
+            Target::Local(_) => None,
+            Target::Remote(remote) => remote.why_waiting(),
+        };
+        why.unwrap_or(Refusal::DeadlineExceeded)
     }
 
     /// Waits for room no longer.

@@ -153,8 +153,9 @@ impl<T, M: Message + MessageFor<T>> Future for Tell<'_, T, M> {
         if limit.poll(cx, this.envelope.ticks()).is_pending() {
             return Poll::Pending;
         }
+        let refusal = this.envelope.late();
         match this.envelope.take_back() {
-            Some(message) => Poll::Ready(Err(this.error(Refusal::DeadlineExceeded, message))),
+            Some(message) => Poll::Ready(Err(this.error(refusal, message))),
             None => Poll::Pending,
         }
     }

@@ -10,7 +10,7 @@ use rakt_wire::{Address, Wish};
 use super::envelope::{Envelope, Receipt};
 use super::message_for::MessageFor;
 use crate::answer::Fate;
-use crate::error::{AskError, Cause, Refusal};
+use crate::error::{AskError, Cause};
 use crate::limit::Limit;
 use crate::message::Message;
 
@@ -51,9 +51,10 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
                 Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
             }
             Poll::Pending if self.limit.poll(cx, self.envelope.ticks()).is_ready() => {
+                let refusal = self.envelope.late();
                 match self.envelope.take_back() {
                     Some(message) => {
-                        let (target, refusal) = (self.target(), Refusal::DeadlineExceeded);
+                        let target = self.target();
                         Poll::Ready(Err(AskError::NotSent { target, refusal, message }))
                     }
                     None => Poll::Pending,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rakt_wire::{Address, AddressError, SpawnArgument, validate_text};
+use rakt_wire::{Address, AddressError, MAX_TYPE_LEN, SpawnArgument, validate_text};
 use tokio::sync::watch;
 
 use crate::call_options::CallOptions;
@@ -357,12 +357,22 @@ impl Kinds {
 
     /// Checks that the name of each can be shown.
     pub(crate) fn check_names(&self) -> Result<(), AddressError> {
-        self.0.values().try_for_each(|kind| validate_text("kind", &kind.name))
+        self.0.values().try_for_each(|kind| match kind.name.len() {
+            len if len > MAX_TYPE_LEN => {
+                Err(AddressError::TooLong { what: "kind", len, limit: MAX_TYPE_LEN })
+            }
+            _ => validate_text("kind", &kind.name),
+        })
     }
 
     /// Checks that no two message types of these kinds claim one wire name.
     pub(crate) fn check(&self) -> Result<(), DuplicateName> {
         self.0.values().try_for_each(|kind| kind.recipe.wire_names().map(drop))
+    }
+
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.values().map(|kind| kind.name.to_string()).collect()
     }
 
     pub(crate) fn exposed(&self) -> Vec<Exposed> {

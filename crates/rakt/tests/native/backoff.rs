@@ -86,3 +86,67 @@ async fn a_peer_behind_a_line_that_is_cut_again_and_again_is_there_nearly_all_th
     within(there.shutdown()).await;
     Ok(())
 }
+
+/// Asks by address, for a second, of nobody: how often that was dialed.
+async fn dials_in_a_second(addresses: &[Address]) -> Result<usize> {
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let config = remote::ClientConfig::new().transport(cable.clone());
+    let client = remote::Client::new("client", config)?;
+    let until = tokio::time::Instant::now() + Duration::from_secs(1);
+    while tokio::time::Instant::now() < until {
+        for address in addresses {
+            within(client.ask(address, echo("hello"))).await.expect_err("nobody is there");
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(cable.dial_count())
+}
+
+/// Nobody keeps a reference, so each ask begins with the address alone.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_nobody_listens_at_is_not_dialed_in_a_loop() -> Result {
+    for text in ["rakt://there@127.0.0.1:1/a", "goakt://there@127.0.0.1:1/a"] {
+        let dials = dials_in_a_second(&[text.parse()?]).await?;
+        assert!((2..=12).contains(&dials), "{text} was dialed {dials} times");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_addresses_that_nobody_listens_at_have_pauses_each() -> Result {
+    let address = |port| Address::new("a", "there", "127.0.0.1", port);
+    let addresses = (1..=200).map(address).collect::<std::result::Result<Vec<_>, _>>()?;
+    let dials = dials_in_a_second(&addresses).await?;
+    assert!((400..=2400).contains(&dials), "dialed {dials} times");
+    Ok(())
+}
+
+/// Several connections of one peer learn from each other: they fail together, and what comes up ends the pause of
+/// all.
+#[tokio::test(start_paused = true)]
+async fn connections_of_one_peer_share_what_they_learn() -> Result {
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let there = node_with("there", config().transport(network.clone())).await;
+    let mut names = Vec::new();
+    for n in 0..50 {
+        let name = format!("probe{n}");
+        Probe::spawn(&there, &name).await;
+        names.push(there.address(&name)?);
+    }
+    let here = node_with("here", config().transport(cable.clone())).await;
+    cable.unplug();
+    for address in &names {
+        within(here.ask(address, echo("hello"))).await.expect_err("the line is cut");
+    }
+    assert_eq!(cable.dial_count(), 1, "the pause of one is that of all");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    within(here.ask(&names[0], echo("hello"))).await.expect_err("the line is cut");
+    cable.plug();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for address in &names {
+        within(here.ask(address, echo("hello"))).await?;
+    }
+    Ok(())
+}

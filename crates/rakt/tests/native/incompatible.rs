@@ -38,6 +38,7 @@ async fn a_peer_of_another_version_is_told_apart_with_both_ranges() -> Result {
     let Refusal::Incompatible { source, .. } = &refusal else { panic!("{refusal:?}") };
     let text = Chain(source).to_string();
     assert!(text.contains("9..=12") && text.contains("1..=1"), "{text}");
+    assert!(text.contains("1..=1 here, 9..=12 there"), "{text}");
     assert!(!refusal.is_transient(), "trying again does not help");
     Ok(())
 }

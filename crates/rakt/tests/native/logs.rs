@@ -90,3 +90,19 @@ fn count_in(text: &str) -> Option<u64> {
     let (_, count) = text.split_once("lines=")?;
     count.split(' ').next()?.parse().ok()
 }
+
+/// As load balancers look whether a port is open.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_and_goes_is_no_warning() {
+    let (lines, _guard) = Lines::capture();
+    let network = Memory::default();
+    let node = node_with("here", config().transport(network.clone())).await;
+    let (host, port) = node.advertised();
+    for _ in 0..5 {
+        let stream = network.dial(host, port, Duration::ZERO).await.expect("it listens");
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let texts = lines.texts();
+    assert!(texts.iter().all(|line| !line.contains("WARN")), "{texts:?}");
+}

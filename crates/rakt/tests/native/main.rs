@@ -16,7 +16,9 @@
 //! | `logs.rs` | how much can a peer write to the log? |
 //! | `management.rs` | can the actors of another node be spawned, stopped and asked about? |
 //! | `messaging.rs` | what can be said to an actor on another node, and how is it answered? |
+//! | `names.rs` | can a name that a caller gives harm a connection? |
 //! | `options.rs` | does every option of remoting change what happens? |
+//! | `own_node.rs` | what if the node that is asked is one's own? |
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
@@ -55,8 +57,10 @@ mod incompatible;
 mod logs;
 mod management;
 mod messaging;
+mod names;
 mod options;
 #[cfg(unix)]
+mod own_node;
 mod processes;
 mod promises;
 mod simulated;

@@ -359,6 +359,36 @@ async fn dialing_a_peer_that_does_not_greet_ends_after_the_dial_timeout() -> Res
     Ok(())
 }
 
+/// Whatever limit comes first, the caller reads what was waited for.
+#[tokio::test(start_paused = true)]
+async fn who_asks_a_peer_that_does_not_greet_reads_what_was_waited_for() -> Result {
+    let network = Memory::default();
+    let mute = network.bind("127.0.0.1", 0).await?;
+    let port = mute.port();
+    let address = Address::new("a", "mute", "127.0.0.1", port)?;
+    let here = node_with("here", config().transport(network)).await;
+    let says = |refusal: Option<&Refusal>| match refusal {
+        Some(Refusal::Unreachable { source, .. }) => source.to_string().contains("greeting"),
+        _ => false,
+    };
+    for limit in [SOON, Duration::from_secs(5), Duration::from_secs(6)] {
+        let error = within(here.ask(&address, echo("hello")).timeout(limit)).await;
+        let error = error.expect_err("it does not answer");
+        assert!(says(error.refusal()) && error.is_safe_to_retry(), "{error:?}");
+        let error = within(here.tell(&address, echo("hello")).timeout(limit)).await;
+        let error = error.expect_err("it does not answer");
+        assert!(says(Some(&error.refusal)), "{error:?}");
+        let told = here.actor(&address);
+        let error = within(told.tell_all([echo("hello")])).await.remove(0);
+        assert!(says(error.expect_err("it does not answer").refusal()));
+        // The pause after a dial that failed.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let error = within(here.node("127.0.0.1", port).ping()).await.expect_err("no answer");
+    assert!(says(error.refusal()), "{error:?}");
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_connects_and_does_not_greet_is_let_go_after_the_dial_timeout() -> Result {
     let network = Memory::default();

@@ -131,6 +131,37 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
     Ok(())
 }
 
+/// Where nobody keeps a reference either.
+#[tokio::test(start_paused = true)]
+async fn order_holds_for_messages_by_address() -> Result {
+    let (cable, here, there) = narrow_pair(config()).await;
+    let (_, mut seen) = Probe::spawn(&there, "probe").await;
+    let address = there.address("probe")?;
+    within(here.ask(&address, number(1))).await?;
+    cable.hold();
+    within(here.tell(&address, number(2))).await?;
+    let mut events = here.events();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    cable.cut();
+    nodes::link_down(&mut events).await;
+    within(async {
+        while cable.stray_count() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    // Many others were talked to meanwhile: what was known of the address is forgotten.
+    for port in 1..200 {
+        let other = Address::new("probe", "there", "127.0.0.1", port)?;
+        let _ = within(here.tell(&other, number(0)).timeout(Duration::ZERO)).await;
+    }
+    within(here.tell(&address, number(3)).confirmed()).await?;
+    within(cable.deliver_late()).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(seen.so_far(), [1, 3]);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_network_delivers_late_does_not_come_after_what_was_sent_later() -> Result {
     let (cable, here, there) = narrow_pair(config()).await;

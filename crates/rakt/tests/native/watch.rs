@@ -219,6 +219,30 @@ async fn a_node_that_shuts_down_tells_whoever_watches_its_actors() -> Result {
     Ok(())
 }
 
+/// On several threads, where the shutdown goes on while the last news is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shutdown_is_heard_of_at_once_by_all_who_watch() -> Result {
+    let here = node_with("here", config()).await;
+    let (watcher, mut heard) = watcher(&here).await;
+    for _ in 0..50 {
+        let there = node_with("there", config()).await;
+        let mut watches = Vec::new();
+        for n in 0..4 {
+            let name = format!("probe{n}");
+            Probe::spawn(&there, &name).await;
+            let probe: ActorRef<Probe> = remote(&here, &there, &name).await;
+            watches.push(within(watcher.ask(Watch(probe))).await?);
+        }
+        // Some of them are not known there yet.
+        within(there.shutdown()).await;
+        for _ in &watches {
+            let terminated = heard.next().await;
+            assert_eq!(terminated.reason, StopReason::Shutdown, "{terminated:?}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_actor_that_is_not_there_is_heard_of_at_once() -> Result {
     let (here, there) = two_nodes().await;

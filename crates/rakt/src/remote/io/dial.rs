@@ -1,5 +1,6 @@
 //! The way to a peer: the transport, what lies between it and a dialect, and the greeting.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::{Cause, Refusal};
@@ -16,14 +17,22 @@ pub(crate) async fn dial<T, F>(
 where
     F: Future<Output = Result<T, Refusal>>,
 {
+    let limit: Duration = options.dial_timeout;
+    let has_opened = AtomicBool::new(false);
     let opened = async {
         let dialed = options.transport.dial(host, port, options.keep_alive).await;
         let stream = dialed.map_err(|error| unreachable(host, port, Cause::new(error)))?;
+        has_opened.store(true, Ordering::Relaxed);
         // What lies between the transport and the dialect, such as encryption, goes on here.
         greet(stream).await
     };
-    let limit: Duration = options.dial_timeout;
-    let late = |_| Err(unreachable(host, port, format!("no answer within {limit:?}").into()));
+    let late = |_| {
+        let what = match has_opened.load(Ordering::Relaxed) {
+            false => "the connection was not open",
+            true => "the peer has taken the connection and not answered the greeting",
+        };
+        Err(unreachable(host, port, format!("{what} within {limit:?}").into()))
+    };
     tokio::time::timeout(limit, opened).await.unwrap_or_else(late)
 }
 

@@ -6,13 +6,13 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rakt_wire::Outcome;
-use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason};
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, RefuseReason};
+use rakt_wire::{Dialect, Outcome};
 
 use super::conn::{Conn, Expected};
 use super::dialed::{Dialed, NotTaken};
@@ -25,7 +25,7 @@ use crate::remote::account::Account;
 use crate::remote::dialer::Dialer;
 use crate::remote::handshake::{HandshakeFailure, shake_hands};
 use crate::remote::io;
-use crate::remote::redial::{BriefConns, Failures};
+use crate::remote::redial::{BriefConns, Place};
 use crate::remote::request::NodeRequest;
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
@@ -38,13 +38,8 @@ pub(crate) const CONTROL: usize = 0;
 
 pub(crate) struct Endpoint {
     dialer: Arc<Dialer>,
-    pub(crate) host: Arc<str>,
-    pub(crate) port: u16,
+    pub(crate) place: Place,
     slots: Box<[Mutex<Slot>]>,
-    /// The first of the lane numbers, one for each slot; known to this peer alone.
-    lanes: [u8; 16],
-    /// Connections dialed so far.
-    turns: AtomicU64,
     pub(super) watches: RemoteWatches,
     /// A compression other than the one wanted is told once.
     has_told_compression: AtomicBool,
@@ -54,7 +49,6 @@ pub(crate) struct Endpoint {
 #[derive(Default)]
 struct Slot {
     state: State,
-    failures: Failures,
     brief: BriefConns,
 }
 
@@ -62,22 +56,43 @@ struct Slot {
 enum State {
     #[default]
     Empty,
-    Dialing(Vec<Waker>),
+    Dialing {
+        wakers: Vec<Waker>,
+        stage: Stage,
+    },
     Up {
         conn: Arc<Conn<Dialed>>,
         since: Instant,
     },
 }
 
+/// What a connection that is being made waits for.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// A pause, since those before it ended at once.
+    Pausing,
+    Opening,
+    Greeting,
+}
+
+impl Stage {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Pausing => "connections before it have ended at once, so it waits for a pause",
+            Self::Opening => "the connection is still being opened",
+            Self::Greeting => "the peer has taken the connection and has not answered the greeting",
+        }
+    }
+}
+
 impl Endpoint {
     pub(crate) fn new(dialer: Arc<Dialer>, host: &str, port: u16) -> Arc<Self> {
         let slots = (0..dialer.resources.options.max_idle_conns).map(|_| Mutex::default());
         let slots = slots.collect();
-        let (lanes, turns) = (dialer.random.id(), AtomicU64::new(0));
         let watches = RemoteWatches::default();
         let has_told_compression = AtomicBool::new(false);
-        let host = host.into();
-        Arc::new(Self { dialer, host, port, slots, lanes, turns, watches, has_told_compression })
+        let place = Place { dialect: Dialect::Native, host: host.into(), port };
+        Arc::new(Self { dialer, place, slots, watches, has_told_compression })
     }
 
     pub(crate) fn dialer(&self) -> &Arc<Dialer> {
@@ -107,7 +122,7 @@ impl Endpoint {
             State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
             State::Up { conn, since } => Some((*since, conn.has_answered())),
             State::Empty => None,
-            State::Dialing(wakers) => {
+            State::Dialing { wakers, .. } => {
                 let Some(waker) = waker else {
                     return Poll::Ready(Err(self.unreachable("not connected yet")));
                 };
@@ -117,15 +132,16 @@ impl Endpoint {
                 return Poll::Pending;
             }
         };
-        slot.failures.check(now())?;
+        self.dialer.unreached.lock().check(&self.place, now())?;
         if self.dialer.is_closed() {
             return Poll::Ready(Err(Refusal::ShuttingDown));
         }
         if let Some((since, has_answered)) = ended {
             slot.brief.ended_at(now(), since, has_answered);
         }
-        slot.state = State::Dialing(waker.cloned().into_iter().collect());
         let pause = slot.brief.pause(&|pause| self.dialer.random.jittered(pause));
+        let stage = if pause.is_some() { Stage::Pausing } else { Stage::Opening };
+        slot.state = State::Dialing { wakers: waker.cloned().into_iter().collect(), stage };
         drop(slot);
         spawn_apart(&self.dialer.runtime, self.clone().dial(place, pause));
         match waker {
@@ -142,22 +158,37 @@ impl Endpoint {
     async fn dial(self: Arc<Self>, place: usize, pause: Option<Duration>) {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
+            self.enter(place, Stage::Opening);
         }
         let options = &self.dialer.resources.options;
         let greet = |stream| self.greet(stream, place);
-        let connected = io::dial(options, &self.host, self.port, greet).await;
+        let connected = io::dial(options, &self.place.host, self.place.port, greet).await;
         let up = connected.as_ref().ok().cloned();
         let before = self.put(place, connected);
         if let Some(conn) = up.filter(|_| self.dialer.is_closed()) {
             conn.finish(CloseCode::Normal, "closed while it was dialed");
         }
-        if let State::Dialing(wakers) = before {
+        if let State::Dialing { wakers, .. } = before {
             wakers.into_iter().for_each(Waker::wake);
         }
     }
 
+    fn enter(&self, place: usize, next: Stage) {
+        if let State::Dialing { stage, .. } = &mut self.slots[place].lock().state {
+            *stage = next;
+        }
+    }
+
+    /// What the connection at a place waits for, if it is being made.
+    pub(crate) fn why_waiting(&self, place: usize) -> Option<Refusal> {
+        match &self.slots[place].lock().state {
+            State::Dialing { stage, .. } => Some(self.unreachable(stage.what())),
+            _ => None,
+        }
+    }
+
     fn peer(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        format!("{}:{}", self.place.host, self.place.port)
     }
 
     pub(crate) fn unreachable(&self, source: impl Into<Cause>) -> Refusal {
@@ -169,26 +200,30 @@ impl Endpoint {
         let mut slot = self.slots[place].lock();
         let why = match connected {
             Ok(conn) => {
-                slot.failures.clear();
+                self.dialer.unreached.lock().reached(&self.place);
                 return std::mem::replace(&mut slot.state, State::Up { conn, since: now() });
             }
             Err(why) => why,
         };
         slot.brief.ended(false);
         let jitter = |pause| self.dialer.random.jittered(pause);
-        let pause = slot.failures.failed(now(), why.clone(), &jitter);
         let before = std::mem::take(&mut slot.state);
         drop(slot);
-        let resources = &self.dialer.resources;
-        log_peer!(resources, &self.peer(), info, "no link", why = %Chain(&why), ?pause);
+        let mut unreached = self.dialer.unreached.lock();
+        let pause = unreached.failed(&self.place, now(), why.clone(), &jitter);
+        drop(unreached);
+        // Connections that fail together are told of once.
+        if let Some(pause) = pause {
+            let resources = &self.dialer.resources;
+            log_peer!(resources, &self.peer(), info, "no link", why = %Chain(&why), ?pause);
+        }
         before
     }
 
     /// What a connection for this place says of itself.
     fn hello(&self, place: usize) -> Hello {
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = u128::from_be_bytes(self.lanes).wrapping_add(place as u128).to_be_bytes();
-        Hello { lane: Some(Lane { id, turn }), ..self.dialer.hello.clone() }
+        let lane = self.dialer.next_in_lane(&self.place, place);
+        Hello { lane: Some(lane), ..self.dialer.hello.clone() }
     }
 
     /// Begins to speak over a connection that was dialed for this place.
@@ -197,6 +232,7 @@ impl Endpoint {
         mut stream: Box<dyn Stream>,
         place: usize,
     ) -> Result<Arc<Conn<Dialed>>, Refusal> {
+        self.enter(place, Stage::Greeting);
         let options = &self.dialer.resources.options;
         let handshake = Handshake::dial(self.hello(place));
         let (session, early) =
@@ -209,7 +245,7 @@ impl Endpoint {
                 Err(HandshakeFailure::Protocol(error)) => {
                     return Err(self.unreachable(Cause::new(error)));
                 }
-                Err(HandshakeFailure::Io(error)) => {
+                Err(error @ (HandshakeFailure::Silent | HandshakeFailure::Io(_))) => {
                     return Err(self.unreachable(Cause::new(error)));
                 }
             };
@@ -258,7 +294,10 @@ impl Endpoint {
         };
         let (conn, answer) = match tokio::time::timeout(limit, sent).await {
             Ok(answer) => answer.map_err(|refusal| request.not_sent(refusal))?,
-            Err(_) => return Err(request.not_sent(Refusal::DeadlineExceeded)),
+            Err(_) => {
+                let why = self.why_waiting(place).unwrap_or(Refusal::DeadlineExceeded);
+                return Err(request.not_sent(why));
+            }
         };
         let fate = match until {
             Some(until) => tokio::time::timeout_at(until, answer).await,

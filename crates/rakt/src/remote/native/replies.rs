@@ -19,6 +19,8 @@ use crate::slot::Slot;
 
 /// Whom a connection belongs to.
 pub(super) trait Owner: Send + Sync {
+    /// The node at the other end has shut down, and with it all its actors.
+    fn has_shut_down(&self, conn: &Conn<Dialed>);
     /// An actor that is watched has ended.
     fn terminated(&self, watch_id: u64, reason: Terminated);
     /// The connection has ended.
@@ -119,7 +121,11 @@ impl Reader for RepliesReader {
     }
 
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
-        self.replies.take_goodbye()
+        let goodbye = self.replies.take_goodbye();
+        if matches!(goodbye, Some((CloseCode::ShuttingDown, _))) {
+            self.owner.has_shut_down(&self.conn);
+        }
+        goodbye
     }
 
     fn end(&mut self) {

@@ -112,8 +112,7 @@ pub(crate) fn serve(
     let slow = match operation {
         Operation::Ping => return conn.respond(corr, Ok(Outcome::Done)),
         Operation::Kinds => {
-            let kinds = system.exposed().into_iter().map(|exposed| exposed.kind).collect();
-            return conn.respond(corr, Ok(Outcome::Kinds(kinds)));
+            return conn.respond(corr, Ok(Outcome::Kinds(system.kinds().names())));
         }
         Operation::Lookup { path } => return conn.respond(corr, lookup(&system, &path)),
         Operation::Watch { path, uid, watch_id } => {

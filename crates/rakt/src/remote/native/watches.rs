@@ -22,6 +22,8 @@ struct Table {
     entries: HashMap<u64, Entry>,
     /// The same watches, in the order of the connections over which the peer knows of them.
     by_conn: BTreeSet<(Option<u64>, u64)>,
+    /// The life of the node that shut down last.
+    shut_down: Option<[u8; 16]>,
     /// A task is bringing the watches to the peer.
     is_registering: bool,
     #[cfg(test)]
@@ -141,6 +143,16 @@ impl RemoteWatches {
         let Some(entry) = table.put(watch, Some(conn)) else { return false };
         entry.watched.life.get_or_insert(life);
         true
+    }
+
+    /// This life of the node is over, in order.
+    pub(crate) fn node_shut_down(&self, incarnation: [u8; 16]) {
+        self.table.lock().shut_down = Some(incarnation);
+    }
+
+    /// Whether this life of an actor is over since its node has shut down.
+    pub(crate) fn has_shut_down(&self, life: &Life) -> bool {
+        self.table.lock().shut_down == Some(life.incarnation)
     }
 
     /// The node is lost: all who wait for news of it by now hear so.

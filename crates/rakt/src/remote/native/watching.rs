@@ -62,6 +62,10 @@ impl Endpoint {
 }
 
 impl Owner for Endpoint {
+    fn has_shut_down(&self, conn: &Conn<Dialed>) {
+        self.watches.node_shut_down(conn.peer.incarnation);
+    }
+
     fn terminated(&self, watch_id: u64, reason: Terminated) {
         self.watches.ended(watch_id, from_wire(reason));
     }
@@ -80,6 +84,10 @@ async fn register_all(endpoint: Arc<Endpoint>) {
     let limit = endpoint.dialer().resources.options.read_idle_timeout * 2;
     let mut until = tokio::time::Instant::now() + limit;
     while let Some((watch, watched)) = endpoint.watches.next() {
+        if watched.life.is_some_and(|life| endpoint.watches.has_shut_down(&life)) {
+            endpoint.watches.ended(watch, StopReason::Shutdown);
+            continue;
+        }
         match tokio::time::timeout_at(until, register_one(&endpoint, watch, &watched)).await {
             Ok(Ok(())) => until = tokio::time::Instant::now() + limit,
             // Dialing has its own back-off, within which it fails at once: a short pause here.

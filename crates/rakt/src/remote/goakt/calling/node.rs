@@ -1,15 +1,15 @@
 //! One Go node: where it is, and when it is dialed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rakt_wire::Compression;
+use rakt_wire::{Compression, Dialect};
 
 use crate::error::{Cause, Chain, Refusal};
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
-use crate::remote::redial::{BriefConns, Failures};
+use crate::remote::redial::{BriefConns, Place};
 use crate::remote::resources::log_peer;
-use crate::sync::Mutex;
 use crate::timers::now;
 
 pub(super) struct GoNode {
@@ -19,7 +19,9 @@ pub(super) struct GoNode {
     /// `host:port`.
     pub(super) peer: Arc<str>,
     pub(super) compression: Compression,
-    failures: Mutex<Failures>,
+    place: Place,
+    /// It may be among those that could not be reached lately.
+    may_be_unreached: AtomicBool,
 }
 
 impl GoNode {
@@ -29,8 +31,10 @@ impl GoNode {
         port: u16,
         compression: Compression,
     ) -> Arc<Self> {
-        let (peer, host) = (format!("{host}:{port}").into(), host.into());
-        Arc::new(Self { dialer, host, port, peer, compression, failures: Mutex::default() })
+        let (peer, host) = (format!("{host}:{port}").into(), Arc::<str>::from(host));
+        let place = Place { dialect: Dialect::GoAkt, host: host.clone(), port };
+        let may_be_unreached = AtomicBool::new(true);
+        Arc::new(Self { dialer, host, port, peer, compression, place, may_be_unreached })
     }
 
     /// Where dead letters go.
@@ -59,13 +63,16 @@ impl GoNode {
             let source = "a GoAkt address has no room for an IPv6 host".into();
             return Err(Refusal::InvalidArgument { source });
         }
-        self.failures.lock().check(now())
+        self.dialer.unreached.lock().check(&self.place, now())
     }
 
     /// It cannot be reached, or does not understand what is sent. A pause precedes the next try.
     pub(super) fn failed(&self, why: Refusal) {
         let jitter = |pause| self.dialer.random.jittered(pause);
-        let pause = self.failures.lock().failed(now(), why.clone(), &jitter);
+        let mut unreached = self.dialer.unreached.lock();
+        let pause = unreached.failed(&self.place, now(), why.clone(), &jitter);
+        drop(unreached);
+        self.may_be_unreached.store(true, Ordering::Release);
         if let Some(pause) = pause {
             let resources = &self.dialer.resources;
             log_peer!(resources, &self.peer, info, "no link", why = %Chain(&why), ?pause);
@@ -74,7 +81,11 @@ impl GoNode {
 
     /// It has answered.
     pub(super) fn reached(&self) {
-        self.failures.lock().clear();
+        if self.may_be_unreached.load(Ordering::Acquire)
+            && self.may_be_unreached.swap(false, Ordering::AcqRel)
+        {
+            self.dialer.unreached.lock().reached(&self.place);
+        }
     }
 
     /// Waits where earlier connections were brief.

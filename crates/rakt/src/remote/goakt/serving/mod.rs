@@ -123,9 +123,12 @@ pub(crate) async fn open(
             return Ok(Some(opening));
         }
         early.reserve(4 * 1024);
-        if stream.read_buf(early).await? == 0 {
-            return Ok(None);
-        }
+        match stream.read_buf(early).await {
+            Ok(0) => return Ok(None),
+            // As health checks do that reset the connection.
+            Err(_) if early.is_empty() => return Ok(None),
+            heard => heard?,
+        };
     }
 }
 
