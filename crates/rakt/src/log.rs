@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
@@ -22,6 +22,15 @@ pub(crate) struct LogLimit {
     all: usize,
     hasher: RandomState,
     state: Mutex<State>,
+}
+
+/// Lines in any second of which it is not known what system they are of.
+const OF_PROCESS: usize = 18;
+
+/// Whether a line may be written where no system is at hand: on wakers, destructors and references.
+pub(crate) fn may_log(topic: &'static str, whom: impl Hash) -> bool {
+    static PROCESS: LazyLock<Arc<LogLimit>> = LazyLock::new(|| LogLimit::new(OF_PROCESS));
+    PROCESS.allows(topic, whom)
 }
 
 #[derive(Default)]

@@ -15,6 +15,7 @@ use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
 use crate::error::{OperationError, Refusal};
 use crate::events::{StopReason, Terminated, WatchId};
+use crate::log::may_log;
 use crate::mailbox::run::Loose;
 use crate::signal::{Signal, Signalled, Watcher};
 
@@ -241,7 +242,10 @@ pub(crate) trait RemoteActor: Send + Sync {
 /// Tells a watcher that an actor cannot be watched where it is.
 pub(crate) fn unwatchable(address: &Address, watcher: &Weak<dyn Signalled>, watch: WatchId) {
     let Some(watcher) = watcher.upgrade() else { return };
-    tracing::warn!(actor = %address, "an actor cannot be watched there");
+    let topic = "an actor cannot be watched there";
+    if may_log(topic, (address.host(), address.port())) {
+        tracing::warn!(actor = %address, "{topic}");
+    }
     let (address, reason) = (address.clone(), StopReason::NotFound);
     watcher.signal(Signal::Terminated(Terminated { address, reason, watch }));
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use crate::log::may_log;
 use crate::sync::Mutex;
 
 /// The time from one tick to the next.
@@ -154,7 +155,10 @@ impl Ticks {
 /// Wakes somebody who may run code of the user: the clock is not to stop if that panics.
 fn wake(waker: Waker) {
     if std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-        tracing::error!("a waker panicked");
+        let topic = "a waker panicked";
+        if may_log(topic, ()) {
+            tracing::error!("{topic}");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::current::Current;
 use super::reply::Reply;
 use super::run::{AnyRun, Loose, Lost};
 use crate::error::Refusal;
+use crate::log::may_log;
 use crate::message::{Message, message_name};
 use crate::reference::ActorRef;
 use crate::slot::Slot;
@@ -89,8 +90,9 @@ impl<M: Message> Letter<M> {
         reply.send(Err(refusal));
         // Whoever discards a message is not to die of its destructor.
         let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(message)));
-        if dropped.is_err() {
-            tracing::error!(message = std::any::type_name::<M>(), "panicked while it was dropped");
+        let (topic, name) = ("panicked while it was dropped", std::any::type_name::<M>());
+        if dropped.is_err() && may_log(topic, name) {
+            tracing::error!(message = name, "{topic}");
         }
     }
 }

@@ -307,7 +307,7 @@ impl Node {
         if *self.draining.borrow() {
             dismiss(&conn);
         }
-        conn.resources.link_up(&conn.peer.name, conn.compression);
+        conn.resources.link_up(conn.peer.shown(), conn.compression);
         match turn {
             Turn::First => {}
             Turn::After(earlier) => {

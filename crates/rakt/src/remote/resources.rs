@@ -16,7 +16,7 @@ use crate::events::{Event, Outlet};
 use crate::log::LogLimit;
 
 /// Logs a line that a peer can cause, as far as the limit for such lines allows. The peer is where it comes
-/// from, or what it is called with its address behind an `@`.
+/// from, not what it calls itself: it could be another for each line.
 macro_rules! log_peer {
     ($resources:expr, $peer:expr, $level:ident, $topic:literal $(, $($field:tt)+)?) => {
         if $resources.may_log($topic, $peer) {
@@ -53,25 +53,25 @@ impl Resources {
     /// The same, where there are several causes for one topic.
     pub(crate) fn may_log_of(&self, topic: &'static str, peer: &str, cause: impl Hash) -> bool {
         let log: &Arc<LogLimit> = &self.outlet.peer_log;
-        // Who has many ports, or many names, has one address.
-        let source = Source::of(peer.rsplit('@').next().unwrap_or(peer));
+        // Who has many ports has one address.
+        let source = Source::of(peer);
         match source.is_known() {
             true => log.allows(topic, (source, cause)),
             false => log.allows(topic, (peer, cause)),
         }
     }
 
-    /// A connection with `peer` is open.
-    pub(crate) fn link_up(&self, peer: &str, compression: Compression) {
+    /// A connection with `peer`, which comes `from` there, is open.
+    pub(crate) fn link_up(&self, (peer, from): (&str, &str), compression: Compression) {
         crate::metrics::link_up();
-        log_peer!(self, peer, info, "link up", peer, %compression);
+        log_peer!(self, from, info, "link up", peer, %compression);
         self.outlet.publish(|| Event::LinkUp { peer: peer.to_owned() });
     }
 
-    /// A connection with `peer` has ended.
-    pub(crate) fn link_down(&self, peer: &str, reason: Cause) {
+    /// A connection with `peer`, which came `from` there, has ended.
+    pub(crate) fn link_down(&self, (peer, from): (&str, &str), reason: Cause) {
         crate::metrics::link_down();
-        log_peer!(self, peer, info, "link down", peer, reason = %Chain(&reason));
+        log_peer!(self, from, info, "link down", peer, reason = %Chain(&reason));
         self.outlet.publish(|| Event::LinkDown { peer: peer.to_owned(), reason });
     }
 }

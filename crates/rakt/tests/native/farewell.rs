@@ -27,8 +27,17 @@ pub(crate) async fn dial(
     network: &Memory,
     port: u16,
 ) -> std::result::Result<(Box<dyn Stream>, Session), HandshakeError> {
+    dial_as(network, port, Hello::new("peer", [7; 16])).await
+}
+
+/// The same, of a peer that says this of itself.
+pub(crate) async fn dial_as(
+    network: &Memory,
+    port: u16,
+    hello: Hello,
+) -> std::result::Result<(Box<dyn Stream>, Session), HandshakeError> {
     let mut stream = network.dial("", port, Duration::ZERO).await.expect("the node listens");
-    let mut handshake = Handshake::dial(Hello::new("peer", [7; 16]));
+    let mut handshake = Handshake::dial(hello);
     let hello = handshake.poll_transmit().expect("the dialer speaks first");
     stream.write_all(&hello).await.expect("the node reads");
     let mut read = BytesMut::new();

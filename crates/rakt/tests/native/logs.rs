@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rakt::remote::Transport;
+use rakt_wire::native::{CloseCode, Hello, Outbound, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
+use crate::farewell::{dial, dial_as};
 use crate::memory::Memory;
-use crate::nodes::{config, node_with};
+use crate::nodes::{config, link_down, node_with};
+use crate::support::within;
 
 /// The lines of a log, each with the second of the paused clock in which it was written.
 #[derive(Clone)]
@@ -105,4 +108,46 @@ async fn a_connection_that_says_nothing_and_goes_is_no_warning() {
     }
     let texts = lines.texts();
     assert!(texts.iter().all(|line| !line.contains("WARN")), "{texts:?}");
+}
+
+/// A peer that calls itself something else each time is one peer all the same.
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_many_names_has_the_lines_of_one() {
+    let (lines, _guard) = Lines::capture();
+    let network = Memory::default();
+    let node = node_with("flooded", config().transport(network.clone())).await;
+    let port = node.advertised().1;
+    let mut held = Vec::new();
+    for n in 0..50_u8 {
+        let mut hello = Hello::new(format!("peer{n}"), [n; 16]);
+        hello.advertised = Some((format!("10.0.0.{n}"), 1000 + u16::from(n)));
+        held.push(within(dial_as(&network, port, hello)).await.expect("it is taken"));
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let texts = lines.texts();
+    assert_eq!(texts.iter().filter(|text| text.contains("link up")).count(), 10, "{texts:#?}");
+}
+
+/// The goodbye of a peer is text of a stranger.
+#[tokio::test(start_paused = true)]
+async fn the_goodbye_of_a_peer_is_shown_in_one_harmless_line() {
+    let (lines, _guard) = Lines::capture();
+    let network = Memory::default();
+    let node = node_with("polite", config().transport(network.clone())).await;
+    let mut events = node.events();
+    let (mut stream, session) =
+        within(dial(&network, node.advertised().1)).await.expect("it is taken");
+    let mut outbound = Outbound::new(Role::Dialer, session.limits);
+    outbound.close(CloseCode::Normal, "bye\n\u{1b}[2J\u{9b}1m\u{202e}INFO all is well");
+    let mut bytes = Vec::new();
+    outbound.poll_transmit(&mut bytes);
+    within(stream.write_all(&bytes)).await.expect("the node reads");
+    let reason = link_down(&mut events).await;
+    assert!(reason.contains("bye") && reason.contains("all is well"), "{reason}");
+    let texts = lines.texts();
+    assert!(texts.iter().any(|text| text.contains("all is well")), "{texts:#?}");
+    for text in texts.iter().map(|text| text.trim_end_matches('\n')).chain([&*reason]) {
+        let is_harmless = |c: char| !c.is_control() && c != '\u{202e}';
+        assert!(text.chars().all(is_harmless), "{text:?}");
+    }
 }

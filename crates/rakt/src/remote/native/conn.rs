@@ -6,8 +6,8 @@
 //!
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -31,7 +31,9 @@ pub(crate) struct Peer {
     pub(crate) incarnation: [u8; 16],
     /// `system@host:port`, or `system` for a peer without an address.
     pub(crate) name: Arc<str>,
-    /// Where the connection comes from.
+    /// Where the connection comes from, or leads to: no peer chooses that as it likes.
+    pub(crate) from: Box<str>,
+    /// The same, where that is an IP address.
     pub(crate) source: Source,
 }
 
@@ -39,6 +41,11 @@ impl Peer {
     /// The name of its actor system.
     pub(crate) fn system(&self) -> &str {
         self.name.split('@').next().unwrap_or(&self.name)
+    }
+
+    /// What it calls itself, and where it comes from: how it is shown in the log, and whose lines are counted.
+    pub(crate) fn shown(&self) -> (&str, &str) {
+        (&self.name, &self.from)
     }
 
     /// The host and port of a node, as it is known here.
@@ -169,6 +176,7 @@ impl<H: Half> Conn<H> {
             peer: Peer {
                 incarnation: hello.incarnation,
                 name: name.into(),
+                from: from.into(),
                 source: Source::of(from),
             },
             limits: session.limits,

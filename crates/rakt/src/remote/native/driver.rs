@@ -151,8 +151,8 @@ impl<R: Reader> Driver<R> {
         drop(state);
         self.conn.close(reason.as_str());
         if now {
-            let peer = &self.conn.peer.name;
-            log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, %reason);
+            let (peer, from) = self.conn.peer.shown();
+            log_peer!(self.conn.resources, from, warn, "closing a connection", %peer, %reason);
         }
         (reason.into(), self.conn.account.farewell(bytes))
     }
@@ -314,7 +314,7 @@ impl<R: Reader> Session for Driver<R> {
         self.conn.close(reason.clone());
         self.conn.account.release_unread(&mut self.unread);
         self.reader.end();
-        self.conn.resources.link_down(&self.conn.peer.name, reason);
+        self.conn.resources.link_down(self.conn.peer.shown(), reason);
         farewell
     }
 }

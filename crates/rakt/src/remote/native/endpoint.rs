@@ -254,10 +254,13 @@ impl Endpoint {
         let conn = Conn::new(account, Dialed::new(&session), &session, &from);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
-            let peer = &conn.peer.name;
-            tracing::info!(%peer, %wanted, %used, "the peer does not have the compression wanted");
+            let (peer, topic) = (&conn.peer.name, "the peer does not have the compression wanted");
+            // Once for each endpoint, and peers make endpoints: by naming senders.
+            if conn.resources.may_log(topic, &from) {
+                tracing::info!(%peer, %wanted, %used, "{topic}");
+            }
         }
-        conn.resources.link_up(&conn.peer.name, used);
+        conn.resources.link_up(conn.peer.shown(), used);
         let reader = RepliesReader::new(conn.clone(), self.clone(), &session);
         self.dialer.runtime.spawn(drive(conn.clone(), stream, reader, early));
         Ok(conn)

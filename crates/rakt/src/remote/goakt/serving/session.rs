@@ -91,7 +91,7 @@ pub(super) fn run(
         max_in_flight: conn.terms.max_pipelined as usize,
         ..ServerConfig::default()
     };
-    conn.resources.link_up(&conn.peer, compression);
+    conn.resources.link_up((&conn.peer, &conn.peer), compression);
     let pace = Pace::new(options.min_rate);
     let serve = Serve {
         greeting,
@@ -353,7 +353,8 @@ impl Session for Serve {
         self.conn.end();
         self.held.release(&self.conn.account);
         self.ahead.release(&self.conn.account);
-        self.conn.resources.link_down(&self.conn.peer, end.reason);
+        let peer = &self.conn.peer;
+        self.conn.resources.link_down((peer, peer), end.reason);
         let mut bytes = io.unwritten.to_vec();
         let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
         if is_open { self.conn.account.farewell(bytes) } else { None }
