@@ -14,6 +14,12 @@ use crate::limits::Limits;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The allocator gives back at once what is free, and keeps neither many arenas nor addresses.
 const ALLOCATOR: &str = "dirty_decay_ms:0,muzzy_decay_ms:0,narenas:2,retain:false,lg_tcache_max:12";
+/// The same of the one of the system, from which the C code of zstd has its memory.
+const SYSTEM_ALLOCATOR: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("MALLOC_TRIM_THRESHOLD_", "65536"),
+];
 /// Bytes of a page.
 const PAGE: u64 = 4096;
 
@@ -51,6 +57,7 @@ impl Node {
             }
         };
         command.arg("node").args(limits.to_args()).env("_RJEM_MALLOC_CONF", ALLOCATOR);
+        command.envs(SYSTEM_ALLOCATOR);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let input = child.stdin.take().ok_or("the node has an input")?;
