@@ -136,6 +136,14 @@ pub struct Terminated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchId(pub(crate) u64);
 
+impl WatchId {
+    /// One that nobody has.
+    pub(crate) fn next() -> Self {
+        static WATCHES: AtomicU64 = AtomicU64::new(1);
+        Self(WATCHES.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// Lines about peers that are logged in a second, all together.
 const PEER_LINES: usize = 18;
 /// Lines about actors that fail, likewise.

@@ -15,6 +15,8 @@ pub(crate) struct Limit {
     pub(crate) limit: Duration,
     /// When the time began.
     since: Option<Instant>,
+    /// It is over at this time at the latest.
+    latest: Option<Instant>,
     watch: Watch,
 }
 
@@ -29,7 +31,28 @@ enum Watch {
 
 impl Limit {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, watch: Watch::Nobody }
+        Self { limit, since: None, latest: None, watch: Watch::Nobody }
+    }
+
+    /// The same limit, which is over at `latest` if that comes first.
+    pub(crate) fn until(mut self, latest: std::time::Instant) -> Self {
+        self.latest = Some(latest.into());
+        self
+    }
+
+    /// The same limit where it was asked for; `usual`, with the same latest end, where it was not.
+    pub(crate) fn or_usual(self, usual: Duration) -> Self {
+        match self.latest {
+            None => self,
+            latest => Self { latest, ..Self::new(usual) },
+        }
+    }
+
+    /// How long it is, of which `until` may have taken a part.
+    pub(crate) fn length(&mut self) -> Duration {
+        let since = self.begin();
+        let latest = self.latest.map(|latest| latest.saturating_duration_since(since));
+        latest.map_or(self.limit, |left| left.min(self.limit))
     }
 
     /// Starts the time, if it does not run already. Returns when it began.
@@ -39,14 +62,19 @@ impl Limit {
 
     /// When the time is over, if that can be said.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        self.begin().checked_add(self.limit)
+        let own = self.begin().checked_add(self.limit);
+        match (own, self.latest) {
+            (Some(own), Some(latest)) => Some(own.min(latest)),
+            (own, latest) => own.or(latest),
+        }
     }
 
     /// With a coarse clock, a timer is set only when that has ticked. Not so where it may not tick in
     /// time, or for another: in another runtime, or in another task than before.
     pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>, ticks: &Arc<Ticks>) -> Poll<()> {
-        let since = self.begin();
-        let coarse = (self.limit > 2 * TICK).then_some(ticks);
+        self.begin();
+        let is_long = self.limit > 2 * TICK && (self.latest.is_none() || self.length() > 2 * TICK);
+        let coarse = is_long.then_some(ticks);
         match (&mut self.watch, coarse) {
             (Watch::Timer(sleep), _) => return sleep.as_mut().poll(cx),
             (Watch::Ticks(call), Some(ticks)) if !ticks.is_over(cx.waker(), *call) => {
@@ -63,7 +91,7 @@ impl Limit {
         // Whoever waits may be outside of every runtime, where there are no timers.
         let is_outside = tokio::runtime::Handle::try_current().is_err();
         let _entered = is_outside.then(|| ticks.runtime().enter());
-        let mut sleep = Box::pin(match since.checked_add(self.limit) {
+        let mut sleep = Box::pin(match self.deadline() {
             Some(until) => tokio::time::sleep_until(until),
             None => tokio::time::sleep(self.limit),
         });

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -18,6 +19,7 @@ use crate::events::{StopReason, Terminated, WatchId};
 use crate::log::may_log;
 use crate::mailbox::run::Loose;
 use crate::signal::{Signal, Signalled, Watcher};
+use crate::sync::Mutex;
 
 /// A reference to one actor, in this process or on another node; the calls are the same.
 ///
@@ -92,6 +94,16 @@ impl<A, B> PartialEq<ActorRef<B>> for ActorRef<A> {
 
 impl<A> Eq for ActorRef<A> {}
 
+/// By the same life of the same actor as equality.
+impl<A> Hash for ActorRef<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.target {
+            Target::Local(cell) => (&raw const **cell).cast::<()>().hash(state),
+            Target::Remote(remote) => (remote.address(), remote.life()).hash(state),
+        }
+    }
+}
+
 impl Target {
     #[inline]
     pub(crate) fn call_options(&self) -> &CallOptions {
@@ -137,6 +149,27 @@ impl<A> ActorRef<A> {
         ActorRef::from_target(self.target.clone())
     }
 
+    /// Completes when the actor has ended, here or on another node, and says why. As
+    /// [`Context::watch`](crate::Context::watch), from outside of actors: at once where it has ended already, and
+    /// with [`StopReason::NodeLost`] where its node cannot be reached any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn ended(&self) -> StopReason {
+        match &self.target {
+            Target::Local(cell) => ended(&**cell).await,
+            Target::Remote(remote) => ended_there(remote).await,
+        }
+    }
+
+    /// Whether the actor has not ended, where it is in this process.
+    pub fn is_alive(&self) -> Option<bool> {
+        match &self.target {
+            Target::Local(cell) => Some(!cell.has_ended()),
+            Target::Remote(_) => None,
+        }
+    }
+
     /// Messages that wait in the mailbox, where the actor is in this process.
     pub fn queue_len(&self) -> Option<usize> {
         match &self.target {
@@ -180,7 +213,7 @@ pub(crate) trait AnyCell: Signalled + Any {
 }
 
 /// Which actor of an address is meant, and which life of its node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Life {
     pub(crate) uid: u64,
     pub(crate) incarnation: [u8; 16],
@@ -255,6 +288,36 @@ pub(crate) enum Push {
     Accepted,
     Waiting,
     Refused(Refusal),
+}
+
+/// Tells one task of the end of an actor on another node.
+struct End(Mutex<Option<oneshot::Sender<StopReason>>>);
+
+impl Signalled for End {
+    fn signal(&self, signal: Signal) {
+        if let (Signal::Terminated(terminated), Some(told)) = (signal, self.0.lock().take()) {
+            let _ = told.send(terminated.reason);
+        }
+    }
+}
+
+/// Takes a watch back when nobody waits for it any more.
+struct Watching<'a>(&'a dyn RemoteActor, WatchId);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.unwatch(self.1);
+    }
+}
+
+/// Completes when an actor on another node has ended, as far as can be told.
+async fn ended_there(remote: &Arc<dyn RemoteActor>) -> StopReason {
+    let (told, hears) = oneshot::channel();
+    let watcher: Arc<dyn Signalled> = Arc::new(End(Mutex::new(Some(told))));
+    let watch = WatchId::next();
+    remote.clone().watch(Arc::downgrade(&watcher), watch);
+    let _watching = Watching(&**remote, watch);
+    hears.await.unwrap_or(StopReason::Gone)
 }
 
 /// Completes when the actor has ended.

@@ -17,7 +17,7 @@ use crate::events::StopReason;
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
-use crate::reference::{ActorRef, AnyCell, Target};
+use crate::reference::{ActorRef, AnyCell, Target, ended};
 use crate::runner::Runner;
 use crate::signal::Signal;
 use crate::supervision::{Fault, Supervision};
@@ -48,6 +48,7 @@ pub struct Spawn<'a, A: Actor> {
     factory: Factory<A>,
     setup: Setup,
     parent: Option<Parent<'a>>,
+    or_existing: bool,
 }
 
 impl<A: Actor> fmt::Debug for Spawn<'_, A> {
@@ -69,7 +70,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
         setup: Setup,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        Self { system, path, factory: Box::new(factory), setup, parent }
+        let factory = Box::new(factory);
+        Self { system, path, factory, setup, parent, or_existing: false }
     }
 
     /// The mailbox. Default: 8192 messages, senders wait when it is full.
@@ -93,6 +95,14 @@ impl<'a, A: Actor> Spawn<'a, A> {
         self
     }
 
+    /// Takes the actor that has the name already, if it is of this type, in place of an error. One that is about to
+    /// end is waited for, and followed by a new one. Of several that do this at once, one starts the actor and all
+    /// get it, some of them before its `started` has run.
+    pub fn or_existing(mut self) -> Self {
+        self.or_existing = true;
+        self
+    }
+
     /// Starts the actor: reserves the name, then runs [`Actor::started`] here.
     ///
     /// The same as awaiting the value, without boxing the future.
@@ -107,6 +117,31 @@ impl<'a, A: Actor> Spawn<'a, A> {
     }
 
     pub(crate) async fn start_cell(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
+        if !self.or_existing {
+            return self.start_new().await;
+        }
+        let (system, path) = (self.system.clone(), self.path.clone());
+        while let Some(Target::Local(cell)) = system.find(&path).map(|found| found.target().clone())
+        {
+            let Some(me) = of_type::<A>(&*cell) else {
+                return Err(SpawnError::NameTaken { name: path });
+            };
+            if me.takes_messages() {
+                return Ok(me);
+            }
+            ended(&*cell).await;
+        }
+        let started = Box::pin(self.start_new()).await;
+        let Err(SpawnError::NameTaken { .. }) = &started else { return started };
+        // Somebody else was faster.
+        let found = system.find(&path);
+        match found.as_ref().map(ActorRef::target) {
+            Some(Target::Local(cell)) => of_type::<A>(&**cell).map_or(started, Ok),
+            _ => started,
+        }
+    }
+
+    async fn start_new(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
         let (unstarted, factory) = self.reserve()?;
         match Runner::start(unstarted.cell().clone(), factory).await {
             Ok(()) => Ok(unstarted.defuse()),
@@ -116,7 +151,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// The actor's cell, at its place in the registry and among its parent's children.
     fn reserve(self) -> Result<(Unstarted<A>, Factory<A>), SpawnError> {
-        let Self { system, path, factory, setup, parent } = self;
+        let Self { system, path, factory, setup, parent, .. } = self;
         check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
         let class = class_of::<A>(&system)
             .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
@@ -138,6 +173,10 @@ impl<'a, A: Actor> IntoFuture for Spawn<'a, A> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.start())
     }
+}
+
+fn of_type<A: Actor>(cell: &dyn AnyCell) -> Option<Arc<ActorCell<A>>> {
+    cell.as_any().downcast_ref().map(ActorCell::<A>::me)
 }
 
 /// What all actors of this type have in common, made once.

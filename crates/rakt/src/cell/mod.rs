@@ -390,6 +390,13 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         Some(now.saturating_duration_since(rested))
     }
 
+    /// Whether the actor is neither about to end nor has ended.
+    pub(crate) fn takes_messages(&self) -> bool {
+        let state = self.state.lock();
+        let is_to_end = state.rare.as_ref().is_some_and(|rare| rare.is_to_end());
+        state.queue.intake != Intake::Closed && !is_to_end
+    }
+
     /// Whether nothing has come in since the passivation signal was sent.
     pub(crate) fn is_quiet(&self) -> bool {
         self.state.lock().queue.is_empty()

@@ -49,6 +49,12 @@ impl Rare {
         self.signals.push(signal);
     }
 
+    /// The actor has ended, or is told to.
+    pub(super) fn is_to_end(&self) -> bool {
+        let stops = |signal: &Signal| matches!(signal, Signal::Stop { .. });
+        self.ended.is_some() || self.signals.iter().any(stops)
+    }
+
     /// Adds a watcher. What that costs does not grow with their number.
     pub(super) fn add_watcher(&mut self, watcher: Watcher) {
         let is_time = |len: usize| len >= MANY && len.is_power_of_two();

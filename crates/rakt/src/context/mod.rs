@@ -10,7 +10,6 @@ mod runner;
 mod state;
 mod timers;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -100,14 +99,24 @@ impl<A: Send + 'static> Context<A> {
 
     /// Sends a message with this actor as its sender, so that the receiver can answer.
     /// See [`ActorRef::tell`].
+    ///
+    /// While the receiver's mailbox is full, or its node does not take what is sent, the handler waits, and with it
+    /// everybody who asked this actor: 30 s at most, and no longer than the asker of the message at hand, unless
+    /// [`timeout`](Tell::timeout) says otherwise. [`try_tell`](ActorRef::try_tell) does not wait.
+    ///
+    /// While the receiver's mailbox is full, or its node does not take what is sent, the handler waits, and with it
+    /// everybody who asked this actor: 30 s at most, and no longer than the asker of the message at hand, unless
+    /// [`timeout`](Tell::timeout) says otherwise. [`try_tell`](ActorRef::try_tell) does not wait.
     pub fn tell<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Tell<'a, T, M>
     where
         M: Message + MessageFor<T>,
     {
-        target.tell(message).sender(&self.me()).carrying(self.current.extensions())
+        let tell = target.tell(message).sender(&self.me()).carrying(self.current.extensions());
+        tell.until(self.current.deadline)
     }
 
-    /// Asks with this actor as the sender. See [`ActorRef::ask`].
+    /// Asks with this actor as the sender. See [`ActorRef::ask`]. It waits no longer than the asker of the message
+    /// at hand, unless [`timeout`](Ask::timeout) says otherwise.
     ///
     /// The actor handles nothing else while its handler awaits the reply: two actors that ask each
     /// other wait until one times out. See [`forward`](Self::forward) and [`defer`](Self::defer).
@@ -115,7 +124,8 @@ impl<A: Send + 'static> Context<A> {
     where
         M: Message + MessageFor<T>,
     {
-        target.ask(message).sender(&self.me()).carrying(self.current.extensions())
+        let ask = target.ask(message).sender(&self.me()).carrying(self.current.extensions());
+        ask.until(self.current.deadline)
     }
 
     /// Sends messages in order, with this actor as the sender. See [`ActorRef::tell_all`].
@@ -127,7 +137,8 @@ impl<A: Send + 'static> Context<A> {
     where
         M: Message + MessageFor<T>,
     {
-        target.tell_all(messages).sender(&self.me()).carrying(self.current.extensions())
+        let tell = target.tell_all(messages).sender(&self.me());
+        tell.carrying(self.current.extensions()).until(self.current.deadline)
     }
 
     /// Asks with several messages at once, with this actor as the sender. See [`ActorRef::ask_all`].
@@ -139,7 +150,8 @@ impl<A: Send + 'static> Context<A> {
     where
         M: Message + MessageFor<T>,
     {
-        target.ask_all(messages).sender(&self.me()).carrying(self.current.extensions())
+        let ask = target.ask_all(messages).sender(&self.me());
+        ask.carrying(self.current.extensions()).until(self.current.deadline)
     }
 
     /// The children that have not ended.
@@ -157,8 +169,7 @@ impl<A: Send + 'static> Context<A> {
     ///
     /// What it returns is for [`unwatch`](Self::unwatch), and stands in the [`Terminated`](crate::Terminated).
     pub fn watch<T>(&mut self, target: &ActorRef<T>) -> WatchId {
-        static WATCHES: AtomicU64 = AtomicU64::new(1);
-        let watch = WatchId(WATCHES.fetch_add(1, Ordering::Relaxed));
+        let watch = WatchId::next();
         self.extra.get_or_insert_default().watch(target.target().clone(), &self.cell, watch);
         watch
     }

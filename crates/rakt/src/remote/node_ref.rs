@@ -147,6 +147,7 @@ impl NodeRef {
             name: name.into(),
             kind: kind.into(),
             argument: Ok(None),
+            or_existing: false,
             actor: PhantomData,
         }
     }
@@ -339,6 +340,13 @@ impl<'a> At<'a> {
     }
 }
 
+/// How often a name that is taken and free in turn is tried for.
+const TRIES: u32 = 8;
+
+fn is_taken(error: &OperationError) -> bool {
+    matches!(error, OperationError::Refused { refusal: Refusal::NameTaken, .. })
+}
+
 fn invalid(error: AddressError) -> Refusal {
     Refusal::InvalidArgument { source: Cause::new(error) }
 }
@@ -364,6 +372,7 @@ pub struct SpawnOn<A> {
     name: String,
     kind: String,
     argument: Result<Option<SpawnArgument>, Refusal>,
+    or_existing: bool,
     actor: PhantomData<fn() -> A>,
 }
 
@@ -393,11 +402,18 @@ impl<A> SpawnOn<A> {
         self
     }
 
+    /// Takes the actor that has the name already, if it is of this kind, in place of an error: of several that do
+    /// this at once, one starts the actor and all get it. The argument is for the one that starts.
+    pub fn or_existing(mut self) -> Self {
+        self.or_existing = true;
+        self
+    }
+
     async fn send(self) -> Result<ActorRef<A>, OperationError>
     where
         A: 'static,
     {
-        let Self { node, name, kind, argument, .. } = self;
+        let Self { node, name, kind, argument, or_existing, .. } = self;
         let valid = match (&node.reach, argument) {
             (None, _) => Err(Refusal::RemotingOff),
             (Some(_), argument) => argument.and_then(|argument| {
@@ -409,19 +425,37 @@ impl<A> SpawnOn<A> {
             Ok(argument) => (argument, None),
             Err(refusal) => (None, Some(refusal)),
         };
+        let wanted = or_existing.then(|| kind.trim().to_lowercase());
         let spawn = Operation::Spawn { path: name.clone(), kind, argument };
         let target = At { node: &node, path: &name };
         let request = target.request(&spawn);
         if let Some(refusal) = invalid {
             return Err(request.not_sent(refusal));
         }
-        let started = match node.send(request).await? {
-            (by, Outcome::Spawned { uid }) => node.reference(&name, by, uid),
-            (_, other) => {
-                Err(Refusal::Internal { source: format!("unexpected outcome {other:?}").into() })
-            }
-        };
-        started.map_err(|refusal| request.refused(refusal))
+        let lookup = Operation::Lookup { path: name.clone() };
+        for _ in 0..TRIES {
+            let started = match node.send(request).await {
+                Ok((by, Outcome::Spawned { uid })) => node.reference(&name, by, uid),
+                Ok((_, other)) => {
+                    let source = format!("unexpected outcome {other:?}").into();
+                    Err(Refusal::Internal { source })
+                }
+                Err(error) if !is_taken(&error) => return Err(error),
+                Err(error) => {
+                    let Some(wanted) = &wanted else { return Err(error) };
+                    match node.send(target.request(&lookup)).await? {
+                        (by, Outcome::Found { uid, kind }) if kind.to_lowercase() == *wanted => {
+                            node.reference(&name, by, uid)
+                        }
+                        (_, Outcome::Found { .. }) => return Err(error),
+                        // It has ended meanwhile.
+                        _ => continue,
+                    }
+                }
+            };
+            return started.map_err(|refusal| request.refused(refusal));
+        }
+        Err(request.refused(Refusal::NameTaken))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rakt_wire::Wish;
 
@@ -41,7 +41,7 @@ impl<'a, T, M: Message + MessageFor<T>> Batch<'a, T, M> {
         let request = |message| {
             let envelope = Envelope::new(Held::Borrowed(target), message);
             limit = envelope.ask_timeout();
-            let mut request = Request::new(envelope, limit, wish);
+            let mut request = Request::new(envelope, Limit::new(limit), wish);
             request.envelope.is_alone = false;
             Part::UnderWay(Box::new(request))
         };
@@ -55,6 +55,12 @@ impl<'a, T, M: Message + MessageFor<T>> Batch<'a, T, M> {
 
     fn set_limit(&mut self, limit: Duration) {
         self.limit = Limit::new(limit);
+    }
+
+    fn until(&mut self, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.limit = Limit::new(self.limit.limit).until(deadline);
+        }
     }
 
     fn set_sender(&mut self, sender: &ActorRef) {
@@ -152,6 +158,12 @@ macro_rules! batch_options {
 
         pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
             self.0.carry(current);
+            self
+        }
+
+        /// Waits no longer than whoever waits for the message at hand.
+        pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+            self.0.until(deadline);
             self
         }
     };

@@ -18,7 +18,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rakt_wire::{Metadata, Wish};
 
@@ -108,6 +108,14 @@ impl<'a, T, M: Message + MessageFor<T>> Tell<'a, T, M> {
         self
     }
 
+    /// Waits no longer than whoever waits for the message at hand.
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        if let Some(deadline) = deadline {
+            self.limit = Some(Limit::new(DEFAULT_TELL_TIMEOUT).until(deadline));
+        }
+        self
+    }
+
     /// Waits until the message is in the receiver's mailbox, also on another node, or for the reason
     /// why not. Takes as long as an [`ask`](ActorRef::ask) may, unless a timeout is given.
     ///
@@ -117,9 +125,12 @@ impl<'a, T, M: Message + MessageFor<T>> Tell<'a, T, M> {
     /// # Cancel safety
     /// If the future is dropped, the message may have been sent.
     pub fn confirmed(self) -> Confirmed<'a, T, M> {
-        let limit = self.limit.map_or_else(|| self.envelope.ask_timeout(), |limit| limit.limit);
-        let request = Request::new(self.envelope, limit, Wish::Confirm);
-        Confirmed { request }
+        let usual = self.envelope.ask_timeout();
+        let limit = match self.limit {
+            Some(limit) => limit.or_usual(usual),
+            None => Limit::new(usual),
+        };
+        Confirmed { request: Request::new(self.envelope, limit, Wish::Confirm) }
     }
 
     pub(crate) fn now(mut self) -> TryTell<M> {
@@ -202,8 +213,16 @@ impl<'a, T, M: Message + MessageFor<T>> Ask<'a, T, M> {
 
     fn new(target: Held<'a, T>, message: M) -> Self {
         let envelope = Envelope::new(target, message);
-        let limit = envelope.ask_timeout();
+        let limit = Limit::new(envelope.ask_timeout());
         Self { request: Request::new(envelope, limit, Wish::Ask) }
+    }
+
+    /// Waits no longer than whoever waits for the message at hand.
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        if let Some(deadline) = deadline {
+            self.request.limit = Limit::new(self.request.envelope.ask_timeout()).until(deadline);
+        }
+        self
     }
 
     /// Has the message accepted, and no more. The first poll of the future after that is to be by the same

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
 use rakt_wire::{Address, Wish};
 
@@ -26,9 +25,9 @@ pub(super) struct Request<'a, T, M: Message> {
 pub(super) type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
 
 impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
-    pub(super) fn new(mut envelope: Envelope<'a, T, M>, limit: Duration, wish: Wish) -> Self {
+    pub(super) fn new(mut envelope: Envelope<'a, T, M>, limit: Limit, wish: Wish) -> Self {
         envelope.is_alone = true;
-        Self { envelope, receipt: None, limit: Limit::new(limit), wish }
+        Self { envelope, receipt: None, limit, wish }
     }
 
     fn target(&self) -> Address {
@@ -79,7 +78,7 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
             return ended;
         }
         if self.limit.poll(cx, self.envelope.ticks()).is_ready() {
-            let (target, limit) = (self.target(), self.limit.limit);
+            let (target, limit) = (self.target(), self.limit.length());
             return Poll::Ready(Err(AskError::Timeout { target, limit }));
         }
         Poll::Pending

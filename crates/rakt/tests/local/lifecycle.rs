@@ -403,3 +403,66 @@ async fn an_actor_may_stop_as_it_starts() -> Result {
     mayfly.tell(Pest).await.expect_err("it has stopped");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_end_of_an_actor_can_be_awaited_from_outside() -> Result {
+    let (system, log) = (system().await, Log::default());
+    let actor = system.spawn("a", Diarist::with(&log)).await?;
+    assert_eq!(actor.is_alive(), Some(true));
+    let me = actor.clone();
+    let ending = begun(async move { me.ended().await }).await;
+    within(actor.stop()).await?;
+    assert_eq!(within(ending).await, StopReason::Stopped);
+    assert_eq!(within(actor.ended()).await, StopReason::Stopped, "later too");
+    assert_eq!(actor.is_alive(), Some(false));
+    let again = system.spawn("a", Diarist::with(&log)).await?;
+    let known = std::collections::HashSet::from([actor.clone(), again.clone(), again.clone()]);
+    assert_eq!(known.len(), 2, "two lives");
+    assert!(known.contains(&actor) && known.contains(&again));
+    Ok(())
+}
+
+struct Stranger;
+impl Actor for Stranger {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_want_the_actor_of_a_name_one_starts_it() -> Result {
+    let (system, log) = (system().await, Log::default());
+    for round in 0..50 {
+        let name = format!("a{round}");
+        let mut spawning = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let spawn = system.spawn(name.as_str(), Diarist::with(&log)).or_existing();
+            spawning.spawn(spawn.into_future());
+        }
+        let mut actors = Vec::new();
+        while let Some(spawned) = within(spawning.join_next()).await {
+            actors.push(spawned??);
+        }
+        assert!(actors.iter().all(|actor| *actor == actors[0]));
+        let other = system.spawn(name, || Stranger).or_existing().await;
+        assert!(matches!(other, Err(SpawnError::NameTaken { .. })), "it is of another type");
+    }
+    let started = diary(&log).iter().filter(|line| line.ends_with("started")).count();
+    assert_eq!(started, 50);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_actor_that_is_about_to_end_is_followed_by_a_new_one() -> Result {
+    let (system, gate, log) = (system().await, Gate::default(), Log::default());
+    let of_actor = gate.clone();
+    let held = move || Diarist { gate: of_actor.clone(), ..Diarist::with(&Log::default())() };
+    let old = system.spawn("a", held).await?;
+    old.tell(Hold).await?;
+    gate.entered().await;
+    let me = old.clone();
+    let stopping = begun(async move { me.stop().await }).await;
+    let spawn = system.spawn("a", Diarist::with(&log)).or_existing();
+    let spawning = begun(spawn.into_future()).await;
+    gate.open();
+    within(stopping).await?;
+    let new = within(spawning).await?;
+    assert!(new != old && new.is_alive() == Some(true));
+    Ok(())
+}

@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use rakt::prelude::*;
+use rakt::supervision::Directive;
 use rakt::{AskError, Refusal};
 use tokio::time::Instant;
 
@@ -19,10 +20,16 @@ struct Echo(u64);
 struct Never;
 struct Hold;
 
+/// Passes on what it is asked, as a message of its own.
+struct Ask(u64);
+struct Tell(u64);
+
 rakt::messages! {
     Echo => u64,
     Never,
     Hold,
+    Ask => u64,
+    Tell,
 }
 
 #[derive(Default)]
@@ -201,5 +208,51 @@ async fn actors_that_come_to_rest_hear_the_next_message() -> Result {
     for asker in askers {
         within(asker).await?;
     }
+    Ok(())
+}
+
+/// Asks and tells a wall.
+struct Middle(ActorRef<Wall>);
+
+impl Actor for Middle {}
+
+impl Handler<Ask> for Middle {
+    async fn handle(&mut self, Ask(n): Ask, ctx: &mut Context<Self>) -> Result<u64> {
+        Ok(ctx.ask(&self.0, Echo(n)).await?)
+    }
+}
+
+impl Handler<Tell> for Middle {
+    async fn handle(&mut self, Tell(n): Tell, ctx: &mut Context<Self>) -> Result {
+        Ok(ctx.tell(&self.0, Echo(n)).await?)
+    }
+}
+
+/// What an actor waits for in the name of its asker ends with the asker's patience.
+#[tokio::test(start_paused = true)]
+async fn a_handler_waits_no_longer_than_its_asker() -> Result {
+    let gate = Gate::default();
+    let of_wall = gate.clone();
+    let system = system().await;
+    let wall = system.spawn("wall", move || Wall(of_wall.clone()));
+    let wall = wall.mailbox(Mailbox::bounded(1)).await?;
+    wall.tell(Hold).await?;
+    gate.entered().await;
+    wall.tell(Echo(0)).await?;
+    let middle = system.spawn("middle", move || Middle(wall.clone()));
+    let middle = middle.supervision(Supervision::always(Directive::Resume)).await?;
+    let second = Duration::from_secs(1);
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert!(middle.ask(Ask(1)).timeout(second).await.is_err());
+        assert!(middle.ask(Tell(1)).timeout(second).await.is_err());
+        assert!(began.elapsed() <= 2 * second + Duration::from_millis(50), "{:?}", began.elapsed());
+    }
+    // Nobody waits for this one: it has the usual time.
+    let began = Instant::now();
+    middle.tell(Tell(1)).await?;
+    let error = middle.ask(Ask(1)).timeout(100 * second).await.expect_err("the wall is full");
+    assert!(matches!(error.refusal(), Some(Refusal::HandlerFailed { .. })), "{error:?}");
+    assert!(began.elapsed() >= 30 * second);
     Ok(())
 }

@@ -532,3 +532,26 @@ async fn a_system_without_handles_and_actors_still_serves_peers() -> Result {
     assert_eq!(reply, echo(" you 1"));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_want_the_actor_of_a_name_on_another_node_one_starts_it() -> Result {
+    let (here, there) = (node("here").await, host().await);
+    for round in 0..20 {
+        let name = format!("greeter{round}");
+        let mut spawning = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let from = if n % 2 == 0 { &here } else { &there };
+            spawning.spawn(spawn(from, &there, &name, "plain").or_existing().into_future());
+        }
+        let mut texts = Vec::new();
+        while let Some(spawned) = within(spawning.join_next()).await {
+            texts.push(within(spawned??.ask(echo("you"))).await?.text);
+        }
+        texts.sort();
+        let counted: Vec<_> = (1..=8).map(|n| format!(" you {n}")).collect();
+        assert_eq!(texts, counted, "it is one actor");
+        let other = spawn(&here, &there, &name, "Suspending").or_existing();
+        assert_eq!(refusal(other).await, Refusal::NameTaken, "it is of another kind");
+    }
+    Ok(())
+}

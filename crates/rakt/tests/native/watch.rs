@@ -14,7 +14,7 @@ use crate::cable::Cable;
 use crate::memory::Memory;
 use crate::nodes::{self, config, node_with, remote};
 use crate::probe::{self, Fail, Probe, echo, number};
-use crate::support::{self, within};
+use crate::support::{self, begun, within};
 
 /// Watches whom it is told to, and passes on what it hears.
 struct Watcher {
@@ -410,5 +410,20 @@ async fn a_watch_keeps_its_connection_open_although_nothing_is_sent() -> Result 
     within(scene.there.find("probe").expect("it lives").stop()).await?;
     assert_eq!(scene.heard.next().await.reason, StopReason::Stopped);
     assert_eq!(cable.dial_count(), 2, "it was not opened again");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_actor_on_another_node_can_be_awaited_from_outside() -> Result {
+    let scene = Scene::new().await;
+    assert_eq!(scene.probe.is_alive(), None);
+    let probe = scene.probe.clone();
+    let ending = begun(async move { probe.ended().await }).await;
+    // Given up, and begun again.
+    drop(begun(scene.probe.ended()).await);
+    settle().await;
+    within(scene.probe.stop()).await?;
+    assert_eq!(within(ending).await, StopReason::Stopped);
+    assert_eq!(within(scene.probe.ended()).await, StopReason::Gone, "it ended before this began");
     Ok(())
 }
