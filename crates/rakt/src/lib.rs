@@ -126,7 +126,7 @@ pub use rakt_macros::Message;
 pub use rakt_wire::{Address, Dialect, Metadata};
 pub use reference::{ActorRef, AnyActor};
 pub use send::message_for::MessageFor;
-pub use spawn::Spawn;
+pub use spawn::{Spawn, SpawnOrExisting};
 pub use system::core::Exposed;
 pub use system::{ActorSystem, ConfigError, ShutdownReport, StartError, SystemBuilder};
 pub use timers::Timer;

@@ -63,10 +63,8 @@ impl Limit {
     /// When the time is over, if that can be said.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
         let own = self.begin().checked_add(self.limit);
-        match (own, self.latest) {
-            (Some(own), Some(latest)) => Some(own.min(latest)),
-            (own, latest) => own.or(latest),
-        }
+        let Some(latest) = self.latest else { return own };
+        Some(own.map_or(latest, |own| own.min(latest)))
     }
 
     /// With a coarse clock, a timer is set only when that has ticked. Not so where it may not tick in

@@ -48,7 +48,6 @@ pub struct Spawn<'a, A: Actor> {
     factory: Factory<A>,
     setup: Setup,
     parent: Option<Parent<'a>>,
-    or_existing: bool,
 }
 
 impl<A: Actor> fmt::Debug for Spawn<'_, A> {
@@ -70,8 +69,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
         setup: Setup,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        let factory = Box::new(factory);
-        Self { system, path, factory, setup, parent, or_existing: false }
+        Self { system, path, factory: Box::new(factory), setup, parent }
     }
 
     /// The mailbox. Default: 8192 messages, senders wait when it is full.
@@ -98,9 +96,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// Takes the actor that has the name already, if it is of this type, in place of an error. One that is about to
     /// end is waited for, and followed by a new one. Of several that do this at once, one starts the actor and all
     /// get it, some of them before its `started` has run.
-    pub fn or_existing(mut self) -> Self {
-        self.or_existing = true;
-        self
+    pub fn or_existing(self) -> SpawnOrExisting<'a, A> {
+        SpawnOrExisting(self)
     }
 
     /// Starts the actor: reserves the name, then runs [`Actor::started`] here.
@@ -117,31 +114,6 @@ impl<'a, A: Actor> Spawn<'a, A> {
     }
 
     pub(crate) async fn start_cell(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
-        if !self.or_existing {
-            return self.start_new().await;
-        }
-        let (system, path) = (self.system.clone(), self.path.clone());
-        while let Some(Target::Local(cell)) = system.find(&path).map(|found| found.target().clone())
-        {
-            let Some(me) = of_type::<A>(&*cell) else {
-                return Err(SpawnError::NameTaken { name: path });
-            };
-            if me.takes_messages() {
-                return Ok(me);
-            }
-            ended(&*cell).await;
-        }
-        let started = Box::pin(self.start_new()).await;
-        let Err(SpawnError::NameTaken { .. }) = &started else { return started };
-        // Somebody else was faster.
-        let found = system.find(&path);
-        match found.as_ref().map(ActorRef::target) {
-            Some(Target::Local(cell)) => of_type::<A>(&**cell).map_or(started, Ok),
-            _ => started,
-        }
-    }
-
-    async fn start_new(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
         let (unstarted, factory) = self.reserve()?;
         match Runner::start(unstarted.cell().clone(), factory).await {
             Ok(()) => Ok(unstarted.defuse()),
@@ -151,7 +123,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// The actor's cell, at its place in the registry and among its parent's children.
     fn reserve(self) -> Result<(Unstarted<A>, Factory<A>), SpawnError> {
-        let Self { system, path, factory, setup, parent, .. } = self;
+        let Self { system, path, factory, setup, parent } = self;
         check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
         let class = class_of::<A>(&system)
             .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
@@ -175,7 +147,53 @@ impl<'a, A: Actor> IntoFuture for Spawn<'a, A> {
     }
 }
 
-fn of_type<A: Actor>(cell: &dyn AnyCell) -> Option<Arc<ActorCell<A>>> {
+/// An actor about to be started, or to be found under its name: made by [`Spawn::or_existing`].
+#[must_use = "an actor is started or found when this is awaited"]
+pub struct SpawnOrExisting<'a, A: Actor>(Spawn<'a, A>);
+
+impl<A: Actor> fmt::Debug for SpawnOrExisting<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<A: Actor> SpawnOrExisting<'_, A> {
+    async fn find_or_start(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
+        let Self(spawn) = self;
+        let (system, path) = (spawn.system.clone(), spawn.path.clone());
+        while let Some(found) = system.find(&path) {
+            match of_type(&found) {
+                None => return Err(SpawnError::NameTaken { name: path }),
+                Some(cell) if cell.takes_messages() => return Ok(cell),
+                Some(cell) => drop(ended(&*cell).await),
+            }
+        }
+        match spawn.start_cell().await {
+            // Somebody else was faster.
+            Err(SpawnError::NameTaken { name }) => {
+                let found = system.find(&path).as_ref().and_then(of_type);
+                found.ok_or(SpawnError::NameTaken { name })
+            }
+            started => started,
+        }
+    }
+}
+
+impl<'a, A: Actor> IntoFuture for SpawnOrExisting<'a, A> {
+    type Output = Result<ActorRef<A>, SpawnError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async {
+            let cell = self.find_or_start().await?;
+            Ok(ActorRef::from_target(Target::Local(cell)))
+        })
+    }
+}
+
+/// The cell of an actor in this process, if it is of type `A`.
+fn of_type<A: Actor>(found: &ActorRef) -> Option<Arc<ActorCell<A>>> {
+    let Target::Local(cell) = found.target() else { return None };
     cell.as_any().downcast_ref().map(ActorCell::<A>::me)
 }
 

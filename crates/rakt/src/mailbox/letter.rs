@@ -45,6 +45,25 @@ impl<R: Send + 'static> Default for About<R> {
     }
 }
 
+impl<R: Send + 'static> About<R> {
+    /// Makes a letter with this the one at hand, and returns where its reply goes.
+    fn open(
+        self: Box<Self>,
+        asker: Reply<R>,
+        sender: Option<ActorRef>,
+        deadline: Option<Instant>,
+        current: &mut Current,
+    ) -> Reply<R> {
+        let Self { deadline: own, metadata, reply, token } = *self;
+        let reply = if reply.is_wanted() { reply } else { asker };
+        current.begin(sender, deadline.or(own), metadata, reply.cancellation());
+        if token.is_some() {
+            current.attached().token = token;
+        }
+        reply
+    }
+}
+
 impl<R: Send + 'static> Asker<R> {
     pub(crate) fn into_reply(mut self) -> Reply<R> {
         self.0.take().map_or(Reply::nowhere(), Reply::local)
@@ -66,20 +85,11 @@ impl<M: Message> Letter<M> {
     #[inline(always)]
     pub(crate) fn open(self, current: &mut Current) -> (M, Reply<M::Reply>) {
         let Self { message, asker, sender, about } = self;
-        let mut deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
-        let mut reply = asker.into_reply();
-        let (mut metadata, mut token) = (None, None);
-        if let Some(about) = about {
-            deadline = deadline.or(about.deadline);
-            metadata = about.metadata;
-            token = about.token;
-            if about.reply.is_wanted() {
-                reply = about.reply;
-            }
-        }
-        current.begin(sender, deadline, metadata, reply.cancellation());
-        if token.is_some() {
-            current.attached().token = token;
+        let deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
+        let reply = asker.into_reply();
+        match about {
+            None => current.begin(sender, deadline, None, reply.cancellation()),
+            Some(about) => return (message, about.open(reply, sender, deadline, current)),
         }
         (message, reply)
     }

@@ -1,7 +1,7 @@
 //! What makes a type a message, and how one crosses the wire.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rakt_wire::MAX_TYPE_LEN;
@@ -96,6 +96,12 @@ impl<M: Message> WireType<M> {
         check_name(name);
         self.reply.name = Some(name);
         self
+    }
+
+    /// Whether it is known that no other type of this process has the name.
+    #[inline]
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.is_claimed.load(Ordering::Relaxed)
     }
 
     /// The name that peers use for this message.

@@ -41,9 +41,6 @@ pub struct DuplicateName {
 
 /// Notes that `M` goes by its wire name in this process.
 pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), DuplicateName> {
-    if wire.is_claimed.load(Ordering::Relaxed) {
-        return Ok(());
-    }
     type Claims = HashMap<&'static str, (TypeId, &'static str)>;
     static CLAIMS: LazyLock<Mutex<Claims>> = LazyLock::new(Mutex::default);
     let second = std::any::type_name::<M>();

@@ -210,7 +210,9 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             let refusal = Refusal::NoCodec { message: std::any::type_name::<M>().to_owned() };
             return Poll::Ready(Err((refusal, message)));
         };
-        if let Err(source) = claim_name(wire) {
+        if !wire.is_claimed()
+            && let Err(source) = claim_name(wire)
+        {
             let refusal = Refusal::InvalidArgument { source: Cause::new(source) };
             return Poll::Ready(Err((refusal, message)));
         }
