@@ -6,7 +6,7 @@
 //!
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
