@@ -48,13 +48,13 @@ impl<R: Send + 'static> Default for About<R> {
 impl<R: Send + 'static> About<R> {
     /// Makes a letter with this the one at hand, and returns where its reply goes.
     fn open(
-        self: Box<Self>,
+        self,
         asker: Reply<R>,
         sender: Option<ActorRef>,
         deadline: Option<Instant>,
         current: &mut Current,
     ) -> Reply<R> {
-        let Self { deadline: own, metadata, reply, token } = *self;
+        let Self { deadline: own, metadata, reply, token } = self;
         let reply = if reply.is_wanted() { reply } else { asker };
         current.begin(sender, deadline.or(own), metadata, reply.cancellation());
         if token.is_some() {
