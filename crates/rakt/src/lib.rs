@@ -59,6 +59,8 @@ mod mailbox;
 pub mod message;
 #[allow(dead_code, reason = "for the remote half, which is a feature")]
 mod metrics;
+#[cfg(all(test, rakt_model))]
+mod models;
 mod operation;
 pub mod propagate;
 mod reference;

@@ -1,36 +1,89 @@
-//! A mutex without poison: a panic in user code never happens while one is locked.
+//! A mutex without poison, as a panic in user code never happens while one is locked; and what the models of
+//! concurrent parts replace.
+//!
+//! Built as a test with `--cfg rakt_model`, locks and the atomics that are named by way of this module are
+//! those of loom: the models (`models.rs`) run the code that ships in every order of its steps.
 
-use std::sync::{MutexGuard, PoisonError, TryLockError};
+#[cfg(not(all(test, rakt_model)))]
+pub(crate) use std::sync::{MutexGuard, atomic};
 
-#[derive(Default)]
-pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
+#[cfg(all(test, rakt_model))]
+pub(crate) use loom::sync::{MutexGuard, atomic};
+#[cfg(all(test, rakt_model))]
+pub(crate) use modelled::Mutex;
+#[cfg(not(all(test, rakt_model)))]
+pub(crate) use plain::Mutex;
+/// A mutex of the whole process, which is no part of any model.
+pub(crate) use plain::Mutex as GlobalMutex;
 
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
-    }
-}
+mod plain {
+    use std::sync::{MutexGuard, PoisonError, TryLockError};
 
-impl<T: ?Sized> Mutex<T> {
-    /// Takes the lock, waiting for it.
-    #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    #[derive(Default)]
+    pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
 
-    /// Takes the lock, if nobody has it.
-    #[allow(dead_code, reason = "for the remote half, which is a feature")]
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
         }
     }
 
-    /// The value; no lock is taken.
-    #[inline]
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    impl<T: ?Sized> Mutex<T> {
+        /// Takes the lock, waiting for it.
+        #[inline]
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Takes the lock, if nobody has it.
+        #[allow(dead_code, reason = "for the remote half, which is a feature")]
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            }
+        }
+
+        /// The value; no lock is taken.
+        #[inline]
+        #[cfg_attr(all(test, rakt_model), allow(dead_code, reason = "the models use their own"))]
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+}
+
+#[cfg(all(test, rakt_model))]
+mod modelled {
+    use std::sync::PoisonError;
+
+    use loom::sync::MutexGuard;
+
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        #[allow(dead_code, reason = "for the remote half, which is a feature")]
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
     }
 }

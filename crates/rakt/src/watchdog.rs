@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::sync::Mutex;
+use crate::sync::GlobalMutex;
 
 /// From one look to the next while actors run.
 const LOOK: Duration = Duration::from_millis(100);
@@ -92,14 +92,14 @@ pub(crate) fn look_after(ward: Weak<dyn Ward>) {
 }
 
 static WATCH: Watch = Watch {
-    places: Mutex::new(Vec::new()),
-    wards: Mutex::new(Wards { kept: Vec::new(), has_thread: false }),
+    places: GlobalMutex::new(Vec::new()),
+    wards: GlobalMutex::new(Wards { kept: Vec::new(), has_thread: false }),
 };
 
 /// What one process has of this.
 struct Watch {
-    places: Mutex<Vec<Seen>>,
-    wards: Mutex<Wards>,
+    places: GlobalMutex<Vec<Seen>>,
+    wards: GlobalMutex<Wards>,
 }
 
 struct Wards {
@@ -246,8 +246,8 @@ mod tests {
     /// A system that notes what is done for it.
     struct Noting {
         runtime: Handle,
-        helped: Mutex<Vec<Option<Duration>>>,
-        told: Mutex<Vec<(u64, Duration, bool)>>,
+        helped: GlobalMutex<Vec<Option<Duration>>>,
+        told: GlobalMutex<Vec<(u64, Duration, bool)>>,
     }
 
     impl Ward for Noting {
@@ -274,8 +274,8 @@ mod tests {
         let ward = Arc::new(Noting { runtime: Handle::current(), helped, told });
         let weak: Weak<dyn Ward> = Arc::downgrade(&ward) as _;
         let kept = vec![Kept { ward: weak, answer: Arc::default(), asked: None }];
-        let wards = Mutex::new(Wards { kept, has_thread: true });
-        let watch = Watch { places: Mutex::default(), wards };
+        let wards = GlobalMutex::new(Wards { kept, has_thread: true });
+        let watch = Watch { places: GlobalMutex::default(), wards };
         let place = watch.new_place();
         (watch, place, ward)
     }

@@ -12,8 +12,7 @@ mod rare;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -32,7 +31,8 @@ use crate::message::CodecError;
 use crate::reference::{AnyCell, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::supervision::Supervision;
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::system::core::{ActorSystem, Lease};
 use crate::timers::Due;
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
-use crate::sync::Mutex;
+use crate::sync::GlobalMutex;
 
 #[cfg(feature = "prost")]
 pub use codec::Prost;
@@ -42,7 +42,7 @@ pub struct DuplicateName {
 /// Notes that `M` goes by its wire name in this process.
 pub(crate) fn claim_name<M: Message>(wire: &WireType<M>) -> Result<(), DuplicateName> {
     type Claims = HashMap<&'static str, (TypeId, &'static str)>;
-    static CLAIMS: LazyLock<Mutex<Claims>> = LazyLock::new(Mutex::default);
+    static CLAIMS: LazyLock<GlobalMutex<Claims>> = LazyLock::new(GlobalMutex::default);
     let second = std::any::type_name::<M>();
     let mut claims = CLAIMS.lock();
     let (owner, first) = *claims.entry(wire.name()).or_insert((TypeId::of::<M>(), second));

@@ -164,8 +164,8 @@ impl SystemBuilder {
     pub async fn start(self) -> Result<ActorSystem, StartError> {
         validate_system_name(&self.name)
             .map_err(|source| StartError::InvalidName { name: self.name.clone(), source })?;
-        if let Some(kind) = self.duplicate_kind {
-            return Err(StartError::DuplicateKind(kind));
+        if let Some(kind) = &self.duplicate_kind {
+            return Err(StartError::DuplicateKind(kind.clone()));
         }
         self.kinds.check_names().map_err(|source| StartError::InvalidKind { source })?;
         self.kinds.check()?;
@@ -173,6 +173,20 @@ impl SystemBuilder {
         if std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
             return Err(StartError::NoTimers);
         }
+        let (remoting, system) = self.assemble(runtime);
+        if let Some(config) = remoting {
+            config.start(system.clone()).await?;
+        }
+        let inner = Arc::downgrade(&system.0);
+        watchdog::look_after(inner);
+        Ok(system)
+    }
+
+    /// The system on its own: not connected, and nobody looks after it.
+    pub(crate) fn assemble(
+        self,
+        runtime: tokio::runtime::Handle,
+    ) -> (Option<Box<dyn RemotingConfig>>, ActorSystem) {
         let call_options = CallOptions {
             ask_timeout: self.ask_timeout,
             propagator: self.propagator,
@@ -193,12 +207,7 @@ impl SystemBuilder {
             advertised: OnceLock::new(),
             remoting: OnceLock::new(),
         }));
-        if let Some(config) = self.remoting {
-            config.start(system.clone()).await?;
-        }
-        let inner = Arc::downgrade(&system.0);
-        watchdog::look_after(inner);
-        Ok(system)
+        (self.remoting, system)
     }
 }
 

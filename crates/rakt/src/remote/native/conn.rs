@@ -6,7 +6,7 @@
 //!
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
@@ -23,7 +23,7 @@ use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
 use crate::slot::Slot;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! The receivers of an endpoint are spread over its outboxes, so that what is told to one keeps its order.
 //! An outbox has one connection after another.
 
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use super::node::GoNode;
@@ -13,7 +13,7 @@ use crate::line::Line;
 use crate::reference::AnyCell;
 use crate::remote::redial::BriefConns;
 use crate::remote::ticket::{HasLine, Ticket};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Bytes that wait in an outbox beyond which senders do. 1 MiB. One message may exceed it.
 pub(super) const HIGH_WATER: usize = 1024 * 1024;

@@ -1,7 +1,7 @@
 //! One connection from a Go node, as everybody but its driver sees it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::remote::budget::Part;
 use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::system::ActorSystem;
 
 pub(crate) struct GoConn {
