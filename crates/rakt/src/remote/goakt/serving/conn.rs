@@ -386,11 +386,10 @@ impl GoConn {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Nobody waits for answers any more.
+    /// Nobody waits for answers any more. Actors that owe one keep the connection, but none of its tables.
     pub(super) fn end(&self) {
         let mut shared = self.shared.lock();
-        shared.open.clear();
-        shared.answers.clear();
+        (shared.open, shared.answers) = (HashMap::new(), Vec::new());
         (shared.collected, shared.unsent) = (0, 0);
         let wakers = shared.cancel_wakers.take_all();
         drop(shared);
