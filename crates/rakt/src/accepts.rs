@@ -9,7 +9,9 @@ use crate::actor::{Accepts, Actor, Handler};
 use crate::cell::{Class, Entry};
 use crate::context::Dispatch;
 use crate::dispatch::dispatch;
-use crate::message::{CodecError, DuplicateName, Message, WireMessage, claim_name};
+use crate::error::Refusal;
+use crate::message::allowance::Room;
+use crate::message::{DuplicateName, Message, WireMessage, claim_name};
 use crate::runner::run;
 
 impl<A: Actor> fmt::Debug for Accepts<A> {
@@ -72,9 +74,12 @@ impl<A: Actor> Accepts<A> {
     }
 }
 
-fn check<M: Message>(payload: Bytes) -> Result<(), CodecError> {
+fn check<M: Message>(payload: Bytes, room: &dyn Room) -> Result<(), Refusal> {
     match M::wire() {
-        Some(wire) => wire.message.decode(payload).map(drop),
-        None => Err(CodecError::new("the type has no codec")),
+        Some(wire) => wire.message.decode(payload, room).map(drop),
+        None => {
+            let source = "the type has no codec".into();
+            Err(Refusal::Undecodable { source })
+        }
     }
 }

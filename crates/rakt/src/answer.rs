@@ -9,6 +9,8 @@ use bytes::Bytes;
 use rakt_wire::Outcome;
 
 use crate::error::{Cause, Refusal};
+use crate::message::Functions;
+use crate::message::allowance::{Room, SMALL_LEN};
 use crate::slot::Answer;
 
 /// How a request ended.
@@ -36,18 +38,39 @@ impl Fate {
 
 /// A reply as it came.
 pub(crate) enum Reply {
-    Plain(Bytes),
+    Small(Bytes),
+    /// With room for what it becomes when it is decoded.
+    Large(Bytes, Box<dyn Room>),
     /// Compressed: the asker has it undone, not the connection.
-    Packed(Box<dyn FnOnce() -> Result<Bytes, Refusal> + Send>),
+    Packed(Open, Box<dyn Room>),
 }
 
+/// Undoes the compression of a reply.
+pub(crate) type Open = Box<dyn FnOnce() -> Result<Bytes, Refusal> + Send>;
+
 impl Reply {
-    /// The payload, without compression.
-    pub(crate) fn open(self) -> Result<Bytes, Refusal> {
-        match self {
-            Self::Plain(bytes) => Ok(bytes),
-            Self::Packed(open) => open(),
+    /// One that is not compressed. It has `room` unless it is small.
+    pub(crate) fn plain<R: Room + 'static>(bytes: Bytes, room: impl FnOnce() -> R) -> Self {
+        match bytes.len() {
+            ..SMALL_LEN => Self::Small(bytes),
+            _ => Self::Large(bytes, Box::new(room())),
         }
+    }
+
+    /// What the codec makes of it.
+    pub(crate) fn decode<R>(self, codec: &Functions<R>) -> Result<R, Cause> {
+        let decoded = match self {
+            Self::Small(bytes) => codec.decode_small(bytes),
+            Self::Large(bytes, room) => codec.decode(bytes, &*room).map(|decoded| decoded.value),
+            Self::Packed(open, room) => {
+                let bytes = open().map_err(Cause::new)?;
+                codec.decode(bytes, &*room).map(|decoded| decoded.value)
+            }
+        };
+        decoded.map_err(|refusal| match refusal {
+            Refusal::Undecodable { source } => source,
+            refusal => Cause::new(refusal),
+        })
     }
 }
 

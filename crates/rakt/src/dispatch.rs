@@ -7,11 +7,12 @@ use crate::actor::{Actor, Handler};
 use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Work};
 use crate::error::{Cause, Declined, Refusal};
 use crate::mailbox::arrivals::Arrivals;
-use crate::mailbox::current::Current;
+use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
 use crate::message::Message;
+use crate::message::allowance::Decoded;
 use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Target};
 use crate::send::message_for::sealed::Sealed;
 
@@ -115,16 +116,14 @@ fn open<M: Message>(
     current: &mut Current,
 ) -> Option<(M, Reply<M::Reply>)> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    let decode = |payload| {
-        wire.message.decode(payload).map_err(|error| Refusal::Undecodable { source: error.into() })
-    };
+    let decode = |payload| wire.message.decode(payload, arrivals.room());
     match arrivals.payload().and_then(decode) {
-        Ok(message) => {
+        Ok(Decoded { value, held }) => {
             let asker = arrivals.take(current);
-            Some((
-                message,
-                asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply)),
-            ))
+            if held.is_some() {
+                current.attached().held = Exclusive::new(held);
+            }
+            Some((value, asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply))))
         }
         Err(refusal) => {
             arrivals.refuse_first(&refusal);

@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::SpawnArgument;
-
 use crate::actor::{Accepts, Actor};
 use crate::cell::Setup;
 use crate::error::{Cause, Refusal, SpawnError};
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
+use crate::mailbox::current::Exclusive;
+use crate::message::allowance::Decoded;
 use crate::message::{DuplicateName, WireMessage, claim_name};
 use crate::spawn::Spawn;
 use crate::supervision::Supervision;
-use crate::system::core::{ActorSystem, Lease, Recipe, Spawned};
+use crate::system::core::{ActorSystem, Argument, Lease, Recipe, Spawned};
 
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
 #[must_use = "it has an effect only where it is registered"]
@@ -34,7 +34,7 @@ trait Factory: Send + Sync {
         &self,
         system: ActorSystem,
         path: String,
-        argument: Option<SpawnArgument>,
+        argument: Option<Argument<'_>>,
         setup: Setup,
     ) -> Spawned;
     /// What peers may send to such actors.
@@ -83,7 +83,7 @@ impl Recipe for Kind {
         system: ActorSystem,
         path: String,
         (kind, lease): (Arc<str>, Arc<Lease>),
-        argument: Option<SpawnArgument>,
+        argument: Option<Argument<'_>>,
     ) -> Spawned {
         let mut setup = self.setup.clone();
         setup.options().kind = Some(kind);
@@ -107,10 +107,10 @@ impl<A: Actor> Factory for Plain<A> {
         &self,
         system: ActorSystem,
         path: String,
-        argument: Option<SpawnArgument>,
+        argument: Option<Argument<'_>>,
         setup: Setup,
     ) -> Spawned {
-        if let Some(argument) = argument {
+        if let Some(Argument { argument, .. }) = argument {
             let text = format!("the kind takes no argument, {:?} was given", argument.type_name);
             return Box::pin(async { Err(Refusal::InvalidArgument { source: text.into() }) });
         }
@@ -134,13 +134,14 @@ impl<M: WireMessage + Sync, A: Actor> Factory for WithArgument<M, A> {
         &self,
         system: ActorSystem,
         path: String,
-        argument: Option<SpawnArgument>,
+        argument: Option<Argument<'_>>,
         setup: Setup,
     ) -> Spawned {
         match read_argument::<M>(argument) {
-            Ok(argument) => {
-                let factory = self.0.clone();
-                spawn(system, path, setup, move || factory(&argument))
+            Ok(Decoded { value, held }) => {
+                // The argument is kept for restarts.
+                let (factory, kept) = (self.0.clone(), (value, Exclusive::new(held)));
+                spawn(system, path, setup, move || factory(&kept.0))
             }
             Err(refusal) => Box::pin(async { Err(refusal) }),
         }
@@ -156,20 +157,25 @@ impl<M: WireMessage + Sync, A: Actor> Factory for WithArgument<M, A> {
     }
 }
 
-fn read_argument<M: WireMessage>(argument: Option<SpawnArgument>) -> Result<M, Refusal> {
+fn read_argument<M: WireMessage>(given: Option<Argument<'_>>) -> Result<Decoded<M>, Refusal> {
     let wire = M::wire_type();
     let invalid = |text: String| Err(Refusal::InvalidArgument { source: text.into() });
-    match argument {
-        None => invalid(format!("the kind takes an argument of type {:?}", wire.name())),
-        Some(given) if given.type_name != wire.name() => invalid(format!(
+    let Some(Argument { argument: given, room }) = given else {
+        return invalid(format!("the kind takes an argument of type {:?}", wire.name()));
+    };
+    if given.type_name != wire.name() {
+        return invalid(format!(
             "the kind takes an argument of type {:?}, {:?} was given",
             wire.name(),
             given.type_name
-        )),
-        Some(given) => wire
-            .message
-            .decode(given.payload)
-            .map_err(|error| Refusal::Undecodable { source: error.into() }),
+        ));
+    }
+    match room {
+        Some(room) => wire.message.decode(given.payload, room),
+        None => {
+            let value = wire.message.decode_small(given.payload)?;
+            Ok(Decoded { value, held: None })
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::queue::{Intake, Offer, Queue};
 use crate::mailbox::run::Loose;
 use crate::mailbox::work_batch::{Item, WorkBatch};
-use crate::message::CodecError;
+use crate::message::allowance::Room;
 use crate::reference::{AnyCell, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::supervision::Supervision;
@@ -58,7 +58,7 @@ pub(crate) struct Entry<D> {
     /// What handles it.
     pub(crate) dispatch: D,
     /// Whether a payload can be decoded; for those who must know before the message is handled.
-    pub(crate) check: fn(Bytes) -> Result<(), CodecError>,
+    pub(crate) check: fn(Bytes, &dyn Room) -> Result<(), Refusal>,
 }
 
 impl<B, D> Class<B, D> {
@@ -571,9 +571,9 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
         self.class.by_name.get(wire_name).copied()
     }
 
-    fn check(&self, entry: u16, payload: Bytes) -> Result<(), Refusal> {
+    fn check(&self, entry: u16, payload: Bytes, room: &dyn Room) -> Result<(), Refusal> {
         let entry = self.class.entries.get(entry as usize).ok_or(Refusal::NotFound)?;
-        (entry.check)(payload).map_err(|error| Refusal::Undecodable { source: error.into() })
+        (entry.check)(payload, room)
     }
 
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {

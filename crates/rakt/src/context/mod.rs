@@ -216,10 +216,12 @@ impl<A: Send + 'static> Context<A> {
                 limit: Self::STASH_CAPACITY as u64,
             })));
         }
+        let held = self.current.attached.as_mut().and_then(|attached| attached.held.reach().take());
         let about = About {
             deadline: self.current.deadline,
             metadata: self.current.metadata().cloned(),
             token: self.current.attached().token.take(),
+            held,
             ..About::default()
         };
         *self.current.attached().deferred.reach() = Some(Box::new(Letter {

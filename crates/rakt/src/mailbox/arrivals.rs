@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::current::Current;
 use super::reply::RemoteAsker;
 use crate::error::Refusal;
+use crate::message::allowance::Room;
 use crate::reference::AnyCell;
 use crate::signal::WatchKey;
 
@@ -20,7 +21,7 @@ pub(crate) trait Reachable: AnyCell {
     /// Whether peers may send the message of that name, and its place in the actor's list.
     fn accepted(&self, wire_name: &str) -> Option<u16>;
     /// Whether the payload of a message can be decoded.
-    fn check(&self, entry: u16, payload: Bytes) -> Result<(), Refusal>;
+    fn check(&self, entry: u16, payload: Bytes, room: &dyn Room) -> Result<(), Refusal>;
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>);
     /// Removes the watcher that is called.
     fn unwatch_call(&self, key: WatchKey);
@@ -45,6 +46,9 @@ pub(crate) trait Arrivals: Send {
 
     /// The payload of the first one, to be decoded before that is taken.
     fn payload(&self) -> Result<Bytes, Refusal>;
+
+    /// Room for what payloads become when they are decoded.
+    fn room(&self) -> &dyn Room;
 
     /// Takes the first one off, and has `current` tell of it. Returns who waits for the reply, if anybody
     /// does.
@@ -74,12 +78,14 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::mailbox::reply::Cancellation;
+    use crate::message::allowance::tests::TestRoom;
 
     /// Confirmed tells that are nothing but a number, and who hears of their confirmation.
     pub(crate) struct Numbers {
         pub(crate) numbers: VecDeque<u32>,
         pub(crate) confirmed: Arc<Mutex<Vec<u32>>>,
         is_confirmed: bool,
+        room: TestRoom,
     }
 
     impl Numbers {
@@ -88,7 +94,8 @@ pub(crate) mod tests {
             numbers: impl IntoIterator<Item = u32>,
         ) -> Box<Self> {
             let (numbers, confirmed) = (numbers.into_iter().collect(), confirmed.clone());
-            Box::new(Self { numbers, confirmed, is_confirmed: false })
+            let room = TestRoom::default();
+            Box::new(Self { numbers, confirmed, is_confirmed: false, room })
         }
     }
 
@@ -105,6 +112,10 @@ pub(crate) mod tests {
             Ok(Bytes::copy_from_slice(&self.numbers[0].to_be_bytes()))
         }
 
+        fn room(&self) -> &dyn Room {
+            &self.room
+        }
+
         fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
             self.numbers.pop_front();
             current.begin(None, None, None, Cancellation::Never);
@@ -118,7 +129,8 @@ pub(crate) mod tests {
         fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
             let numbers = self.numbers.drain(..n.min(self.numbers.len())).collect();
             let (confirmed, is_confirmed) = (self.confirmed.clone(), self.is_confirmed);
-            Box::new(Self { numbers, confirmed, is_confirmed })
+            let room = TestRoom::default();
+            Box::new(Self { numbers, confirmed, is_confirmed, room })
         }
 
         fn compact(&mut self) {}

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rakt_wire::Metadata;
 
 use super::reply::Cancellation;
+use crate::message::allowance::Hold;
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -29,6 +30,8 @@ pub(crate) struct Attached {
     pub(crate) token: Option<Arc<()>>,
     /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
     pub(crate) deferred: Exclusive<Option<Box<dyn Any + Send>>>,
+    /// What counts for the message as long as it is here.
+    pub(crate) held: Exclusive<Option<Box<dyn Hold>>>,
 }
 
 /// What only a `&mut Context` reaches. It lets handlers keep a `&Context` across an await although
@@ -37,6 +40,10 @@ pub(crate) struct Attached {
 pub(crate) struct Exclusive<T>(Mutex<T>);
 
 impl<T> Exclusive<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
     /// The value; the lock is never taken.
     pub(crate) fn reach(&mut self) -> &mut T {
         self.0.get_mut()

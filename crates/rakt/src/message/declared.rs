@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use rakt_wire::MAX_TYPE_LEN;
 
+use super::allowance::{Allowance, Decoded, Room, SMALL_LEN};
 use super::codec::{Codec, CodecError};
-use crate::error::Cause;
+use crate::error::{Cause, Refusal};
 
 /// A type that can be sent to an actor.
 ///
@@ -123,18 +124,25 @@ const fn check_name(name: &str) {
     assert!(is_clean, "a name on the wire may hold no control character");
 }
 
-/// The three functions of a codec, without its type, and the name of what they read and write.
+/// The functions of a codec, without its type, and the name of what they read and write.
 pub(crate) struct Functions<T> {
     /// `None` for a reply that was given none.
     pub(crate) name: Option<&'static str>,
     encoded_len: fn(&T) -> Option<usize>,
     encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
     decode: fn(Bytes) -> Result<T, CodecError>,
+    decode_within: fn(Bytes, &mut Allowance<'_>) -> Result<T, CodecError>,
 }
 
 impl<T> Functions<T> {
     const fn of<C: Codec<T>>(name: Option<&'static str>) -> Self {
-        Self { name, encoded_len: C::encoded_len, encode: C::encode, decode: C::decode }
+        Self {
+            name,
+            encoded_len: C::encoded_len,
+            encode: C::encode,
+            decode: C::decode,
+            decode_within: C::decode_within,
+        }
     }
 }
 
@@ -149,8 +157,28 @@ impl<T> Functions<T> {
         contained(|| (self.encode)(value, out))
     }
 
-    pub(crate) fn decode(&self, bytes: Bytes) -> Result<T, CodecError> {
+    /// Reads what a peer sent, and counts in `room` what that takes up where it may be much.
+    #[inline]
+    pub(crate) fn decode(&self, bytes: Bytes, room: &dyn Room) -> Result<Decoded<T>, Refusal> {
+        if bytes.len() >= SMALL_LEN {
+            return self.decode_large(bytes, room);
+        }
+        let value = self.decode_small(bytes)?;
+        Ok(Decoded { value, held: None })
+    }
+
+    /// Reads what is too small to become much, or was written in this process.
+    #[inline]
+    pub(crate) fn decode_small(&self, bytes: Bytes) -> Result<T, Refusal> {
         contained(|| (self.decode)(bytes))
+            .map_err(|error| Refusal::Undecodable { source: error.into() })
+    }
+
+    fn decode_large(&self, bytes: Bytes, room: &dyn Room) -> Result<Decoded<T>, Refusal> {
+        let name = self.name.unwrap_or_else(std::any::type_name::<T>);
+        let mut allowance = Allowance::of(name, bytes.len(), room);
+        let decoded = contained(|| (self.decode_within)(bytes, &mut allowance));
+        allowance.end(decoded)
     }
 }
 

@@ -7,9 +7,14 @@
 //!
 //! - `codec`: how a value is written and read
 //! - `declared`: what makes a type a message
+//! - `allowance`: how much memory a value of a peer may take up
+//! - `walk`: what a protobuf message takes up
 
+pub(crate) mod allowance;
 mod codec;
 pub(crate) mod declared;
+#[cfg(feature = "prost")]
+mod walk;
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -18,11 +23,12 @@ use std::sync::atomic::Ordering;
 
 use crate::sync::GlobalMutex;
 
-#[cfg(feature = "prost")]
-pub use codec::Prost;
+pub use allowance::{Allowance, DecodedTooLarge};
 #[cfg(feature = "serde")]
 pub use codec::Serde;
 pub use codec::{Codec, CodecError};
+#[cfg(feature = "prost")]
+pub use codec::{Prost, ProstOf};
 pub(crate) use declared::{Encoded, Functions, Message, message_name};
 pub use declared::{WireMessage, WireType};
 

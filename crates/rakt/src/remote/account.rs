@@ -12,6 +12,7 @@ use super::io::Farewell;
 use super::io::spare::{KEPT_LEN, READ_LEN};
 use super::resources::Resources;
 use crate::error::{Bound, Refusal};
+use crate::message::allowance::{Hold, Room};
 
 /// What one read leaves of an unfinished frame at most, but for one that is longer than a chunk.
 const FRAME_LEN: usize = READ_LEN + CHUNK_LEN;
@@ -218,9 +219,30 @@ impl Charge {
 }
 
 impl Charge {
-    /// What the connection shares with all others.
-    pub(crate) fn resources(&self) -> &Arc<Resources> {
-        &self.account.resources
+    /// What it counts in.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+}
+
+impl Room for Arc<Account> {
+    fn max_decoded(&self, encoded: usize) -> u64 {
+        self.resources.options.max_decoded(encoded)
+    }
+
+    fn begin(&self) -> Box<dyn Hold> {
+        Box::new(Charge { account: self.clone(), part: Part::Messages, bytes: 0 })
+    }
+}
+
+impl Hold for Charge {
+    fn add(&mut self, bytes: u64) -> Result<(), Refusal> {
+        if !self.account.charge(self.part, bytes) {
+            self.account.release(self.part, bytes);
+            return Err(self.account.exhausted(self.part));
+        }
+        self.bytes += bytes;
+        Ok(())
     }
 }
 
@@ -261,6 +283,19 @@ mod tests {
         let refused = account.charged(Messages, account.limit(Messages));
         assert!(refused.is_err() && account.share.used(Messages) == 1000);
         drop(charge);
+        assert_eq!(account.share.used(Messages), 0);
+    }
+
+    #[test]
+    fn what_is_decoded_counts_as_it_grows_and_is_given_back() {
+        let account = Account::new(resources());
+        let mut held = account.begin();
+        held.add(1000).and_then(|()| held.add(500)).expect("there is room");
+        assert_eq!(account.share.used(Messages), 1500);
+        let refused = held.add(account.limit(Messages)).expect_err("there is no room");
+        assert_eq!(refused, account.exhausted(Messages));
+        assert_eq!(account.share.used(Messages), 1500, "what is refused does not count");
+        drop(held);
         assert_eq!(account.share.used(Messages), 0);
     }
 

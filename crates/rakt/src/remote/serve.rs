@@ -12,8 +12,10 @@ use super::account::Charge;
 use super::admission::Source;
 use crate::error::{Cause, Refusal};
 use crate::mailbox::arrivals::Reachable;
+use crate::message::allowance::Room;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::system::ActorSystem;
+use crate::system::core::Argument;
 use crate::timers::now;
 
 /// Decides whether a peer may reach `path` at all: the system's own actors are not for peers.
@@ -78,8 +80,9 @@ pub(crate) async fn carried_out(
     let work = async move {
         // The charge stays for as long as this is under way.
         let mut charge = charge;
-        let work = carry_out(&system, operation, |argument| {
-            let place = charge.resources().spawned.take(peer, now())?;
+        let account = charge.account().clone();
+        let work = carry_out(&system, operation, Some(&account), |argument| {
+            let place = account.resources().spawned.take(peer, now())?;
             // The actor keeps its argument, to be able to start anew.
             let kept = argument.map(|argument| charge.split(argument_cost(argument)));
             Ok((place, kept))
@@ -96,10 +99,12 @@ pub(crate) async fn carried_out(
     tasks.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()))
 }
 
-/// Carries an operation out that takes time. An actor that is spawned has a place until it ends.
+/// Carries an operation out that takes time. An actor that is spawned has a place until it ends. What a peer gave
+/// it as an argument has `room` for what that becomes when it is decoded.
 pub(crate) async fn carry_out<P: Any + Send>(
     system: &ActorSystem,
     operation: Operation,
+    room: Option<&dyn Room>,
     take_place: impl FnOnce(Option<&SpawnArgument>) -> Result<P, Refusal>,
 ) -> Result<Outcome, Refusal> {
     match operation {
@@ -111,6 +116,7 @@ pub(crate) async fn carry_out<P: Any + Send>(
             authorize(&path)?;
             let argument = argument.map(compact);
             let place = take_place(argument.as_ref())?;
+            let argument = argument.map(|argument| Argument { argument, room });
             let cell = system.kinds().spawn(system.clone(), path, &kind, argument, place).await?;
             Ok(Outcome::Spawned { uid: cell.uid() })
         }

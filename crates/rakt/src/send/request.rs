@@ -9,7 +9,7 @@ use rakt_wire::{Address, Wish};
 use super::envelope::{Envelope, Receipt};
 use super::message_for::MessageFor;
 use crate::answer::Fate;
-use crate::error::{AskError, Cause};
+use crate::error::AskError;
 use crate::limit::Limit;
 use crate::message::Message;
 
@@ -102,11 +102,11 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
                 return Err(AskError::ConnectionLost { target: self.target(), source });
             }
         };
-        let decode = |payload| match M::wire() {
-            Some(wire) => wire.reply.decode(payload).map_err(Cause::from),
+        let decoded = match M::wire() {
+            Some(wire) => payload.decode(&wire.reply),
             None => Err("the type has no codec".into()),
         };
-        match payload.open().map_err(Cause::new).and_then(decode) {
+        match decoded {
             Ok(reply) => Ok(Some(reply)),
             Err(source) => Err(AskError::BadReply { target: self.target(), source }),
         }

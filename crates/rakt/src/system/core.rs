@@ -16,6 +16,7 @@ use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, Event, Events, Outlet};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
+use crate::message::allowance::Room;
 use crate::propagate::ContextPropagator;
 use crate::reference::{ActorRef, AnyCell, Target};
 use crate::registry::Registry;
@@ -90,12 +91,19 @@ pub(crate) trait Recipe: Send + Sync {
         system: ActorSystem,
         path: String,
         kind: (Arc<str>, Arc<Lease>),
-        argument: Option<SpawnArgument>,
+        argument: Option<Argument<'_>>,
     ) -> Spawned;
     /// What peers may send to such actors.
     fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName>;
     /// The wire name of the argument that it takes.
     fn argument_name(&self) -> Option<&'static str>;
+}
+
+/// The argument of a spawn, and room for what it becomes when it is decoded, where a peer gave it.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+pub(crate) struct Argument<'a> {
+    pub(crate) argument: SpawnArgument,
+    pub(crate) room: Option<&'a dyn Room>,
 }
 
 /// An actor that is being started for a peer.
@@ -392,7 +400,7 @@ impl Kinds {
         system: ActorSystem,
         path: String,
         kind: &str,
-        argument: Option<SpawnArgument>,
+        argument: Option<Argument<'_>>,
         place: impl Any + Send,
     ) -> Spawned {
         match self.0.get(&kind.trim().to_lowercase()) {

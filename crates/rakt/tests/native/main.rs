@@ -6,6 +6,7 @@
 //! | `blocking.rs` | what goes on while handlers block their threads? |
 //! | `causes.rs` | what does an asker hear of what caused an error? |
 //! | `compression.rs` | what does compression cost, and what does it save? |
+//! | `decoded.rs` | what may a message become when it is decoded? |
 //! | `descriptors.rs` | does a node go on that has used up its file descriptors? |
 //! | `drain.rs` | what becomes of requests under way when a node shuts down? |
 //! | `farewell.rs` | how long does a node wait for a peer that does not let go? |
@@ -46,6 +47,7 @@ mod blocking;
 mod causes;
 #[cfg(feature = "zstd")]
 mod compression;
+mod decoded;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod drain;

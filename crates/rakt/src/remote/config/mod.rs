@@ -56,6 +56,7 @@ pub(crate) struct Options {
     set_budget: Option<u64>,
     /// As it was set or found when the options were checked, in bytes.
     pub(crate) memory_budget: u64,
+    max_decoded: Option<u64>,
     pub(crate) max_in_flight: u32,
     pub(crate) write_timeout: Duration,
     pub(crate) min_rate: u32,
@@ -111,6 +112,10 @@ impl fmt::Debug for ClientConfig {
 /// A limit longer than this is as good as none, and can be added to any point in time. A year.
 const MAX_MIN_RATE: u32 = 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// By how much what is decoded may be larger than its encoding, besides a mebibyte.
+const DECODED_FACTOR: u64 = 8;
+/// 1 MiB, in bytes.
+const MIN_DECODED: u64 = 1024 * 1024;
 /// 16 KiB, in bytes.
 const MIN_FRAME_SIZE: u32 = 16 * 1024;
 /// A request's number has 16 bits for its place.
@@ -286,12 +291,11 @@ macro_rules! common_options {
             /// process may use (machine, control groups, `ulimit`; looked up when the options are checked),
             /// 256 MiB at most. At least 1 MiB.
             ///
-            /// What a peer has this side hold counts until it is gone; what a message becomes when it is decoded
-            /// does not. Of the whole,
+            /// What a peer has this side hold counts until it is gone. Of the whole,
             ///
             /// | part | is for | what is beyond it |
             /// | --- | --- | --- |
-            /// | half | messages and replies that have arrived, until they are handled | is refused |
+            /// | half | messages and replies that have arrived, until they are handled, and what they take up when they are decoded | is refused |
             /// | half | replies that wait for peers to take them, and requests without one | is refused |
             /// | five eighths | what connections of Go nodes take up to compress, 2 MiB each as a rule | ends its connection |
             /// | a quarter | names that peers have given numbers | ends its connection |
@@ -307,6 +311,19 @@ macro_rules! common_options {
             /// do not count; [`max_connections`](Config::max_connections) bounds them.
             pub fn memory_budget(mut self, bytes: u64) -> Self {
                 self.options.set_budget = Some(bytes);
+                self
+            }
+
+            /// Bytes of memory that one message or reply may take up when it is decoded. Default: 8 times its
+            /// encoded size, and 1 MiB. At least 1 MiB.
+            ///
+            /// It is estimated before the message is decoded, or counted as that goes on: see
+            /// [`Codec::decode_within`](crate::message::Codec::decode_within). What is larger is refused with
+            /// [`DecodedTooLarge`](crate::message::DecodedTooLarge). What a message takes up beyond its encoded
+            /// size counts against the [memory budget](Self::memory_budget) until it is handled, where its
+            /// encoding has 8 KiB or more.
+            pub fn max_decoded(mut self, bytes: u64) -> Self {
+                self.options.max_decoded = Some(bytes);
                 self
             }
 
@@ -414,6 +431,7 @@ impl Default for Options {
             max_message_size: None,
             set_budget: None,
             memory_budget: MIN_BUDGET,
+            max_decoded: None,
             max_in_flight: 65_536,
             write_timeout: Duration::from_secs(10),
             min_rate: 1024,
@@ -439,10 +457,18 @@ impl Options {
         self.max_message_size.unwrap_or(self.max_frame_size)
     }
 
+    /// What a payload of `encoded` bytes may take up when it is decoded, in bytes.
+    pub(crate) fn max_decoded(&self, encoded: usize) -> u64 {
+        self.max_decoded.unwrap_or(encoded as u64 * DECODED_FACTOR + MIN_DECODED)
+    }
+
     fn check(mut self) -> Result<Self, ConfigError> {
         self.quota.check()?;
         if let Some(own) = self.own_transport.take() {
             self.transport = own;
+        }
+        if let Some(size) = self.max_decoded.filter(|size| *size < MIN_DECODED) {
+            return refuse("max_decoded", &size, "at least 1 MiB");
         }
         if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&self.max_frame_size) {
             return refuse("max_frame_size", &self.max_frame_size, "16 KiB ..= 16 MiB");

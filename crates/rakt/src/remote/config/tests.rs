@@ -18,7 +18,7 @@ fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
     let config = || Config::new("127.0.0.1", 0);
     assert!(config().check().is_ok());
     assert_eq!(refused(Config::new("", 0)), "host");
-    let set: [Row; 14] = [
+    let set: [Row; 15] = [
         ("backlog", Config::backlog, &[1, u32::MAX], &[0]),
         (
             "max_frame_size",
@@ -34,6 +34,7 @@ fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
             &[16 * MIB - 1, 64 * MIB + 1],
         ),
         ("memory_budget", |c, n| c.memory_budget(n.into()), &[MIB], &[MIB - 1]),
+        ("max_decoded", |c, n| c.max_decoded(n.into()), &[MIB, u32::MAX], &[MIB - 1]),
         ("min_rate", Config::min_rate, &[0, MIB], &[MIB + 1]),
         ("receiver_window", Config::receiver_window, &[KIB, u32::MAX], &[KIB - 1]),
         ("max_in_flight", Config::max_in_flight, &[1, 65_536], &[0, 65_537]),

@@ -15,6 +15,7 @@ use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
+use crate::message::allowance::Room;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
@@ -129,7 +130,8 @@ impl Batch {
                 return true;
             }
             let payload = self.payload_of(message);
-            let checked = payload.and_then(|payload| cell.check(message.entry, payload));
+            let room = &self.conn.account;
+            let checked = payload.and_then(|payload| cell.check(message.entry, payload, room));
             if let Err(refusal) = &checked {
                 self.refuse(message, refusal);
                 refused.add(message.cost());
@@ -161,6 +163,10 @@ impl Arrivals for Batch {
     #[inline]
     fn payload(&self) -> Result<Bytes, Refusal> {
         self.payload_of(self.messages.front().expect(IS_THERE))
+    }
+
+    fn room(&self) -> &dyn Room {
+        &self.conn.account
     }
 
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {

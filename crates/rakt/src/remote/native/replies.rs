@@ -82,14 +82,14 @@ impl Reader for RepliesReader {
         let packed = |raw_len, bytes: Bytes| {
             let (compression, resources) = (conn.compression, conn.resources.clone());
             let open = move || resources.compressors.decompress(compression, &bytes, raw_len);
-            Reply::Packed(Box::new(open))
+            Reply::Packed(Box::new(open), Box::new(conn.account.clone()))
         };
         let mut state = conn.lock();
         state.half.settle(replies, |settled| match settled {
             Settled::Reply { kept, raw_len, body } => {
                 let bytes = body.slice(block);
                 let reply = match raw_len {
-                    None => Reply::Plain(bytes),
+                    None => Reply::plain(bytes, || conn.account.clone()),
                     Some(raw_len) => packed(raw_len, bytes),
                 };
                 ended.push((kept, Fate::Reply(reply)));

@@ -20,6 +20,7 @@ use super::sender;
 use crate::answer::{Fate, RemoteAnswer, Reply};
 use crate::error::Refusal;
 use crate::reference::Outgoing;
+use crate::remote::account::Account;
 use crate::remote::goakt::limits::LONGEST;
 use crate::slot::{Abandonment, Slot};
 use crate::timers::now;
@@ -145,8 +146,9 @@ impl Asking {
             let Self { headers, deadline, expires, .. } = self;
             let failed = match lease.conn.exchange(&call, headers, *deadline, *expires).await {
                 Ok(answer) => {
+                    let account = lease.conn.account().clone();
                     lease.give_back(endpoint);
-                    return self.read(answer);
+                    return self.read(answer, account);
                 }
                 Err(failed) => failed,
             };
@@ -171,7 +173,7 @@ impl Asking {
         }
     }
 
-    fn read(&self, answer: Answer) -> Fate {
+    fn read(&self, answer: Answer, account: Arc<Account>) -> Fate {
         let replies = match answer {
             Answer::Replies(replies) => replies,
             Answer::Error(error) => {
@@ -183,7 +185,7 @@ impl Asking {
         let is_nothing = reply.type_name().is_empty() && reply.value.is_empty();
         let is_expected = reply.type_name() == self.reply_name;
         if is_expected || (is_nothing && self.reply_name == EMPTY) {
-            Fate::Reply(Reply::Plain(reply.value))
+            Fate::Reply(Reply::plain(reply.value, || account))
         } else if is_nothing {
             Fate::Refused(Refusal::NoReply)
         } else {

@@ -14,6 +14,7 @@ use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::node::GoNode;
 use super::refusal;
 use crate::error::{Cause, Refusal};
+use crate::remote::account::Account;
 use crate::remote::io::{Buffers, Fault, Pump, Reading, Session};
 use crate::timers::now;
 
@@ -64,6 +65,11 @@ impl Exchanger {
     /// Whether the node has sent nothing and not closed the connection, as far as that is known here.
     pub(super) fn is_quiet(&mut self) -> bool {
         self.0.session.link.client.is_usable() && self.0.is_quiet()
+    }
+
+    /// What the connection holds of what its node has.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.0.session.link.account
     }
 
     /// Nothing is asked for a while.

@@ -32,7 +32,7 @@ pub(super) enum Use {
 pub(super) struct Link {
     pub(super) node: Arc<GoNode>,
     pub(super) client: Client,
-    account: Arc<Account>,
+    pub(super) account: Arc<Account>,
     /// Bytes that count against the budget for as long as the peer leaves them here.
     held: Held,
     /// Whether the node has answered anything here.

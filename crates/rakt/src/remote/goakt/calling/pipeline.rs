@@ -190,7 +190,7 @@ impl Pipeline {
                             letters::refuse(node.outlet(), group, refusal);
                         }
                         Some(_) => {
-                            let reply = Reply::Plain(Bytes::new());
+                            let reply = Reply::Small(Bytes::new());
                             letters::answer(group, Fate::Reply(reply));
                         }
                         None => missing.get_or_insert_with(|| Missing::new(&node)).add(group),

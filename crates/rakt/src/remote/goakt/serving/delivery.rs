@@ -14,6 +14,7 @@ use crate::events::DeadLetter;
 use crate::mailbox::arrivals::Arrivals;
 use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
+use crate::message::allowance::Room;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
@@ -128,6 +129,10 @@ impl Arrivals for Batch {
         let message = self.messages.front().expect("there is a first message");
         let start = message.start as usize;
         Ok(self.block.slice(start..start + message.len as usize))
+    }
+
+    fn room(&self) -> &dyn Room {
+        &self.delivery.conn.account
     }
 
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {

@@ -117,7 +117,7 @@ impl GoConn {
             Some(run) => run,
             None => run.insert(start_run(common.procedure, message, cell, names)?),
         };
-        let checked = run.cell.check(run.entry, message.message.value.clone());
+        let checked = run.cell.check(run.entry, message.message.value.clone(), &self.account);
         checked.map_err(|refusal| failed(common.procedure, message, &refusal))?;
         self.add(common, message, None, run, names)
     }
