@@ -1,11 +1,20 @@
 //! How a value is written and read.
 
+#[cfg(feature = "serde")]
+use std::cell::RefCell;
+
 use bytes::Bytes;
 
 use super::allowance::Allowance;
+#[cfg(feature = "serde")]
+use super::counted::Counted;
 #[cfg(feature = "prost")]
 use super::walk::ELEMENT_LEN;
 use crate::error::{BoxError, Cause};
+
+/// What a payload too small to be counted may become all the same, in bytes.
+#[cfg(feature = "serde")]
+const SMALL_DECODED: u64 = 4 * 1024 * 1024;
 
 /// A way to write and read values of `T`.
 ///
@@ -154,6 +163,10 @@ impl<T: prost::Message + Default, const ELEMENT: usize> Codec<T> for ProstOf<ELE
 /// versions of a type talk to each other. Use protobuf where that matters. For the same reason attributes of
 /// serde that leave fields out, or tell variants by what they hold, do not work: `skip_serializing_if`, `flatten`,
 /// `tag`, `untagged`. In a debug build a value that postcard would read as another one is refused where it is sent.
+///
+/// Of what a peer sent each element of a list or map counts by its size in memory, towards
+/// [`max_decoded`](crate::remote::Config::max_decoded), and so does what is behind a pointer. Values are nested at
+/// most 128 deep.
 #[cfg(feature = "serde")]
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
@@ -172,8 +185,18 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
         if cfg!(debug_assertions) { check::<T>(&out[from..]) } else { Ok(()) }
     }
 
+    /// A list of elements that have no size is as long as it says, however few bytes that takes.
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
-        let (value, rest) = postcard::take_from_bytes(&bytes).map_err(CodecError::new)?;
+        Self::decode_within(bytes, &mut Allowance::new(SMALL_DECODED))
+    }
+
+    fn decode_within(bytes: Bytes, allowance: &mut Allowance<'_>) -> Result<T, CodecError> {
+        allowance.take(size_of::<T>() as u64)?;
+        let allowance = RefCell::new(allowance);
+        let take = |bytes| allowance.borrow_mut().take(bytes).is_ok();
+        let mut reader = postcard::Deserializer::from_bytes(&bytes);
+        let value = T::deserialize(Counted::new(&mut reader, &take)).map_err(CodecError::new)?;
+        let rest = reader.finalize().map_err(CodecError::new)?;
         match rest.len() {
             0 => Ok(value),
             n => Err(CodecError::new(format!("{n} bytes follow the value"))),

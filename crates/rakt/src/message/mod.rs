@@ -8,10 +8,13 @@
 //! - `codec`: how a value is written and read
 //! - `declared`: what makes a type a message
 //! - `allowance`: how much memory a value of a peer may take up
+//! - `counted`: what a serde value takes up, as it is read
 //! - `walk`: what a protobuf message takes up
 
 pub(crate) mod allowance;
 mod codec;
+#[cfg(feature = "serde")]
+mod counted;
 pub(crate) mod declared;
 #[cfg(feature = "prost")]
 mod walk;
