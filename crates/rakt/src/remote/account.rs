@@ -203,6 +203,11 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
+    /// What it counts in.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
     /// So many of the bytes count by themselves from now on.
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         self.bytes -= bytes;
@@ -215,13 +220,6 @@ impl Charge {
     /// So many of the bytes do not count with the others any more: somebody else releases them.
     pub(crate) fn leave(&mut self, bytes: u64) {
         self.bytes -= bytes;
-    }
-}
-
-impl Charge {
-    /// What it counts in.
-    pub(crate) fn account(&self) -> &Arc<Account> {
-        &self.account
     }
 }
 

@@ -629,3 +629,34 @@ async fn answers_that_find_no_way_out_are_bounded() {
     let Refusal::ResourceExhausted { limit, .. } = letter.reason else { panic!("{letter:?}") };
     assert_eq!(limit, 1024);
 }
+
+/// Lookups of nobody, a message to nobody, and an ask of nothing: cheap, and answered at once.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_floods_a_node_is_slowed_down_and_then_closed() {
+    let config = |config: remote::Config| config.goakt(GoAkt::new()).control_rate(100);
+    for what in 0..3 {
+        let node = Node::with(config).await;
+        let mut events = node.system.events();
+        let mut peer = node.dial().await;
+        let told = [peer.say("nobody", "there?")];
+        let told = outgoing(&told);
+        let call = match what {
+            0 => Call::Lookup(peer.target("nobody")),
+            1 => Call::Tell(&told),
+            _ => Call::Ask { messages: &[], timeout: Duration::from_secs(1) },
+        };
+        let start = Instant::now();
+        let asking = async {
+            loop {
+                peer.call(&call).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = link_down(&mut events, "the control_rate") => {}
+            () = asking => {}
+        }
+        assert!((30..60).contains(&start.elapsed().as_secs()), "{what}: {:?}", start.elapsed());
+        node.is_well().await;
+    }
+}

@@ -9,6 +9,7 @@
 //! | `decoded.rs` | what may a message become when it is decoded? |
 //! | `descriptors.rs` | does a node go on that has used up its file descriptors? |
 //! | `drain.rs` | what becomes of requests under way when a node shuts down? |
+//! | `eager.rs` | how much may a peer send that is cheap? |
 //! | `farewell.rs` | how long does a node wait for a peer that does not let go? |
 //! | `hostile_frames.rs` | what does a peer hear that breaks the rules of an open connection? |
 //! | `hostile_handshake.rs` | who does not get past the greeting? |
@@ -51,6 +52,7 @@ mod decoded;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod drain;
+mod eager;
 mod farewell;
 mod hostile_frames;
 mod hostile_handshake;

@@ -14,7 +14,7 @@ use crate::nodes::{config, link_down, node_with};
 use crate::support::within;
 
 /// A peer that has greeted, and named an actor and a type.
-async fn greeted(memory: &Memory, node: &ActorSystem) -> Result<Box<dyn Stream>> {
+pub(crate) async fn greeted(memory: &Memory, node: &ActorSystem) -> Result<Box<dyn Stream>> {
     let (host, port) = node.advertised();
     let mut stream = memory.dial(host, port, Duration::ZERO).await?;
     let mut handshake = Handshake::dial(hello());

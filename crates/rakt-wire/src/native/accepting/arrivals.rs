@@ -142,6 +142,8 @@ struct Tables<H: Host> {
     retired: Vec<(Alias, NamedReceiver<H::Receiver>, bool)>,
     /// Requests of the read at hand.
     requests: u32,
+    /// What came that is cheap to send, since it was last asked for.
+    cheap: u32,
     operations: Vec<Request>,
     /// The nonce of the last ping.
     ping: Option<u64>,
@@ -163,6 +165,7 @@ impl<H: Host> Arrivals<H> {
             touched: Vec::new(),
             retired: Vec::new(),
             requests: 0,
+            cheap: 0,
             operations: Vec::new(),
             ping: None,
             is_drained: false,
@@ -204,6 +207,12 @@ impl<H: Host> Arrivals<H> {
         self.tables.finish(block, host)
     }
 
+    /// How many frames have come since the last call that are cheap to send and make work here: pings,
+    /// cancellations, operations, and messages that were refused as they came.
+    pub fn take_cheap(&mut self) -> u32 {
+        std::mem::take(&mut self.tables.cheap)
+    }
+
     /// The goodbye of the peer, once.
     pub fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
         self.tables.goodbye.take()
@@ -232,6 +241,7 @@ impl<H: Host> Tables<H> {
                 receiver.largest = receiver.largest.max(cost);
             }
             Err(failure) => {
+                self.count_cheap();
                 self.refuse(message, &failure, host);
                 self.give_back(message.receiver, cost, host);
             }
@@ -271,6 +281,10 @@ impl<H: Host> Tables<H> {
     fn fail(&mut self, corr: u64, failure: &Failure, host: &mut H) {
         self.requests = self.requests.saturating_add(1);
         host.accepting(|accepting| accepting.fail(corr, failure));
+    }
+
+    fn count_cheap(&mut self) {
+        self.cheap = self.cheap.saturating_add(1);
     }
 
     /// Counts a name with what is kept for it.
@@ -399,6 +413,21 @@ fn is_request(kind: MessageKind) -> bool {
     !matches!(kind, MessageKind::Tell)
 }
 
+/// Names are not: they have a budget of their own, and whoever talks to many has many.
+fn is_cheap(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::Reset
+            | Event::Cancel { .. }
+            | Event::Request { .. }
+            | Event::Unsupported { .. }
+            | Event::RefusedRequest { .. }
+            | Event::Ping { .. }
+            | Event::Pong { .. }
+            | Event::GoAway { .. }
+    )
+}
+
 /// Takes the events of one read.
 struct Taking<'a, H: Host> {
     tables: &'a mut Tables<H>,
@@ -413,6 +442,9 @@ impl<H: Host> Sink for Taking<'_, H> {
 
     fn event(&mut self, event: Event<'_>) {
         let Self { tables, host } = self;
+        if is_cheap(&event) {
+            tables.count_cheap();
+        }
         match event {
             Event::Message(mut message) => tables.message(&mut message, host),
             Event::Receiver { uid, path, .. } => {

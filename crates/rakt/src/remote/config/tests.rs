@@ -18,7 +18,7 @@ fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
     let config = || Config::new("127.0.0.1", 0);
     assert!(config().check().is_ok());
     assert_eq!(refused(Config::new("", 0)), "host");
-    let set: [Row; 15] = [
+    let set: [Row; 16] = [
         ("backlog", Config::backlog, &[1, u32::MAX], &[0]),
         (
             "max_frame_size",
@@ -36,6 +36,7 @@ fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
         ("memory_budget", |c, n| c.memory_budget(n.into()), &[MIB], &[MIB - 1]),
         ("max_decoded", |c, n| c.max_decoded(n.into()), &[MIB, u32::MAX], &[MIB - 1]),
         ("min_rate", Config::min_rate, &[0, MIB], &[MIB + 1]),
+        ("control_rate", Config::control_rate, &[0, 100, u32::MAX], &[1, 99]),
         ("receiver_window", Config::receiver_window, &[KIB, u32::MAX], &[KIB - 1]),
         ("max_in_flight", Config::max_in_flight, &[1, 65_536], &[0, 65_537]),
         ("max_connections", Config::max_connections, &[1, u32::MAX], &[0]),

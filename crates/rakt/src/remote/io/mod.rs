@@ -5,6 +5,7 @@
 //! | [`session`](Session) | what a dialect does on one side of a connection |
 //! | [`pump`](Pump) | the task that moves the bytes between a session and a stream |
 //! | [`pace`](Pace) | how slow a peer may be in the middle of a frame |
+//! | [`rate`](Rate) | how many cheap frames a peer may send |
 //! | [`stand_in`](Pumps) | another task for it where its own is held up |
 //! | [`spare`] | where it reads them to |
 //! | [`dial`] | the way to a peer, up to the greeting |
@@ -16,6 +17,7 @@ mod dial;
 mod farewell;
 mod pace;
 mod pump;
+mod rate;
 mod session;
 pub(crate) mod spare;
 mod stand_in;
@@ -24,5 +26,6 @@ pub(crate) use dial::dial;
 pub(crate) use farewell::{Farewell, say_goodbye};
 pub(crate) use pace::Pace;
 pub(crate) use pump::Pump;
+pub(crate) use rate::Rate;
 pub(crate) use session::{Buffers, Fault, Reading, Session};
 pub(crate) use stand_in::Pumps;

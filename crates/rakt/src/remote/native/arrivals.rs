@@ -99,6 +99,10 @@ impl Reader for ArrivalsReader {
         finished
     }
 
+    fn take_cheap(&mut self) -> u32 {
+        self.arrivals.take_cheap()
+    }
+
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
         self.arrivals.take_goodbye()
     }

@@ -13,7 +13,7 @@ use super::block::COPIED_LEN;
 use super::conn::{Conn, Half};
 use crate::error::Cause;
 use crate::remote::account::Unread;
-use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Reading, Session};
+use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Rate, Reading, Session};
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -37,6 +37,11 @@ pub(crate) trait Reader: Send {
     /// # Errors
     /// The peer went beyond what it may do; the connection ends.
     fn finish(&mut self, block: &Bytes) -> Result<(), LinkError>;
+
+    /// How many frames that are cheap to send have come since the last call, where that is limited.
+    fn take_cheap(&mut self) -> u32 {
+        0
+    }
 
     /// The goodbye of the peer, once.
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)>;
@@ -64,6 +69,7 @@ pub(crate) struct Driver<R: Reader> {
     last_use: Instant,
     liveness: Liveness,
     pace: Pace,
+    rate: Rate,
     /// How much was unread, and to come of the chunk that is arriving, after the last read.
     left: (usize, usize),
 }
@@ -96,6 +102,7 @@ pub(crate) fn drive<R: Reader + 'static>(
         last_use: now,
         liveness: Liveness::new(now, options.read_idle_timeout),
         pace: Pace::new(options.min_rate),
+        rate: Rate::new(options.control_rate),
         left: (0, 0),
         conn,
     };
@@ -106,8 +113,15 @@ pub(crate) fn drive<R: Reader + 'static>(
 
 impl<R: Reader> Driver<R> {
     /// What was noted of the read refers to `block`.
-    fn after_handling(&mut self, handled: Result<(), LinkError>, block: &Bytes) -> Result<(), End> {
+    fn after_handling(
+        &mut self,
+        now: Instant,
+        handled: Result<(), LinkError>,
+        block: &Bytes,
+    ) -> Result<(), End> {
         let finished = self.reader.finish(block);
+        let in_rate = self.rate.handle_frames(now, self.reader.take_cheap());
+        in_rate.map_err(|many| End::Told(CloseCode::Limit, many.to_string()))?;
         if let Some((_, text)) = self.reader.take_goodbye() {
             self.conn.close(format!("the peer closed the connection: {text}"));
         }
@@ -212,7 +226,7 @@ impl<R: Reader> Session for Driver<R> {
     }
 
     fn reading(&mut self, _: &Buffers) -> Reading<'_> {
-        if self.is_held_back || self.has_waited {
+        if self.is_held_back || self.has_waited || self.rate.is_held() {
             return Reading::Held;
         }
         let inbound = self.reader.inbound();
@@ -239,7 +253,7 @@ impl<R: Reader> Session for Driver<R> {
             unread.split_to(len).freeze()
         };
         self.keep_pace(now, arrived, len, unread_len);
-        self.after_handling(handled.map(drop), &block)?;
+        self.after_handling(now, handled.map(drop), &block)?;
         self.charge_unread(io.unread.len())
     }
 
@@ -248,7 +262,7 @@ impl<R: Reader> Session for Driver<R> {
         let handled = self.reader.handle_filled(now);
         let filled = self.left.1 - self.reader.inbound().chunk_left().min(self.left.1);
         self.keep_pace(now, filled, filled, 0);
-        self.after_handling(handled, &Bytes::new())
+        self.after_handling(now, handled, &Bytes::new())
     }
 
     fn handle_eof(&mut self) -> Result<(), End> {
@@ -265,7 +279,8 @@ impl<R: Reader> Session for Driver<R> {
 
     fn poll_timeout(&self) -> Instant {
         let due = self.liveness.poll_timeout();
-        let due = self.pace.poll_timeout().map_or(due, |slow| slow.min(due));
+        let dues = [self.pace.poll_timeout(), self.rate.poll_timeout()];
+        let due = dues.into_iter().flatten().fold(due, Instant::min);
         match R::Half::ROLE {
             Role::Dialer => due.min(self.last_use + self.conn.resources.options.idle_timeout),
             Role::Acceptor => due,
@@ -277,6 +292,11 @@ impl<R: Reader> Session for Driver<R> {
         let is_idle = R::Half::ROLE == Role::Dialer && now >= self.last_use + options.idle_timeout;
         if is_idle && (self.reader.is_needed() || !self.conn.finish_if_idle("idle")) {
             self.last_use = now;
+        }
+        if self.rate.handle_timeout(now) {
+            // That it was not heard is no fault of the peer.
+            self.liveness.handle_read(now);
+            self.pace.excuse(now);
         }
         match self.liveness.handle_timeout(now) {
             LivenessAction::Ping => {

@@ -44,6 +44,8 @@ pub(super) enum Progress {
     Waits,
     /// All messages are on their way, or the request is answered.
     Over,
+    /// A message went nowhere, and the request is answered.
+    Refused,
 }
 
 impl GoConn {
@@ -113,11 +115,14 @@ impl Handing {
                 Ok(Progress::Moved) if self.at < self.len() => Progress::Moved,
                 Ok(Progress::Moved) => self.end(conn, Answer::Done),
                 Ok(progress) => progress,
-                Err(error) => self.end(conn, Answer::Error(error)),
+                Err(error) => {
+                    self.end(conn, Answer::Error(error));
+                    Progress::Refused
+                }
             },
             Way::Ask { .. } => self.ask_next(conn, names).unwrap_or_else(|error| {
                 conn.answer(self.common.id, Answer::Error(error));
-                Progress::Over
+                Progress::Refused
             }),
         }
     }

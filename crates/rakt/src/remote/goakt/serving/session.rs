@@ -25,7 +25,7 @@ use crate::error::{Cause, Chain};
 use crate::remote::admission::Greeting;
 use crate::remote::goakt::limits::Held;
 use crate::remote::io::spare::READ_LEN;
-use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Reading, Session};
+use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Rate, Reading, Session};
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -57,6 +57,9 @@ struct Serve {
     held: Held,
     ahead: Ahead,
     pace: Pace,
+    rate: Rate,
+    /// Requests that are cheap to send and not counted yet.
+    cheap: u32,
     /// How much was unread when it was last looked through, and whether a request has come to its end or
     /// more has arrived since.
     left: usize,
@@ -92,7 +95,7 @@ pub(super) fn run(
         ..ServerConfig::default()
     };
     conn.resources.link_up((&conn.peer, &conn.peer), compression);
-    let pace = Pace::new(options.min_rate);
+    let (pace, rate) = (Pace::new(options.min_rate), Rate::new(options.control_rate));
     let serve = Serve {
         greeting,
         conn,
@@ -108,6 +111,8 @@ pub(super) fn run(
         held: Held::default(),
         ahead: Ahead::default(),
         pace,
+        rate,
+        cheap: 0,
         left: 0,
         has_ended: false,
         has_read: false,
@@ -130,10 +135,11 @@ impl Serve {
                 }
                 io.turn.add(MESSAGE_COUNT);
                 has_moved = true;
-                if progress == Progress::Over {
+                if matches!(progress, Progress::Over | Progress::Refused) {
                     self.handing = None;
                 }
-            } else if !self.is_parsed && self.take_request(io)? {
+                self.cheap += u32::from(progress == Progress::Refused);
+            } else if !self.is_parsed && !self.rate.is_held() && self.take_request(io)? {
                 has_moved = true;
             } else if !self.ahead.is_empty() && self.has_room(io) {
                 arrived += self.ahead.take(&mut io.unread, &self.conn.account);
@@ -142,6 +148,7 @@ impl Serve {
                 break;
             }
         }
+        self.keep_rate()?;
         self.keep_pace(arrived, io.unread.len());
         self.hold(io.unread.len())?;
         Ok(has_moved)
@@ -149,7 +156,20 @@ impl Serve {
 
     /// Whether more is to be read to be handled.
     fn has_room(&self, io: &Buffers) -> bool {
-        self.is_parsed || io.unread.len() < READ_LEN
+        !self.rate.is_held() && (self.is_parsed || io.unread.len() < READ_LEN)
+    }
+
+    /// Counts requests that are cheap to send. The time is looked up where there were any.
+    fn keep_rate(&mut self) -> Result<(), End> {
+        if self.cheap == 0 {
+            return Ok(());
+        }
+        let in_rate = self.rate.handle_frames(now(), std::mem::take(&mut self.cheap));
+        in_rate.map_err(|many| {
+            let peer = &self.conn.peer;
+            log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %many);
+            End { reason: Cause::new(many), is_open: true }
+        })
     }
 
     /// Notes whether what has arrived ends in the middle of a request.
@@ -183,6 +203,8 @@ impl Serve {
                 self.has_ended = true;
                 self.last_use = now();
                 self.handing = self.conn.take_on(incoming);
+                // What carries no messages, or was answered at once.
+                self.cheap += u32::from(self.handing.is_none());
                 io.turn.add(MESSAGE_COUNT);
                 Ok(true)
             }
@@ -310,8 +332,9 @@ impl Session for Serve {
             true => self.last_use + self.conn.terms.read_idle_timeout,
             false => self.greeting.until,
         };
-        let dues = [self.next_expiry, self.pace.poll_timeout(), self.ahead.poll_timeout()];
-        dues.into_iter().flatten().fold(idle_at, Instant::min)
+        let slow = [self.pace.poll_timeout(), self.rate.poll_timeout()];
+        let dues = [self.next_expiry, self.ahead.poll_timeout()].into_iter().chain(slow);
+        dues.flatten().fold(idle_at, Instant::min)
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
@@ -322,6 +345,9 @@ impl Session for Serve {
             log_peer!(resources, from, warn, "a peer did not greet in time", %from, ?limit);
             let reason = format!("the first request was not there within {limit:?}");
             return Err(End { reason: reason.into(), is_open: true });
+        }
+        if self.rate.handle_timeout(now) {
+            self.pace.excuse(now);
         }
         if let Err(slow) = self.pace.handle_timeout(now) {
             let peer = &self.conn.peer;
