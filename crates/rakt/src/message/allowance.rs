@@ -7,7 +7,7 @@ use super::codec::CodecError;
 /// Payloads below this are not looked at, in bytes: what they can become is small.
 pub(crate) const SMALL_LEN: usize = 8 * 1024;
 
-/// What is counted against the node's budget at once, in bytes.
+/// What is counted against the node's budget at once, in bytes. Less than that beyond the encoded bytes does not count.
 const STEP: u64 = 64 * 1024;
 
 /// A payload takes up more memory when it is decoded than `max_decoded` allows.
@@ -47,7 +47,7 @@ pub struct Allowance<'a> {
     message: &'static str,
     limit: u64,
     taken: u64,
-    /// What counts already, the encoded bytes included.
+    /// What counts already, the encoded bytes included, or need not.
     counted: u64,
     room: Option<&'a dyn Room>,
     held: Option<Box<dyn Hold>>,
@@ -76,7 +76,8 @@ impl Allowance<'static> {
 impl<'a> Allowance<'a> {
     /// What a payload of `encoded` bytes may become.
     pub(crate) fn of(message: &'static str, encoded: usize, room: &'a dyn Room) -> Self {
-        let (limit, counted) = (room.max_decoded(encoded), encoded as u64);
+        let limit = room.max_decoded(encoded);
+        let counted = limit.min(encoded as u64 + STEP);
         Self { message, limit, taken: 0, counted, room: Some(room), held: None, refusal: None }
     }
 
@@ -188,7 +189,7 @@ pub(crate) mod tests {
     fn what_is_beyond_the_encoded_bytes_counts_until_the_value_is_gone() {
         let room = TestRoom { max: 1 << 20, room: 1 << 20, held: Arc::default() };
         let mut allowance = Allowance::of("tests.Note", 1000, &room);
-        allowance.take(1000).expect("that counts already");
+        allowance.take(1000 + STEP).expect("that counts already, or is little");
         assert_eq!(room.held.load(Ordering::Relaxed), 0);
         allowance.take(1).expect("there is room");
         assert_eq!(room.held.load(Ordering::Relaxed), STEP);
@@ -197,6 +198,14 @@ pub(crate) mod tests {
         let decoded = allowance.end(Ok(())).expect("it was decoded");
         drop(decoded.held);
         assert_eq!(room.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_limit_below_the_encoded_bytes_holds() {
+        let room = TestRoom { max: 100, room: 1 << 20, held: Arc::default() };
+        let mut allowance = Allowance::of("tests.Note", 1000, &room);
+        allowance.take(100).expect("it is allowed");
+        assert!(allowance.take(1).is_err());
     }
 
     #[test]
@@ -218,7 +227,7 @@ pub(crate) mod tests {
     fn a_value_for_which_the_node_has_no_room_is_refused_as_that() {
         let room = TestRoom { max: 1 << 20, room: STEP, held: Arc::default() };
         let mut allowance = Allowance::of("tests.Note", 0, &room);
-        allowance.take(STEP).expect("there is room");
+        allowance.take(2 * STEP).expect("there is room");
         assert!(allowance.take(1).is_err());
         let refusal = allowance.end(Ok(())).map(drop).expect_err("there is no room");
         assert!(matches!(refusal, Refusal::ResourceExhausted { limit: STEP, .. }));
