@@ -1,7 +1,8 @@
 //! The loop that hands messages of one type to their handler.
 
 use std::any::{Any, TypeId};
-use std::task::Waker;
+use std::pin::pin;
+use std::task::{Poll, Waker};
 
 use crate::actor::{Actor, Handler};
 use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Work};
@@ -15,6 +16,7 @@ use crate::message::Message;
 use crate::message::allowance::Decoded;
 use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Target};
 use crate::send::message_for::sealed::Sealed;
+use crate::stuck::{Killed, Stuck};
 
 /// Handles messages of type `M`. See [`Dispatch`].
 pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
@@ -23,6 +25,7 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     work: &'a mut Work<A>,
 ) -> Dispatched<'a> {
     Box::pin(async move {
+        let cell = ctx.cell.clone();
         loop {
             while let Some((message, reply)) = next::<A, M>(work, ctx) {
                 if let Err(refusal) = ctx.extract() {
@@ -31,7 +34,16 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                     }
                     reply.send(Err(refusal));
                 } else {
-                    match actor.handle(message, ctx).await {
+                    let handled = {
+                        let mut handling = pin!(actor.handle(message, ctx));
+                        let mut stuck = Stuck::new(&*cell);
+                        std::future::poll_fn(|cx| match handling.as_mut().poll(cx) {
+                            Poll::Ready(handled) => Poll::Ready(handled),
+                            Poll::Pending => stuck.poll(cx).map(Err),
+                        })
+                        .await
+                    };
+                    match handled {
                         Ok(value) => reply.send(Ok(value)),
                         Err(error) if error.is::<Deferred>() => {
                             ctx.settle::<M>(reply, Dispatch(dispatch::<A, M>))
@@ -42,6 +54,10 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                                 ctx.lose::<M>(&refusal);
                             }
                             reply.send(Err(refusal));
+                        }
+                        Err(error) if error.is::<Killed>() => {
+                            reply.send(Err(Refusal::Stopped));
+                            return Ok(());
                         }
                         Err(error) => {
                             let source = Cause::described(&*error);

@@ -72,6 +72,7 @@ pub mod send;
 mod signal;
 mod slot;
 mod spawn;
+mod stuck;
 pub mod supervision;
 mod sync;
 mod system;

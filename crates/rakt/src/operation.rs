@@ -58,6 +58,26 @@ pub(crate) async fn reinstate(target: &Target) -> Result<(), OperationError> {
     }
 }
 
+pub(crate) async fn kill(target: &Target) -> Result<(), OperationError> {
+    match target {
+        Target::Local(cell) => {
+            let cell = &**cell;
+            let kill = || async {
+                cell.kill();
+                ended(cell).await;
+                Ok(())
+            };
+            wait("kill", cell, is_inside_family(cell), kill).await
+        }
+        Target::Remote(remote) => {
+            let target = remote.address().clone().into();
+            let source = "an actor is killed by its own node".into();
+            let refusal = Refusal::Unsupported { source };
+            Err(OperationError::NotSent { operation: "kill", target, refusal })
+        }
+    }
+}
+
 /// Carries out an operation on an actor of this process, as long as an ask may take.
 async fn wait<F: Future<Output = Result<(), Refusal>>>(
     operation: &'static str,

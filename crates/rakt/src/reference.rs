@@ -198,6 +198,8 @@ pub(crate) trait AnyCell: Signalled + Any {
     fn as_any(&self) -> &dyn Any;
     /// Adds a watcher, who hears at once if the actor has ended already.
     fn watch(&self, watcher: Watcher);
+    /// Ends the actor at once, whatever its code waits for.
+    fn kill(&self);
     /// Takes an actor's watch back.
     fn unwatch(&self, watch: WatchId);
     fn has_ended(&self) -> bool;

@@ -32,6 +32,7 @@ use crate::mailbox::queue::Intake;
 use crate::mailbox::work_batch::WorkBatch;
 use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
+use crate::stuck::TimedOut;
 use crate::supervision::{Decision, Fault, Supervision};
 use crate::timers::{Due, now};
 
@@ -62,6 +63,9 @@ pub(crate) fn run<A: Actor>(cell: Arc<ActorCell<A>>, body: Box<Body<A>>) {
     let runtime = cell.system.runtime().clone();
     runtime.spawn(go_on(Runner::wake(cell, body)));
 }
+
+/// How long the `stopped` hook of an actor may take that is killed.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What stands for an error that cannot be shown.
 const UNSHOWN: &str = "an error that panicked while it was shown";
@@ -271,9 +275,10 @@ impl<A: Actor> Runner<A> {
         if !self.ctx.end_watch(terminated.watch) {
             return Flow::Continue(());
         }
-        let actor = self.ctx.cell.uid;
-        let heard = self.body.actor.terminated(&terminated, &mut self.ctx);
-        let heard = Contained { actor, parent: &mut self.parent, code: Box::pin(heard) }.await;
+        let cell = self.ctx.cell.clone();
+        let code = Box::pin(self.body.actor.terminated(&terminated, &mut self.ctx));
+        let heard = Contained { actor: cell.uid, parent: &mut self.parent, code };
+        let heard = until_killed(&cell, heard).await;
         match self.after_message(heard) {
             Err(fault) => self.fail(fault).await,
             Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
@@ -416,8 +421,12 @@ impl<A: Actor> Runner<A> {
 
     async fn stop_children(&mut self, reason: &StopReason) {
         let children = self.ctx.take_children();
+        let is_killed = self.ctx.cell.is_killed();
         for child in children.values() {
-            child.signal(Signal::Stop { finish: true, reason: reason.clone() });
+            match is_killed {
+                true => child.kill(),
+                false => child.signal(Signal::Stop { finish: true, reason: reason.clone() }),
+            }
         }
         for child in children.into_values() {
             ended(&*child).await;
@@ -425,10 +434,11 @@ impl<A: Actor> Runner<A> {
     }
 
     async fn hook_started(&mut self) -> Result<(), Fault> {
-        let actor = self.ctx.cell.uid;
+        let cell = self.ctx.cell.clone();
         let started = {
             let code = pin!(self.body.actor.started(&mut self.ctx));
-            Contained { actor, parent: &mut self.parent, code }.await
+            let started = Contained { actor: cell.uid, parent: &mut self.parent, code };
+            until_killed(&cell, started).await
         };
         self.after_message(started)
     }
@@ -438,9 +448,16 @@ impl<A: Actor> Runner<A> {
         if std::mem::replace(&mut self.body.has_stopped, true) {
             return;
         }
-        let actor = self.ctx.cell.uid;
+        let (actor, is_killed) = (self.ctx.cell.uid, self.ctx.cell.is_killed());
         let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
-        let stopped = Contained { actor, parent: &mut self.parent, code }.await;
+        let stopped = Contained { actor, parent: &mut self.parent, code };
+        let stopped = match is_killed {
+            false => stopped.await,
+            true => match tokio::time::timeout(LAST_WORDS, stopped).await {
+                Ok(stopped) => stopped,
+                Err(_) => Err(Fault::TimedOut(LAST_WORDS)),
+            },
+        };
         if let Err(fault) = self.after_message(stopped) {
             let fault = self.cause_of(fault);
             if self.may_log("the stopped hook failed") {
@@ -530,6 +547,26 @@ fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
     Fault::Panic(text)
 }
 
+fn fault_of(error: BoxError) -> Fault {
+    match error.downcast_ref() {
+        Some(TimedOut(limit)) => Fault::TimedOut(*limit),
+        None => Fault::Error(error),
+    }
+}
+
+/// Runs a hook of the actor until it is over or the actor is killed.
+async fn until_killed<A: Actor>(
+    cell: &ActorCell<A>,
+    hook: impl Future<Output = Result<(), Fault>>,
+) -> Result<(), Fault> {
+    let mut hook = pin!(hook);
+    std::future::poll_fn(|cx| match hook.as_mut().poll(cx) {
+        Poll::Pending if cell.hold(cx.waker()) => Poll::Ready(Ok(())),
+        polled => polled,
+    })
+    .await
+}
+
 /// A hook or handler whose panic is a fault like its error, and who is known while it runs.
 struct Contained<'a, F> {
     actor: u64,
@@ -543,7 +580,7 @@ impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<'_, 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let Self { actor, parent, code } = &mut *self;
         match handling(*actor, parent, || contain(|| Pin::new(code).poll(cx))) {
-            Ok(poll) => poll.map_err(Fault::Error),
+            Ok(poll) => poll.map_err(fault_of),
             Err(fault) => Poll::Ready(Err(fault)),
         }
     }

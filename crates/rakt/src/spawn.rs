@@ -93,6 +93,13 @@ impl<'a, A: Actor> Spawn<'a, A> {
         self
     }
 
+    /// How long the handler of one message may take. One that takes longer is dropped at its next `await`, its asker
+    /// hears that it failed, and supervision meets [`Fault::TimedOut`]. Default: without limit.
+    pub fn handler_timeout(mut self, limit: Duration) -> Self {
+        self.setup.options().handler_timeout = Some(limit);
+        self
+    }
+
     /// Takes the actor that has the name already, if it is of this type, in place of an error. One that is about to
     /// end is waited for, and followed by a new one. Of several that do this at once, one starts the actor and all
     /// get it, some of them before its `started` has run.

@@ -45,6 +45,8 @@ pub enum Fault {
     Error(BoxError),
     /// A handler or hook panicked with this message.
     Panic(String),
+    /// A handler took longer than its [limit](crate::Spawn::handler_timeout).
+    TimedOut(Duration),
     /// A child failed and its supervision escalated.
     Child {
         /// The path of the child.
@@ -59,6 +61,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Error(error) => write!(f, "{error}"),
             Self::Panic(text) => write!(f, "panicked: {text}"),
+            Self::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
             Self::Child { path, .. } => write!(f, "child {path} failed"),
         }
     }
@@ -69,7 +72,7 @@ impl std::error::Error for Fault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Error(error) => error.source(),
-            Self::Panic(_) => None,
+            Self::Panic(_) | Self::TimedOut(_) => None,
             Self::Child { cause, .. } => Some(cause),
         }
     }

@@ -92,6 +92,7 @@ pub(crate) struct Setup {
 pub(crate) struct Options {
     pub(crate) supervision: Option<Supervision>,
     pub(crate) passivate_after: Option<Duration>,
+    pub(crate) handler_timeout: Option<Duration>,
     pub(crate) kind: Option<Arc<str>>,
     /// What is held for it as long as it lives, where a peer has spawned it.
     pub(crate) lease: Option<Arc<Lease>>,
@@ -109,6 +110,10 @@ impl Setup {
     pub(crate) fn passivate_after(&self) -> Option<Duration> {
         let idle = self.options.as_ref()?.passivate_after?;
         Some(idle.max(Duration::from_millis(1)))
+    }
+
+    pub(crate) fn handler_timeout(&self) -> Option<Duration> {
+        self.options.as_ref()?.handler_timeout
     }
 
     pub(crate) fn kind(&self) -> Option<&Arc<str>> {
@@ -149,6 +154,8 @@ enum Phase<B> {
     /// A task that has nothing to do, and stays a while in case something comes; or one that is going
     /// to have nothing to do after the message in hand.
     Dozing(Waker),
+    /// A task whose handler waits for something.
+    Held(Waker),
     /// Nobody.
     Resting(Box<B>),
 }
@@ -183,10 +190,14 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
 
     /// Sees to it that the actor runs, if it rests or dozes.
     fn rouse(&self, mut state: MutexGuard<'_, State<B, D>>) {
+        if let Phase::Held(_) = state.phase {
+            // It looks up when its handler is done.
+            return;
+        }
         let phase = std::mem::replace(&mut state.phase, Phase::Working);
         drop(state);
         match phase {
-            Phase::Working => {}
+            Phase::Working | Phase::Held(_) => {}
             Phase::Dozing(waker) => {
                 self.is_roused.store(true, Ordering::Relaxed);
                 waker.wake();
@@ -325,6 +336,23 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         self.is_roused.load(Ordering::Relaxed)
     }
 
+    /// The actor's handler waits, and is to be woken if the actor is killed; says whether it has been.
+    pub(crate) fn hold(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        match &mut state.phase {
+            Phase::Working => state.phase = Phase::Held(waker.clone()),
+            Phase::Held(known) => known.clone_from(waker),
+            // Whatever comes wakes it.
+            Phase::Dozing(_) | Phase::Resting(_) => {}
+        }
+        state.rare.as_ref().is_some_and(|rare| rare.is_killed)
+    }
+
+    /// Whether the actor has been killed.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.state.lock().rare.as_ref().is_some_and(|rare| rare.is_killed)
+    }
+
     fn note_rest(&self, state: &mut State<B, D>) {
         if self.setup.passivate_after().is_some() {
             let rare = state.rare.get_or_insert_default();
@@ -383,7 +411,9 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
     /// does not rest: it waits for somebody, or for its restart.
     pub(crate) fn rested_for(&self, now: Instant) -> Option<Duration> {
         let state = self.state.lock();
-        if matches!(state.phase, Phase::Working) || state.queue.intake != Intake::Open {
+        if matches!(state.phase, Phase::Working | Phase::Held(_))
+            || state.queue.intake != Intake::Open
+        {
             return None;
         }
         let rested = state.rare.as_ref()?.rested?;
@@ -522,6 +552,27 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
             Some(reason) => {
                 drop(state);
                 self.notify(watcher, &reason);
+            }
+        }
+    }
+
+    fn kill(&self) {
+        let mut state = self.state.lock();
+        let rare = state.rare.get_or_insert_default();
+        if rare.ended.is_some() || std::mem::replace(&mut rare.is_killed, true) {
+            return;
+        }
+        let reason = StopReason::Failed("it was killed".into());
+        rare.signals.push(Signal::Stop { finish: false, reason });
+        self.interrupted.store(true, Ordering::Relaxed);
+        match std::mem::replace(&mut state.phase, Phase::Working) {
+            Phase::Held(waker) => {
+                drop(state);
+                waker.wake();
+            }
+            phase => {
+                state.phase = phase;
+                self.rouse(state);
             }
         }
     }

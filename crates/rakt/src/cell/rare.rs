@@ -23,6 +23,8 @@ pub(super) struct Rare {
     /// Who is called at the end, by key: peers make many of them, and take them back one by one.
     pub(super) calls: HashMap<WatchKey, Notify>,
     pub(super) ended: Option<StopReason>,
+    /// What its code waits for is not waited for any more.
+    pub(super) is_killed: bool,
     /// Since when the actor has had nothing to do, be it dozing or resting; kept only where
     /// passivation needs it.
     pub(super) rested: Option<Instant>,

@@ -129,6 +129,22 @@ impl<A> ActorRef<A> {
         operation::stop(self.target()).await
     }
 
+    /// Ends an actor of this process at once, with its children, and waits for its end: what their handlers and hooks
+    /// wait for is dropped, what is queued becomes dead letters, and who watches hears that it failed, "it was
+    /// killed". `stopped` still runs, for 5 s at most. For an actor that is stuck; [`stop`](Self::stop) is for others.
+    ///
+    /// Code that keeps its thread without an `await` cannot be ended from outside.
+    ///
+    /// # Errors
+    /// [`OperationError`](crate::OperationError): the actor is on another node, has not ended in the time that an
+    /// `ask` has by default, or would wait for itself, as for [`stop`](Self::stop).
+    ///
+    /// # Cancel safety
+    /// The actor ends even if the future is dropped after its first poll.
+    pub async fn kill(&self) -> Result<(), crate::OperationError> {
+        operation::kill(self.target()).await
+    }
+
     /// Builds the actor anew, as supervision does on a restart, and puts it back to work if it is
     /// suspended. What is queued stays. Waits until it has started.
     ///

@@ -7,7 +7,7 @@ use rakt::supervision::Directive;
 use rakt::{Declined, OperationError, OrDecline};
 use tokio::time::Instant;
 
-use crate::support::{Gate, within};
+use crate::support::{Gate, begun, within};
 use crate::system;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -191,5 +191,137 @@ async fn a_message_that_is_declined_is_no_fault() -> Result {
     assert_eq!(system.dead_letter_count(), 1, "what nobody asked for");
     actor.tell(Fail).await?;
     actor.ask(Note).await.expect_err("a fault is a fault");
+    Ok(())
+}
+
+struct Forever;
+struct SpawnStuck;
+
+rakt::messages! { Forever, SpawnStuck => ActorRef<Stubborn> }
+
+/// Waits for ever wherever it can, and says what it does.
+struct Stubborn {
+    log: tokio::sync::mpsc::UnboundedSender<&'static str>,
+    ends_slowly: bool,
+}
+
+struct Dropped(tokio::sync::mpsc::UnboundedSender<&'static str>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped");
+    }
+}
+
+impl Actor for Stubborn {
+    async fn stopped(&mut self, _: &mut Context<Self>) -> Result {
+        self.log.send("stopping")?;
+        if self.ends_slowly {
+            std::future::pending::<()>().await;
+        }
+        self.log.send("stopped")?;
+        Ok(())
+    }
+}
+
+impl Handler<Forever> for Stubborn {
+    async fn handle(&mut self, _: Forever, _: &mut Context<Self>) -> Result {
+        let _dropped = Dropped(self.log.clone());
+        self.log.send("waiting")?;
+        std::future::pending().await
+    }
+}
+
+impl Handler<Note> for Stubborn {
+    async fn handle(&mut self, _: Note, _: &mut Context<Self>) -> Result<u32> {
+        Ok(1)
+    }
+}
+
+impl Handler<SpawnStuck> for Stubborn {
+    async fn handle(&mut self, _: SpawnStuck, ctx: &mut Context<Self>) -> Result<ActorRef<Self>> {
+        let log = self.log.clone();
+        Ok(ctx.spawn("child", move || Self { log: log.clone(), ends_slowly: false }).await?)
+    }
+}
+
+type Said = tokio::sync::mpsc::UnboundedReceiver<&'static str>;
+
+fn stubborn(ends_slowly: bool) -> (impl Fn() -> Stubborn + Send + Sync, Said) {
+    let (log, said) = tokio::sync::mpsc::unbounded_channel();
+    (move || Stubborn { log: log.clone(), ends_slowly }, said)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_is_stuck_can_be_killed() -> Result {
+    let system = system().await;
+    let (factory, mut said) = stubborn(false);
+    let actor = system.spawn("a", factory).await?;
+    let asker = actor.clone();
+    let asking = begun(async move { asker.ask(Forever).timeout(HOUR).await }).await;
+    assert_eq!(within(said.recv()).await, Some("waiting"));
+    actor.tell(Note).await?;
+    let began = Instant::now();
+    within(actor.kill()).await?;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for word in ["dropped", "stopping", "stopped"] {
+        assert_eq!(within(said.recv()).await, Some(word));
+    }
+    let reason = within(actor.ended()).await;
+    assert_eq!(reason.to_string(), "failed: it was killed");
+    within(asking).await.expect_err("nobody answers");
+    assert_eq!(system.dead_letter_count(), 1, "what was queued");
+    within(actor.kill()).await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_family_that_is_stuck_can_be_killed_at_its_head() -> Result {
+    let system = system().await;
+    let (factory, mut said) = stubborn(true);
+    let parent = system.spawn("a", factory).await?;
+    let child = within(parent.ask(SpawnStuck)).await?;
+    child.tell(Forever).await?;
+    assert_eq!(within(said.recv()).await, Some("waiting"));
+    parent.tell(Forever).await?;
+    assert_eq!(within(said.recv()).await, Some("waiting"));
+    // The parent does not stop in time either.
+    let began = Instant::now();
+    let killed = parent.kill().await;
+    assert!(began.elapsed() <= Duration::from_secs(5) + Duration::from_millis(5));
+    drop(killed);
+    assert_eq!(within(child.ended()).await.to_string(), "failed: it was killed");
+    within(parent.ended()).await;
+    assert_eq!(system.actor_count(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_takes_too_long_is_a_fault_of_its_own() -> Result {
+    let system = system().await;
+    let (factory, mut said) = stubborn(false);
+    let limit = Duration::from_secs(2);
+    let actor = system
+        .spawn("a", factory)
+        .handler_timeout(limit)
+        .supervision(Supervision::by(|fault| match fault {
+            rakt::supervision::Fault::TimedOut(_) => Directive::Resume,
+            _ => Directive::Stop,
+        }))
+        .await?;
+    for _ in 0..2 {
+        let began = Instant::now();
+        let error = within(actor.ask(Forever).timeout(HOUR)).await.expect_err("it takes too long");
+        assert!(began.elapsed() >= limit && began.elapsed() <= limit + Duration::from_millis(2));
+        let text = rakt::error::Chain(&error).to_string();
+        assert!(text.ends_with("it took longer than 2s"), "{text}");
+        assert_eq!(within(said.recv()).await, Some("waiting"));
+        assert_eq!(within(said.recv()).await, Some("dropped"));
+    }
+    // Each message has the time for itself, however long the actor runs.
+    for _ in 0..5 {
+        within(actor.ask(Note)).await?;
+        tokio::time::sleep(limit).await;
+    }
     Ok(())
 }
