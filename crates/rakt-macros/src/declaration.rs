@@ -85,6 +85,7 @@ impl Name {
 pub(crate) enum Codec {
     Prost(Span),
     Serde(Span),
+    Postcard(Span),
     Own(TokenStream),
 }
 
@@ -97,9 +98,10 @@ impl Parse for Codec {
         match name.value().as_str() {
             "prost" => Ok(Self::Prost(name.span())),
             "serde" => Ok(Self::Serde(name.span())),
+            "postcard" => Ok(Self::Postcard(name.span())),
             _ => wrong(
                 name.span(),
-                "a codec is \"prost\", \"serde\", or a type that implements `Codec`",
+                "a codec is \"prost\", \"serde\", \"postcard\", or a type that implements `Codec`",
             ),
         }
     }
@@ -115,6 +117,7 @@ impl Codec {
         match self {
             Self::Prost(span) => own(span, "Prost"),
             Self::Serde(span) => own(span, "Serde"),
+            Self::Postcard(span) => own(span, "Postcard"),
             Self::Own(ty) => ty.clone(),
         }
     }

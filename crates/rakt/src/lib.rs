@@ -116,7 +116,8 @@ pub use message::declared::Message;
 /// | `reply = Type as "demo.Reply"` | its name on the wire too, which GoAkt peers need | none |
 /// | `name = "demo.Work"` | the message crosses the wire, and peers know it by this name | it stays in the process |
 /// | `name = _`, `reply = Type as _` | the name that `prost::Name` gives | |
-/// | `codec = "serde"` | message and reply are written by [`Serde`](message::Serde) | `"prost"` |
+/// | `codec = "serde"` | message and reply are written by [`Serde`](message::Serde), as MessagePack | `"prost"` |
+/// | `codec = "postcard"` | they are written by [`Postcard`](message::Postcard) | |
 /// | `codec = Type` | they are written by a [`Codec`](message::Codec) of your own | |
 /// | `crate = path` | where rakt is, if it has another name | `::rakt` |
 ///

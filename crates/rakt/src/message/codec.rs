@@ -1,24 +1,15 @@
 //! How a value is written and read.
 
-#[cfg(feature = "serde")]
-use std::cell::RefCell;
-
 use bytes::Bytes;
 
 use super::allowance::Allowance;
-#[cfg(feature = "serde")]
-use super::counted::Counted;
 #[cfg(feature = "prost")]
 use super::walk::ELEMENT_LEN;
 use crate::error::{BoxError, Cause};
 
-/// What a payload too small to be counted may become all the same, in bytes.
-#[cfg(feature = "serde")]
-const SMALL_DECODED: u64 = 4 * 1024 * 1024;
-
 /// A way to write and read values of `T`.
 ///
-/// `Prost` and `Serde` are the two that rakt brings; implement it on a type of your own to
+/// `Prost`, `Serde` and `Postcard` are those that rakt brings; implement it on a type of your own to
 /// bring another format.
 #[diagnostic::on_unimplemented(
     message = "the codec `{Self}` does not write and read `{T}`",
@@ -156,82 +147,3 @@ impl<T: prost::Message + Default, const ELEMENT: usize> Codec<T> for ProstOf<ELE
         decode_prost(bytes, ELEMENT, allowance)
     }
 }
-
-/// [Postcard](https://postcard.jamesmunns.com/wire-format), for types that implement serde's traits.
-///
-/// Postcard is compact and positional: fields cannot be added or reordered while old and new
-/// versions of a type talk to each other. Use protobuf where that matters. For the same reason attributes of
-/// serde that leave fields out, or tell variants by what they hold, do not work: `skip_serializing_if`, `flatten`,
-/// `tag`, `untagged`. In a debug build a value that postcard would read as another one is refused where it is sent.
-///
-/// Of what a peer sent each element of a list or map counts by its size in memory, towards
-/// [`max_decoded`](crate::remote::Config::max_decoded), and so does what is behind a pointer. Values are nested at
-/// most 128 deep.
-#[cfg(feature = "serde")]
-#[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
-pub enum Serde {}
-
-#[cfg(feature = "serde")]
-#[diagnostic::do_not_recommend]
-impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Serde {
-    fn encoded_len(_: &T) -> Option<usize> {
-        None
-    }
-
-    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let from = out.len();
-        postcard::to_io(&value, &mut *out).map_err(CodecError::new)?;
-        if cfg!(debug_assertions) { check::<T>(&out[from..]) } else { Ok(()) }
-    }
-
-    /// A list of elements that have no size is as long as it says, however few bytes that takes.
-    fn decode(bytes: Bytes) -> Result<T, CodecError> {
-        Self::decode_within(bytes, &mut Allowance::new(SMALL_DECODED))
-    }
-
-    fn decode_within(bytes: Bytes, allowance: &mut Allowance<'_>) -> Result<T, CodecError> {
-        allowance.take(size_of::<T>() as u64)?;
-        let allowance = RefCell::new(allowance);
-        let take = |bytes| allowance.borrow_mut().take(bytes).is_ok();
-        let mut reader = postcard::Deserializer::from_bytes(&bytes);
-        let value = T::deserialize(Counted::new(&mut reader, &take)).map_err(CodecError::new)?;
-        let rest = reader.finalize().map_err(CodecError::new)?;
-        match rest.len() {
-            0 => Ok(value),
-            n => Err(CodecError::new(format!("{n} bytes follow the value"))),
-        }
-    }
-}
-
-/// Reads what was just written, of 64 KiB at most, and says so if it is not what it was.
-#[cfg(feature = "serde")]
-fn check<T: serde::Serialize + serde::de::DeserializeOwned>(
-    written: &[u8],
-) -> Result<(), CodecError> {
-    const LONGEST: usize = 64 * 1024;
-    if written.len() > LONGEST {
-        return Ok(());
-    }
-    let read = <Serde as Codec<T>>::decode(Bytes::copy_from_slice(written));
-    let again = read.map_err(|error| CodecError::new(Unread(error)))?;
-    let again = postcard::to_allocvec(&again).map_err(CodecError::new)?;
-    // Not the bytes: a map may be written in any order.
-    match again.len() == written.len() {
-        true => Ok(()),
-        false => Err(CodecError::new(READ_AS_ANOTHER)),
-    }
-}
-
-#[cfg(feature = "serde")]
-const READ_AS_ANOTHER: &str = "postcard reads the value as another one: attributes such as `skip_serializing_if` \
-                               need a format that describes itself";
-
-/// Why a value that was just written cannot be read.
-#[cfg(feature = "serde")]
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "postcard cannot read the value again: attributes such as `skip_serializing_if`, `flatten`, `tag` and \
-     `untagged` need a format that describes itself"
-)]
-struct Unread(#[source] CodecError);

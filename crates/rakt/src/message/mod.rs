@@ -5,7 +5,7 @@
 //! and for its reply. [`derive(Message)`](macro@crate::Message) writes both where the type is written,
 //! [`messages!`](crate::messages) for types that are generated in your crate.
 //!
-//! - `codec`: how a value is written and read
+//! - `codec`: how a value is written and read; `serde_codec`: how serde types are
 //! - `declared`: what makes a type a message
 //! - `allowance`: how much memory a value of a peer may take up
 //! - `counted`: what a serde value takes up, as it is read
@@ -16,6 +16,8 @@ mod codec;
 #[cfg(feature = "serde")]
 mod counted;
 pub(crate) mod declared;
+#[cfg(feature = "serde")]
+mod serde_codec;
 #[cfg(feature = "prost")]
 mod walk;
 
@@ -27,13 +29,15 @@ use std::sync::atomic::Ordering;
 use crate::sync::GlobalMutex;
 
 pub use allowance::{Allowance, DecodedTooLarge};
-#[cfg(feature = "serde")]
-pub use codec::Serde;
 pub use codec::{Codec, CodecError};
 #[cfg(feature = "prost")]
 pub use codec::{Prost, ProstOf};
 pub(crate) use declared::{Encoded, Functions, Message, message_name};
 pub use declared::{WireMessage, WireType};
+#[cfg(feature = "postcard")]
+pub use serde_codec::Postcard;
+#[cfg(feature = "serde")]
+pub use serde_codec::Serde;
 
 /// Two message types of one process claim one wire name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
