@@ -4,14 +4,15 @@
 //! tick or two: its task keeps the body, and the next message wakes it. Then the body rests in here and
 //! there is no task; the message that finds it resting starts one.
 //!
+//! - `setup`: what holds for all actors of a type, and what the spawner decides
 //! - `rare`: signals that wait, and watchers
 //! - `doze`: how long an actor with nothing to do waits for more
 
 mod doze;
 mod rare;
+mod setup;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -22,7 +23,6 @@ use rakt_wire::Address;
 use crate::call_options::CallOptions;
 use crate::error::Refusal;
 use crate::events::{StopReason, Terminated, WatchId};
-use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::queue::{Intake, Offer, Queue};
 use crate::mailbox::run::Loose;
@@ -30,100 +30,15 @@ use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::message::allowance::Room;
 use crate::reference::{AnyCell, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
-use crate::supervision::Supervision;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::system::core::{ActorSystem, Lease};
+use crate::system::core::ActorSystem;
 use crate::timers::Due;
 
 pub(crate) use doze::Doze;
+pub(crate) use setup::{Class, Entry, Setup};
 
 use rare::Rare;
-
-/// What all actors of a type have in common: the messages that they take from peers and through untyped
-/// references, and who runs them.
-pub(crate) struct Class<B, D> {
-    pub(crate) entries: Vec<Entry<D>>,
-    by_name: HashMap<&'static str, u16>,
-    /// Starts a task that runs an actor which rested.
-    pub(crate) run: fn(Arc<Cell<B, D>>, Box<B>),
-}
-
-/// One line of the list of messages.
-pub(crate) struct Entry<D> {
-    /// The wire name; peers may send this message exactly when there is one.
-    pub(crate) wire_name: Option<&'static str>,
-    pub(crate) rust_name: &'static str,
-    pub(crate) type_id: TypeId,
-    /// What handles it.
-    pub(crate) dispatch: D,
-    /// Whether a payload can be decoded; for those who must know before the message is handled.
-    pub(crate) check: fn(Bytes, &dyn Room) -> Result<(), Refusal>,
-}
-
-impl<B, D> Class<B, D> {
-    pub(crate) fn new(run: fn(Arc<Cell<B, D>>, Box<B>)) -> Self {
-        Self { entries: Vec::new(), by_name: HashMap::new(), run }
-    }
-
-    /// Adds a message, unless it is there; then it has the wire name as well.
-    pub(crate) fn add(&mut self, entry: Entry<D>) {
-        let known = self.entries.iter().position(|known| known.type_id == entry.type_id);
-        if let Some(name) = entry.wire_name {
-            let index = known.unwrap_or(self.entries.len());
-            self.by_name.insert(name, u16::try_from(index).expect("fewer than 65536 messages"));
-        }
-        match known.and_then(|known| self.entries.get_mut(known)) {
-            Some(known) => known.wire_name = known.wire_name.or(entry.wire_name),
-            None => self.entries.push(entry),
-        }
-    }
-}
-
-/// What the spawner decided about an actor, or a kind about all of its actors.
-#[derive(Clone, Default)]
-pub(crate) struct Setup {
-    pub(crate) mailbox: Mailbox,
-    options: Option<Box<Options>>,
-}
-
-/// What most spawners do not decide.
-#[derive(Clone, Default)]
-pub(crate) struct Options {
-    pub(crate) supervision: Option<Supervision>,
-    pub(crate) passivate_after: Option<Duration>,
-    pub(crate) handler_timeout: Option<Duration>,
-    pub(crate) kind: Option<Arc<str>>,
-    /// What is held for it as long as it lives, where a peer has spawned it.
-    pub(crate) lease: Option<Arc<Lease>>,
-}
-
-impl Setup {
-    pub(crate) fn options(&mut self) -> &mut Options {
-        self.options.get_or_insert_default()
-    }
-
-    pub(crate) fn supervision(&self) -> Option<&Supervision> {
-        self.options.as_ref()?.supervision.as_ref()
-    }
-
-    pub(crate) fn passivate_after(&self) -> Option<Duration> {
-        let idle = self.options.as_ref()?.passivate_after?;
-        Some(idle.max(Duration::from_millis(1)))
-    }
-
-    pub(crate) fn handler_timeout(&self) -> Option<Duration> {
-        self.options.as_ref()?.handler_timeout
-    }
-
-    pub(crate) fn kind(&self) -> Option<&Arc<str>> {
-        self.options.as_ref()?.kind.as_ref()
-    }
-
-    fn lease(&self) -> Option<&Arc<Lease>> {
-        self.options.as_ref()?.lease.as_ref()
-    }
-}
 
 pub(crate) struct Cell<B, D> {
     me: Weak<Cell<B, D>>,

@@ -2,7 +2,7 @@
 
 use crate::error::{Cause, Refusal};
 
-use super::codec::CodecError;
+use super::codec_error::CodecError;
 
 /// Payloads below this are not looked at, in bytes: what they can become is small.
 pub(crate) const SMALL_LEN: usize = 8 * 1024;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::allowance::Allowance;
+use super::codec_error::CodecError;
 #[cfg(feature = "prost")]
 use super::walk::ELEMENT_LEN;
-use crate::error::{BoxError, Cause};
 
 /// A way to write and read values of `T`.
 ///
@@ -46,24 +46,6 @@ pub trait Codec<T>: 'static {
     fn decode_within(bytes: Bytes, allowance: &mut Allowance<'_>) -> Result<T, CodecError> {
         let _ = allowance;
         Self::decode(bytes)
-    }
-}
-
-/// Why a value could not be written or read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(transparent)]
-pub struct CodecError(Cause);
-
-impl CodecError {
-    /// What the format's own error says, or a text.
-    pub fn new(error: impl Into<BoxError>) -> Self {
-        Self(Cause::new(error))
-    }
-}
-
-impl From<CodecError> for Cause {
-    fn from(error: CodecError) -> Self {
-        error.0
     }
 }
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use rakt_wire::MAX_TYPE_LEN;
 
 use super::allowance::{Allowance, Decoded, Room, SMALL_LEN};
-use super::codec::{Codec, CodecError};
+use super::codec::Codec;
+use super::codec_error::CodecError;
 use crate::error::{Cause, Refusal};
 
 /// A type that can be sent to an actor.

@@ -6,6 +6,7 @@
 //! [`messages!`](crate::messages) for types that are generated in your crate.
 //!
 //! - `codec`: how a value is written and read; `serde_codec`: how serde types are
+//! - `codec_error`: what one says that cannot
 //! - `declared`: what makes a type a message
 //! - `allowance`: how much memory a value of a peer may take up
 //! - `counted`: what a serde value takes up, as it is read
@@ -13,6 +14,7 @@
 
 pub(crate) mod allowance;
 mod codec;
+mod codec_error;
 #[cfg(feature = "serde")]
 mod counted;
 pub(crate) mod declared;
@@ -29,9 +31,10 @@ use std::sync::atomic::Ordering;
 use crate::sync::GlobalMutex;
 
 pub use allowance::{Allowance, DecodedTooLarge};
-pub use codec::{Codec, CodecError};
+pub use codec::Codec;
 #[cfg(feature = "prost")]
 pub use codec::{Prost, ProstOf};
+pub use codec_error::CodecError;
 pub(crate) use declared::{Encoded, Functions, Message, message_name};
 pub use declared::{WireMessage, WireType};
 #[cfg(feature = "postcard")]

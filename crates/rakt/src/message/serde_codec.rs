@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::Allowance;
-use super::codec::{Codec, CodecError};
+use super::codec::Codec;
+use super::codec_error::CodecError;
 use super::counted::Counted;
 
 /// What a payload too small to be counted may become all the same, in bytes.
