@@ -36,9 +36,12 @@ use crate::system::core::ActorSystem;
 use crate::timers::Due;
 
 pub(crate) use doze::Doze;
-pub(crate) use setup::{Class, Entry, Setup};
+pub(crate) use setup::{Entry, Setup};
 
 use rare::Rare;
+
+/// What all actors of a type have in common.
+pub(crate) type Class<B, D> = setup::Class<D, fn(Arc<Cell<B, D>>, Box<B>)>;
 
 pub(crate) struct Cell<B, D> {
     me: Weak<Cell<B, D>>,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Cell;
 use crate::error::Refusal;
 use crate::mailbox::Mailbox;
 use crate::message::allowance::Room;
@@ -16,11 +15,11 @@ use crate::system::core::Lease;
 
 /// What all actors of a type have in common: the messages that they take from peers and through untyped
 /// references, and who runs them.
-pub(crate) struct Class<B, D> {
+pub(crate) struct Class<D, R> {
     pub(crate) entries: Vec<Entry<D>>,
     pub(super) by_name: HashMap<&'static str, u16>,
     /// Starts a task that runs an actor which rested.
-    pub(crate) run: fn(Arc<Cell<B, D>>, Box<B>),
+    pub(crate) run: R,
 }
 
 /// One line of the list of messages.
@@ -35,8 +34,8 @@ pub(crate) struct Entry<D> {
     pub(crate) check: fn(Bytes, &dyn Room) -> Result<(), Refusal>,
 }
 
-impl<B, D> Class<B, D> {
-    pub(crate) fn new(run: fn(Arc<Cell<B, D>>, Box<B>)) -> Self {
+impl<D, R> Class<D, R> {
+    pub(crate) fn new(run: R) -> Self {
         Self { entries: Vec::new(), by_name: HashMap::new(), run }
     }
 

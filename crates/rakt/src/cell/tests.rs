@@ -10,6 +10,7 @@ use super::rare::MANY;
 use super::*;
 use crate::context::{ActorCell, Dispatch};
 use crate::dispatch::dispatch;
+use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::tests::Numbers;
 use crate::message::{Codec, CodecError};
 use crate::reference::{ActorRef, Target};
