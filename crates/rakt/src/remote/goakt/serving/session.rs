@@ -377,12 +377,15 @@ impl Session for Serve {
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         self.conn.end();
+        // A peer may take its time with the last bytes: nothing else is kept for as long as that.
+        let mut server = std::mem::replace(&mut self.server, Server::new(ServerConfig::default()));
+        let mut bytes = io.unwritten.to_vec();
+        let is_open = end.is_open && server.finish(&mut bytes).is_ok();
+        drop((server, io, self.handing.take(), std::mem::take(&mut self.answers)));
         self.held.release(&self.conn.account);
         self.ahead.release(&self.conn.account);
         let peer = &self.conn.peer;
         self.conn.resources.link_down((peer, peer), end.reason);
-        let mut bytes = io.unwritten.to_vec();
-        let is_open = end.is_open && self.server.finish(&mut bytes).is_ok();
         if is_open { self.conn.account.farewell(bytes) } else { None }
     }
 }
