@@ -218,6 +218,27 @@ impl Outlet {
 }
 
 /// A subscription to a system's events.
+///
+/// ```
+/// use rakt::prelude::*;
+/// use rakt::{Event, StopReason};
+///
+/// # #[derive(Default)] struct Worker; impl Actor for Worker {}
+/// # #[tokio::main] async fn main() -> Result {
+/// # let system = ActorSystem::builder("doc").start().await?;
+/// let mut events = system.events();
+/// system.spawn("worker", Worker::default).await?.stop().await?;
+///
+/// let reason = events.find(|event| match event {
+///     Event::ActorStopped { path, reason } if path == "worker" => Some(reason),
+///     _ => None,
+/// });
+/// assert_eq!(reason.await, Some(StopReason::Stopped));
+///
+/// system.shutdown().await;
+/// assert!(events.next().await.is_none());
+/// # Ok(()) }
+/// ```
 pub struct Events {
     receiver: broadcast::Receiver<Option<Event>>,
     is_over: bool,

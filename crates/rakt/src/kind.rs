@@ -17,6 +17,52 @@ use crate::supervision::Supervision;
 use crate::system::core::{ActorSystem, Argument, Lease, Recipe, Spawned};
 
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
+///
+#[cfg_attr(all(feature = "remote", feature = "prost"), doc = "```")]
+#[cfg_attr(not(all(feature = "remote", feature = "prost")), doc = "```ignore")]
+/// use rakt::prelude::*;
+/// use std::time::Duration;
+///
+/// #[derive(Clone, PartialEq, prost::Message, Message)]
+/// #[rakt(name = "doc.Greeting", reply = String)]
+/// struct Greeting {
+///     #[prost(string, tag = "1")]
+///     text: String,
+/// }
+///
+/// struct Greeter(String);
+///
+/// impl Actor for Greeter {
+///     fn accepts(accepts: &mut Accepts<Self>) {
+///         accepts.remote::<Greeting>();
+///     }
+/// }
+///
+/// impl Handler<Greeting> for Greeter {
+///     async fn handle(&mut self, greeting: Greeting, _: &mut Context<Self>) -> Result<String> {
+///         Ok(format!("{}, {}", self.0, greeting.text))
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result {
+/// // The node that has the actors.
+/// let kind = Kind::with_argument(|first: &Greeting| Greeter(first.text.clone()));
+/// let system = ActorSystem::builder("doc")
+///     .register("greeter", kind.passivate_after(Duration::from_secs(60)))
+///     .remoting(remote::Config::new("127.0.0.1", 0))
+///     .start()
+///     .await?;
+///
+/// // One that spawns them there.
+/// let client = remote::Client::new("client", remote::ClientConfig::new())?;
+/// let (host, port) = system.advertised();
+/// let hello = Greeting { text: "hello".into() };
+/// let greeter = client.node(host, port).spawn::<Greeter>("one", "greeter").argument(&hello).await?;
+/// assert_eq!(greeter.ask(Greeting { text: "you".into() }).await?, "hello, you");
+/// # client.close().await;
+/// # system.shutdown().await;
+/// # Ok(()) }
+/// ```
 #[must_use = "it has an effect only where it is registered"]
 pub struct Kind {
     factory: Box<dyn Factory>,

@@ -2,6 +2,42 @@
 //!
 //! A failure is an `Err` from a handler or hook, or a panic in one. The actor's [`Supervision`] turns
 //! it into a [`Directive`]; the runtime carries that out.
+//!
+//! ```
+//! use rakt::prelude::*;
+//! use rakt::supervision::{Directive, Fault};
+//! use std::time::Duration;
+//!
+//! #[derive(Message)]
+//! #[rakt(reply = u32)]
+//! struct Next;
+//!
+//! #[derive(Default)]
+//! struct Counter(u32);
+//! impl Actor for Counter {}
+//!
+//! impl Handler<Next> for Counter {
+//!     async fn handle(&mut self, _: Next, _: &mut Context<Self>) -> Result<u32> {
+//!         self.0 += 1;
+//!         if self.0 == 2 { Err("two is too much".into()) } else { Ok(self.0) }
+//!     }
+//! }
+//!
+//! # #[tokio::main] async fn main() -> Result {
+//! # let system = ActorSystem::builder("doc").start().await?;
+//! let supervision = Supervision::by(|fault| match fault {
+//!     Fault::Error(_) => Directive::Resume,    // it keeps its state
+//!     _ => Directive::Restart,
+//! });
+//! let supervision = supervision.max_restarts(10, Duration::from_secs(60));
+//! let counter = system.spawn("counter", Counter::default).supervision(supervision).await?;
+//! assert_eq!(counter.ask(Next).await?, 1);
+//! assert!(matches!(counter.ask(Next).await, Err(AskError::Refused { .. })));
+//! assert_eq!(counter.ask(Next).await?, 3);
+//! # Ok(()) }
+//! ```
+//!
+//! An error by which a handler turns its message down and is well, [`Declined`](crate::Declined), is no failure.
 
 use std::collections::VecDeque;
 use std::fmt;

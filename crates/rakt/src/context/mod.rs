@@ -103,10 +103,6 @@ impl<A: Send + 'static> Context<A> {
     /// While the receiver's mailbox is full, or its node does not take what is sent, the handler waits, and with it
     /// everybody who asked this actor: 30 s at most, and no longer than the asker of the message at hand, unless
     /// [`timeout`](Tell::timeout) says otherwise. [`try_tell`](ActorRef::try_tell) does not wait.
-    ///
-    /// While the receiver's mailbox is full, or its node does not take what is sent, the handler waits, and with it
-    /// everybody who asked this actor: 30 s at most, and no longer than the asker of the message at hand, unless
-    /// [`timeout`](Tell::timeout) says otherwise. [`try_tell`](ActorRef::try_tell) does not wait.
     pub fn tell<'a, T, M>(&self, target: &'a ActorRef<T>, message: M) -> Tell<'a, T, M>
     where
         M: Message + MessageFor<T>,

@@ -26,6 +26,36 @@ use crate::ticks::Ticks;
 /// Cheap to clone; reuse it, since its connections are pooled. Actors cannot answer it other than by
 /// the reply to an `ask`: it has no address. An `ask`, a confirmed `tell` and an operation on a node
 /// wait 5 s where they do not say.
+///
+#[cfg_attr(feature = "prost", doc = "```")]
+#[cfg_attr(not(feature = "prost"), doc = "```ignore")]
+/// use rakt::prelude::*;
+///
+/// #[derive(Clone, PartialEq, prost::Message, Message)]
+/// #[rakt(name = "doc.Double", reply = u64)]
+/// struct Double {
+///     #[prost(uint64, tag = "1")]
+///     n: u64,
+/// }
+/// # struct Doubler;
+/// # impl Actor for Doubler {
+/// #     fn accepts(accepts: &mut Accepts<Self>) { accepts.remote::<Double>(); }
+/// # }
+/// # impl Handler<Double> for Doubler {
+/// #     async fn handle(&mut self, double: Double, _: &mut Context<Self>) -> Result<u64> { Ok(2 * double.n) }
+/// # }
+/// # #[tokio::main] async fn main() -> Result {
+/// # let system = ActorSystem::builder("doc").remoting(remote::Config::new("127.0.0.1", 0)).start().await?;
+/// # system.spawn("doubler", || Doubler).await?;
+/// # let (host, port) = system.advertised();
+///
+/// let client = remote::Client::new("client", remote::ClientConfig::new())?;
+/// let doubler = client.node(host, port).lookup::<Doubler>("doubler").await?.ok_or("not there")?;
+/// assert_eq!(doubler.ask(Double { n: 21 }).await?, 42);
+/// client.close().await;
+/// # system.shutdown().await;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     caller: Arc<Caller>,

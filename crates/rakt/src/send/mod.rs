@@ -3,6 +3,37 @@
 //! Each is a plain struct that sends when it is first polled, so that the common case costs neither a
 //! task nor a boxed future.
 //!
+//! ```
+//! use rakt::prelude::*;
+//! use std::time::Duration;
+//!
+//! #[derive(Message)]
+//! #[rakt(reply = u64)]
+//! struct Add(u64);
+//!
+//! #[derive(Default)]
+//! struct Sum(u64);
+//! impl Actor for Sum {}
+//!
+//! impl Handler<Add> for Sum {
+//!     async fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> Result<u64> {
+//!         self.0 += n;
+//!         Ok(self.0)
+//!     }
+//! }
+//!
+//! # #[tokio::main] async fn main() -> Result {
+//! # let system = ActorSystem::builder("doc").start().await?;
+//! # let sum = system.spawn("sum", Sum::default).await?;
+//! sum.tell(Add(1)).await?;                                                // accepted
+//! sum.tell(Add(1)).timeout(Duration::from_millis(100)).confirmed().await?; // in the mailbox
+//! assert_eq!(sum.ask(Add(1)).await?, 3);                                  // handled
+//! for (outcome, total) in sum.ask_all([Add(1), Add(1)]).await.into_iter().zip(4..) {
+//!     assert_eq!(outcome?, total);
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! - `message_for`: which messages can be sent to whom; `calls`: what can be done with a reference
 //! - `envelope`: a message on its way to be accepted, by a mailbox or a connection
 //! - `request`: a message whose outcome is awaited

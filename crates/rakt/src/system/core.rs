@@ -29,6 +29,23 @@ use crate::watchdog::Ward;
 /// A system of actors: it names them, starts them, and, with remoting, connects them to others.
 ///
 /// Cheap to clone. It lives until [`shutdown`](Self::shutdown), even if every handle is dropped.
+///
+/// ```
+/// use rakt::prelude::*;
+///
+/// # #[derive(Default)] struct Worker; impl Actor for Worker {}
+/// # #[tokio::main] async fn main() -> Result {
+/// let system = ActorSystem::builder("shop").start().await?;
+/// let worker = system.spawn("worker", Worker::default).await?;
+///
+/// // By its name, from anywhere in the process.
+/// let found = system.find("worker").and_then(|found| found.typed::<Worker>());
+/// assert_eq!(found, Some(worker));
+///
+/// let report = system.shutdown().await;
+/// assert!(report.unfinished.is_empty());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct ActorSystem(pub(crate) Arc<Inner>);
 

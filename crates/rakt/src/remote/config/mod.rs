@@ -110,8 +110,9 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
-/// A limit longer than this is as good as none, and can be added to any point in time. A year.
+/// 1 MiB a second, in bytes.
 const MAX_MIN_RATE: u32 = 1024 * 1024;
+/// A limit longer than this is as good as none, and can be added to any point in time. A year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Signs of life and what becomes of a burst have room in this.
 const MIN_CONTROL_RATE: u32 = 100;
