@@ -112,3 +112,40 @@ fn code_that_is_not_async_tells_and_asks() -> Result {
     assert_eq!(worker.blocking_ask(Double(21))?, 42);
     Ok(())
 }
+
+#[derive(Message)]
+#[rakt(reply = (tokio::runtime::Id, tokio::runtime::Id))]
+struct Where;
+
+/// Notes the runtime that it has started in.
+struct Settler(Option<tokio::runtime::Id>);
+
+impl Actor for Settler {
+    async fn started(&mut self, _: &mut Context<Self>) -> Result {
+        self.0 = Some(tokio::runtime::Handle::current().id());
+        Ok(())
+    }
+}
+
+impl Handler<Where> for Settler {
+    async fn handle(
+        &mut self,
+        _: Where,
+        _: &mut Context<Self>,
+    ) -> Result<(tokio::runtime::Id, tokio::runtime::Id)> {
+        Ok((self.0.ok_or("it has not started")?, tokio::runtime::Handle::current().id()))
+    }
+}
+
+#[test]
+fn an_actor_starts_in_the_runtime_of_its_spawner_and_then_runs_in_that_of_its_system() -> Result {
+    let new = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let (of_system, of_spawner) = (new()?, new()?);
+    let system = of_system.block_on(ActorSystem::builder("tests").start())?;
+    let settler = of_spawner.block_on(system.spawn("settler", || Settler(None)).into_future())?;
+    let (of_system, of_spawner) = (of_system.handle().id(), of_spawner.handle().id());
+    assert_eq!(settler.blocking_ask(Where)?, (of_spawner, of_system));
+    block_on(settler.respawn())?;
+    assert_eq!(settler.blocking_ask(Where)?, (of_system, of_system), "a restart is its own");
+    Ok(())
+}

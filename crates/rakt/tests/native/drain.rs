@@ -9,6 +9,7 @@ use rakt::prelude::*;
 use rakt::{AskError, Refusal};
 use rakt_wire::native::{CloseCode, Outbound, Role};
 use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -205,4 +206,49 @@ async fn a_node_that_shuts_down_waits_two_seconds_for_answers_to_its_requests() 
     let asked = asked.expect_err("it is not answered");
     assert!(matches!(asked, AskError::ConnectionLost { .. }), "{asked}");
     assert!(took >= 2 * SECOND && took <= 3 * SECOND, "{took:?}");
+}
+
+/// Has a task reply, after some time, and says when it was asked.
+struct Later(Duration, Arc<Notify>);
+
+impl Actor for Later {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Echo>();
+    }
+}
+
+impl Handler<Echo> for Later {
+    async fn handle(&mut self, echo: Echo, ctx: &mut Context<Self>) -> Result<Echo> {
+        let (later, deferred) = ctx.defer();
+        self.1.notify_one();
+        let after = self.0;
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            later.send(echo);
+        });
+        deferred
+    }
+}
+
+/// A node that shuts down, while it owes a peer a reply that is given after some time.
+async fn shut_down_owing(after: Duration) -> AskResult {
+    let network = Memory::default();
+    let there = node_with("there", config().transport(network.clone())).await;
+    let here = node_with("here", config().transport(network.clone())).await;
+    let is_asked = Arc::new(Notify::new());
+    let told = is_asked.clone();
+    there.spawn("later", move || Later(after, told.clone())).await.expect("it starts");
+    let later: ActorRef<Later> = remote(&here, &there, "later").await;
+    let asking = tokio::spawn(async move { later.ask(echo("?")).timeout(LONG).await });
+    within(is_asked.notified()).await;
+    within(there.shutdown()).await;
+    within(asking).await.expect("it does not panic")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_shuts_down_waits_two_seconds_for_replies_that_tasks_still_give() {
+    let asked = shut_down_owing(SECOND + SECOND / 2).await;
+    assert_eq!(asked.expect("it is answered"), echo("?"));
+    let error = shut_down_owing(3 * SECOND).await.expect_err("that is too late");
+    assert!(matches!(error, AskError::ConnectionLost { .. }), "{error}");
 }
