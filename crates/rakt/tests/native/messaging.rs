@@ -956,3 +956,60 @@ async fn requests_that_were_given_up_do_not_count_as_in_flight() -> Result {
     seen.gate.open();
     Ok(())
 }
+
+#[cfg(feature = "serde")]
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+enum Unsold {
+    SoldOut,
+    TooMany { at_most: u32 },
+}
+
+#[cfg(feature = "serde")]
+#[derive(Debug, serde::Serialize, serde::Deserialize, Message)]
+#[rakt(name = "tests.Buy", codec = "serde", reply = std::result::Result<u32, Unsold>)]
+struct Buy(u32);
+
+/// Sells ten.
+#[cfg(feature = "serde")]
+struct Shop(u32);
+
+#[cfg(feature = "serde")]
+impl Actor for Shop {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Buy>();
+    }
+}
+
+#[cfg(feature = "serde")]
+impl Handler<Buy> for Shop {
+    async fn handle(
+        &mut self,
+        Buy(n): Buy,
+        _: &mut Context<Self>,
+    ) -> Result<std::result::Result<u32, Unsold>> {
+        if self.0 == 0 {
+            return Ok(Err(Unsold::SoldOut));
+        }
+        Ok(match self.0.checked_sub(n) {
+            None => Err(Unsold::TooMany { at_most: self.0 }),
+            Some(left) => {
+                self.0 = left;
+                Ok(left)
+            }
+        })
+    }
+}
+
+/// An expected failure is a reply of its own type, also from another node: supervision never sees it.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_reply_may_be_a_result_with_an_error_of_its_own() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    there.spawn("shop", || Shop(10)).supervision(Supervision::always(Directive::Stop)).await?;
+    let shop: ActorRef<Shop> = remote(&here, &there, "shop").await;
+    assert_eq!(within(shop.ask(Buy(7))).await?, Ok(3));
+    assert_eq!(within(shop.ask(Buy(7))).await?, Err(Unsold::TooMany { at_most: 3 }));
+    assert_eq!(within(shop.ask(Buy(3))).await?, Ok(0));
+    assert_eq!(within(shop.ask(Buy(1))).await?, Err(Unsold::SoldOut));
+    Ok(())
+}
