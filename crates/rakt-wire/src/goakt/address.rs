@@ -3,7 +3,11 @@
 //! `goakt://SYSTEM@HOST:PORT/[PARENT/]NAME`. Nothing is escaped, an IPv6 host cannot be written, and of an
 //! actor's ancestors only its parent is named (GoAkt v3.14.0, `address/address.go`). The parts are not
 //! checked when an address is read; it only means something where somebody has exactly that name.
+//!
+//! Go nodes keep what stands for the parent as it is. So it holds all ancestors of an actor of rakt, with `~`
+//! between them: `a/b/c/d` is `a~b~c/d`. No name may hold that character, so it never means another actor.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::IntErrorKind;
 
@@ -18,6 +22,9 @@ pub(crate) const RESERVED_PREFIX: &str = "GoAkt";
 
 const SCHEME: &str = "goakt";
 
+/// Stands between the ancestors of an actor, where Go nodes read the name of one parent.
+const BETWEEN_ANCESTORS: char = '~';
+
 /// The parts of an address, as they stand in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GoAddress<'a> {
@@ -27,7 +34,8 @@ pub struct GoAddress<'a> {
     pub host: &'a str,
     /// The port; Go allows any number here.
     pub port: i32,
-    /// The name, with the parent's name and a `/` before it when there is one.
+    /// The name, with the parent's name and a `/` before it when there is one. See
+    /// [`actor_path`](Self::actor_path) for all ancestors.
     pub path: &'a str,
 }
 
@@ -47,7 +55,10 @@ impl<'a> GoAddress<'a> {
         let (system, rest) = split_once_only(rest, "@")?;
         let (authority, path) = rest.split_once('/').ok_or(ParseError::Format)?;
         let (host, port) = split_once_only(authority, ":")?;
-        if path.starts_with('/') || path.matches('/').count() > 1 {
+        if path
+            .split_once('/')
+            .is_some_and(|(parent, name)| parent.is_empty() || name.contains('/'))
+        {
             return Err(ParseError::Format);
         }
         Ok(Self { system, host, port: parse_port(port)?, path })
@@ -58,9 +69,19 @@ impl<'a> GoAddress<'a> {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The name of the parent; `None` for an actor at the top.
+    /// What stands before the name, which for Go nodes is the parent's; `None` for an actor at the top.
     pub fn parent(&self) -> Option<&'a str> {
-        self.path.split_once('/').map(|(parent, _)| parent)
+        self.path.rsplit_once('/').map(|(parent, _)| parent)
+    }
+
+    /// The path of the actor: the names of all its ancestors and its own, with `/` between them.
+    pub fn actor_path(&self) -> Cow<'a, str> {
+        match self.parent() {
+            Some(parent) if parent.contains(BETWEEN_ANCESTORS) => {
+                self.path.replace(BETWEEN_ANCESTORS, "/").into()
+            }
+            _ => self.path.into(),
+        }
     }
 
     /// Whether it stands for "no actor", in either of the two spellings.
@@ -72,27 +93,27 @@ impl<'a> GoAddress<'a> {
 
 impl fmt::Display for GoAddress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "goakt://{}@{}:{}/{}", self.system, self.host, self.port, self.path)
+        write!(f, "goakt://{}@{}:{}/", self.system, self.host, self.port)?;
+        if let Some(parent) = self.parent() {
+            for (at, ancestor) in parent.split('/').enumerate() {
+                let before = if at > 0 { "~" } else { "" };
+                write!(f, "{before}{ancestor}")?;
+            }
+            f.write_str("/")?;
+        }
+        f.write_str(self.name())
     }
 }
 
 impl<'a> From<&'a Address> for GoAddress<'a> {
-    /// Of a path with more than two names, the last two: the protocol has no room for more.
     fn from(address: &'a Address) -> Self {
         Self {
             system: address.system(),
             host: address.host(),
             port: address.port().into(),
-            path: last_two(address.path()),
+            path: address.path(),
         }
     }
-}
-
-/// The name at the end of a path and that of its parent.
-pub(crate) fn last_two(path: &str) -> &str {
-    let name_at = path.rfind('/').unwrap_or(0);
-    let parent_at = path.get(..name_at).and_then(|front| front.rfind('/'));
-    parent_at.and_then(|at| path.get(at.saturating_add(1)..)).unwrap_or(path)
 }
 
 /// Why a text is not an address. The texts are those of a Go node, and travel to the peer.
@@ -251,14 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_parent_of_an_actor_is_written() {
+    fn all_ancestors_of_an_actor_stand_where_its_parent_does() {
         let text = |path: &str| {
             let address = Address::new(path, "sys", "10.0.0.1", 4001).unwrap();
-            GoAddress::from(&address).to_string()
+            let text = GoAddress::from(&address).to_string();
+            assert_eq!(GoAddress::parse(&text).unwrap().actor_path(), path);
+            text
         };
         assert_eq!(text("a"), "goakt://sys@10.0.0.1:4001/a");
         assert_eq!(text("a/b"), "goakt://sys@10.0.0.1:4001/a/b");
-        assert_eq!(text("a/b/c/d"), "goakt://sys@10.0.0.1:4001/c/d");
+        assert_eq!(text("a/b/c"), "goakt://sys@10.0.0.1:4001/a~b/c");
+        assert_eq!(text("a/b/c/d"), "goakt://sys@10.0.0.1:4001/a~b~c/d");
+        // It is no name of rakt's, and no part of one.
+        let address = GoAddress::parse("goakt://sys@10.0.0.1:4001/a~b").unwrap();
+        assert_eq!(address.actor_path(), "a~b");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What a node checks before it does what a peer asks: is it meant, and may a peer ask that?
 
+use std::borrow::Cow;
 use std::fmt;
 
-use super::address::{GoAddress, GrainIdentity, canonical_kind, last_two};
+use super::address::{GoAddress, GrainIdentity, canonical_kind};
 use super::error::{ErrorCode, GoError};
 use super::procedure::Procedure;
 use super::proto;
@@ -33,10 +34,9 @@ impl Local {
         self
     }
 
-    /// The address of an actor here. Of a path with more than two names, the last two.
+    /// The address of an actor here, which [`Local::receiver`] reads back.
     pub fn address(&self, path: &str) -> String {
         let (host, port) = self.places.first().map_or(("", 0), |(host, port)| (host, *port));
-        let path = last_two(path);
         GoAddress { system: &self.system, host, port: port.into(), path }.to_string()
     }
 
@@ -54,7 +54,11 @@ impl Local {
     /// # Errors
     /// The answer: the address cannot be read, or it is not one of this node. A Go node tells the
     /// latter apart for an ask only.
-    pub fn receiver<'a>(&self, procedure: Procedure, text: &'a str) -> Result<&'a str, GoError> {
+    pub fn receiver<'a>(
+        &self,
+        procedure: Procedure,
+        text: &'a str,
+    ) -> Result<Cow<'a, str>, GoError> {
         let address = GoAddress::parse(text).map_err(|error| {
             let error = GoError::new(ErrorCode::InvalidArgument, error.to_string());
             GoError::of_name("address", text).err().unwrap_or(error)
@@ -69,7 +73,7 @@ impl Local {
         if !is_here || address.system != self.system {
             return Err(GoError::not_found(address));
         }
-        Ok(address.path)
+        Ok(address.actor_path())
     }
 
     /// Who a message is from; `None` when it is from no actor, in either spelling.
@@ -190,9 +194,13 @@ mod tests {
     #[test]
     fn a_message_finds_its_receiver_under_every_name_of_the_node() {
         let path = |text| local().receiver(Procedure::Tell, text);
-        assert_eq!(path("goakt://sys@127.0.0.1:4001/echo"), Ok("echo"));
-        assert_eq!(path("goakt://sys@127.0.0.1:04001/parent/echo"), Ok("parent/echo"));
-        assert_eq!(path("goakt://sys@NODE-A.example.com:4001/echo"), Ok("echo"));
+        assert_eq!(path("goakt://sys@127.0.0.1:4001/echo"), Ok("echo".into()));
+        assert_eq!(path("goakt://sys@127.0.0.1:04001/parent/echo"), Ok("parent/echo".into()));
+        assert_eq!(path("goakt://sys@NODE-A.example.com:4001/echo"), Ok("echo".into()));
+        for of_actor in ["a", "a/b", "a/b/c", "a/b/c/d"] {
+            let text = local().address(of_actor);
+            assert_eq!(local().receiver(Procedure::Tell, &text), Ok(of_actor.into()));
+        }
     }
 
     #[test]

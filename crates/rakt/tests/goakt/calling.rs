@@ -669,10 +669,10 @@ async fn senders_are_named_as_go_nodes_can_read_them() -> Result {
     assert_eq!(told(&mut node).await.sender, format!("goakt://rust@{host}:{port}/probe"));
     within(actor.ask(question("?")).sender(&probe)).await?;
     assert_eq!(told(&mut node).await.sender, format!("goakt://rust@{host}:{port}/probe"));
-    // Of another node's actor deep down, the last two names are all there is room for.
+    // Of another node's actor deep down, all ancestors stand where Go nodes read one parent.
     let deep = system.actor(&"rakt://r@10.0.0.1:7/a/b/c".parse()?);
     within(actor.tell(number(2)).sender(&deep)).await?;
-    assert_eq!(told(&mut node).await.sender, "goakt://r@10.0.0.1:7/b/c");
+    assert_eq!(told(&mut node).await.sender, "goakt://r@10.0.0.1:7/a~b/c");
     // One that nobody can reach is nobody.
     let alone = ActorSystem::builder("alone").start().await?;
     let (hermit, _seen) = probe::Probe::spawn(&alone, "hermit").await;
@@ -1111,6 +1111,37 @@ async fn a_sender_is_answered_by_an_actor_of_another_system() -> Result {
     system.spawn("replier", || Replier).await?;
     within(remote.tell(number(41)).sender(&asker)).await?;
     assert_eq!(answers.next().await, 42);
+
+    /// Has a child of the name that it is told, down to `c`, which asks the replier.
+    struct Nested(ActorRef, &'static str);
+    impl Actor for Nested {
+        fn accepts(accepts: &mut Accepts<Self>) {
+            accepts.remote::<Number>();
+        }
+        async fn started(&mut self, ctx: &mut Context<Self>) -> Result {
+            let (replier, below) = (self.0.clone(), self.1);
+            if let Some((name, below)) = below.split_once('/') {
+                ctx.spawn(name, move || Nested(replier.clone(), below)).await?;
+            } else if ctx.path() == "a/b/c" {
+                ctx.tell(&replier, number(7)).await?;
+            }
+            Ok(())
+        }
+    }
+    impl Handler<Number> for Nested {
+        async fn handle(&mut self, number: Number, ctx: &mut Context<Self>) -> Result {
+            let asker = ctx.system().find("asker").ok_or("no asker")?;
+            let n = if ctx.path() == "a/b/c" { number.n } else { 0 };
+            asker.tell(Number { n }).await?;
+            Ok(())
+        }
+    }
+    // The other one is who was answered where only two names were written.
+    for (name, below) in [("b", "c/"), ("a", "b/c/")] {
+        let replier = remote.clone();
+        home.spawn(name, move || Nested(replier.clone(), below)).await?;
+    }
+    assert_eq!(answers.next().await, 8);
     drop(client);
     home.shutdown().await;
     system.shutdown().await;

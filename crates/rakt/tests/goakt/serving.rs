@@ -336,6 +336,53 @@ async fn a_child_is_reached_through_its_parents_name() -> Result {
     Ok(())
 }
 
+/// Has a child `b` that has a child `c`, and so on down the path.
+struct Ancestor {
+    below: &'static str,
+    probe: goakt::Probe,
+}
+
+impl Actor for Ancestor {
+    async fn started(&mut self, ctx: &mut Context<Self>) -> Result {
+        let probe = self.probe.clone();
+        match self.below.split_once('/') {
+            None => drop(ctx.spawn(self.below, move || probe.clone()).await?),
+            Some((name, below)) => {
+                drop(ctx.spawn(name, move || Ancestor { below, probe: probe.clone() }).await?);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_actor_at_any_depth_has_an_address_that_leads_back_to_it_alone() -> Result {
+    let mut node = Node::start().await;
+    for (name, below) in [("a", "b/c/d"), ("b", "c/d"), ("c", "d")] {
+        let probe = node.probe();
+        node.system.spawn(name, move || Ancestor { below, probe: probe.clone() }).await?;
+    }
+    let mut peer = node.dial().await;
+    for path in ["c/d", "b/c/d", "a/b/c/d"] {
+        let Answer::Address(address) = peer.call(&Call::Lookup(peer.target(path))).await else {
+            panic!("{path} is there");
+        };
+        // As a Go node reads it: at most one parent.
+        assert!(address.matches('/').count() <= 4, "{address}");
+        let to = Sent { receiver: address.clone(), ..peer.say("", "found") };
+        assert_eq!(peer.tell(&[to]).await, Answer::Done);
+        assert_eq!(node.seen().await.path, path);
+        // It is the same as a sender: whom the actor is answered by.
+        assert_eq!(peer.tell(&[peer.say("probe", "sent").from(&address)]).await, Answer::Done);
+        let own = node.system.address(path)?.to_string();
+        assert_eq!(node.seen().await.sender, Some(own));
+    }
+    // Names of the system stay out of reach in this spelling too.
+    let hidden = Sent { receiver: address(node.port(), "a~GoAktX/d"), ..peer.say("", "x") };
+    assert_eq!(error(peer.tell(&[hidden]).await).0, E::FailedPrecondition);
+    Ok(())
+}
+
 fn of_goakt(peer: &Peer, path: &str, type_name: &str, bytes: &[u8]) -> Sent {
     Sent { type_name: type_name.to_owned(), bytes: bytes.to_vec(), ..peer.say(path, "") }
 }

@@ -25,7 +25,7 @@ pub(super) fn address_of(sender: &ActorRef, nobody: &Arc<str>) -> Arc<str> {
 pub(super) fn parsed(text: &str) -> Option<Address> {
     let found = GoAddress::parse(text).ok()?;
     let port = u16::try_from(found.port).ok()?;
-    let address = Address::new(found.path, found.system, found.host, port).ok()?;
+    let address = Address::new(found.actor_path(), found.system, found.host, port).ok()?;
     Some(address.with_dialect(Dialect::GoAkt))
 }
 

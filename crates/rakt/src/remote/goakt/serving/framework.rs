@@ -36,13 +36,12 @@ impl GoConn {
         procedure: Procedure,
         message: &RemoteMessage<'_>,
         cell: &Arc<dyn Reachable>,
-        path: &str,
     ) -> Result<Framework, GoError> {
         let invalid = |error| GoError::invalid_message(procedure, error);
         let Some(read) = SystemMessage::read(&message.message).map_err(invalid)? else {
             return Ok(Framework::NotOurs);
         };
-        tracing::debug!(peer = %self.peer, path, ?procedure, "a message of GoAkt itself");
+        tracing::debug!(peer = %self.peer, path = cell.path(), ?procedure, "a message of GoAkt itself");
         match read {
             SystemMessage::PoisonPill => {
                 cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });

@@ -136,7 +136,7 @@ impl Handing {
             *at = common.messages.body().len();
             return Ok(Progress::Moved);
         };
-        let (cell, path) = conn.receiver(common.procedure, &message)?;
+        let cell = conn.receiver(common.procedure, &message)?;
         if let Some(before) = run.take_if(|run| !run.takes(&*cell, &message)) {
             conn.deliver(common, before, None, std::mem::replace(is_open, true));
         }
@@ -148,7 +148,7 @@ impl Handing {
             }
         }
         *at = behind;
-        conn.stage(common, &message, (cell, path), run, names)?;
+        conn.stage(common, &message, cell, run, names)?;
         Ok(Progress::Moved)
     }
 

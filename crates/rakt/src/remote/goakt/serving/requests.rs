@@ -105,11 +105,11 @@ impl GoConn {
         self: &Arc<Self>,
         common: &Common,
         message: &RemoteMessage<'_>,
-        (cell, path): (Arc<dyn Reachable>, &str),
+        cell: Arc<dyn Reachable>,
         run: &mut Option<Run>,
         names: &mut Names,
     ) -> Result<(), GoError> {
-        match self.handle_framework(common.procedure, message, &cell, path)? {
+        match self.handle_framework(common.procedure, message, &cell)? {
             Framework::NotOurs => {}
             Framework::Done | Framework::Replied(_) => return Ok(()),
         }
@@ -132,12 +132,12 @@ impl GoConn {
         names: &mut Names,
     ) -> Result<(), GoError> {
         let procedure = common.procedure;
-        let (cell, path) = self.receiver(procedure, message)?;
+        let cell = self.receiver(procedure, message)?;
         if by <= start {
             return Err(failed(procedure, message, &Refusal::DeadlineExceeded));
         }
         self.expect_reply(common.id, by);
-        match self.handle_framework(procedure, message, &cell, path)? {
+        match self.handle_framework(procedure, message, &cell)? {
             Framework::NotOurs => {}
             Framework::Done => return Ok(()),
             Framework::Replied(type_name) => {
@@ -151,18 +151,17 @@ impl GoConn {
         Ok(())
     }
 
-    /// The actor that a message is for, and its path.
-    pub(super) fn receiver<'a>(
+    /// The actor that a message is for.
+    pub(super) fn receiver(
         &self,
         procedure: Procedure,
-        message: &RemoteMessage<'a>,
-    ) -> Result<(Arc<dyn Reachable>, &'a str), GoError> {
+        message: &RemoteMessage<'_>,
+    ) -> Result<Arc<dyn Reachable>, GoError> {
         let local = &self.terms.local;
         let path = local.receiver(procedure, message.receiver)?;
-        local.admit_message(path, message.message.type_name())?;
-        let cell = serve::find(&self.system, path, None)
-            .map_err(|refusal| failed(procedure, message, &refusal))?;
-        Ok((cell, path))
+        local.admit_message(&path, message.message.type_name())?;
+        serve::find(&self.system, &path, None)
+            .map_err(|refusal| failed(procedure, message, &refusal))
     }
 
     fn add(
@@ -259,14 +258,15 @@ impl GoConn {
     /// A reference to an actor of a Go node, or to one here; `None` where nobody can be meant.
     pub(super) fn reference(&self, address: GoAddress<'_>) -> Option<ActorRef> {
         // A peer says who it is, and must not have us talk to an actor of the system in its name.
-        if address.path.split('/').any(is_reserved) {
+        let path = address.actor_path();
+        if path.split('/').any(is_reserved) {
             return None;
         }
         if self.is_own(address) {
-            return self.system.find(address.path);
+            return self.system.find(&path);
         }
         let port = address.port.try_into().ok()?;
-        let address = Address::new(address.path, address.system, address.host, port).ok()?;
+        let address = Address::new(path, address.system, address.host, port).ok()?;
         Some(self.system.actor(&address.with_dialect(Dialect::GoAkt)))
     }
 
