@@ -63,6 +63,25 @@ impl Caller {
         of(&self.goakt_endpoints, host, port, make)
     }
 
+    /// Whether the options say that a Go node listens there.
+    #[cfg(feature = "goakt")]
+    pub(crate) fn is_goakt(&self, host: &str, port: u16) -> bool {
+        let goakt = &self.dialer.resources.options.goakt;
+        goakt.as_ref().is_some_and(|goakt| goakt.peer_at(host, port).is_some())
+    }
+
+    /// A reference to whoever has this address, as far as users know it: one on a Go node is spoken to as
+    /// such, whatever dialect the address was made for.
+    pub(crate) fn actor(&self, address: &Address) -> ActorRef {
+        let address = address.clone();
+        #[cfg(feature = "goakt")]
+        let address = match self.is_goakt(address.host(), address.port()) {
+            true => address.with_dialect(Dialect::GoAkt),
+            false => address,
+        };
+        self.reference(address, None)
+    }
+
     /// A reference to whoever has this address, or to one life there.
     pub(crate) fn reference<A>(&self, address: Address, life: Option<Life>) -> ActorRef<A> {
         let (host, port, options) = (address.host(), address.port(), self.options.clone());

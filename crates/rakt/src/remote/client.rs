@@ -110,7 +110,7 @@ impl Client {
 
     /// A reference to whoever has this address, now or later. Nothing is sent yet.
     pub fn actor(&self, address: &Address) -> ActorRef {
-        self.caller.reference(address.clone(), None)
+        self.caller.actor(address)
     }
 
     /// The node that listens on `host` and `port`, for operations on it. Nothing is sent yet.

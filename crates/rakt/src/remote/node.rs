@@ -339,7 +339,7 @@ impl Node {
 
 impl Remoting for Node {
     fn actor(&self, address: &Address) -> ActorRef {
-        self.caller.reference(address.clone(), None)
+        self.caller.actor(address)
     }
 
     fn drain(&self) {

@@ -355,11 +355,8 @@ impl Peer {
     /// A Go node where the options say so.
     fn of(caller: &Caller, host: &str, port: u16) -> Self {
         #[cfg(feature = "goakt")]
-        {
-            let goakt = &caller.dialer.resources.options.goakt;
-            if goakt.as_ref().is_some_and(|goakt| goakt.peer_at(host, port).is_some()) {
-                return Self::GoAkt(caller.goakt_endpoint(host, port));
-            }
+        if caller.is_goakt(host, port) {
+            return Self::GoAkt(caller.goakt_endpoint(host, port));
         }
         Self::Native(caller.endpoint(host, port))
     }

@@ -686,6 +686,24 @@ async fn senders_are_named_as_go_nodes_can_read_them() -> Result {
 }
 
 #[tokio::test]
+async fn the_options_tell_which_addresses_are_those_of_go_nodes() -> Result {
+    let mut node = Scripted::tcp(at_once(echoing)).await;
+    let client = client_with(ClientConfig::new().goakt(GoAkt::new().peer("127.0.0.1", node.port)));
+    let address = Address::new("a", "go", "127.0.0.1", node.port)?;
+    within(client.tell(&address, number(1)).confirmed()).await?;
+    assert_eq!(told(&mut node).await.receiver, format!("goakt://go@127.0.0.1:{}/a", node.port));
+    let system = ActorSystem::builder("home")
+        .remoting(nodes::config().goakt(GoAkt::new().peer("127.0.0.1", node.port)))
+        .start()
+        .await?;
+    within(system.actor(&address).tell(number(2)).confirmed()).await?;
+    assert_eq!(number_of(&told(&mut node).await), 2);
+    within(client.close()).await;
+    system.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn headers_the_timeout_and_if_wanted_the_deadline_go_along() -> Result {
     for wanted in [false, true] {
         let mut node = Scripted::tcp(at_once(echoing)).await;

@@ -130,8 +130,9 @@ impl GoAkt {
     }
 
     /// A Go node listens on this host and port: the
-    /// [node](crate::remote::NodeRef) there is spoken to as one. Default: native ones listen
-    /// everywhere. Addresses that begin with `goakt://` or `rakt://` need no such word.
+    /// [node](crate::remote::NodeRef) there is spoken to as one, and so are actors whose
+    /// [`Address`](crate::Address) names it, however that begins. Default: native ones listen everywhere.
+    /// Addresses that begin with `goakt://` need no such word.
     ///
     /// The host must be written as the Go node writes it, which is the IP address it is bound to.
     pub fn peer(mut self, host: impl Into<String>, port: u16) -> Self {
