@@ -21,6 +21,9 @@ pub enum Malformed {
     /// What is read into generated types.
     #[error(transparent)]
     Message(#[from] prost::DecodeError),
+    /// A payload or an answer has the form that GoAkt v4 gives it.
+    #[error("it has the form of GoAkt v4: GoAkt v3.14 is needed on both sides")]
+    Version,
 }
 
 /// One field. What has another wire type than its number should have counts as unknown.

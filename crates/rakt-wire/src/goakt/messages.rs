@@ -112,8 +112,23 @@ struct RawAny<'a> {
     value: &'a [u8],
 }
 
+/// Whether a payload is one of GoAkt v4, which has a frame of its own or is one of the system's: none of them
+/// is an `Any` of v3.
+fn is_of_v4(bytes: &[u8]) -> bool {
+    let is_frame = |len: &[u8; 4]| u32::from_be_bytes(*len) as usize == bytes.len();
+    bytes.first_chunk().is_some_and(is_frame)
+        || V4_SYSTEM.iter().any(|magic| bytes.starts_with(magic))
+}
+
+/// What messages of the system start with in GoAkt v4.
+const V4_SYSTEM: [&[u8]; 3] = [b"\xde\xad\xbe\xef", b"\xde\xad\xac\x70", b"\xff\xff\xff\xff"];
+
 impl<'a> RawAny<'a> {
     fn merge(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
+        self.read(bytes).map_err(|error| if is_of_v4(bytes) { Malformed::Version } else { error })
+    }
+
+    fn read(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
         let mut fields = Fields::new(bytes);
         while let Some(field) = fields.next()? {
             match field {

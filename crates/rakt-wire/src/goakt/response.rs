@@ -152,6 +152,10 @@ impl Answer {
                 kinds.truncate(MAX_KINDS);
                 Self::Kinds(kinds)
             }
+            // In v4 these say where the actor is, in v3 they say nothing.
+            Procedure::Spawn | Procedure::Respawn if has_first_field(&body)? => {
+                return Err(Malformed::Version);
+            }
             _ => {
                 Fields::new(&body).check()?;
                 Self::Done
@@ -163,6 +167,10 @@ impl Answer {
 fn read_error(body: Bytes) -> Result<Answer, Malformed> {
     let proto::Error { code, message } = proto::Error::decode(body)?;
     Ok(Answer::Error(GoError { code: ErrorCode::from_i32(code), message }))
+}
+
+fn has_first_field(body: &[u8]) -> Result<bool, Malformed> {
+    Ok(matches!(Fields::new(body).next()?, Some((1, Field::Bytes(_)))))
 }
 
 fn read_grain_reply(body: &Bytes) -> Result<Option<Packed>, Malformed> {

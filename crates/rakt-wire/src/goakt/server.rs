@@ -195,7 +195,15 @@ impl Server {
             }
         }
         let len = frame.total_len();
+        let mut version = None;
         let request = match Request::decode(procedure, frame.into_body()) {
+            // Its messages are not understood, its requests and their answers are.
+            Err(RequestError::Malformed(Malformed::Version)) => {
+                let error = ServerError::Version { procedure };
+                let answer = GoError::new(ErrorCode::FailedPrecondition, error.to_string());
+                version = Some(error);
+                Err(answer)
+            }
             Err(RequestError::Malformed(source)) => {
                 return Err(ServerError::Malformed { procedure, source });
             }
@@ -217,7 +225,7 @@ impl Server {
         };
         self.respond(id, &Response::Error(refused))
             .expect("it waits, and an error fits every frame");
-        Ok(None)
+        version.map_or(Ok(None), Err)
     }
 
     /// The response to a request. It goes out once all requests before it have theirs.
@@ -341,7 +349,7 @@ impl Server {
     }
 }
 
-/// Why a connection that was taken ends. There is no way to tell the peer.
+/// Why a connection that was taken ends. The peer is not told, unless it says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -367,6 +375,12 @@ pub enum ServerError {
     Unknown {
         /// The name, cut if it is long.
         name: String,
+    },
+    /// The peer is of GoAkt v4. It is told so.
+    #[error("{procedure} has the form of GoAkt v4: GoAkt v3.14 is needed on both sides")]
+    Version {
+        /// The request.
+        procedure: Procedure,
     },
     /// The body of a request does not decode.
     #[error("{procedure} is malformed")]

@@ -11,6 +11,8 @@ use crate::compress::Compression;
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const TLS: [u8; 2] = [0x16, 0x03];
+/// What a client of HTTP/2 begins with, and what a server of HTTP says to bytes that it does not understand.
+const HTTP: [&[u8]; 2] = [b"PRI * HTTP/2.0", b"HTTP/"];
 
 /// What a connection starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,15 +23,19 @@ pub enum Opening {
     GoAkt(Compression),
     /// TLS.
     Tls,
+    /// HTTP, in which GoAkt up to v3.13 speaks.
+    Http,
 }
 
 /// Tells what a connection starts with; `None` while more bytes are needed.
 pub fn sniff(bytes: &[u8]) -> Option<Opening> {
-    let signs: [(&[u8], Opening); 4] = [
+    let signs: [(&[u8], Opening); 6] = [
         (&MAGIC, Opening::Native),
         (&ZSTD, Opening::GoAkt(Compression::Zstd)),
         (&GZIP, Opening::GoAkt(Compression::Gzip)),
         (&TLS, Opening::Tls),
+        (HTTP[0], Opening::Http),
+        (HTTP[1], Opening::Http),
     ];
     let first = *bytes.first()?;
     // The length of a frame, which is far below 32 MiB.
@@ -57,6 +63,9 @@ impl fmt::Display for Opening {
             }
             Self::GoAkt(compression) => write!(f, "GoAkt with {compression}"),
             Self::Tls => f.write_str("TLS"),
+            Self::Http => {
+                f.write_str("HTTP, as GoAkt up to v3.13 does (GoAkt v3.14 is needed on both sides)")
+            }
         }
     }
 }
@@ -76,11 +85,14 @@ mod tests {
             (b"\x28\xb5\x2f\xfe", Opening::GoAkt(Compression::Brotli)),
             (b"\xf7raks", Opening::GoAkt(Compression::Brotli)),
             (b"\x16\x03\x01", Opening::Tls),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Opening::Http),
+            (b"HTTP/1.1 400 Bad Request", Opening::Http),
+            (b"PRO", Opening::GoAkt(Compression::Brotli)),
             (&MAGIC, Opening::Native),
         ] {
             assert_eq!(sniff(bytes), Some(opening), "{bytes:02x?}");
         }
-        for bytes in [&b""[..], b"\x1f", b"\x16", b"\x28\xb5\x2f", b"\xf7rakt"] {
+        for bytes in [&b""[..], b"\x1f", b"\x16", b"\x28\xb5\x2f", b"\xf7rakt", b"PRI * HTTP"] {
             assert_eq!(sniff(bytes), None, "{bytes:02x?}");
         }
     }

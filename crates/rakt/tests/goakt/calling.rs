@@ -553,6 +553,7 @@ async fn connections_that_end_or_carry_nonsense_end_the_request_once() -> Result
             // It is not dialed again at once, and everybody hears why.
             let error = within(actor.tell(number(1))).await.expect_err("not now").refusal;
             assert!(Chain(&error).to_string().contains("both must be set alike"), "{error}");
+            assert!(Chain(&error).to_string().contains("GoAkt v3.14 is needed"), "{error}");
             continue;
         }
         within(actor.tell(number(1))).await?;

@@ -27,6 +27,33 @@ async fn link_down(events: &mut rakt::Events, why: &str) {
     .await;
 }
 
+/// A frame without metadata, as v4 sends its tells: the payload is a frame in turn, or one of the system.
+fn tell_of_v4(receiver: &str, payload: &[u8]) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let len = u8::try_from(bytes.len()).expect("short");
+        let len = if len < 128 { vec![len] } else { vec![len, 1] };
+        [&[number << 3 | 2][..], &len, bytes].concat()
+    };
+    let fields = [(1, &b"goakt://@:0/"[..]), (2, receiver.as_bytes()), (3, payload)];
+    let message: Vec<u8> = fields.into_iter().flat_map(|(n, bytes)| field(n, bytes)).collect();
+    frame("internalpb.RemoteTellRequest", &field(1, &message))
+}
+
+#[tokio::test]
+async fn a_node_of_goakt_v4_is_told_so() {
+    let mut node = Node::start().await;
+    let poison_pill = b"\xde\xad\xbe\xef\xca\xfe\xba\xbe".to_vec();
+    for payload in [frame("test.Say", &[10, 1, b'x']), poison_pill] {
+        let mut peer = node.dial().await;
+        peer.write(&tell_of_v4(&address(node.port(), "probe"), &payload)).await;
+        let answer = peer.rest().await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.contains("form of GoAkt v4: GoAkt v3.14 is needed"), "{text}");
+        link_down(&mut node.events, "form of GoAkt v4: GoAkt v3.14 is needed").await;
+    }
+    node.is_well().await;
+}
+
 #[tokio::test]
 async fn what_is_no_request_ends_its_own_connection_alone() {
     let node = Node::start().await;
