@@ -20,7 +20,7 @@ const SMALL_DECODED: u64 = 4 * 1024 * 1024;
 ///
 /// Structs are written with the names of their fields. So fields can be reordered, added where they have a
 /// `#[serde(default)]`, and taken away, while old and new versions of a type talk to each other, and all attributes
-/// of serde work, `flatten`, `tag` and `untagged` among them. [`Postcard`] is smaller and faster and can do none of that.
+/// of serde work, `flatten`, `tag` and `untagged` among them. `Postcard` is smaller and faster and can do none of that.
 ///
 /// Of what a peer sent each element of a list or map counts by its size in memory, towards
 /// [`max_decoded`](crate::remote::Config::max_decoded), and so does what is behind a pointer. Values are nested at
