@@ -6,7 +6,7 @@ use rakt::prelude::*;
 use rakt::propagate::{ContextPropagator, Extensions};
 use rakt::remote::{Compression, GoAkt, Transport};
 use rakt::supervision::Directive;
-use rakt::{BoxError, Event, Metadata};
+use rakt::{BoxError, Event, Metadata, StopReason};
 use rakt_wire::goakt::{Answer, Call, ErrorCode as E, Payload, proto};
 
 use crate::goakt::{self, Node, Peer, SYSTEM, Sent, address, echoes, error, outgoing, saw};
@@ -41,6 +41,33 @@ async fn every_operation_is_carried_out() {
     assert_eq!(peer.call(&Call::Reinstate(peer.target("spawned"))).await, Answer::Done);
     assert_eq!(peer.call(&Call::Stop(peer.target("spawned"))).await, Answer::Done);
     assert!(node.system.find("spawned").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_waited_for_as_long_as_an_ask_and_goes_on() {
+    let mut node = Node::start().await;
+    let mut events = node.system.events();
+    let (mut busy, mut peer) = (node.dial().await, node.dial().await);
+    let hold = peer.hold("probe");
+    busy.send_ask(&[hold], 60 * SECOND).await;
+    node.gate.entered().await;
+    let queued: Vec<_> = (0..1000).map(|_| peer.say("probe", "queued")).collect();
+    assert_eq!(peer.tell(&queued).await, Answer::Done);
+
+    let start = tokio::time::Instant::now();
+    let (code, text) = error(peer.call(&Call::Stop(peer.target("probe"))).await);
+    assert_eq!(code, E::InternalError, "{text}");
+    assert!(
+        text.starts_with("failed to stop actor=") && text.ends_with("deadline exceeded"),
+        "{text}"
+    );
+    assert_eq!(start.elapsed(), 5 * SECOND);
+    // What was queued is handled all the same.
+    node.gate.open();
+    assert_eq!(stopped(&mut events, "probe").await, StopReason::Stopped);
+    for _ in 0..1000 {
+        assert_eq!(node.seen().await, saw("probe", "queued"));
+    }
 }
 
 #[tokio::test]

@@ -41,10 +41,12 @@ impl GoConn {
         };
         let (conn, system) = (self.clone(), self.system.clone());
         let peer = Source::of(&self.peer);
-        let remaining = until.map(|until| until.saturating_duration_since(now()));
+        // GoAkt's clients wait without a limit unless their context has a deadline.
+        let limit = self.system.ask_timeout();
+        let remaining = until.map_or(limit, |until| until.saturating_duration_since(now()));
         self.system.runtime().spawn(async move {
             tokio::select! {
-                result = carried_out(system, operation, remaining, (charge, peer)) => {
+                result = carried_out(system, operation, Some(remaining), (charge, peer)) => {
                     conn.answer(id, conn.answer_to(procedure, &subject, result));
                 }
                 () = conn.gone.opened() => {}
