@@ -14,7 +14,7 @@ use crate::message::allowance::Decoded;
 use crate::message::{DuplicateName, WireMessage, claim_name};
 use crate::spawn::Spawn;
 use crate::supervision::Supervision;
-use crate::system::core::{ActorSystem, Argument, Lease, Recipe, Spawned};
+use crate::system::core::{ActorSystem, Argument, Changes, Lease, Recipe, Spawned};
 
 /// A recipe for actors that peers may spawn: how to build one, and how it is run.
 ///
@@ -130,8 +130,10 @@ impl Recipe for Kind {
         path: String,
         (kind, lease): (Arc<str>, Arc<Lease>),
         argument: Option<Argument<'_>>,
+        changes: Changes,
     ) -> Spawned {
         let mut setup = self.setup.clone();
+        setup.change(changes);
         setup.options().kind = Some(kind);
         setup.options().lease = Some(lease);
         self.factory.spawn(system, path, argument, setup)

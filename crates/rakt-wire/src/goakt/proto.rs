@@ -68,8 +68,8 @@ pub struct LookupResponse {
     pub address: String,
 }
 
-/// `RemoteSpawnRequest`, but for passivation, supervision, reentrancy and where in a cluster it runs: none of
-/// these is set or followed here.
+/// `RemoteSpawnRequest`, but for reentrancy and where in a cluster it runs: none of these is set or followed
+/// here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SpawnRequest {
     /// The host, as the node that is asked writes it.
@@ -87,9 +87,80 @@ pub struct SpawnRequest {
     /// Set for one actor in the whole cluster.
     #[prost(message, optional, tag = "5")]
     pub singleton: Option<SingletonSpec>,
+    /// When it is stopped for being idle.
+    #[prost(message, optional, tag = "7")]
+    pub passivation_strategy: Option<PassivationStrategy>,
     /// What it is started with.
     #[prost(message, repeated, tag = "8")]
     pub dependencies: Vec<Dependency>,
+    /// What happens when it fails.
+    #[prost(message, optional, tag = "11")]
+    pub supervisor: Option<SupervisorSpec>,
+}
+
+/// `PassivationStrategy`, which is one of these.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct PassivationStrategy {
+    /// After a time without messages.
+    #[prost(message, optional, tag = "1")]
+    pub time_based: Option<TimeBasedPassivation>,
+    /// After a number of messages.
+    #[prost(message, optional, tag = "2")]
+    pub messages_count_based: Option<MessagesCountBasedPassivation>,
+    /// Never.
+    #[prost(message, optional, tag = "3")]
+    pub long_lived: Option<LongLivedPassivation>,
+}
+
+/// `TimeBasedPassivation`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct TimeBasedPassivation {
+    /// How long an actor may be idle.
+    #[prost(message, optional, tag = "1")]
+    pub passivate_after: Option<Duration>,
+}
+
+/// `MessagesCountBasedPassivation`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct MessagesCountBasedPassivation {
+    /// How many messages an actor handles.
+    #[prost(int64, tag = "1")]
+    pub max_messages: i64,
+}
+
+/// `LongLivedPassivation`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct LongLivedPassivation {}
+
+/// `SupervisorSpec`.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct SupervisorSpec {
+    /// 0: one for one, 1: one for all.
+    #[prost(int32, tag = "1")]
+    pub strategy: i32,
+    /// How often an actor may be restarted within `timeout`; 0 where nothing was said.
+    #[prost(uint32, tag = "2")]
+    pub max_retries: u32,
+    /// Over which time restarts are counted; -1 ns where nothing was said.
+    #[prost(message, optional, tag = "3")]
+    pub timeout: Option<Duration>,
+    /// Directives by the type of the error.
+    #[prost(message, repeated, tag = "4")]
+    pub directives: Vec<SupervisorDirectiveRule>,
+    /// The directive for all errors, in place of those by type. 0: stop, 1: resume, 2: restart, 3: escalate.
+    #[prost(int32, optional, tag = "5")]
+    pub any_error_directive: Option<i32>,
+}
+
+/// `SupervisorDirectiveRule`.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct SupervisorDirectiveRule {
+    /// The Go type of the error.
+    #[prost(string, tag = "1")]
+    pub error_type: String,
+    /// As [`SupervisorSpec::any_error_directive`].
+    #[prost(int32, tag = "2")]
+    pub directive: i32,
 }
 
 /// How a singleton is started.

@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::mailbox::Mailbox;
 use crate::message::allowance::Room;
 use crate::supervision::Supervision;
-use crate::system::core::Lease;
+use crate::system::core::{Changes, Lease};
 
 /// What all actors of a type have in common: the messages that they take from peers and through untyped
 /// references, and who runs them.
@@ -72,6 +72,15 @@ pub(crate) struct Options {
 }
 
 impl Setup {
+    pub(crate) fn change(&mut self, changes: Changes) {
+        if let Some(supervision) = changes.supervision {
+            self.options().supervision = Some(supervision);
+        }
+        if let Some(idle) = changes.passivate_after {
+            self.options().passivate_after = (idle < Duration::MAX).then_some(idle);
+        }
+    }
+
     pub(crate) fn options(&mut self) -> &mut Options {
         self.options.get_or_insert_default()
     }

@@ -15,7 +15,7 @@ use crate::mailbox::arrivals::Reachable;
 use crate::message::allowance::Room;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
 use crate::system::ActorSystem;
-use crate::system::core::Argument;
+use crate::system::core::{Argument, Changes};
 use crate::timers::now;
 
 /// Decides whether a peer may reach `path` at all: the system's own actors are not for peers.
@@ -64,6 +64,19 @@ pub(crate) fn operation_cost(operation: &Operation) -> u64 {
     TASKS_COST + argument
 }
 
+/// An operation as a peer asks for it.
+pub(crate) struct Asked {
+    pub(crate) operation: Operation,
+    /// Of an actor that it spawns.
+    pub(crate) changes: Changes,
+}
+
+impl From<Operation> for Asked {
+    fn from(operation: Operation) -> Self {
+        Self { operation, changes: Changes::default() }
+    }
+}
+
 /// What becomes of an operation that takes time. It ends when the future is dropped, as with the connection
 /// that it came over: an actor that has begun to stop or to start anew goes on with that, and one that has not
 /// started yet is not started.
@@ -72,7 +85,7 @@ pub(crate) fn operation_cost(operation: &Operation) -> u64 {
 /// messages, must not leave the peer without an answer when it panics.
 pub(crate) async fn carried_out(
     system: ActorSystem,
-    operation: Operation,
+    asked: Asked,
     remaining: Option<Duration>,
     (charge, peer): (Charge, Source),
 ) -> Result<Outcome, Refusal> {
@@ -81,7 +94,7 @@ pub(crate) async fn carried_out(
         // The charge stays for as long as this is under way.
         let mut charge = charge;
         let account = charge.account().clone();
-        let work = carry_out(&system, operation, Some(&account), |argument| {
+        let work = carry_out(&system, asked, Some(&account), |argument| {
             let place = account.resources().spawned.take(peer, now())?;
             // The actor keeps its argument, to be able to start anew.
             let kept = argument.map(|argument| charge.split(argument_cost(argument)));
@@ -103,7 +116,7 @@ pub(crate) async fn carried_out(
 /// it as an argument has `room` for what that becomes when it is decoded.
 pub(crate) async fn carry_out<P: Any + Send>(
     system: &ActorSystem,
-    operation: Operation,
+    Asked { operation, changes }: Asked,
     room: Option<&dyn Room>,
     take_place: impl FnOnce(Option<&SpawnArgument>) -> Result<P, Refusal>,
 ) -> Result<Outcome, Refusal> {
@@ -117,7 +130,10 @@ pub(crate) async fn carry_out<P: Any + Send>(
             let argument = argument.map(compact);
             let place = take_place(argument.as_ref())?;
             let argument = argument.map(|argument| Argument { argument, room });
-            let cell = system.kinds().spawn(system.clone(), path, &kind, argument, place).await?;
+            let cell = system
+                .kinds()
+                .spawn(system.clone(), path, &kind, (argument, changes), place)
+                .await?;
             Ok(Outcome::Spawned { uid: cell.uid() })
         }
         Operation::Stop { path, uid } => {

@@ -21,7 +21,7 @@ use crate::propagate::ContextPropagator;
 use crate::reference::{ActorRef, AnyCell, Target};
 use crate::registry::Registry;
 use crate::signal::Signal;
-use crate::supervision::Decision;
+use crate::supervision::{Decision, Supervision};
 use crate::sync::Mutex;
 use crate::ticks::Ticks;
 use crate::watchdog::Ward;
@@ -109,6 +109,7 @@ pub(crate) trait Recipe: Send + Sync {
         path: String,
         kind: (Arc<str>, Arc<Lease>),
         argument: Option<Argument<'_>>,
+        changes: Changes,
     ) -> Spawned;
     /// What peers may send to such actors.
     fn wire_names(&self) -> Result<Vec<&'static str>, DuplicateName>;
@@ -121,6 +122,15 @@ pub(crate) trait Recipe: Send + Sync {
 pub(crate) struct Argument<'a> {
     pub(crate) argument: SpawnArgument,
     pub(crate) room: Option<&'a dyn Room>,
+}
+
+/// What a peer wants of one actor otherwise than its kind has it.
+#[derive(Default)]
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
+pub(crate) struct Changes {
+    pub(crate) supervision: Option<Supervision>,
+    /// [`Duration::MAX`]: never.
+    pub(crate) passivate_after: Option<Duration>,
 }
 
 /// An actor that is being started for a peer.
@@ -417,14 +427,14 @@ impl Kinds {
         system: ActorSystem,
         path: String,
         kind: &str,
-        argument: Option<Argument<'_>>,
+        (argument, changes): (Option<Argument<'_>>, Changes),
         place: impl Any + Send,
     ) -> Spawned {
         match self.0.get(&kind.trim().to_lowercase()) {
             Some(Registered { name, recipe, living }) => {
                 let held: Held = (Box::new(place), living.clone());
                 let lease = Arc::new(Lease(Mutex::new(Some(held))));
-                recipe.spawn(system, path, (name.clone(), lease), argument)
+                recipe.spawn(system, path, (name.clone(), lease), argument, changes)
             }
             None => {
                 let kind = kind.to_owned();

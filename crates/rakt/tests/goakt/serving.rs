@@ -43,6 +43,75 @@ async fn every_operation_is_carried_out() {
     assert!(node.system.find("spawned").is_none());
 }
 
+fn spawn_with(
+    peer: &Peer,
+    name: &str,
+    set: impl FnOnce(&mut proto::SpawnRequest),
+) -> Call<'static> {
+    let mut call = peer.spawn_call(name, "main.worker");
+    if let Call::Spawn(request) = &mut call {
+        set(request);
+    }
+    call
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_go_node_wants_of_an_actor_is_carried_out_or_refused_by_name() {
+    let node = Node::start().await;
+    let mut events = node.system.events();
+    let mut peer = node.dial().await;
+    let start = tokio::time::Instant::now();
+    let passivated = proto::PassivationStrategy {
+        time_based: Some(proto::TimeBasedPassivation {
+            passivate_after: Some(proto::Duration { seconds: 2, nanos: 0 }),
+        }),
+        ..Default::default()
+    };
+    let spawn = spawn_with(&peer, "idle", |spawn| spawn.passivation_strategy = Some(passivated));
+    assert_eq!(peer.call(&spawn).await, Answer::Done);
+    assert_eq!(stopped(&mut events, "idle").await, StopReason::Passivated);
+    assert!(start.elapsed() >= 2 * SECOND);
+
+    // The kind itself restarts such an actor.
+    let stops = proto::SupervisorSpec { any_error_directive: Some(0), ..Default::default() };
+    let spawn = spawn_with(&peer, "frail", |spawn| spawn.supervisor = Some(stops));
+    assert_eq!(peer.call(&spawn).await, Answer::Done);
+    let fail = peer.message("frail", &goakt::Fail {});
+    error(peer.ask(&[fail]).await);
+    assert!(matches!(stopped(&mut events, "frail").await, StopReason::Failed(_)));
+
+    let counted = proto::PassivationStrategy {
+        messages_count_based: Some(proto::MessagesCountBasedPassivation { max_messages: 7 }),
+        ..Default::default()
+    };
+    let spawn = spawn_with(&peer, "counted", |spawn| spawn.passivation_strategy = Some(counted));
+    let (code, text) = error(peer.call(&spawn).await);
+    assert_eq!(
+        (code, &*text),
+        (E::InvalidArgument, "this node does not carry out passivation by a number of messages",)
+    );
+    let rule = |error_type: &str| proto::SupervisorSpec {
+        directives: vec![proto::SupervisorDirectiveRule {
+            error_type: error_type.to_owned(),
+            directive: 2,
+        }],
+        ..Default::default()
+    };
+    let spawn =
+        spawn_with(&peer, "ruled", |spawn| spawn.supervisor = Some(rule("shop.OutOfStock")));
+    let (code, text) = error(peer.call(&spawn).await);
+    assert_eq!(code, E::InvalidArgument);
+    assert!(text.contains("shop.OutOfStock"), "{text}");
+    // These two are what GoAkt names by default.
+    for (name, error_type) in [("a", "errors.PanicError"), ("b", "runtime.PanicNilError")] {
+        let spawn = spawn_with(&peer, name, |spawn| spawn.supervisor = Some(rule(error_type)));
+        assert_eq!(peer.call(&spawn).await, Answer::Done);
+    }
+    let endless = proto::SupervisorSpec { max_retries: 1001, ..Default::default() };
+    let spawn = spawn_with(&peer, "endless", |spawn| spawn.supervisor = Some(endless));
+    assert_eq!(error(peer.call(&spawn).await).0, E::InvalidArgument);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_waited_for_as_long_as_an_ask_and_goes_on() {
     let mut node = Node::start().await;

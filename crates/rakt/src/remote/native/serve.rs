@@ -138,7 +138,7 @@ pub(crate) fn serve(
     let runtime = system.runtime().clone();
     runtime.spawn(async move {
         tokio::select! {
-            result = carried_out(system, slow, remaining, (charge, conn.peer.source)) => {
+            result = carried_out(system, slow.into(), remaining, (charge, conn.peer.source)) => {
                 conn.respond(corr, result);
             }
             () = conn.gone.opened() => {}

@@ -10,7 +10,7 @@ use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
 use crate::remote::admission::Source;
 use crate::remote::budget::Part;
-use crate::remote::serve::{self, carried_out, operation_cost};
+use crate::remote::serve::{self, Asked, carried_out, operation_cost};
 use crate::timers::now;
 
 impl GoConn {
@@ -26,6 +26,10 @@ impl GoConn {
         };
         let operation = match operation {
             Ok(operation) => operation,
+            Err(error) => return self.answer(id, Answer::Error(error)),
+        };
+        let changes = match super::spawning::changes(request) {
+            Ok(changes) => changes,
             Err(error) => return self.answer(id, Answer::Error(error)),
         };
         let subject = request.subject().to_owned();
@@ -44,9 +48,10 @@ impl GoConn {
         // GoAkt's clients wait without a limit unless their context has a deadline.
         let limit = self.system.ask_timeout();
         let remaining = until.map_or(limit, |until| until.saturating_duration_since(now()));
+        let asked = Asked { operation, changes };
         self.system.runtime().spawn(async move {
             tokio::select! {
-                result = carried_out(system, operation, Some(remaining), (charge, peer)) => {
+                result = carried_out(system, asked, Some(remaining), (charge, peer)) => {
                     conn.answer(id, conn.answer_to(procedure, &subject, result));
                 }
                 () = conn.gone.opened() => {}
