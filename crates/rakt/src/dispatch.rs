@@ -56,7 +56,9 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                             reply.send(Err(refusal));
                         }
                         Err(error) if error.is::<Killed>() => {
-                            reply.send(Err(Refusal::Stopped));
+                            // It may have done a part of its work.
+                            let source = Cause::described(&*error);
+                            reply.send(Err(Refusal::HandlerFailed { source }));
                             return Ok(());
                         }
                         Err(error) => {

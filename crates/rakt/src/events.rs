@@ -198,6 +198,7 @@ impl Outlet {
     pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
         if let Some(events) = self.events.get()
             && events.receiver_count() > 0
+            && !self.is_closed.load(Ordering::Relaxed)
         {
             // Fails only if the last subscriber has just gone.
             let _ = events.send(Some(event()));

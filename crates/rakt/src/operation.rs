@@ -78,6 +78,15 @@ pub(crate) async fn kill(target: &Target) -> Result<(), OperationError> {
     }
 }
 
+/// Waits for the end of an actor that is about to end, as long as an ask may take.
+pub(crate) async fn end_of(cell: &dyn AnyCell) -> Result<(), OperationError> {
+    let end = || async {
+        ended(cell).await;
+        Ok(())
+    };
+    wait("spawn", cell, is_inside_family(cell), end).await
+}
+
 /// Carries out an operation on an actor of this process, as long as an ask may take.
 async fn wait<F: Future<Output = Result<(), Refusal>>>(
     operation: &'static str,

@@ -32,7 +32,7 @@ use crate::mailbox::queue::Intake;
 use crate::mailbox::work_batch::WorkBatch;
 use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
-use crate::stuck::TimedOut;
+use crate::stuck::{Killed, TimedOut};
 use crate::supervision::{Decision, Fault, Supervision};
 use crate::timers::{Due, now};
 
@@ -278,7 +278,7 @@ impl<A: Actor> Runner<A> {
         let cell = self.ctx.cell.clone();
         let code = Box::pin(self.body.actor.terminated(&terminated, &mut self.ctx));
         let heard = Contained { actor: cell.uid, parent: &mut self.parent, code };
-        let heard = until_killed(&cell, heard).await;
+        let heard = until_killed(&cell, pin!(heard)).await.unwrap_or(Ok(()));
         match self.after_message(heard) {
             Err(fault) => self.fail(fault).await,
             Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
@@ -421,15 +421,17 @@ impl<A: Actor> Runner<A> {
 
     async fn stop_children(&mut self, reason: &StopReason) {
         let children = self.ctx.take_children();
-        let is_killed = self.ctx.cell.is_killed();
         for child in children.values() {
-            match is_killed {
-                true => child.kill(),
-                false => child.signal(Signal::Stop { finish: true, reason: reason.clone() }),
-            }
+            child.signal(Signal::Stop { finish: true, reason: reason.clone() });
         }
-        for child in children.into_values() {
-            ended(&*child).await;
+        let cell = self.ctx.cell.clone();
+        for child in children.values() {
+            let mut end = pin!(ended(&**child));
+            if until_killed(&cell, end.as_mut()).await.is_none() {
+                // With the actor its whole family is killed.
+                children.values().for_each(|child| child.kill());
+                end.await;
+            }
         }
     }
 
@@ -438,7 +440,8 @@ impl<A: Actor> Runner<A> {
         let started = {
             let code = pin!(self.body.actor.started(&mut self.ctx));
             let started = Contained { actor: cell.uid, parent: &mut self.parent, code };
-            until_killed(&cell, started).await
+            let killed = || Err(Fault::Error(Box::new(Killed)));
+            until_killed(&cell, pin!(started)).await.unwrap_or_else(killed)
         };
         self.after_message(started)
     }
@@ -448,15 +451,16 @@ impl<A: Actor> Runner<A> {
         if std::mem::replace(&mut self.body.has_stopped, true) {
             return;
         }
-        let (actor, is_killed) = (self.ctx.cell.uid, self.ctx.cell.is_killed());
-        let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
-        let stopped = Contained { actor, parent: &mut self.parent, code };
-        let stopped = match is_killed {
-            false => stopped.await,
-            true => match tokio::time::timeout(LAST_WORDS, stopped).await {
-                Ok(stopped) => stopped,
-                Err(_) => Err(Fault::TimedOut(LAST_WORDS)),
-            },
+        let cell = self.ctx.cell.clone();
+        let stopped = {
+            let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
+            let mut stopped = pin!(Contained { actor: cell.uid, parent: &mut self.parent, code });
+            match until_killed(&cell, stopped.as_mut()).await {
+                Some(stopped) => stopped,
+                None => tokio::time::timeout(LAST_WORDS, stopped)
+                    .await
+                    .unwrap_or(Err(Fault::TimedOut(LAST_WORDS))),
+            }
         };
         if let Err(fault) = self.after_message(stopped) {
             let fault = self.cause_of(fault);
@@ -554,15 +558,15 @@ fn fault_of(error: BoxError) -> Fault {
     }
 }
 
-/// Runs a hook of the actor until it is over or the actor is killed.
-async fn until_killed<A: Actor>(
+/// Waits in the name of an actor; `None` if that is killed before.
+async fn until_killed<A: Actor, T>(
     cell: &ActorCell<A>,
-    hook: impl Future<Output = Result<(), Fault>>,
-) -> Result<(), Fault> {
-    let mut hook = pin!(hook);
-    std::future::poll_fn(|cx| match hook.as_mut().poll(cx) {
-        Poll::Pending if cell.hold(cx.waker()) => Poll::Ready(Ok(())),
-        polled => polled,
+    mut waiting: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+) -> Option<T> {
+    std::future::poll_fn(|cx| match waiting.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if cell.hold(cx.waker()) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
     })
     .await
 }

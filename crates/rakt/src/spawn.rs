@@ -17,7 +17,8 @@ use crate::events::StopReason;
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
-use crate::reference::{ActorRef, AnyCell, Target, ended};
+use crate::operation;
+use crate::reference::{ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::signal::Signal;
 use crate::supervision::{Fault, Supervision};
@@ -101,7 +102,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
     }
 
     /// Takes the actor that has the name already, if it is of this type, in place of an error. One that is about to
-    /// end is waited for, and followed by a new one. Of several that do this at once, one starts the actor and all
+    /// end is waited for, as long as an ask may take by default, and followed by a new one. Of several that do this at once, one starts the actor and all
     /// get it, some of them before its `started` has run.
     pub fn or_existing(self) -> SpawnOrExisting<'a, A> {
         SpawnOrExisting(self)
@@ -172,14 +173,18 @@ impl<A: Actor> SpawnOrExisting<'_, A> {
             match of_type(&found) {
                 None => return Err(SpawnError::NameTaken { name: path }),
                 Some(cell) if cell.takes_messages() => return Ok(cell),
-                Some(cell) => drop(ended(&*cell).await),
+                // It waits for its end, which the actor's own code cannot.
+                Some(cell) => {
+                    let ended = operation::end_of(&*cell).await;
+                    ended.map_err(|_| SpawnError::NameTaken { name: path.clone() })?;
+                }
             }
         }
         match spawn.start_cell().await {
             // Somebody else was faster.
             Err(SpawnError::NameTaken { name }) => {
-                let found = system.find(&path).as_ref().and_then(of_type);
-                found.ok_or(SpawnError::NameTaken { name })
+                let found = system.find(&path).as_ref().and_then(of_type::<A>);
+                found.filter(|cell| cell.takes_messages()).ok_or(SpawnError::NameTaken { name })
             }
             started => started,
         }

@@ -266,11 +266,6 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         state.rare.as_ref().is_some_and(|rare| rare.is_killed)
     }
 
-    /// Whether the actor has been killed.
-    pub(crate) fn is_killed(&self) -> bool {
-        self.state.lock().rare.as_ref().is_some_and(|rare| rare.is_killed)
-    }
-
     fn note_rest(&self, state: &mut State<B, D>) {
         if self.setup.passivate_after().is_some() {
             let rare = state.rare.get_or_insert_default();

@@ -12,6 +12,9 @@ use serde::de::{
 /// Values within values within values: each takes up stack.
 const MAX_DEPTH: usize = 128;
 
+/// Elements that a list reserves room for before they are there.
+const MOST_EXPECTED: usize = 64;
+
 /// Takes so many bytes of an allowance; false if they are not left.
 type Take<'k> = &'k dyn Fn(u64) -> bool;
 
@@ -219,8 +222,9 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Counted<'_, A> {
         self.inner.next_element_seed(seed)
     }
 
+    /// Room is reserved by it before anything is there, so it is not to be believed for long.
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.inner.size_hint().map(|len| len.min(MOST_EXPECTED))
     }
 }
 
@@ -242,8 +246,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Counted<'_, A> {
         self.inner.next_value_seed(seed)
     }
 
+    /// Room is reserved by it before anything is there, so it is not to be believed for long.
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.inner.size_hint().map(|len| len.min(MOST_EXPECTED))
     }
 }
 

@@ -23,8 +23,9 @@ const SMALL_DECODED: u64 = 4 * 1024 * 1024;
 /// of serde work, `flatten`, `tag` and `untagged` among them. `Postcard` is smaller and faster and can do none of that.
 ///
 /// Of what a peer sent each element of a list or map counts by its size in memory, towards
-/// [`max_decoded`](crate::remote::Config::max_decoded), and so does what is behind a pointer. Values are nested at
-/// most 128 deep.
+/// [`max_decoded`](crate::remote::Config::max_decoded), and so does what is behind a pointer. Where `untagged`, `tag` or
+/// `flatten` have serde put values aside before it knows their type, an element counts what it takes up there, about 32
+/// bytes: keep lists of large elements out of such types. Values are nested at most 128 deep.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
 pub enum Serde {}

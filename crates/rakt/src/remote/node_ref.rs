@@ -342,6 +342,7 @@ impl<'a> At<'a> {
 
 /// How often a name that is taken and free in turn is tried for.
 const TRIES: u32 = 8;
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 fn is_taken(error: &OperationError) -> bool {
     matches!(error, OperationError::Refused { refusal: Refusal::NameTaken, .. })
@@ -400,7 +401,8 @@ impl<A> SpawnOn<A> {
     }
 
     /// Takes the actor that has the name already, if it is of this kind, in place of an error: of several that do
-    /// this at once, one starts the actor and all get it. The argument is for the one that starts.
+    /// this at once, one starts the actor and all get it. The argument is for the one that starts. An actor that is
+    /// about to end may be what is found: it refuses messages as stopped.
     pub fn or_existing(mut self) -> Self {
         self.or_existing = true;
         self
@@ -446,7 +448,10 @@ impl<A> SpawnOn<A> {
                         }
                         (_, Outcome::Found { .. }) => return Err(error),
                         // It has ended meanwhile.
-                        _ => continue,
+                        _ => {
+                            tokio::time::sleep(TRY_AGAIN).await;
+                            continue;
+                        }
                     }
                 }
             };

@@ -269,7 +269,8 @@ async fn an_actor_that_is_stuck_can_be_killed() -> Result {
     }
     let reason = within(actor.ended()).await;
     assert_eq!(reason.to_string(), "failed: it was killed");
-    within(asking).await.expect_err("nobody answers");
+    let error = within(asking).await.expect_err("nobody answers");
+    assert!(!error.is_safe_to_retry(), "a part of the work may be done: {error:?}");
     assert_eq!(system.dead_letter_count(), 1, "what was queued");
     within(actor.kill()).await?;
     Ok(())
@@ -323,5 +324,59 @@ async fn a_handler_that_takes_too_long_is_a_fault_of_its_own() -> Result {
         within(actor.ask(Note)).await?;
         tokio::time::sleep(limit).await;
     }
+    Ok(())
+}
+
+/// Most do it in this order: what does not stop is killed.
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_does_not_stop_can_be_killed_then() -> Result {
+    let system = system().await;
+    let (factory, mut said) = stubborn(true);
+    let actor = system.spawn("a", factory).await?;
+    let stopped = actor.stop().await;
+    assert!(matches!(stopped, Err(OperationError::Timeout { .. })), "{stopped:?}");
+    assert_eq!(within(said.recv()).await, Some("stopping"));
+    drop(actor.kill().await);
+    assert_eq!(within(actor.ended()).await, rakt::StopReason::Stopped);
+
+    let (factory, mut said) = stubborn(false);
+    let parent = system.spawn("b", factory).await?;
+    let child = within(parent.ask(SpawnStuck)).await?;
+    child.tell(Forever).await?;
+    assert_eq!(within(said.recv()).await, Some("waiting"));
+    parent.stop().await.expect_err("it waits for its child");
+    within(parent.kill()).await?;
+    assert_eq!(within(child.ended()).await.to_string(), "failed: it was killed");
+    assert_eq!(system.actor_count(), 0);
+    Ok(())
+}
+
+struct GetOrSpawn;
+
+rakt::messages! { GetOrSpawn => bool }
+
+impl Handler<GetOrSpawn> for Node {
+    async fn handle(&mut self, _: GetOrSpawn, ctx: &mut Context<Self>) -> Result<bool> {
+        self.gate.pass().await;
+        let found = ctx.system().spawn(ctx.path(), Self::default).or_existing().await;
+        Ok(matches!(found, Err(rakt::SpawnError::NameTaken { .. })))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_is_about_to_end_cannot_wait_for_that_to_follow_itself() -> Result {
+    let system = system().await;
+    let gate = Gate::default();
+    let its = gate.clone();
+    let actor = system.spawn("a", move || Node { gate: its.clone(), notes: 0 }).await?;
+    let asker = actor.clone();
+    let asking = begun(async move { asker.ask(GetOrSpawn).timeout(HOUR).await }).await;
+    gate.entered().await;
+    let stopping = begun(actor.stop()).await;
+    let began = Instant::now();
+    gate.open();
+    assert!(within(asking).await?);
+    within(stopping).await?;
+    assert_eq!(began.elapsed(), Duration::ZERO);
     Ok(())
 }

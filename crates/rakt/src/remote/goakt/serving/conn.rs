@@ -378,7 +378,8 @@ impl GoConn {
         let ids: Vec<_> = shared.open.keys().copied().collect();
         let mut wakers: Vec<_> = shared.touch().into_iter().collect();
         for id in ids {
-            let failure = Refusal::ShuttingDown.to_wire();
+            // It is with its actor, which may have begun to handle it.
+            let failure = Refusal::NoReply.to_wire();
             let error = GoError::from_failure(Procedure::Ask, "", &failure);
             wakers.append(&mut self.settle_in(&mut shared, id, Answer::Error(error)));
         }
