@@ -106,7 +106,8 @@ async fn dials_in_a_second(addresses: &[Address]) -> Result<usize> {
 /// Nobody keeps a reference, so each ask begins with the address alone.
 #[tokio::test(start_paused = true)]
 async fn an_address_that_nobody_listens_at_is_not_dialed_in_a_loop() -> Result {
-    for text in ["rakt://there@127.0.0.1:1/a", "goakt://there@127.0.0.1:1/a"] {
+    let texts = ["rakt://there@127.0.0.1:1/a", "goakt://there@127.0.0.1:1/a"];
+    for text in &texts[..if cfg!(feature = "goakt") { 2 } else { 1 }] {
         let dials = dials_in_a_second(&[text.parse()?]).await?;
         assert!((2..=12).contains(&dials), "{text} was dialed {dials} times");
     }
