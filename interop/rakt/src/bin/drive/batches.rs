@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use interop::messages::{Delay, StringValue, fail, note, text};
+use interop::messages::{Delay, Note, StringValue, fail, note, text};
 use rakt::Result;
 use rakt::prelude::*;
 
@@ -51,22 +51,9 @@ pub(crate) const CHECKS: &[Check] = checks! {
     };
 };
 
-/// A note whose sender need not be text, which is all that makes one unreadable.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Smudged {
-    #[prost(bytes = "vec", tag = "1")]
-    sender: Vec<u8>,
-    #[prost(uint64, tag = "2")]
-    number: u64,
-}
-
-rakt::messages! { Smudged as "rakt.interop.Note" }
-
 async fn tell_all_unreadable(x: &Target) -> Result {
     let (name, counter) = (x.unique("smudged"), x.actor("counter"));
-    let smudged = |sender: &[u8], number| Smudged { sender: sender.to_vec(), number };
-    let of_name = |number| smudged(name.as_bytes(), number);
-    let told = counter.tell_all([of_name(1), smudged(b"\xff\xff", 1), of_name(2)]).await;
+    let told = counter.tell_all([note(&name, 1), note(Note::SMUDGED, 1), note(&name, 2)]).await;
     let [first, second, third] = <[_; 3]>::try_from(told).map_err(|_| "not three")?;
     first?;
     let error = error_of(second)?;
