@@ -131,16 +131,10 @@ async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_n
     Ok(())
 }
 
-/// Where nobody keeps a reference either.
-#[tokio::test(start_paused = true)]
-async fn order_holds_for_messages_by_address() -> Result {
-    let (cable, here, there) = narrow_pair(config()).await;
-    let (_, mut seen) = Probe::spawn(&there, "probe").await;
-    let address = there.address("probe")?;
-    within(here.ask(&address, number(1))).await?;
-    cable.hold();
-    within(here.tell(&address, number(2))).await?;
+/// Cuts the line while the network holds what was written to it.
+async fn cut_under_way(cable: &Cable, here: &ActorSystem) {
     let mut events = here.events();
+    // The clock moves when nobody has anything left to do but wait: they are written.
     tokio::time::sleep(Duration::from_millis(1)).await;
     cable.cut();
     nodes::link_down(&mut events).await;
@@ -150,6 +144,18 @@ async fn order_holds_for_messages_by_address() -> Result {
         }
     })
     .await;
+}
+
+/// Where nobody keeps a reference either.
+#[tokio::test(start_paused = true)]
+async fn order_holds_for_messages_by_address() -> Result {
+    let (cable, here, there) = narrow_pair(config()).await;
+    let (_, mut seen) = Probe::spawn(&there, "probe").await;
+    let address = there.address("probe")?;
+    within(here.ask(&address, number(1))).await?;
+    cable.hold();
+    within(here.tell(&address, number(2))).await?;
+    cut_under_way(&cable, &here).await;
     // Many others were talked to meanwhile: what was known of the address is forgotten.
     for port in 1..200 {
         let other = Address::new("probe", "there", "127.0.0.1", port)?;
@@ -173,17 +179,7 @@ async fn what_the_network_delivers_late_does_not_come_after_what_was_sent_later(
     for n in 2..10 {
         within(probe.tell(number(n))).await?;
     }
-    let mut events = here.events();
-    // The clock moves when nobody has anything left to do but wait: they are written.
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    cable.cut();
-    nodes::link_down(&mut events).await;
-    within(async {
-        while cable.stray_count() == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
+    cut_under_way(&cable, &here).await;
     within(probe.tell(number(10)).confirmed()).await?;
     within(cable.deliver_late()).await;
     within(probe.tell(number(11)).confirmed()).await?;
