@@ -8,8 +8,10 @@ use rakt_wire::native::{Hello, Lane};
 
 use super::random::Random;
 use super::redial::{Place, Unreached};
-use super::resources::Resources;
+use super::resources::{Resources, log_peer};
+use crate::error::{Chain, Refusal};
 use crate::sync::Mutex;
+use crate::timers::now;
 
 pub(crate) struct Dialer {
     pub(crate) resources: Arc<Resources>,
@@ -50,6 +52,17 @@ impl Dialer {
         let half = |half: u8| u128::from(self.lanes.hash_one((place, n, half)));
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
         Lane { id: (half(0) << 64 | half(1)).to_be_bytes(), turn }
+    }
+
+    /// A place cannot be reached, or does not understand what is sent. A pause precedes the next try. What fails
+    /// together is told of once.
+    pub(crate) fn failed(&self, place: &Place, why: Refusal) {
+        let jitter = |pause| self.random.jittered(pause);
+        let pause = self.unreached.lock().failed(place, now(), why.clone(), &jitter);
+        if let Some(pause) = pause {
+            let (resources, peer) = (&self.resources, place.to_string());
+            log_peer!(resources, &peer, info, "no link", why = %Chain(&why), ?pause);
+        }
     }
 
     /// Dials no more.

@@ -1,6 +1,7 @@
 //! When a peer is dialed again. Pure: time goes in.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,13 @@ pub(crate) struct Place {
     pub(crate) dialect: Dialect,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
+}
+
+/// `host:port`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
 }
 
 /// Places that could not be reached lately. What is known of one outlives whoever dialed it, and all that dial it

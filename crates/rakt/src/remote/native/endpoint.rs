@@ -20,14 +20,13 @@ use super::driver::drive;
 use super::replies::RepliesReader;
 use super::watches::RemoteWatches;
 use crate::answer::Fate;
-use crate::error::{Cause, Chain, OperationError, Refusal};
+use crate::error::{Cause, OperationError, Refusal};
 use crate::remote::account::Account;
 use crate::remote::dialer::Dialer;
 use crate::remote::handshake::{HandshakeFailure, shake_hands};
 use crate::remote::io;
 use crate::remote::redial::{BriefConns, Place};
 use crate::remote::request::NodeRequest;
-use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::sync::Mutex;
 use crate::timers::now;
@@ -188,7 +187,7 @@ impl Endpoint {
     }
 
     fn peer(&self) -> String {
-        format!("{}:{}", self.place.host, self.place.port)
+        self.place.to_string()
     }
 
     pub(crate) fn unreachable(&self, source: impl Into<Cause>) -> Refusal {
@@ -206,17 +205,9 @@ impl Endpoint {
             Err(why) => why,
         };
         slot.brief.ended(false);
-        let jitter = |pause| self.dialer.random.jittered(pause);
         let before = std::mem::take(&mut slot.state);
         drop(slot);
-        let mut unreached = self.dialer.unreached.lock();
-        let pause = unreached.failed(&self.place, now(), why.clone(), &jitter);
-        drop(unreached);
-        // Connections that fail together are told of once.
-        if let Some(pause) = pause {
-            let resources = &self.dialer.resources;
-            log_peer!(resources, &self.peer(), info, "no link", why = %Chain(&why), ?pause);
-        }
+        self.dialer.failed(&self.place, why);
         before
     }
 

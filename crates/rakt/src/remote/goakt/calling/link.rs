@@ -64,7 +64,7 @@ pub(super) async fn dial(
     node.may_dial()?;
     let options = &node.dialer.resources.options;
     let greet = |stream| std::future::ready(Link::new(node, use_as).map(|link| (link, stream)));
-    let dialed = crate::remote::io::dial(options, &node.host, node.port, greet).await;
+    let dialed = crate::remote::io::dial(options, &node.place.host, node.place.port, greet).await;
     dialed.inspect_err(|why| node.failed(why.clone()))
 }
 

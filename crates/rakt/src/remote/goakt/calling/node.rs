@@ -5,21 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rakt_wire::{Compression, Dialect};
 
-use crate::error::{Cause, Chain, Refusal};
+use crate::error::{Cause, Refusal};
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
 use crate::remote::redial::{BriefConns, Place};
-use crate::remote::resources::log_peer;
 use crate::timers::now;
 
 pub(super) struct GoNode {
     pub(super) dialer: Arc<Dialer>,
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
-    /// `host:port`.
+    pub(super) place: Place,
+    /// The place as text.
     pub(super) peer: Arc<str>,
     pub(super) compression: Compression,
-    place: Place,
     /// It may be among those that could not be reached lately.
     may_be_unreached: AtomicBool,
 }
@@ -31,10 +28,9 @@ impl GoNode {
         port: u16,
         compression: Compression,
     ) -> Arc<Self> {
-        let (peer, host) = (format!("{host}:{port}").into(), Arc::<str>::from(host));
-        let place = Place { dialect: Dialect::GoAkt, host: host.clone(), port };
-        let may_be_unreached = AtomicBool::new(true);
-        Arc::new(Self { dialer, host, port, peer, compression, place, may_be_unreached })
+        let place = Place { dialect: Dialect::GoAkt, host: host.into(), port };
+        let (peer, may_be_unreached) = (place.to_string().into(), AtomicBool::new(true));
+        Arc::new(Self { dialer, place, peer, compression, may_be_unreached })
     }
 
     /// Where dead letters go.
@@ -59,7 +55,7 @@ impl GoNode {
         if self.dialer.is_closed() {
             return Err(Refusal::ShuttingDown);
         }
-        if self.host.contains(':') {
+        if self.place.host.contains(':') {
             let source = "a GoAkt address has no room for an IPv6 host".into();
             return Err(Refusal::InvalidArgument { source });
         }
@@ -68,15 +64,8 @@ impl GoNode {
 
     /// It cannot be reached, or does not understand what is sent. A pause precedes the next try.
     pub(super) fn failed(&self, why: Refusal) {
-        let jitter = |pause| self.dialer.random.jittered(pause);
-        let mut unreached = self.dialer.unreached.lock();
-        let pause = unreached.failed(&self.place, now(), why.clone(), &jitter);
-        drop(unreached);
+        self.dialer.failed(&self.place, why);
         self.may_be_unreached.store(true, Ordering::Release);
-        if let Some(pause) = pause {
-            let resources = &self.dialer.resources;
-            log_peer!(resources, &self.peer, info, "no link", why = %Chain(&why), ?pause);
-        }
     }
 
     /// It has answered.

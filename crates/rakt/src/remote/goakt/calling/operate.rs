@@ -20,7 +20,7 @@ pub(super) async fn request(
     turn: impl Future<Output = ()>,
 ) -> Result<(Option<Address>, Outcome), OperationError> {
     let operating = Operating { endpoint, request };
-    let (host, port) = (&*endpoint.node.host, endpoint.node.port);
+    let (host, port) = (&*endpoint.node.place.host, endpoint.node.place.port);
     let call = Call::from_operation(request.operation, host, port)
         .map_err(|failure| request.not_sent(Refusal::from_wire(failure)))?;
     let until = tokio::time::Instant::now() + request.limit.min(LONGEST);
