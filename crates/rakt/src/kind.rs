@@ -121,6 +121,12 @@ impl Kind {
         self.setup.options().passivate_after = Some(idle);
         self
     }
+
+    /// How long a handler of such actors may take. See [`Spawn::handler_timeout`](crate::Spawn::handler_timeout).
+    pub fn handler_timeout(mut self, limit: Duration) -> Self {
+        self.setup.options().handler_timeout = Some(limit);
+        self
+    }
 }
 
 impl Recipe for Kind {

@@ -100,6 +100,23 @@ async fn an_actor_is_spawned_on_another_node() -> Result {
     Ok(())
 }
 
+/// A handler that takes longer is dropped, as the kind says, and its asker hears of it long before its own limit.
+#[tokio::test]
+async fn a_kind_limits_its_handlers() -> Result {
+    let limit = Duration::from_millis(10);
+    let kind = Kind::new(|| Probe::new().0).handler_timeout(limit);
+    let here = node("here").await;
+    let builder = ActorSystem::builder("there").register("Probe", kind);
+    let there = builder.remoting(config()).start().await?;
+    let (host, port) = there.advertised();
+    let probe = within(here.node(host, port).spawn::<Probe>("p", "Probe").into_future()).await?;
+    let hour = Duration::from_secs(3600);
+    let error =
+        within(probe.ask(probe::Hold {}).timeout(hour)).await.expect_err("it waits at a gate");
+    assert!(Chain(&error).to_string().ends_with("it took longer than 10ms"), "{}", Chain(&error));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_kind_takes_a_typed_argument_and_keeps_it_for_restarts() -> Result {
     let (here, there) = (node("here").await, host().await);
