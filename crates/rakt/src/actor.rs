@@ -24,14 +24,15 @@ pub trait Actor: Sized + Send + 'static {
         let _ = accepts;
     }
 
-    /// Runs before the first message, at the start and after every restart.
+    /// Runs before the first message, at the start and after every restart;
+    /// [`Context::restart_reason`] tells them apart.
     fn started(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = Result> + Send {
         let _ = ctx;
         async { Ok(()) }
     }
 
     /// Runs after the last message and after the children have stopped, at the end and before every
-    /// restart. An error is logged, and stops nothing.
+    /// restart; [`Context::stop_reason`] tells them apart. An error is logged, and stops nothing.
     fn stopped(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = Result> + Send {
         let _ = ctx;
         async { Ok(()) }

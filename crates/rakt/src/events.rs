@@ -106,6 +106,26 @@ pub enum StopReason {
     NodeLost,
 }
 
+/// Why an actor was built anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestartReason {
+    /// [`respawn`](crate::ActorRef::respawn) was called, here or by a peer.
+    Respawned,
+    /// Supervision restarted it for this fault: its own, or that of a sibling under
+    /// [`Strategy::OneForAll`](crate::supervision::Strategy::OneForAll).
+    Failed(Cause),
+}
+
+impl fmt::Display for RestartReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Respawned => f.write_str("respawned"),
+            Self::Failed(fault) => write!(f, "failed: {}", Chain(fault)),
+        }
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

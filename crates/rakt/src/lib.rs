@@ -86,7 +86,7 @@ pub use error::declined::{Declined, OrDecline};
 pub use error::outcome::{AskError, OperationError, SpawnError, TellError};
 pub use error::refusal::Refusal;
 pub use error::returned::{BoxError, Result};
-pub use events::{DeadLetter, Event, Events, StopReason, Terminated, WatchId};
+pub use events::{DeadLetter, Event, Events, RestartReason, StopReason, Terminated, WatchId};
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
 pub use message::declared::Message;

@@ -26,7 +26,7 @@ use crate::cell::Next;
 use crate::context::{ActorCell, Body, Context, Work};
 use crate::dispatch::front;
 use crate::error::{BoxError, Cause, Chain, Refusal};
-use crate::events::{Event, StopReason, Terminated};
+use crate::events::{Event, RestartReason, StopReason, Terminated};
 use crate::inside::handling;
 use crate::mailbox::queue::Intake;
 use crate::mailbox::work_batch::WorkBatch;
@@ -187,6 +187,7 @@ impl<A: Actor> Runner<A> {
                 Signal::Stop { finish: true, reason } => self.finish(reason).await,
                 Signal::Passivate => self.passivate(),
                 Signal::Respawn(done) => {
+                    self.ctx.note_restart(RestartReason::Respawned);
                     let result = self.restart().await;
                     let told = match &result {
                         Ok(()) => Ok(()),
@@ -304,6 +305,7 @@ impl<A: Actor> Runner<A> {
             Decision::Resume => Flow::Break(StopReason::Failed(cause)),
             // Not here and now: a factory that always fails must leave room for a stop.
             Decision::Restart { delay } if self.finishing.is_none() => {
+                self.ctx.note_restart(RestartReason::Failed(cause));
                 self.pause(delay);
                 tokio::task::yield_now().await;
                 Flow::Continue(())
@@ -352,10 +354,12 @@ impl<A: Actor> Runner<A> {
                 Flow::Break(StopReason::Failed(cause))
             }
             Decision::Restart { delay } if delay > Duration::ZERO && self.finishing.is_none() => {
+                self.ctx.note_restart(RestartReason::Failed(cause));
                 self.pause(delay);
                 Flow::Continue(())
             }
             Decision::Restart { .. } => {
+                self.ctx.note_restart(RestartReason::Failed(cause));
                 let result = self.restart().await;
                 Box::pin(self.after_restart(result)).await
             }
@@ -396,6 +400,7 @@ impl<A: Actor> Runner<A> {
     async fn end(mut self, reason: StopReason) {
         let cell = self.ctx.cell.clone();
         cell.close(&mut self.work);
+        self.ctx.note_end(reason.clone());
         self.stop_children(&reason).await;
         self.hook_stopped().await;
         self.ctx.forget_the_past(&mut self.work);

@@ -46,6 +46,8 @@ use crate::system::core::ActorSystem;
 pub struct Spawn<'a, A: Actor> {
     system: ActorSystem,
     path: String,
+    /// The name is made up: it begins with a prefix that no user's name has.
+    is_anonymous: bool,
     factory: Factory<A>,
     setup: Setup,
     parent: Option<Parent<'a>>,
@@ -70,7 +72,13 @@ impl<'a, A: Actor> Spawn<'a, A> {
         setup: Setup,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        Self { system, path, factory: Box::new(factory), setup, parent }
+        let factory = Box::new(factory);
+        Self { system, path, is_anonymous: false, factory, setup, parent }
+    }
+
+    fn anonymous(mut self) -> Self {
+        self.is_anonymous = true;
+        self
     }
 
     /// The mailbox. Default: 8192 messages, senders wait when it is full.
@@ -131,8 +139,11 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// The actor's cell, at its place in the registry and among its parent's children.
     fn reserve(self) -> Result<(Unstarted<A>, Factory<A>), SpawnError> {
-        let Self { system, path, factory, setup, parent } = self;
-        check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?;
+        let Self { system, path, is_anonymous, factory, setup, parent } = self;
+        match is_anonymous {
+            true => check_path(&path)?,
+            false => check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?,
+        }
         let class = class_of::<A>(&system)
             .map_err(|source| SpawnError::DuplicateName { name: path.clone(), source })?;
         let (parent, children) = parent.unzip();
@@ -254,6 +265,17 @@ fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError
     validated.map_err(|source| SpawnError::InvalidName { name: path.to_owned(), source })
 }
 
+/// A name that was made up is valid, and may still make the path too long.
+fn check_path(path: &str) -> Result<(), SpawnError> {
+    validate_path(path).map_err(|source| SpawnError::InvalidName { name: path.to_owned(), source })
+}
+
+/// A name that nobody else has, now or after the node has started again: a number of this system, and random
+/// bits. It takes up 38 bytes at most.
+fn anonymous_name(system: &ActorSystem) -> String {
+    format!("rakt.{:x}-{:016x}", system.next_uid(), fastrand::u64(..))
+}
+
 /// An actor that has not finished starting: gone without a trace unless it does.
 struct Unstarted<A: Actor>(Option<Arc<ActorCell<A>>>);
 
@@ -304,6 +326,19 @@ impl ActorSystem {
     ) -> Spawn<'static, A> {
         Spawn::new(self.clone(), name.into(), factory, Setup::default(), None)
     }
+
+    /// Starts an actor without a name of yours. See [`spawn`](Self::spawn).
+    ///
+    /// It gets one that nobody else can have, of the form `rakt.1f-8d3a6e0b52c94f17`, 38 bytes at most: the
+    /// reserved prefix, a number and random bits. So its address, which peers may be told, leads nobody to another
+    /// actor, also after this node has started again. The name is no secret.
+    pub fn spawn_anonymous<A: Actor>(
+        &self,
+        factory: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Spawn<'static, A> {
+        let name = anonymous_name(self);
+        Spawn::new(self.clone(), name, factory, Setup::default(), None).anonymous()
+    }
 }
 
 impl<A: Actor> Context<A> {
@@ -314,7 +349,24 @@ impl<A: Actor> Context<A> {
         name: impl Into<String>,
         factory: impl Fn() -> C + Send + Sync + 'static,
     ) -> Spawn<'_, C> {
-        let path = format!("{}/{}", self.cell.path, name.into());
+        self.spawn_below(&name.into(), factory)
+    }
+
+    /// Starts a child without a name of yours. See [`ActorSystem::spawn_anonymous`].
+    pub fn spawn_anonymous<C: Actor>(
+        &mut self,
+        factory: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Spawn<'_, C> {
+        let name = anonymous_name(&self.cell.system);
+        self.spawn_below(&name, factory).anonymous()
+    }
+
+    fn spawn_below<C: Actor>(
+        &mut self,
+        name: &str,
+        factory: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Spawn<'_, C> {
+        let path = format!("{}/{name}", self.cell.path);
         let system = self.cell.system.clone();
         let parent: Arc<dyn AnyCell> = self.cell.clone();
         let children = self.children_mut();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rakt_wire::Metadata;
 
 use crate::error::{AskError, Bound, Cause, Declined, Refusal, Result};
-use crate::events::WatchId;
+use crate::events::{RestartReason, StopReason, WatchId};
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::Cancellation;
 use crate::message::Message;
@@ -61,6 +61,39 @@ impl<A: Send + 'static> Context<A> {
     /// The parent, if the actor was spawned by another.
     pub fn parent(&self) -> Option<ActorRef> {
         self.cell.parent.clone().map(|cell| ActorRef::from_target(Target::Local(cell)))
+    }
+
+    /// Why this actor was last built anew; `None` if it never was, so that [`started`](crate::Actor::started) knows
+    /// a first start from a restart.
+    ///
+    /// ```
+    /// # use rakt::prelude::*;
+    /// # struct Reader;
+    /// impl Actor for Reader {
+    ///     async fn started(&mut self, ctx: &mut Context<Self>) -> Result {
+    ///         match ctx.restart_reason() {
+    ///             None => println!("begins at the beginning"),
+    ///             Some(reason) => println!("begins again: {reason}"),
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn stopped(&mut self, ctx: &mut Context<Self>) -> Result {
+    ///         if let Some(reason) = ctx.stop_reason() {
+    ///             println!("ends for good: {reason}");
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn restart_reason(&self) -> Option<&RestartReason> {
+        self.extra.as_ref()?.restart_reason.as_ref()
+    }
+
+    /// Why this actor ends, in [`stopped`](crate::Actor::stopped) at its end; `None` before. Where `stopped` runs
+    /// before a restart this is `None`, and [`restart_reason`](Self::restart_reason) says why.
+    pub fn stop_reason(&self) -> Option<&StopReason> {
+        self.stop_reason.as_ref()
     }
 
     /// Who sent the message at hand, if an actor did. It may live on another node.

@@ -8,7 +8,7 @@ use super::later::Handoff;
 use super::state::{ActorCell, Children, Context, Dispatch, Extra, Work};
 use crate::cell::{Doze, Entry};
 use crate::error::{Cause, Refusal};
-use crate::events::{DeadLetter, WatchId};
+use crate::events::{DeadLetter, RestartReason, StopReason, WatchId};
 use crate::mailbox::current::Current;
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
@@ -29,6 +29,7 @@ impl<A: Send + 'static> Context<A> {
             cell,
             current,
             extra,
+            stop_reason: None,
             stop_requested: false,
             unstash_requested: false,
             handled: 0,
@@ -142,6 +143,16 @@ impl<A: Send + 'static> Context<A> {
         propagator
             .extract(metadata, &mut attached.extensions)
             .map_err(|error| Refusal::Propagation { source: Cause::new(error) })
+    }
+
+    /// Notes why the actor is about to be built anew.
+    pub(crate) fn note_restart(&mut self, reason: RestartReason) {
+        self.extra.get_or_insert_default().restart_reason = Some(reason);
+    }
+
+    /// Notes why the actor is about to end.
+    pub(crate) fn note_end(&mut self, reason: StopReason) {
+        self.stop_reason = Some(reason);
     }
 
     pub(crate) fn decider(&mut self) -> &mut Decider {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::cell::{Cell, Class, Doze};
 use crate::error::BoxError;
-use crate::events::{StopReason, WatchId};
+use crate::events::{RestartReason, StopReason, WatchId};
 use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::reference::{AnyCell, Target};
@@ -22,6 +22,8 @@ pub struct Context<A> {
     pub(crate) cell: Arc<ActorCell<A>>,
     pub(crate) current: Current,
     pub(super) extra: Option<Box<Extra<A>>>,
+    /// Why the actor ends, once it does.
+    pub(super) stop_reason: Option<StopReason>,
     pub(super) stop_requested: bool,
     pub(super) unstash_requested: bool,
     /// Messages handled since other tasks had a turn.
@@ -78,6 +80,8 @@ pub(crate) struct Extra<A> {
     pub(super) watching: HashMap<WatchId, Target>,
     pub(super) timers: Timers,
     pub(super) decider: Decider,
+    /// Why the actor was built anew, or is about to be.
+    pub(super) restart_reason: Option<RestartReason>,
 }
 
 impl<A> Extra<A> {
@@ -124,6 +128,7 @@ impl<A> Default for Extra<A> {
             watching: HashMap::new(),
             timers: Timers::default(),
             decider: Decider::default(),
+            restart_reason: None,
         }
     }
 }

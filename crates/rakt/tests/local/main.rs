@@ -2,6 +2,7 @@
 //!
 //! | file | asks |
 //! | --- | --- |
+//! | `anonymous.rs` | what is an actor called that got no name? |
 //! | `destructors.rs` | what if a value of the user panics when it is dropped or shown? |
 //! | `events.rs` | what does a subscriber learn of a system? |
 //! | `inside.rs` | what if an actor's own code waits for the actor? |
@@ -11,6 +12,7 @@
 //! | `outcomes.rs` | does every message end once, on several threads? |
 //! | `passivation.rs` | when does an actor go idle, and what keeps it? |
 //! | `propagate.rs` | does context travel with messages? |
+//! | `reasons.rs` | does an actor know why it starts and stops? |
 //! | `runtimes.rs` | what if a runtime lacks something, or there is none? |
 //! | `shutdown.rs` | how does a whole system end? |
 //! | `stash_forward_defer.rs` | can a message be handled later, elsewhere, or by a task? |
@@ -23,6 +25,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anonymous;
 mod destructors;
 mod events;
 mod inside;
@@ -32,6 +35,7 @@ mod messages;
 mod outcomes;
 mod passivation;
 mod propagate;
+mod reasons;
 mod runtimes;
 mod shutdown;
 mod stash_forward_defer;
