@@ -10,6 +10,8 @@ use crate::cell::{Class, Entry};
 use crate::context::Dispatch;
 use crate::dispatch::dispatch;
 use crate::error::Refusal;
+#[cfg(feature = "testkit")]
+use crate::message::WireType;
 use crate::message::allowance::Room;
 use crate::message::{DuplicateName, Message, WireMessage, claim_name};
 use crate::runner::run;
@@ -52,6 +54,19 @@ impl<A: Actor> Accepts<A> {
         A: Handler<M>,
     {
         self.add::<M>(None)
+    }
+
+    /// Whoever can have `M` may send it: peers as well, if it has a name on the wire.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn known<M: Message>(&mut self) -> &mut Self
+    where
+        A: Handler<M>,
+    {
+        let wire = M::wire();
+        if let Some(Err(duplicate)) = wire.map(claim_name) {
+            self.duplicate.get_or_insert(duplicate);
+        }
+        self.add::<M>(wire.map(WireType::name))
     }
 
     fn add<M: Message>(&mut self, wire_name: Option<&'static str>) -> &mut Self

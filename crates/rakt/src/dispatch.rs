@@ -94,7 +94,7 @@ pub(crate) fn front<A: Actor>(work: &mut Work<A>, ctx: &Context<A>) -> Option<Di
 
 /// Takes the first `M` from the front that is still wanted, and has the context tell of it. Those that are
 /// not count as well: however many there are, others get their turn.
-fn next<A: Actor, M: Message>(
+pub(crate) fn next<A: Actor, M: Message>(
     work: &mut Work<A>,
     ctx: &mut Context<A>,
 ) -> Option<(M, Reply<M::Reply>)> {

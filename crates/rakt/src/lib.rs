@@ -8,6 +8,7 @@
 //! - [`error`]: causes and bounds in errors
 //! - [`propagate`]: carrying context along
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
+#![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
 //! ```
 //! use rakt::prelude::*;
@@ -76,6 +77,8 @@ mod stuck;
 pub mod supervision;
 mod sync;
 mod system;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod ticks;
 mod timers;
 mod watchdog;

@@ -21,6 +21,8 @@ use crate::operation;
 use crate::reference::{ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::signal::Signal;
+#[cfg(feature = "testkit")]
+use crate::supervision::Directive;
 use crate::supervision::{Fault, Supervision};
 use crate::system::core::ActorSystem;
 
@@ -114,6 +116,16 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// get it, some of them before its `started` has run.
     pub fn or_existing(self) -> SpawnOrExisting<'a, A> {
         SpawnOrExisting(self)
+    }
+
+    /// Has `observe` told of each fault of the actor and of what its supervision chose.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn observed(
+        self,
+        observe: impl Fn(&Fault, Directive) + Send + Sync + 'static,
+    ) -> Self {
+        let supervision = self.setup.supervision().cloned().unwrap_or_default();
+        self.supervision(supervision.observed(observe))
     }
 
     /// Starts the actor: reserves the name, then runs [`Actor::started`] here.

@@ -191,6 +191,21 @@ impl Supervision {
         self
     }
 
+    /// The same, and `observe` is told of each fault and of what was chosen.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn observed(
+        mut self,
+        observe: impl Fn(&Fault, Directive) + Send + Sync + 'static,
+    ) -> Self {
+        let choose = self.choose;
+        self.choose = Arc::new(move |fault| {
+            let directive = choose(fault);
+            observe(fault, directive);
+            directive
+        });
+        self
+    }
+
     pub(crate) fn concerns_siblings(&self) -> bool {
         self.strategy == Strategy::OneForAll
     }
