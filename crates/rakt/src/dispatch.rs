@@ -2,9 +2,11 @@
 
 use std::any::{Any, TypeId};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crate::actor::{Actor, Handler};
+use crate::cell::Door;
 use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Work};
 use crate::error::{Cause, Declined, Refusal};
 use crate::mailbox::arrivals::Arrivals;
@@ -14,7 +16,7 @@ use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
 use crate::message::Message;
 use crate::message::allowance::Decoded;
-use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Target};
+use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Takes, Target};
 use crate::send::message_for::sealed::Sealed;
 use crate::stuck::{Killed, Stuck};
 
@@ -163,18 +165,31 @@ impl<A: Actor + Handler<M>, M: Message> Sealed<A> for M {
             None => cell.push_listed(letter, TypeId::of::<M>(), waiter),
         }
     }
+
+    #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+    fn receiving(target: &Target) -> Target {
+        let cell = match target {
+            Target::Local(cell) => cell.as_any().downcast_ref::<ActorCell<A>>(),
+            Target::Remote(_) => None,
+        };
+        match cell {
+            Some(cell) => {
+                let (message, dispatch) = (TypeId::of::<M>(), Dispatch(dispatch::<A, M>));
+                Target::Local(Arc::new(Door::new(cell.me(), message, dispatch)))
+            }
+            None => target.clone(),
+        }
+    }
 }
 
 impl ActorRef {
     /// The same reference as one to an actor of type `A`, which may be unknown; `None` if it is of another.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
-    pub(crate) fn of_type<A: 'static>(&self) -> Option<ActorRef<A>> {
-        let is_of_type = match self.target() {
-            Target::Local(cell) => cell.as_any().is::<ActorCell<A>>(),
-            Target::Remote(_) => true,
-        };
-        let is_any = TypeId::of::<A>() == TypeId::of::<AnyActor>();
-        (is_of_type || is_any).then(|| ActorRef::from_target(self.target().clone()))
+    pub(crate) fn of_type<A: ActorType>(&self) -> Option<ActorRef<A>> {
+        match self.target() {
+            Target::Local(cell) if !A::is_type_of(&**cell) => None,
+            target => Some(ActorRef::from_target(target.clone())),
+        }
     }
 
     /// The same reference with the actor's type, which the caller vouches for.
@@ -182,9 +197,51 @@ impl ActorRef {
     /// `None` if the actor is in this process and of another type. For an actor on another node the
     /// type only says which messages compile; the actor refuses what it does not accept.
     pub fn typed<A: Actor>(&self) -> Option<ActorRef<A>> {
-        match self.target() {
-            Target::Local(cell) if !cell.as_any().is::<ActorCell<A>>() => None,
-            target => Some(ActorRef::from_target(target.clone())),
+        self.of_type()
+    }
+}
+
+/// What an [`ActorRef`] may be of: a type of actors, [`AnyActor`], or [`Takes`] a message.
+///
+/// Implemented by rakt alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor, `AnyActor` or `Takes<M>`",
+    label = "no reference is of this type"
+)]
+pub trait ActorType: typed::Sealed + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<A: typed::Sealed + 'static> ActorType for A {}
+
+mod typed {
+    use super::{Actor, ActorCell, AnyActor, AnyCell, Takes};
+
+    #[expect(unnameable_types, reason = "sealed: nobody outside can call or implement it")]
+    pub trait Sealed {
+        /// Whether an actor of this process is one.
+        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+        fn is_type_of(cell: &dyn AnyCell) -> bool;
+    }
+
+    impl<A: Actor> Sealed for A {
+        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+        fn is_type_of(cell: &dyn AnyCell) -> bool {
+            cell.as_any().is::<ActorCell<A>>()
+        }
+    }
+
+    impl Sealed for AnyActor {
+        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+        fn is_type_of(_: &dyn AnyCell) -> bool {
+            true
+        }
+    }
+
+    /// The actor says what it takes when it is sent something.
+    impl<M> Sealed for Takes<M> {
+        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+        fn is_type_of(_: &dyn AnyCell) -> bool {
+            true
         }
     }
 }

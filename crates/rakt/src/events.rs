@@ -8,7 +8,7 @@ use std::time::Duration;
 use rakt_wire::Address;
 use tokio::sync::broadcast;
 
-use crate::error::{Cause, Chain, Recipient, Refusal};
+use crate::error::{Cause, Chain, Destination, Refusal};
 use crate::log::LogLimit;
 
 /// Something that happened in an actor system.
@@ -75,7 +75,7 @@ pub enum Event {
 #[non_exhaustive]
 pub struct DeadLetter {
     /// Whom it was for.
-    pub target: Recipient,
+    pub target: Destination,
     /// The sending actor, if there was one.
     pub sender: Option<Address>,
     /// The type of the message: its wire name, or else its Rust name.

@@ -85,6 +85,7 @@ mod watchdog;
 
 pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};
+pub use dispatch::ActorType;
 pub use error::declined::{Declined, OrDecline};
 pub use error::outcome::{AskError, OperationError, SpawnError, TellError};
 pub use error::refusal::Refusal;
@@ -131,7 +132,7 @@ pub use message::declared::Message;
 /// [`messages!`], `rakt::messages! { Batch<u64> as "demo.Numbers" }`. A message borrows nothing.
 pub use rakt_macros::Message;
 pub use rakt_wire::{Address, Dialect, Metadata};
-pub use reference::{ActorRef, AnyActor};
+pub use reference::{ActorRef, AnyActor, Recipient, Takes};
 pub use send::message_for::MessageFor;
 pub use spawn::{Spawn, SpawnOrExisting};
 pub use system::core::Exposed;
@@ -144,6 +145,7 @@ pub mod prelude {
     pub use crate::remote;
     pub use crate::{
         Accepts, Actor, ActorRef, ActorSystem, Address, AnyActor, AskError, Context, Handler, Kind,
-        Mailbox, Message, Overflow, Refusal, Result, Terminated, supervision::Supervision,
+        Mailbox, Message, Overflow, Recipient, Refusal, Result, Terminated,
+        supervision::Supervision,
     };
 }

@@ -81,9 +81,7 @@ impl<A, B> PartialEq<ActorRef<B>> for ActorRef<A> {
     fn eq(&self, other: &ActorRef<B>) -> bool {
         match (&self.target, &other.target) {
             // A cell is one life of one actor; numbers and paths repeat from system to system.
-            (Target::Local(a), Target::Local(b)) => {
-                std::ptr::addr_eq(&raw const **a, &raw const **b)
-            }
+            (Target::Local(a), Target::Local(b)) => std::ptr::addr_eq(a.as_any(), b.as_any()),
             (Target::Remote(a), Target::Remote(b)) => {
                 a.address() == b.address() && a.life() == b.life()
             }
@@ -98,7 +96,7 @@ impl<A> Eq for ActorRef<A> {}
 impl<A> Hash for ActorRef<A> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.target {
-            Target::Local(cell) => (&raw const **cell).cast::<()>().hash(state),
+            Target::Local(cell) => (&raw const *cell.as_any()).cast::<()>().hash(state),
             Target::Remote(remote) => (remote.address(), remote.life()).hash(state),
         }
     }
@@ -186,6 +184,45 @@ impl<A> ActorRef<A> {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "that it has no value is what it is for")]
 pub enum AnyActor {}
+
+/// Stands in a reference for an actor of any type that takes `M`: see [`Recipient`].
+#[derive(Debug)]
+pub struct Takes<M>(PhantomData<fn(M)>);
+
+/// A reference to whatever takes messages of type `M`, here or on another node. It has all that an [`ActorRef`] has.
+///
+/// [`ActorRef::recipient`] makes one of any reference. Of one that knows the actor's type, the message needs only the
+/// handler; of one that does not, the actor refuses what it does not [accept](crate::Actor::accepts).
+///
+/// ```
+/// use rakt::prelude::*;
+///
+/// #[derive(Message)]
+/// struct Alarm(String);
+///
+/// struct Pager;
+/// impl Actor for Pager {}
+/// impl Handler<Alarm> for Pager {
+///     async fn handle(&mut self, _: Alarm, _: &mut Context<Self>) -> Result {
+///         Ok(())
+///     }
+/// }
+///
+/// /// Knows nothing of pagers.
+/// struct Sensor {
+///     alarms: Vec<Recipient<Alarm>>,
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result {
+/// # let system = ActorSystem::builder("doc").start().await?;
+/// let pager = system.spawn("pager", || Pager).await?;
+/// let sensor = Sensor { alarms: vec![pager.recipient()] };
+/// for alarm in &sensor.alarms {
+///     alarm.tell(Alarm("too hot".into())).await?;
+/// }
+/// # Ok(()) }
+/// ```
+pub type Recipient<M> = ActorRef<Takes<M>>;
 
 /// An actor in this process whose type only its own functions know.
 pub(crate) trait AnyCell: Signalled + Any {

@@ -4,10 +4,12 @@
 //! tick or two: its task keeps the body, and the next message wakes it. Then the body rests in here and
 //! there is no task; the message that finds it resting starts one.
 //!
+//! - `door`: a cell as those see it who know one message that it takes
 //! - `setup`: what holds for all actors of a type, and what the spawner decides
 //! - `rare`: signals that wait, and watchers
 //! - `doze`: how long an actor with nothing to do waits for more
 
+mod door;
 mod doze;
 mod rare;
 mod setup;
@@ -35,6 +37,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::system::core::ActorSystem;
 use crate::timers::Due;
 
+pub(crate) use door::Door;
 pub(crate) use doze::Doze;
 pub(crate) use setup::{Entry, Setup};
 

@@ -18,7 +18,7 @@ pub(crate) mod refusal;
 pub(crate) mod returned;
 
 pub(crate) use declined::Declined;
-pub use outcome::Recipient;
+pub use outcome::Destination;
 pub(crate) use outcome::{AskError, OperationError, SpawnError, TellError};
 pub use rakt_wire::{AddressError, Bound, Cause, Chain, MetadataError, OtherBound};
 pub(crate) use refusal::Refusal;

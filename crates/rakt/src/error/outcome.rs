@@ -217,7 +217,7 @@ pub enum SpawnError {
 /// Whom a message or an operation was for, as far as that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Recipient {
+pub enum Destination {
     /// An actor.
     Actor(Address),
     /// The actor of this name on a node of which only the place is known.
@@ -238,7 +238,7 @@ pub enum Recipient {
     },
 }
 
-impl Recipient {
+impl Destination {
     /// The address, where it is known in full.
     pub fn address(&self) -> Option<&Address> {
         match self {
@@ -248,14 +248,14 @@ impl Recipient {
     }
 }
 
-impl From<Address> for Recipient {
+impl From<Address> for Destination {
     fn from(address: Address) -> Self {
         Self::Actor(address)
     }
 }
 
 /// An address, `host:port/name` or `host:port`.
-impl fmt::Display for Recipient {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Actor(address) => address.fmt(f),
@@ -274,7 +274,7 @@ pub enum OperationError {
         /// Which operation.
         operation: &'static str,
         /// On what.
-        target: Recipient,
+        target: Destination,
         /// Why it was not sent.
         refusal: Refusal,
     },
@@ -283,7 +283,7 @@ pub enum OperationError {
         /// Which operation.
         operation: &'static str,
         /// On what.
-        target: Recipient,
+        target: Destination,
         /// Why it was refused.
         refusal: Refusal,
     },
@@ -292,7 +292,7 @@ pub enum OperationError {
         /// Which operation.
         operation: &'static str,
         /// On what.
-        target: Recipient,
+        target: Destination,
         /// How long was waited.
         limit: Duration,
     },
@@ -301,7 +301,7 @@ pub enum OperationError {
         /// Which operation.
         operation: &'static str,
         /// On what.
-        target: Recipient,
+        target: Destination,
         /// Why the connection ended.
         source: Cause,
     },

@@ -19,7 +19,8 @@ use super::request::{Concern, NodeRequest};
 use super::serve::{carry_out, lookup};
 use super::transport::unbracketed;
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
-use crate::error::{Cause, OperationError, Recipient, Refusal};
+use crate::dispatch::ActorType;
+use crate::error::{Cause, Destination, OperationError, Refusal};
 use crate::inside::{is_inside, is_inside_family};
 use crate::message::WireMessage;
 use crate::operation::stopped;
@@ -111,7 +112,7 @@ impl NodeRef {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub async fn lookup<A: 'static>(
+    pub async fn lookup<A: ActorType>(
         &self,
         path: &str,
     ) -> Result<Option<ActorRef<A>>, OperationError> {
@@ -251,7 +252,12 @@ impl NodeRef {
     }
 
     /// A reference to the life `uid` of the actor at `path`.
-    fn reference<A: 'static>(&self, path: &str, by: By, uid: u64) -> Result<ActorRef<A>, Refusal> {
+    fn reference<A: ActorType>(
+        &self,
+        path: &str,
+        by: By,
+        uid: u64,
+    ) -> Result<ActorRef<A>, Refusal> {
         let (caller, _) = self.reach.as_ref().ok_or(Refusal::RemotingOff)?;
         let (address, life) = match by {
             By::Own(system) => {
@@ -323,11 +329,11 @@ struct At<'a> {
 }
 
 impl Concern for At<'_> {
-    fn recipient(&self) -> Recipient {
+    fn destination(&self) -> Destination {
         let (host, port) = (self.node.host.to_string(), self.node.port);
         match self.path {
-            "" => Recipient::Node { host, port },
-            name => Recipient::Named { host, port, name: name.to_owned() },
+            "" => Destination::Node { host, port },
+            name => Destination::Named { host, port, name: name.to_owned() },
         }
     }
 }
@@ -410,7 +416,7 @@ impl<A> SpawnOn<A> {
 
     async fn send(self) -> Result<ActorRef<A>, OperationError>
     where
-        A: 'static,
+        A: ActorType,
     {
         let Self { node, name, kind, argument, or_existing, .. } = self;
         let valid = match (&node.reach, argument) {
@@ -461,7 +467,7 @@ impl<A> SpawnOn<A> {
     }
 }
 
-impl<A: 'static> IntoFuture for SpawnOn<A> {
+impl<A: ActorType> IntoFuture for SpawnOn<A> {
     type Output = Result<ActorRef<A>, OperationError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use rakt_wire::{Address, Operation};
 
-use crate::error::{Cause, OperationError, Recipient, Refusal};
+use crate::error::{Cause, Destination, OperationError, Refusal};
 use crate::operation::operation_name;
 
 /// What an operation concerns, as errors tell it.
 pub(crate) trait Concern: Sync {
-    fn recipient(&self) -> Recipient;
+    fn destination(&self) -> Destination;
 }
 
 impl Concern for Address {
-    fn recipient(&self) -> Recipient {
+    fn destination(&self) -> Destination {
         self.clone().into()
     }
 }
@@ -34,20 +34,28 @@ impl NodeRequest<'_> {
     }
 
     pub(crate) fn not_sent(&self, refusal: Refusal) -> OperationError {
-        OperationError::NotSent { operation: self.name(), target: self.target.recipient(), refusal }
+        OperationError::NotSent {
+            operation: self.name(),
+            target: self.target.destination(),
+            refusal,
+        }
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) -> OperationError {
-        OperationError::Refused { operation: self.name(), target: self.target.recipient(), refusal }
+        OperationError::Refused {
+            operation: self.name(),
+            target: self.target.destination(),
+            refusal,
+        }
     }
 
     pub(crate) fn lost(&self, source: Cause) -> OperationError {
-        let (operation, target) = (self.name(), self.target.recipient());
+        let (operation, target) = (self.name(), self.target.destination());
         OperationError::ConnectionLost { operation, target, source }
     }
 
     pub(crate) fn timed_out(&self) -> OperationError {
-        let (operation, target) = (self.name(), self.target.recipient());
+        let (operation, target) = (self.name(), self.target.destination());
         OperationError::Timeout { operation, target, limit: self.limit }
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::AskError;
 use crate::message::Message;
 use crate::operation;
-use crate::reference::ActorRef;
+use crate::reference::{ActorRef, Recipient};
 
 use super::message_for::MessageFor;
 use super::{Ask, AskAll, Tell, TellAll, TryTell};
@@ -73,6 +73,11 @@ impl<A> ActorRef<A> {
         message: M,
     ) -> Result<M::Reply, AskError<M>> {
         self.runtime().block_on(self.ask(message))
+    }
+
+    /// The same reference as one to whatever takes `M`: for those who need not know the type of the actor.
+    pub fn recipient<M: Message + MessageFor<A>>(&self) -> Recipient<M> {
+        ActorRef::from_target(M::receiving(self.target()))
     }
 
     fn runtime(&self) -> &tokio::runtime::Handle {

@@ -23,7 +23,7 @@ pub(crate) mod sealed {
 
     use crate::mailbox::letter::Letter;
     use crate::message::Message;
-    use crate::reference::{AnyActor, AnyCell, Push};
+    use crate::reference::{AnyActor, AnyCell, Push, Takes, Target};
 
     /// How a letter gets into the mailbox of an actor in this process.
     #[expect(unnameable_types, reason = "sealed: nobody outside can call or implement it")]
@@ -36,9 +36,32 @@ pub(crate) mod sealed {
         ) -> Push
         where
             Self: Message;
+
+        /// The same actor, so that whoever does not know its type can send it this message.
+        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+        fn receiving(target: &Target) -> Target
+        where
+            Self: Message,
+        {
+            target.clone()
+        }
     }
 
     impl<M> Sealed<AnyActor> for M {
+        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+        fn push(
+            cell: &dyn AnyCell,
+            letter: &mut Option<Letter<M>>,
+            waiter: Option<(&mut Option<u64>, &Waker)>,
+        ) -> Push
+        where
+            M: Message,
+        {
+            cell.push_listed(letter, TypeId::of::<M>(), waiter)
+        }
+    }
+
+    impl<M> Sealed<Takes<M>> for M {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
         fn push(
             cell: &dyn AnyCell,

@@ -13,6 +13,7 @@
 //! | `passivation.rs` | when does an actor go idle, and what keeps it? |
 //! | `propagate.rs` | does context travel with messages? |
 //! | `reasons.rs` | does an actor know why it starts and stops? |
+//! | `recipient.rs` | can actors of several types be referred to by what they take? |
 //! | `runtimes.rs` | what if a runtime lacks something, or there is none? |
 //! | `shutdown.rs` | how does a whole system end? |
 //! | `stash_forward_defer.rs` | can a message be handled later, elsewhere, or by a task? |
@@ -36,6 +37,7 @@ mod outcomes;
 mod passivation;
 mod propagate;
 mod reasons;
+mod recipient;
 mod runtimes;
 mod shutdown;
 mod stash_forward_defer;

@@ -177,7 +177,9 @@ async fn our_own_client_may_ask_nobody_any_number_of_times() -> Result {
             Err(AskError::Refused { refusal: Refusal::NotFound, .. }) => {}
             other => panic!("{other:?}"),
         }
-        assert!(client.node("127.0.0.1", node.port()).lookup::<()>("nobody").await?.is_none());
+        assert!(
+            client.node("127.0.0.1", node.port()).lookup::<AnyActor>("nobody").await?.is_none()
+        );
     }
     client.close().await;
     node.stop_unharmed().await;

@@ -20,7 +20,7 @@ pub(crate) async fn node_with(name: &str, config: remote::Config) -> ActorSystem
 }
 
 /// A reference, held on the node `from`, to this life of an actor of the node `on`.
-pub(crate) async fn remote<A: 'static>(
+pub(crate) async fn remote<A: rakt::ActorType>(
     from: &ActorSystem,
     on: &ActorSystem,
     name: &str,

@@ -15,7 +15,7 @@ use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Unansw
 use rakt_wire::{Address, Compression, Encode};
 
 use crate::answer::Fate;
-use crate::error::{Cause, Recipient, Refusal};
+use crate::error::{Cause, Destination, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::account::Account;
 use crate::remote::admission::Source;
@@ -55,12 +55,12 @@ impl Peer {
     }
 
     /// An actor there, or one that is not known any more.
-    pub(super) fn recipient(&self, path: Option<&str>) -> Recipient {
+    pub(super) fn destination(&self, path: Option<&str>) -> Destination {
         let (host, port) = self.place();
         let address = path.and_then(|path| Address::new(path, self.system(), host, port).ok());
         match address {
             Some(address) => address.into(),
-            None => Recipient::Node { host: host.to_owned(), port },
+            None => Destination::Node { host: host.to_owned(), port },
         }
     }
 }
@@ -254,7 +254,7 @@ impl<H: Half> Conn<H> {
         self.over.store(true, Ordering::Release);
         if unsent_tells > 0 {
             self.resources.outlet.dead_letters(unsent_tells, || DeadLetter {
-                target: self.peer.recipient(None),
+                target: self.peer.destination(None),
                 sender: None,
                 message: "?".to_owned(),
                 reason: self.unreachable(&reason),

@@ -223,7 +223,7 @@ impl Conn<Dialed> {
     pub(super) fn dead_letter(&self, refused: Refused) {
         let Refused { path, sender, type_name, count, failure } = refused;
         let refusal = Refusal::from_wire(failure);
-        let target = self.peer.recipient(path.as_deref());
+        let target = self.peer.destination(path.as_deref());
         tracing::debug!(%target, count, refusal = %Chain(&refusal), "the peer refused messages");
         let letter = || DeadLetter {
             target,
