@@ -31,6 +31,8 @@
 )]
 
 mod address;
+#[cfg(feature = "serde")]
+mod address_serde;
 mod base;
 mod compress;
 mod failure;

@@ -1,6 +1,7 @@
 //! What holds for calls that do not say otherwise.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::propagate::ContextPropagator;
@@ -18,4 +19,12 @@ pub(crate) struct CallOptions {
     pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,
     /// The coarse clock that spares most requests a timer.
     pub(crate) ticks: Arc<Ticks>,
+    /// Who reads the messages that arrive: see [`reading`](crate::message::reader::reading).
+    pub(crate) reader: u64,
+}
+
+/// A number for whoever reads messages, never the same again.
+pub(crate) fn next_reader() -> u64 {
+    static READERS: AtomicU64 = AtomicU64::new(1);
+    READERS.fetch_add(1, Ordering::Relaxed)
 }

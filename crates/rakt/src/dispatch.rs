@@ -16,6 +16,7 @@ use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
 use crate::message::Message;
 use crate::message::allowance::Decoded;
+use crate::message::reader::reading;
 use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Takes, Target};
 use crate::send::message_for::sealed::Sealed;
 use crate::stuck::{Killed, Stuck};
@@ -116,7 +117,9 @@ pub(crate) fn next<A: Actor, M: Message>(
                     continue;
                 }
                 Some(entry) if ctx.entry(entry).type_id != TypeId::of::<M>() => return None,
-                Some(_) => open(&mut **arrivals, &mut ctx.current),
+                Some(_) => {
+                    open(&mut **arrivals, ctx.cell.system.call_options().reader, &mut ctx.current)
+                }
             },
         };
         if let Some((message, reply)) = taken {
@@ -133,10 +136,11 @@ pub(crate) fn next<A: Actor, M: Message>(
 /// Takes the first of those that a connection brought; `None` if it cannot be read.
 fn open<M: Message>(
     arrivals: &mut dyn Arrivals,
+    reader: u64,
     current: &mut Current,
 ) -> Option<(M, Reply<M::Reply>)> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    let decode = |payload| wire.message.decode(payload, arrivals.room());
+    let decode = |payload| reading(reader, || wire.message.decode(payload, arrivals.room()));
     match arrivals.payload().and_then(decode) {
         Ok(Decoded { value, held }) => {
             let asker = arrivals.take(current);

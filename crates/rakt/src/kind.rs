@@ -11,6 +11,7 @@ use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
 use crate::mailbox::current::Exclusive;
 use crate::message::allowance::Decoded;
+use crate::message::reader::reading;
 use crate::message::{DuplicateName, WireMessage, claim_name};
 use crate::spawn::Spawn;
 use crate::supervision::Supervision;
@@ -191,7 +192,7 @@ impl<M: WireMessage + Sync, A: Actor> Factory for WithArgument<M, A> {
         argument: Option<Argument<'_>>,
         setup: Setup,
     ) -> Spawned {
-        match read_argument::<M>(argument) {
+        match reading(system.call_options().reader, || read_argument::<M>(argument)) {
             Ok(Decoded { value, held }) => {
                 // The argument is kept for restarts.
                 let (factory, kept) = (self.0.clone(), (value, Exclusive::new(held)));

@@ -63,6 +63,9 @@ mod metrics;
 #[cfg(all(test, rakt_model))]
 mod models;
 mod operation;
+mod portable;
+#[cfg(feature = "serde")]
+mod portable_serde;
 pub mod propagate;
 mod reference;
 mod registry;
@@ -94,6 +97,7 @@ pub use events::{DeadLetter, Event, Events, RestartReason, StopReason, Terminate
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
 pub use message::declared::Message;
+pub use portable::PortableRef;
 /// Declares the type as a [message](trait@Message), with attributes that say the rest:
 ///
 /// ```

@@ -229,6 +229,7 @@ pub(crate) trait AnyCell: Signalled + Any {
     fn path(&self) -> &str;
     /// Tells this life of the name from others.
     fn uid(&self) -> u64;
+    fn life(&self) -> Life;
     fn parent(&self) -> Option<Arc<dyn AnyCell>>;
     fn address(&self) -> Address;
     fn call_options(&self) -> &CallOptions;
@@ -252,7 +253,7 @@ pub(crate) trait AnyCell: Signalled + Any {
 }
 
 /// Which actor of an address is meant, and which life of its node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Life {
     pub(crate) uid: u64,
     pub(crate) incarnation: [u8; 16],

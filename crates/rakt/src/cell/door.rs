@@ -10,7 +10,7 @@ use super::Cell;
 use crate::call_options::CallOptions;
 use crate::events::WatchId;
 use crate::mailbox::run::Loose;
-use crate::reference::{AnyCell, Push};
+use crate::reference::{AnyCell, Life, Push};
 use crate::signal::{Signal, Signalled, Watcher};
 
 /// The cell itself, but that it takes one more type of message than its list has.
@@ -56,6 +56,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Door<B, D> 
 
     fn uid(&self) -> u64 {
         self.cell.uid()
+    }
+
+    fn life(&self) -> Life {
+        self.cell.life()
     }
 
     fn parent(&self) -> Option<Arc<dyn AnyCell>> {

@@ -30,7 +30,8 @@ use crate::mailbox::queue::{Intake, Offer, Queue};
 use crate::mailbox::run::Loose;
 use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::message::allowance::Room;
-use crate::reference::{AnyCell, Push};
+use crate::message::reader::reading;
+use crate::reference::{AnyCell, Life, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -444,6 +445,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
         self.uid
     }
 
+    fn life(&self) -> Life {
+        Life { uid: self.uid, incarnation: self.system.incarnation() }
+    }
+
     fn parent(&self) -> Option<Arc<dyn AnyCell>> {
         self.parent.clone()
     }
@@ -540,7 +545,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
 
     fn check(&self, entry: u16, payload: Bytes, room: &dyn Room) -> Result<(), Refusal> {
         let entry = self.class.entries.get(entry as usize).ok_or(Refusal::NotFound)?;
-        (entry.check)(payload, room)
+        reading(self.call_options().reader, || (entry.check)(payload, room))
     }
 
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {

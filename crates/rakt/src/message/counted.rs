@@ -5,9 +5,12 @@
 
 use std::fmt;
 
+use rakt_wire::Address;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
+
+use super::reader::{REFERENCE, REFERENCE_COST};
 
 /// Values within values within values: each takes up stack.
 const MAX_DEPTH: usize = 128;
@@ -110,7 +113,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         deserialize_option() false;
         deserialize_unit() false;
         deserialize_unit_struct(name: &'static str) false;
-        deserialize_newtype_struct(name: &'static str) false;
         deserialize_seq() true;
         deserialize_tuple(len: usize) false;
         deserialize_tuple_struct(name: &'static str, len: usize) false;
@@ -119,6 +121,18 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         deserialize_enum(name: &'static str, variants: &'static [&'static str]) false;
         deserialize_identifier() false;
         deserialize_ignored_any() false;
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        if name == REFERENCE || name == Address::SERDE_NAME {
+            self.count(REFERENCE_COST)?;
+        }
+        let visitor = self.begin(visitor, false)?;
+        self.inner.deserialize_newtype_struct(name, visitor)
     }
 
     fn is_human_readable(&self) -> bool {

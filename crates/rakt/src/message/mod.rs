@@ -10,6 +10,7 @@
 //! - `declared`: what makes a type a message
 //! - `allowance`: how much memory a value of a peer may take up
 //! - `counted`: what a serde value takes up, as it is read
+//! - `reader`: for whom a message is read, and with that the references in it
 //! - `walk`: what a protobuf message takes up
 
 pub(crate) mod allowance;
@@ -18,6 +19,8 @@ mod codec_error;
 #[cfg(feature = "serde")]
 mod counted;
 pub(crate) mod declared;
+#[allow(dead_code, reason = "for messages of serde, which is a feature")]
+pub(crate) mod reader;
 #[cfg(feature = "serde")]
 mod serde_codec;
 #[cfg(feature = "prost")]
@@ -37,6 +40,7 @@ pub use codec::{Prost, ProstOf};
 pub use codec_error::CodecError;
 pub(crate) use declared::{Encoded, Functions, Message, message_name};
 pub use declared::{WireMessage, WireType};
+pub use reader::MAX_REFERENCES;
 #[cfg(feature = "postcard")]
 pub use serde_codec::Postcard;
 #[cfg(feature = "serde")]

@@ -12,6 +12,8 @@ use super::allowance::Allowance;
 use super::codec::Codec;
 use super::codec_error::CodecError;
 use super::counted::Counted;
+#[cfg(feature = "postcard")]
+use super::reader::{reading, written_by};
 
 /// What a payload too small to be counted may become all the same, in bytes.
 const SMALL_DECODED: u64 = 4 * 1024 * 1024;
@@ -82,6 +84,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let from = out.len();
+        written_by();
         postcard::to_io(&value, &mut *out).map_err(CodecError::new)?;
         if cfg!(debug_assertions) { check::<T>(&out[from..]) } else { Ok(()) }
     }
@@ -119,7 +122,8 @@ fn check<T: Serialize + DeserializeOwned>(written: &[u8]) -> Result<(), CodecErr
     if written.len() > LONGEST {
         return Ok(());
     }
-    let read = <Postcard as Codec<T>>::decode(Bytes::copy_from_slice(written));
+    let bytes = Bytes::copy_from_slice(written);
+    let read = reading(written_by(), || <Postcard as Codec<T>>::decode(bytes));
     let again = read.map_err(|error| CodecError::new(Unread(error)))?;
     let again = postcard::to_allocvec(&again).map_err(CodecError::new)?;
     // Not the bytes: a map may be written in any order.

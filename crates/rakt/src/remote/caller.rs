@@ -13,6 +13,7 @@ use super::native::{Endpoint, leave};
 use super::target::RemoteTarget;
 use super::weak_map::WeakMap;
 use crate::call_options::CallOptions;
+use crate::portable::{PortableRef, Resolve};
 use crate::reference::{ActorRef, Life, Target};
 use crate::sync::Mutex;
 
@@ -82,6 +83,14 @@ impl Caller {
         self.reference(address, None)
     }
 
+    /// What a reference that arrived as data means.
+    pub(crate) fn resolve(&self, portable: &PortableRef) -> ActorRef {
+        match portable.life() {
+            Some(life) => self.reference(portable.address().clone(), Some(life)),
+            None => self.actor(portable.address()),
+        }
+    }
+
     /// A reference to whoever has this address, or to one life there.
     pub(crate) fn reference<A>(&self, address: Address, life: Option<Life>) -> ActorRef<A> {
         let (host, port, options) = (address.host(), address.port(), self.options.clone());
@@ -112,6 +121,12 @@ impl Caller {
         for endpoint in goakt {
             endpoint.gone().await;
         }
+    }
+}
+
+impl Resolve for Caller {
+    fn resolve(self: Arc<Self>, portable: &PortableRef) -> ActorRef {
+        Self::resolve(&self, portable)
     }
 }
 

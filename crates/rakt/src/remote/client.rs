@@ -1,6 +1,6 @@
 //! Calls to other nodes: from an actor system, or from a [`Client`] without one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rakt_wire::{Address, validate_system_name};
 
@@ -13,9 +13,10 @@ use super::node_ref::NodeRef;
 use super::random::Random;
 use super::refuse::refuse;
 use super::resources::Resources;
-use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT};
+use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT, next_reader};
 use crate::events::{Events, Outlet};
 use crate::message::Message;
+use crate::portable::{PortableRef, resolve_by};
 use crate::reference::{ActorRef, AnyActor};
 use crate::send::{Ask, Tell};
 use crate::system::{ActorSystem, ConfigError};
@@ -88,9 +89,13 @@ impl Client {
             ask_timeout: DEFAULT_ASK_TIMEOUT,
             propagator,
             ticks: Ticks::new(tokio::runtime::Handle::current()),
+            reader: next_reader(),
         };
         let dialer = Dialer::new(Resources::new(options, Arc::default()), hello, random);
-        Ok(Self { caller: Caller::new(dialer, Arc::new(call_options)) })
+        let caller = Caller::new(dialer, Arc::new(call_options));
+        let resolver: Weak<Caller> = Arc::downgrade(&caller);
+        resolve_by(&caller.options, resolver);
+        Ok(Self { caller })
     }
 
     fn outlet(&self) -> &Outlet {
@@ -111,6 +116,11 @@ impl Client {
     /// A reference to whoever has this address, now or later. Nothing is sent yet.
     pub fn actor(&self, address: &Address) -> ActorRef {
         self.caller.actor(address)
+    }
+
+    /// The reference that was made [portable](ActorRef::portable) elsewhere. Nothing is sent yet.
+    pub fn resolve(&self, portable: &PortableRef) -> ActorRef {
+        self.caller.resolve(portable)
     }
 
     /// The node that listens on `host` and `port`, for operations on it. Nothing is sent yet.

@@ -31,6 +31,7 @@ use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream, unbracketed};
 use super::weak_map::{WeakSet, shrink};
 use crate::error::Chain;
+use crate::portable::PortableRef;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
 use crate::system::core::Remoting;
@@ -340,6 +341,14 @@ impl Node {
 impl Remoting for Node {
     fn actor(&self, address: &Address) -> ActorRef {
         self.caller.actor(address)
+    }
+
+    fn reference(&self, portable: &PortableRef) -> ActorRef {
+        self.caller.resolve(portable)
+    }
+
+    fn incarnation(&self) -> [u8; 16] {
+        self.caller.dialer.hello.incarnation
     }
 
     fn drain(&self) {

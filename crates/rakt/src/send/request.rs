@@ -12,6 +12,7 @@ use crate::answer::Fate;
 use crate::error::AskError;
 use crate::limit::Limit;
 use crate::message::Message;
+use crate::message::reader::reading;
 
 /// A message whose outcome is awaited.
 pub(super) struct Request<'a, T, M: Message> {
@@ -103,7 +104,10 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
             }
         };
         let decoded = match M::wire() {
-            Some(wire) => payload.decode(&wire.reply),
+            Some(wire) => {
+                let reader = self.envelope.target.target().call_options().reader;
+                reading(reader, || payload.decode(&wire.reply))
+            }
             None => Err("the type has no codec".into()),
         };
         match decoded {

@@ -17,6 +17,7 @@ use crate::events::{DeadLetter, Event, Events, Outlet};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::message::allowance::Room;
+use crate::portable::PortableRef;
 use crate::propagate::ContextPropagator;
 use crate::reference::{ActorRef, AnyCell, Target};
 use crate::registry::Registry;
@@ -91,6 +92,10 @@ pub struct ShutdownReport {
 pub(crate) trait Remoting: Any + Send + Sync {
     /// A reference to whoever has the address.
     fn actor(&self, address: &Address) -> ActorRef;
+    /// A reference to what is meant, on another node.
+    fn reference(&self, portable: &PortableRef) -> ActorRef;
+    /// Tells this start of the node from others.
+    fn incarnation(&self) -> [u8; 16];
     /// Takes no more connections, and tells peers to send nothing new.
     fn drain(&self);
     /// Closes all connections, after what is buffered is written.
@@ -213,6 +218,11 @@ impl ActorSystem {
 
     pub(crate) fn remoting(&self) -> Option<&Arc<dyn Remoting>> {
         self.0.remoting.get()
+    }
+
+    /// Tells this start of the node from others; without remoting nobody asks.
+    pub(crate) fn incarnation(&self) -> [u8; 16] {
+        self.remoting().map_or([0; 16], |node| node.incarnation())
     }
 
     pub(crate) fn next_uid(&self) -> u64 {

@@ -1,39 +1,36 @@
 //! The actor system: what actors live in.
 //!
+//! - `addresses`: messages by address, and references that arrive as data
 //! - `core`: a system as its actors need it
 
+mod addresses;
 pub(crate) mod core;
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::{Address, AddressError, Operation, validate_system_name};
+use rakt_wire::{AddressError, validate_system_name};
 
 use crate::actor::Actor;
-use crate::answer::RemoteAnswer;
-use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT};
-use crate::error::{OperationError, Refusal};
-use crate::events::{StopReason, WatchId};
+use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT, next_reader};
+use crate::error::Refusal;
+use crate::events::StopReason;
 use crate::kind::Kind;
-use crate::message::{DuplicateName, Message};
-use crate::operation::operation_name;
+use crate::message::DuplicateName;
+use crate::portable::resolve_by;
 use crate::propagate::ContextPropagator;
-use crate::reference::{
-    ActorRef, AnyActor, Outgoing, RemoteActor, Requested, SendState, Target, ended, unwatchable,
-};
+use crate::reference::ended;
 use crate::registry::Registry;
-use crate::send::{Ask, Tell};
-use crate::signal::{Signal, Signalled};
+use crate::signal::Signal;
 use crate::sync::Mutex;
 use crate::ticks::Ticks;
 use crate::watchdog;
 
 pub use core::{ActorSystem, ShutdownReport};
-use core::{Inner, Kinds, Progress, Remoting};
+use core::{Inner, Kinds, Progress};
 
 /// What a system is to be, before it starts.
 #[must_use = "a system is there once this was started"]
@@ -191,6 +188,7 @@ impl SystemBuilder {
             ask_timeout: self.ask_timeout,
             propagator: self.propagator,
             ticks: Ticks::new(runtime.clone()),
+            reader: next_reader(),
         };
         let system = ActorSystem(Arc::new(Inner {
             name: self.name,
@@ -207,6 +205,8 @@ impl SystemBuilder {
             advertised: OnceLock::new(),
             remoting: OnceLock::new(),
         }));
+        let inner: Weak<Inner> = Arc::downgrade(&system.0);
+        resolve_by(system.call_options(), inner);
         (self.remoting, system)
     }
 }
@@ -337,73 +337,4 @@ impl Drop for Ending<'_> {
         self.system.0.outlet.close();
         self.system.0.progress.send_replace(Progress::Over(std::mem::take(&mut self.report)));
     }
-}
-
-/// Messages by address. Without remoting those to other nodes are refused with
-/// [`Refusal::RemotingOff`](crate::Refusal::RemotingOff).
-impl ActorSystem {
-    /// A reference to whoever has this address, now or later, here or on another node.
-    pub fn actor(&self, address: &Address) -> ActorRef {
-        let is_own = address.system() == self.name()
-            && (address.host(), address.port()) == self.advertised();
-        if is_own && let Some(found) = self.find(address.path()) {
-            return found;
-        }
-        let there = |node: &Arc<dyn Remoting>| node.actor(address);
-        self.remoting().map_or_else(|| Nobody::at(self, address), there)
-    }
-
-    /// Tells whoever has this address. See [`ActorRef::tell`].
-    pub fn tell<M: Message>(&self, to: &Address, message: M) -> Tell<'static, AnyActor, M> {
-        Tell::owned(self.actor(to), message)
-    }
-
-    /// Asks whoever has this address. See [`ActorRef::ask`].
-    pub fn ask<M: Message>(&self, to: &Address, message: M) -> Ask<'static, AnyActor, M> {
-        Ask::owned(self.actor(to), message)
-    }
-}
-
-/// Whoever is on another node, for a system without remoting.
-struct Nobody {
-    address: Address,
-    options: Arc<CallOptions>,
-}
-
-impl Nobody {
-    fn at(system: &ActorSystem, address: &Address) -> ActorRef {
-        let (address, options) = (address.clone(), system.call_options().clone());
-        ActorRef::from_target(Target::Remote(Arc::new(Self { address, options })))
-    }
-}
-
-impl RemoteActor for Nobody {
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn call_options(&self) -> &CallOptions {
-        &self.options
-    }
-
-    fn poll_send(
-        &self,
-        _: &Outgoing<'_>,
-        _: &mut Option<SendState>,
-        _: Option<&Waker>,
-    ) -> Poll<Result<Option<RemoteAnswer>, Refusal>> {
-        Poll::Ready(Err(Refusal::RemotingOff))
-    }
-
-    fn request(&self, operation: Operation) -> Requested<'_> {
-        let name = operation_name(&operation);
-        let (target, refusal) = (self.address.clone().into(), Refusal::RemotingOff);
-        Box::pin(async move { Err(OperationError::NotSent { operation: name, target, refusal }) })
-    }
-
-    fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: WatchId) {
-        unwatchable(&self.address, &watcher, watch);
-    }
-
-    fn unwatch(&self, _: WatchId) {}
 }

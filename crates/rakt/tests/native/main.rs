@@ -23,6 +23,7 @@
 //! | `own_node.rs` | what if the node that is asked is one's own? |
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
+//! | `references.rs` | what do references mean that travel in messages? |
 //! | `serde_types.rs` | what do serde types become on their way? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
 //! | `slow.rs` | how long may a peer take for a frame? |
@@ -68,6 +69,8 @@ mod options;
 mod own_node;
 mod processes;
 mod promises;
+#[cfg(feature = "postcard")]
+mod references;
 #[cfg(feature = "postcard")]
 mod serde_types;
 mod simulated;
