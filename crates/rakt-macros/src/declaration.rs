@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{LitStr, Token, Type};
+use syn::{LitStr, PathArguments, Token, Type};
 
 use crate::wrong;
 
@@ -123,6 +123,14 @@ impl Codec {
     }
 }
 
+/// Whether a type is written as a `Result<T, E>`, which protobuf has no type for.
+fn is_result(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    let Some(last) = path.path.segments.last() else { return false };
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return false };
+    last.ident == "Result" && arguments.args.len() == 2
+}
+
 /// The path `rakt`, which means what it did and shows up at `span`.
 fn located(rakt: &TokenStream, span: Span) -> TokenStream {
     let locate = |mut token: TokenTree| {
@@ -172,10 +180,16 @@ impl Declaration {
     /// The `static` that holds the wire type. Names that are given make it a constant.
     fn wire_type(&self, wire: &Wire, reply: &TokenStream) -> TokenStream {
         let Self { rakt, message, .. } = self;
-        let codec = match &wire.codec {
-            Some(codec) => codec.expand(rakt),
-            None => Codec::Prost(message.span()).expand(rakt),
+        let usual = Codec::Prost(message.span());
+        let codec = wire.codec.as_ref().unwrap_or(&usual);
+        let reply_codec = match (codec, &self.reply) {
+            (Codec::Prost(_), Some(reply)) if is_result(&reply.ty) => {
+                let rakt = located(rakt, reply.ty.span());
+                quote_spanned!(reply.ty.span()=> #rakt::message::ProstResult)
+            }
+            _ => codec.expand(rakt),
         };
+        let codec = codec.expand(rakt);
         let name = wire.name.expand(rakt, message);
         let reply_name = match (&self.reply, &wire.codec) {
             (Some(reply_type), _) => reply_type.name.as_ref().map(|name| name.expand(rakt, reply)),
@@ -184,7 +198,9 @@ impl Declaration {
             (None, Some(_)) => None,
         };
         let reply_name = reply_name.map(|name| quote!(.with_reply_name(#name)));
-        let value = quote!(#rakt::message::WireType::new::<#codec>(#name)#reply_name);
+        let value = quote! {
+            #rakt::message::WireType::of::<#codec, #reply_codec>(#name)#reply_name
+        };
         let is_asked = |name: &Name| matches!(name, Name::Prost(_));
         let reply_is_asked =
             self.reply.as_ref().and_then(|reply| reply.name.as_ref()).is_some_and(is_asked);

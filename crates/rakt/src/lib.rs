@@ -121,6 +121,7 @@ pub use portable::PortableRef;
 /// | attribute | what it says | default |
 /// | --- | --- | --- |
 /// | `reply = Type` | what an `ask` returns | `()` |
+/// | `reply = Result<Type, Error>` | the same, and an error that is the asker's alone; of prost types, a [`oneof`](message::ProstResult) | |
 /// | `reply = Type as "demo.Reply"` | its name on the wire too, which GoAkt peers need | none |
 /// | `name = "demo.Work"` | the message crosses the wire, and peers know it by this name | it stays in the process |
 /// | `name = _`, `reply = Type as _` | the name that `prost::Name` gives | |

@@ -80,12 +80,20 @@ impl<M: Message> WireType<M> {
     /// If the name is empty, longer than 255 bytes, or holds a control character, or one that is shown as nothing
     /// or turns text around. In a `static` that is an error of the compiler.
     pub const fn new<C: Codec<M> + Codec<M::Reply>>(name: &'static str) -> Self {
+        Self::of::<C, C>(name)
+    }
+
+    /// A wire type called `name`, whose message is written by the codec `C` and whose reply by `R`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub const fn of<C: Codec<M>, R: Codec<M::Reply>>(name: &'static str) -> Self {
         check_name(name);
         Self {
             name,
             is_claimed: AtomicBool::new(false),
             message: Functions::of::<C>(Some(name)),
-            reply: Functions::of::<C>(None),
+            reply: Functions::of::<R>(None),
         }
     }
 

@@ -10,6 +10,7 @@
 //! - `declared`: what makes a type a message
 //! - `allowance`: how much memory a value of a peer may take up
 //! - `counted`: what a serde value takes up, as it is read
+//! - `outcome`: replies of protobuf that are a value or an error
 //! - `reader`: for whom a message is read, and with that the references in it
 //! - `walk`: what a protobuf message takes up
 
@@ -19,6 +20,8 @@ mod codec_error;
 #[cfg(feature = "serde")]
 mod counted;
 pub(crate) mod declared;
+#[cfg(feature = "prost")]
+mod outcome;
 #[allow(dead_code, reason = "for messages of serde, which is a feature")]
 pub(crate) mod reader;
 #[cfg(feature = "serde")]
@@ -40,6 +43,8 @@ pub use codec::{Prost, ProstOf};
 pub use codec_error::CodecError;
 pub(crate) use declared::{Encoded, Functions, Message, message_name};
 pub use declared::{WireMessage, WireType};
+#[cfg(feature = "prost")]
+pub use outcome::ProstResult;
 pub use reader::MAX_REFERENCES;
 #[cfg(feature = "postcard")]
 pub use serde_codec::Postcard;

@@ -1000,6 +1000,51 @@ impl Handler<Buy> for Shop {
     }
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct Missing {
+    #[prost(uint32, tag = "1")]
+    left: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message, Message)]
+#[rakt(name = "tests.Take", reply = std::result::Result<u32, Missing> as "tests.Taken")]
+struct Take {
+    #[prost(uint32, tag = "1")]
+    n: u32,
+}
+
+/// Holds ten.
+struct Shelf(u32);
+
+impl Actor for Shelf {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Take>();
+    }
+}
+
+impl Handler<Take> for Shelf {
+    async fn handle(
+        &mut self,
+        Take { n }: Take,
+        _: &mut Context<Self>,
+    ) -> Result<std::result::Result<u32, Missing>> {
+        let Some(left) = self.0.checked_sub(n) else { return Ok(Err(Missing { left: self.0 })) };
+        self.0 = left;
+        Ok(Ok(left))
+    }
+}
+
+#[tokio::test]
+async fn a_reply_of_prost_may_be_a_result_as_well() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    there.spawn("shelf", || Shelf(10)).supervision(Supervision::always(Directive::Stop)).await?;
+    let shelf: ActorRef<Shelf> = remote(&here, &there, "shelf").await;
+    assert_eq!(within(shelf.ask(Take { n: 7 })).await?, Ok(3));
+    assert_eq!(within(shelf.ask(Take { n: 7 })).await?, Err(Missing { left: 3 }));
+    assert_eq!(within(shelf.ask(Take { n: 3 })).await?, Ok(0), "zero is a value too");
+    Ok(())
+}
+
 /// An expected failure is a reply of its own type, also from another node: supervision never sees it.
 #[cfg(feature = "serde")]
 #[tokio::test]
