@@ -214,10 +214,11 @@ impl fmt::Display for Failure {
         }
         // The number of a bound is no size, and its name stands there already.
         let size = if self.code == Code::ResourceExhausted { 0 } else { self.size };
-        if size != 0 || self.limit != 0 {
-            write!(f, " (size {size}, limit {})", self.limit)?;
+        match (size, self.limit) {
+            (0, 0) => Ok(()),
+            (0, limit) => write!(f, " (limit {limit})"),
+            (size, limit) => write!(f, " (size {size}, limit {limit})"),
         }
-        Ok(())
     }
 }
 
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn a_failure_for_want_of_room_names_the_bound() {
         let failure = Failure::exhausted(&Bound::MessageMemory, 9);
-        let text = "resource exhausted: memory for messages (bytes) (size 0, limit 9)";
+        let text = "resource exhausted: memory for messages (bytes) (limit 9)";
         assert_eq!(failure.to_string(), text);
         assert_eq!(Failure::exhausted(&Bound::InFlight, 9).detail, "requests in flight");
     }

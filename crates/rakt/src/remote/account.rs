@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "goakt")]
+use rakt_wire::Failure;
 use rakt_wire::native::CHUNK_LEN;
 #[cfg(feature = "goakt")]
 use rakt_wire::native::UNCOUNTED_REPLIES;
@@ -175,6 +177,14 @@ impl Account {
             _ => Bound::MessageMemory,
         };
         Refusal::ResourceExhausted { bound, limit: self.limit(part) }
+    }
+
+    /// The same, and how many bytes there is no room for.
+    #[cfg(feature = "goakt")]
+    pub(crate) fn no_room(&self, part: Part, bytes: u64) -> Failure {
+        let mut failure = self.exhausted(part).to_wire();
+        failure.detail = format!("{}: no room for {bytes} more", failure.detail);
+        failure
     }
 
     /// Tells the node how many bytes of replies wait for the peer, where that is much; false if there is no

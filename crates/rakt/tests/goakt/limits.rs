@@ -253,7 +253,8 @@ async fn messages_beyond_the_memory_budget_are_refused() {
         assert!(taken < 40, "a budget of a MiB");
     };
     assert_eq!(refused.0, E::ResourceExhausted);
-    assert!(refused.1.contains("memory for messages"), "{}", refused.1);
+    let text = "memory for messages (bytes): no room for 40260 more (limit 1048576)";
+    assert!(refused.1.contains(text), "{}", refused.1);
     // A connection gets two thirds at most.
     assert!(taken * 40_000 < MIB * 2 / 3, "{taken}");
     assert_eq!(error(peer.ask(std::slice::from_ref(&big)).await).0, E::ResourceExhausted);

@@ -7,6 +7,7 @@
 //! | `limits.rs` | what can a peer that speaks GoAkt, or seems to, not do to a node? |
 //! | `scripted.rs` | (a Go node that does what a test tells it to) |
 //! | `serving.rs` | what does a Go node find when it talks to a node of rakt? |
+//! | `windows.rs` | whom does a slow actor hold back? |
 
 #[path = "../support/goakt.rs"]
 mod goakt;
@@ -30,3 +31,4 @@ mod gone;
 mod limits;
 mod scripted;
 mod serving;
+mod windows;

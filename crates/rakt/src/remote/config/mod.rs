@@ -171,6 +171,10 @@ impl Config {
 
     /// Bytes that one connection may have under way to one actor here, each message counting 256 bytes
     /// more than its payload. Default 4 MiB, at least 1 KiB. One message may exceed it.
+    ///
+    /// Go nodes have a connection for each call that waits, so from them it is what all connections together may
+    /// have waiting for one actor. Whoever sends it more waits, first come, first served: its connection is not read
+    /// on before the actor takes messages, within the time limit of the request.
     pub fn receiver_window(mut self, bytes: u32) -> Self {
         self.listening.receiver_window = bytes;
         self

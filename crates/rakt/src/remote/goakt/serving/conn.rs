@@ -266,7 +266,7 @@ impl GoConn {
         if !has_room || size > limit {
             let failure = match has_room {
                 true => Failure::too_large(size as u64, limit as u64),
-                false => self.account.exhausted(Part::Replies).to_wire(),
+                false => self.account.no_room(Part::Replies, size as u64),
             };
             let error = GoError::from_failure(Procedure::Ask, "", &failure);
             return self.settle(shared, id, Answer::Error(error));
@@ -289,6 +289,11 @@ impl GoConn {
 
     /// A message was turned down, and with it the request it belongs to.
     pub(super) fn refuse(&self, id: u64, path: &str, refusal: &Refusal) {
+        self.fail(id, path, &refusal.to_wire());
+    }
+
+    /// The same, of what is as a peer hears of it.
+    pub(super) fn fail(&self, id: u64, path: &str, failure: &Failure) {
         let mut shared = self.shared.lock();
         let procedure = match shared.open.get(&id) {
             Some(Open::Tell { .. }) => Procedure::Tell,
@@ -296,7 +301,7 @@ impl GoConn {
             Some(Open::Operation) | None => return,
         };
         let address = self.terms.local.address(path);
-        let error = GoError::from_failure(procedure, &address, &refusal.to_wire());
+        let error = GoError::from_failure(procedure, &address, failure);
         let wakers = self.settle_in(&mut shared, id, Answer::Error(error));
         drop(shared);
         wakers.into_iter().for_each(Waker::wake);
@@ -396,6 +401,17 @@ impl GoConn {
         drop(shared);
         self.account.release_all(Part::Replies);
         wakers.for_each(Waker::wake);
+    }
+
+    /// Has the driver look again.
+    pub(super) fn touch(&self) {
+        let driver = self.shared.lock().touch();
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether nothing more is taken from the peer.
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.lock().is_closing
     }
 
     /// Where dead letters go.

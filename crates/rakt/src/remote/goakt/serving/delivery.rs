@@ -9,12 +9,13 @@ use bytes::Bytes;
 use rakt_wire::{Encode, Metadata, cost};
 
 use super::conn::GoConn;
+use super::window::Room;
 use crate::error::Refusal;
 use crate::events::DeadLetter;
 use crate::mailbox::arrivals::Arrivals;
 use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
-use crate::message::allowance::Room;
+use crate::message::allowance;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
@@ -36,6 +37,8 @@ pub(super) struct Batch {
     pub(super) block: Bytes,
     pub(super) messages: VecDeque<Message>,
     pub(super) senders: Vec<ActorRef>,
+    /// What the messages take of the window of their receiver.
+    room: Room,
     /// Cost of messages that were taken, which still counts.
     unreturned: u64,
 }
@@ -47,6 +50,7 @@ pub(super) struct Delivery {
     pub(super) type_name: Arc<str>,
     /// For what is no part of their cost, as long as any of the messages is here.
     pub(super) _charge: Charge,
+    pub(super) _room: Room,
 }
 
 /// What a Go node is told of its messages.
@@ -83,8 +87,10 @@ impl Batch {
         block: Bytes,
         messages: VecDeque<Message>,
         senders: Vec<ActorRef>,
+        room: Room,
     ) -> Box<Self> {
-        Box::new(Self { delivery, answers, entry, block, messages, senders, unreturned: 0 })
+        let unreturned = 0;
+        Box::new(Self { delivery, answers, entry, block, messages, senders, room, unreturned })
     }
 
     /// Tells the peer that a message is not handled, or whoever listens here if the peer cannot be told.
@@ -108,10 +114,9 @@ impl Batch {
     fn consumed(&mut self, message: &Message) {
         self.unreturned += cost(message.len as usize);
         if self.unreturned >= RETURN_AT || self.messages.is_empty() {
-            self.delivery
-                .conn
-                .account
-                .release(Part::Messages, std::mem::take(&mut self.unreturned));
+            let bytes = std::mem::take(&mut self.unreturned);
+            self.delivery.conn.account.release(Part::Messages, bytes);
+            drop(self.room.split(bytes));
         }
     }
 }
@@ -131,7 +136,7 @@ impl Arrivals for Batch {
         Ok(self.block.slice(start..start + message.len as usize))
     }
 
-    fn room(&self) -> &dyn Room {
+    fn room(&self) -> &dyn allowance::Room {
         &self.delivery.conn.account
     }
 
@@ -157,10 +162,11 @@ impl Arrivals for Batch {
     }
 
     fn take_first(&mut self, n: usize) -> Box<dyn Arrivals> {
-        let messages = self.messages.drain(..n.min(self.messages.len())).collect();
+        let messages: VecDeque<_> = self.messages.drain(..n.min(self.messages.len())).collect();
+        let room = self.room.split(cost_of(&messages));
         let (delivery, block, senders) =
             (self.delivery.clone(), self.block.clone(), self.senders.clone());
-        Self::new(delivery, self.answers.clone(), self.entry, block, messages, senders)
+        Self::new(delivery, self.answers.clone(), self.entry, block, messages, senders, room)
     }
 
     fn compact(&mut self) {
@@ -189,12 +195,15 @@ impl Arrivals for Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let left = self.messages.iter().map(|message| cost(message.len as usize));
-        let left = self.unreturned + left.sum::<u64>();
+        let left = self.unreturned + cost_of(&self.messages);
         if left > 0 {
             self.delivery.conn.account.release(Part::Messages, left);
         }
     }
+}
+
+fn cost_of(messages: &VecDeque<Message>) -> u64 {
+    messages.iter().map(|message| cost(message.len as usize)).sum()
 }
 
 impl ReplyTo for Delivery {

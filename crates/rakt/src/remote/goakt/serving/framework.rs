@@ -9,18 +9,17 @@ use rakt_wire::goakt::{
     ASYNC_RESPONSE, ASYNC_TIMEOUT, GoAddress, GoError, HEALTH_CHECK_RESPONSE, Procedure,
     RemoteMessage, SystemMessage, proto,
 };
-use rakt_wire::{Code, Encode, cost};
+use rakt_wire::{Code, Encode};
 
 use super::conn::GoConn;
-use super::delivery::{Answers, Batch, Delivery, Message as Arrived, encode_reply};
-use super::requests::{Framework, not_accepted};
+use super::delivery::encode_reply;
+use super::requests::{Asked, Framework, Run, not_accepted};
 use crate::error::{Bound, Chain, Refusal};
 use crate::events::{DeadLetter, Outlet, StopReason};
 use crate::mailbox::arrivals::Reachable;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
 use crate::message::{Codec, CodecError, Message, WireType};
 use crate::reference::{ActorRef, Target};
-use crate::remote::budget::Part;
 use crate::signal::Signal;
 
 /// Answers to asynchronous requests that are under way at one time, all peers together; further ones are
@@ -50,7 +49,8 @@ impl GoConn {
                 return Ok(Framework::Replied(HEALTH_CHECK_RESPONSE));
             }
             SystemMessage::AsyncRequest(request) => {
-                self.ask_async(procedure, request, cell.clone())?;
+                let run = self.ask_async(procedure, request, cell.clone())?;
+                return Ok(Framework::Asks(Box::new(run)));
             }
             // Nothing here sends asynchronous requests, so nobody waits for this. It is acknowledged all
             // the same: a Go actor whose answer is refused is suspended.
@@ -61,13 +61,13 @@ impl GoConn {
         Ok(Framework::Done)
     }
 
-    /// Asks an actor in the name of somebody who wants the answer as a message.
+    /// An ask in the name of somebody who wants the answer as a message.
     fn ask_async(
         self: &Arc<Self>,
         procedure: Procedure,
         request: proto::AsyncRequest,
         cell: Arc<dyn Reachable>,
-    ) -> Result<(), GoError> {
+    ) -> Result<Run, GoError> {
         let proto::AsyncRequest { correlation_id, reply_to, message } = request;
         if correlation_id.len() > MAX_CORRELATION_LEN {
             let (size, limit) = (correlation_id.len(), MAX_CORRELATION_LEN);
@@ -84,39 +84,17 @@ impl GoConn {
             true => None,
             false => self.reference(address),
         };
-        let bytes = cost(message.value.len());
-        let mut charge = self
-            .account
-            .charged(Part::Messages, bytes)
-            .map_err(|refusal| GoError::from_failure(procedure, &reply_to, &refusal.to_wire()))?;
-        // The batch releases it.
-        charge.leave(bytes);
-        // A copy: what else is in the frame must not stay in memory with it, since it is not charged.
-        let payload = Bytes::copy_from_slice(&message.value);
-        let type_name = message.type_name();
         let origin = AsyncOrigin {
             conn: self.clone(),
             correlation_id,
             asker: asker.clone(),
             answerer: ActorRef::from_target(Target::Local(cell.clone())),
         };
-        let delivery = Delivery {
-            conn: self.clone(),
-            path: cell.path().into(),
-            type_name: type_name.into(),
-            _charge: charge,
+        let asked = Asked {
+            asker: RemoteAsker { to: Arc::new(origin), request: 0 },
+            payload: Bytes::copy_from_slice(&message.value),
         };
-        let sender = asker.is_some().then_some(0);
-        let message = Arrived { sender, start: 0, len: payload.len() as u32, about: None };
-        cell.push_arrivals(Batch::new(
-            Arc::new(delivery),
-            Answers::Reply(RemoteAsker { to: Arc::new(origin), request: 0 }),
-            entry,
-            payload,
-            [message].into(),
-            asker.into_iter().collect(),
-        ));
-        Ok(())
+        Ok(Run::of_request(cell, message.type_name().into(), entry, asker, asked))
     }
 }
 

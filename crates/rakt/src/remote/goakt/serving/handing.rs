@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rakt_wire::Metadata;
 use rakt_wire::goakt::{ErrorCode, GoError, Incoming, Request};
+use rakt_wire::{Code, Failure, Metadata};
 
 use super::conn::{Answer, GoConn};
 use super::requests::{Common, Names, Run};
-use crate::error::{Chain, Refusal};
+use super::window::InLine;
+use crate::error::{Bound, Chain, Refusal};
 use crate::propagate::Extensions;
-use crate::remote::budget::Part;
 use crate::remote::goakt::limits::LONGEST;
 use crate::timers::now;
 
@@ -21,18 +21,30 @@ pub(super) struct Handing {
     /// Where the next message is.
     at: usize,
     way: Way,
+    sending: Sending,
+}
+
+/// What goes to a mailbox next.
+struct Sending {
+    /// Messages that are ready to go, if there are any.
+    run: Option<Run>,
+    /// Where they wait for room in the window of their receiver.
+    line: InLine,
+    /// How long they do: the request has a time limit.
+    until: Option<Instant>,
+    /// The answer once they are in their mailbox, where no more follow.
+    end: Option<Answer>,
 }
 
 enum Way {
     /// Messages that follow each other to the same actor go together; what goes to another mailbox
     /// waits until they are in theirs, so that nothing overtakes a message that fails.
     Tell {
-        run: Option<Run>,
         /// Some are on their way.
         is_open: bool,
     },
     /// Each message waits for the reply to the one before.
-    Ask { left: usize, timeout: Duration, until: Option<Instant> },
+    Ask { left: usize, timeout: Duration },
 }
 
 /// What became of a step.
@@ -62,7 +74,7 @@ impl GoConn {
         }
         let procedure = request.procedure();
         let (messages, way) = match request {
-            Request::Tell(messages) => (messages, Way::Tell { run: None, is_open: false }),
+            Request::Tell(messages) => (messages, Way::Tell { is_open: false }),
             Request::Ask { messages, timeout } => {
                 let left = messages.len();
                 if left == 0 {
@@ -70,14 +82,16 @@ impl GoConn {
                     return None;
                 }
                 self.open_ask(id, left);
-                (messages, Way::Ask { left, timeout: timeout.min(LONGEST), until })
+                (messages, Way::Ask { left, timeout: timeout.min(LONGEST) })
             }
             request => {
                 self.operate(id, &request, until);
                 return None;
             }
         };
-        Some(Handing { common: Common { id, procedure, messages, metadata }, at: 0, way })
+        let common = Common { id, procedure, messages, metadata };
+        let sending = Sending { run: None, line: InLine::default(), until, end: None };
+        Some(Handing { common, at: 0, way, sending })
     }
 
     /// Whether anything may come of a request.
@@ -108,39 +122,52 @@ impl Handing {
         self.common.messages.body().len()
     }
 
+    /// When messages that wait for room have waited long enough, where the request says so.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.sending.until.filter(|_| self.sending.line.is_waiting())
+    }
+
     /// Hands the next message on.
     pub(super) fn go_on(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Progress {
-        match &self.way {
-            Way::Tell { .. } => match self.stage(conn, names) {
-                Ok(Progress::Moved) if self.at < self.len() => Progress::Moved,
-                Ok(Progress::Moved) => self.end(conn, Answer::Done),
-                Ok(progress) => progress,
+        let progress = match &self.way {
+            Way::Tell { .. } => self.tell_next(conn, names),
+            Way::Ask { .. } => self.ask_next(conn, names),
+        };
+        progress.unwrap_or_else(|error| {
+            self.refuse(conn, error);
+            Progress::Refused
+        })
+    }
+
+    fn tell_next(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, GoError> {
+        if self.sending.end.is_none() {
+            match self.stage(conn, names) {
+                Ok(Progress::Moved) if self.at < self.len() => return Ok(Progress::Moved),
+                Ok(Progress::Moved) => self.sending.end = Some(Answer::Done),
+                Ok(progress) => return Ok(progress),
                 Err(error) => {
-                    self.end(conn, Answer::Error(error));
-                    Progress::Refused
+                    self.sending.end = Some(Answer::Error(error));
+                    // It may have been the first one of a run.
+                    self.sending.run.take_if(|run| run.is_empty());
                 }
-            },
-            Way::Ask { .. } => self.ask_next(conn, names).unwrap_or_else(|error| {
-                conn.answer(self.common.id, Answer::Error(error));
-                Progress::Refused
-            }),
+            }
         }
+        self.send_last(conn, names)
     }
 
     /// Adds the next message of a tell to those that go together.
     fn stage(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, GoError> {
-        let Self { common, at, way: Way::Tell { run, is_open } } = self else {
-            return Ok(Progress::Over);
-        };
+        let Self { common, at, way, sending } = self;
         let Some((message, behind)) = common.messages.next_at(*at) else {
             *at = common.messages.body().len();
             return Ok(Progress::Moved);
         };
         let cell = conn.receiver(common.procedure, &message)?;
-        if let Some(before) = run.take_if(|run| !run.takes(&*cell, &message)) {
-            conn.deliver(common, before, None, std::mem::replace(is_open, true));
+        let takes = |run: &Run| run.takes(&*cell, &message);
+        if !sending.run.as_ref().is_none_or(takes) && !sending.send(conn, common, way, names)? {
+            return Ok(Progress::Waits);
         }
-        if run.is_none() && *is_open {
+        if sending.run.is_none() && matches!(way, Way::Tell { is_open: true }) {
             match conn.unsettled(common.id) {
                 Some(0) => {}
                 Some(_) => return Ok(Progress::Waits),
@@ -148,54 +175,97 @@ impl Handing {
             }
         }
         *at = behind;
-        conn.stage(common, &message, cell, run, names)?;
+        conn.stage(common, &message, cell, &mut sending.run, names)?;
         Ok(Progress::Moved)
     }
 
-    /// No message of a tell follows: this is the answer once those before are in their mailboxes.
-    fn end(&mut self, conn: &Arc<GoConn>, answer: Answer) -> Progress {
-        let id = self.common.id;
-        match &mut self.way {
-            Way::Tell { run, is_open } => {
-                // The first message of a run may have failed.
-                match (run.take().filter(|run| !run.is_empty()), *is_open) {
-                    (Some(run), is_open) => conn.deliver(&self.common, run, Some(answer), is_open),
-                    (None, true) => conn.end_tell(id, answer),
-                    (None, false) => conn.answer_new(id, answer),
-                }
-            }
-            Way::Ask { .. } => conn.answer(id, answer),
+    /// Sends the last messages of a tell on their way; the answer follows once they are in their mailbox.
+    fn send_last(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, GoError> {
+        let Self { common, way, sending, .. } = self;
+        let is_refused = matches!(sending.end, Some(Answer::Error(_)));
+        if !sending.send(conn, common, way, names)? {
+            return Ok(Progress::Waits);
         }
-        Progress::Over
+        if let Some(answer) = sending.end.take() {
+            match way {
+                Way::Tell { is_open: false } => conn.answer_new(common.id, answer),
+                _ => conn.end_tell(common.id, answer),
+            }
+        }
+        Ok(if is_refused { Progress::Refused } else { Progress::Over })
     }
 
     fn ask_next(&mut self, conn: &Arc<GoConn>, names: &mut Names) -> Result<Progress, GoError> {
-        let Self { common, at, way: Way::Ask { left, timeout, until } } = self else {
-            return Ok(Progress::Over);
-        };
+        let Self { common, at, way, sending } = self;
+        let Way::Ask { left, timeout } = way else { return Ok(Progress::Over) };
         if *left < common.messages.len() {
             match conn.unsettled(common.id) {
-                Some(waiting) if waiting > *left => return Ok(Progress::Waits),
+                Some(waiting) if sending.run.is_none() && waiting > *left => {
+                    return Ok(Progress::Waits);
+                }
                 Some(_) => {}
                 None => return Ok(Progress::Over),
             }
         }
-        let Some((message, behind)) = common.messages.next_at(*at) else {
-            return Ok(Progress::Over);
-        };
-        let start = now();
-        let by = start + *timeout;
-        let by = until.map_or(by, |until| by.min(until));
-        conn.ask_one(common, &message, start, by, names)?;
-        *left -= 1;
-        *at = behind;
-        Ok(if *left > 0 { Progress::Moved } else { Progress::Over })
+        if sending.run.is_none() {
+            let Some((message, behind)) = common.messages.next_at(*at) else {
+                return Ok(Progress::Over);
+            };
+            let start = now();
+            let by = start + *timeout;
+            let by = sending.until.map_or(by, |until| by.min(until));
+            sending.run = conn.ask_one(common, &message, start, by, names)?;
+            (*left, *at) = (*left - 1, behind);
+        }
+        let left = *left;
+        Ok(match sending.send(conn, common, way, names)? {
+            false => Progress::Waits,
+            true if left > 0 => Progress::Moved,
+            true => Progress::Over,
+        })
     }
 
-    /// There is no room to keep the rest of the request.
-    pub(super) fn give_up(self, conn: &GoConn) {
-        let failure = conn.account.exhausted(Part::Messages).to_wire();
-        let error = GoError::from_failure(self.common.procedure, "", &failure);
-        conn.answer(self.common.id, Answer::Error(error));
+    /// Answers with an error, if it is not answered yet.
+    fn refuse(&self, conn: &GoConn, error: GoError) {
+        let answer = Answer::Error(error);
+        match self.way {
+            Way::Tell { is_open: false } => conn.answer_new(self.common.id, answer),
+            _ => conn.answer(self.common.id, answer),
+        }
+    }
+
+    /// There is no room to keep the rest of the request, and why.
+    pub(super) fn give_up(self, conn: &GoConn, reason: &str) {
+        let text = format!("{}: {reason}", Bound::MessageMemory);
+        let failure = Failure::with_detail(Code::ResourceExhausted, text);
+        self.refuse(conn, GoError::from_failure(self.common.procedure, "", &failure));
+    }
+}
+
+impl Sending {
+    /// Sends the messages on their way that are ready, if there are any; false while there is no room for them.
+    fn send(
+        &mut self,
+        conn: &Arc<GoConn>,
+        common: &Common,
+        way: &mut Way,
+        names: &mut Names,
+    ) -> Result<bool, GoError> {
+        let Some(run) = self.run.take() else { return Ok(true) };
+        let Some(room) = run.enter(&mut self.line, conn, names) else {
+            self.run = Some(run);
+            let refusal = match self.until {
+                _ if conn.is_closing() => Refusal::ShuttingDown,
+                Some(until) if until <= now() => Refusal::DeadlineExceeded,
+                _ => return Ok(false),
+            };
+            return Err(GoError::from_failure(common.procedure, "", &refusal.to_wire()));
+        };
+        let is_open = match way {
+            Way::Tell { is_open } => std::mem::replace(is_open, true),
+            Way::Ask { .. } => true,
+        };
+        conn.deliver(common, run, room, self.end.take(), is_open);
+        Ok(true)
     }
 }

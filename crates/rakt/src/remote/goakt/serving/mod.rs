@@ -11,6 +11,7 @@
 //! | `spawning` | what a Go node wants of an actor that it spawns |
 //! | `framework`, `delivery` | messages for the node itself; what a mailbox holds, and where replies go |
 //! | `conn` | the requests that wait for their responses, as actors see them |
+//! | `window` | how much may wait for one receiver |
 //! | `terms` | on what terms all Go nodes are served |
 //!
 //! GoAkt has no numbers in its frames: responses go out in the order of the requests. Requests are handed on
@@ -27,6 +28,7 @@ mod requests;
 mod session;
 mod spawning;
 mod terms;
+mod window;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +43,7 @@ use tokio::io::AsyncReadExt;
 pub(crate) use conn::GoConn;
 
 use self::terms::Terms;
+use self::window::Windows;
 use super::options::GoAkt;
 use crate::remote::admission::Greeting;
 use crate::remote::dialer::Dialer;
@@ -79,6 +82,7 @@ impl Serving {
             local,
             max_pipelined: options.max_pipelined,
             read_idle_timeout: options.read_idle_timeout,
+            windows: Windows::new(hello.limits.receiver_window),
             answers: AtomicU32::new(0),
         });
         Arc::new(Self { terms, native: options.native, conns: Mutex::default() })

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rakt_wire::goakt::{GoAddress, GoError, Procedure, RemoteMessage, RemoteMessages};
 use rakt_wire::{Address, Dialect, MAX_ADDRESS_LEN, Metadata, cost, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use super::delivery::{About, Answers, Batch, Delivery, Message};
+use super::window::{InLine, Room, Window};
 use crate::error::Refusal;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::reply::RemoteAsker;
@@ -42,6 +44,8 @@ pub(super) enum Framework {
     Done,
     /// What it asks for is done, and an ask is answered by an empty message of this name.
     Replied(&'static str),
+    /// It asks an actor in the name of somebody who wants the answer as a message.
+    Asks(Box<Run>),
 }
 
 /// Names that a connection used last: the next request most often has the same.
@@ -51,6 +55,7 @@ pub(super) struct Names {
     type_name: Option<Arc<str>>,
     /// Of the actor with that number.
     path: Option<(u64, Arc<str>)>,
+    window: Option<(u64, Window)>,
 }
 
 impl Names {
@@ -67,6 +72,13 @@ impl Names {
             _ => self.path.insert((cell.uid(), cell.path().into())).1.clone(),
         }
     }
+
+    fn window(&mut self, conn: &GoConn, uid: u64) -> &Window {
+        if self.window.as_ref().is_none_or(|(known, _)| *known != uid) {
+            self.window = Some((uid, conn.terms.windows.of(uid)));
+        }
+        &self.window.as_ref().expect("it was just looked up").1
+    }
 }
 
 /// Messages of one type that follow each other, for one actor.
@@ -81,13 +93,53 @@ pub(super) struct Run {
     cost: u64,
     /// Bytes of headers and senders.
     extra: u64,
+    /// Of an asynchronous request, which goes alone.
+    asked: Option<Asked>,
+}
+
+/// An asynchronous request.
+pub(super) struct Asked {
+    /// Where the answer goes.
+    pub(super) asker: RemoteAsker,
+    /// The payload. A copy: what else is in the frame must not stay in memory with it, since it is not charged.
+    pub(super) payload: Bytes,
 }
 
 impl Run {
+    /// An asynchronous request.
+    pub(super) fn of_request(
+        cell: Arc<dyn Reachable>,
+        type_name: Arc<str>,
+        entry: u16,
+        sender: Option<ActorRef>,
+        asked: Asked,
+    ) -> Self {
+        let len = asked.payload.len();
+        let message = Message {
+            sender: sender.is_some().then_some(0),
+            start: 0,
+            len: len as u32,
+            about: None,
+        };
+        Self {
+            path: cell.path().into(),
+            cell,
+            type_name,
+            entry,
+            messages: [message].into(),
+            senders: sender.into_iter().collect(),
+            payload_len: len,
+            cost: cost(len),
+            extra: 0,
+            asked: Some(asked),
+        }
+    }
+
     /// Whether a message goes with those that are there.
     pub(super) fn takes(&self, cell: &dyn Reachable, message: &RemoteMessage<'_>) -> bool {
         let len = self.payload_len + self.extra as usize + message.message.value.len();
-        self.cell.uid() == cell.uid()
+        self.asked.is_none()
+            && self.cell.uid() == cell.uid()
             && *self.type_name == *message.message.type_name()
             && self.messages.len() < RUN_COUNT
             && len <= RUN_LEN
@@ -95,6 +147,17 @@ impl Run {
 
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    /// Room in the window of the actor, or a place in the line for it.
+    pub(super) fn enter(
+        &self,
+        line: &mut InLine,
+        conn: &Arc<GoConn>,
+        names: &mut Names,
+    ) -> Option<Room> {
+        let window = names.window(conn, self.cell.uid());
+        line.enter(conn, window, self.cost + self.extra)
     }
 }
 
@@ -112,6 +175,10 @@ impl GoConn {
         match self.handle_framework(common.procedure, message, &cell)? {
             Framework::NotOurs => {}
             Framework::Done | Framework::Replied(_) => return Ok(()),
+            Framework::Asks(asks) => {
+                *run = Some(*asks);
+                return Ok(());
+            }
         }
         let run = match run {
             Some(run) => run,
@@ -122,7 +189,7 @@ impl GoConn {
         self.add(common, message, None, run, names)
     }
 
-    /// Sends one message of an ask.
+    /// What is to be delivered of one message of an ask; `None` where that is nothing.
     pub(super) fn ask_one(
         self: &Arc<Self>,
         common: &Common,
@@ -130,7 +197,7 @@ impl GoConn {
         start: Instant,
         by: Instant,
         names: &mut Names,
-    ) -> Result<(), GoError> {
+    ) -> Result<Option<Run>, GoError> {
         let procedure = common.procedure;
         let cell = self.receiver(procedure, message)?;
         if by <= start {
@@ -139,16 +206,16 @@ impl GoConn {
         self.expect_reply(common.id, by);
         match self.handle_framework(procedure, message, &cell)? {
             Framework::NotOurs => {}
-            Framework::Done => return Ok(()),
+            Framework::Done => return Ok(None),
             Framework::Replied(type_name) => {
                 self.reply(common.id, type_name, &[]);
-                return Ok(());
+                return Ok(None);
             }
+            Framework::Asks(run) => return Ok(Some(*run)),
         }
         let mut run = start_run(procedure, message, cell, names)?;
         self.add(common, message, Some(by), &mut run, names)?;
-        self.deliver(common, run, None, true);
-        Ok(())
+        Ok(Some(run))
     }
 
     /// The actor that a message is for.
@@ -200,37 +267,56 @@ impl GoConn {
         Ok(())
     }
 
-    /// Puts messages into the mailbox of their actor. Where they are the last ones of a tell, `end` is
-    /// the answer to it once they are there.
+    /// Puts messages into the mailbox of their actor, for which they have `room`. Where they are the last ones of
+    /// a tell, `end` is the answer to it once they are there.
     pub(super) fn deliver(
         self: &Arc<Self>,
         common: &Common,
         run: Run,
-        end: Option<Answer>,
+        mut room: Room,
+        mut end: Option<Answer>,
         is_open: bool,
     ) {
-        let Run { cell, type_name, path, entry, messages, senders, cost, extra, .. } = run;
+        let Run { cell, type_name, path, entry, messages, senders, cost, extra, asked, .. } = run;
         let is_tell = common.procedure == Procedure::Tell;
         if is_tell {
-            self.expect_confirmed(common.id, messages.len(), end, is_open);
+            // That an asynchronous request is in its mailbox, nobody wants to hear.
+            let (confirmed, last) = match asked {
+                Some(_) => (0, None),
+                None => (messages.len(), end.take()),
+            };
+            self.expect_confirmed(common.id, confirmed, last, is_open);
         }
         let mut charge = match self.account.charged(Part::Messages, cost + extra) {
             Ok(charge) => charge,
-            Err(refusal) => return self.refuse(common.id, &path, &refusal),
+            Err(_) => {
+                let failure = self.account.no_room(Part::Messages, cost + extra);
+                return self.fail(common.id, &path, &failure);
+            }
         };
         // The batch releases it.
         charge.leave(cost);
-        let delivery = Arc::new(Delivery { conn: self.clone(), path, type_name, _charge: charge });
-        let answers = match is_tell {
-            true => Answers::Confirm(common.id),
-            false => Answers::Reply(RemoteAsker { to: delivery.clone(), request: common.id }),
+        let room_of_messages = room.split(cost);
+        let delivery =
+            Delivery { conn: self.clone(), path, type_name, _charge: charge, _room: room };
+        let delivery = Arc::new(delivery);
+        let (answers, block) = match asked {
+            Some(Asked { asker, payload }) => (Answers::Reply(asker), payload),
+            None if is_tell => (Answers::Confirm(common.id), common.messages.body().clone()),
+            None => {
+                let asker = RemoteAsker { to: delivery.clone(), request: common.id };
+                (Answers::Reply(asker), common.messages.body().clone())
+            }
         };
-        let block = common.messages.body().clone();
-        let mut batch = Batch::new(delivery, answers, entry, block, messages, senders);
+        let mut batch =
+            Batch::new(delivery, answers, entry, block, messages, senders, room_of_messages);
         // Unless they are most of the request: what is not copied keeps all of it, and the read buffer
         // that it is in.
         batch.compact();
         cell.push_arrivals(batch);
+        if let Some(answer) = end {
+            self.end_tell(common.id, answer);
+        }
     }
 
     /// Who a message is from, where that is an actor.
@@ -295,6 +381,7 @@ fn start_run(
         payload_len: 0,
         cost: 0,
         extra: 0,
+        asked: None,
     })
 }
 

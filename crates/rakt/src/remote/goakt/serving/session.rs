@@ -5,7 +5,8 @@
 //!
 //! GoAkt never closes one direction of a connection alone. So when a peer closes its side, what it asked
 //! for is given up, and its place is free for others: acknowledgements that are due are still written,
-//! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there. Requests that
+//! asks under way are cancelled. A tell that waits for room in a mailbox stays in line there. Requests that wait for
+//! room in the window of their receiver, and those that
 //! nobody has looked at, as those before them have no answer yet, are dropped.
 
 use std::sync::Arc;
@@ -244,7 +245,7 @@ impl Serve {
             let held = self.held.hold(&self.conn.account, buffered, compression);
             let Err(reason) = held else { return Ok(()) };
             if let Some(handing) = self.handing.take() {
-                handing.give_up(&self.conn);
+                handing.give_up(&self.conn, &reason);
                 continue;
             }
             let peer = &self.conn.peer;
@@ -333,7 +334,8 @@ impl Session for Serve {
             false => self.greeting.until,
         };
         let slow = [self.pace.poll_timeout(), self.rate.poll_timeout()];
-        let dues = [self.next_expiry, self.ahead.poll_timeout()].into_iter().chain(slow);
+        let late = self.handing.as_ref().and_then(Handing::poll_timeout);
+        let dues = [self.next_expiry, self.ahead.poll_timeout(), late].into_iter().chain(slow);
         dues.flatten().fold(idle_at, Instant::min)
     }
 
