@@ -197,7 +197,7 @@ impl Sides {
         replies.handle_bytes(bytes, &mut Counter::default())?;
         dialing.settle(replies, |settled| {
             *answered += u64::from(matches!(black_box(settled), Settled::Reply { .. }));
-        });
+        })?;
         while dialing.poll_freed().is_some() {}
         Ok(())
     }

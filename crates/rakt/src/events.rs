@@ -67,6 +67,16 @@ pub enum Event {
         peer: String,
         /// Why.
         reason: Cause,
+        /// Plain tells that were written to the peer, without a proof that it has taken or refused them: as many
+        /// may be lost, and none beside them. It may have taken any of them, so this is an upper bound.
+        ///
+        /// Whoever asked for a confirmation or a reply hears of its own message. What was never written is a dead
+        /// letter; so is whatever the peer refused. A peer proves what it has taken by its answer to a ping: each
+        /// 4096 tells, when either side has heard nothing for its `read_idle_timeout` (10 s), and before a connection
+        /// ends in order. So the number is exact if nothing was told since such an answer, and 0 for connections
+        /// that the peer opened. Of a GoAkt node, which acknowledges every message, it is 0 as well: what it has
+        /// not acknowledged is a dead letter.
+        unconfirmed: u64,
     },
 }
 

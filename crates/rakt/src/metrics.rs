@@ -7,6 +7,7 @@
 //! | `rakt_received_bytes_total`, `rakt_sent_bytes_total` | counter | |
 //! | `rakt_requests_total`: asks, confirmed tells and operations sent from here | counter | `outcome`: `reply`, `refused`, `lost` |
 //! | `rakt_dead_letters_total` | counter | |
+//! | `rakt_unconfirmed_tells_total`: messages, see `Event::LinkDown` | counter | |
 //! | `rakt_actors` | gauge | |
 //!
 //! They are counted by the read, the write or the batch, not by the message.
@@ -17,8 +18,9 @@ mod reported {
         metrics::gauge!("rakt_links").increment(1);
     }
 
-    pub(crate) fn link_down() {
+    pub(crate) fn link_down(unconfirmed: u64) {
         metrics::gauge!("rakt_links").decrement(1);
+        metrics::counter!("rakt_unconfirmed_tells_total").increment(unconfirmed);
     }
 
     pub(crate) fn received(bytes: usize) {
@@ -49,7 +51,7 @@ mod reported {
 #[cfg(not(feature = "metrics"))]
 mod reported {
     pub(crate) fn link_up() {}
-    pub(crate) fn link_down() {}
+    pub(crate) fn link_down(_: u64) {}
     pub(crate) fn received(_: usize) {}
     pub(crate) fn sent(_: usize) {}
     pub(crate) fn requests_ended(_: &'static str, _: u64) {}

@@ -12,6 +12,9 @@ use metrics::{
     Unit,
 };
 use rakt::prelude::*;
+use rakt_wire::native::{Handshake, Hello};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Keeps the current value of everything that is reported, by name and labels.
 #[derive(Clone, Default)]
@@ -76,22 +79,48 @@ impl Recorder for Kept {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Hello {}
+struct Note {}
 
-rakt::messages! { Hello as "metrics.Hello" }
+rakt::messages! { Note as "metrics.Note" }
 
 struct Greeter;
 
 impl Actor for Greeter {
     fn accepts(accepts: &mut Accepts<Self>) {
-        accepts.remote::<Hello>();
+        accepts.remote::<Note>();
     }
 }
 
-impl Handler<Hello> for Greeter {
-    async fn handle(&mut self, _: Hello, _: &mut Context<Self>) -> Result {
+impl Handler<Note> for Greeter {
+    async fn handle(&mut self, _: Note, _: &mut Context<Self>) -> Result {
         Ok(())
     }
+}
+
+/// Tells a peer something that reads it, says nothing and leaves; returns how many tells that leaves unconfirmed.
+async fn lose_a_tell() -> Result<u64> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("rakt://deaf@{}/nobody", listener.local_addr()?);
+    let peer = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        let mut handshake = Handshake::accept(Hello::new("deaf", [7; 16]));
+        let mut read = bytes::BytesMut::new();
+        while handshake.handle_bytes(&mut read).is_ok_and(|session| session.is_none()) {
+            stream.read_buf(&mut read).await?;
+        }
+        stream.write_all(&handshake.poll_transmit().unwrap_or_default()).await?;
+        stream.read_buf(&mut read).await
+    });
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    let mut events = client.events();
+    client.actor(&address.parse()?).tell(Note {}).await?;
+    peer.await??;
+    let limit = std::time::Duration::from_secs(60);
+    let unconfirmed = events.find(|event| match event {
+        rakt::Event::LinkDown { unconfirmed, .. } => Some(unconfirmed),
+        _ => None,
+    });
+    Ok(tokio::time::timeout(limit, unconfirmed).await?.ok_or("the client lives")?)
 }
 
 #[tokio::test]
@@ -107,25 +136,30 @@ async fn a_system_reports_links_bytes_requests_actors_and_dead_letters() -> Resu
     assert_eq!(kept.read("rakt_actors"), 1);
 
     let greeter = near.node(host, port).lookup::<Greeter>("greeter").await?.ok_or("it is there")?;
-    greeter.ask(Hello {}).await?;
+    greeter.ask(Note {}).await?;
     assert!(kept.read("rakt_links") >= 2, "one at each end");
     assert!(kept.read("rakt_sent_bytes_total") > 0 && kept.read("rakt_received_bytes_total") > 0);
     assert_eq!(kept.read("rakt_requests_total outcome=reply"), 2, "the lookup and the ask");
 
     let nobody = near.actor(&format!("rakt://far@{host}:{port}/nobody").parse()?);
-    nobody.ask(Hello {}).await.expect_err("nobody is there");
+    nobody.ask(Note {}).await.expect_err("nobody is there");
     assert_eq!(kept.read("rakt_requests_total outcome=refused"), 1);
 
     let mut events = near.events();
-    nobody.tell(Hello {}).await?;
+    nobody.tell(Note {}).await?;
     let is_dead_letter = |event| matches!(event, rakt::Event::DeadLetter(_)).then_some(());
     let limit = std::time::Duration::from_secs(60);
     tokio::time::timeout(limit, events.find(is_dead_letter)).await?.ok_or("the system lives")?;
     assert_eq!(kept.read("rakt_dead_letters_total"), 1);
 
+    greeter.tell(Note {}).await?;
     near.shutdown().await;
     far.shutdown().await;
     assert_eq!(kept.read("rakt_actors"), 0);
     assert_eq!(kept.read("rakt_links"), 0);
+    assert_eq!(kept.read("rakt_unconfirmed_tells_total"), 0, "all connections ended in order");
+
+    assert_eq!(lose_a_tell().await?, 1);
+    assert_eq!(kept.read("rakt_unconfirmed_tells_total"), 1);
     Ok(())
 }

@@ -135,6 +135,14 @@ pub enum LinkError {
         /// What all peers may use, in bytes.
         limit: u64,
     },
+    /// An answer to a ping that was never sent.
+    #[error("PONG of {nonce}, but no PING was above {pinged}")]
+    Pong {
+        /// Its nonce.
+        nonce: u64,
+        /// The highest that was sent.
+        pinged: u64,
+    },
     /// More streams at a time than allowed.
     #[error("more than {limit} streams of chunks at a time")]
     TooManyStreams {
@@ -158,6 +166,7 @@ impl LinkError {
             | Self::BeforeHello { .. }
             | Self::Direction { .. }
             | Self::Malformed { .. }
+            | Self::Pong { .. }
             | Self::Undefined { .. }
             | Self::NotDense { .. }
             | Self::Stream { .. } => CloseCode::Protocol,

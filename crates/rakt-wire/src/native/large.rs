@@ -136,6 +136,12 @@ impl Queue {
         }
     }
 
+    /// How many of them are tells.
+    #[inline]
+    pub(super) fn tells(&self) -> u64 {
+        self.bodies.iter().filter(|large| large.kind == FrameKind::Tell).count() as u64
+    }
+
     /// Writes all that is left of the bodies that are for a receiver.
     pub(super) fn flush_messages(&mut self, out: &mut Vec<u8>) {
         for mut large in std::mem::take(&mut self.bodies) {

@@ -12,9 +12,9 @@
 //! | `hello.rs`, `handshake.rs` | what both sides say first, and the state machine around it |
 //! | `message.rs` | the header part of a message, on the way out and in |
 //! | `operations.rs` | how operations, outcomes and failures are written |
-//! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; how it is written |
+//! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs`, `nacks.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; refusals counted together; how it is written |
 //! | `event.rs`, `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
-//! | `liveness.rs` | is the peer still there? |
+//! | `liveness.rs`, `tells.rs` | is the peer still there; what has it certainly taken? |
 //! | `writer.rs` | what both sides send through, and how a connection ends |
 //! | `dialing/` | the side that dialed: messages and requests out, how they ended in |
 //! | `accepting/` | the side that accepted: messages and requests in, answers and credit out |
@@ -32,11 +32,13 @@ mod inbound;
 mod large;
 mod liveness;
 mod message;
+mod nacks;
 mod operations;
 mod outbound;
 mod payload;
 mod role;
 mod tables;
+mod tells;
 mod transmit;
 mod writer;
 

@@ -20,10 +20,12 @@ use super::frame::{Draft, FrameKind, begin_frame, end_frame, put_nonce, requests
 use super::hello::Limits;
 use super::large::{Large, Queue};
 use super::message::{self, FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, put_head};
+use super::nacks::Nacks;
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
 use super::payload::{Payload, SendError};
 use super::role::Role;
 use super::tables::{Alias, Full, Tables, key_of};
+use super::tells::Tells;
 use super::transmit::Transmit;
 use crate::base::encode::cost;
 use crate::base::text::cut_text;
@@ -57,17 +59,8 @@ pub struct Outbound {
     close: Vec<u8>,
     /// Only the last ping is answered, so a peer that only pings does not make this side hoard answers.
     pong: Option<u64>,
-    nack: Option<Nack>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Nack {
-    receiver: u32,
-    sender: Option<u32>,
-    type_id: u32,
-    epoch: u32,
-    failure: Failure,
-    count: u64,
+    nacks: Nacks,
+    pub(super) tells: Tells,
 }
 
 impl Outbound {
@@ -86,7 +79,8 @@ impl Outbound {
             large: Queue::new(chunk_len),
             close: Vec::new(),
             pong: None,
-            nack: None,
+            nacks: Nacks::default(),
+            tells: Tells::default(),
         }
     }
 
@@ -310,30 +304,7 @@ impl Outbound {
         epoch: u32,
         failure: &Failure,
     ) {
-        if let Some(nack) = &mut self.nack {
-            let same = (nack.receiver, nack.sender, nack.type_id, nack.epoch)
-                == (receiver, sender, type_id, epoch);
-            if same && nack.failure == *failure {
-                nack.count = nack.count.saturating_add(1);
-                return;
-            }
-        }
-        self.flush_nack();
-        let failure = failure.clone();
-        self.nack = Some(Nack { receiver, sender, type_id, epoch, failure, count: 1 });
-    }
-
-    fn flush_nack(&mut self) {
-        let Some(nack) = self.nack.take() else { return };
-        let out = &mut self.data;
-        let start = begin_frame(out, FrameKind::Nack);
-        put_varint(out, u64::from(nack.receiver));
-        put_varint(out, nack.sender.map_or(0, |sender| u64::from(sender).saturating_add(1)));
-        put_varint(out, u64::from(nack.type_id));
-        put_varint(out, u64::from(nack.epoch));
-        put_varint(out, nack.count);
-        put_failure(out, &nack.failure);
-        end_frame(out, start);
+        self.nacks.add(&mut self.data, (receiver, sender, type_id, epoch), failure);
     }
 
     /// Accepts an operation.
@@ -452,6 +423,25 @@ impl Outbound {
         put_nonce(&mut self.control, FrameKind::Ping, nonce);
     }
 
+    /// Asks whether the peer is there, and what it has taken.
+    pub(super) fn ping_for_proof(&mut self) {
+        let nonce = self.tells.ping();
+        self.ping(nonce);
+    }
+
+    /// Asks the peer what it has taken, unless that has been asked.
+    pub(super) fn prove(&mut self) {
+        if self.tells.unpinged() > 0 {
+            self.ping_for_proof();
+        }
+    }
+
+    /// The same for all that was accepted.
+    pub(super) fn prove_all(&mut self) {
+        self.tells.await_proof();
+        self.prove();
+    }
+
     /// Answers a ping, and with it all earlier ones that have not been answered yet.
     pub fn pong(&mut self, nonce: u64) {
         self.pong = Some(nonce);
@@ -471,6 +461,7 @@ impl Outbound {
 
     /// Tells the peer why the connection ends, without what is unsent of large bodies.
     pub fn close_now(&mut self, code: CloseCode, text: &str) {
+        self.tells.drop_large(self.large.tells());
         self.large.clear();
         self.close(code, text);
     }
@@ -497,7 +488,7 @@ impl Outbound {
 
     /// Whether [`Outbound::poll_transmit`] has nothing to give.
     pub fn is_empty(&self) -> bool {
-        self.buffered() == 0 && self.pong.is_none() && self.nack.is_none()
+        self.buffered() == 0 && self.pong.is_none() && self.nacks.is_empty()
     }
 
     /// Appends what to write next to `out`; false when there is nothing.
@@ -518,10 +509,12 @@ impl Outbound {
 
     fn transmit(&mut self, out: &mut impl Transmit) -> bool {
         let before = out.len();
+        let has_nacks = self.nacks.flush(&mut self.data);
         if let Some(nonce) = self.pong.take() {
-            put_nonce(&mut self.control, FrameKind::Pong, nonce);
+            // It says that what came before the ping is taken or refused, so not before those refusals.
+            let out = if has_nacks { &mut self.data } else { &mut self.control };
+            put_nonce(out, FrameKind::Pong, nonce);
         }
-        self.flush_nack();
         hand_over(&mut self.control, out.bytes());
         if !self.data.is_empty() {
             self.expected = self.data.len();
@@ -535,6 +528,9 @@ impl Outbound {
                     entry.is_busy = false;
                 }
             });
+        }
+        if self.tells.give(self.large.tells()) {
+            put_nonce(out.bytes(), FrameKind::Ping, self.tells.ping());
         }
         if self.large.is_empty() {
             hand_over(&mut self.close, out.bytes());

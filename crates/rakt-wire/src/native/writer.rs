@@ -119,9 +119,9 @@ impl Writer {
         takes
     }
 
-    /// Asks whether the peer is there.
+    /// Asks whether the peer is there. Its answer also proves that it has taken the tells that were given out.
     pub fn ping(&mut self) {
-        self.out.ping(0);
+        self.out.ping_for_proof();
     }
 
     /// Asks the peer to send nothing new.

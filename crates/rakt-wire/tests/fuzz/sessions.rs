@@ -60,6 +60,8 @@ struct Near {
     /// Requests without an outcome: the number by which each is cancelled.
     open: BTreeMap<u64, u64>,
     refused: u64,
+    /// Tells that had not left when the connection ended, and those that may not have been taken.
+    left: (u64, u64),
     cancelled: BTreeSet<u64>,
     watched: u64,
 }
@@ -126,6 +128,7 @@ impl Pair {
             outcomes: BTreeMap::new(),
             open: BTreeMap::new(),
             refused: 0,
+            left: (0, 0),
             cancelled: BTreeSet::new(),
             watched: 0,
         };
@@ -247,6 +250,8 @@ impl Pair {
         assert!(near.senders.iter().all(|line| line.queue.is_empty()), "nobody waits for ever");
         assert!(near.cancelled.iter().all(|corr| !far.accepting.is_cancelled(*corr)));
         assert!(near.open.is_empty(), "every request has an outcome: {:?}", near.open);
+        self.near.close();
+        assert_eq!(self.near.left, (0, 0), "the answer to the ping proves that all were taken");
     }
 
     fn check_outcomes(&self) {
@@ -262,12 +267,19 @@ impl Pair {
                 assert!(before < Some(*number), "{path}: {before:?} before {number}");
             }
         }
-        if self.is_cut {
-            return;
-        }
         let tells = near.outcomes.values().filter(|fate| **fate == Fate::Done).count() as u64;
         let unanswered = arrived.iter().filter(|number| near.outcomes[number] == Fate::Done);
         let unanswered = unanswered.count() as u64;
+        if self.is_cut {
+            let (unsent, unconfirmed) = near.left;
+            assert!(
+                unanswered + near.refused + unsent <= tells,
+                "what has not left arrives nowhere"
+            );
+            let most = unanswered + near.refused + unsent + unconfirmed;
+            assert!(tells <= most, "{tells} tells, {most} accounted for");
+            return;
+        }
         assert_eq!(tells, unanswered + near.refused, "a tell arrives or is refused");
         for (number, fate) in &near.outcomes {
             if matches!(fate, Fate::Replied) {
@@ -383,7 +395,7 @@ impl Near {
         let mut ended = Vec::new();
         let Self { dialing, replies, room, refused: count, watched, .. } = self;
         read_back(replies, room, unread, piece, |replies, _| {
-            dialing.settle(replies, |settled| {
+            let settled = dialing.settle(replies, |settled| {
                 ended.push(match settled {
                     Settled::Reply { kept, .. } => (kept, Fate::Replied),
                     Settled::Outcome { kept, outcome } => {
@@ -403,6 +415,7 @@ impl Near {
                     }
                 });
             });
+            settled.expect("the peer answers only what it was asked");
         });
         for (number, fate) in ended {
             assert!(self.open.remove(&number).is_some(), "{number} is open");
@@ -418,6 +431,7 @@ impl Near {
 
     fn close(&mut self) {
         let left = self.dialing.close();
+        self.left = (left.unsent_tells, left.unconfirmed_tells);
         for Unanswered { kept: number, .. } in left.pending {
             assert!(self.open.remove(&number).is_some());
             self.end(number, Fate::Lost);

@@ -97,7 +97,7 @@ impl Pair {
         let Near { dialing, replies, room, answers, refused, .. } = &mut self.near;
         for piece in back.chunks(cut) {
             read_back(replies, room, &mut self.unheard, piece, |replies, block| {
-                dialing.settle(replies, |settled| match settled {
+                let settled = dialing.settle(replies, |settled| match settled {
                     Settled::Reply { kept, body, .. } => {
                         answers.push((kept, Ok(Bytes::copy_from_slice(body.bytes(block)))));
                     }
@@ -105,6 +105,7 @@ impl Pair {
                     Settled::Refused(tells) => refused.push(tells),
                     other => panic!("{other:?}"),
                 });
+                settled.expect("the peer answers only what it was asked");
             });
         }
         !back.is_empty()

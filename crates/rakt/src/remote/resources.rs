@@ -68,11 +68,12 @@ impl Resources {
         self.outlet.publish(|| Event::LinkUp { peer: peer.to_owned() });
     }
 
-    /// A connection with `peer`, which came `from` there, has ended.
-    pub(crate) fn link_down(&self, (peer, from): (&str, &str), reason: Cause) {
-        crate::metrics::link_down();
-        log_peer!(self, from, info, "link down", peer, reason = %Chain(&reason));
-        self.outlet.publish(|| Event::LinkDown { peer: peer.to_owned(), reason });
+    /// A connection with `peer`, which came `from` there, has ended. So many plain tells were written to it of
+    /// which nobody knows whether the peer has taken them.
+    pub(crate) fn link_down(&self, (peer, from): (&str, &str), reason: Cause, unconfirmed: u64) {
+        crate::metrics::link_down(unconfirmed);
+        log_peer!(self, from, info, "link down", peer, reason = %Chain(&reason), unconfirmed);
+        self.outlet.publish(|| Event::LinkDown { peer: peer.to_owned(), reason, unconfirmed });
     }
 }
 

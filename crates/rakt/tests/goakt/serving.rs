@@ -681,7 +681,7 @@ async fn links_to_go_nodes_are_events() {
     assert_eq!(up.await, "memory");
     drop(peer);
     let down = event(&mut events, |event| match event {
-        Event::LinkDown { peer, reason } => Some((peer, reason)),
+        Event::LinkDown { peer, reason, .. } => Some((peer, reason)),
         _ => None,
     });
     assert_eq!(down.await.0, "memory");

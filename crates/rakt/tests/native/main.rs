@@ -27,6 +27,7 @@
 //! | `serde_types.rs` | what do serde types become on their way? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
 //! | `slow.rs` | how long may a peer take for a frame? |
+//! | `unconfirmed.rs` | how many tells may be lost with a connection? |
 //! | `watch.rs` | who hears of the end of an actor on another node? |
 
 #[path = "../support/cable.rs"]
@@ -75,4 +76,5 @@ mod references;
 mod serde_types;
 mod simulated;
 mod slow;
+mod unconfirmed;
 mod watch;

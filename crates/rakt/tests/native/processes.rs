@@ -416,3 +416,41 @@ async fn a_process_that_stood_still_while_it_was_told_things_takes_them_in_order
     assert!(report.ends_with(&format!(" {n} true")), "in order, the last one last: {report}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_that_stands_still_may_have_missed_is_counted() -> Result {
+    const COUNT: u64 = 30_000;
+    let process = Process::start(0)?;
+    let here = impatient().await;
+    let counter = process.lookup(&here, "counter").await;
+    within(counter.ask(echo("?"))).await?;
+    let mut events = here.events();
+    let mut told = 0;
+    for n in 1..=COUNT {
+        if n == COUNT / 3 {
+            process.signal("-STOP");
+        }
+        // Where it is held up, it waits until the connection ends, and is refused.
+        told += u64::from(within(counter.tell(number(n))).await.is_ok());
+    }
+    let unconfirmed = support::event(&mut events, |event| match event {
+        Event::LinkDown { unconfirmed, .. } if unconfirmed > 0 => Some(unconfirmed),
+        _ => None,
+    })
+    .await;
+    process.signal("-CONT");
+    within(async {
+        while counter.tell(number(COUNT + 1)).confirmed().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let report = within(counter.ask(echo("?"))).await?.text;
+    let handled: u64 = report.split(' ').next().ok_or("it has counted")?.parse()?;
+    // The last one was confirmed. None that was refused here was handled.
+    let (handled, dead) = (handled - 1, here.dead_letter_count());
+    assert!(handled + dead <= told, "{handled} handled, {dead} dead letters, {told} told");
+    let most = handled + dead + unconfirmed;
+    assert!(told <= most, "{told} told; {handled} handled, {dead} dead, {unconfirmed} unconfirmed");
+    Ok(())
+}

@@ -112,7 +112,7 @@ impl Node {
     /// Why the next link to the hostile peer ended, as the node's events tell it.
     pub(crate) async fn link_down(&mut self) -> String {
         let ended = self.events.find(|event| match event {
-            Event::LinkDown { peer, reason } if peer.starts_with("mallory") => {
+            Event::LinkDown { peer, reason, .. } if peer.starts_with("mallory") => {
                 Some(Chain(&reason).to_string())
             }
             _ => None,

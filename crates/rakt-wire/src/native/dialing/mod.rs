@@ -45,8 +45,6 @@ pub struct Dialing<P> {
     freed: Vec<Freed>,
     /// Something was sent since the host last looked; heartbeats do not count.
     is_used: bool,
-    /// Tells that were not given out yet: they have certainly not left.
-    unsent_tells: u64,
     /// Cancellations that were not given out yet. An operation may overtake them, and the peer would see
     /// more requests than agreed.
     unsent_cancels: usize,
@@ -137,8 +135,11 @@ impl Freed {
 pub struct Left<P> {
     /// Requests of which nobody will hear any more.
     pub pending: Vec<Unanswered<P>>,
-    /// Tells of which no byte was given out.
+    /// Tells that were not given out to their end. The peer cannot have acted on them.
     pub unsent_tells: u64,
+    /// Tells that were given out, without a proof that the peer has taken or refused them. It may have: this is
+    /// the most that can be lost.
+    pub unconfirmed_tells: u64,
 }
 
 /// A request that has no answer and gets none.
@@ -160,7 +161,6 @@ impl<P> Dialing<P> {
             pending: Pending::new(),
             freed: Vec::new(),
             is_used: false,
-            unsent_tells: 0,
             unsent_cancels: 0,
         }
     }
@@ -213,7 +213,7 @@ impl<P> Dialing<P> {
             return Err(NotSent::Failed(error));
         }
         if corr.is_none() {
-            self.unsent_tells = self.unsent_tells.saturating_add(1);
+            self.writer.out.tells.accept();
         }
         Ok(Sent { receiver, corr })
     }
@@ -287,9 +287,11 @@ impl<P> Dialing<P> {
         self.pending.len() == 0 && self.writer.is_empty() && self.writer.is_undecided()
     }
 
-    /// Takes nothing new, and ends once all requests have their answers.
+    /// Takes nothing new, and ends once all requests have their answers, and the peer has proven that it has
+    /// taken the tells.
     pub fn leave(&mut self, code: CloseCode, reason: &str) {
         self.writer.leave(code, reason);
+        self.writer.out.prove_all();
         self.freed.push(Freed::Gone);
     }
 
@@ -300,10 +302,11 @@ impl<P> Dialing<P> {
         let unsent: Vec<_> = unsent.map(|kept| Unanswered { kept, was_sent: false }).collect();
         let sent = self.pending.take_all().into_iter();
         let sent = sent.map(|kept| Unanswered { kept, was_sent: true });
+        let unsent_tells = self.writer.out.tells.unsent();
+        let unconfirmed_tells = self.writer.out.tells.unproven();
         self.writer.close(Role::Dialer, self.limits);
         self.freed.push(Freed::Gone);
-        let unsent_tells = std::mem::take(&mut self.unsent_tells);
-        Left { pending: sent.chain(unsent).collect(), unsent_tells }
+        Left { pending: sent.chain(unsent).collect(), unsent_tells, unconfirmed_tells }
     }
 
     #[inline]
@@ -388,11 +391,11 @@ impl<P> Side for Dialing<P> {
 
     fn poll_transmit(&mut self, out: &mut impl Transmit) {
         self.writer.poll_transmit(out);
-        (self.unsent_tells, self.unsent_cancels) = (0, 0);
+        self.unsent_cancels = 0;
     }
 
     fn ending(&self) -> Option<(CloseCode, &str)> {
-        self.writer.ending(|| self.pending.len() == 0)
+        self.writer.ending(|| self.pending.len() == 0 && self.writer.out.tells.unproven() == 0)
     }
 
     fn expects_more(&self) -> bool {
@@ -410,145 +413,4 @@ impl<P> fmt::Debug for Dialing<P> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::compress::Compression;
-    use crate::native::frame::FrameKind;
-    use crate::native::hello::Hello;
-    use crate::native::outbound::put_reason;
-
-    const MIB: usize = 1024 * 1024;
-
-    fn dialing(limits: Limits) -> Dialing<()> {
-        let peer = Hello::new("peer", [1; 16]);
-        let compression = Compression::None;
-        Dialing::new(&Session { version: 1, limits, compression, features: Vec::new(), peer })
-    }
-
-    /// Sends, or says what has to be waited for.
-    fn send(dialing: &mut Dialing<()>, wish: Wish, path: &str, bytes: &Bytes) -> Option<Need> {
-        let message = Outgoing {
-            wish,
-            path,
-            uid: None,
-            known: None,
-            type_name: "t",
-            sender: None,
-            remaining: None,
-            metadata: None,
-        };
-        let payload = Payload::Ready { bytes: bytes.clone(), raw_len: None };
-        match dialing.send(&message, payload, || ()) {
-            Ok(_) => None,
-            Err(NotSent::Wait(need, _)) => Some(need),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
-    fn ping(dialing: &mut Dialing<()>) -> Result<u64, Need> {
-        match dialing.request(&Operation::Ping, Duration::from_secs(1), None, || ()) {
-            Ok(corr) => Ok(corr),
-            Err(NotSent::Wait(need, _)) => Err(need),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn senders_wait_while_much_is_not_written() {
-        let mut dialing = dialing(Limits::default());
-        let large = Bytes::from(vec![0; 16 * MIB]);
-        for path in ["a", "b", "c", "d"] {
-            assert_eq!(send(&mut dialing, Wish::Tell, path, &large), None, "64 MiB of large ones");
-        }
-        assert_eq!(send(&mut dialing, Wish::Tell, "e", &large), Some(Need::Room));
-        // They hold up no small ones.
-        let (small, mut sent) = (Bytes::from(vec![0; 8 * 1024]), 0);
-        let need = loop {
-            match send(&mut dialing, Wish::Tell, "small", &small) {
-                None => sent += small.len(),
-                Some(need) => break need,
-            }
-        };
-        assert_eq!(need, Need::Room);
-        assert!((HIGH_WATER - 2 * small.len()..=HIGH_WATER).contains(&sent), "{sent}");
-    }
-
-    #[test]
-    fn no_more_requests_are_in_flight_than_agreed() {
-        let mut dialing = dialing(Limits { max_in_flight: 2, ..Limits::default() });
-        let first = ping(&mut dialing).expect("none is in flight");
-        ping(&mut dialing).expect("one is in flight");
-        assert_eq!(ping(&mut dialing), Err(Need::InFlight));
-        for wish in [Wish::Ask, Wish::Confirm] {
-            let need = send(&mut dialing, wish, "a", &Bytes::new());
-            assert_eq!(need, Some(Need::InFlight));
-        }
-        let need = send(&mut dialing, Wish::Tell, "a", &Bytes::new());
-        assert_eq!(need, None, "nobody waits for an answer to a tell");
-        assert_eq!(dialing.cancel(first), Some(()));
-        assert_eq!(ping(&mut dialing), Err(Need::InFlight), "it would overtake the cancellation");
-        assert_eq!(send(&mut dialing, Wish::Ask, "a", &Bytes::new()), None);
-    }
-
-    #[test]
-    fn what_was_not_given_out_is_told_at_the_end() {
-        let mut dialing = dialing(Limits::default());
-        let tell = |dialing: &mut _| send(dialing, Wish::Tell, "a", &Bytes::new());
-        (0..3).for_each(|_| assert_eq!(tell(&mut dialing), None));
-        dialing.poll_transmit(&mut Vec::new());
-        (0..2).for_each(|_| assert_eq!(tell(&mut dialing), None));
-        assert_eq!(send(&mut dialing, Wish::Ask, "a", &Bytes::new()), None);
-        let left = dialing.close();
-        assert_eq!((left.unsent_tells, left.pending.len()), (2, 1));
-        assert_eq!(dialing.poll_freed(), Some(Freed::Gone));
-    }
-
-    #[test]
-    fn a_request_that_was_not_given_out_to_its_end_is_told_from_the_others() {
-        let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![0; MIB]));
-        let mut dialing = dialing(Limits::default());
-        assert_eq!(send(&mut dialing, Wish::Ask, "sent", &small), None);
-        assert_eq!(send(&mut dialing, Wish::Confirm, "large", &large), None);
-        dialing.poll_transmit(&mut Vec::new());
-        assert_eq!(send(&mut dialing, Wish::Confirm, "b", &small), None);
-        assert_eq!(send(&mut dialing, Wish::Tell, "b", &small), None);
-        assert_eq!(send(&mut dialing, Wish::Ask, "b", &small), None);
-        ping(&mut dialing).expect("few are in flight");
-        let sent: Vec<_> = dialing.close().pending.iter().map(|left| left.was_sent).collect();
-        assert_eq!(sent, [true, false, false, false, false]);
-    }
-
-    #[test]
-    fn a_dialer_that_is_asked_to_send_no_more_says_when_all_is_sent() {
-        let goodbye = |bytes: &[u8]| {
-            let mut goaway = Vec::new();
-            put_reason(&mut goaway, FrameKind::GoAway, CloseCode::Normal, "all is sent");
-            bytes.ends_with(&goaway)
-        };
-        let mut dialing = dialing(Limits::default());
-        assert_eq!(send(&mut dialing, Wish::Ask, "a", &Bytes::from(vec![0; MIB])), None);
-        dialing.writer.drain();
-        assert!(!dialing.writer.is_open());
-        let mut said = Vec::new();
-        while !dialing.writer.is_empty() {
-            let mut bytes = Vec::new();
-            dialing.poll_transmit(&mut bytes);
-            said.push(goodbye(&bytes));
-        }
-        assert!(said.len() > 2 && said.pop() == Some(true) && !said.contains(&true), "{said:?}");
-        assert_eq!(dialing.ending(), None, "it has no answer yet");
-    }
-
-    #[test]
-    fn a_dialer_that_leaves_waits_for_its_answers() {
-        let mut dialing = dialing(Limits::default());
-        let first = ping(&mut dialing).expect("none is in flight");
-        dialing.leave(CloseCode::Normal, "done");
-        assert_eq!(dialing.poll_freed(), Some(Freed::Gone));
-        assert!(!dialing.writer.is_open() && dialing.ending().is_none());
-        dialing.cancel(first);
-        assert_eq!(dialing.ending(), Some((CloseCode::Normal, "done")));
-    }
-}
+mod tests;

@@ -27,6 +27,8 @@ struct Notes {
     rest: Vec<Event<'static>>,
     /// The nonce of the last ping.
     ping: Option<u64>,
+    /// The highest nonce of the pongs.
+    pong: Option<u64>,
     is_draining: bool,
     goodbye: Option<(CloseCode, String)>,
 }
@@ -131,8 +133,9 @@ impl Replies {
 
     /// Whether there is anything to settle.
     pub fn is_empty(&self) -> bool {
-        let Notes { replies, rest, ping, is_draining, .. } = &self.notes;
-        replies.is_empty() && rest.is_empty() && ping.is_none() && !is_draining
+        let Notes { replies, rest, ping, pong, is_draining, .. } = &self.notes;
+        let has_beat = ping.is_some() || pong.is_some();
+        replies.is_empty() && rest.is_empty() && !has_beat && !is_draining
     }
 
     /// The goodbye of the peer, once.
@@ -150,8 +153,15 @@ impl Replies {
 impl<P> Dialing<P> {
     /// Settles what `replies` has noted; `settled` is called for each end, in the order of arrival where
     /// that matters.
-    pub fn settle(&mut self, replies: &mut Replies, mut settled: impl FnMut(Settled<P>)) {
-        let Notes { replies, rest, ping, is_draining, .. } = &mut replies.notes;
+    ///
+    /// # Errors
+    /// The peer has answered a ping that was never sent; the connection is to end. All else is settled.
+    pub fn settle(
+        &mut self,
+        replies: &mut Replies,
+        mut settled: impl FnMut(Settled<P>),
+    ) -> Result<(), LinkError> {
+        let Notes { replies, rest, ping, pong, is_draining, .. } = &mut replies.notes;
         let before = self.pending.len();
         for Reply { corr, raw_len, body } in replies.drain(..) {
             if let Some(kept) = self.pending.remove(corr) {
@@ -168,11 +178,15 @@ impl<P> Dialing<P> {
         }
         if let Some(nonce) = ping.take() {
             self.writer.out.pong(nonce);
+            // The peer has heard nothing for a while, so this side may not be about to ping.
+            self.writer.out.prove();
         }
         if std::mem::take(is_draining) {
             self.writer.drain();
+            self.writer.out.prove_all();
             self.freed.push(Freed::Gone);
         }
+        pong.take().map_or(Ok(()), |nonce| self.writer.out.tells.handle_pong(nonce))
     }
 
     fn settle_event(&mut self, event: Event<'static>) -> Option<Settled<P>> {
@@ -241,7 +255,8 @@ impl<B: Budget> Sink for Noting<'_, B> {
             Event::Ping { nonce } => return notes.ping = Some(nonce),
             Event::GoAway { .. } => return notes.is_draining = true,
             Event::Close { code, text } => return notes.goodbye = Some((code, text.to_owned())),
-            // A pong is heard by having been read; nothing else comes from an acceptor.
+            Event::Pong { nonce } => return notes.pong = notes.pong.max(Some(nonce)),
+            // Nothing else comes from an acceptor.
             _ => return,
         });
     }

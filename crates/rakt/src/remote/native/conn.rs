@@ -130,8 +130,10 @@ pub(crate) trait Half: Send + 'static {
 pub(crate) struct Leftover {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) pending: Vec<Unanswered<Arc<Slot<Fate>>>>,
-    /// Tells that have certainly not left.
+    /// Tells that the peer can certainly not act on.
     pub(crate) unsent_tells: u64,
+    /// Tells that it may have acted on, or not.
+    pub(crate) unconfirmed_tells: u64,
 }
 
 pub(crate) struct Conn<H: Half> {
@@ -156,8 +158,8 @@ pub(crate) struct Conn<H: Half> {
 pub(crate) struct State<H> {
     pub(crate) half: H,
     driver: Option<Waker>,
-    /// Why the connection has ended.
-    closed: Option<Cause>,
+    /// Why the connection has ended, and how many tells were left without a proof that they were taken.
+    closed: Option<(Cause, u64)>,
 }
 
 impl<H: Half> Conn<H> {
@@ -247,8 +249,8 @@ impl<H: Half> Conn<H> {
             return;
         }
         let reason = reason.into();
-        state.closed = Some(reason.clone());
-        let Leftover { mut wakers, pending, unsent_tells } = state.half.close();
+        let Leftover { mut wakers, pending, unsent_tells, unconfirmed_tells } = state.half.close();
+        state.closed = Some((reason.clone(), unconfirmed_tells));
         wakers.extend(state.driver.take());
         drop(state);
         self.over.store(true, Ordering::Release);
@@ -289,14 +291,16 @@ impl<H: Half> Conn<H> {
         self.with(|session| session.writer_mut().finish(code, reason));
     }
 
-    /// Ends the connection if nobody uses it; says whether it does.
+    /// Ends the connection if nobody uses it, once the peer has proven that it has taken all tells; says
+    /// whether it does.
     pub(crate) fn finish_if_idle(&self, reason: &str) -> bool {
         let mut state = self.lock();
         let is_idle = state.half.is_idle();
         if is_idle {
             // Under the same lock: what is sent from now on goes over another connection.
-            state.half.session().writer_mut().finish(CloseCode::Normal, reason);
+            let wakers = state.half.leave(CloseCode::Normal, reason);
             touch(state);
+            wakers.into_iter().for_each(Waker::wake);
         }
         is_idle
     }
@@ -311,8 +315,8 @@ impl<H: Half> Conn<H> {
         self.superseded.load(Ordering::Acquire)
     }
 
-    /// The reason why the connection ended, if it has.
-    pub(crate) fn closed(&self) -> Option<Cause> {
+    /// The reason why the connection ended, if it has, and how many tells it left unconfirmed.
+    pub(crate) fn closed(&self) -> Option<(Cause, u64)> {
         self.lock().closed.clone()
     }
 }

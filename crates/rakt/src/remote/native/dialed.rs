@@ -5,8 +5,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rakt_wire::native::{
-    Alias, CloseCode, Dialing, Freed, HIGH_WATER, Limits, Need, NotSent, Outgoing, Payload,
-    Refused, Replies, Role, SendError, Session, Settled, Side,
+    Alias, CloseCode, Dialing, Freed, HIGH_WATER, Limits, LinkError, Need, NotSent, Outgoing,
+    Payload, Refused, Replies, Role, SendError, Session, Settled, Side,
 };
 use rakt_wire::{Encode, Metadata, Operation};
 
@@ -81,8 +81,8 @@ impl Dialed {
         &mut self,
         replies: &mut Replies,
         settled: impl FnMut(Settled<Arc<Slot<Fate>>>),
-    ) {
-        self.session.settle(replies, settled);
+    ) -> Result<(), LinkError> {
+        self.session.settle(replies, settled)
     }
 
     /// Who may go on by what has changed.
@@ -143,7 +143,12 @@ impl Half for Dialed {
     fn close(&mut self) -> Leftover {
         let left = self.session.close();
         let wakers = self.wake_freed();
-        Leftover { wakers, pending: left.pending, unsent_tells: left.unsent_tells }
+        Leftover {
+            wakers,
+            pending: left.pending,
+            unsent_tells: left.unsent_tells,
+            unconfirmed_tells: left.unconfirmed_tells,
+        }
     }
 }
 

@@ -330,11 +330,11 @@ impl<R: Reader> Session for Driver<R> {
 
     fn end(&mut self, end: End, io: Buffers) -> Option<Farewell> {
         let (reason, farewell) = self.last_words(end, &io);
-        let reason = self.conn.closed().unwrap_or(reason);
         self.conn.close(reason.clone());
+        let (reason, unconfirmed) = self.conn.closed().unwrap_or((reason, 0));
         self.conn.account.release_unread(&mut self.unread);
         self.reader.end();
-        self.conn.resources.link_down(self.conn.peer.shown(), reason);
+        self.conn.resources.link_down(self.conn.peer.shown(), reason, unconfirmed);
         farewell
     }
 }

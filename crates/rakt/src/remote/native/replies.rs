@@ -85,7 +85,7 @@ impl Reader for RepliesReader {
             Reply::Packed(Box::new(open), Box::new(conn.account.clone()))
         };
         let mut state = conn.lock();
-        state.half.settle(replies, |settled| match settled {
+        let result = state.half.settle(replies, |settled| match settled {
             Settled::Reply { kept, raw_len, body } => {
                 let bytes = body.slice(block);
                 let reply = match raw_len {
@@ -117,7 +117,7 @@ impl Reader for RepliesReader {
         for news in std::mem::take(&mut self.news) {
             self.tell(news);
         }
-        Ok(())
+        result
     }
 
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {

@@ -130,7 +130,8 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let peer = &self.node.peer;
-        self.node.dialer.resources.link_down((peer, peer), self.why.clone());
+        // Tells without an answer are dead letters here.
+        self.node.dialer.resources.link_down((peer, peer), self.why.clone(), 0);
     }
 }
 

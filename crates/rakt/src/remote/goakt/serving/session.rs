@@ -387,7 +387,7 @@ impl Session for Serve {
         self.held.release(&self.conn.account);
         self.ahead.release(&self.conn.account);
         let peer = &self.conn.peer;
-        self.conn.resources.link_down((peer, peer), end.reason);
+        self.conn.resources.link_down((peer, peer), end.reason, 0);
         if is_open { self.conn.account.farewell(bytes) } else { None }
     }
 }
