@@ -16,6 +16,10 @@ pub const MAX_ADDRESS_LEN: usize = 2048;
 /// Names that start with one of these belong to the system; users and peers may not create them.
 pub const RESERVED_PREFIXES: &[&str] = &["rakt.", "GoAkt"];
 
+/// Names that begin with this are made up by a system, for actors that their users gave none. They are actors like
+/// others, but for that nobody creates one by name.
+pub const ANONYMOUS_PREFIX: &str = "rakt.anonymous.";
+
 /// How the node at an address is spoken to.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -276,10 +280,14 @@ pub fn validate_system_name(name: &str) -> Result<(), AddressError> {
     validate_segment("system name", name)
 }
 
-/// Whether a name, or any segment of a path, starts with one of [`RESERVED_PREFIXES`].
+/// Whether a name, or any segment of a path, is one of the system's own actors: it starts with one of
+/// [`RESERVED_PREFIXES`] and is not [made up](ANONYMOUS_PREFIX) for a user's.
 pub fn is_reserved(name: &str) -> bool {
-    name.split('/')
-        .any(|segment| RESERVED_PREFIXES.iter().any(|prefix| segment.starts_with(prefix)))
+    let is_reserved = |segment: &str| {
+        RESERVED_PREFIXES.iter().any(|prefix| segment.starts_with(prefix))
+            && !segment.starts_with(ANONYMOUS_PREFIX)
+    };
+    name.split('/').any(is_reserved)
 }
 
 fn validate_segment(what: &'static str, text: &str) -> Result<(), AddressError> {
@@ -453,6 +461,10 @@ mod tests {
         assert!(is_reserved("rakt.system"));
         assert!(is_reserved("parent/GoAktX"));
         assert!(!is_reserved("parent/raktx"));
+        let anonymous = format!("{ANONYMOUS_PREFIX}7-00");
+        assert!(!is_reserved(&anonymous), "a user's actor");
+        assert!(validate_name(&anonymous).is_err(), "and nobody's name to give");
+        assert!(is_reserved(&format!("{anonymous}/rakt.system")));
         assert!(Address::new("rakt.system/a", "s", "h", 1).is_ok());
     }
 }

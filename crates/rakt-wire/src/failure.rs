@@ -71,6 +71,8 @@ pub enum Bound {
     Spawned,
     /// Spawns of one peer in a second.
     SpawnRate,
+    /// Actors that hear what is published on one topic.
+    Subscribers,
     /// One that this version does not know.
     Other(Box<OtherBound>),
 }
@@ -85,7 +87,7 @@ pub struct OtherBound {
 }
 
 impl Bound {
-    const KNOWN: [Self; 13] = [
+    const KNOWN: [Self; 14] = [
         Self::OutboundBuffer,
         Self::ReceiverWindow,
         Self::InFlight,
@@ -99,6 +101,7 @@ impl Bound {
         Self::SpawnedByPeer,
         Self::Spawned,
         Self::SpawnRate,
+        Self::Subscribers,
     ];
 
     fn parts(&self) -> (u64, &str, &str) {
@@ -116,6 +119,7 @@ impl Bound {
             Self::SpawnedByPeer => (11, "actors that one peer has spawned", "actors"),
             Self::Spawned => (12, "actors that all peers have spawned", "actors"),
             Self::SpawnRate => (13, "spawns of one peer in a second", "spawns"),
+            Self::Subscribers => (14, "subscribers of one topic", "subscribers"),
             Self::Other(other) => (other.number, &other.name, ""),
         }
     }

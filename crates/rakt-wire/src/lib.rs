@@ -43,8 +43,9 @@ pub mod native;
 mod operation;
 
 pub use address::{
-    Address, AddressError, Dialect, MAX_ADDRESS_LEN, MAX_NAME_LEN, MAX_PATH_LEN, RESERVED_PREFIXES,
-    is_reserved, validate_host, validate_name, validate_path, validate_system_name, validate_text,
+    ANONYMOUS_PREFIX, Address, AddressError, Dialect, MAX_ADDRESS_LEN, MAX_NAME_LEN, MAX_PATH_LEN,
+    RESERVED_PREFIXES, is_reserved, validate_host, validate_name, validate_path,
+    validate_system_name, validate_text,
 };
 pub use base::cause::{Cause, Chain, MAX_CAUSES};
 pub use base::encode::{Encode, EncodeError, MESSAGE_OVERHEAD, cost};

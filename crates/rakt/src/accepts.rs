@@ -10,10 +10,8 @@ use crate::cell::{Class, Entry};
 use crate::context::Dispatch;
 use crate::dispatch::dispatch;
 use crate::error::Refusal;
-#[cfg(feature = "testkit")]
-use crate::message::WireType;
 use crate::message::allowance::Room;
-use crate::message::{DuplicateName, Message, WireMessage, claim_name};
+use crate::message::{DuplicateName, Message, WireMessage, WireType, claim_name};
 use crate::runner::run;
 
 impl<A: Actor> fmt::Debug for Accepts<A> {
@@ -57,7 +55,6 @@ impl<A: Actor> Accepts<A> {
     }
 
     /// Whoever can have `M` may send it: peers as well, if it has a name on the wire.
-    #[cfg(feature = "testkit")]
     pub(crate) fn known<M: Message>(&mut self) -> &mut Self
     where
         A: Handler<M>,

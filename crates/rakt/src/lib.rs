@@ -7,6 +7,7 @@
 //! - [`supervision`]: what happens when an actor fails
 //! - [`error`]: causes and bounds in errors
 //! - [`propagate`]: carrying context along
+//! - [`topic`]: one message for everybody who wants to hear of it
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
 #![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
@@ -84,6 +85,7 @@ mod system;
 pub mod testkit;
 mod ticks;
 mod timers;
+pub mod topic;
 mod watchdog;
 
 pub use actor::{Accepts, Actor, Handler};

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rakt_wire::{MAX_PATH_LEN, validate_name, validate_path};
+use rakt_wire::{ANONYMOUS_PREFIX, MAX_PATH_LEN, validate_name, validate_path};
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::{Cell, Setup};
@@ -283,9 +283,9 @@ fn check_path(path: &str) -> Result<(), SpawnError> {
 }
 
 /// A name that nobody else has, now or after the node has started again: a number of this system, and random
-/// bits. It takes up 38 bytes at most.
+/// bits. It takes up 48 bytes at most.
 fn anonymous_name(system: &ActorSystem) -> String {
-    format!("rakt.{:x}-{:016x}", system.next_uid(), fastrand::u64(..))
+    format!("{ANONYMOUS_PREFIX}{:x}-{:016x}", system.next_uid(), fastrand::u64(..))
 }
 
 /// An actor that has not finished starting: gone without a trace unless it does.
@@ -341,7 +341,7 @@ impl ActorSystem {
 
     /// Starts an actor without a name of yours. See [`spawn`](Self::spawn).
     ///
-    /// It gets one that nobody else can have, of the form `rakt.1f-8d3a6e0b52c94f17`, 38 bytes at most: the
+    /// It gets one that nobody else can have, of the form `rakt.anonymous.1f-8d3a6e0b52c94f17`, 48 bytes at most: the
     /// reserved prefix, a number and random bits. So its address, which peers may be told, leads nobody to another
     /// actor, also after this node has started again. The name is no secret.
     pub fn spawn_anonymous<A: Actor>(

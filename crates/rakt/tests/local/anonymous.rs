@@ -44,7 +44,7 @@ async fn each_has_a_name_of_its_own_that_leads_to_it() -> Result {
     for _ in 0..1000 {
         let actor = system.spawn_anonymous(|| Nobody).await?;
         let path = actor.ask(Path).await?;
-        assert!(path.starts_with("rakt.") && path.len() <= 38, "{path}");
+        assert!(path.starts_with("rakt.anonymous.") && path.len() <= 48, "{path}");
         assert_eq!(system.find(&path).as_ref(), Some(&actor.untyped()));
         let address: Address = actor.address().to_string().parse()?;
         assert_eq!(system.ask(&address, Path).await?, path);

@@ -21,6 +21,7 @@
 //! | `tell_ask.rs` | how are the variants of `tell` and `ask` answered? |
 //! | `timers.rs` | can an actor send itself a message later? |
 //! | `timing.rs` | does every wait end at its limit? |
+//! | `topic.rs` | who hears what is published? |
 //! | `watch.rs` | who hears of the end of an actor? |
 
 #[path = "../support/mod.rs"]
@@ -45,6 +46,7 @@ mod supervision;
 mod tell_ask;
 mod timers;
 mod timing;
+mod topic;
 mod watch;
 
 use rakt::prelude::*;

@@ -28,6 +28,7 @@
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
 //! | `slow.rs` | how long may a peer take for a frame? |
 //! | `unconfirmed.rs` | how many tells may be lost with a connection? |
+//! | `topic.rs` | who hears what is published? |
 //! | `watch.rs` | who hears of the end of an actor on another node? |
 
 #[path = "../support/cable.rs"]
@@ -76,5 +77,6 @@ mod references;
 mod serde_types;
 mod simulated;
 mod slow;
+mod topic;
 mod unconfirmed;
 mod watch;

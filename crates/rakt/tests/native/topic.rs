@@ -1,0 +1,153 @@
+//! Topics across nodes.
+
+use rakt::prelude::*;
+use rakt::topic::{Subscribers, Topic};
+use tokio::sync::mpsc;
+
+use crate::memory::Memory;
+use crate::nodes::{config, node_with, remote};
+use crate::support::within;
+
+#[derive(Clone, PartialEq, prost::Message, Message)]
+#[rakt(name = "tests.topic.News")]
+struct News {
+    #[prost(uint64, tag = "1")]
+    n: u64,
+}
+
+struct Listener(mpsc::UnboundedSender<u64>);
+
+impl Actor for Listener {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<News>();
+    }
+}
+
+impl Handler<News> for Listener {
+    async fn handle(&mut self, news: News, _: &mut Context<Self>) -> Result {
+        Ok(self.0.send(news.n)?)
+    }
+}
+
+struct Nodes {
+    here: ActorSystem,
+    there: ActorSystem,
+    /// On the other node.
+    topic: ActorRef<Topic<News>>,
+    /// On this one.
+    listener: ActorRef<Listener>,
+    heard: mpsc::UnboundedReceiver<u64>,
+}
+
+async fn nodes() -> Nodes {
+    let network = Memory::default();
+    let here = node_with("here", config().transport(network.clone())).await;
+    let there = node_with("there", config().transport(network)).await;
+    there.spawn("news", Topic::<News>::new).await.expect("it starts");
+    let topic = remote(&here, &there, "news").await;
+    let (tell, heard) = mpsc::unbounded_channel();
+    let listener = here.spawn("listener", move || Listener(tell.clone())).await.expect("it starts");
+    Nodes { here, there, topic, listener, heard }
+}
+
+async fn subscribers(nodes: &Nodes) -> usize {
+    let topic = nodes.there.find("news").and_then(|topic| topic.typed::<Topic<News>>());
+    topic.expect("it is there").ask(Subscribers).await.expect("it answers")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_hears_what_is_published_on_another_node() -> Result {
+    let mut nodes = nodes().await;
+    within(nodes.topic.subscribe(&nodes.listener)).await?;
+    within(nodes.topic.subscribe(&nodes.listener)).await?;
+    assert_eq!(subscribers(&nodes).await, 1);
+    for n in 0..100 {
+        nodes.topic.tell(News { n }).await?;
+    }
+    for n in 0..100 {
+        assert_eq!(within(nodes.heard.recv()).await, Some(n));
+    }
+    within(nodes.topic.unsubscribe(&nodes.listener)).await?;
+    assert_eq!(subscribers(&nodes).await, 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_ends_with_the_subscriber_and_with_its_node() -> Result {
+    let nodes = nodes().await;
+    within(nodes.topic.subscribe(&nodes.listener)).await?;
+    within(nodes.listener.stop()).await?;
+    while subscribers(&nodes).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (tell, _heard) = mpsc::unbounded_channel();
+    let again = nodes.here.spawn("listener", move || Listener(tell.clone())).await?;
+    within(nodes.topic.subscribe(&again)).await?;
+    assert_eq!(subscribers(&nodes).await, 1);
+    nodes.here.shutdown().await;
+    while subscribers(&nodes).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_of_ones_own_spares_the_wire_one_message_for_each_subscriber() -> Result {
+    let mut nodes = nodes().await;
+    let own = nodes.here.spawn("own", Topic::<News>::new).await?;
+    within(nodes.topic.subscribe(&own)).await?;
+    own.subscribe(&nodes.listener).await?;
+    nodes.topic.tell(News { n: 4 }).await?;
+    assert_eq!(within(nodes.heard.recv()).await, Some(4));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_does_not_subscribe_actors_of_the_system() -> Result {
+    let nodes = nodes().await;
+    let (host, port) = nodes.there.advertised();
+    let name = format!("rakt://there@{host}:{port}/rakt.hidden");
+    let hidden: ActorRef = nodes.here.resolve(&name.parse()?);
+    let error = within(nodes.topic.subscribe(&hidden)).await.expect_err("a reserved name");
+    assert!(matches!(error.refusal(), Some(Refusal::Declined { .. })), "{error:?}");
+    assert_eq!(subscribers(&nodes).await, 0);
+    Ok(())
+}
+
+/// Asks who is heard by what a peer says, and is nobody in particular itself.
+#[derive(Clone, PartialEq, prost::Message, Message)]
+#[rakt(name = "tests.topic.Return")]
+struct Return {}
+
+struct Mirror;
+
+impl Actor for Mirror {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Return>();
+    }
+}
+
+impl Handler<Return> for Mirror {
+    async fn handle(&mut self, _: Return, ctx: &mut Context<Self>) -> Result {
+        let sender = ctx.sender().ok_or("somebody sent it")?;
+        Ok(sender.tell(News { n: 8 }).await?)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_without_a_name_is_answered_and_subscribes_as_others() -> Result {
+    let mut nodes = nodes().await;
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let anonymous = nodes.here.spawn_anonymous(move || Listener(tell.clone())).await?;
+    nodes.there.spawn("mirror", || Mirror).await?;
+    let mirror = remote::<Mirror>(&nodes.here, &nodes.there, "mirror").await;
+    mirror.tell(Return {}).sender(&anonymous).await?;
+    assert_eq!(within(heard.recv()).await, Some(8));
+    within(nodes.topic.subscribe(&anonymous)).await?;
+    nodes.topic.tell(News { n: 9 }).await?;
+    assert_eq!(within(heard.recv()).await, Some(9));
+    within(nodes.topic.subscribe(&nodes.listener)).await?;
+    nodes.topic.tell(News { n: 10 }).await?;
+    assert_eq!(within(nodes.heard.recv()).await, Some(10));
+    Ok(())
+}
