@@ -154,7 +154,7 @@ async fn a_quiet_connection_to_a_peer_that_answers_pings_stays() -> Result {
 async fn bytes_for_zeros(mine: remote::Config, yours: remote::Config) -> Result<u64> {
     let cable = Cable::default();
     let here = node_with("here", mine.transport(cable.clone())).await;
-    let there = node_with("there", yours).await;
+    let there = node_with("there", yours.transport(cable.memory())).await;
     Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     within(probe.ask(echo("opens the connection"))).await?;
@@ -208,7 +208,8 @@ async fn only_what_is_as_large_as_compress_from_is_compressed() -> Result {
     for (from, is_small) in [(10_000, true), (30_000, false)] {
         let cable = Cable::default();
         let options = config().transport(cable.clone()).compress_from(from);
-        let (here, there) = (node_with("here", options).await, node("there").await);
+        let here = node_with("here", options).await;
+        let there = node_with("there", config().transport(cable.memory())).await;
         Probe::spawn(&there, "probe").await;
         let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
         let before = cable.written();
@@ -298,7 +299,8 @@ async fn receivers_are_spread_over_at_most_max_idle_conns_connections() -> Resul
     for conns in [1, 2, 4] {
         let cable = Cable::default();
         let options = config().transport(cable.clone()).max_idle_conns(conns);
-        let (here, there) = (node_with("here", options).await, node("there").await);
+        let here = node_with("here", options).await;
+        let there = node_with("there", config().transport(cable.memory())).await;
         for n in 0..50 {
             let name = format!("probe-{n}");
             Probe::spawn(&there, &name).await;
@@ -427,7 +429,8 @@ async fn the_keep_alive_interval_is_what_the_transport_is_asked_for() -> Result 
         let cable = Cable::default();
         let options = config().transport(cable.clone());
         let options = set.map_or(options.clone(), |interval| options.keep_alive(interval));
-        let (here, there) = (node_with("here", options).await, node("there").await);
+        let here = node_with("here", options).await;
+        let there = node_with("there", config().transport(cable.memory())).await;
         let (host, port) = there.advertised();
         within(here.node(host, port).ping()).await?;
         assert_eq!(cable.keep_alives(), [expected]);

@@ -92,7 +92,7 @@ async fn tells_asks_confirmed_tells_and_large_messages_of_one_sender_stay_in_ord
 async fn across_reconnects_nothing_comes_twice_and_nothing_old_after_something_new() -> Result {
     let cable = Cable::default();
     let here = node_with("here", config().transport(cable.clone())).await;
-    let there = node("there").await;
+    let there = node_with("there", config().transport(cable.memory())).await;
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -241,7 +241,7 @@ async fn a_sender_that_uses_up_its_credit_waits_and_nobody_else_does() -> Result
 async fn a_full_mailbox_makes_peers_wait_and_loses_nothing() -> Result {
     let cable = Cable::default();
     let here = narrow("here", &cable).await;
-    let there = node("there").await;
+    let there = node_with("there", config().transport(cable.memory())).await;
     let (_, mut seen) = Probe::with_mailbox(&there, "full", Mailbox::bounded(4)).await;
     Probe::spawn(&there, "quick").await;
     let full: ActorRef<Probe> = remote(&here, &there, "full").await;
@@ -402,7 +402,7 @@ async fn a_mailbox_that_drops_the_oldest_tells_their_senders() -> Result {
 async fn every_ask_ends_once_when_the_connection_is_cut() -> Result {
     let cable = Cable::default();
     let here = node_with("here", config().transport(cable.clone())).await;
-    let there = node("there").await;
+    let there = node_with("there", config().transport(cable.memory())).await;
     let (local, seen) = Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     let mut events = here.events();
@@ -562,7 +562,7 @@ async fn all_peers_together_share_one_memory_budget() -> Result {
 async fn a_connection_has_a_bound_on_requests_in_flight() -> Result {
     let cable = Cable::default();
     let here = narrow("here", &cable).await;
-    let there = node_with("there", config().max_in_flight(4)).await;
+    let there = node_with("there", config().transport(cable.memory()).max_in_flight(4)).await;
     let (_, seen) = Probe::spawn(&there, "slow").await;
     Probe::spawn(&there, "quick").await;
     let slow: ActorRef<Probe> = remote(&here, &there, "slow").await;

@@ -215,7 +215,7 @@ impl State {
             line.allowance.map_or(usize::MAX, |left| left.try_into().unwrap_or(usize::MAX));
         let conn = self.whole(id, side)?;
         let nobody_reads = conn.is_closed[1 - side] || conn.is_broken[1 - side];
-        if nobody_reads && conn.pipes[1 - side].is_over(now) && !back_is_stalled {
+        if nobody_reads && conn.pipes[1 - side].has_ended(now) && !back_is_stalled {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let pipe = &mut conn.pipes[side];

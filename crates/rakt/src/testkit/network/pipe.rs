@@ -93,10 +93,9 @@ impl Pipe {
         due
     }
 
-    /// Whether the reader has had all, and been told of the end.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
-        let is_told = self.end_due.is_some_and(|due| due <= now);
-        is_told && self.under_way.is_empty() && !self.is_stalled && !self.is_dead
+    /// Whether the end has got to the reader, who may not have looked yet.
+    pub(super) fn has_ended(&self, now: Instant) -> bool {
+        self.end_due.is_some_and(|due| due <= now) && !self.is_stalled && !self.is_dead
     }
 
     /// Gives what has arrived to `take`, which is offered one slice after the other and says how much it took.
@@ -161,9 +160,9 @@ mod tests {
         let (mut pipe, start) = (Pipe::default(), Instant::now());
         pipe.send(b"last", None, 5 * MS, start);
         pipe.end(Duration::ZERO, start);
-        assert!(!pipe.is_over(start + 5 * MS));
+        assert!(!pipe.has_ended(start + 4 * MS));
+        assert!(pipe.has_ended(start + 5 * MS));
         assert_eq!(received(&mut pipe, start + 5 * MS), (b"last".to_vec(), Found::End));
-        assert!(pipe.is_over(start + 5 * MS));
     }
 
     #[test]
