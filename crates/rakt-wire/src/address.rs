@@ -206,7 +206,7 @@ pub enum AddressError {
         limit: usize,
     },
     /// A part holds a character that it may not hold, or not in that place.
-    #[error("{what} {} may not hold {character:?} at byte {at}", Quoted(text))]
+    #[error("{what} {} may not hold {character:?} at byte {at}: {allowed}", Quoted(text))]
     Character {
         /// Which part.
         what: &'static str,
@@ -216,6 +216,8 @@ pub enum AddressError {
         character: char,
         /// Its offset in bytes.
         at: usize,
+        /// What may stand there, for people.
+        allowed: &'static str,
     },
     /// The name starts with a prefix that belongs to the system.
     #[error("the name {} starts with the reserved prefix {prefix:?}", Quoted(name))]
@@ -256,7 +258,13 @@ pub fn validate_name(name: &str) -> Result<(), AddressError> {
 /// Says which character it may not hold.
 pub fn validate_text(what: &'static str, text: &str) -> Result<(), AddressError> {
     let at = controls_at(text).unwrap_or(text.len());
-    reject(what, text, text.get(at..).and_then(|rest| rest.chars().next()).map(|c| (at, c)))
+    let wrong = text.get(at..).and_then(|rest| rest.chars().next()).map(|c| (at, c));
+    reject(
+        what,
+        text,
+        wrong,
+        "no control characters, nor what is shown as nothing or turns text around",
+    )
 }
 
 /// Checks a path: one or more segments separated by `/`, [`MAX_PATH_LEN`] bytes at most.
@@ -295,7 +303,8 @@ fn validate_segment(what: &'static str, text: &str) -> Result<(), AddressError> 
     let wrong = text
         .char_indices()
         .find(|&(at, c)| !(c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '-' | '_' | '.'))));
-    reject(what, text, wrong)
+    let allowed = "ASCII letters and digits, and behind the first of them - _ and .";
+    reject(what, text, wrong, allowed)
 }
 
 /// Checks a host: a DNS name in ASCII, an IPv4 address or an IPv6 address (with an optional zone), without a
@@ -323,7 +332,9 @@ pub fn validate_host(host: &str) -> Result<(), AddressError> {
         host.char_indices()
             .find(|(_, c)| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
     };
-    reject(WHAT, host, wrong)
+    let allowed =
+        "a DNS name of ASCII letters, digits, - _ and ., or an IP address, without a port";
+    reject(WHAT, host, wrong, allowed)
 }
 
 fn check_len(what: &'static str, text: &str) -> Result<(), AddressError> {
@@ -338,10 +349,11 @@ fn reject(
     what: &'static str,
     text: &str,
     wrong: Option<(usize, char)>,
+    allowed: &'static str,
 ) -> Result<(), AddressError> {
     match wrong {
         Some((at, character)) => {
-            Err(AddressError::Character { what, text: text.to_owned(), character, at })
+            Err(AddressError::Character { what, text: text.to_owned(), character, at, allowed })
         }
         None => Ok(()),
     }

@@ -6,6 +6,7 @@
 //! - [`send`]: the futures of `tell`, `ask` and their batches
 //! - [`supervision`]: what happens when an actor fails
 //! - [`error`]: causes and bounds in errors
+//! - [`name`]: names of actors made of other names
 //! - [`propagate`]: carrying context along
 //! - [`topic`]: one message for everybody who wants to hear of it
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
@@ -63,6 +64,7 @@ pub mod message;
 mod metrics;
 #[cfg(all(test, rakt_model))]
 mod models;
+pub mod name;
 mod operation;
 mod portable;
 #[cfg(feature = "serde")]
@@ -151,8 +153,8 @@ pub mod prelude {
     #[cfg(feature = "remote")]
     pub use crate::remote;
     pub use crate::{
-        Accepts, Actor, ActorRef, ActorSystem, Address, AnyActor, AskError, Context, Handler, Kind,
-        Mailbox, Message, Overflow, Recipient, Refusal, Result, Terminated,
-        supervision::Supervision,
+        Accepts, Actor, ActorRef, ActorSystem, Address, AnyActor, AskError, Context, Declined,
+        Handler, Kind, Mailbox, Message, OrDecline, Overflow, Recipient, Refusal, Result,
+        Terminated, supervision::Supervision,
     };
 }

@@ -132,6 +132,11 @@ const MAX_IDLE_CONNS: u32 = 1024;
 const MAX_FRAME_SIZE: u32 = 16 * 1024 * 1024;
 
 impl Config {
+    /// Listens on `port` of 127.0.0.1, for nodes on one machine; port 0 takes a free one.
+    pub fn default_for(port: u16) -> Self {
+        Self::new("127.0.0.1", port)
+    }
+
     /// Listens on `host` and `port`; port 0 takes a free one, which
     /// [`ActorSystem::advertised`](crate::ActorSystem::advertised) then tells.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
