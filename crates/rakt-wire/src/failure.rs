@@ -73,6 +73,8 @@ pub enum Bound {
     SpawnRate,
     /// Actors that hear what is published on one topic.
     Subscribers,
+    /// Futures and streams that run beside an actor.
+    Tasks,
     /// One that this version does not know.
     Other(Box<OtherBound>),
 }
@@ -87,7 +89,7 @@ pub struct OtherBound {
 }
 
 impl Bound {
-    const KNOWN: [Self; 14] = [
+    const KNOWN: [Self; 15] = [
         Self::OutboundBuffer,
         Self::ReceiverWindow,
         Self::InFlight,
@@ -102,6 +104,7 @@ impl Bound {
         Self::Spawned,
         Self::SpawnRate,
         Self::Subscribers,
+        Self::Tasks,
     ];
 
     fn parts(&self) -> (u64, &str, &str) {
@@ -120,6 +123,7 @@ impl Bound {
             Self::Spawned => (12, "actors that all peers have spawned", "actors"),
             Self::SpawnRate => (13, "spawns of one peer in a second", "spawns"),
             Self::Subscribers => (14, "subscribers of one topic", "subscribers"),
+            Self::Tasks => (15, "futures and streams beside an actor", "tasks"),
             Self::Other(other) => (other.number, &other.name, ""),
         }
     }

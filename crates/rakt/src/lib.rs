@@ -83,6 +83,7 @@ mod stuck;
 pub mod supervision;
 mod sync;
 mod system;
+mod tasks;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod ticks;
@@ -146,6 +147,7 @@ pub use send::message_for::MessageFor;
 pub use spawn::{Spawn, SpawnOrExisting};
 pub use system::core::Exposed;
 pub use system::{ActorSystem, ConfigError, ShutdownReport, StartError, SystemBuilder};
+pub use tasks::Task;
 pub use timers::Timer;
 
 /// What most files that define or use actors need. Every other path to a type is its only one.

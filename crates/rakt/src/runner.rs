@@ -228,6 +228,10 @@ impl<A: Actor> Runner<A> {
                     Flow::Continue(())
                 }
                 Signal::Terminated(terminated) => self.hear_of(terminated).await,
+                Signal::TaskFailed { life, fault } if life.strong_count() > 0 => {
+                    self.fail(fault).await
+                }
+                Signal::TaskFailed { .. } => Flow::Continue(()),
             };
             if flow.is_break() {
                 signals.for_each(refuse_signal);
@@ -254,9 +258,9 @@ impl<A: Actor> Runner<A> {
         Flow::Continue(())
     }
 
-    fn passivate(&self) -> Flow {
-        let is_free =
-            self.ctx.cell.intake() == Intake::Open && self.ctx.children().next().is_none();
+    fn passivate(&mut self) -> Flow {
+        let is_needed = self.ctx.has_tasks() || self.ctx.children().next().is_some();
+        let is_free = self.ctx.cell.intake() == Intake::Open && !is_needed;
         match is_free && self.work.is_empty() && self.ctx.cell.is_quiet() {
             true => Flow::Break(StopReason::Passivated),
             false => Flow::Continue(()),
@@ -537,23 +541,7 @@ fn passivation<A: Actor>(cell: &Arc<ActorCell<A>>, after: Duration) -> Due {
 
 /// Runs code of the user that is over at once. A panic is a fault.
 fn contain<T>(code: impl FnOnce() -> T) -> Result<T, Fault> {
-    std::panic::catch_unwind(AssertUnwindSafe(code)).map_err(panic_fault)
-}
-
-/// What a panic says, as far as it says anything.
-fn panic_fault(panic: Box<dyn std::any::Any + Send>) -> Fault {
-    let text = match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => match panic.downcast::<&'static str>() {
-            Ok(text) => (*text).to_owned(),
-            Err(unknown) => {
-                // Dropping it is foreign code that may panic in turn.
-                std::mem::forget(unknown);
-                "without a message".to_owned()
-            }
-        },
-    };
-    Fault::Panic(text)
+    std::panic::catch_unwind(AssertUnwindSafe(code)).map_err(Fault::of_panic)
 }
 
 fn fault_of(error: BoxError) -> Fault {

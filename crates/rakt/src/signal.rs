@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Cause, Refusal};
 use crate::events::{StopReason, Terminated, WatchId};
-use crate::supervision::Decision;
+use crate::supervision::{Decision, Fault};
 
 /// Who takes signals.
 pub(crate) trait Signalled: Send + Sync {
@@ -35,6 +35,8 @@ pub(crate) enum Signal {
     ChildGone { uid: u64 },
     /// A watched actor has ended.
     Terminated(Terminated),
+    /// What runs beside the actor has panicked, unless what set it up is gone.
+    TaskFailed { life: Weak<()>, fault: Fault },
 }
 
 /// Who wants to know of an actor's end.

@@ -97,7 +97,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// Stops the actor once it has had no message for this long, at least 1 ms. Default: never.
     ///
-    /// What keeps it: a message, also one that it sends itself by a timer; a child, until that has ended;
+    /// What keeps it: a message, also one that it sends itself by a timer; a child, a [pipe](Context::pipe) or a
+    /// [stream](Context::attach_stream), until that has ended;
     /// and its own suspension or pause before a restart, until that is over.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
         self.setup.options().passivate_after = Some(idle);

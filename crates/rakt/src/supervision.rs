@@ -79,7 +79,7 @@ pub enum Strategy {
 pub enum Fault {
     /// A handler or hook returned this error.
     Error(BoxError),
-    /// A handler or hook panicked with this message.
+    /// A handler or hook panicked with this message, or what runs [beside](crate::Context::pipe) the actor did.
     Panic(String),
     /// A handler took longer than its [limit](crate::Spawn::handler_timeout).
     TimedOut(Duration),
@@ -90,6 +90,24 @@ pub enum Fault {
         /// Its fault.
         cause: Cause,
     },
+}
+
+impl Fault {
+    /// What a panic says, as far as it says anything.
+    pub(crate) fn of_panic(panic: Box<dyn std::any::Any + Send>) -> Self {
+        let text = match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => match panic.downcast::<&'static str>() {
+                Ok(text) => (*text).to_owned(),
+                Err(unknown) => {
+                    // Dropping it is foreign code that may panic in turn.
+                    std::mem::forget(unknown);
+                    "without a message".to_owned()
+                }
+            },
+        };
+        Self::Panic(text)
+    }
 }
 
 impl fmt::Display for Fault {

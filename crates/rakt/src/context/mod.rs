@@ -1,10 +1,12 @@
 //! What a handler can see and do besides its message.
 //!
+//! - `beside`: futures and streams whose output comes back as messages
 //! - `later`: replies that a task gives
 //! - `state`: a context, and the state that only the runner of an actor touches
 //! - `runner`: what the runner does with a context
 //! - `timers`: messages to an actor's own self
 
+mod beside;
 mod later;
 mod runner;
 mod state;

@@ -15,6 +15,7 @@ use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::reference::{AnyCell, Target};
 use crate::signal::{Signal, Signalled, Watcher};
 use crate::supervision::Decider;
+use crate::tasks::Tasks;
 use crate::timers::Timers;
 
 /// The actor's view of itself, its system, and the message at hand.
@@ -79,6 +80,8 @@ pub(crate) struct Extra<A> {
     pub(super) stash: Exclusive<Vec<Item<Dispatch<A>>>>,
     pub(super) watching: HashMap<WatchId, Target>,
     pub(super) timers: Timers,
+    /// What runs beside the actor.
+    pub(super) tasks: Option<Box<Tasks>>,
     pub(super) decider: Decider,
     /// Why the actor was built anew, or is about to be.
     pub(super) restart_reason: Option<RestartReason>,
@@ -102,8 +105,9 @@ impl<A> Extra<A> {
         }
     }
 
-    /// Ends timers and watches.
+    /// Ends timers, watches, and what runs beside the actor.
     pub(super) fn let_go(&mut self) {
+        self.tasks = None;
         self.timers.cancel();
         self.watching.drain().for_each(|(watch, watched)| unwatch(&watched, watch));
     }
@@ -127,6 +131,7 @@ impl<A> Default for Extra<A> {
             stash: Exclusive::default(),
             watching: HashMap::new(),
             timers: Timers::default(),
+            tasks: None,
             decider: Decider::default(),
             restart_reason: None,
         }

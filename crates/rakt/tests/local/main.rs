@@ -3,6 +3,7 @@
 //! | file | asks |
 //! | --- | --- |
 //! | `anonymous.rs` | what is an actor called that got no name? |
+//! | `beside.rs` | do futures and streams beside an actor come back to it, and end with it? |
 //! | `destructors.rs` | what if a value of the user panics when it is dropped or shown? |
 //! | `events.rs` | what does a subscriber learn of a system? |
 //! | `inside.rs` | what if an actor's own code waits for the actor? |
@@ -28,6 +29,7 @@
 mod support;
 
 mod anonymous;
+mod beside;
 mod destructors;
 mod events;
 mod inside;
