@@ -9,6 +9,7 @@
 //! - [`name`]: names of actors made of other names
 //! - [`propagate`]: carrying context along
 //! - [`topic`]: one message for everybody who wants to hear of it
+//! - [`routing`]: one reference for several actors
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
 #![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
@@ -74,6 +75,7 @@ mod reference;
 mod registry;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod routing;
 mod runner;
 pub mod send;
 mod signal;

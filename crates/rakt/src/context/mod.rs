@@ -12,6 +12,7 @@ mod runner;
 mod state;
 mod timers;
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -283,9 +284,24 @@ impl<A: Send + 'static> Context<A> {
         T: 'static,
         M: Message + MessageFor<T>,
     {
+        self.forward_counted(target, message, None).await
+    }
+
+    /// The same, and `token` is shared with the message until it is handled.
+    pub(crate) async fn forward_counted<T, M>(
+        &mut self,
+        target: &ActorRef<T>,
+        message: M,
+        token: Option<&Arc<()>>,
+    ) -> Result<M::Reply>
+    where
+        T: 'static,
+        M: Message + MessageFor<T>,
+    {
         let sender = self.current.sender.clone();
         if matches!(self.current.cancellation, Cancellation::Never) {
-            let mut tell = target.tell(message).carrying(self.current.extensions());
+            let mut tell = target.tell(message).counted(token);
+            tell = tell.carrying(self.current.extensions());
             if let Some(sender) = sender {
                 tell = tell.sender(&sender);
             }
@@ -293,7 +309,8 @@ impl<A: Send + 'static> Context<A> {
             return Err(Box::new(Deferred));
         }
         let left = self.deadline().map(|at| at.saturating_duration_since(now()));
-        let mut ask = Ask::owned(target.clone(), message).carrying(self.current.extensions());
+        let mut ask = Ask::owned(target.clone(), message).counted(token);
+        ask = ask.carrying(self.current.extensions());
         if let Some(sender) = sender {
             ask = ask.sender(&sender);
         }

@@ -53,10 +53,21 @@ pub(super) struct Envelope<'a, T, M: Message> {
 #[derive(Default)]
 struct Enclosed {
     metadata: Option<Metadata>,
+    /// Is there until the message is handled, in this process.
+    token: Option<Arc<()>>,
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
     /// What a connection keeps for it while it waits.
     state: Option<SendState>,
+}
+
+impl Enclosed {
+    /// What a letter has with it.
+    fn take_about<R: Send + 'static>(&mut self) -> Option<Box<About<R>>> {
+        let (metadata, token) = (self.metadata.take(), self.token.take());
+        let has_any = metadata.is_some() || token.is_some();
+        has_any.then(|| Box::new(About { metadata, token, ..About::default() }))
+    }
 }
 
 /// What the reply of a message goes through, once the message is accepted.
@@ -90,6 +101,11 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     /// Sends metadata along, in place of what was given before.
     pub(super) fn enclose(&mut self, metadata: Metadata) {
         self.enclosed.get_or_insert_default().metadata = Some(metadata);
+    }
+
+    /// Sends something along that is there until the message is handled.
+    pub(super) fn count_in(&mut self, token: Arc<()>) {
+        self.enclosed.get_or_insert_default().token = Some(token);
     }
 
     /// Lets the context propagator write down the context of the handler that sends.
@@ -144,9 +160,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             }
             Wish::Tell | Wish::Confirm => (None, Receipt::Accepted),
         };
-        let metadata = self.enclosed.as_mut().and_then(|enclosed| enclosed.metadata.take());
-        let about = metadata
-            .map(|metadata| Box::new(About { metadata: Some(metadata), ..About::default() }));
+        let about = self.enclosed.as_mut().and_then(|enclosed| enclosed.take_about());
         let sender = self.sender.take();
         let mut letter = Some(Letter { message, asker: Asker(asker), sender, about });
         let pushed = M::push(&**cell, &mut letter, waker.map(|waker| (&mut self.ticket, waker)));
@@ -173,7 +187,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     ) -> Offered<M> {
         self.sender = letter.sender;
         if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
-            enclosed.metadata = about.metadata;
+            (enclosed.metadata, enclosed.token) = (about.metadata, about.token);
         }
         match pushed {
             Push::Refused(refusal) => {

@@ -48,6 +48,7 @@ mod request;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,14 @@ macro_rules! message_options {
         /// At most 64 pairs and 16 KiB cross the wire.
         pub fn metadata(mut self, metadata: Metadata) -> Self {
             self.$($envelope).+.enclose(metadata);
+            self
+        }
+
+        /// Has this be there until the message is handled, where that is in this process.
+        pub(crate) fn counted(mut self, token: Option<&Arc<()>>) -> Self {
+            if let Some(token) = token {
+                self.$($envelope).+.count_in(token.clone());
+            }
             self
         }
 

@@ -15,6 +15,7 @@
 //! | `propagate.rs` | does context travel with messages? |
 //! | `reasons.rs` | does an actor know why it starts and stops? |
 //! | `recipient.rs` | can actors of several types be referred to by what they take? |
+//! | `routing.rs` | who gets a message that is sent to a router or a pool? |
 //! | `runtimes.rs` | what if a runtime lacks something, or there is none? |
 //! | `shutdown.rs` | how does a whole system end? |
 //! | `stash_forward_defer.rs` | can a message be handled later, elsewhere, or by a task? |
@@ -41,6 +42,7 @@ mod passivation;
 mod propagate;
 mod reasons;
 mod recipient;
+mod routing;
 mod runtimes;
 mod shutdown;
 mod stash_forward_defer;
