@@ -7,7 +7,6 @@
 
 mod actors;
 mod callgrind;
-#[path = "../../../crates/rakt/tests/support/memory.rs"]
 mod memory;
 mod paths;
 mod shaped;
