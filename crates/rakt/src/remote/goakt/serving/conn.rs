@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use rakt_wire::Failure;
@@ -30,6 +30,13 @@ pub(crate) struct GoConn {
     pub(super) account: Arc<Account>,
     /// The stream is closed.
     pub(crate) gone: Latch,
+}
+
+/// Has the driver look again.
+impl Wake for GoConn {
+    fn wake(self: Arc<Self>) {
+        self.touch();
+    }
 }
 
 #[derive(Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -157,7 +158,8 @@ impl Run {
         names: &mut Names,
     ) -> Option<Room> {
         let window = names.window(conn, self.cell.uid());
-        line.enter(conn, window, self.cost + self.extra)
+        let waker = Waker::from(conn.clone());
+        line.enter(&conn.terms.windows, (window, self.cost + self.extra), &waker)
     }
 }
 

@@ -7,11 +7,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::conn::GoConn;
 use crate::remote::weak_map::WeakMap;
 use crate::sync::Mutex;
 
@@ -69,14 +68,14 @@ impl InLine {
         self.0.is_some()
     }
 
-    /// Room for so many bytes, or a place in the line for it; `conn` is touched once there is room.
+    /// Room for so many bytes, or a place in the line for it; `waker` is woken once there is room.
     pub(super) fn enter(
         &mut self,
-        conn: &Arc<GoConn>,
-        window: &Window,
-        bytes: u64,
+        windows: &Windows,
+        (window, bytes): (&Window, u64),
+        waker: &Waker,
     ) -> Option<Room> {
-        let bytes = conn.terms.windows.bounded(bytes);
+        let bytes = windows.bounded(bytes);
         let entering = match &mut self.0 {
             Some(entering) => entering,
             None => match window.clone().try_acquire_many_owned(bytes) {
@@ -84,20 +83,12 @@ impl InLine {
                 Err(_) => self.0.insert(Box::pin(window.clone().acquire_many_owned(bytes))),
             },
         };
-        let waker = Waker::from(conn.clone());
-        match entering.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match entering.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Ready(permit) => {
                 self.0 = None;
                 Some(Room(permit.expect("windows are never closed")))
             }
             Poll::Pending => None,
         }
-    }
-}
-
-/// Has the driver look again.
-impl Wake for GoConn {
-    fn wake(self: Arc<Self>) {
-        self.touch();
     }
 }
