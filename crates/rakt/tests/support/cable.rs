@@ -65,7 +65,7 @@ impl Cable {
 
     /// Lets no byte pass on the connections there are, and says nothing.
     pub(crate) fn freeze(&self) {
-        self.connections().iter().for_each(Connection::stall);
+        self.connections().iter().for_each(Connection::freeze);
     }
 
     /// Keeps what is written from now on in the network, on the connections there are.

@@ -203,6 +203,20 @@ async fn one_connection_of_several_can_be_harmed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_frozen_connection_takes_nothing_until_it_is_released() {
+    let mut pair = Pair::new().await;
+    let connection = pair.network.connections("a", "b").remove(0);
+    says(&mut pair.here, b"before").await;
+    connection.freeze();
+    timeout(LONG, pair.here.write_u8(1)).await.expect_err("it takes nothing");
+    hears_nothing(&mut pair.there).await;
+    assert!(pair.dial().await.is_ok(), "others are as they were");
+    connection.release();
+    says(&mut pair.here, b"after").await;
+    hears(&mut pair.there, b"beforeafter").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_network_holds_outlives_the_end_that_sent_it() {
     let mut pair = Pair::new().await;
     let connection = pair.network.connections("a", "b").remove(0);

@@ -47,9 +47,18 @@ impl Connection {
         self.change(|conn| conn.pipes[side(conn, host)].is_stalled = true);
     }
 
-    /// Delivers what was held up.
+    /// As [`stall`](Self::stall), and takes nothing more either, as if it held all that it has room for.
+    pub fn freeze(&self) {
+        self.change(|conn| {
+            conn.pipes.iter_mut().for_each(|pipe| (pipe.is_stalled, pipe.is_full) = (true, true));
+        });
+    }
+
+    /// Delivers what was held up, and takes more.
     pub fn release(&self) {
-        self.change(|conn| conn.pipes.iter_mut().for_each(|pipe| pipe.is_stalled = false));
+        self.change(|conn| {
+            conn.pipes.iter_mut().for_each(|pipe| (pipe.is_stalled, pipe.is_full) = (false, false));
+        });
     }
 
     /// Whether a host has closed its end.

@@ -29,6 +29,8 @@ pub(super) struct Pipe {
     pub(super) is_dead: bool,
     /// Of this connection alone.
     pub(super) is_stalled: bool,
+    /// It takes nothing more, as if it held all that it can.
+    pub(super) is_full: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
@@ -54,7 +56,7 @@ pub(super) enum Found {
 impl Pipe {
     /// How many bytes the writer may give now, or until when it has to wait for the rate of the line.
     pub(super) fn room(&self, rate: Option<u32>, now: Instant) -> Result<usize, Instant> {
-        let room = CAPACITY - self.held;
+        let room = if self.is_full { 0 } else { CAPACITY - self.held };
         match (rate, self.free_at) {
             (Some(_), Some(free_at)) if free_at > now => Err(free_at),
             (Some(_), _) => Ok(room.min(PIECE_LEN)),
