@@ -23,6 +23,7 @@ use crate::events::{RestartReason, StopReason, WatchId};
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::Cancellation;
 use crate::message::Message;
+use crate::message::allowance::Hold;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
 use crate::send::message_for::MessageFor;
@@ -248,7 +249,7 @@ impl<A: Send + 'static> Context<A> {
                 limit: Self::STASH_CAPACITY as u64,
             })));
         }
-        let held = self.current.attached.as_mut().and_then(|attached| attached.held.reach().take());
+        let held = self.take_held();
         let about = About {
             deadline: self.current.deadline,
             metadata: self.current.metadata().cloned(),
@@ -299,8 +300,9 @@ impl<A: Send + 'static> Context<A> {
         M: Message + MessageFor<T>,
     {
         let sender = self.current.sender.clone();
+        let held = self.take_held();
         if matches!(self.current.cancellation, Cancellation::Never) {
-            let mut tell = target.tell(message).counted(token);
+            let mut tell = target.tell(message).counted(token).holding(held);
             tell = tell.carrying(self.current.extensions());
             if let Some(sender) = sender {
                 tell = tell.sender(&sender);
@@ -309,7 +311,7 @@ impl<A: Send + 'static> Context<A> {
             return Err(Box::new(Deferred));
         }
         let left = self.deadline().map(|at| at.saturating_duration_since(now()));
-        let mut ask = Ask::owned(target.clone(), message).counted(token);
+        let mut ask = Ask::owned(target.clone(), message).counted(token).holding(held);
         ask = ask.carrying(self.current.extensions());
         if let Some(sender) = sender {
             ask = ask.sender(&sender);
@@ -339,6 +341,11 @@ impl<A: Send + 'static> Context<A> {
             self.cell.system.runtime().spawn(answering);
         }
         deferred
+    }
+
+    /// What counts for the message at hand, where that goes elsewhere.
+    fn take_held(&mut self) -> Option<Box<dyn Hold>> {
+        self.current.attached.as_mut().and_then(|attached| attached.held.reach().take())
     }
 
     /// Sends `message` to this actor after `delay`, as a [`tell`](ActorRef::tell) does: one that is not

@@ -11,7 +11,9 @@ use super::message_for::MessageFor;
 use crate::answer::RemoteAnswer;
 use crate::error::{BoxError, Cause, Refusal};
 use crate::inside::is_inside;
+use crate::mailbox::current::Exclusive;
 use crate::mailbox::letter::{About, Asker, Letter};
+use crate::message::allowance::Hold;
 use crate::message::{Encoded, Message, claim_name};
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
@@ -55,6 +57,8 @@ struct Enclosed {
     metadata: Option<Metadata>,
     /// Is there until the message is handled, in this process.
     token: Option<Arc<()>>,
+    /// What counts for the message as long as it is in this process.
+    held: Exclusive<Option<Box<dyn Hold>>>,
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
     /// What a connection keeps for it while it waits.
@@ -65,8 +69,9 @@ impl Enclosed {
     /// What a letter has with it.
     fn take_about<R: Send + 'static>(&mut self) -> Option<Box<About<R>>> {
         let (metadata, token) = (self.metadata.take(), self.token.take());
-        let has_any = metadata.is_some() || token.is_some();
-        has_any.then(|| Box::new(About { metadata, token, ..About::default() }))
+        let held = self.held.reach().take();
+        let has_any = metadata.is_some() || token.is_some() || held.is_some();
+        has_any.then(|| Box::new(About { metadata, token, held, ..About::default() }))
     }
 }
 
@@ -106,6 +111,11 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     /// Sends something along that is there until the message is handled.
     pub(super) fn count_in(&mut self, token: Arc<()>) {
         self.enclosed.get_or_insert_default().token = Some(token);
+    }
+
+    /// Has what counts for the message count until it is handled.
+    pub(super) fn hold(&mut self, held: Box<dyn Hold>) {
+        self.enclosed.get_or_insert_default().held = Exclusive::new(Some(held));
     }
 
     /// Lets the context propagator write down the context of the handler that sends.
@@ -188,6 +198,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         self.sender = letter.sender;
         if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
             (enclosed.metadata, enclosed.token) = (about.metadata, about.token);
+            enclosed.held = Exclusive::new(about.held);
         }
         match pushed {
             Push::Refused(refusal) => {

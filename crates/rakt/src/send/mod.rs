@@ -56,6 +56,7 @@ use rakt_wire::{Metadata, Wish};
 
 use crate::error::{AskError, Refusal, TellError};
 use crate::limit::Limit;
+use crate::message::allowance::Hold;
 use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
@@ -91,6 +92,14 @@ macro_rules! message_options {
         pub(crate) fn counted(mut self, token: Option<&Arc<()>>) -> Self {
             if let Some(token) = token {
                 self.$($envelope).+.count_in(token.clone());
+            }
+            self
+        }
+
+        /// Has what counts for the message count until it is handled, where that is in this process.
+        pub(crate) fn holding(mut self, held: Option<Box<dyn Hold>>) -> Self {
+            if let Some(held) = held {
+                self.$($envelope).+.hold(held);
             }
             self
         }

@@ -264,6 +264,65 @@ async fn what_a_message_becomes_counts_while_it_is_put_aside() -> Result {
     Ok(())
 }
 
+/// Hands lists on to an actor that does not look at them for now.
+struct Forwarder {
+    to: ActorRef<Holder>,
+}
+
+/// Is held up from the start, until it is let go.
+struct Holder(Arc<Notify>);
+
+impl Actor for Forwarder {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<List>();
+    }
+}
+
+impl Handler<List> for Forwarder {
+    async fn handle(&mut self, list: List, ctx: &mut Context<Self>) -> Result {
+        ctx.forward(&self.to, list).await
+    }
+}
+
+impl Actor for Holder {}
+
+impl Handler<Open> for Holder {
+    async fn handle(&mut self, _: Open, _: &mut Context<Self>) -> Result {
+        self.0.notified().await;
+        Ok(())
+    }
+}
+
+impl Handler<List> for Holder {
+    async fn handle(&mut self, _: List, _: &mut Context<Self>) -> Result {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_message_becomes_counts_where_it_is_passed_on() -> Result {
+    let (let_go, system) =
+        (Arc::new(Notify::new()), ActorSystem::builder("holders").start().await?);
+    let held = let_go.clone();
+    let to = system.spawn("holder", move || Holder(held.clone())).await?;
+    to.tell(Open {}).await?;
+    let forwarding = to.clone();
+    let forwarder = move || Forwarder { to: forwarding.clone() };
+    let (near, far, forwarder) = pair(narrow(), forwarder).await?;
+    for _ in 0..3 {
+        within(forwarder.tell(List::of_texts()).confirmed().timeout(LIMIT)).await?;
+    }
+    assert_no_room(within(forwarder.ask(List::of_texts()).timeout(LIMIT)).await);
+    let_go.notify_one();
+    for _ in 0..5 {
+        within(forwarder.ask(List::of_texts()).timeout(LIMIT)).await?;
+    }
+    within(near.shutdown()).await;
+    within(far.shutdown()).await;
+    within(system.shutdown()).await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_reply_that_becomes_too_large_is_no_reply() -> Result {
     let memory = Memory::default();
