@@ -56,18 +56,20 @@ pub enum Event {
         /// No other thread of the runtime is free: nothing on this node goes on until the actor does.
         stands_still: bool,
     },
-    /// A connection to or from a peer is open.
+    /// The first connection to a peer is open, or the first from it: the two directions are told apart. A node has
+    /// several connections to a peer, which together are one link. A peer that has no address, and a GoAkt node that
+    /// connects, cannot be known again: each of their connections is a link.
     LinkUp {
         /// The peer: `system@host:port`, or `system` where it has no address.
         peer: String,
     },
-    /// A connection to or from a peer has ended.
+    /// The last connection to a peer has ended, or the last from it.
     LinkDown {
         /// The peer: `system@host:port`, or `system` where it has no address.
         peer: String,
-        /// Why.
+        /// Why the last one ended.
         reason: Cause,
-        /// Plain tells that were written to the peer, without a proof that it has taken or refused them: as many
+        /// Plain tells that were written to the peer since the `LinkUp`, over connections that have ended, without a proof that it has taken or refused them: as many
         /// may be lost, and none beside them. It may have taken any of them, so this is an upper bound.
         ///
         /// Whoever asked for a confirmation or a reply hears of its own message. What was never written is a dead

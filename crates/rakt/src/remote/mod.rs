@@ -37,6 +37,7 @@ mod goakt;
 mod handshake;
 mod io;
 mod latch;
+mod links;
 mod memory;
 mod native;
 mod node;

@@ -308,7 +308,7 @@ impl Node {
         if *self.draining.borrow() {
             dismiss(&conn);
         }
-        conn.resources.link_up(conn.peer.shown(), conn.compression);
+        conn.resources.link_up(&conn.link(), conn.compression);
         match turn {
             Turn::First => {}
             Turn::After(earlier) => {

@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::compressors::Compressors;
 use super::config::Options;
 use super::io::Pumps;
+use super::links::{LinkOf, Links};
 use super::quota::Spawned;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
@@ -35,6 +36,7 @@ pub(crate) struct Resources {
     pub(crate) spawned: Arc<Spawned>,
     /// The connections that run.
     pub(crate) pumps: Pumps,
+    links: Links,
 }
 
 impl Resources {
@@ -42,7 +44,8 @@ impl Resources {
         let budget = Budget::new(options.memory_budget);
         let compressors = Compressors::new(options.compress_from);
         let spawned = Spawned::new(options.quota);
-        Arc::new(Self { options, budget, compressors, outlet, spawned, pumps: Pumps::default() })
+        let (pumps, links) = Default::default();
+        Arc::new(Self { options, budget, compressors, outlet, spawned, pumps, links })
     }
 
     /// Whether a line on this topic may be logged that `peer` has caused.
@@ -61,19 +64,34 @@ impl Resources {
         }
     }
 
-    /// A connection with `peer`, which comes `from` there, is open.
-    pub(crate) fn link_up(&self, (peer, from): (&str, &str), compression: Compression) {
+    /// A connection is open.
+    pub(crate) fn link_up(&self, of: &LinkOf, compression: Compression) {
         crate::metrics::link_up();
-        log_peer!(self, from, info, "link up", peer, %compression);
-        self.outlet.publish(|| Event::LinkUp { peer: peer.to_owned() });
+        let mut is_first = false;
+        self.links.up(of, || {
+            is_first = true;
+            self.outlet.publish(|| Event::LinkUp { peer: of.peer.to_string() });
+        });
+        if is_first {
+            let LinkOf { peer, from, .. } = of;
+            log_peer!(self, from, info, "link up", %peer, %compression);
+        }
     }
 
-    /// A connection with `peer`, which came `from` there, has ended. So many plain tells were written to it of
-    /// which nobody knows whether the peer has taken them.
-    pub(crate) fn link_down(&self, (peer, from): (&str, &str), reason: Cause, unconfirmed: u64) {
+    /// A connection has ended. So many plain tells were written to it of which nobody knows whether the peer has
+    /// taken them.
+    pub(crate) fn link_down(&self, of: &LinkOf, reason: Cause, unconfirmed: u64) {
         crate::metrics::link_down(unconfirmed);
-        log_peer!(self, from, info, "link down", peer, reason = %Chain(&reason), unconfirmed);
-        self.outlet.publish(|| Event::LinkDown { peer: peer.to_owned(), reason, unconfirmed });
+        let mut sum = None;
+        self.links.down(of, unconfirmed, |unconfirmed| {
+            sum = Some(unconfirmed);
+            let (peer, reason) = (of.peer.to_string(), reason.clone());
+            self.outlet.publish(|| Event::LinkDown { peer, reason, unconfirmed });
+        });
+        if let Some(unconfirmed) = sum {
+            let LinkOf { peer, from, .. } = of;
+            log_peer!(self, from, info, "link down", %peer, reason = %Chain(&reason), unconfirmed);
+        }
     }
 }
 

@@ -313,6 +313,55 @@ async fn receivers_are_spread_over_at_most_max_idle_conns_connections() -> Resul
     Ok(())
 }
 
+/// How many events of links a system has told so far: of those that came up, and of those that went down.
+fn links_so_far(events: &mut rakt::Events) -> [usize; 2] {
+    let mut counts = [0, 0];
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Some(event)) = std::pin::pin!(events.next()).poll(&mut cx) {
+        counts[0] += usize::from(matches!(event, Event::LinkUp { .. }));
+        counts[1] += usize::from(matches!(event, Event::LinkDown { .. }));
+    }
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_connections_to_a_peer_are_one_link() -> Result {
+    let network = Memory::default();
+    let cable = Cable::over(&network);
+    let options = config().transport(cable.clone()).max_idle_conns(4).idle_timeout(SOON);
+    let there = node_with("there", config().transport(network)).await;
+    let here = node_with("here", options).await;
+    let (mut events, mut others) = (here.events(), there.events());
+    let visit = async |n: u32| {
+        let name = format!("probe-{n}");
+        Probe::spawn(&there, &name).await;
+        let probe: ActorRef<Probe> = remote(&here, &there, &name).await;
+        within(probe.ask(echo("x"))).await
+    };
+    for n in 0..50 {
+        visit(n).await?;
+    }
+    assert_eq!(cable.open_count(), 4);
+    assert_eq!(links_so_far(&mut events), [1, 0]);
+    assert_eq!(links_so_far(&mut others), [1, 0]);
+    // All are idle, one after the other.
+    tokio::time::sleep(3 * SOON).await;
+    assert_eq!(cable.open_count(), 0);
+    assert_eq!(links_so_far(&mut events), [0, 1]);
+    assert_eq!(links_so_far(&mut others), [0, 1]);
+    visit(50).await?;
+    assert_eq!(links_so_far(&mut events), [1, 0]);
+    assert_eq!(links_so_far(&mut others), [1, 0]);
+    // The other direction is a link of its own.
+    let probe: ActorRef<Probe> = {
+        Probe::spawn(&here, "back").await;
+        remote(&there, &here, "back").await
+    };
+    within(probe.ask(echo("x"))).await?;
+    assert_eq!(links_so_far(&mut events)[0], 1);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unused_connection_is_closed_after_the_idle_timeout_and_opened_on_use() -> Result {
     let (cable, here, there) = pair(config().idle_timeout(SOON)).await;

@@ -21,6 +21,7 @@ use crate::remote::account::Account;
 use crate::remote::admission::Source;
 use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
+use crate::remote::links::LinkOf;
 use crate::remote::resources::Resources;
 use crate::slot::Slot;
 use crate::sync::{Mutex, MutexGuard};
@@ -35,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) from: Box<str>,
     /// The same, where that is an IP address.
     pub(crate) source: Source,
+    /// It is a node: others can connect to it.
+    is_node: bool,
 }
 
 impl Peer {
@@ -180,6 +183,7 @@ impl<H: Half> Conn<H> {
                 name: name.into(),
                 from: from.into(),
                 source: Source::of(from),
+                is_node: hello.advertised.is_some(),
             },
             limits: session.limits,
             compression: session.compression,
@@ -190,6 +194,16 @@ impl<H: Half> Conn<H> {
             superseded: AtomicBool::new(false),
             gone: Default::default(),
         })
+    }
+
+    /// The link that this connection is a part of.
+    pub(crate) fn link(&self) -> LinkOf {
+        let Peer { name, from, incarnation, is_node, .. } = &self.peer;
+        match H::ROLE {
+            Role::Dialer => LinkOf::dialed(name, from, *incarnation),
+            Role::Acceptor if *is_node => LinkOf::accepted(name, from, *incarnation),
+            Role::Acceptor => LinkOf::single(name, from, self),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<H>> {

@@ -334,7 +334,7 @@ impl<R: Reader> Session for Driver<R> {
         let (reason, unconfirmed) = self.conn.closed().unwrap_or((reason, 0));
         self.conn.account.release_unread(&mut self.unread);
         self.reader.end();
-        self.conn.resources.link_down(self.conn.peer.shown(), reason, unconfirmed);
+        self.conn.resources.link_down(&self.conn.link(), reason, unconfirmed);
         farewell
     }
 }

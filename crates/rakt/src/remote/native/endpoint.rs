@@ -251,7 +251,7 @@ impl Endpoint {
                 tracing::info!(%peer, %wanted, %used, "{topic}");
             }
         }
-        conn.resources.link_up(conn.peer.shown(), used);
+        conn.resources.link_up(&conn.link(), used);
         let reader = RepliesReader::new(conn.clone(), self.clone(), &session);
         self.dialer.runtime.spawn(drive(conn.clone(), stream, reader, early));
         Ok(conn)

@@ -82,7 +82,7 @@ impl Link {
         };
         let client = Client::new(config).map_err(|error| node.incompatible(Cause::new(error)))?;
         let resources = &node.dialer.resources;
-        resources.link_up((&node.peer, &node.peer), node.compression);
+        resources.link_up(&node.link(), node.compression);
         Ok(Self {
             node: node.clone(),
             client,
@@ -129,9 +129,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let peer = &self.node.peer;
         // Tells without an answer are dead letters here.
-        self.node.dialer.resources.link_down((peer, peer), self.why.clone(), 0);
+        self.node.dialer.resources.link_down(&self.node.link(), self.why.clone(), 0);
     }
 }
 

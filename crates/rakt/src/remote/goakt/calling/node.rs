@@ -8,6 +8,7 @@ use rakt_wire::{Compression, Dialect};
 use crate::error::{Cause, Refusal};
 use crate::events::Outlet;
 use crate::remote::dialer::Dialer;
+use crate::remote::links::LinkOf;
 use crate::remote::redial::{BriefConns, Place};
 use crate::timers::now;
 
@@ -31,6 +32,11 @@ impl GoNode {
         let place = Place { dialect: Dialect::GoAkt, host: host.into(), port };
         let (peer, may_be_unreached) = (place.to_string().into(), AtomicBool::new(true));
         Arc::new(Self { dialer, place, peer, compression, may_be_unreached })
+    }
+
+    /// The link that all connections to it are. A Go node does not say which life of it answers.
+    pub(super) fn link(&self) -> LinkOf {
+        LinkOf::dialed(&self.peer, &self.peer, [0; 16])
     }
 
     /// Where dead letters go.

@@ -27,6 +27,7 @@ use crate::remote::admission::Greeting;
 use crate::remote::goakt::limits::Held;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Rate, Reading, Session};
+use crate::remote::links::LinkOf;
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -81,6 +82,11 @@ impl End {
     }
 }
 
+/// A Go node does not say who it is when it connects.
+fn link_of(conn: &GoConn) -> LinkOf {
+    LinkOf::single(&conn.peer, &conn.peer, conn)
+}
+
 /// Runs a connection to its end.
 pub(super) fn run(
     conn: Arc<GoConn>,
@@ -95,7 +101,7 @@ pub(super) fn run(
         max_in_flight: conn.terms.max_pipelined as usize,
         ..ServerConfig::default()
     };
-    conn.resources.link_up((&conn.peer, &conn.peer), compression);
+    conn.resources.link_up(&link_of(&conn), compression);
     let (pace, rate) = (Pace::new(options.min_rate), Rate::new(options.control_rate));
     let serve = Serve {
         greeting,
@@ -386,8 +392,7 @@ impl Session for Serve {
         drop((server, io, self.handing.take(), std::mem::take(&mut self.answers)));
         self.held.release(&self.conn.account);
         self.ahead.release(&self.conn.account);
-        let peer = &self.conn.peer;
-        self.conn.resources.link_down((peer, peer), end.reason, 0);
+        self.conn.resources.link_down(&link_of(&self.conn), end.reason, 0);
         if is_open { self.conn.account.farewell(bytes) } else { None }
     }
 }
