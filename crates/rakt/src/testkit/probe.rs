@@ -12,7 +12,7 @@ use crate::actor::{Accepts, Actor, Handler};
 use crate::context::{Context, ReplyLater};
 use crate::error::{BoxError, Result, SpawnError};
 use crate::message::{Message, message_name};
-use crate::reference::ActorRef;
+use crate::reference::{ActorRef, Recipient};
 use crate::system::core::ActorSystem;
 
 /// An actor whose messages the test receives: the partner of the actor under test.
@@ -141,6 +141,11 @@ impl<M: Message> Probe<M> {
     /// A reference to the probe.
     pub fn actor(&self) -> ActorRef {
         self.actor.clone()
+    }
+
+    /// A reference to the probe as one that takes `M`.
+    pub fn recipient(&self) -> Recipient<M> {
+        ActorRef::from_target(self.actor.target().clone())
     }
 
     /// A reference to the probe that passes for one to an actor of type `A`, for code that asks for that. Messages of

@@ -66,6 +66,7 @@ async fn a_probe_stands_in_for_an_actor_of_another_type() -> Result {
     let request = probe.expect_request().await;
     assert_eq!(request.sender(), Some(&asker.untyped()));
     assert_eq!(counter.address(), probe.actor().address());
+    assert_eq!(within(probe.recipient().ask(Add { n: 2 })).await?, 3);
     let refused = probe.actor().try_tell(Note(1)).expect_err("it takes no notes");
     assert!(matches!(refused, TellError { refusal: Refusal::NotAccepted { .. }, .. }));
     Ok(())
