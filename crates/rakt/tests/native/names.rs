@@ -7,8 +7,8 @@ use rakt::prelude::*;
 use rakt::{AskError, Metadata, OperationError};
 
 use crate::memory::Memory;
-use crate::nodes::{config, node_with, remote};
-use crate::probe::{self, Probe, echo};
+use crate::nodes::{config, node, node_with, remote};
+use crate::probe::{self, Probe, WhoAsks, echo};
 use crate::support::{begun, within};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -125,5 +125,27 @@ async fn a_type_that_goes_by_the_name_of_another_is_refused_where_it_is_sent() -
     assert!(text.contains("Twin") && text.contains("Impostor"), "{text}");
     let refused = here.actor(&address).try_tell(Impostor {}).expect_err("the name is taken");
     assert!(matches!(refused.refusal, Refusal::InvalidArgument { .. }));
+    Ok(())
+}
+
+/// Peers reach an actor that was given no name, by its address and by its life, and may answer one. They cannot make
+/// one themselves, nor reach what else has a reserved name.
+#[tokio::test]
+async fn an_actor_without_a_name_is_reached_like_any_other() -> Result {
+    let (here, there) = (node("here").await, node("there").await);
+    let (probe, _seen) = Probe::new();
+    let actor = there.spawn_anonymous(move || probe.clone()).await?;
+    let path = actor.path().to_owned();
+    let found: ActorRef<Probe> = remote(&here, &there, &path).await;
+    let (probe, _seen) = Probe::new();
+    let asker = here.spawn_anonymous(move || probe.clone()).await?;
+    let who = within(found.ask(WhoAsks {}).sender(&asker)).await?;
+    assert_eq!(who.text, asker.address().to_string());
+    within(here.ask(&actor.address(), WhoAsks {})).await?;
+    for name in ["rakt.system", "rakt.anonymous.1/rakt.system"] {
+        let address = there.address(name)?;
+        let error = within(here.ask(&address, WhoAsks {})).await.expect_err("it is reserved");
+        assert!(matches!(error.refusal(), Some(Refusal::Denied { .. })), "{error}");
+    }
     Ok(())
 }
