@@ -10,6 +10,7 @@
 //! - [`propagate`]: carrying context along
 //! - [`topic`]: one message for everybody who wants to hear of it
 //! - [`routing`]: one reference for several actors
+//! - [`stream`]: replies as streams
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
 #![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
@@ -81,6 +82,7 @@ pub mod send;
 mod signal;
 mod slot;
 mod spawn;
+pub mod stream;
 mod stuck;
 pub mod supervision;
 mod sync;

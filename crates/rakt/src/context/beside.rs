@@ -58,6 +58,19 @@ impl<A: Send + 'static> Context<A> {
     /// Futures and streams that may run beside an actor at a time: 1024.
     pub const TASK_CAPACITY: usize = 1024;
 
+    /// Streams that an actor may answer with at a time: 1024. See [`reply_stream`](Self::reply_stream).
+    pub const STREAM_CAPACITY: usize = 1024;
+
+    /// Something that is kept for as long as a stream lasts, unless there are as many as there may be.
+    pub(crate) fn count_stream(&mut self) -> Result<Arc<()>, Declined> {
+        let streams = self.extra.get_or_insert_default().streams.get_or_insert_default();
+        if Arc::strong_count(streams) > Self::STREAM_CAPACITY {
+            let limit = Self::STREAM_CAPACITY as u64;
+            return Err(Declined(Refusal::ResourceExhausted { bound: Bound::Tasks, limit }));
+        }
+        Ok(streams.clone())
+    }
+
     /// Runs a future beside this actor, which goes on with its messages meanwhile; what comes out of it is sent to
     /// the actor as a message.
     ///

@@ -82,6 +82,8 @@ pub(crate) struct Extra<A> {
     pub(super) timers: Timers,
     /// What runs beside the actor.
     pub(super) tasks: Option<Box<Tasks>>,
+    /// Shared with each stream that the actor answers with.
+    pub(super) streams: Option<Arc<()>>,
     pub(super) decider: Decider,
     /// Why the actor was built anew, or is about to be.
     pub(super) restart_reason: Option<RestartReason>,
@@ -132,6 +134,7 @@ impl<A> Default for Extra<A> {
             watching: HashMap::new(),
             timers: Timers::default(),
             tasks: None,
+            streams: None,
             decider: Decider::default(),
             restart_reason: None,
         }

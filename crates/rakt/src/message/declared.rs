@@ -183,6 +183,20 @@ impl<T> Functions<T> {
             .map_err(|error| Refusal::Undecodable { source: error.into() })
     }
 
+    /// Reads a value that is a part of another, which was too small to become much.
+    pub(crate) fn decode_own(&self, bytes: Bytes) -> Result<T, CodecError> {
+        contained(|| (self.decode)(bytes))
+    }
+
+    /// Reads a value that is a part of another, and counts it there.
+    pub(crate) fn decode_part(
+        &self,
+        bytes: Bytes,
+        allowance: &mut Allowance<'_>,
+    ) -> Result<T, CodecError> {
+        contained(|| (self.decode_within)(bytes, allowance))
+    }
+
     fn decode_large(&self, bytes: Bytes, room: &dyn Room) -> Result<Decoded<T>, Refusal> {
         let name = self.name.unwrap_or_else(std::any::type_name::<T>);
         let mut allowance = Allowance::of(name, bytes.len(), room);

@@ -29,6 +29,7 @@
 //! | `slow.rs` | how long may a peer take for a frame? |
 //! | `unconfirmed.rs` | how many tells may be lost with a connection? |
 //! | `topic.rs` | who hears what is published? |
+//! | `streams.rs` | does a reply that is a stream come whole, in order and no faster than it is wanted? |
 //! | `watch.rs` | who hears of the end of an actor on another node? |
 
 #[path = "../support/cable.rs"]
@@ -77,6 +78,7 @@ mod references;
 mod serde_types;
 mod simulated;
 mod slow;
+mod streams;
 mod topic;
 mod unconfirmed;
 mod watch;
