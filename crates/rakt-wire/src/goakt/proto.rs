@@ -68,8 +68,7 @@ pub struct LookupResponse {
     pub address: String,
 }
 
-/// `RemoteSpawnRequest`, but for reentrancy and where in a cluster it runs: none of these is set or followed
-/// here.
+/// `RemoteSpawnRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SpawnRequest {
     /// The host, as the node that is asked writes it.
@@ -87,15 +86,38 @@ pub struct SpawnRequest {
     /// Set for one actor in the whole cluster.
     #[prost(message, optional, tag = "5")]
     pub singleton: Option<SingletonSpec>,
+    /// Whether the cluster starts it elsewhere when its node is gone. Go's actors say so unless told otherwise.
+    #[prost(bool, tag = "6")]
+    pub relocatable: bool,
     /// When it is stopped for being idle.
     #[prost(message, optional, tag = "7")]
     pub passivation_strategy: Option<PassivationStrategy>,
     /// What it is started with.
     #[prost(message, repeated, tag = "8")]
     pub dependencies: Vec<Dependency>,
+    /// Whether it can put messages aside.
+    #[prost(bool, tag = "9")]
+    pub enable_stash: bool,
+    /// The sort of nodes in a cluster that it belongs on.
+    #[prost(string, optional, tag = "10")]
+    pub role: Option<String>,
     /// What happens when it fails.
     #[prost(message, optional, tag = "11")]
     pub supervisor: Option<SupervisorSpec>,
+    /// Whether it handles messages while its own requests are under way.
+    #[prost(message, optional, tag = "12")]
+    pub reentrancy: Option<ReentrancyConfig>,
+}
+
+/// `ReentrancyConfig`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct ReentrancyConfig {
+    /// `ReentrancyMode`: 0 off, 1 all messages, 2 puts aside those of users.
+    #[prost(int32, tag = "1")]
+    pub mode: i32,
+    /// Most requests under way; 0 for any number.
+    #[prost(uint32, tag = "2")]
+    pub max_in_flight: u32,
 }
 
 /// `PassivationStrategy`, which is one of these.

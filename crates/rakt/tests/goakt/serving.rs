@@ -107,6 +107,22 @@ async fn what_a_go_node_wants_of_an_actor_is_carried_out_or_refused_by_name() {
         let spawn = spawn_with(&peer, name, |spawn| spawn.supervisor = Some(rule(error_type)));
         assert_eq!(peer.call(&spawn).await, Answer::Done);
     }
+    let role = |spawn: &mut proto::SpawnRequest| spawn.role = Some("worker".to_owned());
+    let (code, text) = error(peer.call(&spawn_with(&peer, "role", role)).await);
+    let expected = "this node does not carry out the role worker: this node is in no cluster";
+    assert_eq!((code, &*text), (E::InvalidArgument, expected));
+    for (mode, max_in_flight) in [(1, 0), (2, 3)] {
+        let reentrancy = Some(proto::ReentrancyConfig { mode, max_in_flight });
+        let spawn = spawn_with(&peer, "reentrant", |spawn| spawn.reentrancy = reentrancy);
+        let (code, text) = error(peer.call(&spawn).await);
+        assert_eq!((code, &*text), (E::InvalidArgument, "this node does not carry out reentrancy"));
+    }
+    // What is the same here, or what Go says unless told otherwise.
+    let as_here = |spawn: &mut proto::SpawnRequest| {
+        (spawn.enable_stash, spawn.relocatable, spawn.role) = (true, true, Some(String::new()));
+        spawn.reentrancy = Some(proto::ReentrancyConfig::default());
+    };
+    assert_eq!(peer.call(&spawn_with(&peer, "as-here", as_here)).await, Answer::Done);
     let endless = proto::SupervisorSpec { max_retries: 1001, ..Default::default() };
     let spawn = spawn_with(&peer, "endless", |spawn| spawn.supervisor = Some(endless));
     assert_eq!(error(peer.call(&spawn).await).0, E::InvalidArgument);

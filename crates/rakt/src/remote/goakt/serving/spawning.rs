@@ -22,9 +22,22 @@ const MAX_RESTARTS: u32 = 1000;
 /// The answer: it wants what actors here do not have.
 pub(super) fn changes(request: &Request) -> Result<Changes, GoError> {
     let Request::Spawn(spawn) = request else { return Ok(Changes::default()) };
+    refuse_others(spawn)?;
     let passivate_after = spawn.passivation_strategy.as_ref().map(passivation).transpose()?;
     let supervision = spawn.supervisor.as_ref().map(supervision).transpose()?;
     Ok(Changes { supervision, passivate_after: passivate_after.flatten() })
+}
+
+/// Refuses what there is nothing of here. Every actor here has a stash, and stays where it is, as those of a Go node
+/// without a cluster do; Go asks for relocation unless told otherwise.
+fn refuse_others(spawn: &proto::SpawnRequest) -> Result<(), GoError> {
+    if let Some(role) = spawn.role.as_deref().filter(|role| !role.is_empty()) {
+        return Err(refused(format!("the role {}: this node is in no cluster", Shown(role))));
+    }
+    match spawn.reentrancy {
+        Some(reentrancy) if reentrancy.mode != 0 => Err(refused("reentrancy".to_owned())),
+        _ => Ok(()),
+    }
 }
 
 fn passivation(strategy: &proto::PassivationStrategy) -> Result<Option<Duration>, GoError> {
