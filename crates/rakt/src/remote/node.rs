@@ -361,16 +361,16 @@ impl Remoting for Node {
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            #[cfg(feature = "goakt")]
-            let goakt = self.goakt.as_ref().map(|goakt| goakt.close()).unwrap_or_default();
+            let goakt = async {
+                #[cfg(feature = "goakt")]
+                if let Some(goakt) = &self.goakt {
+                    goakt.close(super::native::LEAVE_TIMEOUT).await;
+                }
+            };
             let all_over = async {
                 // Whoever is told that this is over may listen on the port in turn.
                 let deaf = self.deaf.opened();
-                tokio::join!(self.caller.close(SHUTTING_DOWN), self.leave_inbound(), deaf);
-                #[cfg(feature = "goakt")]
-                for conn in goakt {
-                    conn.gone.opened().await;
-                }
+                tokio::join!(self.caller.close(SHUTTING_DOWN), self.leave_inbound(), goakt, deaf)
             };
             drop(tokio::time::timeout(CLOSE_TIMEOUT, all_over).await);
         })

@@ -7,6 +7,7 @@
 //! | `limits.rs` | what can a peer that speaks GoAkt, or seems to, not do to a node? |
 //! | `scripted.rs` | (a Go node that does what a test tells it to) |
 //! | `serving.rs` | what does a Go node find when it talks to a node of rakt? |
+//! | `shutdown.rs` | what becomes of what a Go node has asked when the node shuts down? |
 //! | `windows.rs` | whom does a slow actor hold back? |
 
 #[path = "../support/goakt.rs"]
@@ -31,4 +32,5 @@ mod gone;
 mod limits;
 mod scripted;
 mod serving;
+mod shutdown;
 mod windows;

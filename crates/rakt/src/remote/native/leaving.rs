@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::conn::{Conn, Half};
 
 /// How long connections have until nothing is under way on them. 2 s.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Ends connections, each as soon as nothing is under way, and waits until they are gone. Those that are not
 /// when the time is up say goodbye as they are.

@@ -36,5 +36,7 @@ pub(crate) use conn::{Conn, Expected};
 pub(crate) use dialed::{Dialed, NotTaken, SendState, Sent};
 pub(crate) use driver::drive;
 pub(crate) use endpoint::{CONTROL, Endpoint};
+#[cfg(feature = "goakt")]
+pub(crate) use leaving::LEAVE_TIMEOUT;
 pub(crate) use leaving::leave;
 pub(crate) use watches::Watched;

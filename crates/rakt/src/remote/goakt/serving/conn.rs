@@ -383,10 +383,18 @@ impl GoConn {
         self.shared.lock().is_touched
     }
 
-    /// Has the driver end the connection; what is not answered by now is refused.
+    /// Takes nothing more from the peer, and ends the connection once all is answered.
     pub(super) fn close(&self) {
         let mut shared = self.shared.lock();
         shared.is_closing = true;
+        let driver = shared.touch();
+        drop(shared);
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the driver end the connection; what is not answered by now is refused.
+    pub(super) fn give_up(&self) {
+        let mut shared = self.shared.lock();
         let ids: Vec<_> = shared.open.keys().copied().collect();
         let mut wakers: Vec<_> = shared.touch().into_iter().collect();
         for id in ids {

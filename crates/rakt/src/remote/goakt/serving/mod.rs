@@ -31,8 +31,10 @@ mod terms;
 mod window;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rakt_wire::Compression;
@@ -111,11 +113,21 @@ impl Serving {
         session::run(conn, (greeting, compression), stream, early).await;
     }
 
-    /// Has all connections end once what is answered by now is written.
-    pub(crate) fn close(&self) -> Vec<Arc<GoConn>> {
+    /// Takes no further requests, and ends all connections: those that owe an answer after `patience` at the latest,
+    /// since a task may still give it.
+    pub(crate) async fn close(&self, patience: Duration) {
         let conns = self.conns.lock().values();
         conns.iter().for_each(|conn| conn.close());
-        conns
+        let all_gone = async {
+            for conn in &conns {
+                conn.gone.opened().await;
+            }
+        };
+        let mut all_gone = pin!(all_gone);
+        if tokio::time::timeout(patience, &mut all_gone).await.is_err() {
+            conns.iter().for_each(|conn| conn.give_up());
+            all_gone.await;
+        }
     }
 }
 
