@@ -26,6 +26,7 @@ use super::request::Call;
 use super::response::{Answer, AnswerError};
 use super::sniff::{Opening, sniff};
 use super::stream::{FrameReader, FrameWriter, ReadError};
+use super::system::VERSION_CHECK;
 use crate::compress::{CompressError, Compression, Unavailable};
 use crate::metadata::Metadata;
 
@@ -47,6 +48,9 @@ pub struct ClientConfig {
     /// when for this long there has been neither an outcome nor a fence. Default `None`: the peer answers
     /// everything.
     pub fence_after: Option<Duration>,
+    /// Whether something goes ahead of the first request that v3.14 skips, and that has v4 close the connection: it
+    /// acknowledges tells that it does not understand. Default false.
+    pub checks_version: bool,
 }
 
 impl Default for ClientConfig {
@@ -56,6 +60,7 @@ impl Default for ClientConfig {
             max_frame_len: DEFAULT_MAX_FRAME_LEN,
             max_in_flight: 256,
             fence_after: None,
+            checks_version: false,
         }
     }
 }
@@ -71,6 +76,8 @@ pub struct Client {
     wake: Option<Instant>,
     /// Whether the peer's first bytes have been looked at.
     is_opened: bool,
+    /// Whether it has answered anything.
+    has_answered: bool,
     is_node_down: bool,
     is_broken: bool,
 }
@@ -101,6 +108,7 @@ impl Client {
             ledger: Ledger::default(),
             wake: None,
             is_opened: false,
+            has_answered: false,
             is_node_down: false,
             is_broken: false,
         })
@@ -129,7 +137,11 @@ impl Client {
         if self.is_full() {
             return Err(SendError::Full { limit: self.config.max_in_flight });
         }
-        call.encode(self.writer.plain(), headers, deadline, self.config.max_frame_len)?;
+        let max_frame_len = self.config.max_frame_len;
+        if std::mem::take(&mut self.config.checks_version) {
+            put_frame(self.writer.plain(), VERSION_CHECK, None, max_frame_len, |_| {})?;
+        }
+        call.encode(self.writer.plain(), headers, deadline, max_frame_len)?;
         self.wake = Some(self.wake.map_or(expires, |wake| wake.min(expires)));
         Ok(self.ledger.push(Kind::Request(procedure), expires))
     }
@@ -225,6 +237,7 @@ impl Client {
             self.is_opened = true;
         }
         let Some(frame) = self.reader.next(unread)? else { return Ok(false) };
+        self.has_answered = true;
         let kind = self.ledger.expected().ok_or(ClientError::Unasked)?;
         let is_to_ask = frame.name() == Procedure::Ask.response_name().as_bytes();
         match kind {
@@ -296,7 +309,7 @@ impl Client {
         let is_unfinished = !self.ledger.is_empty() || self.reader.is_inside();
         let is_broken = std::mem::replace(&mut self.is_broken, true);
         match is_unfinished && !is_broken {
-            true => Err(ClientError::Closed { is_first: !self.is_opened }),
+            true => Err(ClientError::Closed { is_first: !self.has_answered }),
             false => Ok(()),
         }
     }
@@ -431,7 +444,9 @@ pub enum ClientError {
 fn hint(is_first: bool) -> &'static str {
     // What a Go node does about all of these is the same.
     match is_first {
-        true => ": are compression and TLS set as there, and is the frame within its limit?",
+        true => {
+            ": are compression and TLS set as there, is the frame within its limit, and is it GoAkt v3.14 (v4 hangs up)?"
+        }
         false => "",
     }
 }

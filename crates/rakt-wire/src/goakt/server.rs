@@ -29,6 +29,7 @@ use super::request::{Request, RequestError};
 use super::response::{RespondError, Response};
 use super::sniff::{Opening, sniff};
 use super::stream::{FrameReader, FrameWriter, Next, ReadError};
+use super::system::VERSION_CHECK;
 use crate::base::cause::Chain;
 use crate::compress::{CompressError, Compression, Unavailable};
 use crate::metadata::Metadata;
@@ -90,6 +91,8 @@ pub struct Server {
     /// Bytes of responses that wait for those before them.
     waiting_len: usize,
     has_more: bool,
+    /// The peer has looked which version this is.
+    has_checked: bool,
     is_closing: bool,
 }
 
@@ -112,6 +115,7 @@ impl Server {
             in_flight_len: 0,
             waiting_len: 0,
             has_more: false,
+            has_checked: false,
             is_closing: false,
         }
     }
@@ -183,6 +187,11 @@ impl Server {
     fn handle_frame(&mut self, frame: Frame) -> Result<Option<Incoming>, ServerError> {
         let Some(procedure) = Procedure::from_request_name(frame.name()) else {
             let name = frame.name();
+            let is_first = !self.has_taken_request() && !self.has_checked;
+            if is_first && name == VERSION_CHECK.as_bytes() {
+                self.has_checked = true;
+                return Ok(None);
+            }
             let shown = name.get(..name.len().min(100)).unwrap_or_default();
             return Err(ServerError::Unknown { name: String::from_utf8_lossy(shown).into_owned() });
         };

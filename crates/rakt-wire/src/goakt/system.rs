@@ -16,7 +16,10 @@ pub(crate) const PAUSE_PASSIVATION: &str = "goaktpb.PausePassivation";
 pub(crate) const RESUME_PASSIVATION: &str = "goaktpb.ResumePassivation";
 /// The full name of the message that every actor answers with [`HEALTH_CHECK_RESPONSE`].
 pub(crate) const HEALTH_CHECK_REQUEST: &str = "internalpb.HealthCheckRequest";
-/// The full name of that answer.
+/// The full name of a message that stands alone in a frame to find out which version a node has: v3.14 knows it, and
+/// skips it since it is no request. v4 has no message of that name, and closes the connection.
+pub(crate) const VERSION_CHECK: &str = HEALTH_CHECK_REQUEST;
+/// The full name of the answer of an actor.
 pub const HEALTH_CHECK_RESPONSE: &str = "internalpb.HealthCheckResponse";
 /// The full name of [`proto::AsyncRequest`].
 pub(crate) const ASYNC_REQUEST: &str = "internalpb.AsyncRequest";

@@ -236,6 +236,7 @@ pub fn client(data: &[u8]) {
         max_frame_len: MAX_FRAME_LEN,
         max_in_flight: 8,
         fence_after: is_fenced.then_some(Duration::from_secs(1)),
+        checks_version: setup & 8 != 0,
     };
     let Ok(mut client) = Client::new(config) else { return };
     #[expect(clippy::disallowed_methods, reason = "any instant will do to start from")]

@@ -271,3 +271,29 @@ fn a_large_request_is_compressed_in_pieces_and_arrives_whole() {
     let are_whole = values.eq([Bytes::from(large), Bytes::from("small")]);
     assert!(are_whole, "what arrives is not what was sent");
 }
+
+#[test]
+fn what_goes_ahead_of_the_first_request_is_skipped_by_a_node_of_the_same_version_alone() {
+    let config = ClientConfig {
+        compression: Compression::None,
+        checks_version: true,
+        ..ClientConfig::default()
+    };
+    let mut client = Client::new(config).unwrap();
+    for n in 0..2 {
+        assert_eq!(client.send(&lookup(), &Metadata::new(), None, start() + SECOND), Ok(n));
+    }
+    let mut wire = Vec::new();
+    assert_eq!(client.poll_transmit(start(), &mut wire), Ok(true));
+    // GoAkt v3.14 knows the name, and has no handler for it; in v4 it is gone, which ends the connection.
+    let check = plain("internalpb.HealthCheckRequest", b"");
+    assert!(wire.starts_with(&check));
+    assert_eq!(frames(&wire).len(), 3, "once a connection");
+    assert_eq!(requests(&mut server(), &wire).unwrap().len(), 2);
+    let twice = [&check[..], &wire].concat();
+    assert!(matches!(requests(&mut server(), &twice), Err(ServerError::Unknown { .. })));
+    let late = [&wire[..], &check].concat();
+    assert!(matches!(requests(&mut server(), &late), Err(ServerError::Unknown { .. })));
+    let text = client.handle_eof().unwrap_err().to_string();
+    assert!(text.contains("is it GoAkt v3.14 (v4 hangs up)?"), "{text}");
+}

@@ -8,6 +8,7 @@
 //! | `scripted.rs` | (a Go node that does what a test tells it to) |
 //! | `serving.rs` | what does a Go node find when it talks to a node of rakt? |
 //! | `shutdown.rs` | what becomes of what a Go node has asked when the node shuts down? |
+//! | `version.rs` | what becomes of calls to a node of GoAkt v4? |
 //! | `windows.rs` | whom does a slow actor hold back? |
 
 #[path = "../support/goakt.rs"]
@@ -33,4 +34,5 @@ mod limits;
 mod scripted;
 mod serving;
 mod shutdown;
+mod version;
 mod windows;

@@ -79,6 +79,7 @@ impl Link {
             max_frame_len: node.max_frame_len(),
             max_in_flight,
             fence_after,
+            checks_version: true,
         };
         let client = Client::new(config).map_err(|error| node.incompatible(Cause::new(error)))?;
         let resources = &node.dialer.resources;
