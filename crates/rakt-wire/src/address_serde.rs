@@ -9,7 +9,7 @@ use crate::address::Address;
 
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_newtype_struct(Self::SERDE_NAME, &self.to_string())
     }
 }
 

@@ -128,6 +128,26 @@ impl Bound {
         }
     }
 
+    /// Whether it may be met by a handler that has begun, so that doing again what it was asked may do it twice.
+    pub fn is_met_by_handlers(&self) -> bool {
+        match self {
+            Self::BufferedReplies | Self::Stash | Self::Tasks | Self::Other(_) => true,
+            // One that is passed on was not handled.
+            Self::OutboundBuffer
+            | Self::ReceiverWindow
+            | Self::InFlight
+            | Self::MessageMemory
+            | Self::Watches
+            | Self::AsyncAnswers
+            | Self::OperationMemory
+            | Self::TableMemory
+            | Self::SpawnedByPeer
+            | Self::Spawned
+            | Self::SpawnRate
+            | Self::Subscribers => false,
+        }
+    }
+
     /// The number on the wire.
     pub fn number(&self) -> u64 {
         self.parts().0

@@ -142,10 +142,10 @@ fn open<M: Message>(
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
     let decode = |payload| reading(reader, || wire.message.decode(payload, arrivals.room()));
     match arrivals.payload().and_then(decode) {
-        Ok(Decoded { value, held }) => {
+        Ok(Decoded { value, kept }) => {
             let asker = arrivals.take(current);
-            if held.is_some() {
-                current.attached().held = Exclusive::new(held);
+            if kept.is_some() {
+                current.attached().kept = Exclusive::new(kept);
             }
             Some((value, asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply))))
         }

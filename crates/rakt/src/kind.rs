@@ -193,10 +193,10 @@ impl<M: WireMessage + Sync, A: Actor> Factory for WithArgument<M, A> {
         setup: Setup,
     ) -> Spawned {
         match reading(system.call_options().reader, || read_argument::<M>(argument)) {
-            Ok(Decoded { value, held }) => {
-                // The argument is kept for restarts.
-                let (factory, kept) = (self.0.clone(), (value, Exclusive::new(held)));
-                spawn(system, path, setup, move || factory(&kept.0))
+            Ok(Decoded { value, kept }) => {
+                // The argument is there for restarts.
+                let (factory, argument) = (self.0.clone(), (value, Exclusive::new(kept)));
+                spawn(system, path, setup, move || factory(&argument.0))
             }
             Err(refusal) => Box::pin(async { Err(refusal) }),
         }
@@ -226,10 +226,16 @@ fn read_argument<M: WireMessage>(given: Option<Argument<'_>>) -> Result<Decoded<
         ));
     }
     match room {
-        Some(room) => wire.message.decode(given.payload, room),
+        Some(room) => {
+            let mut decoded = wire.message.decode(given.payload, room)?;
+            if let Some(kept) = &mut decoded.kept {
+                kept.count_all()?;
+            }
+            Ok(decoded)
+        }
         None => {
             let value = wire.message.decode_small(given.payload)?;
-            Ok(Decoded { value, held: None })
+            Ok(Decoded { value, kept: None })
         }
     }
 }

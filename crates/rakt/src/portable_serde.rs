@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rakt_wire::is_reserved;
 use serde::de::{Error as _, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,7 +16,7 @@ use crate::reference::ActorRef;
 /// As its text.
 impl Serialize for PortableRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_newtype_struct(REFERENCE, &self.to_string())
     }
 }
 
@@ -64,11 +65,14 @@ impl<A> Serialize for ActorRef<A> {
 /// In a message that a system or client receives, and in [`ActorSystem::resolving`](crate::ActorSystem::resolving).
 ///
 /// # Errors
-/// The text is no reference; the actor is in this process and not of type `A`; the message holds more than
+/// The text is no reference, or one to an actor of the system itself; the actor is in this process and not of type `A`; the message holds more than
 /// [`MAX_REFERENCES`]; or it is read elsewhere, where nobody is known to send to the actor.
 impl<'de, A: ActorType> Deserialize<'de> for ActorRef<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let portable = PortableRef::deserialize(deserializer)?;
+        if is_reserved(portable.address().path()) {
+            return Err(D::Error::custom(format!("{portable} is an actor of the system")));
+        }
         let Some(reader) = count_reference() else {
             let text = format!("a message holds {MAX_REFERENCES} references at most");
             return Err(D::Error::custom(text));

@@ -23,7 +23,7 @@ use crate::events::{RestartReason, StopReason, WatchId};
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::Cancellation;
 use crate::message::Message;
-use crate::message::allowance::Hold;
+use crate::message::allowance::Kept;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
 use crate::send::message_for::MessageFor;
@@ -249,12 +249,12 @@ impl<A: Send + 'static> Context<A> {
                 limit: Self::STASH_CAPACITY as u64,
             })));
         }
-        let held = self.take_held();
+        let kept = self.take_kept()?;
         let about = About {
             deadline: self.current.deadline,
             metadata: self.current.metadata().cloned(),
             token: self.current.attached().token.take(),
-            held,
+            kept,
             ..About::default()
         };
         *self.current.attached().deferred.reach() = Some(Box::new(Letter {
@@ -300,9 +300,9 @@ impl<A: Send + 'static> Context<A> {
         M: Message + MessageFor<T>,
     {
         let sender = self.current.sender.clone();
-        let held = self.take_held();
+        let kept = self.take_kept()?;
         if matches!(self.current.cancellation, Cancellation::Never) {
-            let mut tell = target.tell(message).counted(token).holding(held);
+            let mut tell = target.tell(message).counted(token).keeping(kept);
             tell = tell.carrying(self.current.extensions());
             if let Some(sender) = sender {
                 tell = tell.sender(&sender);
@@ -311,7 +311,7 @@ impl<A: Send + 'static> Context<A> {
             return Err(Box::new(Deferred));
         }
         let left = self.deadline().map(|at| at.saturating_duration_since(now()));
-        let mut ask = Ask::owned(target.clone(), message).counted(token).holding(held);
+        let mut ask = Ask::owned(target.clone(), message).counted(token).keeping(kept);
         ask = ask.carrying(self.current.extensions());
         if let Some(sender) = sender {
             ask = ask.sender(&sender);
@@ -343,9 +343,17 @@ impl<A: Send + 'static> Context<A> {
         deferred
     }
 
-    /// What counts for the message at hand, where that goes elsewhere.
-    fn take_held(&mut self) -> Option<Box<dyn Hold>> {
-        self.current.attached.as_mut().and_then(|attached| attached.held.reach().take())
+    /// What counts for the message at hand, all of it, where that stays when its handler is done.
+    ///
+    /// # Errors
+    /// There is no room for a message of a peer.
+    pub(crate) fn take_kept(&mut self) -> Result<Option<Kept>, Declined> {
+        let attached = self.current.attached.as_mut();
+        let mut kept = attached.and_then(|attached| attached.kept.reach().take());
+        if let Some(kept) = &mut kept {
+            kept.count_all().map_err(Declined)?;
+        }
+        Ok(kept)
     }
 
     /// Sends `message` to this actor after `delay`, as a [`tell`](ActorRef::tell) does: one that is not

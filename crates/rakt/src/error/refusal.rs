@@ -199,9 +199,7 @@ impl Refusal {
             // What a message may hold is known to who sends it: it is the reply that was too large.
             Self::TooLarge { .. } => false,
             // A reply that found no room; a message that its handler could not put aside.
-            Self::ResourceExhausted { bound, .. } => {
-                !matches!(bound, Bound::BufferedReplies | Bound::Stash)
-            }
+            Self::ResourceExhausted { bound, .. } => !bound.is_met_by_handlers(),
             _ => true,
         }
     }

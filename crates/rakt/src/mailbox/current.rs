@@ -7,7 +7,7 @@ use std::time::Instant;
 use rakt_wire::Metadata;
 
 use super::reply::Cancellation;
-use crate::message::allowance::Hold;
+use crate::message::allowance::Kept;
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -31,7 +31,7 @@ pub(crate) struct Attached {
     /// A `Handoff` for the reply, or a `Letter` to be stashed with it.
     pub(crate) deferred: Exclusive<Option<Box<dyn Any + Send>>>,
     /// What counts for the message as long as it is here.
-    pub(crate) held: Exclusive<Option<Box<dyn Hold>>>,
+    pub(crate) kept: Exclusive<Option<Kept>>,
 }
 
 /// What only a `&mut Context` reaches. It lets handlers keep a `&Context` across an await although

@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::run::{AnyRun, Loose, Lost};
 use crate::error::Refusal;
 use crate::log::may_log;
-use crate::message::allowance::Hold;
+use crate::message::allowance::Kept;
 use crate::message::{Message, message_name};
 use crate::reference::ActorRef;
 use crate::slot::Slot;
@@ -35,7 +35,7 @@ pub(crate) struct About<R: Send + 'static> {
     /// Dropped once the letter is handled, or is not going to be.
     pub(crate) token: Option<Arc<()>>,
     /// What counts for the message as long as it is here.
-    pub(crate) held: Option<Box<dyn Hold>>,
+    pub(crate) kept: Option<Kept>,
 }
 
 /// Who waits in this process for the reply to a letter, if anybody does. Hears of it when the letter
@@ -44,7 +44,7 @@ pub(crate) struct Asker<R: Send + 'static>(pub(crate) Option<Arc<Slot<Result<R, 
 
 impl<R: Send + 'static> Default for About<R> {
     fn default() -> Self {
-        Self { deadline: None, metadata: None, reply: Reply::nowhere(), token: None, held: None }
+        Self { deadline: None, metadata: None, reply: Reply::nowhere(), token: None, kept: None }
     }
 }
 
@@ -57,14 +57,14 @@ impl<R: Send + 'static> About<R> {
         deadline: Option<Instant>,
         current: &mut Current,
     ) -> Reply<R> {
-        let Self { deadline: own, metadata, reply, token, held } = self;
+        let Self { deadline: own, metadata, reply, token, kept } = self;
         let reply = if reply.is_wanted() { reply } else { asker };
         current.begin(sender, deadline.or(own), metadata, reply.cancellation());
         if token.is_some() {
             current.attached().token = token;
         }
-        if held.is_some() {
-            current.attached().held = Exclusive::new(held);
+        if kept.is_some() {
+            current.attached().kept = Exclusive::new(kept);
         }
         reply
     }

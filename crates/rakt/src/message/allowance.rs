@@ -39,6 +39,43 @@ pub(crate) trait Hold: Send {
     /// # Errors
     /// There is no room for them; they do not count.
     fn add(&mut self, bytes: u64) -> Result<(), Refusal>;
+
+    /// Counts nothing yet, in the same place.
+    fn again(&self) -> Box<dyn Hold>;
+}
+
+/// What counts for a large value of a peer, as long as it is here. While its handler is at work that is what it takes
+/// up beyond its encoding: the peer has that much credit less.
+pub(crate) struct Kept {
+    hold: Box<dyn Hold>,
+    /// What the value takes up.
+    size: u64,
+    counted: u64,
+}
+
+impl Kept {
+    /// Has all of it count, for a value that stays when its handler is done.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub(crate) fn count_all(&mut self) -> Result<(), Refusal> {
+        let missing = self.size.saturating_sub(self.counted);
+        if missing > 0 {
+            self.hold.add(missing)?;
+            self.counted = self.size;
+        }
+        Ok(())
+    }
+
+    /// What counts for a copy.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub(crate) fn of_copy(&self) -> Result<Self, Refusal> {
+        let mut hold = self.hold.again();
+        hold.add(self.size)?;
+        Ok(Self { hold, size: self.size, counted: self.size })
+    }
 }
 
 /// How much memory a value may take up that is being decoded. See
@@ -52,6 +89,7 @@ pub struct Allowance<'a> {
     room: Option<&'a dyn Room>,
     held: Option<Box<dyn Hold>>,
     refusal: Option<Refusal>,
+    encoded: u64,
 }
 
 impl std::fmt::Debug for Allowance<'_> {
@@ -69,16 +107,33 @@ impl Allowance<'static> {
     /// So many bytes, for a value that counts nowhere.
     pub fn new(bytes: u64) -> Self {
         let message = "the value";
-        Self { message, limit: bytes, taken: 0, counted: 0, room: None, held: None, refusal: None }
+        Self {
+            message,
+            limit: bytes,
+            taken: 0,
+            counted: 0,
+            room: None,
+            held: None,
+            refusal: None,
+            encoded: 0,
+        }
     }
 }
 
 impl<'a> Allowance<'a> {
     /// What a payload of `encoded` bytes may become.
     pub(crate) fn of(message: &'static str, encoded: usize, room: &'a dyn Room) -> Self {
-        let limit = room.max_decoded(encoded);
-        let counted = limit.min(encoded as u64 + STEP);
-        Self { message, limit, taken: 0, counted, room: Some(room), held: None, refusal: None }
+        let (limit, encoded) = (room.max_decoded(encoded), encoded as u64);
+        Self {
+            message,
+            limit,
+            taken: 0,
+            counted: limit.min(encoded + STEP),
+            room: Some(room),
+            held: None,
+            refusal: None,
+            encoded,
+        }
     }
 
     /// Takes `bytes` of it, before memory of that size is reserved.
@@ -128,15 +183,21 @@ impl<'a> Allowance<'a> {
             return Err(refusal);
         }
         let value = decoded.map_err(|error| Refusal::Undecodable { source: Cause::from(error) })?;
-        Ok(Decoded { value, held: self.held })
+        let size = self.taken.max(self.encoded);
+        let free = self.limit.min(self.encoded + STEP);
+        let kept = self.room.map(|room| match self.held {
+            Some(hold) => Kept { hold, size, counted: self.counted.saturating_sub(free) },
+            None => Kept { hold: room.begin(), size, counted: 0 },
+        });
+        Ok(Decoded { value, kept })
     }
 }
 
 /// A value that a peer sent.
 pub(crate) struct Decoded<T> {
     pub(crate) value: T,
-    /// What counts as long as the value is here, where that is much.
-    pub(crate) held: Option<Box<dyn Hold>>,
+    /// What counts as long as the value is here, where that may be much.
+    pub(crate) kept: Option<Kept>,
 }
 
 #[cfg(test)]
@@ -168,6 +229,10 @@ pub(crate) mod tests {
     }
 
     impl Hold for TestHold {
+        fn again(&self) -> Box<dyn Hold> {
+            Box::new(Self(0, self.1, self.2.clone()))
+        }
+
         fn add(&mut self, bytes: u64) -> Result<(), Refusal> {
             if self.0 + bytes > self.1 {
                 let bound = Bound::MessageMemory;
@@ -196,8 +261,29 @@ pub(crate) mod tests {
         allowance.take(3 * STEP).expect("there is room");
         assert_eq!(room.held.load(Ordering::Relaxed), 3 * STEP + 1);
         let decoded = allowance.end(Ok(())).expect("it was decoded");
-        drop(decoded.held);
+        drop(decoded.kept);
         assert_eq!(room.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_value_that_stays_counts_whole_and_so_does_each_copy() {
+        let held = |room: &TestRoom| room.held.load(Ordering::Relaxed);
+        let room = TestRoom { max: 1 << 20, room: 10_000, held: Arc::default() };
+        let allowance = Allowance::of("tests.Note", 10_000, &room);
+        let mut kept = allowance.end(Ok(())).expect("it was decoded").kept.expect("it is large");
+        assert_eq!(held(&room), 0, "its bytes count elsewhere");
+        kept.count_all().expect("there is room");
+        kept.count_all().expect("it counts already");
+        let copy = kept.of_copy().expect("there is room");
+        assert_eq!(held(&room), 20_000);
+        drop(kept);
+        assert_eq!(held(&room), 10_000);
+        drop(copy);
+        assert_eq!(held(&room), 0);
+        let allowance = Allowance::of("tests.Note", 10_001, &room);
+        let mut kept = allowance.end(Ok(())).expect("it was decoded").kept.expect("it is large");
+        assert!(kept.count_all().is_err() && kept.of_copy().is_err(), "it does not fit");
+        assert_eq!(held(&room), 0);
     }
 
     #[test]

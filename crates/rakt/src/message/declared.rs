@@ -173,7 +173,7 @@ impl<T> Functions<T> {
             return self.decode_large(bytes, room);
         }
         let value = self.decode_small(bytes)?;
-        Ok(Decoded { value, held: None })
+        Ok(Decoded { value, kept: None })
     }
 
     /// Reads what is too small to become much, or was written in this process.

@@ -244,6 +244,10 @@ impl Room for Arc<Account> {
 }
 
 impl Hold for Charge {
+    fn again(&self) -> Box<dyn Hold> {
+        Box::new(Self { account: self.account.clone(), part: self.part, bytes: 0 })
+    }
+
     fn add(&mut self, bytes: u64) -> Result<(), Refusal> {
         if !self.account.charge(self.part, bytes) {
             self.account.release(self.part, bytes);

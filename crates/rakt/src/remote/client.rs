@@ -24,7 +24,8 @@ use crate::ticks::Ticks;
 
 /// Talks to actors on other nodes, without an actor system of its own.
 ///
-/// Cheap to clone; reuse it, since its connections are pooled. Actors cannot answer it other than by
+/// Cheap to clone; reuse it, since its connections are pooled, and keep one: references in replies cannot be read
+/// once the last is gone. Actors cannot answer it other than by
 /// the reply to an `ask`: it has no address. An `ask`, a confirmed `tell` and an operation on a node
 /// wait 5 s where they do not say.
 ///

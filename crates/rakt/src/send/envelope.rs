@@ -13,7 +13,7 @@ use crate::error::{BoxError, Cause, Refusal};
 use crate::inside::is_inside;
 use crate::mailbox::current::Exclusive;
 use crate::mailbox::letter::{About, Asker, Letter};
-use crate::message::allowance::Hold;
+use crate::message::allowance::Kept;
 use crate::message::{Encoded, Message, claim_name};
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
@@ -58,7 +58,7 @@ struct Enclosed {
     /// Is there until the message is handled, in this process.
     token: Option<Arc<()>>,
     /// What counts for the message as long as it is in this process.
-    held: Exclusive<Option<Box<dyn Hold>>>,
+    kept: Exclusive<Option<Kept>>,
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
     /// What a connection keeps for it while it waits.
@@ -69,9 +69,9 @@ impl Enclosed {
     /// What a letter has with it.
     fn take_about<R: Send + 'static>(&mut self) -> Option<Box<About<R>>> {
         let (metadata, token) = (self.metadata.take(), self.token.take());
-        let held = self.held.reach().take();
-        let has_any = metadata.is_some() || token.is_some() || held.is_some();
-        has_any.then(|| Box::new(About { metadata, token, held, ..About::default() }))
+        let kept = self.kept.reach().take();
+        let has_any = metadata.is_some() || token.is_some() || kept.is_some();
+        has_any.then(|| Box::new(About { metadata, token, kept, ..About::default() }))
     }
 }
 
@@ -114,8 +114,8 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     }
 
     /// Has what counts for the message count until it is handled.
-    pub(super) fn hold(&mut self, held: Box<dyn Hold>) {
-        self.enclosed.get_or_insert_default().held = Exclusive::new(Some(held));
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.enclosed.get_or_insert_default().kept = Exclusive::new(Some(kept));
     }
 
     /// Lets the context propagator write down the context of the handler that sends.
@@ -198,7 +198,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         self.sender = letter.sender;
         if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
             (enclosed.metadata, enclosed.token) = (about.metadata, about.token);
-            enclosed.held = Exclusive::new(about.held);
+            enclosed.kept = Exclusive::new(about.kept);
         }
         match pushed {
             Push::Refused(refusal) => {

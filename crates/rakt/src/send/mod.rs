@@ -56,7 +56,7 @@ use rakt_wire::{Metadata, Wish};
 
 use crate::error::{AskError, Refusal, TellError};
 use crate::limit::Limit;
-use crate::message::allowance::Hold;
+use crate::message::allowance::Kept;
 use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
@@ -97,9 +97,9 @@ macro_rules! message_options {
         }
 
         /// Has what counts for the message count until it is handled, where that is in this process.
-        pub(crate) fn holding(mut self, held: Option<Box<dyn Hold>>) -> Self {
-            if let Some(held) = held {
-                self.$($envelope).+.hold(held);
+        pub(crate) fn keeping(mut self, kept: Option<Kept>) -> Self {
+            if let Some(kept) = kept {
+                self.$($envelope).+.keep(kept);
             }
             self
         }

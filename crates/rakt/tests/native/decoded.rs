@@ -251,7 +251,7 @@ impl Handler<Open> for Stasher {
 #[tokio::test]
 async fn what_a_message_becomes_counts_while_it_is_put_aside() -> Result {
     let (near, far, stasher) = pair(narrow(), || Stasher(false)).await?;
-    for _ in 0..3 {
+    for _ in 0..2 {
         within(stasher.tell(List::of_texts()).confirmed().timeout(LIMIT)).await?;
     }
     assert_no_room(within(stasher.ask(List::of_texts()).timeout(LIMIT)).await);
@@ -309,7 +309,7 @@ async fn what_a_message_becomes_counts_where_it_is_passed_on() -> Result {
     let forwarding = to.clone();
     let forwarder = move || Forwarder { to: forwarding.clone() };
     let (near, far, forwarder) = pair(narrow(), forwarder).await?;
-    for _ in 0..3 {
+    for _ in 0..2 {
         within(forwarder.tell(List::of_texts()).confirmed().timeout(LIMIT)).await?;
     }
     assert_no_room(within(forwarder.ask(List::of_texts()).timeout(LIMIT)).await);

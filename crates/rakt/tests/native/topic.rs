@@ -1,5 +1,7 @@
 //! Topics across nodes.
 
+use std::time::Duration;
+
 use rakt::prelude::*;
 use rakt::topic::{Subscribers, Topic};
 use tokio::sync::mpsc;
@@ -55,6 +57,12 @@ async fn subscribers(nodes: &Nodes) -> usize {
     topic.expect("it is there").ask(Subscribers).await.expect("it answers")
 }
 
+async fn nobody_left(nodes: &Nodes) {
+    while subscribers(nodes).await > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_actor_hears_what_is_published_on_another_node() -> Result {
     let mut nodes = nodes().await;
@@ -77,17 +85,13 @@ async fn a_subscription_ends_with_the_subscriber_and_with_its_node() -> Result {
     let nodes = nodes().await;
     within(nodes.topic.subscribe(&nodes.listener)).await?;
     within(nodes.listener.stop()).await?;
-    while subscribers(&nodes).await > 0 {
-        tokio::task::yield_now().await;
-    }
+    within(nobody_left(&nodes)).await;
     let (tell, _heard) = mpsc::unbounded_channel();
     let again = nodes.here.spawn("listener", move || Listener(tell.clone())).await?;
     within(nodes.topic.subscribe(&again)).await?;
     assert_eq!(subscribers(&nodes).await, 1);
     nodes.here.shutdown().await;
-    while subscribers(&nodes).await > 0 {
-        tokio::task::yield_now().await;
-    }
+    within(nobody_left(&nodes)).await;
     Ok(())
 }
 
@@ -149,5 +153,76 @@ async fn an_actor_without_a_name_is_answered_and_subscribes_as_others() -> Resul
     within(nodes.topic.subscribe(&nodes.listener)).await?;
     nodes.topic.tell(News { n: 10 }).await?;
     assert_eq!(within(nodes.heard.recv()).await, Some(10));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_subscribes_and_unsubscribes_actors_of_its_own_alone() -> Result {
+    let nodes = nodes().await;
+    let (tell, _heard) = mpsc::unbounded_channel();
+    let audit = nodes.there.spawn("audit", move || Listener(tell.clone())).await?;
+    let topic = nodes.there.find("news").and_then(|topic| topic.typed::<Topic<News>>());
+    topic.ok_or("it is there")?.subscribe(&audit).await?;
+    let from_here = remote::<Listener>(&nodes.here, &nodes.there, "audit").await;
+    for named in [from_here.untyped(), nodes.here.actor(&audit.address())] {
+        let error = within(nodes.topic.unsubscribe(&named)).await.expect_err("not its own");
+        assert!(matches!(error.refusal(), Some(Refusal::Declined { .. })), "{error:?}");
+    }
+    within(nodes.topic.subscribe(&from_here)).await.expect_err("not its own");
+    assert_eq!(subscribers(&nodes).await, 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_by_address_is_the_same_subscriber() -> Result {
+    let mut nodes = nodes().await;
+    within(nodes.topic.subscribe(&nodes.listener)).await?;
+    let by_address: ActorRef = nodes.there.actor(&nodes.listener.address());
+    let topic = nodes.there.find("news").and_then(|topic| topic.typed::<Topic<News>>());
+    let topic = topic.ok_or("it is there")?;
+    topic.subscribe(&by_address).await?;
+    nodes.topic.tell(News { n: 1 }).await?;
+    nodes.topic.tell(News { n: 2 }).await?;
+    assert_eq!(within(nodes.heard.recv()).await, Some(1));
+    assert_eq!(within(nodes.heard.recv()).await, Some(2), "each once");
+    topic.unsubscribe(&by_address).await?;
+    assert_eq!(subscribers(&nodes).await, 0);
+    Ok(())
+}
+
+/// Takes nothing, so that what it is sent fills its window and then the line before it.
+struct Stuck;
+
+impl Actor for Stuck {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<News>();
+    }
+}
+
+impl Handler<News> for Stuck {
+    async fn handle(&mut self, _: News, _: &mut Context<Self>) -> Result {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_takes_nothing_holds_up_neither_the_others_nor_the_end() -> Result {
+    let network = Memory::default();
+    let here = node_with("here", config().receiver_window(64 * 1024).transport(network.clone()));
+    let (here, there) = (here.await, node_with("there", config().transport(network)).await);
+    let topic = there.spawn("news", Topic::<News>::new).await?;
+    here.spawn("stuck", || Stuck).await?;
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let listener = there.spawn("listener", move || Listener(tell.clone())).await?;
+    topic.subscribe(&remote::<Stuck>(&there, &here, "stuck").await).await?;
+    topic.subscribe(&listener).await?;
+    for n in 0..5000 {
+        topic.tell(News { n }).await?;
+        assert_eq!(within(heard.recv()).await, Some(n));
+    }
+    let before = tokio::time::Instant::now();
+    within(topic.stop()).await?;
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+    assert!(there.dead_letter_count() > 1000, "{}", there.dead_letter_count());
     Ok(())
 }

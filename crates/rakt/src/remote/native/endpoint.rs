@@ -5,8 +5,8 @@
 //! dialed when it is first needed, and again after it was lost, with back-off between failures.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,8 @@ pub(crate) const CONTROL: usize = 0;
 pub(crate) struct Endpoint {
     dialer: Arc<Dialer>,
     pub(crate) place: Place,
-    slots: Box<[Mutex<Slot>]>,
+    /// Made when the first connection is: many addresses are known that nothing is ever sent to.
+    slots: OnceLock<Box<[Mutex<Slot>]>>,
     pub(super) watches: RemoteWatches,
     /// A compression other than the one wanted is told once.
     has_told_compression: AtomicBool,
@@ -86,12 +87,17 @@ impl Stage {
 
 impl Endpoint {
     pub(crate) fn new(dialer: Arc<Dialer>, host: &str, port: u16) -> Arc<Self> {
-        let slots = (0..dialer.resources.options.max_idle_conns).map(|_| Mutex::default());
-        let slots = slots.collect();
         let watches = RemoteWatches::default();
         let has_told_compression = AtomicBool::new(false);
         let place = Place { dialect: Dialect::Native, host: host.into(), port };
-        Arc::new(Self { dialer, place, slots, watches, has_told_compression })
+        Arc::new(Self { dialer, place, slots: OnceLock::new(), watches, has_told_compression })
+    }
+
+    fn slots(&self) -> &[Mutex<Slot>] {
+        self.slots.get_or_init(|| {
+            let slots = 0..self.dialer.resources.options.max_idle_conns;
+            slots.map(|_| Mutex::default()).collect()
+        })
     }
 
     pub(crate) fn dialer(&self) -> &Arc<Dialer> {
@@ -100,12 +106,12 @@ impl Endpoint {
 
     /// The place of the connection for messages to the receiver at `path`.
     pub(crate) fn place_of(&self, path: &str) -> usize {
-        match self.slots.len() {
+        match self.dialer.resources.options.max_idle_conns {
             1 => 0,
             n => {
                 // Fixed keys: the place of a receiver does not change over the life of a process.
                 let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(path);
-                1 + (hash % (n as u64 - 1)) as usize
+                1 + (hash % (u64::from(n) - 1)) as usize
             }
         }
     }
@@ -116,7 +122,7 @@ impl Endpoint {
         place: usize,
         waker: Option<&Waker>,
     ) -> Poll<Result<Arc<Conn<Dialed>>, Refusal>> {
-        let mut slot = self.slots[place].lock();
+        let mut slot = self.slots()[place].lock();
         let ended = match &mut slot.state {
             State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
             State::Up { conn, since } => Some((*since, conn.has_answered())),
@@ -173,14 +179,14 @@ impl Endpoint {
     }
 
     fn enter(&self, place: usize, next: Stage) {
-        if let State::Dialing { stage, .. } = &mut self.slots[place].lock().state {
+        if let State::Dialing { stage, .. } = &mut self.slots()[place].lock().state {
             *stage = next;
         }
     }
 
     /// What the connection at a place waits for, if it is being made.
     pub(crate) fn why_waiting(&self, place: usize) -> Option<Refusal> {
-        match &self.slots[place].lock().state {
+        match &self.slots()[place].lock().state {
             State::Dialing { stage, .. } => Some(self.unreachable(stage.what())),
             _ => None,
         }
@@ -196,7 +202,7 @@ impl Endpoint {
 
     /// Puts what came of dialing in its place, and returns what was there.
     fn put(&self, place: usize, connected: Result<Arc<Conn<Dialed>>, Refusal>) -> State {
-        let mut slot = self.slots[place].lock();
+        let mut slot = self.slots()[place].lock();
         let why = match connected {
             Ok(conn) => {
                 self.dialer.unreached.lock().reached(&self.place);
@@ -263,7 +269,7 @@ impl Endpoint {
             State::Up { conn, .. } => Some(conn.clone()),
             _ => None,
         };
-        self.slots.iter().filter_map(of_slot).collect()
+        self.slots.get().into_iter().flatten().filter_map(of_slot).collect()
     }
 
     /// Carries out an operation on the peer, over the connection at `place`.
@@ -311,7 +317,7 @@ impl Endpoint {
 
     /// A connection has ended: its place is free for another.
     pub(super) fn make_place(&self, conn: &Arc<Conn<Dialed>>) {
-        for slot in &self.slots {
+        for slot in self.slots() {
             let mut slot = slot.lock();
             if let State::Up { conn: known, since } = &slot.state
                 && Arc::ptr_eq(known, conn)
