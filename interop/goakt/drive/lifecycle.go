@@ -35,7 +35,8 @@ func lifecycle() []check {
 			name := x.unique("other-case")
 			return errors.Join(x.spawn(ctx, name, " Main.Worker "), x.expectLookup(ctx, name, true))
 		}},
-		{name: "spawn with every option", run: spawnWithOptions},
+		{name: "spawn with every option that both have", run: spawnWithOptions},
+		{name: "spawn with options that Go alone has", run: spawnWithOptionsOfGo},
 		{name: "spawn of an unknown kind", run: func(ctx context.Context, x *target) error {
 			return expectIs(x.spawn(ctx, x.unique("unknown-kind"), "main.nobody"), gerrors.ErrTypeNotRegistered)
 		}},
@@ -115,7 +116,7 @@ func spawnWorker(ctx context.Context, x *target) error {
 }
 
 func spawnWithOptions(ctx context.Context, x *target) error {
-	name, role := x.unique("options"), "worker"
+	name := x.unique("options")
 	err := x.remoting.RemoteSpawn(ctx, x.host, x.port, &remote.SpawnRequest{
 		Name:                name,
 		Kind:                workerKind,
@@ -124,13 +125,39 @@ func spawnWithOptions(ctx context.Context, x *target) error {
 		Supervisor: supervisor.NewSupervisor(supervisor.WithStrategy(supervisor.OneForAllStrategy),
 			supervisor.WithAnyErrorDirective(supervisor.RestartDirective)),
 		EnableStashing: true,
-		Role:           &role,
-		Reentrancy:     reentrancy.New(reentrancy.WithMode(reentrancy.AllowAll), reentrancy.WithMaxInFlight(3)),
 	})
 	if err != nil {
 		return err
 	}
 	return x.expectEcho(ctx, x.address(name), address.NoSender(), wrapperspb.String("with options"))
+}
+
+// spawnWithOptionsOfGo: rakt refuses each by name, GoAkt takes them.
+func spawnWithOptionsOfGo(ctx context.Context, x *target) error {
+	role := "worker"
+	reentrant := reentrancy.New(reentrancy.WithMode(reentrancy.AllowAll), reentrancy.WithMaxInFlight(3))
+	for text, request := range map[string]*remote.SpawnRequest{
+		"the role worker: this node is in no cluster": {Role: &role},
+		"reentrancy": {Reentrancy: reentrant},
+	} {
+		request.Name, request.Kind = x.unique("options-of-go"), workerKind
+		err := x.remoting.RemoteSpawn(ctx, x.host, x.port, request)
+		if x.rakt {
+			err = expectText(err, "invalid argument: this node does not carry out "+text)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", text, err)
+		}
+		if !x.rakt {
+			if err := x.remoting.RemoteStop(ctx, x.host, x.port, request.Name); err != nil {
+				return err
+			}
+			if err := x.expectGone(ctx, request.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // spawnTaken: the actor that has the name stays as it is.

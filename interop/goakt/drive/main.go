@@ -33,6 +33,7 @@ var suites = map[string][]check{
 	"mixed":      mixed(),
 	"frames":     frames(),
 	"headers":    headers(),
+	"held":       held(),
 	"restart":    restart(),
 	"senders":    senders(),
 }

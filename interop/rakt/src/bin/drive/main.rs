@@ -3,7 +3,7 @@
 //!
 //! - `target`, `report`: what all checks use
 //! - `messaging`, `batches`, `lifecycle`: the suite `operations`
-//! - `errors`, `headers`, `senders`, `frames`, `mixed`, `restart`, `outages`: a suite each
+//! - `errors`, `headers`, `senders`, `frames`, `mixed`, `native`, `restart`, `outages`, `version`: a suite each
 
 mod batches;
 mod errors;
@@ -13,11 +13,13 @@ mod lifecycle;
 mod load;
 mod messaging;
 mod mixed;
+mod native;
 mod outages;
 mod report;
 mod restart;
 mod senders;
 mod target;
+mod version;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,7 +29,8 @@ use rakt::{BoxError, Result};
 use report::{Check, Report};
 use target::Target;
 
-const SUITES: &str = "operations, errors, headers, senders, frames, mixed, restart, outages";
+const SUITES: &str =
+    "operations, errors, headers, senders, frames, mixed, native, restart, outages, version";
 
 fn suite(name: &str) -> Result<Vec<Check>> {
     Ok(match name {
@@ -37,8 +40,10 @@ fn suite(name: &str) -> Result<Vec<Check>> {
         "senders" => senders::CHECKS.to_vec(),
         "frames" => frames::CHECKS.to_vec(),
         "mixed" => mixed::CHECKS.to_vec(),
+        "native" => native::CHECKS.to_vec(),
         "restart" => restart::CHECKS.to_vec(),
         "outages" => outages::CHECKS.to_vec(),
+        "version" => version::CHECKS.to_vec(),
         other => return Err(format!("unknown --suite {other:?}: {SUITES}").into()),
     })
 }
