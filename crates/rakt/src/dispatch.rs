@@ -14,9 +14,9 @@ use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
-use crate::message::Message;
 use crate::message::allowance::Decoded;
 use crate::message::reader::reading;
+use crate::message::{Message, message_name};
 use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Takes, Target};
 use crate::send::message_for::sealed::Sealed;
 use crate::stuck::{Killed, Stuck};
@@ -29,6 +29,7 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
 ) -> Dispatched<'a> {
     Box::pin(async move {
         let cell = ctx.cell.clone();
+        ctx.message = Some(message_name::<M>);
         loop {
             while let Some((message, reply)) = next::<A, M>(work, ctx) {
                 if let Err(refusal) = ctx.extract() {

@@ -51,6 +51,7 @@ mod actor;
 mod answer;
 mod call_options;
 mod cell;
+mod contained;
 mod context;
 mod dispatch;
 pub mod error;

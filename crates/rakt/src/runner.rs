@@ -10,34 +10,41 @@
 //!  └─────── a signal ─────────────────────┴── stop ──▶ stopping ──▶ ended
 //! ```
 //!
+//! Its code runs under a span of `tracing`, level INFO, with its path and type, where a subscriber wants that.
+//!
 //! One task at a time runs an actor ([`run`]), and only while it has something to do and for a tick or
 //! two after that, in case more comes: it dozes, inside of `working`.
 
+use std::any::type_name;
 use std::future::Future;
 use std::ops::ControlFlow;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::Poll;
 use std::time::Duration;
+
+use tracing::Span;
 
 use crate::actor::Actor;
 use crate::cell::Next;
+use crate::contained::{Contained, contain};
 use crate::context::{ActorCell, Body, Context, Work};
 use crate::dispatch::front;
-use crate::error::{BoxError, Cause, Chain, Refusal};
+use crate::error::{Cause, Chain, Refusal};
 use crate::events::{Event, RestartReason, StopReason, Terminated};
-use crate::inside::handling;
 use crate::mailbox::queue::Intake;
 use crate::mailbox::work_batch::WorkBatch;
 use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
-use crate::stuck::{Killed, TimedOut};
+use crate::stuck::Killed;
 use crate::supervision::{Decision, Fault, Supervision};
 use crate::timers::{Due, now};
 
 /// Whether the runner goes on.
 type Flow = ControlFlow<StopReason>;
+
+/// Says of what type a message is.
+type MessageName = fn() -> &'static str;
 
 /// An actor while somebody runs it.
 pub(crate) struct Runner<A: Actor> {
@@ -48,6 +55,8 @@ pub(crate) struct Runner<A: Actor> {
     finishing: Option<StopReason>,
     /// The actor's parent, for code that asks whose it is.
     parent: Option<Arc<dyn AnyCell>>,
+    /// What its code logs under; nothing where nobody wants that.
+    span: Span,
 }
 
 /// What became of a runner without messages in hand.
@@ -95,10 +104,12 @@ async fn go_on<A: Actor>(mut runner: Runner<A>) {
         runner.ctx.look_up();
         let actor = runner.ctx.cell.uid;
         let handled = (dispatch.0)(&mut runner.body.actor, &mut runner.ctx, &mut runner.work);
-        let handled = Contained { actor, parent: &mut runner.parent, code: handled }.await;
+        let (parent, span) = (&mut runner.parent, &runner.span);
+        let handled = Contained { actor, parent, span, code: handled }.await;
         let handled = runner.after_message(handled);
+        let message = runner.ctx.message.take();
         if let Err(fault) = handled
-            && let ControlFlow::Break(reason) = Box::pin(runner.fail(fault)).await
+            && let ControlFlow::Break(reason) = Box::pin(runner.fail(fault, message)).await
         {
             return Box::pin(runner.end(reason)).await;
         }
@@ -109,8 +120,10 @@ impl<A: Actor> Runner<A> {
     /// The life of an actor that rested.
     fn wake(cell: Arc<ActorCell<A>>, mut body: Box<Body<A>>) -> Self {
         let parent = cell.parent.clone();
+        // Whoever woke it is not what its messages are about.
+        let span = tracing::info_span!(parent: None, "actor", path = %cell.path, r#type = type_name::<A>());
         let ctx = Context::new(cell, body.extra.take());
-        Self { body, ctx, work: WorkBatch::default(), finishing: None, parent }
+        Self { body, ctx, work: WorkBatch::default(), finishing: None, parent, span }
     }
 
     /// Starts a new actor in the caller's task, and lays it to rest.
@@ -221,7 +234,7 @@ impl<A: Actor> Runner<A> {
                     Flow::Continue(())
                 }
                 Signal::ChildFailed { path, cause } => {
-                    self.fail(Fault::Child { path, cause }).await
+                    self.fail(Fault::Child { path, cause }, None).await
                 }
                 Signal::ChildGone { uid } => {
                     self.ctx.forget_child(uid);
@@ -229,7 +242,7 @@ impl<A: Actor> Runner<A> {
                 }
                 Signal::Terminated(terminated) => self.hear_of(terminated).await,
                 Signal::TaskFailed { life, fault } if life.strong_count() > 0 => {
-                    self.fail(fault).await
+                    self.fail(fault, None).await
                 }
                 Signal::TaskFailed { .. } => Flow::Continue(()),
             };
@@ -282,28 +295,30 @@ impl<A: Actor> Runner<A> {
         }
         let cell = self.ctx.cell.clone();
         let code = Box::pin(self.body.actor.terminated(&terminated, &mut self.ctx));
-        let heard = Contained { actor: cell.uid, parent: &mut self.parent, code };
+        let (parent, span) = (&mut self.parent, &self.span);
+        let heard = Contained { actor: cell.uid, parent, span, code };
         let heard = until_killed(&cell, pin!(heard)).await.unwrap_or(Ok(()));
         match self.after_message(heard) {
-            Err(fault) => self.fail(fault).await,
+            Err(fault) => self.fail(fault, None).await,
             Ok(()) if self.ctx.take_stop_request() => Flow::Break(StopReason::Stopped),
             Ok(()) => Flow::Continue(()),
         }
     }
 
-    /// Lets supervision decide about a fault, and carries the decision out.
-    async fn fail(&mut self, fault: Fault) -> Flow {
+    /// Lets supervision decide about a fault, and carries the decision out. `message` names the type of the message
+    /// at which a handler failed.
+    async fn fail(&mut self, fault: Fault, message: Option<MessageName>) -> Flow {
         if self.ctx.take_stop_request() {
             return Flow::Break(StopReason::Failed(self.cause_of(fault)));
         }
-        let (decision, cause) = self.decide(fault);
+        let (decision, cause) = self.decide(fault, message);
         self.apply(decision, cause).await
     }
 
     /// What follows a restart: nothing, or what supervision makes of its fault.
     async fn after_restart(&mut self, result: Result<(), Fault>) -> Flow {
         let Err(fault) = result else { return Flow::Continue(()) };
-        let (decision, cause) = self.decide(fault);
+        let (decision, cause) = self.decide(fault, None);
         match decision {
             // There is nothing to resume: the old actor has been stopped, the new has not started.
             Decision::Resume => Flow::Break(StopReason::Failed(cause)),
@@ -319,14 +334,18 @@ impl<A: Actor> Runner<A> {
         }
     }
 
-    fn decide(&mut self, fault: Fault) -> (Decision, Cause) {
+    fn decide(&mut self, fault: Fault, message: Option<MessageName>) -> (Decision, Cause) {
         let cell = self.ctx.cell.clone();
         let default = Supervision::default();
         let policy = cell.setup.supervision().unwrap_or(&default);
-        let decision = self.ctx.decider().decide(policy, &fault, now());
+        let decider = self.ctx.decider();
+        let decision = decider.decide(policy, &fault, now());
+        let restarts_left = decider.restarts_left(policy);
         let cause = self.cause_of(fault);
         if self.may_log("an actor failed") {
-            tracing::warn!(actor = %cell.path, fault = %Chain(&cause), ?decision, "an actor failed");
+            let (actor, message_type) = (&cell.path, message.map(|name| name()));
+            let fault = Chain(&cause);
+            tracing::warn!(%actor, message_type, %fault, ?decision, restarts_left, "an actor failed");
         }
         if policy.concerns_siblings() {
             cell.system.apply_to_siblings(&*cell, cell.parent.as_ref(), decision, &cause);
@@ -448,7 +467,8 @@ impl<A: Actor> Runner<A> {
         let cell = self.ctx.cell.clone();
         let started = {
             let code = pin!(self.body.actor.started(&mut self.ctx));
-            let started = Contained { actor: cell.uid, parent: &mut self.parent, code };
+            let (parent, span) = (&mut self.parent, &self.span);
+            let started = Contained { actor: cell.uid, parent, span, code };
             let killed = || Err(Fault::Error(Box::new(Killed)));
             until_killed(&cell, pin!(started)).await.unwrap_or_else(killed)
         };
@@ -463,7 +483,8 @@ impl<A: Actor> Runner<A> {
         let cell = self.ctx.cell.clone();
         let stopped = {
             let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
-            let mut stopped = pin!(Contained { actor: cell.uid, parent: &mut self.parent, code });
+            let (parent, span) = (&mut self.parent, &self.span);
+            let mut stopped = pin!(Contained { actor: cell.uid, parent, span, code });
             match until_killed(&cell, stopped.as_mut()).await {
                 Some(stopped) => stopped,
                 None => tokio::time::timeout(LAST_WORDS, stopped)
@@ -539,18 +560,6 @@ fn passivation<A: Actor>(cell: &Arc<ActorCell<A>>, after: Duration) -> Due {
     })
 }
 
-/// Runs code of the user that is over at once. A panic is a fault.
-fn contain<T>(code: impl FnOnce() -> T) -> Result<T, Fault> {
-    std::panic::catch_unwind(AssertUnwindSafe(code)).map_err(Fault::of_panic)
-}
-
-fn fault_of(error: BoxError) -> Fault {
-    match error.downcast_ref() {
-        Some(TimedOut(limit)) => Fault::TimedOut(*limit),
-        None => Fault::Error(error),
-    }
-}
-
 /// Waits in the name of an actor; `None` if that is killed before.
 async fn until_killed<A: Actor, T>(
     cell: &ActorCell<A>,
@@ -562,23 +571,4 @@ async fn until_killed<A: Actor, T>(
         Poll::Pending => Poll::Pending,
     })
     .await
-}
-
-/// A hook or handler whose panic is a fault like its error, and who is known while it runs.
-struct Contained<'a, F> {
-    actor: u64,
-    parent: &'a mut Option<Arc<dyn AnyCell>>,
-    code: F,
-}
-
-impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<'_, F> {
-    type Output = Result<(), Fault>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Self { actor, parent, code } = &mut *self;
-        match handling(*actor, parent, || contain(|| Pin::new(code).poll(cx))) {
-            Ok(poll) => poll.map_err(fault_of),
-            Err(fault) => Poll::Ready(Err(fault)),
-        }
-    }
 }

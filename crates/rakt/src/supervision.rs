@@ -258,6 +258,12 @@ impl Decider {
         }
     }
 
+    /// How often `policy` would restart the actor still, as of the last decision.
+    pub(crate) fn restarts_left(&self, policy: &Supervision) -> u32 {
+        let made = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
+        policy.max_restarts.saturating_sub(made)
+    }
+
     fn restart(&mut self, policy: &Supervision, now: Instant) -> Decision {
         while self
             .restarts
@@ -293,8 +299,11 @@ mod tests {
         let policy = Supervision::always(Directive::Restart).max_restarts(2, WINDOW);
         let (mut decider, now) = (Decider::default(), Instant::now());
         let restart = Decision::Restart { delay: Duration::ZERO };
+        assert_eq!(decider.restarts_left(&policy), 2);
         assert_eq!(decider.decide(&policy, &fault(), now), restart);
+        assert_eq!(decider.restarts_left(&policy), 1);
         assert_eq!(decider.decide(&policy, &fault(), now), restart);
+        assert_eq!(decider.restarts_left(&policy), 0);
         assert_eq!(decider.decide(&policy, &fault(), now), Decision::Stop);
         assert_eq!(decider.decide(&policy, &fault(), now + WINDOW), restart, "a new window");
     }

@@ -34,6 +34,7 @@ impl<A: Send + 'static> Context<A> {
             unstash_requested: false,
             handled: 0,
             doze: Doze::default(),
+            message: None,
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Context<A> {
     /// Messages handled since other tasks had a turn.
     pub(super) handled: u32,
     pub(super) doze: Doze,
+    /// Names the type of the messages that are handled, for the log.
+    pub(crate) message: Option<fn() -> &'static str>,
 }
 
 /// The cell of an actor of type `A`.

@@ -8,6 +8,7 @@
 //! | `events.rs` | what does a subscriber learn of a system? |
 //! | `inside.rs` | what if an actor's own code waits for the actor? |
 //! | `lifecycle.rs` | how does an actor start and stop, and what may it be called? |
+//! | `logs.rs` | what does the log say of an actor, and of what its code logs? |
 //! | `mailbox.rs` | what happens at the bound of a mailbox? |
 //! | `messages.rs` | what can be declared as a message, and how? |
 //! | `outcomes.rs` | does every message end once, on several threads? |
@@ -35,6 +36,7 @@ mod destructors;
 mod events;
 mod inside;
 mod lifecycle;
+mod logs;
 mod mailbox;
 mod messages;
 mod outcomes;
