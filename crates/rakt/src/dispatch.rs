@@ -40,7 +40,7 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                 } else {
                     let handled = {
                         let mut handling = pin!(actor.handle(message, ctx));
-                        let mut stuck = Stuck::new(&*cell);
+                        let mut stuck = Stuck::new(&*cell, message_name::<M>);
                         std::future::poll_fn(|cx| match handling.as_mut().poll(cx) {
                             Poll::Ready(handled) => Poll::Ready(handled),
                             Poll::Pending => stuck.poll(cx).map(Err),

@@ -56,6 +56,17 @@ pub enum Event {
         /// No other thread of the runtime is free: nothing on this node goes on until the actor does.
         stands_still: bool,
     },
+    /// A handler has not come to its end for a long time: it waits for something. Told after 10 s, or up to 2 s later,
+    /// once for each message; [`handler_timeout`](crate::Spawn::handler_timeout) or
+    /// [`kill`](crate::ActorRef::kill) end it. For one that blocks its thread see [`ActorBlocks`](Self::ActorBlocks).
+    ActorStuck {
+        /// The path of the actor.
+        path: String,
+        /// The type of the message: its wire name, or else its Rust name.
+        message: String,
+        /// For how long so far, at least.
+        stuck_for: Duration,
+    },
     /// The first connection to a peer is open, or the first from it: the two directions are told apart. A node has
     /// several connections to a peer, which together are one link. A peer that has no address, and a GoAkt node that
     /// connects, cannot be known again: each of their connections is a link.

@@ -38,6 +38,7 @@ use crate::reference::{AnyCell, ended};
 use crate::signal::{Signal, Signalled, refuse_signal};
 use crate::stuck::Killed;
 use crate::supervision::{Decision, Fault, Supervision};
+use crate::sync::atomic::Ordering;
 use crate::timers::{Due, now};
 
 /// Whether the runner goes on.
@@ -120,6 +121,8 @@ impl<A: Actor> Runner<A> {
     /// The life of an actor that rested.
     fn wake(cell: Arc<ActorCell<A>>, mut body: Box<Body<A>>) -> Self {
         let parent = cell.parent.clone();
+        // Another task may have asked for that.
+        cell.looked.store(0, Ordering::Relaxed);
         // Whoever woke it is not what its messages are about.
         let span = tracing::info_span!(parent: None, "actor", path = %cell.path, r#type = type_name::<A>());
         let ctx = Context::new(cell, body.extra.take());

@@ -21,6 +21,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 const SHARDS: usize = 16;
 
 pub(crate) struct Ticks {
+    tick: Duration,
     /// Runs the clock.
     runtime: tokio::runtime::Handle,
     shards: [Shard; SHARDS],
@@ -45,8 +46,18 @@ pub(crate) struct Call {
 
 impl Ticks {
     pub(crate) fn new(runtime: tokio::runtime::Handle) -> Arc<Self> {
+        Self::every(TICK, runtime)
+    }
+
+    /// A clock with this time from one tick to the next.
+    pub(crate) fn every(tick: Duration, runtime: tokio::runtime::Handle) -> Arc<Self> {
         let (shards, is_running) = Default::default();
-        Arc::new(Self { runtime, shards, is_running })
+        Arc::new(Self { tick, runtime, shards, is_running })
+    }
+
+    /// How many ticks there were, as the task sees them that `waker` wakes.
+    pub(crate) fn now(&self, waker: &Waker) -> u64 {
+        self.of(waker).1.now.load(Ordering::Relaxed)
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
@@ -122,7 +133,7 @@ impl Ticks {
     /// Ticks until nobody has called between two ticks.
     async fn run(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(TICK).await;
+            tokio::time::sleep(self.tick).await;
             if self.tick() {
                 continue;
             }

@@ -33,7 +33,7 @@ use crate::message::allowance::Room;
 use crate::message::reader::reading;
 use crate::reference::{AnyCell, Life, Push};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::system::core::ActorSystem;
 use crate::timers::Due;
@@ -60,6 +60,8 @@ pub(crate) struct Cell<B, D> {
     pub(crate) interrupted: AtomicBool,
     /// The waker that a dozing runner left here has been taken since.
     is_roused: AtomicBool,
+    /// When its task last asked to be woken because its handler waits; 0 if it has not. See `stuck.rs`.
+    pub(crate) looked: AtomicU32,
     state: Mutex<State<B, D>>,
 }
 
@@ -102,6 +104,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             parent,
             interrupted: AtomicBool::new(false),
             is_roused: AtomicBool::new(false),
+            looked: AtomicU32::new(0),
             state: Mutex::new(State { queue: Queue::new(), phase: Phase::Working, rare: None }),
         })
     }

@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) classes: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) call_options: Arc<CallOptions>,
+    /// Has handlers that wait looked at now and then.
+    pub(crate) looks: Arc<Ticks>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) kinds: Kinds,
     pub(crate) shutting_down: AtomicBool,
@@ -210,6 +212,20 @@ impl ActorSystem {
 
     pub(crate) fn ticks(&self) -> &Arc<Ticks> {
         &self.0.call_options.ticks
+    }
+
+    pub(crate) fn looks(&self) -> &Arc<Ticks> {
+        &self.0.looks
+    }
+
+    /// The handler of an actor waits for so long by now.
+    pub(crate) fn tell_stuck(&self, path: &str, message: &'static str, stuck_for: Duration) {
+        let outlet = self.outlet();
+        if outlet.actor_log.allows("an actor is stuck", path) {
+            tracing::warn!(actor = %path, message_type = message, ?stuck_for, "an actor is stuck");
+        }
+        let (path, message) = (path.to_owned(), message.to_owned());
+        outlet.publish(|| Event::ActorStuck { path, message, stuck_for });
     }
 
     pub(crate) fn call_options(&self) -> &Arc<CallOptions> {

@@ -25,6 +25,7 @@ use crate::propagate::ContextPropagator;
 use crate::reference::ended;
 use crate::registry::Registry;
 use crate::signal::Signal;
+use crate::stuck::LOOK;
 use crate::sync::Mutex;
 use crate::ticks::Ticks;
 use crate::watchdog;
@@ -192,6 +193,7 @@ impl SystemBuilder {
         };
         let system = ActorSystem(Arc::new(Inner {
             name: self.name,
+            looks: Ticks::every(LOOK, runtime.clone()),
             runtime,
             registry: Registry::default(),
             classes: Mutex::default(),

@@ -20,6 +20,7 @@
 //! | `runtimes.rs` | what if a runtime lacks something, or there is none? |
 //! | `shutdown.rs` | how does a whole system end? |
 //! | `stash_forward_defer.rs` | can a message be handled later, elsewhere, or by a task? |
+//! | `stuck.rs` | who hears of a handler that does not come to its end? |
 //! | `supervision.rs` | what happens when an actor fails? |
 //! | `tell_ask.rs` | how are the variants of `tell` and `ask` answered? |
 //! | `timers.rs` | can an actor send itself a message later? |
@@ -48,6 +49,7 @@ mod routing;
 mod runtimes;
 mod shutdown;
 mod stash_forward_defer;
+mod stuck;
 mod supervision;
 mod tell_ask;
 mod timers;
