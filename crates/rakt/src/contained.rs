@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use tracing::Span;
+use tracing::level_filters::LevelFilter;
 
 use crate::error::BoxError;
 use crate::inside::handling;
@@ -26,11 +27,24 @@ fn fault_of(error: BoxError) -> Fault {
     }
 }
 
+/// The span that the code of an actor runs under, unless no subscriber wants any of its level.
+#[inline]
+pub(crate) fn span_of(path: &str, actor_type: &'static str) -> Option<Box<Span>> {
+    if LevelFilter::current() < LevelFilter::INFO { None } else { new_span(path, actor_type) }
+}
+
+#[cold]
+fn new_span(path: &str, actor_type: &'static str) -> Option<Box<Span>> {
+    // Whoever woke the actor is not what its messages are about.
+    let span = tracing::info_span!(parent: None, "actor", path = %path, r#type = actor_type);
+    (!span.is_disabled()).then(|| Box::new(span))
+}
+
 /// A hook or handler whose panic is a fault like its error, and who is known while it runs.
 pub(crate) struct Contained<'a, F> {
     pub(crate) actor: u64,
     pub(crate) parent: &'a mut Option<Arc<dyn AnyCell>>,
-    pub(crate) span: &'a Span,
+    pub(crate) span: Option<&'a Span>,
     pub(crate) code: F,
 }
 
@@ -39,7 +53,7 @@ impl<F: Future<Output = Result<(), BoxError>> + Unpin> Future for Contained<'_, 
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let Self { actor, parent, span, code } = &mut *self;
-        let _entered = span.enter();
+        let _entered = span.map(Span::enter);
         match handling(*actor, parent, || contain(|| Pin::new(code).poll(cx))) {
             Ok(poll) => poll.map_err(fault_of),
             Err(fault) => Poll::Ready(Err(fault)),

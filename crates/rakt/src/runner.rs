@@ -27,7 +27,7 @@ use tracing::Span;
 
 use crate::actor::Actor;
 use crate::cell::Next;
-use crate::contained::{Contained, contain};
+use crate::contained::{Contained, contain, span_of};
 use crate::context::{ActorCell, Body, Context, Work};
 use crate::dispatch::front;
 use crate::error::{Cause, Chain, Refusal};
@@ -56,8 +56,8 @@ pub(crate) struct Runner<A: Actor> {
     finishing: Option<StopReason>,
     /// The actor's parent, for code that asks whose it is.
     parent: Option<Arc<dyn AnyCell>>,
-    /// What its code logs under; nothing where nobody wants that.
-    span: Span,
+    /// What its code logs under, where somebody wants that.
+    span: Option<Box<Span>>,
 }
 
 /// What became of a runner without messages in hand.
@@ -105,7 +105,7 @@ async fn go_on<A: Actor>(mut runner: Runner<A>) {
         runner.ctx.look_up();
         let actor = runner.ctx.cell.uid;
         let handled = (dispatch.0)(&mut runner.body.actor, &mut runner.ctx, &mut runner.work);
-        let (parent, span) = (&mut runner.parent, &runner.span);
+        let (parent, span) = (&mut runner.parent, runner.span.as_deref());
         let handled = Contained { actor, parent, span, code: handled }.await;
         let handled = runner.after_message(handled);
         let message = runner.ctx.message.take();
@@ -123,8 +123,7 @@ impl<A: Actor> Runner<A> {
         let parent = cell.parent.clone();
         // Another task may have asked for that.
         cell.looked.store(0, Ordering::Relaxed);
-        // Whoever woke it is not what its messages are about.
-        let span = tracing::info_span!(parent: None, "actor", path = %cell.path, r#type = type_name::<A>());
+        let span = span_of(&cell.path, type_name::<A>());
         let ctx = Context::new(cell, body.extra.take());
         Self { body, ctx, work: WorkBatch::default(), finishing: None, parent, span }
     }
@@ -298,7 +297,7 @@ impl<A: Actor> Runner<A> {
         }
         let cell = self.ctx.cell.clone();
         let code = Box::pin(self.body.actor.terminated(&terminated, &mut self.ctx));
-        let (parent, span) = (&mut self.parent, &self.span);
+        let (parent, span) = (&mut self.parent, self.span.as_deref());
         let heard = Contained { actor: cell.uid, parent, span, code };
         let heard = until_killed(&cell, pin!(heard)).await.unwrap_or(Ok(()));
         match self.after_message(heard) {
@@ -470,7 +469,7 @@ impl<A: Actor> Runner<A> {
         let cell = self.ctx.cell.clone();
         let started = {
             let code = pin!(self.body.actor.started(&mut self.ctx));
-            let (parent, span) = (&mut self.parent, &self.span);
+            let (parent, span) = (&mut self.parent, self.span.as_deref());
             let started = Contained { actor: cell.uid, parent, span, code };
             let killed = || Err(Fault::Error(Box::new(Killed)));
             until_killed(&cell, pin!(started)).await.unwrap_or_else(killed)
@@ -486,7 +485,7 @@ impl<A: Actor> Runner<A> {
         let cell = self.ctx.cell.clone();
         let stopped = {
             let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
-            let (parent, span) = (&mut self.parent, &self.span);
+            let (parent, span) = (&mut self.parent, self.span.as_deref());
             let mut stopped = pin!(Contained { actor: cell.uid, parent, span, code });
             match until_killed(&cell, stopped.as_mut()).await {
                 Some(stopped) => stopped,
