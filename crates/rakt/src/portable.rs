@@ -14,8 +14,7 @@ use crate::sync::GlobalMutex;
 /// An [`ActorRef`] as data: the address of an actor, and which life of it is meant where one is.
 ///
 /// It is for messages, stores and logs. Made by [`ActorRef::portable`], and a reference again by
-/// [`ActorSystem::resolve`](crate::ActorSystem::resolve) or [`Client::resolve`](crate::remote::Client::resolve), on
-/// whichever node. Its text is that of the [`Address`], and behind a `#` the life: the number of the actor on its node,
+/// [`ActorSystem::resolve`](crate::ActorSystem::resolve), or by `resolve` of a client, on whichever node. Its text is that of the [`Address`], and behind a `#` the life: the number of the actor on its node,
 /// and in hexadecimal digits which start of the node. Without that it means whoever has the address.
 ///
 /// With the feature `serde` this, `Address`, and `ActorRef` itself can be part of messages; a message of prost has the

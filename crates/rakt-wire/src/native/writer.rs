@@ -77,6 +77,11 @@ impl Writer {
         matches!(self.phase, Phase::Open | Phase::Draining | Phase::Drained)
     }
 
+    /// Whether it ends once nothing is under way.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(..))
+    }
+
     /// Whether nothing is to be sent.
     #[inline]
     pub fn is_empty(&self) -> bool {

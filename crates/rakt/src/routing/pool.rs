@@ -140,6 +140,7 @@ impl<M> fmt::Debug for Resize<M> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Message> Message for Resize<M> {
     type Reply = usize;
 }

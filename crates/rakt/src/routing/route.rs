@@ -28,6 +28,7 @@ impl<M> fmt::Debug for Size<M> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Message> Message for Size<M> {
     type Reply = usize;
 }

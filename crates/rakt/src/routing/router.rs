@@ -91,6 +91,7 @@ impl<M: Message> Handler<M> for Router<M> {
 #[expect(clippy::exhaustive_structs, reason = "it is the reference that it holds")]
 pub struct Add<M>(pub Recipient<M>);
 
+#[diagnostic::do_not_recommend]
 impl<M: Message> Message for Add<M> {
     type Reply = usize;
 }
@@ -107,6 +108,7 @@ impl<M: Message> Handler<Add<M>> for Router<M> {
 #[expect(clippy::exhaustive_structs, reason = "it is the reference that it holds")]
 pub struct Remove<M>(pub Recipient<M>);
 
+#[diagnostic::do_not_recommend]
 impl<M: Message> Message for Remove<M> {
     type Reply = usize;
 }

@@ -1,7 +1,7 @@
 //! Replies as streams: one request, and items that come as they are wanted.
 //!
 //! A message that is answered by a stream has [`Streamed<T>`](Streamed) as its reply, and its handler makes one of a
-//! stream by [`Context::reply_stream`]. Whoever asks by [`ActorRef::ask_stream`] gets [`Items`], here or from another node.
+//! stream by [`Context::reply_stream`](crate::Context::reply_stream). Whoever asks by [`ActorRef::ask_stream`](crate::ActorRef::ask_stream) gets [`Items`], here or from another node.
 //!
 //! ```
 //! use std::pin::Pin;

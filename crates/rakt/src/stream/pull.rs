@@ -16,6 +16,7 @@ use crate::sync::GlobalMutex;
 /// Wants items for as long as it is not answered: whoever sends it keeps the source alive by that.
 pub(super) struct Hold;
 
+#[diagnostic::do_not_recommend]
 impl Message for Hold {
     type Reply = ();
 
@@ -38,6 +39,7 @@ impl<T> Pull<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Message> Message for Pull<T> {
     type Reply = Batch<T>;
 
@@ -218,6 +220,7 @@ mod tests {
         bytes: Bytes,
     }
 
+    #[diagnostic::do_not_recommend]
     impl Message for Item {
         type Reply = ();
 

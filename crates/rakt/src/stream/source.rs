@@ -125,6 +125,7 @@ impl<T: Message> Actor for Source<T> {
 /// The time in which somebody should have come is over.
 struct Unheld;
 
+#[diagnostic::do_not_recommend]
 impl Message for Unheld {
     type Reply = ();
 }
@@ -141,6 +142,7 @@ impl<T: Message> Handler<Unheld> for Source<T> {
 /// Nobody wants items any more.
 struct Gone;
 
+#[diagnostic::do_not_recommend]
 impl Message for Gone {
     type Reply = ();
 }
@@ -195,6 +197,7 @@ struct Collected<T: Message> {
     later: ReplyLater<Batch<T>>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Message> Message for Collected<T> {
     type Reply = ();
 }

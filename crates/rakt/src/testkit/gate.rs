@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use super::wait::within;
 
@@ -37,10 +37,17 @@ use super::wait::within;
 /// gate.open();
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Gate {
-    entered: Arc<Notify>,
-    open: Arc<Notify>,
+    entered: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        let closed = || Arc::new(Semaphore::new(0));
+        Self { entered: closed(), open: closed() }
+    }
 }
 
 impl Gate {
@@ -49,21 +56,25 @@ impl Gate {
     /// # Cancel safety
     /// If the future is dropped while it waits, the next one to pass is let through in its place.
     pub async fn pass(&self) {
-        self.entered.notify_one();
-        self.open.notified().await;
+        self.entered.add_permits(1);
+        take_one(&self.open).await;
     }
 
-    /// In the test: waits until a handler stands at the gate.
+    /// In the test: waits until a handler stands at the gate, each that has come once.
     ///
     /// # Panics
     /// If none comes within the [limit](super::LIMIT).
     #[track_caller]
     pub fn entered(&self) -> impl Future<Output = ()> + '_ {
-        within(self.entered.notified())
+        within(take_one(&self.entered))
     }
 
     /// Lets one handler through, also one that comes later.
     pub fn open(&self) {
-        self.open.notify_one();
+        self.open.add_permits(1);
     }
+}
+
+async fn take_one(semaphore: &Semaphore) {
+    semaphore.acquire().await.expect("it is never closed").forget();
 }

@@ -62,7 +62,11 @@ pub fn simulate(rounds: u32, scenario: impl AsyncFn(Simulation) -> Result) {
             Ok(seed) => simulate_seed(seed, scenario),
             Err(_) => panic!("{VARIABLE} is {text:?}, and a seed is a number of 64 bits"),
         },
-        Err(_) => (0..rounds).for_each(|_| simulate_seed(fastrand::u64(..), &scenario)),
+        Err(_) => {
+            // A run seeds this thread's randomness, so all are drawn before.
+            let seeds: Vec<_> = (0..rounds).map(|_| fastrand::u64(..)).collect();
+            seeds.into_iter().for_each(|seed| simulate_seed(seed, &scenario));
+        }
     }
 }
 
@@ -74,6 +78,8 @@ pub fn simulate_seed(seed: u64, scenario: impl AsyncFn(Simulation) -> Result) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build();
     let runtime = runtime.expect("the operating system has room for a runtime");
+    // What names actors that have none.
+    fastrand::seed(seed);
     let simulation = Simulation::new(seed);
     let round = async {
         let outcome = tokio::time::timeout(LONGEST, scenario(simulation.clone())).await;

@@ -80,6 +80,14 @@ impl<A: Actor> fmt::Debug for Solo<A> {
     }
 }
 
+/// The system of the actor shuts down.
+impl<A: Actor> Drop for Solo<A> {
+    fn drop(&mut self) {
+        let system = self.cell.system.clone();
+        self.cell.system.runtime().spawn(async move { system.shutdown().await });
+    }
+}
+
 impl<A: Actor> Solo<A> {
     /// Starts an actor as [`ActorSystem::spawn`] does, in a system of its own, where it is called `solo`.
     ///
@@ -225,6 +233,7 @@ impl<A: Actor> Solo<A> {
 /// A message that every actor handles: it looks at the state.
 struct Look<A>(Box<dyn FnOnce(&A) + Send>);
 
+#[diagnostic::do_not_recommend]
 impl<A: 'static> Message for Look<A> {
     type Reply = ();
 }

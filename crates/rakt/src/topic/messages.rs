@@ -22,6 +22,7 @@ pub struct Unsubscribe(pub(super) Who);
 #[expect(clippy::exhaustive_structs, reason = "there is nothing to say")]
 pub struct Subscribers;
 
+#[diagnostic::do_not_recommend]
 impl Message for Subscribers {
     type Reply = usize;
 }
@@ -69,6 +70,7 @@ enum AsText {}
 
 macro_rules! by_text {
     ($($message:ident as $name:literal),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Message for $message {
             type Reply = ();
 
@@ -77,6 +79,7 @@ macro_rules! by_text {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl WireMessage for $message {
             fn wire_type() -> &'static WireType<Self> {
                 static WIRE: WireType<$message> = WireType::new::<AsText>($name);

@@ -287,6 +287,11 @@ impl<P> Dialing<P> {
         self.pending.len() == 0 && self.writer.is_empty() && self.writer.is_undecided()
     }
 
+    /// Whether all that keeps it from its end is that the peer has not proven that it has taken the tells.
+    pub fn is_spent(&self) -> bool {
+        self.pending.len() == 0 && self.writer.is_empty() && self.writer.is_leaving()
+    }
+
     /// Takes nothing new, and ends once all requests have their answers, and the peer has proven that it has
     /// taken the tells.
     pub fn leave(&mut self, code: CloseCode, reason: &str) {

@@ -142,6 +142,20 @@ fn an_answer_to_a_ping_confirms_the_tells_before_it() {
     assert_eq!(dialing.close().unconfirmed_tells, 1);
 }
 
+/// A peer that never answers a ping must not keep a connection that is to end for ever: whoever drives it asks this.
+#[test]
+fn what_waits_for_a_proof_alone_is_spent() {
+    let mut dialing = dialing(Limits::default());
+    assert_eq!(send(&mut dialing, Wish::Tell, "a", &Bytes::new()), None);
+    dialing.poll_transmit(&mut Vec::new());
+    assert!(dialing.is_idle() && !dialing.is_spent(), "it is not about to end");
+    dialing.leave(CloseCode::Normal, "idle");
+    dialing.poll_transmit(&mut Vec::new());
+    assert!(dialing.is_spent() && Side::ending(&dialing).is_none());
+    assert_eq!(pong(&mut dialing, 1), Ok(()));
+    assert!(Side::ending(&dialing).is_some());
+}
+
 #[test]
 fn a_large_tell_counts_once_its_last_chunk_is_given_out() {
     let mut dialing = dialing(Limits::default());

@@ -118,6 +118,11 @@ pub(crate) trait Half: Send + 'static {
         false
     }
 
+    /// Whether it is about to end, and waits for a word of the peer alone.
+    fn is_spent(&mut self) -> bool {
+        false
+    }
+
     /// Ends once nothing is under way. Returns who need not wait any longer.
     fn leave(&mut self, code: CloseCode, reason: &str) -> Vec<Waker> {
         self.session().writer_mut().leave(code, reason);
@@ -306,9 +311,14 @@ impl<H: Half> Conn<H> {
     }
 
     /// Ends the connection if nobody uses it, once the peer has proven that it has taken all tells; says
-    /// whether it does.
+    /// whether it does. A peer that has not done so by the time of the next call is not waited for any longer.
     pub(crate) fn finish_if_idle(&self, reason: &str) -> bool {
         let mut state = self.lock();
+        if state.half.is_spent() {
+            state.half.session().writer_mut().finish(CloseCode::Normal, reason);
+            touch(state);
+            return true;
+        }
         let is_idle = state.half.is_idle();
         if is_idle {
             // Under the same lock: what is sent from now on goes over another connection.

@@ -135,6 +135,10 @@ impl Half for Dialed {
         self.line.is_empty() && self.session.is_idle() && !self.session.writer().is_closed()
     }
 
+    fn is_spent(&mut self) -> bool {
+        self.session.is_spent()
+    }
+
     fn leave(&mut self, code: CloseCode, reason: &str) -> Vec<Waker> {
         self.session.leave(code, reason);
         self.wake_freed()

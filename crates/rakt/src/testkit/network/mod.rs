@@ -157,7 +157,7 @@ impl Network {
         self.change(from, to, |line| line.is_stalled = true);
     }
 
-    /// Loses what `from` sends to `to`, and tells neither. The other direction works.
+    /// Loses what `from` sends to `to`, also what is under way, and tells neither. The other direction works.
     ///
     /// A connection that has lost something carries nothing in that direction any more, also when the line is
     /// [healed](Self::heal): it is half dead until an end closes it. New connections wait.
