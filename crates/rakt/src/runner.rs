@@ -163,6 +163,7 @@ impl<A: Actor> Runner<A> {
     }
 
     fn take_or_rest(mut self) -> Step<A> {
+        self.ctx.sweep_tasks();
         self.body.extra = self.ctx.take_extra();
         let cell = self.ctx.cell.clone();
         match cell.take_or_rest(self.body, &mut self.work) {
@@ -243,9 +244,12 @@ impl<A: Actor> Runner<A> {
                     Flow::Continue(())
                 }
                 Signal::Terminated(terminated) => self.hear_of(terminated).await,
-                Signal::TaskFailed { life, fault } if life.strong_count() > 0 => {
+                Signal::TaskFailed { life, fault }
+                    if life.strong_count() > 0 && self.ctx.cell.intake() != Intake::Suspended =>
+                {
                     self.fail(fault, None).await
                 }
+                // What is suspended already has failed; whoever reinstates it decides.
                 Signal::TaskFailed { .. } => Flow::Continue(()),
             };
             if flow.is_break() {
@@ -269,6 +273,8 @@ impl<A: Actor> Runner<A> {
             }
             Intake::Open | Intake::Closed => {}
         }
+        // Whatever they would still bring, nobody would take.
+        self.ctx.end_tasks();
         self.ctx.cell.set_intake(Intake::Closed);
         Flow::Continue(())
     }
@@ -395,6 +401,7 @@ impl<A: Actor> Runner<A> {
     fn pause(&mut self, delay: Duration) {
         self.body.pauses = self.body.pauses.wrapping_add(1);
         let pause = self.body.pauses;
+        self.ctx.end_tasks();
         let cell = &self.ctx.cell;
         cell.set_intake(Intake::Paused);
         cell.keep_back(&mut self.work);

@@ -41,8 +41,13 @@ impl Tasks {
     /// How many have not ended. What that costs does not grow with their number, but with that of those that
     /// have ended since.
     pub(crate) fn count(&mut self) -> usize {
-        while self.running.try_join_next().is_some() {}
+        while !self.running.is_empty() && self.running.try_join_next().is_some() {}
         self.running.len()
+    }
+
+    /// What is gone once these tasks have been dropped. A poll that goes on on another thread is not over by then.
+    pub(crate) fn life(&self) -> Weak<()> {
+        Arc::downgrade(&self.life)
     }
 
     /// Starts one more; `failed` hears of its panic, with what is gone once nobody wants to know of it.
@@ -52,7 +57,7 @@ impl Tasks {
         work: impl Future<Output = ()> + Send + 'static,
         failed: impl FnOnce(Weak<()>, Fault) + Send + 'static,
     ) -> Task {
-        let life = Arc::downgrade(&self.life);
+        let life = self.life();
         let work = async move {
             if let Err(fault) = contained(work).await {
                 failed(life, fault);

@@ -40,18 +40,28 @@ impl<A: Send + 'static> Drop for Pending<A> {
     }
 }
 
-/// Sends a message to the actor, and waits for room as long as that takes. Says whether the actor is there.
-async fn deliver<A: Send + 'static, M>(actor: &Weak<ActorCell<A>>, message: M) -> bool
+/// One life of an actor, from one start to the next, for what runs beside it.
+struct Life<A> {
+    actor: Weak<ActorCell<A>>,
+    /// Gone as soon as that life is over, while the actor may have a new one.
+    tasks: Weak<()>,
+}
+
+/// Sends a message to the actor, and waits for room as long as that takes. Says whether the actor takes more.
+async fn deliver<A: Send + 'static, M>(to: &Life<A>, message: M) -> bool
 where
     M: Message + MessageFor<A>,
 {
-    let Some(cell) = actor.upgrade() else { return false };
+    let Some(cell) = to.actor.upgrade() else { return false };
     let me = ActorRef::<A>::from_target(Target::Local(cell.clone()));
     let reason = Some(Refusal::Stopped);
     let mut pending = Pending { me, cell, message: message_name::<M>(), reason };
+    if to.tasks.strong_count() == 0 {
+        return false;
+    }
     let sent = pending.me.tell(message).timeout(Duration::MAX).await;
     pending.reason = sent.err().map(|error| error.refusal);
-    true
+    pending.reason != Some(Refusal::Stopped)
 }
 
 impl<A: Send + 'static> Context<A> {
@@ -100,7 +110,8 @@ impl<A: Send + 'static> Context<A> {
     ///
     /// It waits for room in the mailbox, and is a dead letter where the actor does not take it. A panic of the
     /// future is a fault of the actor. The future runs on the runtime of the system, keeps the actor from being
-    /// [passivated](crate::Spawn::passivate_after), and is dropped with the end or restart of the actor.
+    /// [passivated](crate::Spawn::passivate_after), and is dropped when the actor begins to stop, when it is restarted,
+    /// or fails and waits for its restart.
     ///
     /// # Errors
     /// If [`TASK_CAPACITY`](Self::TASK_CAPACITY) run already, the value [turns](Declined) the message at hand
@@ -112,9 +123,8 @@ impl<A: Send + 'static> Context<A> {
     where
         M: Message + MessageFor<A>,
     {
-        let actor = Arc::downgrade(&self.cell);
-        self.run_beside(async move {
-            deliver(&actor, future.await).await;
+        self.run_beside(|to| async move {
+            deliver(&to, future.await).await;
         })
     }
 
@@ -124,7 +134,7 @@ impl<A: Send + 'static> Context<A> {
     /// An item that the actor does not take, because it is suspended or its mailbox refuses or drops what is too
     /// much, is a dead letter, and the next one follows. Otherwise the stream is as a [pipe](Self::pipe): its
     /// panic is a fault of the actor; while it lasts it keeps the actor from being passivated; and it is dropped
-    /// with the end or restart of the actor, so attach it in [`started`](crate::Actor::started).
+    /// as the actor begins to stop or is restarted, so attach it in [`started`](crate::Actor::started).
     ///
     /// # Errors
     /// As [`pipe`](Self::pipe).
@@ -132,9 +142,8 @@ impl<A: Send + 'static> Context<A> {
     where
         S: Stream<Item: Message + MessageFor<A>> + Send + 'static,
     {
-        let actor = Arc::downgrade(&self.cell);
-        self.run_beside(async move {
-            feed(&actor, stream).await;
+        self.run_beside(|to| async move {
+            feed(&to, stream).await;
         })
     }
 
@@ -147,30 +156,42 @@ impl<A: Send + 'static> Context<A> {
         S: Stream<Item: Message + MessageFor<A>> + Send + 'static,
         E: Message + MessageFor<A>,
     {
-        let actor = Arc::downgrade(&self.cell);
-        self.run_beside(async move {
-            if feed(&actor, stream).await {
-                deliver(&actor, end).await;
+        self.run_beside(|to| async move {
+            if feed(&to, stream).await {
+                deliver(&to, end).await;
             }
         })
     }
 
-    fn run_beside(
-        &mut self,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<Task, Declined> {
+    fn run_beside<F>(&mut self, work: impl FnOnce(Life<A>) -> F) -> Result<Task, Declined>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let tasks = self.extra.get_or_insert_default().tasks.get_or_insert_default();
         if tasks.count() >= Self::TASK_CAPACITY {
             let limit = Self::TASK_CAPACITY as u64;
             return Err(Declined(Refusal::ResourceExhausted { bound: Bound::Tasks, limit }));
         }
         let actor = Arc::downgrade(&self.cell);
+        let work = work(Life { actor: actor.clone(), tasks: tasks.life() });
         let failed = move |life, fault| {
             if let Some(cell) = actor.upgrade() {
                 cell.signal(Signal::TaskFailed { life, fault });
             }
         };
         Ok(tasks.start(self.cell.system.runtime(), work, failed))
+    }
+
+    /// Drops what runs beside the actor.
+    pub(crate) fn end_tasks(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.tasks = None;
+        }
+    }
+
+    /// Gives back the memory of what ran beside the actor and is done.
+    pub(crate) fn sweep_tasks(&mut self) {
+        self.has_tasks();
     }
 
     /// Whether something runs beside the actor.
@@ -180,15 +201,15 @@ impl<A: Send + 'static> Context<A> {
     }
 }
 
-/// Sends all items of a stream; says whether the actor has been there for all.
-async fn feed<A, S>(actor: &Weak<ActorCell<A>>, stream: S) -> bool
+/// Sends all items of a stream; says whether the actor would take more.
+async fn feed<A, S>(to: &Life<A>, stream: S) -> bool
 where
     A: Send + 'static,
     S: Stream<Item: Message + MessageFor<A>>,
 {
     let mut stream = pin!(stream);
     while let Some(item) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
-        if !deliver(actor, item).await {
+        if !deliver(to, item).await {
             return false;
         }
         // Where there is always an item and always room, others would have no turn.

@@ -10,10 +10,11 @@ use std::time::Duration;
 use futures_core::Stream;
 use rakt::error::Bound;
 use rakt::prelude::*;
+use rakt::supervision::Directive;
 use rakt::{DeadLetter, Declined, Event, Events, RestartReason, StopReason, Task};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::support::{Gate, event, within};
+use crate::support::{Gate, begun, event, within};
 use crate::system;
 
 /// What an actor runs beside itself when it is told to.
@@ -238,6 +239,120 @@ async fn what_runs_beside_an_actor_ends_with_it() -> Result {
         within(gone).await.expect_err("it is dropped");
     }
     assert_eq!(system.dead_letter_count(), 0, "a stream that is dropped has not ended");
+    Ok(())
+}
+
+/// An actor that finishes what it has takes nothing more in, so it empties no source into dead letters.
+#[tokio::test]
+async fn a_stream_ends_when_its_actor_begins_to_stop() -> Result {
+    let system = system().await;
+    let (factory, seen) = sink();
+    let actor = system.spawn("a", factory).await?;
+    let (stream, gone) = Source::endless();
+    start(&actor, |ctx| ctx.attach_stream(stream)).await?;
+    within(actor.tell(Hold)).await?;
+    let (alive, ended) = oneshot::channel();
+    let late = Source { _alive: Some(alive), ..Source::of(1000) };
+    let taken = late.taken.clone();
+    let start = Start(Box::new(|ctx| ctx.attach_stream_then(late, End)));
+    within(actor.tell(start)).await.map_err(|error| error.refusal)?;
+    within(actor.tell(Hold)).await?;
+    seen.gate.entered().await;
+    let stop = begun(actor.stop()).await;
+    seen.gate.open();
+    seen.gate.entered().await;
+    within(gone).await.expect_err("it is dropped while the actor still works");
+    // One that is attached while the actor finishes loses the item that it offers, and no more.
+    within(ended).await.expect_err("it is dropped");
+    seen.gate.open();
+    within(stop).await?;
+    assert_eq!(taken.load(Ordering::Relaxed), 1);
+    assert_eq!(system.dead_letter_count(), 1);
+    Ok(())
+}
+
+/// While an actor waits for its restart, nothing runs beside it that could fail it once more.
+#[tokio::test(start_paused = true)]
+async fn many_tasks_that_panic_are_one_restart() -> Result {
+    let system = system().await;
+    let (factory, mut seen) = sink();
+    let second = Duration::from_secs(1);
+    let supervision = Supervision::default().max_restarts(3, 60 * second).backoff(second, second);
+    let actor = system.spawn("a", factory).supervision(supervision).await?;
+    for _ in 0..5 {
+        start(&actor, |ctx| {
+            ctx.pipe::<Item>(async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                panic!("beside")
+            })
+        })
+        .await?;
+    }
+    assert_eq!(seen.next().await, "panicked: beside");
+    assert_eq!(within(actor.ask(State)).await?, 0);
+    assert!(seen.shown.try_recv().is_err(), "it was restarted once");
+    Ok(())
+}
+
+/// What still runs beside a suspended actor does not decide about it: whoever reinstates it does.
+#[tokio::test]
+async fn a_panic_beside_a_suspended_actor_does_not_restart_it() -> Result {
+    let system = system().await;
+    let mut events = system.events();
+    let (factory, mut seen) = sink();
+    let supervision = Supervision::by(|fault| match fault.to_string() {
+        first if first.ends_with("first") => Directive::Suspend,
+        _ => Directive::Restart,
+    });
+    let actor = system.spawn("a", factory).supervision(supervision).await?;
+    within(actor.tell(Item(1))).await?;
+    assert_eq!(seen.next().await, "1");
+    let (go, wait) = oneshot::channel::<()>();
+    let stray = start(&actor, |ctx| {
+        ctx.pipe::<Item>(async {
+            let _ = wait.await;
+            panic!("stray")
+        })
+    })
+    .await?;
+    start(&actor, |ctx| ctx.pipe::<Item>(async { panic!("first") })).await?;
+    let suspended = |event| matches!(event, Event::ActorSuspended { .. }).then_some(());
+    event(&mut events, suspended).await;
+    drop(go);
+    within(async {
+        while !stray.is_done() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    within(actor.reinstate()).await?;
+    assert_eq!(within(actor.ask(State)).await?, 1, "it is the same actor");
+    Ok(())
+}
+
+/// A poll that another thread is in the middle of cannot be dropped; what it brings is for an actor that is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_comes_of_an_earlier_life_is_a_dead_letter() -> Result {
+    let system = system().await;
+    let mut events = system.events();
+    let (factory, _seen) = sink();
+    let actor = system.spawn("a", factory).await?;
+    let (entered, is_in) = oneshot::channel::<()>();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    start(&actor, |ctx| {
+        ctx.pipe(async move {
+            let _ = entered.send(());
+            let _ = wait.recv_timeout(crate::support::LIMIT);
+            Item(1)
+        })
+    })
+    .await?;
+    within(is_in).await?;
+    within(actor.respawn()).await?;
+    go.send(())?;
+    let letter = dead_letter(&mut events).await;
+    assert!(letter.message.ends_with("Item") && letter.reason == Refusal::Stopped, "{letter:?}");
+    assert_eq!(within(actor.ask(State)).await?, 0);
     Ok(())
 }
 
