@@ -47,6 +47,12 @@ impl PortableRef {
         self.life.is_some()
     }
 
+    /// Whether this is the same actor: a reference without a life means whoever is there.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let is_one_life = self.is_one_life() && other.is_one_life();
+        self.address == other.address && (!is_one_life || self.life == other.life)
+    }
+
     pub(crate) fn life(&self) -> Option<Life> {
         self.life
     }
@@ -163,6 +169,17 @@ mod tests {
             let _ = format!("rakt://shop@10.0.0.1:1/a#{text}").parse::<PortableRef>();
             let _ = text.parse::<PortableRef>();
         }
+    }
+
+    #[test]
+    fn without_a_life_whoever_is_there_is_the_same() {
+        let life = |uid| Some(Life { uid, incarnation: [7; 16] });
+        let [any, first, second] =
+            [None, life(1), life(2)].map(|life| PortableRef { address: address(), life });
+        assert!(any.is_same(&first) && first.is_same(&any) && first.is_same(&first));
+        assert!(!first.is_same(&second));
+        let elsewhere = Address::new("orders/43", "shop", "::1", 3321).expect("it is valid");
+        assert!(!any.is_same(&elsewhere.into()));
     }
 
     #[test]

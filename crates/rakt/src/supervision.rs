@@ -239,10 +239,32 @@ pub(crate) enum Decision {
     Escalate,
 }
 
+/// When something happened, as far as that counts still.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(VecDeque<Instant>);
+
+impl Recent {
+    /// Notes one more and says how many were there before, unless those are `most` within the `window`.
+    pub(crate) fn note(&mut self, most: u32, window: Duration, now: Instant) -> Option<u32> {
+        while self.0.front().is_some_and(|&then| now.saturating_duration_since(then) >= window) {
+            self.0.pop_front();
+        }
+        let earlier = self.count();
+        (earlier < most).then(|| {
+            self.0.push_back(now);
+            earlier
+        })
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+}
+
 /// The memory of one actor's supervision: when it was restarted.
 #[derive(Debug, Default)]
 pub(crate) struct Decider {
-    restarts: VecDeque<Instant>,
+    restarts: Recent,
 }
 
 impl Decider {
@@ -260,23 +282,12 @@ impl Decider {
 
     /// How often `policy` would restart the actor still, as of the last decision.
     pub(crate) fn restarts_left(&self, policy: &Supervision) -> u32 {
-        let made = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
-        policy.max_restarts.saturating_sub(made)
+        policy.max_restarts.saturating_sub(self.restarts.count())
     }
 
     fn restart(&mut self, policy: &Supervision, now: Instant) -> Decision {
-        while self
-            .restarts
-            .front()
-            .is_some_and(|&then| now.saturating_duration_since(then) >= policy.window)
-        {
-            self.restarts.pop_front();
-        }
-        let earlier = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
-        if earlier >= policy.max_restarts {
-            return Decision::Stop;
-        }
-        self.restarts.push_back(now);
+        let earlier = self.restarts.note(policy.max_restarts, policy.window, now);
+        let Some(earlier) = earlier else { return Decision::Stop };
         let delay = policy.backoff.map_or(Duration::ZERO, |(first, longest)| {
             first.saturating_mul(2_u32.saturating_pow(earlier)).min(longest)
         });

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::route::{Member, Route, Size};
 use super::strategy::Strategy;
@@ -12,20 +13,27 @@ use crate::error::Result;
 use crate::events::{StopReason, Terminated};
 use crate::message::Message;
 use crate::spawn::Spawn;
+use crate::supervision::Recent;
+use crate::timers::now;
 
 /// An actor that spawns a number of alike actors, its members, and passes every message on to one of them, or to all.
 /// See the [module](super) for an example.
 ///
 /// The members are children of the pool, without names of yours. What happens when one fails is a matter of its
 /// supervision, which [`each`](Self::each) sets: by default it is restarted. One that has ended, for whatever reason,
-/// is replaced by a new one, which has the keys of the one before; if that cannot start, the pool has failed. [`Resize`]
-/// changes how many there are; a pool that is restarted has as many as in the beginning. Peers may send it `M` where
-/// that has a name on the wire.
+/// is replaced at once by a new one, which has the keys of the one before; so there is no point in members that are
+/// passivated. If the new one cannot start, or members end more often than they
+/// [may](Self::max_replacements), the pool has failed, which is a matter of its own supervision. [`Resize`] changes how
+/// many there are; a pool that is restarted has as many as in the beginning. Peers may send it `M` where that has a name
+/// on the wire.
 pub struct Pool<A: Actor, M: Message> {
     route: Route<M>,
     size: usize,
     factory: Arc<dyn Fn() -> A + Send + Sync>,
     each: Arc<Each<A>>,
+    max_replacements: u32,
+    window: Duration,
+    replacements: Recent,
 }
 
 type Each<A> = dyn for<'a> Fn(Spawn<'a, A>) -> Spawn<'a, A> + Send + Sync;
@@ -44,7 +52,23 @@ impl<A: Handler<M>, M: Message> Pool<A, M> {
         factory: impl Fn() -> A + Send + Sync + 'static,
     ) -> Self {
         let (route, size) = (Route::new(strategy), size.max(1));
-        Self { route, size, factory: Arc::new(factory), each: Arc::new(|spawn| spawn) }
+        Self {
+            route,
+            size,
+            factory: Arc::new(factory),
+            each: Arc::new(|spawn| spawn),
+            max_replacements: 10,
+            window: Duration::from_secs(60),
+            replacements: Recent::default(),
+        }
+    }
+
+    /// How often a member may be replaced within `window`, on average: with four members the pool makes four times as
+    /// many replacements, and at the next one it fails. Default: 10 times within 60 s.
+    #[must_use]
+    pub fn max_replacements(mut self, times: u32, window: Duration) -> Self {
+        (self.max_replacements, self.window) = (times, window);
+        self
     }
 
     /// Sets what differs from the defaults of [`Spawn`] for each member.
@@ -75,14 +99,29 @@ impl<A: Handler<M>, M: Message> Pool<A, M> {
         let factory = self.factory.clone();
         let member = (self.each)(ctx.spawn_anonymous(move || factory())).start().await?;
         let watch = ctx.watch(&member);
-        Ok(Member::new(member.recipient(), watch, number))
+        Ok(Member::new(member.recipient(), Some(watch), number))
+    }
+
+    /// Refuses one replacement too many: what always ends at once would keep the pool busy for ever.
+    fn count_replacement(&mut self) -> Result {
+        let members = u32::try_from(self.size).unwrap_or(u32::MAX);
+        let most = self.max_replacements.saturating_mul(members);
+        match self.replacements.note(most, self.window, now()) {
+            Some(_) => Ok(()),
+            None => {
+                let window = self.window;
+                Err(format!("more than {most} members of the pool ended within {window:?}").into())
+            }
+        }
     }
 
     /// Spawns members until there are enough; stops those that are too many once they have done what they have.
     async fn fill(&mut self, ctx: &mut Context<Self>) -> Result {
         while let Some(surplus) = self.route.members.pop_if(|last| last.number >= self.size as u64)
         {
-            ctx.unwatch(surplus.watch);
+            if let Some(watch) = surplus.watch {
+                ctx.unwatch(watch);
+            }
             tokio::spawn(async move { surplus.recipient.stop().await });
         }
         for number in self.route.members.len()..self.size {
@@ -103,10 +142,12 @@ impl<A: Handler<M>, M: Message> Actor for Pool<A, M> {
     }
 
     async fn terminated(&mut self, terminated: &Terminated, ctx: &mut Context<Self>) -> Result {
-        let ended = self.route.members.iter().position(|member| member.watch == terminated.watch);
+        let watch = Some(terminated.watch);
+        let ended = self.route.members.iter().position(|member| member.watch == watch);
         if let Some(index) = ended
             && terminated.reason != StopReason::Shutdown
         {
+            self.count_replacement()?;
             let member = self.member(self.route.members[index].number, ctx).await?;
             self.route.members[index] = member;
         }

@@ -36,7 +36,8 @@ impl<M: Message> Message for Size<M> {
 /// One of those that messages are passed on to.
 pub(super) struct Member<M> {
     pub(super) recipient: Recipient<M>,
-    pub(super) watch: WatchId,
+    /// None for one whose end nobody hears of.
+    pub(super) watch: Option<WatchId>,
     /// Tells it from the others, for the keys that it has.
     pub(super) number: u64,
     /// Shared with each message that was passed on and is not handled yet.
@@ -44,7 +45,7 @@ pub(super) struct Member<M> {
 }
 
 impl<M: Message> Member<M> {
-    pub(super) fn new(recipient: Recipient<M>, watch: WatchId, number: u64) -> Self {
+    pub(super) fn new(recipient: Recipient<M>, watch: Option<WatchId>, number: u64) -> Self {
         Self { recipient, watch, number, under_way: Arc::default() }
     }
 
@@ -71,12 +72,6 @@ pub(super) struct Route<M> {
 impl<M: Message> Route<M> {
     pub(super) fn new(strategy: Strategy<M>) -> Self {
         Self { strategy, members: Vec::new(), turn: 0 }
-    }
-
-    /// Takes the member of this watch out, if it is one.
-    pub(super) fn take(&mut self, watch: WatchId) -> Option<Member<M>> {
-        let index = self.members.iter().position(|member| member.watch == watch)?;
-        Some(self.members.remove(index))
     }
 
     /// Passes a message on. Its handler returns what this returns.

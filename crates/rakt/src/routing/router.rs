@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rakt_wire::Dialect;
+
 use super::route::{Member, Route, Size};
 use super::strategy::{Strategy, hash_of};
 use crate::actor::{Accepts, Actor, Handler};
@@ -31,8 +33,10 @@ use crate::reference::Recipient;
 /// # Ok(()) }
 /// ```
 ///
-/// A member that has ended, or whose node is lost, drops out; without members messages are declined. [`Add`] and
-/// [`Remove`] change the members, [`Size`] counts them. If the router is restarted it has those again that it was
+/// A member that has ended, or whose node is lost, drops out; without members messages are declined. Nobody hears of the
+/// end of an actor of a Go node, so such a member stays until it is removed, and its messages are refused. [`Add`] and
+/// [`Remove`] change the members, [`Size`] counts them; a reference without a life is there the same actor as one with
+/// a life at its address. If the router is restarted it has those again that it was
 /// spawned with. Peers may send it `M` where that has a name on the wire.
 pub struct Router<M: Message> {
     route: Route<M>,
@@ -53,11 +57,12 @@ impl<M: Message> Router<M> {
     }
 
     fn add(&mut self, recipient: Recipient<M>, ctx: &mut Context<Self>) {
-        if self.route.members.iter().any(|member| member.recipient == recipient) {
+        let (who, address) = (recipient.portable(), recipient.address());
+        if self.route.members.iter().any(|member| member.recipient.portable().is_same(&who)) {
             return;
         }
-        let watch = ctx.watch(&recipient);
-        let number = hash_of(&recipient.address());
+        let watch = (address.dialect() != Dialect::GoAkt).then(|| ctx.watch(&recipient));
+        let number = hash_of(&address);
         self.route.members.push(Member::new(recipient, watch, number));
     }
 }
@@ -75,7 +80,7 @@ impl<M: Message> Actor for Router<M> {
     }
 
     async fn terminated(&mut self, terminated: &Terminated, _: &mut Context<Self>) -> Result {
-        self.route.take(terminated.watch);
+        self.route.members.retain(|member| member.watch != Some(terminated.watch));
         Ok(())
     }
 }
@@ -115,10 +120,12 @@ impl<M: Message> Message for Remove<M> {
 
 impl<M: Message> Handler<Remove<M>> for Router<M> {
     async fn handle(&mut self, Remove(gone): Remove<M>, ctx: &mut Context<Self>) -> Result<usize> {
-        let found = self.route.members.iter().find(|member| member.recipient == gone);
-        if let Some(watch) = found.map(|member| member.watch) {
-            ctx.unwatch(watch);
-            self.route.take(watch);
+        let who = gone.portable();
+        let is_meant = |member: &mut Member<M>| member.recipient.portable().is_same(&who);
+        for gone in self.route.members.extract_if(.., is_meant) {
+            if let Some(watch) = gone.watch {
+                ctx.unwatch(watch);
+            }
         }
         Ok(self.route.members.len())
     }

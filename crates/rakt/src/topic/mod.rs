@@ -87,11 +87,6 @@ struct Subscriber<M: Message> {
 }
 
 impl<M: Message> Subscriber<M> {
-    /// Whether this is the same actor: a reference without a life means whoever is there.
-    fn is(&self, who: &PortableRef) -> bool {
-        self.who == *who || !self.who.is_one_life() || !who.is_one_life()
-    }
-
     /// Gives it a message, unless there is no room for a copy of that.
     fn pass_on(
         &self,
@@ -244,7 +239,7 @@ impl<M: Message<Reply = ()> + Clone> Handler<Subscribe> for Topic<M> {
             return Err(Declined::new(text).into());
         }
         let there = self.subscribers.get(&address);
-        if there.is_some_and(|there| there.iter().any(|subscriber| subscriber.is(&who))) {
+        if there.is_some_and(|there| there.iter().any(|subscriber| subscriber.who.is_same(&who))) {
             return Ok(());
         }
         if self.watches.len() >= self.max_subscribers {
@@ -262,7 +257,7 @@ impl<M: Message<Reply = ()> + Clone> Handler<Subscribe> for Topic<M> {
 impl<M: Message<Reply = ()> + Clone> Handler<Unsubscribe> for Topic<M> {
     async fn handle(&mut self, Unsubscribe(who): Unsubscribe, ctx: &mut Context<Self>) -> Result {
         let who = who.resolve(ctx.system())?.portable();
-        for subscriber in self.take(who.address(), |subscriber| subscriber.is(&who)) {
+        for subscriber in self.take(who.address(), |subscriber| subscriber.who.is_same(&who)) {
             ctx.unwatch(subscriber.watch);
         }
         Ok(())

@@ -1197,6 +1197,25 @@ async fn an_actor_of_a_go_node_cannot_be_watched() -> Result {
     Ok(())
 }
 
+/// Nobody hears of the end of a Go actor, so a router keeps it until it is told otherwise.
+#[tokio::test]
+async fn an_actor_of_a_go_node_stays_a_member_of_a_router() -> Result {
+    use rakt::routing::{Add, Remove, Router, Size, Strategy};
+    let node = Scripted::tcp(at_once(echoing)).await;
+    let system = nodes::node("rust").await;
+    let member: Recipient<Question> = system.actor(&node.address("a")).recipient();
+    let router = || Router::new(Strategy::<Question>::round_robin(), []);
+    let router = system.spawn("router", router).await?;
+    assert_eq!(within(router.ask(Add(member.clone()))).await?, 1);
+    for _ in 0..3 {
+        within(router.ask(question("hello"))).await?;
+        assert_eq!(within(router.ask(Size::now())).await?, 1);
+    }
+    assert_eq!(within(router.ask(Remove(member))).await?, 0);
+    system.shutdown().await;
+    Ok(())
+}
+
 /// Answers that never end: what has arrived of all of them counts, and the node is not made to hold more.
 #[tokio::test]
 async fn what_arrives_of_answers_counts_against_the_memory_budget() -> Result {

@@ -1,6 +1,9 @@
 //! Routers and pools: who gets a message.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rakt::prelude::*;
 use rakt::routing::{Add, Pool, Remove, Resize, Router, Size, Strategy};
@@ -101,7 +104,7 @@ async fn what_is_passed_on_keeps_what_it_has() -> Result {
     assert_eq!(sender.as_deref(), Some("asker"));
     // The deadline is the asker's own: the member is held, and hears of it when that is over.
     within(members[0].tell(Hold)).await?;
-    let limit = std::time::Duration::from_secs(3);
+    let limit = Duration::from_secs(3);
     let began = tokio::time::Instant::now();
     let late = router.ask(Job(2)).timeout(limit).await.expect_err("nobody answers");
     assert!(matches!(late, AskError::Timeout { .. }), "{late}");
@@ -247,6 +250,62 @@ async fn a_pool_replaces_a_member_that_its_supervision_ends() -> Result {
         }
     })
     .await;
+    Ok(())
+}
+
+/// Members that end as soon as they have started are not replaced for ever.
+#[tokio::test(start_paused = true)]
+async fn a_pool_whose_members_keep_ending_has_failed() -> Result {
+    struct Brief(Arc<AtomicUsize>);
+    impl Actor for Brief {
+        async fn started(&mut self, ctx: &mut Context<Self>) -> Result {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            ctx.stop();
+            Ok(())
+        }
+    }
+    impl Handler<Hold> for Brief {
+        async fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Result {
+            Ok(())
+        }
+    }
+    let system = system().await;
+    let started = Arc::new(AtomicUsize::new(0));
+    let counted = started.clone();
+    let pool = move || {
+        let counted = counted.clone();
+        Pool::new(Strategy::<Hold>::round_robin(), 2, move || Brief(counted.clone()))
+    };
+    let pool = system.spawn("pool", pool).await?;
+    let reason = within(pool.ended()).await;
+    assert!(
+        matches!(&reason, StopReason::Failed(cause) if cause.to_string().contains("more than 20 members")),
+        "{reason}"
+    );
+    let lives = 1 + 3;
+    assert_eq!(started.load(Ordering::Relaxed), lives * 2 * (1 + 10));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_replacements_of_a_pool_count_within_their_window() -> Result {
+    let system = system().await;
+    let stop = || Supervision::always(rakt::supervision::Directive::Stop);
+    let pool = move || {
+        let pool = Pool::new(Strategy::<Poison>::round_robin(), 1, Worker::default);
+        pool.each(move |spawn| spawn.supervision(stop()))
+            .max_replacements(1, Duration::from_secs(1))
+    };
+    let pool = system.spawn("pool", pool).supervision(stop()).await?;
+    for _ in 0..5 {
+        within(pool.ask(Poison)).await.expect_err("it fails");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for _ in 0..2 {
+        within(pool.ask(Poison)).await.expect_err("it fails");
+        settled().await;
+    }
+    assert!(matches!(within(pool.ended()).await, StopReason::Failed(_)));
     Ok(())
 }
 
