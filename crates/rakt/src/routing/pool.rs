@@ -134,7 +134,14 @@ impl<A: Handler<M>, M: Message> Pool<A, M> {
 
 impl<A: Handler<M>, M: Message> Actor for Pool<A, M> {
     fn accepts(accepts: &mut Accepts<Self>) {
-        accepts.known::<M>();
+        // What peers may send to a member they may send to the pool.
+        let is_listed = |listed: Accepts<A>| {
+            M::wire().is_some_and(|wire| listed.wire_names().any(|name| name == wire.name()))
+        };
+        match Accepts::of_actor().is_ok_and(is_listed) {
+            true => accepts.known::<M>(),
+            false => accepts.local::<M>(),
+        };
     }
 
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result {

@@ -32,8 +32,8 @@
 //!   [dead letter](crate::Event::DeadLetter); the others and the publisher do not wait for it. For one on another node
 //!   1024 messages wait here while its connection is made, or has no room. What waits when it unsubscribes, or when
 //!   the topic ends, are dead letters too.
-//! - **The end of a subscriber ends its subscription**, also where its node is lost. One that is to outlive that
-//!   subscribes again.
+//! - **The end of a subscriber ends its subscription**, also where its node is lost, and nobody is told. One that is to
+//!   outlive that subscribes again, for instance from a timer: a second subscription is none.
 //! - The sender and the metadata of what is published arrive with it; its deadline does not.
 //! - **Other nodes.** Where the message has a name on the wire, peers may publish, and subscribe actors of theirs. What
 //!   is published crosses the wire once for each subscriber. Where a node has many, let a topic of its own subscribe,

@@ -25,6 +25,7 @@
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `references.rs` | what do references mean that travel in messages? |
 //! | `serde_types.rs` | what do serde types become on their way? |
+//! | `routing.rs` | what do pools and routers take from peers? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
 //! | `slow.rs` | how long may a peer take for a frame? |
 //! | `unconfirmed.rs` | how many tells may be lost with a connection? |
@@ -74,6 +75,7 @@ mod processes;
 mod promises;
 #[cfg(feature = "postcard")]
 mod references;
+mod routing;
 #[cfg(feature = "postcard")]
 mod serde_types;
 mod simulated;
