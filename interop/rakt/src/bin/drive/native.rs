@@ -19,7 +19,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
         let echo = node.lookup::<AnyActor>("echo").await?.ok_or("no echo")?;
         let (start, mut asked) = (Instant::now(), 0_u64);
         while start.elapsed() < DURATION {
-            let message = messages::text(&asked.to_string());
+            let message = messages::text(asked.to_string());
             expect(echo.ask(message.clone()).timeout(ASK_TIMEOUT).await?, message)?;
             asked += 1;
         }
