@@ -179,6 +179,7 @@ fn a_large_tell_counts_once_its_last_chunk_is_given_out() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of tells take minutes there")]
 fn tells_are_proven_now_and_then() {
     let mut dialing = dialing(Limits::default());
     let (mut pings, mut bytes) = (0, Vec::new());
