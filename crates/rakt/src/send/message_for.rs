@@ -47,31 +47,24 @@ pub(crate) mod sealed {
         }
     }
 
-    impl<M> Sealed<AnyActor> for M {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn push(
-            cell: &dyn AnyCell,
-            letter: &mut Option<Letter<M>>,
-            waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push
-        where
-            M: Message,
-        {
-            cell.push_listed(letter, TypeId::of::<M>(), waiter)
-        }
+    /// The actor's list says whether it takes the message.
+    macro_rules! listed {
+        ($($reference:ty),*) => {$(
+            impl<M> Sealed<$reference> for M {
+                #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
+                fn push(
+                    cell: &dyn AnyCell,
+                    letter: &mut Option<Letter<M>>,
+                    waiter: Option<(&mut Option<u64>, &Waker)>,
+                ) -> Push
+                where
+                    M: Message,
+                {
+                    cell.push_listed(letter, TypeId::of::<M>(), waiter)
+                }
+            }
+        )*};
     }
 
-    impl<M> Sealed<Takes<M>> for M {
-        #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn push(
-            cell: &dyn AnyCell,
-            letter: &mut Option<Letter<M>>,
-            waiter: Option<(&mut Option<u64>, &Waker)>,
-        ) -> Push
-        where
-            M: Message,
-        {
-            cell.push_listed(letter, TypeId::of::<M>(), waiter)
-        }
-    }
+    listed!(AnyActor, Takes<M>);
 }

@@ -1,7 +1,10 @@
 //! How messages get to a subscriber on another node: its connection may have to be made first, or have no room.
 
+use std::sync::Arc;
+
 use rakt_wire::Metadata;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::error::{Bound, Refusal};
@@ -14,6 +17,14 @@ use crate::system::ActorSystem;
 
 /// Messages that wait for one subscriber.
 const WAITING: usize = 1024;
+/// Messages that wait for all of one topic: a peer that subscribes many actors which take nothing must not have each of
+/// its messages kept for all of them.
+const ALL_WAITING: usize = 65_536;
+
+/// The room for what waits, of all couriers of a topic.
+pub(super) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ALL_WAITING))
+}
 
 /// A message on its way to one subscriber. Dropped before it was given to that, it is a dead letter.
 pub(super) struct Parcel<M: Message> {
@@ -21,6 +32,8 @@ pub(super) struct Parcel<M: Message> {
     pub(super) message: Option<M>,
     pub(super) about: About,
     pub(super) kept: Option<Kept>,
+    /// Its place among all that wait.
+    pub(super) place: Option<OwnedSemaphorePermit>,
     pub(super) system: ActorSystem,
     /// Why it was not taken.
     pub(super) refusal: Refusal,
@@ -82,24 +95,29 @@ impl<M: Message> Drop for Parcel<M> {
 /// Brings messages to one subscriber, one after the other. Dropped, it brings nothing more: what waits are dead letters.
 pub(super) struct Courier<M: Message> {
     waiting: mpsc::Sender<Parcel<M>>,
+    room: Arc<Semaphore>,
     task: AbortHandle,
 }
 
 impl<M: Message> Courier<M> {
-    pub(super) fn start(system: &ActorSystem) -> Self {
+    pub(super) fn start(system: &ActorSystem, room: &Arc<Semaphore>) -> Self {
         let (waiting, mut parcels) = mpsc::channel::<Parcel<M>>(WAITING);
         let task = system.runtime().spawn(async move {
             while let Some(parcel) = parcels.recv().await {
                 parcel.bring().await;
             }
         });
-        Self { waiting, task: task.abort_handle() }
+        Self { waiting, room: room.clone(), task: task.abort_handle() }
     }
 
-    pub(super) fn take(&self, parcel: Parcel<M>) {
-        if let Err(error) = self.waiting.try_send(parcel) {
-            let (bound, limit) = (Bound::OutboundBuffer, WAITING as u64);
-            error.into_inner().refusal = Refusal::ResourceExhausted { bound, limit };
+    pub(super) fn take(&self, mut parcel: Parcel<M>) {
+        let Ok(place) = self.room.clone().try_acquire_owned() else {
+            parcel.refusal = too_many(ALL_WAITING);
+            return;
+        };
+        parcel.place = Some(place);
+        if let Err(TrySendError::Full(mut parcel)) = self.waiting.try_send(parcel) {
+            parcel.refusal = too_many(WAITING);
         }
     }
 }
@@ -108,4 +126,8 @@ impl<M: Message> Drop for Courier<M> {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+fn too_many(limit: usize) -> Refusal {
+    Refusal::ResourceExhausted { bound: Bound::OutboundBuffer, limit: limit as u64 }
 }

@@ -30,7 +30,7 @@
 //! - **Order.** A subscriber hears what one publisher tells in the order in which that was told.
 //! - **A slow subscriber holds up nobody.** What its mailbox has no room for becomes a
 //!   [dead letter](crate::Event::DeadLetter); the others and the publisher do not wait for it. For one on another node
-//!   1024 messages wait here while its connection is made, or has no room. What waits when it unsubscribes, or when
+//!   1024 messages wait here while its connection is made, or has no room, 65,536 for all of a topic. What waits when it unsubscribes, or when
 //!   the topic ends, are dead letters too.
 //! - **The end of a subscriber ends its subscription**, also where its node is lost, and nobody is told. One that is to
 //!   outlive that subscribes again, for instance from a timer: a second subscription is none.
@@ -49,8 +49,10 @@ mod messages;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use rakt_wire::{Address, Dialect};
+use tokio::sync::Semaphore;
 
 use crate::actor::{Accepts, Actor, Handler};
 use crate::context::Context;
@@ -76,6 +78,8 @@ pub struct Topic<M: Message> {
     /// Whose end is heard of by which watch.
     watches: BTreeMap<WatchId, Address>,
     max_subscribers: usize,
+    /// For what waits for subscribers on other nodes.
+    room: Arc<Semaphore>,
 }
 
 struct Subscriber<M: Message> {
@@ -95,21 +99,23 @@ impl<M: Message> Subscriber<M> {
         kept: Result<Option<Kept>, Refusal>,
         system: &ActorSystem,
     ) {
-        let (kept, refusal) = match kept {
-            Ok(kept) => (kept, None),
-            Err(refusal) => (None, Some(refusal)),
-        };
-        let is_counted = refusal.is_none();
-        let parcel = Parcel {
+        let mut parcel = Parcel {
             to: self.to.clone(),
             message: Some(message),
             about: about.clone(),
-            kept,
+            kept: None,
+            place: None,
             system: system.clone(),
-            refusal: refusal.unwrap_or(Refusal::Stopped),
+            refusal: Refusal::Stopped,
         };
+        match kept {
+            Ok(kept) => parcel.kept = kept,
+            Err(refusal) => {
+                parcel.refusal = refusal;
+                return;
+            }
+        }
         match &self.courier {
-            _ if !is_counted => drop(parcel),
             Some(courier) => courier.take(parcel),
             None => parcel.give(),
         }
@@ -128,6 +134,7 @@ impl<M: Message> Default for Topic<M> {
             subscribers: BTreeMap::new(),
             watches: BTreeMap::new(),
             max_subscribers: Self::MAX_SUBSCRIBERS,
+            room: courier::room(),
         }
     }
 }
@@ -246,7 +253,7 @@ impl<M: Message<Reply = ()> + Clone> Handler<Subscribe> for Topic<M> {
             let (bound, limit) = (Bound::Subscribers, self.max_subscribers as u64);
             return Err(Declined(Refusal::ResourceExhausted { bound, limit }).into());
         }
-        let courier = (!actor.is_local()).then(|| Courier::start(ctx.system()));
+        let courier = (!actor.is_local()).then(|| Courier::start(ctx.system(), &self.room));
         let watch = ctx.watch(&actor);
         self.watches.insert(watch, address.clone());
         self.subscribers.entry(address).or_default().push(Subscriber { who, to, watch, courier });

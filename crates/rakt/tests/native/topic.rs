@@ -226,3 +226,30 @@ async fn a_subscriber_that_takes_nothing_holds_up_neither_the_others_nor_the_end
     assert!(there.dead_letter_count() > 1000, "{}", there.dead_letter_count());
     Ok(())
 }
+
+/// However many actors a peer subscribes that take nothing: what is published is not kept for each of them.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_all_subscribers_has_a_bound_too() -> Result {
+    let network = Memory::default();
+    let here = node_with("here", config().receiver_window(64 * 1024).transport(network.clone()));
+    let (here, there) = (here.await, node_with("there", config().transport(network)).await);
+    let topic = there.spawn("news", Topic::<News>::new).await?;
+    for n in 0..70 {
+        let name = format!("stuck-{n}");
+        here.spawn(&name, || Stuck).await?;
+        topic.subscribe(&remote::<Stuck>(&there, &here, &name).await).await?;
+    }
+    let mut events = there.events();
+    for n in 0..3000 {
+        topic.ask(News { n }).await?;
+    }
+    let of_all = |event| match event {
+        rakt::Event::DeadLetter(letter) => match letter.reason {
+            Refusal::ResourceExhausted { limit: 65_536, .. } => Some(()),
+            _ => None,
+        },
+        _ => None,
+    };
+    within(events.find(of_all)).await.ok_or("the node lives")?;
+    Ok(())
+}
