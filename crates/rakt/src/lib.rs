@@ -69,6 +69,7 @@ mod metrics;
 mod models;
 pub mod name;
 mod operation;
+mod peer;
 mod portable;
 #[cfg(feature = "serde")]
 mod portable_serde;
@@ -107,6 +108,7 @@ pub use events::{DeadLetter, Event, Events, RestartReason, StopReason, Terminate
 pub use kind::Kind;
 pub use mailbox::{Mailbox, Overflow};
 pub use message::declared::Message;
+pub use peer::{Identity, Peer};
 pub use portable::PortableRef;
 /// Declares the type as a [message](trait@Message), with attributes that say the rest:
 ///

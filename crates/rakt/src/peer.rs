@@ -1,0 +1,116 @@
+//! Who is at the other end of a connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rakt_wire::Shown;
+
+/// Who a peer has proven to be: the names in the certificate that it has shown and that was verified.
+///
+/// Names are written as a policy grants roles to them: a URI as it is, `dns:shop-7.example` and `ip:10.0.0.8`. A
+/// peer that has proven nothing is `anonymous` over TLS and `address:10.0.0.8` without it, the address that its
+/// connection comes from; a process that holds a shared secret is `secret:` and eight hexadecimal digits that
+/// stand for it.
+///
+/// Two are equal if all their names are: one of a certificate and of its successor with the same names.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity(Arc<Names>);
+
+#[derive(PartialEq, Eq, Hash)]
+struct Names {
+    names: Box<[Box<str>]>,
+    is_proven: bool,
+}
+
+impl Identity {
+    /// One that was verified. It has a name at least.
+    #[allow(dead_code, reason = "for encryption, which is a feature")]
+    pub(crate) fn proven(names: impl IntoIterator<Item = String>) -> Self {
+        Self::new(names.into_iter().map(String::into_boxed_str).collect(), true)
+    }
+
+    /// A peer that has shown no certificate over TLS.
+    #[allow(dead_code, reason = "for encryption, which is a feature")]
+    pub(crate) fn anonymous() -> Self {
+        Self::new([Box::from("anonymous")].into(), false)
+    }
+
+    /// A peer without TLS, whose connection comes from there.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn of_address(from: &str) -> Self {
+        Self::new([format!("address:{from}").into()].into(), false)
+    }
+
+    fn new(names: Box<[Box<str>]>, is_proven: bool) -> Self {
+        Self(Arc::new(Names { names, is_proven }))
+    }
+
+    /// All names, the one by which it is shown first: a URI before names of hosts, and those before addresses.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.names.iter().map(|name| &**name)
+    }
+
+    /// Whether the peer has proven that it is this one. What has not been proven is where it comes from.
+    pub fn is_proven(&self) -> bool {
+        self.0.is_proven
+    }
+}
+
+/// The first name.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.names().next().unwrap_or("anonymous");
+        write!(f, "{}", Shown(first))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// The peer over whose connection a message came: see [`Context::peer`](crate::Context::peer).
+#[derive(Clone, Debug)]
+pub struct Peer(Arc<About>);
+
+#[derive(Debug)]
+struct About {
+    identity: Identity,
+    from: Box<str>,
+}
+
+impl Peer {
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn new(identity: Identity, from: &str) -> Self {
+        Self(Arc::new(About { identity, from: from.into() }))
+    }
+
+    /// Who it has proven to be. It is that of the connection, and the only thing about a message that a peer cannot
+    /// make up: the sender of a message is an address for answers, and says nothing about where it came from.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// Where the connection comes from, as the transport says: an IP address and a port over TCP.
+    pub fn from(&self) -> &str {
+        &self.0.from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_its_names_and_shows_no_control_characters() {
+        let names = || ["spiffe://prod/a\n".to_owned(), "dns:a".to_owned()];
+        let (one, other) = (Identity::proven(names()), Identity::proven(names()));
+        assert_eq!(one, other);
+        assert!(one.is_proven() && !Identity::anonymous().is_proven());
+        assert_ne!(Identity::proven(["dns:a".to_owned()]), one);
+        // The same text, which one of them has not proven.
+        assert_ne!(Identity::proven(["anonymous".to_owned()]), Identity::anonymous());
+        assert!(!one.to_string().contains('\n') && !format!("{one:?}").contains('\n'));
+    }
+}
