@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rakt_wire::Shown;
@@ -35,10 +36,24 @@ impl Identity {
         Self::new([Box::from("anonymous")].into(), false)
     }
 
-    /// A peer without TLS, whose connection comes from there.
+    /// A peer without TLS, whose connection comes from there, as a transport says it: an IP address with or without
+    /// a port, or any other text.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn of_address(from: &str) -> Self {
-        Self::new([format!("address:{from}").into()].into(), false)
+        let ip = from.parse::<SocketAddr>().map(|address| address.ip());
+        let ip = ip.or_else(|_| from.parse::<IpAddr>());
+        let name = match ip {
+            Ok(ip) => format!("address:{}", ip.to_canonical()),
+            Err(_) => format!("address:{from}"),
+        };
+        Self::new([name.into()].into(), false)
+    }
+
+    /// Whether who has shown this may go on with what the other one began. Who has proven nothing may go on with
+    /// what others began who have not: an address proves nothing, and may change.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn may_continue(&self, other: &Self) -> bool {
+        self == other || !(self.is_proven() || other.is_proven())
     }
 
     fn new(names: Box<[Box<str>]>, is_proven: bool) -> Self {
@@ -86,6 +101,12 @@ impl Peer {
         Self(Arc::new(About { identity, from: from.into() }))
     }
 
+    /// One that has proven nothing, as without encryption.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn unproven(from: &str) -> Self {
+        Self::new(Identity::of_address(from), from)
+    }
+
     /// Who it has proven to be. It is that of the connection, and the only thing about a message that a peer cannot
     /// make up: the sender of a message is an address for answers, and says nothing about where it came from.
     pub fn identity(&self) -> &Identity {
@@ -112,5 +133,31 @@ mod tests {
         // The same text, which one of them has not proven.
         assert_ne!(Identity::proven(["anonymous".to_owned()]), Identity::anonymous());
         assert!(!one.to_string().contains('\n') && !format!("{one:?}").contains('\n'));
+    }
+
+    #[test]
+    fn an_address_is_known_without_its_port() {
+        for (from, name) in [
+            ("10.0.0.8:3321", "address:10.0.0.8"),
+            ("10.0.0.8", "address:10.0.0.8"),
+            ("[::ffff:10.0.0.8]:3321", "address:10.0.0.8"),
+            ("[2001:db8::1]:3321", "address:2001:db8::1"),
+            ("memory:7", "address:memory:7"),
+        ] {
+            assert_eq!(Identity::of_address(from).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn nobody_goes_on_with_what_another_has_begun() {
+        let (one, other) = ("dns:one", "dns:other");
+        let proven = |name: &str| Identity::proven([name.to_owned()]);
+        assert!(proven(one).may_continue(&proven(one)));
+        assert!(!proven(one).may_continue(&proven(other)));
+        assert!(!proven(one).may_continue(&Identity::anonymous()));
+        assert!(!Identity::anonymous().may_continue(&proven(one)));
+        // A machine whose address has changed, which is still the same one.
+        let at = Identity::of_address;
+        assert!(at("10.0.0.8:1").may_continue(&at("10.0.0.9:1")));
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::refuse::refuse;
+use crate::peer::Peer;
 use crate::sync::Mutex;
 use crate::system::ConfigError;
 use crate::timers::now;
@@ -114,8 +115,8 @@ impl Source {
 
 /// A connection that has not greeted yet.
 pub(crate) struct Greeting {
-    /// Where it comes from, for the log.
-    pub(crate) from: String,
+    /// Who it has proven to be so far, and where it comes from.
+    pub(crate) peer: Peer,
     pub(crate) permit: Permit,
     /// It is closed if it has not greeted by then.
     pub(crate) until: Instant,

@@ -36,13 +36,14 @@ fn compressions(preferred: Compression) -> Vec<Compression> {
 /// belong to what follows.
 ///
 /// `greeted` decides whether the peer is taken, once its greeting is there. `agreed` is told of the
-/// session before the peer is: what it does comes before anything that the peer sends over the connection.
+/// session before the peer is, which it may still refuse: what it does comes before anything that the peer sends
+/// over the connection.
 pub(crate) async fn shake_hands(
     stream: &mut dyn Stream,
     mut handshake: Handshake,
     mut read: BytesMut,
     mut greeted: impl FnMut() -> Result<(), RefuseReason> + Send,
-    mut agreed: impl FnMut(&Session) + Send,
+    mut agreed: impl FnMut(&Session) -> Result<(), RefuseReason> + Send,
 ) -> Result<(Session, BytesMut), HandshakeFailure> {
     let mut has_read = !read.is_empty();
     let mut has_heard = has_read;
@@ -63,9 +64,12 @@ pub(crate) async fn shake_hands(
                 Err(error) => return Err(HandshakeFailure::Io(error)),
             }
         }
-        let handled = handshake.handle_bytes_with(&mut read, |_| greeted());
-        if let Ok(Some(session)) = &handled {
-            agreed(session);
+        let mut handled = handshake.handle_bytes_with(&mut read, |_| greeted());
+        if let Ok(Some(session)) = &handled
+            && let Err(reason) = agreed(session)
+        {
+            handshake.refuse(reason.clone());
+            handled = Err(HandshakeError::Refused(reason));
         }
         if let Some(bytes) = handshake.poll_transmit() {
             stream.write_all(&bytes).await.map_err(HandshakeFailure::Io)?;

@@ -31,6 +31,7 @@ use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream, unbracketed};
 use super::weak_map::{WeakSet, shrink};
 use crate::error::Chain;
+use crate::peer::Peer;
 use crate::portable::PortableRef;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -190,7 +191,7 @@ impl Node {
         };
         match opening {
             Opening::Native => {
-                let greeting = Greeting { from, permit, until };
+                let greeting = Greeting { peer: Peer::unproven(&from), permit, until };
                 self.welcome_native(system, stream, greeting, early).await;
             }
             #[cfg(feature = "goakt")]
@@ -203,7 +204,7 @@ impl Node {
                         tracing::warn!(%from, %limit, "{topic}");
                     }
                 } else if !*self.draining.borrow() {
-                    let greeting = Greeting { from, permit, until };
+                    let greeting = Greeting { peer: Peer::unproven(&from), permit, until };
                     let dialer = &self.caller.dialer;
                     goakt.serve(dialer, system, stream, (greeting, compression), early).await;
                 }
@@ -257,7 +258,8 @@ impl Node {
         greeting: Greeting,
         early: BytesMut,
     ) {
-        let Greeting { from, mut permit, until } = greeting;
+        let Greeting { peer: who, mut permit, until } = greeting;
+        let from = who.from();
         let dialer = &self.caller.dialer;
         let mut handshake = Handshake::accept(dialer.hello.clone());
         if permit.crowded().is_some() {
@@ -276,15 +278,16 @@ impl Node {
         let shaken = shake_hands(&mut *stream, handshake, early, greeted, |session| {
             let account = Account::of(dialer.resources.clone(), source);
             let half = Accepted::new(session, account.clone());
-            let conn = Conn::new(account, half, session, &from);
+            let conn = Conn::new(account, half, session, who.clone());
             let turn = match session.peer.lane {
-                Some(lane) => self.lanes.lock().enter(lane, &conn),
+                Some(lane) => self.lanes.lock().enter(lane, &conn)?,
                 None => Turn::First,
             };
             let lane = session.peer.lane;
             // Before the peer hears that it is taken: what it sends from then on has an outcome.
             self.inbound.lock().insert(&conn);
             newcomer = Some((Newcomer { conn, lane, node: self.clone() }, turn));
+            Ok(())
         });
         let (session, early) = match timeout_at(until.into(), shaken).await {
             Ok(Ok(done)) => done,
@@ -293,7 +296,7 @@ impl Node {
             }
             Ok(Err(error)) => {
                 let topic = "refused a peer";
-                if self.resources().may_log_of(topic, &from, cause_of(&error)) {
+                if self.resources().may_log_of(topic, from, cause_of(&error)) {
                     tracing::warn!(%from, error = %Chain(&error), "{topic}");
                 }
                 if is_told(&error) {
@@ -301,7 +304,7 @@ impl Node {
                 }
                 return;
             }
-            Err(_) => return self.was_late(&from),
+            Err(_) => return self.was_late(from),
         };
         let Some((newcomer, turn)) = newcomer else { return };
         let conn = newcomer.conn.clone();
@@ -418,18 +421,30 @@ struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn<Accepted>>)>);
 
 impl Lanes {
     /// Puts a connection into its lane.
-    fn enter(&mut self, lane: Lane, conn: &Arc<Conn<Accepted>>) -> Turn {
-        match self.0.entry(lane.id) {
+    ///
+    /// # Errors
+    /// Another identity is in it: a connection that it opened would be ended by this one.
+    fn enter(&mut self, lane: Lane, conn: &Arc<Conn<Accepted>>) -> Result<Turn, RefuseReason> {
+        let mut taken = match self.0.entry(lane.id) {
             Entry::Vacant(free) => {
                 free.insert((lane.turn, Arc::downgrade(conn)));
-                Turn::First
+                return Ok(Turn::First);
             }
-            Entry::Occupied(taken) if taken.get().0 > lane.turn => Turn::TooLate,
-            Entry::Occupied(mut taken) => {
-                let earlier = taken.insert((lane.turn, Arc::downgrade(conn))).1.upgrade();
-                earlier.map_or(Turn::First, Turn::After)
+            Entry::Occupied(taken) => taken,
+        };
+        let earlier = taken.get().1.upgrade();
+        if let Some(earlier) = &earlier {
+            let (of, who) = (earlier.peer.who.identity(), conn.peer.who.identity());
+            if !who.may_continue(of) {
+                let text = format!("the lane in this hello is of another identity than {who}");
+                return Err(RefuseReason::Denied(text));
             }
         }
+        if taken.get().0 > lane.turn {
+            return Ok(Turn::TooLate);
+        }
+        taken.insert((lane.turn, Arc::downgrade(conn)));
+        Ok(earlier.map_or(Turn::First, Turn::After))
     }
 
     /// A connection has ended: its lane is empty, unless a newer one is there.
@@ -522,7 +537,8 @@ fn reachable(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::native::tests::accepted;
+    use crate::peer::Identity;
+    use crate::remote::native::tests::{accepted, accepted_from};
     use crate::remote::resources::tests::resources;
 
     #[tokio::test]
@@ -530,19 +546,39 @@ mod tests {
         let (resources, mut lanes) = (resources(), Lanes::default());
         for n in 0..100 {
             let conn = accepted(&resources);
-            lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn);
+            assert!(lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn).is_ok());
             assert_eq!(lanes.0.len(), 1);
             lanes.leave(&[n; 16], &conn);
             assert_eq!(lanes.0.len(), 0);
         }
         // What came after it in its lane stays.
         let (earlier, later) = (accepted(&resources), accepted(&resources));
-        lanes.enter(Lane { id: [1; 16], turn: 1 }, &earlier);
+        assert!(lanes.enter(Lane { id: [1; 16], turn: 1 }, &earlier).is_ok());
         let turn = lanes.enter(Lane { id: [1; 16], turn: 2 }, &later);
-        assert!(matches!(turn, Turn::After(before) if Arc::ptr_eq(&before, &earlier)));
+        assert!(matches!(turn, Ok(Turn::After(before)) if Arc::ptr_eq(&before, &earlier)));
         lanes.leave(&[1; 16], &earlier);
         assert_eq!(lanes.0.len(), 1);
         lanes.leave(&[1; 16], &later);
         assert_eq!(lanes.0.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_lane_is_entered_by_the_identity_that_opened_it_alone() {
+        let (resources, mut lanes) = (resources(), Lanes::default());
+        let of = |name: &str| {
+            let identity = Identity::proven([name.to_owned()]);
+            accepted_from(&resources, Peer::new(identity, "10.0.0.8:1"))
+        };
+        let (own, thief, again) = (of("dns:own"), of("dns:thief"), of("dns:own"));
+        assert!(matches!(lanes.enter(Lane { id: [1; 16], turn: 1 }, &own), Ok(Turn::First)));
+        // Whatever its turn: it hears nothing of the other.
+        for turn in [0, 1, 2, u64::MAX] {
+            let Err(reason) = lanes.enter(Lane { id: [1; 16], turn }, &thief) else {
+                panic!("it is another")
+            };
+            assert!(reason.to_string().ends_with("another identity than dns:thief"), "{reason}");
+        }
+        let turn = lanes.enter(Lane { id: [1; 16], turn: 2 }, &again);
+        assert!(matches!(turn, Ok(Turn::After(before)) if Arc::ptr_eq(&before, &own)));
     }
 }

@@ -32,9 +32,9 @@ pub(crate) struct Peer {
     pub(crate) incarnation: [u8; 16],
     /// `system@host:port`, or `system` for a peer without an address.
     pub(crate) name: Arc<str>,
-    /// Where the connection comes from, or leads to: no peer chooses that as it likes.
-    pub(crate) from: Box<str>,
-    /// The same, where that is an IP address.
+    /// Who that has proven to be, and where the connection comes from, or leads to: no peer chooses that as it likes.
+    pub(crate) who: crate::Peer,
+    /// Where it comes from, where that is an IP address.
     pub(crate) source: Source,
     /// It is a node: others can connect to it.
     is_node: bool,
@@ -48,7 +48,7 @@ impl Peer {
 
     /// What it calls itself, and where it comes from: how it is shown in the log, and whose lines are counted.
     pub(crate) fn shown(&self) -> (&str, &str) {
-        (&self.name, &self.from)
+        (&self.name, self.who.from())
     }
 
     /// The host and port of a node, as it is known here.
@@ -171,10 +171,15 @@ pub(crate) struct State<H> {
 }
 
 impl<H: Half> Conn<H> {
-    pub(crate) fn new(account: Arc<Account>, half: H, session: &Session, from: &str) -> Arc<Self> {
+    pub(crate) fn new(
+        account: Arc<Account>,
+        half: H,
+        session: &Session,
+        who: crate::Peer,
+    ) -> Arc<Self> {
         // One count for the whole process, as for the numbers of actors.
         static IDS: AtomicU64 = AtomicU64::new(1);
-        let hello = &session.peer;
+        let (hello, from) = (&session.peer, who.from());
         let name = match &hello.advertised {
             Some((host, port)) => format!("{}@{host}:{port}", hello.system),
             None => format!("{}@{from}", hello.system),
@@ -186,9 +191,9 @@ impl<H: Half> Conn<H> {
             peer: Peer {
                 incarnation: hello.incarnation,
                 name: name.into(),
-                from: from.into(),
                 source: Source::of(from),
                 is_node: hello.advertised.is_some(),
+                who,
             },
             limits: session.limits,
             compression: session.compression,
@@ -203,7 +208,8 @@ impl<H: Half> Conn<H> {
 
     /// The link that this connection is a part of.
     pub(crate) fn link(&self) -> LinkOf {
-        let Peer { name, from, incarnation, is_node, .. } = &self.peer;
+        let Peer { name, who, incarnation, is_node, .. } = &self.peer;
+        let from = who.from();
         match H::ROLE {
             Role::Dialer => LinkOf::dialed(name, from, *incarnation),
             Role::Acceptor if *is_node => LinkOf::accepted(name, from, *incarnation),

@@ -232,23 +232,31 @@ impl Endpoint {
         self.enter(place, Stage::Greeting);
         let options = &self.dialer.resources.options;
         let handshake = Handshake::dial(self.hello(place));
-        let (session, early) =
-            match shake_hands(&mut *stream, handshake, BytesMut::new(), || Ok(()), |_| {}).await {
-                Ok(done) => done,
-                Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
-                    let (peer, source) = (self.peer(), Cause::new(error));
-                    return Err(Refusal::Incompatible { peer: peer.into(), source });
-                }
-                Err(HandshakeFailure::Protocol(error)) => {
-                    return Err(self.unreachable(Cause::new(error)));
-                }
-                Err(error @ (HandshakeFailure::Silent | HandshakeFailure::Io(_))) => {
-                    return Err(self.unreachable(Cause::new(error)));
-                }
-            };
+        let (session, early) = match shake_hands(
+            &mut *stream,
+            handshake,
+            BytesMut::new(),
+            || Ok(()),
+            |_| Ok(()),
+        )
+        .await
+        {
+            Ok(done) => done,
+            Err(HandshakeFailure::Protocol(error)) if is_incompatible(&error) => {
+                let (peer, source) = (self.peer(), Cause::new(error));
+                return Err(Refusal::Incompatible { peer: peer.into(), source });
+            }
+            Err(HandshakeFailure::Protocol(error)) => {
+                return Err(self.unreachable(Cause::new(error)));
+            }
+            Err(error @ (HandshakeFailure::Silent | HandshakeFailure::Io(_))) => {
+                return Err(self.unreachable(Cause::new(error)));
+            }
+        };
         let from = self.peer();
         let account = Account::new(self.dialer.resources.clone());
-        let conn = Conn::new(account, Dialed::new(&session), &session, &from);
+        let who = crate::Peer::unproven(&from);
+        let conn = Conn::new(account, Dialed::new(&session), &session, who);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
             let (peer, topic) = (&conn.peer.name, "the peer does not have the compression wanted");

@@ -30,10 +30,15 @@ pub(crate) fn session(limits: Limits) -> Session {
 
 /// An open connection that a peer dialed, and that nobody drives.
 pub(crate) fn accepted(resources: &Arc<Resources>) -> Arc<Conn<Accepted>> {
+    accepted_from(resources, crate::Peer::unproven("peer:1"))
+}
+
+/// The same, of this peer.
+pub(crate) fn accepted_from(resources: &Arc<Resources>, who: crate::Peer) -> Arc<Conn<Accepted>> {
     let session = session(Limits::default());
     let account = Account::new(resources.clone());
     let half = Accepted::new(&session, account.clone());
-    Conn::new(account, half, &session, "peer:1")
+    Conn::new(account, half, &session, who)
 }
 
 /// Notes which requests were answered, and what was exhausted where that is why they failed.
@@ -175,7 +180,12 @@ async fn without_room_in_the_node_who_takes_nothing_is_not_read_from_and_hears_n
 async fn who_does_not_want_to_wait_hears_which_bound_is_reached() {
     let resources = resources();
     let session = session(Limits { max_in_flight: 2, ..Limits::default() });
-    let conn = Conn::new(Account::new(resources), Dialed::new(&session), &session, "peer:1");
+    let conn = Conn::new(
+        Account::new(resources),
+        Dialed::new(&session),
+        &session,
+        crate::Peer::unproven("peer:1"),
+    );
     let ping =
         || conn.request(&rakt_wire::Operation::Ping, std::time::Duration::from_secs(1), None);
     let Ok(first) = ping() else { panic!("none is in flight") };

@@ -11,6 +11,7 @@ use rakt_wire::goakt::{GoError, Payload, Procedure, Response};
 use super::terms::Terms;
 use crate::error::Refusal;
 use crate::events::Outlet;
+use crate::peer::Peer;
 use crate::remote::account::Account;
 use crate::remote::admission::Source;
 use crate::remote::budget::Part;
@@ -24,8 +25,8 @@ pub(crate) struct GoConn {
     pub(super) terms: Arc<Terms>,
     pub(super) resources: Arc<Resources>,
     pub(super) system: ActorSystem,
-    /// Where it comes from: Go nodes do not say who they are.
-    pub(super) peer: String,
+    /// Who it has proven to be, and where it comes from: Go nodes do not say who they are.
+    pub(super) peer: Peer,
     shared: Mutex<Shared>,
     pub(super) account: Arc<Account>,
     /// The stream is closed.
@@ -131,7 +132,7 @@ impl GoConn {
         terms: Arc<Terms>,
         resources: Arc<Resources>,
         system: ActorSystem,
-        (peer, source): (String, Source),
+        (peer, source): (Peer, Source),
     ) -> Arc<Self> {
         Arc::new(Self {
             terms,

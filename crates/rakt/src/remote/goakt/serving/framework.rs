@@ -40,7 +40,12 @@ impl GoConn {
         let Some(read) = SystemMessage::read(&message.message).map_err(invalid)? else {
             return Ok(Framework::NotOurs);
         };
-        tracing::debug!(peer = %self.peer, path = cell.path(), ?procedure, "a message of GoAkt itself");
+        tracing::debug!(
+            peer = self.peer.from(),
+            path = cell.path(),
+            ?procedure,
+            "a message of GoAkt itself"
+        );
         match read {
             SystemMessage::PoisonPill => {
                 cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });

@@ -104,8 +104,8 @@ impl Serving {
         (greeting, compression): (Greeting, Compression),
         early: BytesMut,
     ) {
-        let from = (greeting.from.clone(), greeting.permit.counted());
-        let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, from);
+        let peer = (greeting.peer.clone(), greeting.permit.counted());
+        let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, peer);
         self.conns.lock().insert(&conn);
         if dialer.is_closed() {
             conn.close();

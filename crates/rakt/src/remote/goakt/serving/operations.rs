@@ -44,7 +44,7 @@ impl GoConn {
             }
         };
         let (conn, system) = (self.clone(), self.system.clone());
-        let peer = Source::of(&self.peer);
+        let peer = Source::of(self.peer.from());
         // GoAkt's clients wait without a limit unless their context has a deadline.
         let limit = self.system.ask_timeout();
         let remaining = until.map_or(limit, |until| until.saturating_duration_since(now()));

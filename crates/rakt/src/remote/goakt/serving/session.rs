@@ -84,7 +84,7 @@ impl End {
 
 /// A Go node does not say who it is when it connects.
 fn link_of(conn: &GoConn) -> LinkOf {
-    LinkOf::single(&conn.peer, &conn.peer, conn)
+    LinkOf::single(conn.peer.from(), conn.peer.from(), conn)
 }
 
 /// Runs a connection to its end.
@@ -173,7 +173,7 @@ impl Serve {
         }
         let in_rate = self.rate.handle_frames(now(), std::mem::take(&mut self.cheap));
         in_rate.map_err(|many| {
-            let peer = &self.conn.peer;
+            let peer = self.conn.peer.from();
             log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %many);
             End { reason: Cause::new(many), is_open: true }
         })
@@ -221,7 +221,7 @@ impl Serve {
             }
             Err(error) => {
                 let reason = Cause::new(error);
-                let (peer, reason_text) = (&self.conn.peer, Chain(&reason));
+                let (peer, reason_text) = (self.conn.peer.from(), Chain(&reason));
                 log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %reason_text);
                 self.closing.get_or_insert(reason);
                 Ok(true)
@@ -232,7 +232,7 @@ impl Serve {
     /// The first request is there: the peer is a Go node, or as good as one.
     fn greet(&mut self) -> Result<(), End> {
         self.greeting.permit.greet(now()).map_err(|limit| {
-            let peer = &self.conn.peer;
+            let peer = self.conn.peer.from();
             let topic = "closed a connection: too many are open";
             if self.conn.resources.may_log(topic, peer) {
                 tracing::warn!(%peer, %limit, "{topic}");
@@ -254,7 +254,7 @@ impl Serve {
                 handing.give_up(&self.conn, &reason);
                 continue;
             }
-            let peer = &self.conn.peer;
+            let peer = self.conn.peer.from();
             log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, %reason);
             return Err(End { reason: reason.into(), is_open: true });
         }
@@ -274,7 +274,7 @@ impl Serve {
                 // It was told so in its place.
                 Ok(()) | Err(RespondError::TooLarge { .. }) => {}
                 Err(error) => {
-                    let peer = &self.conn.peer;
+                    let peer = self.conn.peer.from();
                     log_peer!(self.conn.resources, peer, error, "no response", %peer, %error);
                 }
             }
@@ -348,7 +348,7 @@ impl Session for Serve {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
         if !self.server.has_taken_request() && now >= self.greeting.until {
             let limit = self.conn.resources.options.dial_timeout;
-            let from = &self.conn.peer;
+            let from = self.conn.peer.from();
             let resources = &self.conn.resources;
             log_peer!(resources, from, warn, "a peer did not greet in time", %from, ?limit);
             let reason = format!("the first request was not there within {limit:?}");
@@ -358,7 +358,7 @@ impl Session for Serve {
             self.pace.excuse(now);
         }
         if let Err(slow) = self.pace.handle_timeout(now) {
-            let peer = &self.conn.peer;
+            let peer = self.conn.peer.from();
             log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, reason = %slow);
             return Err(End { reason: Cause::new(slow), is_open: true });
         }
