@@ -16,6 +16,7 @@
 //! | `account` | what one connection holds of the node's memory budget |
 //! | `resources` | what connections share: `budget`, `compressors` |
 //! | `memory` | how much memory there is, for the default of the budget |
+//! | `certificate` | issuing certificates; the shared secret |
 //! | [`config`](Config), [`transport`](Transport) | what a user sets |
 //! | `compact`, `latch`, `random`, `refuse`, `ticket`, `weak_map` | tools |
 //!
@@ -27,6 +28,8 @@ mod admission;
 mod budget;
 mod caller;
 mod cancel_wakers;
+#[cfg(feature = "_tls")]
+pub mod certificate;
 mod client;
 mod compact;
 mod compressors;
@@ -54,6 +57,8 @@ mod ticket;
 mod transport;
 mod weak_map;
 
+#[cfg(feature = "_tls")]
+pub use certificate::secret::{Secret, SecretError};
 pub use client::Client;
 pub use config::{ClientConfig, Config};
 #[cfg(feature = "goakt")]

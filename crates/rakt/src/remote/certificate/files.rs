@@ -1,0 +1,70 @@
+//! A certificate and its key, written as files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::CertificateError;
+
+/// Writes both. Nothing is overwritten, and nobody but the owner can read the key.
+pub(super) fn write_new(
+    certificate: (&Path, &str),
+    key: (&Path, &str),
+) -> Result<(), CertificateError> {
+    // Found out before anything is written, since either alone would be of no use.
+    if let Some(path) = [certificate.0, key.0].into_iter().find(|path| path.exists()) {
+        return Err(CertificateError::Exists { path: path.to_owned() });
+    }
+    create(key.0, key.1, true)?;
+    create(certificate.0, certificate.1, false)
+}
+
+/// Writes both over what is there. Each file is the old one or the new one, never half of it.
+pub(super) fn replace(
+    certificate: (&Path, &str),
+    key: (&Path, &str),
+) -> Result<(), CertificateError> {
+    for (path, text, is_secret) in [(key.0, key.1, true), (certificate.0, certificate.1, false)] {
+        let beside = beside(path);
+        // What a process has left that ended as it wrote.
+        let _ = fs::remove_file(&beside);
+        create(&beside, text, is_secret)?;
+        fs::rename(&beside, path).map_err(written(path))?;
+    }
+    Ok(())
+}
+
+pub(super) fn read(path: &Path) -> Result<String, CertificateError> {
+    let failed = |source| CertificateError::Io { path: path.to_owned(), verb: "read", source };
+    fs::read_to_string(path).map_err(failed)
+}
+
+pub(super) fn written(path: &Path) -> impl FnOnce(std::io::Error) -> CertificateError {
+    let path = path.to_owned();
+    move |source| CertificateError::Io { path, verb: "written", source }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+fn create(path: &Path, text: &str, is_secret: bool) -> Result<(), CertificateError> {
+    let mut file = open(path, is_secret).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => CertificateError::Exists { path: path.to_owned() },
+        _ => written(path)(source),
+    })?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(written(path))
+}
+
+/// A file that was not there. The mode is given as it is made: there is no moment at which others can open it.
+fn open(path: &Path, is_secret: bool) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_secret { 0o600 } else { 0o644 });
+    #[cfg(not(unix))]
+    let _ = is_secret;
+    options.open(path)
+}
