@@ -89,6 +89,17 @@ pub enum HandshakeError {
     Refused(RefuseReason),
 }
 
+impl HandshakeError {
+    /// Whether the peer is sent the reason, in a form that it understands.
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::NotRakt { looks_like, .. } => *looks_like == Some(TLS),
+            Self::RefusedByPeer(_) | Self::Over => false,
+            _ => true,
+        }
+    }
+}
+
 fn looks(guess: Option<&'static str>) -> String {
     guess.map(|name| format!(" (it looks like {name})")).unwrap_or_default()
 }
@@ -219,6 +230,10 @@ impl Handshake {
     /// Leaves the reason in `transmit`, in a form that the peer understands at this point.
     fn tell_peer(&mut self, error: &HandshakeError) {
         let reason = match error {
+            HandshakeError::NotRakt { looks_like: Some(TLS), .. } => {
+                self.transmit = Some(Bytes::from_static(&NO_TLS_HERE));
+                return;
+            }
             HandshakeError::NotRakt { .. }
             | HandshakeError::RefusedByPeer(_)
             | HandshakeError::Over => return,
@@ -318,13 +333,20 @@ fn take_frame(buf: &mut BytesMut) -> Result<Option<(u8, BytesMut)>, HandshakeErr
     Ok(Some((kind, buf.split_to(len))))
 }
 
+/// How TLS is called in errors.
+const TLS: &str = "TLS";
+
+/// What a peer is sent that begins with TLS where it is not spoken: the alert `unexpected_message`, which ends its
+/// handshake at once.
+pub const NO_TLS_HERE: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a];
+
 /// What a stream that starts like this may be. GoAkt starts with a frame's length in four bytes, then
 /// the length of a type name in four bytes, both small.
 fn guess(first: &[u8]) -> Option<&'static str> {
     const HTTP: [&[u8]; 9] =
         [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE", b"PATC", b"PRI ", b"HTTP"];
     match first {
-        [0x14..=0x17, 0x03, ..] => Some("TLS"),
+        [0x14..=0x17, 0x03, ..] => Some(TLS),
         [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
         _ if HTTP.iter().any(|start| first.starts_with(start)) => Some("HTTP"),
         [0..=1, _, _, _, 0, 0, ..] => Some("GoAkt"),

@@ -59,7 +59,7 @@ pub use dialing::{
 pub use error::{CloseCode, LinkError};
 pub use event::{Budget, Event, Sink};
 pub use frame::{FrameKind, HEADER_LEN, MAX_CONTROL_LEN};
-pub use handshake::{Handshake, HandshakeError};
+pub use handshake::{Handshake, HandshakeError, NO_TLS_HERE};
 pub use hello::{
     Feature, Hello, Lane, Limits, MAX_AUTH_LEN, MAX_FEATURE_LEN, MAX_FEATURES, MAX_HELLO_LEN,
     RefuseReason, Session,

@@ -16,6 +16,8 @@ pub(crate) mod declined;
 pub(crate) mod outcome;
 pub(crate) mod refusal;
 pub(crate) mod returned;
+#[cfg(feature = "_tls")]
+pub(crate) mod tls;
 
 pub(crate) use declined::Declined;
 pub use outcome::Destination;

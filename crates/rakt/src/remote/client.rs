@@ -19,7 +19,7 @@ use crate::message::Message;
 use crate::portable::{PortableRef, resolve_by};
 use crate::reference::{ActorRef, AnyActor};
 use crate::send::{Ask, Tell};
-use crate::system::{ActorSystem, ConfigError};
+use crate::system::{ActorSystem, StartError};
 use crate::ticks::Ticks;
 
 /// Talks to actors on other nodes, without an actor system of its own.
@@ -74,16 +74,19 @@ impl Client {
     /// A client that peers know as `name`.
     ///
     /// # Errors
-    /// [`ConfigError`] if the name or an option is out of its range.
+    /// [`StartError`] if the name or an option is out of its range, or a certificate or a key cannot be used.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn new(name: &str, config: ClientConfig) -> Result<Self, ConfigError> {
-        let (options, propagator) = config.check()?;
+    pub fn new(name: &str, config: ClientConfig) -> Result<Self, StartError> {
+        #[allow(unused_mut, reason = "for encryption, which is a feature")]
+        let (mut options, propagator) = config.check()?;
         if validate_system_name(name).is_err() {
             let allowed = "letters, digits, -, _ and ., beginning with a letter or digit";
-            return refuse("name", &name, allowed);
+            return refuse("name", &name, allowed)?;
         }
+        #[cfg(feature = "_tls")]
+        options.start_tls()?;
         let random = Random::new(options.seed);
         let hello = hello(name, &options, &random);
         let call_options = CallOptions {

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use rakt_wire::Compression;
-use rakt_wire::native::{Handshake, HandshakeError, Hello, Limits, RefuseReason, Session};
+use rakt_wire::native::{Handshake, HandshakeError, Hello, Limits, RefuseReason, Role, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::config::Options;
@@ -42,7 +42,7 @@ pub(crate) async fn shake_hands(
     stream: &mut dyn Stream,
     mut handshake: Handshake,
     mut read: BytesMut,
-    mut greeted: impl FnMut() -> Result<(), RefuseReason> + Send,
+    mut greeted: impl FnMut(&Hello) -> Result<(), RefuseReason> + Send,
     mut agreed: impl FnMut(&Session) -> Result<(), RefuseReason> + Send,
 ) -> Result<(Session, BytesMut), HandshakeFailure> {
     let mut has_read = !read.is_empty();
@@ -56,6 +56,10 @@ pub(crate) async fn shake_hands(
             read.reserve(4 * 1024);
             let heard = stream.read_buf(&mut read).await;
             match heard {
+                // Whoever was dialed and has nothing to say may have said why below: in TLS.
+                Err(error) if !has_heard && handshake.role() == Role::Dialer => {
+                    return Err(HandshakeFailure::Io(error));
+                }
                 Ok(0) | Err(_) if !has_heard => return Err(HandshakeFailure::Silent),
                 Ok(0) => {
                     return Err(HandshakeFailure::Io(std::io::ErrorKind::UnexpectedEof.into()));
@@ -64,7 +68,7 @@ pub(crate) async fn shake_hands(
                 Err(error) => return Err(HandshakeFailure::Io(error)),
             }
         }
-        let mut handled = handshake.handle_bytes_with(&mut read, |_| greeted());
+        let mut handled = handshake.handle_bytes_with(&mut read, &mut greeted);
         if let Ok(Some(session)) = &handled
             && let Err(reason) = agreed(session)
         {
@@ -89,8 +93,17 @@ pub(crate) enum HandshakeFailure {
     /// As health checks do.
     #[error("the peer left without a word")]
     Silent,
-    #[error(transparent)]
+    #[error("{}", what_broke(.0))]
     Io(std::io::Error),
     #[error(transparent)]
     Protocol(HandshakeError),
+}
+
+/// What the stream says, where that is more than that it is over.
+fn what_broke(error: &std::io::Error) -> String {
+    #[cfg(feature = "_tls")]
+    if let Some(text) = super::tls::of_io(error) {
+        return text;
+    }
+    error.to_string()
 }

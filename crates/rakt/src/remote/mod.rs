@@ -10,6 +10,9 @@
 //! | `native`, `goakt` | the two dialects: connections, and what they mean here |
 //! | `admission`, `quota` | who may hold a connection slot; how many actors peers may spawn |
 //! | `serve` | what peers may ask of this node, and the one place that decides it |
+//! | [`tls`](Tls) | encryption, between the transport and a dialect |
+//! | `opened`, `known` | a connection, and what is known of its peer, before it has said a word |
+//! | `lanes` | which connection of a peer is the newest |
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
 //! | `handshake`, `request` | how a native connection begins; an operation that a node is asked for |
@@ -39,12 +42,15 @@ mod dialer;
 mod goakt;
 mod handshake;
 mod io;
+mod known;
+mod lanes;
 mod latch;
 mod links;
 mod memory;
 mod native;
 mod node;
 mod node_ref;
+mod opened;
 mod quota;
 mod random;
 mod redial;
@@ -54,6 +60,8 @@ mod resources;
 mod serve;
 mod target;
 mod ticket;
+#[cfg(feature = "_tls")]
+mod tls;
 mod transport;
 mod weak_map;
 
@@ -65,4 +73,6 @@ pub use config::{ClientConfig, Config};
 pub use goakt::GoAkt;
 pub use node_ref::{NodeRef, SpawnOn};
 pub use rakt_wire::Compression;
+#[cfg(feature = "_tls")]
+pub use tls::{Tls, TlsError, Verify};
 pub use transport::{Listener, Opening, Stream, Transport};

@@ -1,19 +1,18 @@
 //! The listening side of a system.
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::mem::{Discriminant, discriminant};
 use std::net::{IpAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use rakt_wire::Address;
 #[cfg(feature = "goakt")]
 use rakt_wire::goakt::Opening;
-use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Lane, RefuseReason};
+#[cfg(feature = "goakt")]
+use rakt_wire::native::NO_TLS_HERE;
+use rakt_wire::native::{CloseCode, Handshake, HandshakeError, Hello, Lane, RefuseReason};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
@@ -24,14 +23,17 @@ use super::config::Config;
 use super::dialer::Dialer;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::io::{Farewell, say_goodbye};
+use super::lanes::{Lanes, Turn};
 use super::latch::Latch;
 use super::native::{Accepted, ArrivalsReader, Conn, drive, leave};
+use super::opened::Opened;
+#[cfg(not(feature = "goakt"))]
+use super::opened::Opening;
 use super::random::Random;
 use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream, unbracketed};
-use super::weak_map::{WeakSet, shrink};
-use crate::error::Chain;
-use crate::peer::Peer;
+use super::weak_map::WeakSet;
+use crate::error::{BoxError, Chain};
 use crate::portable::PortableRef;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -73,7 +75,10 @@ impl Node {
         system: &ActorSystem,
         config: Config,
     ) -> Result<Arc<Self>, StartError> {
-        let (options, listening) = config.check()?;
+        #[allow(unused_mut, reason = "for encryption, which is a feature")]
+        let (mut options, listening) = config.check()?;
+        #[cfg(feature = "_tls")]
+        options.start_tls()?;
         let listener = options.transport.bind(&listening.host, listening.port).await;
         let listener = listener.map_err(|source| StartError::Bind {
             address: format!("{}:{}", listening.host, listening.port),
@@ -180,56 +185,64 @@ impl Node {
         (stream, from, permit): (Box<dyn Stream>, String, Permit),
     ) {
         let until = now() + self.resources().options.dial_timeout;
-        let (stream, early, opening) = match timeout_at(until.into(), self.open(stream)).await {
+        let opened = match timeout_at(until.into(), self.open(stream, &from)).await {
             Ok(Ok(Some(opened))) => opened,
             Ok(Ok(None)) => return tracing::debug!(%from, "a peer left without a word"),
             Ok(Err(error)) => {
+                let error = Chain(&*error);
                 log_peer!(self.resources(), &from, warn, "refused a peer", %from, %error);
                 return;
             }
             Err(_) => return self.was_late(&from),
         };
-        match opening {
-            Opening::Native => {
-                let greeting = Greeting { peer: Peer::unproven(&from), permit, until };
-                self.welcome_native(system, stream, greeting, early).await;
-            }
+        let greeting = Greeting { peer: opened.known.peer.clone(), permit, until };
+        match opened.opening {
+            Opening::Native => self.welcome_native(system, opened, greeting).await,
             #[cfg(feature = "goakt")]
             Opening::GoAkt(compression) => {
-                let Some(goakt) = &self.goakt else { return };
-                // There is no way to tell a Go node why.
-                if let Some(limit) = permit.crowded() {
-                    let topic = "closed a connection: too many are open";
-                    if self.resources().may_log(topic, &from) {
-                        tracing::warn!(%from, %limit, "{topic}");
-                    }
-                } else if !*self.draining.borrow() {
-                    let greeting = Greeting { peer: Peer::unproven(&from), permit, until };
-                    let dialer = &self.caller.dialer;
-                    goakt.serve(dialer, system, stream, (greeting, compression), early).await;
-                }
+                self.welcome_go(system, opened, greeting, compression).await
             }
             #[cfg(feature = "goakt")]
             opening => {
-                log_peer!(self.resources(), &from, warn, "refused a peer", %from, %opening);
+                let from = greeting.peer.from();
+                log_peer!(self.resources(), from, warn, "refused a peer", %from, %opening);
+                if opening == Opening::Tls {
+                    let farewell = Farewell::new(NO_TLS_HERE.to_vec(), ());
+                    say_goodbye(opened.stream, farewell).await;
+                }
             }
         }
     }
 
-    /// Finds out which dialect a peer speaks, and returns what was read for that; `None` if it leaves
-    /// before.
-    async fn open(
+    #[cfg(feature = "goakt")]
+    async fn welcome_go(
         &self,
-        stream: Box<dyn Stream>,
-    ) -> std::io::Result<Option<(Box<dyn Stream>, BytesMut, Opening)>> {
-        // What lies between the transport and the dialect, such as encryption, goes on here.
-        #[cfg(feature = "goakt")]
-        if self.goakt.is_some() {
-            let (mut stream, mut early) = (stream, BytesMut::new());
-            let opening = super::goakt::open(&mut *stream, &mut early).await?;
-            return Ok(opening.map(|opening| (stream, early, opening)));
+        system: ActorSystem,
+        Opened { stream, known, early, refusal, .. }: Opened,
+        greeting: Greeting,
+        compression: rakt_wire::Compression,
+    ) {
+        let Some(goakt) = &self.goakt else { return };
+        let from = greeting.peer.from();
+        // There is no way to tell a Go node why.
+        let why = match greeting.permit.crowded() {
+            Some(limit) => Some(limit.to_string()),
+            None => refusal.map(|refusal| refusal.to_string()),
+        };
+        if let Some(why) = why {
+            log_peer!(self.resources(), from, warn, "closed a connection of a Go node", %from, %why);
+        } else if !*self.draining.borrow() {
+            let dialer = &self.caller.dialer;
+            goakt.serve(dialer, system, (stream, known), (greeting, compression), early).await;
         }
-        Ok(Some((stream, BytesMut::new(), Opening::Native)))
+    }
+
+    async fn open(&self, stream: Box<dyn Stream>, from: &str) -> Result<Option<Opened>, BoxError> {
+        #[cfg(feature = "goakt")]
+        let may_be_go = self.goakt.is_some();
+        #[cfg(not(feature = "goakt"))]
+        let may_be_go = false;
+        Opened::of(stream, from, &self.resources().options, may_be_go).await
     }
 
     fn resources(&self) -> &Resources {
@@ -254,9 +267,8 @@ impl Node {
     async fn welcome_native(
         self: &Arc<Self>,
         system: ActorSystem,
-        mut stream: Box<dyn Stream>,
+        Opened { mut stream, known, early, refusal, .. }: Opened,
         greeting: Greeting,
-        early: BytesMut,
     ) {
         let Greeting { peer: who, mut permit, until } = greeting;
         let from = who.from();
@@ -264,6 +276,8 @@ impl Node {
         let mut handshake = Handshake::accept(dialer.hello.clone());
         if permit.crowded().is_some() {
             handshake.refuse(RefuseReason::TooManyConnections);
+        } else if let Some(refusal) = refusal {
+            handshake.refuse(refusal);
         } else if *self.draining.borrow() {
             handshake.refuse(RefuseReason::ShuttingDown);
         } else if !self.serves_native() {
@@ -271,9 +285,12 @@ impl Node {
             handshake.refuse(RefuseReason::Denied(text));
         }
         let (mut newcomer, source) = (None, permit.counted());
-        let greeted = || match *self.draining.borrow() {
+        let greeted = |hello: &Hello| match *self.draining.borrow() {
             true => Err(RefuseReason::ShuttingDown),
-            false => permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections),
+            false => {
+                known.check(hello)?;
+                permit.greet(now()).map_err(|_| RefuseReason::TooManyConnections)
+            }
         };
         let shaken = shake_hands(&mut *stream, handshake, early, greeted, |session| {
             let account = Account::of(dialer.resources.clone(), source);
@@ -415,57 +432,6 @@ fn dismiss(conn: &Conn<Accepted>) {
     conn.write(|writer| writer.goaway(CloseCode::ShuttingDown, SHUTTING_DOWN));
 }
 
-/// The newest connection of each lane.
-#[derive(Default)]
-struct Lanes(HashMap<[u8; 16], (u64, Weak<Conn<Accepted>>)>);
-
-impl Lanes {
-    /// Puts a connection into its lane.
-    ///
-    /// # Errors
-    /// Another identity is in it: a connection that it opened would be ended by this one.
-    fn enter(&mut self, lane: Lane, conn: &Arc<Conn<Accepted>>) -> Result<Turn, RefuseReason> {
-        let mut taken = match self.0.entry(lane.id) {
-            Entry::Vacant(free) => {
-                free.insert((lane.turn, Arc::downgrade(conn)));
-                return Ok(Turn::First);
-            }
-            Entry::Occupied(taken) => taken,
-        };
-        let earlier = taken.get().1.upgrade();
-        if let Some(earlier) = &earlier {
-            let (of, who) = (earlier.peer.who.identity(), conn.peer.who.identity());
-            if !who.may_continue(of) {
-                let text = format!("the lane in this hello is of another identity than {who}");
-                return Err(RefuseReason::Denied(text));
-            }
-        }
-        if taken.get().0 > lane.turn {
-            return Ok(Turn::TooLate);
-        }
-        taken.insert((lane.turn, Arc::downgrade(conn)));
-        Ok(earlier.map_or(Turn::First, Turn::After))
-    }
-
-    /// A connection has ended: its lane is empty, unless a newer one is there.
-    fn leave(&mut self, lane: &[u8; 16], conn: &Arc<Conn<Accepted>>) {
-        let is_last = |(_, last): &(u64, Weak<_>)| std::ptr::eq(last.as_ptr(), Arc::as_ptr(conn));
-        if self.0.get(lane).is_some_and(is_last) {
-            self.0.remove(lane);
-            shrink(&mut self.0);
-        }
-    }
-}
-
-/// When a connection has its turn.
-enum Turn {
-    First,
-    /// Once this one has ended.
-    After(Arc<Conn<Accepted>>),
-    /// Never: its dialer has given up on it and has a newer one.
-    TooLate,
-}
-
 /// A connection that the next one of its lane may wait for: gone when this is dropped.
 struct Newcomer {
     conn: Arc<Conn<Accepted>>,
@@ -483,12 +449,6 @@ impl Drop for Newcomer {
     }
 }
 
-/// What a connection begins with: without the other dialect there is only one way.
-#[cfg(not(feature = "goakt"))]
-enum Opening {
-    Native,
-}
-
 /// What tells causes of a failed handshake apart.
 fn cause_of(error: &HandshakeFailure) -> Option<Discriminant<HandshakeError>> {
     match error {
@@ -501,7 +461,7 @@ fn cause_of(error: &HandshakeFailure) -> Option<Discriminant<HandshakeError>> {
 fn is_told(error: &HandshakeFailure) -> bool {
     match error {
         HandshakeFailure::Silent | HandshakeFailure::Io(_) => false,
-        HandshakeFailure::Protocol(error) => !matches!(error, HandshakeError::NotRakt { .. }),
+        HandshakeFailure::Protocol(error) => error.is_told(),
     }
 }
 
@@ -531,54 +491,5 @@ fn reachable(host: &str) -> String {
             tracing::warn!(host, "no route to other machines: peers are told to use loopback");
             if bare.contains(':') { "::1".to_owned() } else { "127.0.0.1".to_owned() }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::peer::Identity;
-    use crate::remote::native::tests::{accepted, accepted_from};
-    use crate::remote::resources::tests::resources;
-
-    #[tokio::test]
-    async fn connections_that_have_ended_are_forgotten() {
-        let (resources, mut lanes) = (resources(), Lanes::default());
-        for n in 0..100 {
-            let conn = accepted(&resources);
-            assert!(lanes.enter(Lane { id: [n; 16], turn: 1 }, &conn).is_ok());
-            assert_eq!(lanes.0.len(), 1);
-            lanes.leave(&[n; 16], &conn);
-            assert_eq!(lanes.0.len(), 0);
-        }
-        // What came after it in its lane stays.
-        let (earlier, later) = (accepted(&resources), accepted(&resources));
-        assert!(lanes.enter(Lane { id: [1; 16], turn: 1 }, &earlier).is_ok());
-        let turn = lanes.enter(Lane { id: [1; 16], turn: 2 }, &later);
-        assert!(matches!(turn, Ok(Turn::After(before)) if Arc::ptr_eq(&before, &earlier)));
-        lanes.leave(&[1; 16], &earlier);
-        assert_eq!(lanes.0.len(), 1);
-        lanes.leave(&[1; 16], &later);
-        assert_eq!(lanes.0.len(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_lane_is_entered_by_the_identity_that_opened_it_alone() {
-        let (resources, mut lanes) = (resources(), Lanes::default());
-        let of = |name: &str| {
-            let identity = Identity::proven([name.to_owned()]);
-            accepted_from(&resources, Peer::new(identity, "10.0.0.8:1"))
-        };
-        let (own, thief, again) = (of("dns:own"), of("dns:thief"), of("dns:own"));
-        assert!(matches!(lanes.enter(Lane { id: [1; 16], turn: 1 }, &own), Ok(Turn::First)));
-        // Whatever its turn: it hears nothing of the other.
-        for turn in [0, 1, 2, u64::MAX] {
-            let Err(reason) = lanes.enter(Lane { id: [1; 16], turn }, &thief) else {
-                panic!("it is another")
-            };
-            assert!(reason.to_string().ends_with("another identity than dns:thief"), "{reason}");
-        }
-        let turn = lanes.enter(Lane { id: [1; 16], turn: 2 }, &again);
-        assert!(matches!(turn, Ok(Turn::After(before)) if Arc::ptr_eq(&before, &own)));
     }
 }

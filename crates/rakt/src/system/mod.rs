@@ -17,6 +17,8 @@ use rakt_wire::{AddressError, validate_system_name};
 use crate::actor::Actor;
 use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT, next_reader};
 use crate::error::Refusal;
+#[cfg(feature = "_tls")]
+use crate::error::tls::TlsError;
 use crate::events::StopReason;
 use crate::kind::Kind;
 use crate::message::DuplicateName;
@@ -86,6 +88,10 @@ pub enum StartError {
     /// An option of the remoting configuration is out of its range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The certificates or the key of this node cannot be used.
+    #[cfg(feature = "_tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The tokio runtime has no timers, by which every wait of a system is limited.
     #[error("the runtime has no timers: build it with `enable_time` or `enable_all`")]
     NoTimers,

@@ -5,15 +5,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "_tls")]
+use rakt_wire::Dialect;
 use rakt_wire::{Compression, validate_host};
 
 use super::admission::Slots;
 use super::memory::{MIN_BUDGET, default_budget};
 use super::quota::Quota;
 use super::refuse::refuse;
+#[cfg(feature = "_tls")]
+use super::tls::{Tls, TlsLayer};
 use super::transport::{Tcp, Transport, unbracketed};
 use crate::propagate::ContextPropagator;
 use crate::system::ConfigError;
+#[cfg(feature = "_tls")]
+use crate::system::StartError;
 
 /// The options of a node's remoting.
 ///
@@ -72,6 +78,11 @@ pub(crate) struct Options {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) seed: Option<u64>,
     pub(crate) quota: Quota,
+    #[cfg(feature = "_tls")]
+    pub(crate) tls: Option<Tls>,
+    /// What came of it, once the node or the client has started.
+    #[cfg(feature = "_tls")]
+    pub(crate) layer: Option<Arc<TlsLayer>>,
     /// `None` when Go nodes are not served.
     #[cfg(feature = "goakt")]
     pub(crate) goakt: Option<super::GoAkt>,
@@ -248,7 +259,7 @@ impl Config {
     /// Checks every option against its range.
     pub(crate) fn check(self) -> Result<(Options, Listening), ConfigError> {
         let Self { mut options, mut listening } = self;
-        listening.check()?;
+        listening.check(options.is_encrypted())?;
         options.transport = Arc::new(Tcp { backlog: listening.backlog });
         Ok((options.check()?, listening))
     }
@@ -428,6 +439,13 @@ macro_rules! common_options {
                 self
             }
 
+            /// Encrypts all connections, and has both sides prove who they are. Default: connections are plain.
+            #[cfg(feature = "_tls")]
+            pub fn tls(mut self, tls: Tls) -> Self {
+                self.options.tls = Some(tls);
+                self
+            }
+
             /// Says how nodes of GoAkt v3.14 are dialed, and has a node serve them as well. Default: such
             /// peers are refused; an actor with a `goakt://` address is reached all the same, by the
             /// defaults of [`GoAkt`](super::GoAkt).
@@ -473,6 +491,10 @@ impl Default for Options {
             transport: Arc::new(Tcp { backlog: BACKLOG }),
             seed: None,
             quota: Quota::default(),
+            #[cfg(feature = "_tls")]
+            tls: None,
+            #[cfg(feature = "_tls")]
+            layer: None,
             #[cfg(feature = "goakt")]
             goakt: None,
         }
@@ -489,8 +511,40 @@ impl Options {
         self.max_decoded.unwrap_or(encoded as u64 * DECODED_FACTOR + MIN_DECODED)
     }
 
+    /// Whether connections are encrypted.
+    fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "_tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "_tls"))]
+        false
+    }
+
+    /// The name that the nodes of a dialect have in their certificates, where they have one in common.
+    #[cfg(feature = "_tls")]
+    pub(crate) fn server_name_of(&self, _dialect: Dialect) -> Option<&str> {
+        #[cfg(feature = "goakt")]
+        if _dialect == Dialect::GoAkt {
+            return self.goakt.as_ref()?.server_name.as_deref();
+        }
+        None
+    }
+
+    /// Reads what it takes to encrypt connections.
+    #[cfg(feature = "_tls")]
+    pub(crate) fn start_tls(&mut self) -> Result<(), StartError> {
+        self.layer = self.tls.take().map(TlsLayer::start).transpose()?;
+        Ok(())
+    }
+
     fn check(mut self) -> Result<Self, ConfigError> {
         self.quota.check()?;
+        #[cfg(feature = "_tls")]
+        if let Some(tls) = &mut self.tls {
+            if tls.reload_every.is_zero() {
+                return refuse("reload_every", &tls.reload_every, "more than zero");
+            }
+            tls.reload_every = tls.reload_every.min(LONGEST);
+        }
         if let Some(own) = self.own_transport.take() {
             self.transport = own;
         }
@@ -555,7 +609,7 @@ impl Options {
 }
 
 impl Listening {
-    fn check(&mut self) -> Result<(), ConfigError> {
+    fn check(&mut self, is_encrypted: bool) -> Result<(), ConfigError> {
         match &mut self.advertised {
             None if is_host(unbracketed(&self.host)) => {}
             Some(_) if !self.host.is_empty() => {}
@@ -573,8 +627,10 @@ impl Listening {
                 return refuse("advertised port", &0, "the one that peers can reach");
             }
         }
-        if !self.allow_plaintext && !is_loopback(&self.host) {
-            let allowed = "a loopback address unless allow_plaintext_beyond_loopback() is set";
+        self.allow_plaintext &= !is_encrypted;
+        if !is_encrypted && !self.allow_plaintext && !is_loopback(&self.host) {
+            let allowed =
+                "a loopback address unless tls(..) or allow_plaintext_beyond_loopback() is set";
             return refuse("host", &self.host, allowed);
         }
         if self.receiver_window < 1024 {

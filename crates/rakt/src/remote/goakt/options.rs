@@ -57,6 +57,8 @@ pub struct GoAkt {
     pub(crate) idle_timeout: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) send_deadlines: bool,
+    #[cfg(feature = "_tls")]
+    pub(crate) server_name: Option<String>,
 }
 
 /// A host and port where a Go node listens.
@@ -88,7 +90,21 @@ impl GoAkt {
             idle_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(30),
             send_deadlines: false,
+            #[cfg(feature = "_tls")]
+            server_name: None,
         }
+    }
+
+    /// The name that all Go nodes have in their certificates, which is looked for there instead of the host that is
+    /// dialed. Default: the host, which addresses of GoAkt name by its IP address as a rule, so that has to be in the
+    /// certificate then.
+    ///
+    /// A Go node has one TLS configuration for all that it dials, with one `ServerName`. Where the nodes share such a
+    /// name, this is it.
+    #[cfg(feature = "_tls")]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
     }
 
     /// The compression of the Go nodes that are dialed here; theirs must be the same. Default zstd,

@@ -25,6 +25,7 @@ use crate::remote::account::Account;
 use crate::remote::dialer::Dialer;
 use crate::remote::handshake::{HandshakeFailure, shake_hands};
 use crate::remote::io;
+use crate::remote::known::Known;
 use crate::remote::redial::{BriefConns, Place};
 use crate::remote::request::NodeRequest;
 use crate::remote::transport::Stream;
@@ -166,8 +167,8 @@ impl Endpoint {
             self.enter(place, Stage::Opening);
         }
         let options = &self.dialer.resources.options;
-        let greet = |stream| self.greet(stream, place);
-        let connected = io::dial(options, &self.place.host, self.place.port, greet).await;
+        let greet = |stream, known| self.greet(stream, known, place);
+        let connected = io::dial(options, &self.place, greet).await;
         let up = connected.as_ref().ok().cloned();
         let before = self.put(place, connected);
         if let Some(conn) = up.filter(|_| self.dialer.is_closed()) {
@@ -227,6 +228,7 @@ impl Endpoint {
     async fn greet(
         self: &Arc<Self>,
         mut stream: Box<dyn Stream>,
+        known: Known,
         place: usize,
     ) -> Result<Arc<Conn<Dialed>>, Refusal> {
         self.enter(place, Stage::Greeting);
@@ -236,7 +238,7 @@ impl Endpoint {
             &mut *stream,
             handshake,
             BytesMut::new(),
-            || Ok(()),
+            |hello| known.check(hello),
             |_| Ok(()),
         )
         .await
@@ -255,8 +257,9 @@ impl Endpoint {
         };
         let from = self.peer();
         let account = Account::new(self.dialer.resources.clone());
-        let who = crate::Peer::unproven(&from);
-        let conn = Conn::new(account, Dialed::new(&session), &session, who);
+        let conn = Conn::new(account, Dialed::new(&session), &session, known.peer.clone());
+        #[cfg(feature = "_tls")]
+        known.guard(&conn);
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
             let (peer, topic) = (&conn.peer.name, "the peer does not have the compression wanted");

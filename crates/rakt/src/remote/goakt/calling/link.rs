@@ -10,6 +10,7 @@ use super::node::GoNode;
 use crate::error::{Cause, Refusal};
 use crate::remote::account::Account;
 use crate::remote::goakt::limits::Held;
+use crate::remote::known::Known;
 use crate::remote::transport::Stream;
 
 /// Most that is read at once, in bytes.
@@ -63,8 +64,9 @@ pub(super) async fn dial(
 ) -> Result<(Link, Box<dyn Stream>), Refusal> {
     node.may_dial()?;
     let options = &node.dialer.resources.options;
-    let greet = |stream| std::future::ready(Link::new(node, use_as).map(|link| (link, stream)));
-    let dialed = crate::remote::io::dial(options, &node.place.host, node.place.port, greet).await;
+    let greet =
+        |stream, _: Known| std::future::ready(Link::new(node, use_as).map(|link| (link, stream)));
+    let dialed = crate::remote::io::dial(options, &node.place, greet).await;
     dialed.inspect_err(|why| node.failed(why.clone()))
 }
 

@@ -49,6 +49,7 @@ use self::window::Windows;
 use super::options::GoAkt;
 use crate::remote::admission::Greeting;
 use crate::remote::dialer::Dialer;
+use crate::remote::known::Known;
 use crate::remote::transport::Stream;
 use crate::remote::weak_map::WeakSet;
 use crate::sync::Mutex;
@@ -100,7 +101,7 @@ impl Serving {
         self: &Arc<Self>,
         dialer: &Dialer,
         system: ActorSystem,
-        stream: Box<dyn Stream>,
+        (stream, _known): (Box<dyn Stream>, Known),
         (greeting, compression): (Greeting, Compression),
         early: BytesMut,
     ) {

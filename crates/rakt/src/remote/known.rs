@@ -1,0 +1,76 @@
+//! What is known of the other end of a connection before it has said a word of its dialect.
+
+use rakt_wire::native::{Hello, RefuseReason};
+
+#[cfg(feature = "_tls")]
+use super::tls::{Guarded, Proof, TlsLayer};
+use crate::peer::Peer;
+
+/// What is known of the other end of a connection before it has said a word of its dialect.
+pub(crate) struct Known {
+    pub(crate) peer: Peer,
+    #[cfg(feature = "_tls")]
+    secured: Option<Secured>,
+}
+
+/// Of an encrypted connection.
+#[cfg(feature = "_tls")]
+struct Secured {
+    layer: std::sync::Arc<TlsLayer>,
+    proof: Proof,
+    /// It has agreed to speak rakt's own protocol.
+    is_native: bool,
+}
+
+impl Known {
+    /// Nothing but where the connection comes from, or leads to.
+    pub(crate) fn plain(from: &str) -> Self {
+        Self {
+            peer: Peer::unproven(from),
+            #[cfg(feature = "_tls")]
+            secured: None,
+        }
+    }
+
+    /// What it has proven.
+    #[cfg(feature = "_tls")]
+    pub(crate) fn secured(
+        from: &str,
+        layer: &std::sync::Arc<TlsLayer>,
+        proof: Proof,
+        is_native: bool,
+    ) -> Self {
+        let peer = Peer::new(proof.identity.clone(), from);
+        Self { peer, secured: Some(Secured { layer: layer.clone(), proof, is_native }) }
+    }
+
+    /// Whether the dialect that the peer begins with is the one that both sides have agreed on. Without encryption
+    /// there is no agreement.
+    pub(crate) fn agreed_on(&self, _is_native: bool) -> bool {
+        #[cfg(feature = "_tls")]
+        if let Some(secured) = &self.secured {
+            return secured.is_native == _is_native;
+        }
+        true
+    }
+
+    /// Whether a peer is the one in its hello, as far as it had to prove that.
+    pub(crate) fn check(&self, _hello: &Hello) -> Result<(), RefuseReason> {
+        #[cfg(feature = "_tls")]
+        if let Some(Secured { layer, proof, .. }) = &self.secured {
+            let advertised = _hello.advertised.as_ref().map(|(host, _)| &**host);
+            let checked = layer.check_hello(proof, &_hello.system, advertised);
+            return checked.map_err(RefuseReason::Denied);
+        }
+        Ok(())
+    }
+
+    /// Has a connection be told when its peer is not to be trusted any more.
+    #[cfg(feature = "_tls")]
+    pub(crate) fn guard<T: Guarded + 'static>(&self, conn: &std::sync::Arc<T>) {
+        if let Some(secured) = &self.secured {
+            let conn: std::sync::Weak<T> = std::sync::Arc::downgrade(conn);
+            secured.proof.guard(conn);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The handshakes of a node, or of a client.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rakt_wire::Dialect;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::AsyncReadExt;
+
+use super::credential::{Credential, Guarded};
+use super::material::{ALPN, Material};
+use super::names::Names;
+use super::pems::Places;
+use super::stream::{TlsStream, accept, connect};
+use super::verify::Verify;
+use super::{Tls, reason};
+use crate::error::tls::TlsError;
+use crate::peer::Identity;
+use crate::remote::transport::{Stream, unbracketed};
+use crate::sync::Mutex;
+
+/// How long a peer may take to send the first bytes of its handshake. 2 s.
+pub(crate) const FIRST_BYTES: Duration = Duration::from_secs(2);
+
+/// The first byte of each handshake of TLS.
+const HANDSHAKE: u8 = 0x16;
+
+pub(crate) struct TlsLayer {
+    tls: Tls,
+    places: Places,
+    verify: Verify,
+    material: Mutex<Arc<Material>>,
+    /// The certificates of the peers that are connected, by a hash of their chain.
+    credentials: Mutex<HashMap<u64, Weak<Credential>>>,
+    hasher: RandomState,
+}
+
+/// A connection after its handshake.
+pub(crate) struct Secured {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) proof: Proof,
+    /// Both sides have agreed to speak rakt's own protocol.
+    pub(crate) is_native: bool,
+}
+
+/// Who is at the other end, and what proves it.
+pub(crate) struct Proof {
+    pub(crate) identity: Identity,
+    credential: Option<Arc<Credential>>,
+    dialed: Option<ServerName<'static>>,
+}
+
+/// Why there is no encrypted connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the peer sent nothing within {0:?}")]
+    Late(Duration),
+    #[error("no TLS connection: {0}")]
+    Refused(String),
+    #[error("the TLS handshake broke off")]
+    Io(#[source] io::Error),
+}
+
+/// What a peer that has connected here begins with.
+pub(crate) enum Taken {
+    Secured(Secured),
+    /// Something else than TLS: with what was read of it.
+    Plain(Box<dyn Stream>, BytesMut),
+}
+
+impl TlsLayer {
+    /// Reads and checks what the node of that name shows and whom it trusts.
+    pub(crate) fn start(tls: Tls) -> Result<Arc<Self>, TlsError> {
+        let (places, verify) = (tls.places(), tls.verify.clone().unwrap_or_else(Verify::host));
+        for (host, name) in &tls.server_names {
+            server_name(name).ok_or_else(|| TlsError::Name { name: name.to_string() })?;
+            server_name(host).ok_or_else(|| TlsError::Name { name: host.to_string() })?;
+        }
+        let pems = places.read(tls.allow_readable_key)?;
+        let material = Material::new(&places, pems, &verify, tls.allow_anonymous)?;
+        Ok(Arc::new(Self {
+            tls,
+            places,
+            verify,
+            material: Mutex::new(Arc::new(material)),
+            credentials: Mutex::default(),
+            hasher: RandomState::new(),
+        }))
+    }
+
+    pub(crate) fn material(&self) -> Arc<Material> {
+        self.material.lock().clone()
+    }
+
+    /// The name that is looked for in the certificate of a peer that is reached as `host`.
+    fn name_of(&self, host: &str) -> Option<ServerName<'static>> {
+        let host = unbracketed(host);
+        server_name(self.tls.server_names.get(host).map_or(host, |name| name))
+    }
+
+    /// The handshake with a peer that was dialed, whose certificate may have a name in common with others.
+    pub(crate) async fn connect(
+        &self,
+        (host, in_common): (&str, Option<&str>),
+        dialect: Dialect,
+        stream: Box<dyn Stream>,
+    ) -> Result<Secured, Fault> {
+        let (is_native, material) = (dialect == Dialect::Native, self.material());
+        let own_name = self.tls.server_names.get(unbracketed(host)).map(|name| &**name);
+        let found = server_name(own_name.or(in_common).unwrap_or(host));
+        let name = found.ok_or_else(|| Fault::Refused(format!("{host:?} is no name of a host")))?;
+        let config = match is_native {
+            true => &material.client,
+            #[cfg(feature = "goakt")]
+            false => &material.goakt_client,
+            #[cfg(not(feature = "goakt"))]
+            false => &material.client,
+        };
+        let connected = connect(config.clone(), name.clone(), stream).await;
+        let stream = connected.map_err(|error| failed(error, CLOSED_BY_ACCEPTOR))?;
+        let agreed = stream.alpn_protocol() == Some(ALPN);
+        if is_native && !agreed {
+            return Err(Fault::Refused(NO_NODE.to_owned()));
+        }
+        let proof = self.proof(&stream, Some(name));
+        Ok(Secured { stream: Box::new(stream), proof, is_native })
+    }
+
+    /// The handshake with a peer that has connected here; `None` if it leaves without a word.
+    pub(crate) async fn accept(&self, mut stream: Box<dyn Stream>) -> Result<Option<Taken>, Fault> {
+        let mut early = BytesMut::with_capacity(4 * 1024);
+        let first = tokio::time::timeout(FIRST_BYTES, stream.read_buf(&mut early)).await;
+        match first {
+            Err(_) => return Err(Fault::Late(FIRST_BYTES)),
+            // As health checks do that reset the connection.
+            Ok(Ok(0) | Err(_)) => return Ok(None),
+            Ok(Ok(_)) if early[0] != HANDSHAKE => {
+                return Ok(Some(Taken::Plain(stream, early)));
+            }
+            Ok(Ok(_)) => {}
+        }
+        let accepted = accept(self.material().server.clone(), stream, early).await;
+        let stream = accepted.map_err(|error| failed(error, CLOSED_BY_DIALER))?;
+        let is_native = stream.alpn_protocol() == Some(ALPN);
+        let proof = self.proof(&stream, None);
+        Ok(Some(Taken::Secured(Secured { stream: Box::new(stream), proof, is_native })))
+    }
+
+    fn proof(&self, stream: &TlsStream, dialed: Option<ServerName<'static>>) -> Proof {
+        match stream.peer_certificates() {
+            Some(chain) if !chain.is_empty() => {
+                let credential = self.credential(chain);
+                let identity = credential.identity.clone();
+                Proof { identity, credential: Some(credential), dialed }
+            }
+            _ => Proof { identity: Identity::anonymous(), credential: None, dialed },
+        }
+    }
+
+    /// The same for all connections of a peer.
+    fn credential(&self, chain: &[CertificateDer<'static>]) -> Arc<Credential> {
+        let hash = self.hasher.hash_one(chain);
+        let mut credentials = self.credentials.lock();
+        let known = credentials.get(&hash).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| *known.chain == *chain) {
+            return known;
+        }
+        if credentials.len() == credentials.capacity() {
+            credentials.retain(|_, credential| credential.strong_count() > 0);
+        }
+        let credential = Credential::new(chain, Names::of(&chain[0]).identity());
+        credentials.insert(hash, Arc::downgrade(&credential));
+        credential
+    }
+
+    /// Whether the host that a peer advertises, and the name of its system, are those of its certificate.
+    ///
+    /// # Errors
+    /// What the certificate says, and what the peer.
+    pub(crate) fn check_hello(
+        &self,
+        proof: &Proof,
+        system: &str,
+        advertised: Option<&str>,
+    ) -> Result<(), String> {
+        let Some(credential) = &proof.credential else { return Ok(()) };
+        let names = Names::of(&credential.chain[0]);
+        let claims = |what: String, said: &str| {
+            Err(format!("this certificate is for {what}, the hello says {said:?}"))
+        };
+        for uri in &names.uris {
+            let last = uri.rsplit('/').next().unwrap_or(uri);
+            if (self.verify.is_by_uri() || uri.starts_with("rakt://")) && last != system {
+                return claims(format!("{last:?}"), system);
+            }
+        }
+        let has_hosts = !names.hosts.is_empty() || !names.addresses.is_empty();
+        match advertised {
+            Some(host) if self.verify.is_by_host() && has_hosts => {
+                let is_named = self.name_of(host).is_some_and(|name| {
+                    webpki::EndEntityCert::try_from(&credential.chain[0])
+                        .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+                });
+                if is_named { Ok(()) } else { claims(names.to_string(), host) }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Proof {
+    /// Has a connection be told when the certificate of its peer is not good any more.
+    pub(crate) fn guard(&self, guarded: Weak<dyn Guarded>) {
+        if let Some(credential) = &self.credential {
+            credential.guard(self.dialed.clone(), guarded);
+        }
+    }
+}
+
+const CLOSED_BY_ACCEPTOR: &str =
+    "the peer closed the connection instead of an answer: does it take TLS?";
+const CLOSED_BY_DIALER: &str = "the peer closed the connection before the handshake was over: its log says why, if \
+     it did not like this node's certificate";
+const NO_NODE: &str = "the peer has not agreed to speak \"rakt/1\": it is no node of rakt";
+
+/// What is told of a handshake that has failed.
+fn failed(error: io::Error, closed: &str) -> Fault {
+    match reason::of_io(&error) {
+        Some(text) => Fault::Refused(text),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => Fault::Refused(closed.to_owned()),
+        None => Fault::Io(error),
+    }
+}
+
+/// A name or an IP address, as certificates have them.
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(unbracketed(host).to_owned()).ok()
+}

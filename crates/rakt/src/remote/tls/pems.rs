@@ -1,0 +1,156 @@
+//! Where certificates and keys come from: files that are read again, or text.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+use crate::error::Cause;
+use crate::error::tls::TlsError;
+
+/// More than any certificate, chain or list of revoked ones of a cluster has. 16 MiB.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Where they come from.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    File(PathBuf),
+    /// An argument of that name.
+    Text(&'static str, Box<[u8]>),
+}
+
+/// Leaves the text out: it may be a key.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Text(name, _) => write!(f, "the {name} given"),
+        }
+    }
+}
+
+impl Place {
+    fn read(&self) -> Result<Vec<u8>, TlsError> {
+        match self {
+            Self::Text(_, text) => Ok(text.to_vec()),
+            Self::File(path) => {
+                read(path).map_err(|source| TlsError::Unreadable { path: path.clone(), source })
+            }
+        }
+    }
+
+    /// Refuses a key that everybody on the machine may read.
+    fn check_mode(&self) -> Result<(), TlsError> {
+        #[cfg(unix)]
+        if let Self::File(path) = self {
+            use std::os::unix::fs::PermissionsExt;
+            let unreadable = |source| TlsError::Unreadable { path: path.clone(), source };
+            let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
+            if mode & 0o007 != 0 {
+                return Err(TlsError::ReadableKey { path: path.clone(), mode });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_FILE {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "the limit is 16 MiB")),
+        false => Ok(bytes),
+    }
+}
+
+/// What a node shows and whom it trusts, as text.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) certificate: Place,
+    pub(crate) key: Place,
+    pub(crate) roots: Vec<Place>,
+    pub(crate) crl: Option<Place>,
+}
+
+/// The bytes of all of them, to tell whether anything has changed.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Pems {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    roots: Vec<Vec<u8>>,
+    crl: Option<Vec<u8>>,
+}
+
+/// What is in them.
+pub(crate) struct Parsed {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) roots: Vec<CertificateDer<'static>>,
+    pub(crate) crls: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Places {
+    /// Reads all of them.
+    pub(crate) fn read(&self, allow_readable_key: bool) -> Result<Pems, TlsError> {
+        if !allow_readable_key {
+            self.key.check_mode()?;
+        }
+        Ok(Pems {
+            certificate: self.certificate.read()?,
+            key: self.key.read()?,
+            roots: self.roots.iter().map(Place::read).collect::<Result<_, _>>()?,
+            crl: self.crl.as_ref().map(Place::read).transpose()?,
+        })
+    }
+
+    pub(crate) fn parse(&self, pems: &Pems) -> Result<Parsed, TlsError> {
+        let mut roots = Vec::new();
+        for (place, pem) in self.roots.iter().zip(&pems.roots) {
+            roots.extend(all(place, pem, "certificate")?);
+        }
+        let crls = match self.crl.as_ref().zip(pems.crl.as_ref()) {
+            Some((place, pem)) => all(place, pem, "list of revoked certificates")?,
+            None => Vec::new(),
+        };
+        Ok(Parsed {
+            chain: all(&self.certificate, &pems.certificate, "certificate")?,
+            key: key(&self.key, &pems.key)?,
+            roots,
+            crls,
+        })
+    }
+}
+
+/// All objects of one kind in a text; there is one at least.
+fn all<T: PemObject>(place: &Place, pem: &[u8], wanted: &'static str) -> Result<Vec<T>, TlsError> {
+    let found: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => {
+            Err(TlsError::Missing { place: place.to_string(), wanted })
+        }
+        Ok(found) => Ok(found),
+        Err(source) => {
+            Err(TlsError::Invalid { place: place.to_string(), source: Cause::new(source) })
+        }
+    }
+}
+
+fn key(place: &Place, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    use rustls_pki_types::pem::Error;
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        Error::NoItemsFound => {
+            TlsError::Missing { place: place.to_string(), wanted: "private key" }
+        }
+        // What the parser says of a key must not show a part of it.
+        _ => TlsError::Invalid { place: place.to_string(), source: "it is not valid PEM".into() },
+    })
+}

@@ -1,0 +1,172 @@
+//! Why a handshake came to nothing, in words that say what to mend.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls_pki_types::{ServerName, UnixTime};
+
+/// What is wrong, in words.
+pub(crate) fn of(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::AlertReceived(alert) => of_alert(*alert),
+        Error::NoCertificatesPresented => {
+            "it has shown no certificate, and this node asks for one: \
+             `Tls::allow_anonymous_clients` takes peers without"
+                .to_owned()
+        }
+        Error::NoApplicationProtocol => {
+            "it offers none of the application protocols of this node, \
+             which is \"rakt/1\": it is no node of rakt"
+                .to_owned()
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => NO_TLS.to_owned(),
+        Error::InappropriateMessage { .. } => format!("{NO_TLS} ({error})"),
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::Tls13RequiredForQuic
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => OLD_TLS.to_owned(),
+        Error::Other(other) => {
+            other.source().map_or_else(|| other.to_string(), ToString::to_string)
+        }
+        other => other.to_string(),
+    }
+}
+
+const NO_TLS: &str = "what it sends is not TLS";
+const OLD_TLS: &str = "it speaks no TLS 1.3, which is the only version here";
+
+fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate was not issued by a CA that this node trusts: both \
+             sides need the same CA, and a chain its intermediates"
+                .to_owned()
+        }
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("its certificate has expired {} ago", between(*not_after, *time))
+        }
+        CertificateError::Expired => "its certificate has expired".to_owned(),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "its certificate is not valid before {} from now: are the clocks right?",
+            between(*time, *not_before)
+        ),
+        CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
+        CertificateError::Revoked => "its certificate was revoked".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let expected = shown(expected);
+            format!(
+                "its certificate is not for {expected}, by which it was dialed, but for {}: issue it with that name, \
+                 or say with `Tls::server_name` which of its names it has there",
+                presented_names(presented)
+            )
+        }
+        CertificateError::InvalidPurposeContext { required, .. } => format!(
+            "its certificate is not for {required}: a node's needs both serverAuth and clientAuth"
+        ),
+        CertificateError::InvalidPurpose => {
+            "its certificate is for another purpose: a node's needs both serverAuth and clientAuth"
+                .to_owned()
+        }
+        CertificateError::BadSignature => {
+            "its certificate is not signed by the CA that it names".to_owned()
+        }
+        CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
+        CertificateError::ExpiredRevocationListContext { .. }
+        | CertificateError::ExpiredRevocationList => {
+            "the list of revoked certificates here has expired".to_owned()
+        }
+        // What was found by this crate, or by the verifier where there is no word for it.
+        CertificateError::Other(other) => match other.source() {
+            Some(source) if source.is::<super::verify::NotAdmitted>() => {
+                format!("its certificate is of somebody else: {source}")
+            }
+            _ => format!("its certificate cannot be used: {other}"),
+        },
+        other => format!("its certificate cannot be used: {other}"),
+    }
+}
+
+/// What the peer says is wrong, as this node can mend it.
+fn of_alert(alert: AlertDescription) -> String {
+    let (what, name) = match alert {
+        AlertDescription::CertificateRequired => {
+            ("it asks for a certificate, and was shown none", "certificate_required")
+        }
+        AlertDescription::UnknownCA => (
+            "it does not trust the CA of this node's certificate: both sides need the same CA",
+            "unknown_ca",
+        ),
+        AlertDescription::CertificateExpired => (
+            "for it, this node's certificate has expired, or is not valid yet: renew it, and look at the clocks",
+            "certificate_expired",
+        ),
+        AlertDescription::CertificateRevoked => {
+            ("this node's certificate was revoked", "certificate_revoked")
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate => {
+            ("it does not accept this node's certificate; its log says why", "bad_certificate")
+        }
+        AlertDescription::AccessDenied => {
+            ("it does not let this node in; its log says why", "access_denied")
+        }
+        AlertDescription::NoApplicationProtocol => (
+            "it is no node of rakt: it does not know the application protocol \"rakt/1\"",
+            "no_application_protocol",
+        ),
+        AlertDescription::ProtocolVersion => (OLD_TLS, "protocol_version"),
+        AlertDescription::UnexpectedMessage => {
+            ("it takes no TLS, only plain connections", "unexpected_message")
+        }
+        other => return format!("it has ended the handshake ({other:?})"),
+    };
+    format!("{what} (alert {name})")
+}
+
+/// How long one time is before the other, in the largest unit of which there are two.
+fn between(earlier: UnixTime, later: UnixTime) -> String {
+    let seconds = later.as_secs().saturating_sub(earlier.as_secs());
+    span(Duration::from_secs(seconds))
+}
+
+/// A time in words, rounded down.
+pub(crate) fn span(time: Duration) -> String {
+    match time.as_secs() {
+        s if s < 120 => format!("{s} s"),
+        s if s < 2 * 3600 => format!("{} min", s / 60),
+        s if s < 2 * 86_400 => format!("{} h", s / 3600),
+        s => format!("{} days", s / 86_400),
+    }
+}
+
+fn shown(name: &ServerName<'_>) -> String {
+    match name {
+        ServerName::IpAddress(address) => {
+            format!("the IP address {}", std::net::IpAddr::from(*address))
+        }
+        other => format!("{:?}", other.to_str()),
+    }
+}
+
+/// The names of a certificate, as the verifier writes them.
+fn presented_names(presented: &[String]) -> String {
+    let name = |shown: &String| {
+        let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.unwrap_or(shown).trim_matches('"').to_owned()
+    };
+    match presented {
+        [] => "no name at all".to_owned(),
+        names => names.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// What is wrong, where an error of a stream comes from TLS.
+pub(crate) fn of_io(error: &std::io::Error) -> Option<String> {
+    error.get_ref()?.downcast_ref::<Error>().map(of)
+}

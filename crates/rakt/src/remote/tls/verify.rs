@@ -1,0 +1,302 @@
+//! Whose certificates are accepted.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+
+use super::names::Names;
+use super::provider::provider;
+
+/// Whom a node accepts, besides that a CA it trusts must have signed the certificate.
+///
+/// ```
+/// use rakt::remote::{Tls, Verify};
+///
+/// // Whoever has an identity in this trust domain, wherever it is.
+/// let tls = Tls::from_files("node.pem", "node.key", "ca.pem")
+///     .verify(Verify::uri("spiffe://prod.example/rakt/*"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify(Rule);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Host,
+    Uri(Box<str>),
+    /// All that have the secret are equal.
+    Chain,
+}
+
+impl Verify {
+    /// The host that is dialed must be among the names of the peer's certificate: as a name of a host, or as an IP
+    /// address. Peers that connect here may have any name. This is the default.
+    pub fn host() -> Self {
+        Self(Rule::Host)
+    }
+
+    /// Whoever is dialed, and whoever connects here, must have one URI in its certificate, exactly one if that is of
+    /// SPIFFE, and it must match: `*` stands for anything within a segment, `**` for any number of segments. Its last
+    /// segment must be the name of the peer's actor system. The host is not looked at.
+    pub fn uri(pattern: impl Into<String>) -> Self {
+        Self(Rule::Uri(pattern.into().into()))
+    }
+
+    pub(super) fn chain() -> Self {
+        Self(Rule::Chain)
+    }
+
+    pub(super) fn is_by_host(&self) -> bool {
+        self.0 == Rule::Host
+    }
+
+    pub(super) fn is_by_uri(&self) -> bool {
+        matches!(self.0, Rule::Uri(_))
+    }
+
+    /// What is wrong with the names of a peer.
+    fn check(&self, names: &Names) -> Result<(), NotAdmitted> {
+        let Rule::Uri(pattern) = &self.0 else { return Ok(()) };
+        let is_spiffe = |uri: &String| uri.starts_with("spiffe://");
+        let fits = match names.uris.iter().any(is_spiffe) {
+            true => names.uris.len() == 1 && matches(pattern, &names.uris[0]),
+            false => names.uris.iter().any(|uri| matches(pattern, uri)),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(NotAdmitted { names: names.clone(), pattern: pattern.clone() }),
+        }
+    }
+}
+
+/// Whether a URI is one that the pattern stands for.
+fn matches(pattern: &str, uri: &str) -> bool {
+    fn segments(pattern: &[&str], uri: &[&str]) -> bool {
+        match (pattern.split_first(), uri.split_first()) {
+            (None, None) => true,
+            (Some((&"**", rest)), _) => (0..=uri.len()).any(|n| segments(rest, &uri[n..])),
+            (Some((first, rest)), Some((name, after))) => {
+                within(first.as_bytes(), name.as_bytes()) && segments(rest, after)
+            }
+            _ => false,
+        }
+    }
+    fn within(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|n| within(rest, &name[n..])),
+            Some((byte, rest)) => {
+                name.split_first().is_some_and(|(n, after)| n == byte && within(rest, after))
+            }
+        }
+    }
+    let split = |text: &'_ str| -> Vec<_> { text.split('/').map(str::to_owned).collect() };
+    let (pattern, uri) = (split(pattern), split(uri));
+    let (pattern, uri): (Vec<&str>, Vec<&str>) =
+        (pattern.iter().map(|s| &**s).collect(), uri.iter().map(|s| &**s).collect());
+    segments(&pattern, &uri)
+}
+
+/// A certificate is good, and of somebody else.
+#[derive(Debug, thiserror::Error)]
+#[error("its names are {names}; this node accepts {pattern}")]
+pub(crate) struct NotAdmitted {
+    names: Names,
+    pattern: Box<str>,
+}
+
+/// Accepts peers, of both directions, and again later: whoever has been accepted may not be any more.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    servers: Arc<WebPkiServerVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+    verify: Verify,
+}
+
+impl Verifier {
+    pub(crate) fn new(
+        roots: Vec<CertificateDer<'static>>,
+        crls: Vec<CertificateRevocationListDer<'static>>,
+        verify: Verify,
+        allow_anonymous: bool,
+    ) -> Result<Arc<Self>, rustls::server::VerifierBuilderError> {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root).map_err(|_| rustls::server::VerifierBuilderError::NoRootAnchors)?;
+        }
+        let store = Arc::new(store);
+        let servers = WebPkiServerVerifier::builder_with_provider(store.clone(), provider())
+            .with_crls(crls.clone())
+            .allow_unknown_revocation_status()
+            .build()?;
+        let clients = WebPkiClientVerifier::builder_with_provider(store, provider())
+            .with_crls(crls)
+            .allow_unknown_revocation_status();
+        let clients = match allow_anonymous {
+            true => clients.allow_unauthenticated().build()?,
+            false => clients.build()?,
+        };
+        Ok(Arc::new(Self { servers, clients, verify }))
+    }
+
+    /// Whether a peer that was dialed by that name is accepted at a time.
+    pub(crate) fn check_server(
+        &self,
+        (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        name: &ServerName<'_>,
+        at: UnixTime,
+    ) -> Result<(), Error> {
+        let verified = self.servers.verify_server_cert(leaf, rest, name, &[], at);
+        match verified {
+            Ok(_) => {}
+            // The name is looked at last, so all else is as it must be.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.verify.is_by_host() => {}
+            Err(error) => return Err(error),
+        }
+        self.check_names(leaf)
+    }
+
+    /// Whether a peer that has connected here is accepted at a time.
+    pub(crate) fn check_client(
+        &self,
+        (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        at: UnixTime,
+    ) -> Result<(), Error> {
+        self.clients.verify_client_cert(leaf, rest, at)?;
+        self.check_names(leaf)
+    }
+
+    fn check_names(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
+        self.verify.check(&Names::of(leaf)).map_err(|error| {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+        })
+    }
+
+    /// Until when a chain is accepted in both roles.
+    ///
+    /// # Errors
+    /// It is not accepted now, or not in both.
+    pub(crate) fn good_until(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<SystemTime, Error> {
+        let (leaf, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        let anyone = ServerName::try_from("nobody.invalid").expect("it is a name");
+        let chain_in_both = |at| {
+            let as_server = self.servers.verify_server_cert(leaf, rest, &anyone, &[], at);
+            match as_server {
+                Ok(_)
+                | Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. },
+                )) => self.clients.verify_client_cert(leaf, rest, at).map(drop),
+                Err(error) => Err(error),
+            }
+        };
+        chain_in_both(unix(now))?;
+        // The verifier tells when the first certificate expires that it looks at; another may do so before.
+        let mut until = FAR;
+        while let Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after,
+            ..
+        })) = chain_in_both(UnixTime::since_unix_epoch(until))
+        {
+            let earlier = Duration::from_secs(not_after.as_secs());
+            if earlier >= until {
+                break;
+            }
+            until = earlier;
+        }
+        Ok(UNIX_EPOCH + until)
+    }
+}
+
+/// The year 9999, beyond which certificates cannot be valid.
+const FAR: Duration = Duration::from_secs(253_402_300_799);
+
+/// A time as the verifier has it.
+pub(crate) fn unix(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// What a handshake asks of a verifier besides the certificate.
+macro_rules! signatures_by {
+    ($field:ident) => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.0.$field.verify_tls12_signature(message, certificate, signed)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.0.$field.verify_tls13_signature(message, certificate, signed)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.$field.supported_verify_schemes()
+        }
+    };
+}
+
+/// The verifier of those that are dialed.
+#[derive(Debug)]
+pub(super) struct OfServers(pub(super) Arc<Verifier>);
+
+impl ServerCertVerifier for OfServers {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.0.check_server((leaf, rest), name, now).map(|()| ServerCertVerified::assertion())
+    }
+
+    signatures_by!(servers);
+}
+
+/// The verifier of those that connect.
+#[derive(Debug)]
+pub(super) struct OfClients(pub(super) Arc<Verifier>);
+
+impl ClientCertVerifier for OfClients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.clients.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.clients.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0.check_client((leaf, rest), now).map(|()| ClientCertVerified::assertion())
+    }
+
+    signatures_by!(clients);
+}
