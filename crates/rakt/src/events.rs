@@ -91,6 +91,22 @@ pub enum Event {
         /// not acknowledged is a dead letter.
         unconfirmed: u64,
     },
+    /// The certificate of this node ends soon and has not been renewed: told when a third of its life is left, then each
+    /// day, and at its end.
+    #[cfg(feature = "_tls")]
+    CertificateEnds {
+        /// The names in it.
+        names: String,
+        /// For how long it is still good; zero if it is not.
+        left: Duration,
+    },
+    /// A new certificate of this node, or what it trusts, cannot be used; the old ones stay. Told once a minute as long as
+    /// that is so.
+    #[cfg(feature = "_tls")]
+    TlsReloadFailed {
+        /// Why.
+        reason: Cause,
+    },
 }
 
 /// A message that was accepted and then not handled.

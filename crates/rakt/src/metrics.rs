@@ -9,6 +9,7 @@
 //! | `rakt_dead_letters_total` | counter | |
 //! | `rakt_unconfirmed_tells_total`: messages, see `Event::LinkDown` | counter | |
 //! | `rakt_actors` | gauge | |
+//! | `rakt_certificate_expiry_timestamp_seconds`: when the node's own certificate ends | gauge | |
 //!
 //! They are counted by the read, the write or the batch, not by the message.
 
@@ -39,6 +40,12 @@ mod reported {
         metrics::counter!("rakt_dead_letters_total").increment(count);
     }
 
+    #[cfg(feature = "_tls")]
+    pub(crate) fn certificate_ends(at: std::time::SystemTime) {
+        let seconds = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        metrics::gauge!("rakt_certificate_expiry_timestamp_seconds").set(seconds);
+    }
+
     pub(crate) fn actor_started() {
         metrics::gauge!("rakt_actors").increment(1);
     }
@@ -56,6 +63,8 @@ mod reported {
     pub(crate) fn sent(_: usize) {}
     pub(crate) fn requests_ended(_: &'static str, _: u64) {}
     pub(crate) fn dead_letters(_: u64) {}
+    #[cfg(feature = "_tls")]
+    pub(crate) fn certificate_ends(_: std::time::SystemTime) {}
     pub(crate) fn actor_started() {}
     pub(crate) fn actor_ended() {}
 }

@@ -86,19 +86,28 @@ impl fmt::Debug for Identity {
 }
 
 /// The peer over whose connection a message came: see [`Context::peer`](crate::Context::peer).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Peer(Arc<About>);
 
-#[derive(Debug)]
 struct About {
     identity: Identity,
     from: Box<str>,
+    proof: Option<Proof>,
 }
+
+/// What proves an identity. It is there for as long as a connection of the peer is.
+type Proof = Arc<dyn fmt::Debug + Send + Sync>;
 
 impl Peer {
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn new(identity: Identity, from: &str) -> Self {
-        Self(Arc::new(About { identity, from: from.into() }))
+        Self(Arc::new(About { identity, from: from.into(), proof: None }))
+    }
+
+    /// One that has proven who it is, by that.
+    #[allow(dead_code, reason = "for encryption, which is a feature")]
+    pub(crate) fn with_proof(identity: Identity, from: &str, proof: Proof) -> Self {
+        Self(Arc::new(About { identity, from: from.into(), proof: Some(proof) }))
     }
 
     /// One that has proven nothing, as without encryption.
@@ -116,6 +125,17 @@ impl Peer {
     /// Where the connection comes from, as the transport says: an IP address and a port over TCP.
     pub fn from(&self) -> &str {
         &self.0.from
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let About { identity, from, proof } = &*self.0;
+        f.debug_struct("Peer")
+            .field("identity", identity)
+            .field("from", from)
+            .field("is_proven", &proof.is_some())
+            .finish()
     }
 }
 

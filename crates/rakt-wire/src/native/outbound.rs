@@ -59,6 +59,8 @@ pub struct Outbound {
     close: Vec<u8>,
     /// Only the last ping is answered, so a peer that only pings does not make this side hoard answers.
     pong: Option<u64>,
+    /// A ping is to go behind everything.
+    wants_fence: bool,
     nacks: Nacks,
     pub(super) tells: Tells,
 }
@@ -79,6 +81,7 @@ impl Outbound {
             large: Queue::new(chunk_len),
             close: Vec::new(),
             pong: None,
+            wants_fence: false,
             nacks: Nacks::default(),
             tells: Tells::default(),
         }
@@ -442,6 +445,11 @@ impl Outbound {
         self.prove();
     }
 
+    /// Sends a ping behind everything that was accepted, once the last of it is out. Nothing is accepted any more.
+    pub(super) fn fence(&mut self) {
+        self.wants_fence = true;
+    }
+
     /// Answers a ping, and with it all earlier ones that have not been answered yet.
     pub fn pong(&mut self, nonce: u64) {
         self.pong = Some(nonce);
@@ -488,7 +496,7 @@ impl Outbound {
 
     /// Whether [`Outbound::poll_transmit`] has nothing to give.
     pub fn is_empty(&self) -> bool {
-        self.buffered() == 0 && self.pong.is_none() && self.nacks.is_empty()
+        self.buffered() == 0 && self.pong.is_none() && self.nacks.is_empty() && !self.wants_fence
     }
 
     /// Appends what to write next to `out`; false when there is nothing.
@@ -533,6 +541,9 @@ impl Outbound {
             put_nonce(out.bytes(), FrameKind::Ping, self.tells.ping());
         }
         if self.large.is_empty() {
+            if std::mem::take(&mut self.wants_fence) {
+                put_nonce(out.bytes(), FrameKind::Ping, self.tells.fence());
+            }
             hand_over(&mut self.close, out.bytes());
         }
         let is_busy = out.len() > before;

@@ -27,6 +27,8 @@ pub(super) struct Tells {
     proven: u64,
     /// A proof of all of them is wanted as soon as there can be one.
     is_awaited: bool,
+    /// The nonce of a ping behind everything, counted as a tell so that no other has it.
+    fence: Option<u64>,
 }
 
 impl Tells {
@@ -81,7 +83,21 @@ impl Tells {
 
     /// Given out, and nobody knows whether they were taken.
     pub(super) fn unproven(&self) -> u64 {
-        self.given.saturating_sub(self.proven)
+        let is_open = self.fence.is_some_and(|fence| self.proven < fence);
+        self.given.saturating_sub(self.proven).saturating_sub(u64::from(is_open))
+    }
+
+    /// The nonce of a ping behind all that was given out, requests included: nothing is accepted after it.
+    pub(super) fn fence(&mut self) -> u64 {
+        self.accept();
+        self.given = self.given.saturating_add(1);
+        self.fence = Some(self.given);
+        self.ping()
+    }
+
+    /// Whether the peer has answered that ping: it has taken, or refused, all that was ever given out.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fence.is_some_and(|fence| self.proven >= fence)
     }
 }
 
@@ -106,6 +122,22 @@ mod tests {
         tells.drop_large(1);
         tells.give(0);
         assert_eq!((tells.unsent(), tells.unproven()), (1, 1), "it is never given out");
+    }
+
+    #[test]
+    fn a_fence_has_a_nonce_of_its_own_and_is_no_tell() {
+        let mut tells = Tells::default();
+        tells.accept();
+        tells.give(0);
+        assert_eq!(tells.ping(), 1);
+        assert_eq!(tells.fence(), 2);
+        assert_eq!((tells.unsent(), tells.unproven()), (0, 1));
+        assert_eq!(tells.handle_pong(1), Ok(()));
+        assert!(!tells.is_fenced(), "that was the ping before");
+        assert_eq!(tells.unproven(), 0);
+        assert_eq!(tells.handle_pong(2), Ok(()));
+        assert!(tells.is_fenced());
+        assert_eq!((tells.unsent(), tells.unproven()), (0, 0));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::random::Random;
 use super::refuse::refuse;
 use super::resources::Resources;
 use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT, next_reader};
+#[cfg(feature = "_tls")]
+use crate::error::tls::TlsError;
 use crate::events::{Events, Outlet};
 use crate::message::Message;
 use crate::portable::{PortableRef, resolve_by};
@@ -86,7 +88,7 @@ impl Client {
             return refuse("name", &name, allowed)?;
         }
         #[cfg(feature = "_tls")]
-        options.start_tls()?;
+        options.start_tls(name, &[])?;
         let random = Random::new(options.seed);
         let hello = hello(name, &options, &random);
         let call_options = CallOptions {
@@ -100,6 +102,18 @@ impl Client {
         let resolver: Weak<Caller> = Arc::downgrade(&caller);
         resolve_by(&caller.options, resolver);
         Ok(Self { caller })
+    }
+
+    /// As [`ActorSystem::reload_tls`].
+    ///
+    /// # Errors
+    /// What is there cannot be used; all stays as it was.
+    ///
+    /// # Cancel safety
+    /// It is carried out all the same when the future is dropped.
+    #[cfg(feature = "_tls")]
+    pub async fn reload_tls(&self) -> Result<bool, TlsError> {
+        self.caller.dialer.reload_tls().await
     }
 
     fn outlet(&self) -> &Outlet {
@@ -164,6 +178,23 @@ impl ActorSystem {
         match self.caller() {
             Some(caller) if (host, port) == self.advertised() => NodeRef::own(self, caller),
             caller => NodeRef::new(caller, host, port),
+        }
+    }
+
+    /// Looks at once whether certificates, keys, CAs or lists of revoked certificates have changed, as this node does
+    /// [every 10 s](super::Tls::reload_every), and takes them if they have. Connections whose peers are not trusted any
+    /// more end at once. Returns whether anything has changed; it has not without TLS.
+    ///
+    /// # Errors
+    /// What is there cannot be used; all stays as it was.
+    ///
+    /// # Cancel safety
+    /// It is carried out all the same when the future is dropped.
+    #[cfg(feature = "_tls")]
+    pub async fn reload_tls(&self) -> Result<bool, TlsError> {
+        match self.caller() {
+            Some(caller) => caller.dialer.reload_tls().await,
+            None => Ok(false),
         }
     }
 

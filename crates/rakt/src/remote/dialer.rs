@@ -9,6 +9,8 @@ use rakt_wire::native::{Hello, Lane};
 use super::random::Random;
 use super::redial::{Place, Unreached};
 use super::resources::{Resources, log_peer};
+#[cfg(feature = "_tls")]
+use crate::error::tls::TlsError;
 use crate::error::{Chain, Refusal};
 use crate::sync::Mutex;
 use crate::timers::now;
@@ -33,7 +35,7 @@ impl Dialer {
     /// Outside of a tokio runtime.
     pub(crate) fn new(resources: Arc<Resources>, hello: Hello, random: Random) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::current();
-        Arc::new(Self {
+        let dialer = Arc::new(Self {
             resources,
             hello,
             random,
@@ -42,13 +44,28 @@ impl Dialer {
             lanes: RandomState::new(),
             turns: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
-        })
+        });
+        #[cfg(feature = "_tls")]
+        if let Some(layer) = &dialer.resources.options.layer {
+            let looked_after = super::tls::look_after(layer.clone(), Arc::downgrade(&dialer));
+            dialer.runtime.spawn(looked_after);
+        }
+        dialer
     }
 
-    /// The lane of the `n`th connection to a place, and the turn of the next in it. A lane is the same for the
+    /// See [`ActorSystem::reload_tls`](crate::ActorSystem::reload_tls).
+    #[cfg(feature = "_tls")]
+    pub(crate) async fn reload_tls(&self) -> Result<bool, TlsError> {
+        let Some(layer) = self.resources.options.layer.clone() else { return Ok(false) };
+        let reloaded = self.runtime.spawn_blocking(move || layer.reload()).await;
+        // The runtime is shutting down.
+        reloaded.unwrap_or(Ok(false))
+    }
+
+    /// The lane of the `n`th connection to a place, after so many of them have retired, and the turn of the next in it. A lane is the same for the
     /// whole life of this: what an earlier connection of it left in the network is not taken once a later one
     /// is there, whoever dials it.
-    pub(crate) fn next_in_lane(&self, place: &Place, n: usize) -> Lane {
+    pub(crate) fn next_in_lane(&self, place: &Place, n: (usize, u64)) -> Lane {
         let half = |half: u8| u128::from(self.lanes.hash_one((place, n, half)));
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
         Lane { id: (half(0) << 64 | half(1)).to_be_bytes(), turn }

@@ -40,7 +40,11 @@ impl Known {
         proof: Proof,
         is_native: bool,
     ) -> Self {
-        let peer = Peer::new(proof.identity.clone(), from);
+        let identity = proof.identity.clone();
+        let peer = match proof.credential() {
+            Some(credential) => Peer::with_proof(identity, from, credential),
+            None => Peer::new(identity, from),
+        };
         Self { peer, secured: Some(Secured { layer: layer.clone(), proof, is_native }) }
     }
 

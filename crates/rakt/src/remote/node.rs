@@ -77,8 +77,6 @@ impl Node {
     ) -> Result<Arc<Self>, StartError> {
         #[allow(unused_mut, reason = "for encryption, which is a feature")]
         let (mut options, listening) = config.check()?;
-        #[cfg(feature = "_tls")]
-        options.start_tls()?;
         let listener = options.transport.bind(&listening.host, listening.port).await;
         let listener = listener.map_err(|source| StartError::Bind {
             address: format!("{}:{}", listening.host, listening.port),
@@ -88,6 +86,17 @@ impl Node {
             Some((host, port)) => (host, port.unwrap_or(listener.port())),
             None => (reachable(&listening.host), listener.port()),
         };
+        #[cfg(feature = "_tls")]
+        {
+            let listens = match unbracketed(&listening.host).parse::<IpAddr>() {
+                Ok(address) if address.is_unspecified() => "localhost",
+                _ => &listening.host,
+            };
+            options.start_tls(system.name(), &[listens, &host])?;
+            if let Some(layer) = &options.layer {
+                layer.check_advertised(&host);
+            }
+        }
         tracing::info!(system = system.name(), %host, port, "listening");
         if listening.allow_plaintext {
             tracing::warn!(host = %listening.host, "peers are talked to without encryption");
@@ -301,6 +310,8 @@ impl Node {
                 None => Turn::First,
             };
             let lane = session.peer.lane;
+            #[cfg(feature = "_tls")]
+            known.guard(&conn);
             // Before the peer hears that it is taken: what it sends from then on has an outcome.
             self.inbound.lock().insert(&conn);
             newcomer = Some((Newcomer { conn, lane, node: self.clone() }, turn));

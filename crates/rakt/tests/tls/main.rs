@@ -2,6 +2,7 @@
 
 mod certificates;
 mod handshake;
+mod renewal;
 #[allow(dead_code, reason = "not every test program needs each of them")]
 #[path = "../support/mod.rs"]
 mod support;

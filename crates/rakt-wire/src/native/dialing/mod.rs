@@ -48,6 +48,7 @@ pub struct Dialing<P> {
     /// Cancellations that were not given out yet. An operation may overtake them, and the peer would see
     /// more requests than agreed.
     unsent_cancels: usize,
+    is_retired: bool,
 }
 
 /// A message on its way out, by its names.
@@ -160,6 +161,7 @@ impl<P> Dialing<P> {
             limits,
             pending: Pending::new(),
             freed: Vec::new(),
+            is_retired: false,
             is_used: false,
             unsent_cancels: 0,
         }
@@ -298,6 +300,26 @@ impl<P> Dialing<P> {
         self.writer.leave(code, reason);
         self.writer.out.prove_all();
         self.freed.push(Freed::Gone);
+    }
+
+    /// The same for a connection that another takes the place of. That one may be used, and nothing overtakes what
+    /// was sent over this one, once it [is fenced](Self::is_fenced), of which [`Freed::Gone`] tells.
+    pub fn retire(&mut self, code: CloseCode, reason: &str) {
+        if self.writer.is_open() {
+            self.leave(code, reason);
+            self.writer.out.fence();
+            self.is_retired = true;
+        }
+    }
+
+    /// Whether another connection is to take the place of this one.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
+    /// Whether the peer has taken, or refused, all that was sent before this side [retired](Self::retire).
+    pub fn is_fenced(&self) -> bool {
+        self.writer.out.tells.is_fenced()
     }
 
     /// The connection has ended.

@@ -186,7 +186,12 @@ impl<P> Dialing<P> {
             self.writer.out.prove_all();
             self.freed.push(Freed::Gone);
         }
-        pong.take().map_or(Ok(()), |nonce| self.writer.out.tells.handle_pong(nonce))
+        let Some(nonce) = pong.take() else { return Ok(()) };
+        self.writer.out.tells.handle_pong(nonce)?;
+        if self.is_fenced() {
+            self.freed.push(Freed::Gone);
+        }
+        Ok(())
     }
 
     fn settle_event(&mut self, event: Event<'static>) -> Option<Settled<P>> {

@@ -157,6 +157,33 @@ fn what_waits_for_a_proof_alone_is_spent() {
 }
 
 #[test]
+fn a_dialer_that_retires_knows_when_all_that_it_sent_is_taken() {
+    let mut dialing = dialing(Limits::default());
+    assert_eq!(send(&mut dialing, Wish::Ask, "large", &Bytes::from(vec![0; MIB])), None);
+    let asked = send(&mut dialing, Wish::Ask, "a", &Bytes::new());
+    assert_eq!(asked, None);
+    dialing.writer.ping();
+    dialing.retire(CloseCode::Normal, "renewed");
+    assert!(!dialing.writer.is_open());
+    let mut pings = Vec::new();
+    while !dialing.writer.is_empty() {
+        let mut bytes = Vec::new();
+        dialing.poll_transmit(&mut bytes);
+        pings.push(bytes.last_chunk::<8>().map(|nonce| u64::from_be_bytes(*nonce)));
+    }
+    assert_eq!(pings.pop(), Some(Some(1)), "behind the last chunk");
+    assert_eq!(pong(&mut dialing, 0), Ok(()));
+    assert!(!dialing.is_fenced());
+    while dialing.poll_freed().is_some() {}
+    assert_eq!(pong(&mut dialing, 1), Ok(()));
+    assert!(dialing.is_fenced());
+    assert_eq!(dialing.poll_freed(), Some(Freed::Gone));
+    assert_eq!(dialing.ending(), None, "it has no answers yet");
+    let left = dialing.close();
+    assert_eq!((left.unsent_tells, left.unconfirmed_tells, left.pending.len()), (0, 0, 2));
+}
+
+#[test]
 fn a_large_tell_counts_once_its_last_chunk_is_given_out() {
     let mut dialing = dialing(Limits::default());
     let large = Bytes::from(vec![0; MIB]);

@@ -27,6 +27,7 @@ const MAY_SIGN: u8 = 0x04;
 pub(in crate::remote) struct Certificate<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
+    pub(in crate::remote) not_before: OffsetDateTime,
     pub(in crate::remote) not_after: OffsetDateTime,
     /// With its algorithm, as DER.
     pub(super) public_key: &'a [u8],
@@ -44,12 +45,13 @@ impl<'a> Certificate<'a> {
         let (_serial, _algorithm) = (fields.next()?, fields.next()?);
         let issuer = fields.content(SEQUENCE)?;
         let mut validity = Reader(fields.content(SEQUENCE)?);
-        let (_not_before, not_after) = (validity.next()?, validity.next()?);
+        let (not_before, not_after) = (validity.next()?, validity.next()?);
         let subject = fields.content(SEQUENCE)?;
         let public_key = fields.next()?.whole;
         let mut read = Self {
             issuer,
             subject,
+            not_before: time(not_before)?,
             not_after: time(not_after)?,
             public_key,
             key_identifier: None,

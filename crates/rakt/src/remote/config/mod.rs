@@ -529,10 +529,12 @@ impl Options {
         None
     }
 
-    /// Reads what it takes to encrypt connections.
+    /// Reads what it takes to encrypt the connections of a system that is reached by those hosts.
     #[cfg(feature = "_tls")]
-    pub(crate) fn start_tls(&mut self) -> Result<(), StartError> {
-        self.layer = self.tls.take().map(TlsLayer::start).transpose()?;
+    pub(crate) fn start_tls(&mut self, system: &str, hosts: &[&str]) -> Result<(), StartError> {
+        let hosts = hosts.iter().map(|host| unbracketed(host).to_owned()).collect();
+        let started = self.tls.take().map(|tls| TlsLayer::start(tls, system, hosts));
+        self.layer = started.transpose()?;
         Ok(())
     }
 

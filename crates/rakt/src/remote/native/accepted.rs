@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+#[cfg(feature = "_tls")]
+use rakt_wire::native::CloseCode;
 use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session};
 use rakt_wire::{Encode, Outcome};
 
@@ -17,6 +19,8 @@ use crate::remote::account::Account;
 use crate::remote::budget::Part;
 use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::compressors::Prepared;
+#[cfg(feature = "_tls")]
+use crate::remote::tls::Guarded;
 
 /// A session and the handlers that want to hear of cancellations.
 pub(crate) struct Accepted {
@@ -107,6 +111,16 @@ impl Conn<Accepted> {
             touch(state);
         }
     }
+}
+
+#[cfg(feature = "_tls")]
+impl Guarded for Conn<Accepted> {
+    fn forbid(&self, why: &str) {
+        self.finish(CloseCode::Denied, why);
+    }
+
+    /// Whoever dialed it sees to that.
+    fn retire(&self, _: &str) {}
 }
 
 impl ReplyTo for Conn<Accepted> {

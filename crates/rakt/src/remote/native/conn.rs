@@ -23,8 +23,6 @@ use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::links::LinkOf;
 use crate::remote::resources::Resources;
-#[cfg(feature = "_tls")]
-use crate::remote::tls::Guarded;
 use crate::slot::Slot;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -351,15 +349,6 @@ impl<H: Half> Conn<H> {
     pub(crate) fn closed(&self) -> Option<(Cause, u64)> {
         self.lock().closed.clone()
     }
-}
-
-#[cfg(feature = "_tls")]
-impl<H: Half> Guarded for Conn<H> {
-    fn forbid(&self, why: &str) {
-        self.finish(CloseCode::Denied, why);
-    }
-
-    fn retire(&self) {}
 }
 
 /// Wakes the driver, unless somebody has already.

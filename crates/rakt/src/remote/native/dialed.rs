@@ -17,12 +17,16 @@ use crate::events::DeadLetter;
 use crate::line::Line;
 use crate::remote::compressors::Prepared;
 use crate::remote::ticket::{HasLine, Ticket};
+#[cfg(feature = "_tls")]
+use crate::remote::tls::Guarded;
 use crate::slot::Slot;
 
 /// A session and the line of those that wait to send.
 pub(crate) struct Dialed {
     session: Dialing<Arc<Slot<Fate>>>,
     line: Line<Need>,
+    /// Who waits until another connection may take the place of this one.
+    successors: Vec<Waker>,
 }
 
 /// Where a sender stands in line, and its payload if that was encoded already.
@@ -73,7 +77,7 @@ pub(crate) enum NotTaken {
 
 impl Dialed {
     pub(crate) fn new(session: &Session) -> Self {
-        Self { session: Dialing::new(session), line: Line::default() }
+        Self { session: Dialing::new(session), line: Line::default(), successors: Vec::new() }
     }
 
     /// Settles what has arrived; see [`Dialing::settle`].
@@ -94,7 +98,11 @@ impl Dialed {
     /// The line is walked once, however often the peer has given credit in what was read.
     fn wake_met(&mut self) -> Vec<Waker> {
         let (mut credits, mut others) = (Vec::new(), Vec::new());
+        let mut successors = Vec::new();
         while let Some(freed) = self.session.poll_freed() {
+            if freed == Freed::Gone {
+                successors = std::mem::take(&mut self.successors);
+            }
             match freed {
                 _ if self.line.is_empty() => {}
                 Freed::Credit(receiver) => credits.push(receiver),
@@ -103,11 +111,13 @@ impl Dialed {
             }
         }
         credits.sort_unstable();
-        self.line.wake(|need| {
+        let mut woken = self.line.wake(|need| {
             let has_credit = |receiver| credits.binary_search(receiver).is_ok();
             others.iter().any(|freed| freed.meets(*need))
                 || matches!(need, Need::Credit(receiver) if has_credit(receiver))
-        })
+        });
+        woken.append(&mut successors);
+        woken
     }
 }
 
@@ -208,6 +218,26 @@ impl Conn<Dialed> {
         result
     }
 
+    /// Whether another connection takes the place of this one.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.lock().half.session.is_retired()
+    }
+
+    /// Ready once nothing that is sent over another connection can overtake what was sent over this one.
+    pub(super) fn poll_fenced(&self, waker: Option<&Waker>) -> Poll<()> {
+        let mut state = self.lock();
+        let Dialed { session, successors, .. } = &mut state.half;
+        if session.is_fenced() || session.writer().is_closed() {
+            return Poll::Ready(());
+        }
+        if let Some(waker) = waker
+            && !successors.iter().any(|known| known.will_wake(waker))
+        {
+            successors.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
     /// Sends a request about actors.
     pub(crate) fn request(
         self: &Arc<Self>,
@@ -242,6 +272,21 @@ impl Conn<Dialed> {
             count,
         };
         self.resources.outlet.dead_letters(count, letter);
+    }
+}
+
+#[cfg(feature = "_tls")]
+impl Guarded for Conn<Dialed> {
+    fn forbid(&self, why: &str) {
+        self.finish(CloseCode::Denied, why);
+    }
+
+    fn retire(&self, why: &str) {
+        let mut state = self.lock();
+        state.half.session.retire(CloseCode::Normal, why);
+        let wakers = state.half.wake_freed();
+        touch(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,9 @@ use crate::sync::Mutex;
 use crate::timers::now;
 use crate::watchdog::spawn_apart;
 
+/// What a sender hears that was waiting for it.
+const FENCED: &str = "its certificate is renewed, and it has not taken yet what was sent before over another connection";
+
 /// The place of the control connection.
 pub(crate) const CONTROL: usize = 0;
 
@@ -41,6 +44,8 @@ pub(crate) struct Endpoint {
     pub(crate) place: Place,
     /// Made when the first connection is: many addresses are known that nothing is ever sent to.
     slots: OnceLock<Box<[Mutex<Slot>]>>,
+    /// Connections whose place another has, and whose requests are not all answered.
+    retired: Mutex<Vec<Weak<Conn<Dialed>>>>,
     pub(super) watches: RemoteWatches,
     /// A compression other than the one wanted is told once.
     has_told_compression: AtomicBool,
@@ -51,6 +56,8 @@ pub(crate) struct Endpoint {
 struct Slot {
     state: State,
     brief: BriefConns,
+    /// Its connections that have retired, and so the number of its lane.
+    retired: u64,
 }
 
 #[derive(Default)]
@@ -91,7 +98,8 @@ impl Endpoint {
         let watches = RemoteWatches::default();
         let has_told_compression = AtomicBool::new(false);
         let place = Place { dialect: Dialect::Native, host: host.into(), port };
-        Arc::new(Self { dialer, place, slots: OnceLock::new(), watches, has_told_compression })
+        let (slots, retired) = Default::default();
+        Arc::new(Self { dialer, place, slots, retired, watches, has_told_compression })
     }
 
     fn slots(&self) -> &[Mutex<Slot>] {
@@ -126,6 +134,20 @@ impl Endpoint {
         let mut slot = self.slots()[place].lock();
         let ended = match &mut slot.state {
             State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
+            State::Up { conn, .. } if conn.is_retiring() => {
+                if conn.poll_fenced(waker).is_pending() {
+                    return match waker {
+                        Some(_) => Poll::Pending,
+                        None => Poll::Ready(Err(self.unreachable("not connected yet"))),
+                    };
+                }
+                // It stays until its requests are answered: another lane, or it would be ended by the next one.
+                let mut retired = self.retired.lock();
+                retired.retain(|conn| conn.strong_count() > 0);
+                retired.push(Arc::downgrade(conn));
+                slot.retired += 1;
+                None
+            }
             State::Up { conn, since } => Some((*since, conn.has_answered())),
             State::Empty => None,
             State::Dialing { wakers, .. } => {
@@ -189,6 +211,7 @@ impl Endpoint {
     pub(crate) fn why_waiting(&self, place: usize) -> Option<Refusal> {
         match &self.slots()[place].lock().state {
             State::Dialing { stage, .. } => Some(self.unreachable(stage.what())),
+            State::Up { conn, .. } if conn.is_retiring() => Some(self.unreachable(FENCED)),
             _ => None,
         }
     }
@@ -220,7 +243,8 @@ impl Endpoint {
 
     /// What a connection for this place says of itself.
     fn hello(&self, place: usize) -> Hello {
-        let lane = self.dialer.next_in_lane(&self.place, place);
+        let retired = self.slots()[place].lock().retired;
+        let lane = self.dialer.next_in_lane(&self.place, (place, retired));
         Hello { lane: Some(lane), ..self.dialer.hello.clone() }
     }
 
@@ -274,13 +298,14 @@ impl Endpoint {
         Ok(conn)
     }
 
-    /// The connections that are up.
+    /// The connections that are up, and those that have retired.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn<Dialed>>> {
         let of_slot = |slot: &Mutex<Slot>| match &slot.lock().state {
             State::Up { conn, .. } => Some(conn.clone()),
             _ => None,
         };
-        self.slots.get().into_iter().flatten().filter_map(of_slot).collect()
+        let retired = self.retired.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        self.slots.get().into_iter().flatten().filter_map(of_slot).chain(retired).collect()
     }
 
     /// Carries out an operation on the peer, over the connection at `place`.

@@ -1,11 +1,14 @@
 //! A verified certificate of a peer, and the connections that it is good for.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::peer::Identity;
+use crate::remote::certificate::read::Certificate;
 use crate::sync::Mutex;
 
 /// A connection that is to end, or to be replaced, with the certificate of its peer.
@@ -14,43 +17,83 @@ pub(crate) trait Guarded: Send + Sync {
     fn forbid(&self, why: &str);
 
     /// It soon will not be: a new connection is to take the place of this one.
-    fn retire(&self);
+    fn retire(&self, why: &str);
 }
 
 /// The chain that a peer has shown.
 pub(crate) struct Credential {
-    pub(crate) chain: Box<[CertificateDer<'static>]>,
-    pub(crate) identity: Identity,
-    links: Mutex<Vec<Link>>,
+    pub(super) chain: Box<[CertificateDer<'static>]>,
+    pub(super) identity: Identity,
+    pub(super) first_seen: SystemTime,
+    /// When the first certificate of it expires.
+    pub(super) ends: SystemTime,
+    links: Mutex<Vec<Link<Weak<dyn Guarded>>>>,
+    state: AtomicU8,
 }
 
+/// Connections are replaced since it ends soon.
+const RETIRED: u8 = 1;
+/// It was shown again over one of their successors: the peer has no other.
+const STAYS: u8 = 2;
+
 /// A connection over which it was shown.
-pub(crate) struct Link {
+#[derive(Clone)]
+pub(super) struct Link<G> {
     /// By which name the peer was dialed; `None` if it has connected here.
-    pub(crate) dialed: Option<ServerName<'static>>,
-    pub(crate) guarded: Weak<dyn Guarded>,
+    pub(super) dialed: Option<ServerName<'static>>,
+    /// When the certificate expires that this node has shown.
+    pub(super) own_ends: SystemTime,
+    pub(super) guarded: G,
+}
+
+impl<G> Link<G> {
+    pub(super) fn is_dialed(&self) -> bool {
+        self.dialed.is_some()
+    }
 }
 
 impl Credential {
     pub(super) fn new(chain: &[CertificateDer<'static>], identity: Identity) -> Arc<Self> {
-        Arc::new(Self { chain: chain.into(), identity, links: Mutex::default() })
+        let ends = chain.iter().filter_map(|der| Some(Certificate::read(der)?.not_after.into()));
+        let ends = ends.min().unwrap_or_else(SystemTime::now);
+        let (first_seen, links, state) = (SystemTime::now(), Mutex::default(), AtomicU8::new(0));
+        Arc::new(Self { chain: chain.into(), identity, first_seen, ends, links, state })
     }
 
     /// Has a connection be told when the certificate is not good any more.
-    pub(super) fn guard(&self, dialed: Option<ServerName<'static>>, guarded: Weak<dyn Guarded>) {
+    pub(super) fn guard(&self, link: Link<Weak<dyn Guarded>>) {
         let mut links = self.links.lock();
         if links.len() == links.capacity() {
             links.retain(|link| link.guarded.strong_count() > 0);
         }
-        links.push(Link { dialed, guarded });
+        links.push(link);
     }
 
     /// The connections that are there.
-    pub(super) fn links(&self) -> Vec<(Option<ServerName<'static>>, Arc<dyn Guarded>)> {
+    pub(super) fn links(&self) -> Vec<Link<Arc<dyn Guarded>>> {
         let mut links = self.links.lock();
         links.retain(|link| link.guarded.strong_count() > 0);
-        let alive = |link: &Link| Some((link.dialed.clone(), link.guarded.upgrade()?));
+        let alive = |link: &Link<Weak<dyn Guarded>>| {
+            let (dialed, own_ends) = (link.dialed.clone(), link.own_ends);
+            Some(Link { dialed, own_ends, guarded: link.guarded.upgrade()? })
+        };
         links.iter().filter_map(alive).collect()
+    }
+
+    /// Connections are replaced from now on.
+    pub(super) fn note_retired(&self) {
+        self.state.fetch_max(RETIRED, Ordering::Relaxed);
+    }
+
+    /// It was shown over a new connection.
+    pub(super) fn note_shown(&self) {
+        let (before, after) = (RETIRED, STAYS);
+        let _ = self.state.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether the peer has no other: there is no use in replacing connections until it is over.
+    pub(super) fn stays(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == STAYS
     }
 }
 

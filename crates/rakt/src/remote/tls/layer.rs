@@ -1,20 +1,20 @@
 //! The handshakes of a node, or of a client.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use rakt_wire::Dialect;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::AsyncReadExt;
 
-use super::credential::{Credential, Guarded};
+use super::credential::{Credential, Guarded, Link};
 use super::material::{ALPN, Material};
 use super::names::Names;
-use super::pems::Places;
+use super::source::{Holders, Supply};
 use super::stream::{TlsStream, accept, connect};
 use super::verify::Verify;
 use super::{Tls, reason};
@@ -30,9 +30,12 @@ pub(crate) const FIRST_BYTES: Duration = Duration::from_secs(2);
 const HANDSHAKE: u8 = 0x16;
 
 pub(crate) struct TlsLayer {
-    tls: Tls,
-    places: Places,
+    supply: Supply,
     verify: Verify,
+    server_names: BTreeMap<Box<str>, Box<str>>,
+    allow_anonymous: bool,
+    reload_every: Duration,
+    holders: Holders,
     material: Mutex<Arc<Material>>,
     /// The certificates of the peers that are connected, by a hash of their chain.
     credentials: Mutex<HashMap<u64, Weak<Credential>>>,
@@ -52,6 +55,8 @@ pub(crate) struct Proof {
     pub(crate) identity: Identity,
     credential: Option<Arc<Credential>>,
     dialed: Option<ServerName<'static>>,
+    /// When the certificate expires that this node has shown.
+    own_ends: SystemTime,
 }
 
 /// Why there is no encrypted connection.
@@ -73,23 +78,71 @@ pub(crate) enum Taken {
 }
 
 impl TlsLayer {
-    /// Reads and checks what the node of that name shows and whom it trusts.
-    pub(crate) fn start(tls: Tls) -> Result<Arc<Self>, TlsError> {
-        let (places, verify) = (tls.places(), tls.verify.clone().unwrap_or_else(Verify::host));
-        for (host, name) in &tls.server_names {
+    /// Reads and checks what the system of that name shows, which peers reach by those hosts, and whom it trusts.
+    pub(crate) fn start(tls: Tls, system: &str, hosts: Vec<String>) -> Result<Arc<Self>, TlsError> {
+        let Tls {
+            source,
+            server_names,
+            allow_anonymous,
+            allow_readable_key,
+            crl,
+            reload_every,
+            ..
+        } = tls;
+        for name in server_names.iter().flat_map(|(host, name)| [host, name]) {
             server_name(name).ok_or_else(|| TlsError::Name { name: name.to_string() })?;
-            server_name(host).ok_or_else(|| TlsError::Name { name: host.to_string() })?;
         }
-        let pems = places.read(tls.allow_readable_key)?;
-        let material = Material::new(&places, pems, &verify, tls.allow_anonymous)?;
+        let holders = Holders::of(&source)?;
+        let verify = tls.verify.unwrap_or_else(|| match holders.is_empty() {
+            true => Verify::host(),
+            false => Verify::chain(),
+        });
+        let supply = Supply::new(source, crl, allow_readable_key, (system, hosts));
+        let (places, pems) = supply.read(SystemTime::now())?;
+        let material = Material::new(&places, pems, &verify, allow_anonymous)?;
         Ok(Arc::new(Self {
-            tls,
-            places,
+            supply,
             verify,
+            server_names,
+            allow_anonymous,
+            reload_every,
+            holders,
             material: Mutex::new(Arc::new(material)),
             credentials: Mutex::default(),
             hasher: RandomState::new(),
         }))
+    }
+
+    pub(super) fn reload_every(&self) -> Duration {
+        self.reload_every
+    }
+
+    /// What has changed since it was loaded, if anything has.
+    pub(super) fn load(&self, now: SystemTime) -> Result<Option<Arc<Material>>, TlsError> {
+        let (places, pems) = self.supply.read(now)?;
+        if pems == self.material().pems {
+            return Ok(None);
+        }
+        let material = Material::new(&places, pems, &self.verify, self.allow_anonymous)?;
+        let material = Arc::new(material);
+        *self.material.lock() = material.clone();
+        Ok(Some(material))
+    }
+
+    /// The certificates over which peers are connected.
+    pub(super) fn credentials(&self) -> Vec<Arc<Credential>> {
+        self.credentials.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Tells if peers that dial this node by the host that it advertises will not find that in its certificate.
+    pub(crate) fn check_advertised(&self, host: &str) {
+        let names = self.material().names();
+        let found = self.name_of(host).is_some_and(|name| names.have(&self.material().own, &name));
+        if self.verify.is_by_host() && !found {
+            tracing::warn!(
+                "peers that dial {host} will refuse this certificate: its names are {names}"
+            );
+        }
     }
 
     pub(crate) fn material(&self) -> Arc<Material> {
@@ -99,7 +152,7 @@ impl TlsLayer {
     /// The name that is looked for in the certificate of a peer that is reached as `host`.
     fn name_of(&self, host: &str) -> Option<ServerName<'static>> {
         let host = unbracketed(host);
-        server_name(self.tls.server_names.get(host).map_or(host, |name| name))
+        server_name(self.server_names.get(host).map_or(host, |name| name))
     }
 
     /// The handshake with a peer that was dialed, whose certificate may have a name in common with others.
@@ -110,7 +163,7 @@ impl TlsLayer {
         stream: Box<dyn Stream>,
     ) -> Result<Secured, Fault> {
         let (is_native, material) = (dialect == Dialect::Native, self.material());
-        let own_name = self.tls.server_names.get(unbracketed(host)).map(|name| &**name);
+        let own_name = self.server_names.get(unbracketed(host)).map(|name| &**name);
         let found = server_name(own_name.or(in_common).unwrap_or(host));
         let name = found.ok_or_else(|| Fault::Refused(format!("{host:?} is no name of a host")))?;
         let config = match is_native {
@@ -126,7 +179,7 @@ impl TlsLayer {
         if is_native && !agreed {
             return Err(Fault::Refused(NO_NODE.to_owned()));
         }
-        let proof = self.proof(&stream, Some(name));
+        let proof = self.proof(&stream, &material, Some(name));
         Ok(Secured { stream: Box::new(stream), proof, is_native })
     }
 
@@ -143,21 +196,28 @@ impl TlsLayer {
             }
             Ok(Ok(_)) => {}
         }
-        let accepted = accept(self.material().server.clone(), stream, early).await;
+        let material = self.material();
+        let accepted = accept(material.server.clone(), stream, early).await;
         let stream = accepted.map_err(|error| failed(error, CLOSED_BY_DIALER))?;
         let is_native = stream.alpn_protocol() == Some(ALPN);
-        let proof = self.proof(&stream, None);
+        let proof = self.proof(&stream, &material, None);
         Ok(Some(Taken::Secured(Secured { stream: Box::new(stream), proof, is_native })))
     }
 
-    fn proof(&self, stream: &TlsStream, dialed: Option<ServerName<'static>>) -> Proof {
+    fn proof(
+        &self,
+        stream: &TlsStream,
+        material: &Material,
+        dialed: Option<ServerName<'static>>,
+    ) -> Proof {
+        let own_ends = material.good_until;
         match stream.peer_certificates() {
             Some(chain) if !chain.is_empty() => {
                 let credential = self.credential(chain);
                 let identity = credential.identity.clone();
-                Proof { identity, credential: Some(credential), dialed }
+                Proof { identity, credential: Some(credential), dialed, own_ends }
             }
-            _ => Proof { identity: Identity::anonymous(), credential: None, dialed },
+            _ => Proof { identity: Identity::anonymous(), credential: None, dialed, own_ends },
         }
     }
 
@@ -167,12 +227,15 @@ impl TlsLayer {
         let mut credentials = self.credentials.lock();
         let known = credentials.get(&hash).and_then(Weak::upgrade);
         if let Some(known) = known.filter(|known| *known.chain == *chain) {
+            known.note_shown();
             return known;
         }
         if credentials.len() == credentials.capacity() {
             credentials.retain(|_, credential| credential.strong_count() > 0);
         }
-        let credential = Credential::new(chain, Names::of(&chain[0]).identity());
+        let identity =
+            self.holders.identity(chain).unwrap_or_else(|| Names::of(&chain[0]).identity());
+        let credential = Credential::new(chain, identity);
         credentials.insert(hash, Arc::downgrade(&credential));
         credential
     }
@@ -201,10 +264,8 @@ impl TlsLayer {
         let has_hosts = !names.hosts.is_empty() || !names.addresses.is_empty();
         match advertised {
             Some(host) if self.verify.is_by_host() && has_hosts => {
-                let is_named = self.name_of(host).is_some_and(|name| {
-                    webpki::EndEntityCert::try_from(&credential.chain[0])
-                        .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
-                });
+                let is_named =
+                    self.name_of(host).is_some_and(|name| names.have(&credential.chain[0], &name));
                 if is_named { Ok(()) } else { claims(names.to_string(), host) }
             }
             _ => Ok(()),
@@ -213,10 +274,16 @@ impl TlsLayer {
 }
 
 impl Proof {
+    /// What connections keep: with the last of them it is forgotten.
+    pub(crate) fn credential(&self) -> Option<Arc<Credential>> {
+        self.credential.clone()
+    }
+
     /// Has a connection be told when the certificate of its peer is not good any more.
     pub(crate) fn guard(&self, guarded: Weak<dyn Guarded>) {
         if let Some(credential) = &self.credential {
-            credential.guard(self.dialed.clone(), guarded);
+            let (dialed, own_ends) = (self.dialed.clone(), self.own_ends);
+            credential.guard(Link { dialed, own_ends, guarded });
         }
     }
 }

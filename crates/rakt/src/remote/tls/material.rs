@@ -13,6 +13,7 @@ use super::provider::provider;
 use super::verify::{OfClients, OfServers, Verifier, Verify};
 use crate::error::Cause;
 use crate::error::tls::TlsError;
+use crate::remote::certificate::read::Certificate;
 
 /// What native peers agree on in the handshake, so that a certificate of another service of the same CA cannot be
 /// pointed at a node, nor the reverse. Go nodes agree on nothing.
@@ -28,6 +29,8 @@ pub(crate) struct Material {
     pub(crate) verifier: Arc<Verifier>,
     /// This node's certificate, as peers see it.
     pub(crate) own: CertificateDer<'static>,
+    /// When that began to be valid.
+    pub(crate) good_since: SystemTime,
     /// When that, or one above it, expires.
     pub(crate) good_until: SystemTime,
     /// What it was made of.
@@ -73,6 +76,8 @@ impl Material {
             #[cfg(feature = "goakt")]
             goakt_client: Arc::new(client(&verifier, pair, None)),
             verifier,
+            good_since: Certificate::read(&own)
+                .map_or_else(SystemTime::now, |own| own.not_before.into()),
             own,
             good_until,
             pems,

@@ -9,11 +9,10 @@
 //! | `verify` | whose certificates are accepted: [`Verify`] |
 //! | `names` | the names in a certificate, and whom they make of a peer |
 //! | `reason`, `error` | why a handshake failed; what is wrong with a node's own certificates: [`TlsError`] |
-//! | `pems` | where certificates and keys come from |
+//! | `renewal` | certificates over time: reloading, and connections that end with theirs |
+//! | `source`, `pems` | where certificates and keys come from |
 //! | `stream` | an encrypted connection as a stream |
 //! | `provider` | the cryptography |
-
-#![allow(dead_code, reason = "for renewal, which comes next")]
 
 mod credential;
 mod layer;
@@ -22,6 +21,8 @@ mod names;
 mod pems;
 mod provider;
 mod reason;
+mod renewal;
+mod source;
 mod stream;
 mod verify;
 
@@ -35,8 +36,12 @@ pub use verify::Verify;
 
 pub(crate) use credential::Guarded;
 pub(crate) use layer::{Proof, Taken, TlsLayer};
-use pems::{Place, Places};
+use pems::Place;
+use source::Source;
+
+use super::certificate::secret::Secret;
 pub(crate) use reason::of_io;
+pub(crate) use renewal::look_after;
 
 /// TLS 1.3 with certificates on both sides, for a [node](super::Config::tls) or a [client](super::ClientConfig::tls).
 ///
@@ -62,12 +67,6 @@ pub struct Tls {
     pub(crate) reload_every: Duration,
 }
 
-/// Where this node's certificate comes from.
-#[derive(Clone, Debug)]
-enum Source {
-    Places { certificate: Place, key: Place, roots: Place },
-}
-
 impl Tls {
     /// The certificate of this node, followed by those between it and the CA if there are any, its private key, and the
     /// certificates of the CAs to trust, each a file in PEM.
@@ -80,7 +79,7 @@ impl Tls {
         key: impl Into<PathBuf>,
         roots: impl Into<PathBuf>,
     ) -> Self {
-        Self::new(Source::Places {
+        Self::new(Source::Given {
             certificate: Place::File(certificate.into()),
             key: Place::File(key.into()),
             roots: Place::File(roots.into()),
@@ -94,11 +93,39 @@ impl Tls {
         roots: impl AsRef<[u8]>,
     ) -> Self {
         let text = |name, bytes: &[u8]| Place::Text(name, bytes.into());
-        Self::new(Source::Places {
+        Self::new(Source::Given {
             certificate: text("certificate", certificate.as_ref()),
             key: text("key", key.as_ref()),
             roots: text("CA", roots.as_ref()),
         })
+    }
+
+    /// Certificates for development, in a directory that all nodes of a machine share: what is not there is made, the
+    /// CA too, and renewed a day before its end. Whoever can read the directory can be any of them.
+    ///
+    /// The certificate is for `localhost`, 127.0.0.1, ::1, the host that is advertised, and `rakt://dev/` with the name of
+    /// the system.
+    pub fn dev(directory: impl Into<PathBuf>) -> Self {
+        Self::new(Source::Directory(directory.into()))
+    }
+
+    /// One string on each node in place of certificates and files: each issues itself a certificate, by a CA that is
+    /// derived from the [secret](Secret), and renews it each 12 h.
+    ///
+    /// All holders are equal: peers have the identity [`secret:…`](Secret::identity), whoever of them it is, and no host
+    /// is compared when one is dialed. Go nodes find the name `rakt.internal` in each of these certificates.
+    pub fn from_secret(secret: Secret) -> Self {
+        Self::new(Source::Secrets(vec![secret]))
+    }
+
+    /// Trusts the holders of another secret as well: while one takes the place of the other, first each node is given
+    /// the new one here, then the two change places, then the old one is left out. It has no effect without
+    /// [`from_secret`](Self::from_secret).
+    pub fn also_trust(mut self, secret: Secret) -> Self {
+        if let Source::Secrets(secrets) = &mut self.source {
+            secrets.push(secret);
+        }
+        self
     }
 
     fn new(source: Source) -> Self {
@@ -151,11 +178,6 @@ impl Tls {
     pub fn reload_every(mut self, interval: Duration) -> Self {
         self.reload_every = interval;
         self
-    }
-
-    fn places(&self) -> Places {
-        let Source::Places { certificate, key, roots } = self.source.clone();
-        Places { certificate, key, roots: vec![roots], crl: self.crl.clone().map(Place::File) }
     }
 }
 

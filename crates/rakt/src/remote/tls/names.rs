@@ -34,6 +34,12 @@ impl Names {
         uris.chain(hosts).chain(self.addresses.iter().map(|address| format!("ip:{address}")))
     }
 
+    /// Whether a certificate, whose names these are, is for the one that is dialed.
+    pub(crate) fn have(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+        EndEntityCert::try_from(certificate)
+            .is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(name).is_ok())
+    }
+
     /// Who it is that has them.
     pub(crate) fn identity(&self) -> Identity {
         let mut texts = self.texts().peekable();

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use crate::error::Cause;
 use crate::error::tls::TlsError;
 
 /// More than any certificate, chain or list of revoked ones of a cluster has. 16 MiB.
@@ -130,6 +129,9 @@ impl Places {
     }
 }
 
+/// What is wrong with a file that was cut off.
+const NOT_WHOLE: &str = "it is not whole, or no PEM";
+
 /// All objects of one kind in a text; there is one at least.
 fn all<T: PemObject>(place: &Place, pem: &[u8], wanted: &'static str) -> Result<Vec<T>, TlsError> {
     let found: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
@@ -138,9 +140,8 @@ fn all<T: PemObject>(place: &Place, pem: &[u8], wanted: &'static str) -> Result<
             Err(TlsError::Missing { place: place.to_string(), wanted })
         }
         Ok(found) => Ok(found),
-        Err(source) => {
-            Err(TlsError::Invalid { place: place.to_string(), source: Cause::new(source) })
-        }
+        // What the parser says shows bytes.
+        Err(_) => Err(TlsError::Invalid { place: place.to_string(), source: NOT_WHOLE.into() }),
     }
 }
 
@@ -151,6 +152,6 @@ fn key(place: &Place, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
             TlsError::Missing { place: place.to_string(), wanted: "private key" }
         }
         // What the parser says of a key must not show a part of it.
-        _ => TlsError::Invalid { place: place.to_string(), source: "it is not valid PEM".into() },
+        _ => TlsError::Invalid { place: place.to_string(), source: NOT_WHOLE.into() },
     })
 }

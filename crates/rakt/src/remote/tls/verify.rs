@@ -176,6 +176,14 @@ impl Verifier {
         self.check_names(leaf)
     }
 
+    /// Whether a chain leads to one of the CAs, in whatever role.
+    pub(super) fn has_issued(
+        &self,
+        (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+    ) -> bool {
+        self.clients.verify_client_cert(leaf, rest, unix(SystemTime::now())).is_ok()
+    }
+
     fn check_names(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
         self.verify.check(&Names::of(leaf)).map_err(|error| {
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))

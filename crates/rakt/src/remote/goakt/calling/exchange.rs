@@ -64,7 +64,8 @@ impl Exchanger {
 
     /// Whether the node has sent nothing and not closed the connection, as far as that is known here.
     pub(super) fn is_quiet(&mut self) -> bool {
-        self.0.session.link.client.is_usable() && self.0.is_quiet()
+        let link = &self.0.session.link;
+        link.client.is_usable() && !link.standing.is_over() && self.0.is_quiet()
     }
 
     /// What the connection holds of what its node has.

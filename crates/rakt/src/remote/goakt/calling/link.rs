@@ -7,7 +7,9 @@ use std::time::Duration;
 use rakt_wire::goakt::{Client, ClientConfig, ClientError};
 
 use super::node::GoNode;
+use super::standing::Standing;
 use crate::error::{Cause, Refusal};
+use crate::peer::Peer;
 use crate::remote::account::Account;
 use crate::remote::goakt::limits::Held;
 use crate::remote::known::Known;
@@ -38,6 +40,10 @@ pub(super) struct Link {
     held: Held,
     /// Whether the node has answered anything here.
     pub(super) has_answered: bool,
+    /// Whom it leads to.
+    _peer: Peer,
+    /// Whether it may still be used.
+    pub(super) standing: Arc<Standing>,
     /// Why it is closed, once that is so.
     pub(super) why: Cause,
 }
@@ -64,14 +70,15 @@ pub(super) async fn dial(
 ) -> Result<(Link, Box<dyn Stream>), Refusal> {
     node.may_dial()?;
     let options = &node.dialer.resources.options;
-    let greet =
-        |stream, _: Known| std::future::ready(Link::new(node, use_as).map(|link| (link, stream)));
+    let greet = |stream, known: Known| {
+        std::future::ready(Link::new(node, use_as, &known).map(|link| (link, stream)))
+    };
     let dialed = crate::remote::io::dial(options, &node.place, greet).await;
     dialed.inspect_err(|why| node.failed(why.clone()))
 }
 
 impl Link {
-    fn new(node: &Arc<GoNode>, use_as: Use) -> Result<Self, Refusal> {
+    fn new(node: &Arc<GoNode>, use_as: Use, known: &Known) -> Result<Self, Refusal> {
         let (max_in_flight, fence_after) = match use_as {
             Use::OneByOne => (1, None),
             Use::Pipeline { max_in_flight } => (max_in_flight, Some(FENCE_AFTER)),
@@ -84,6 +91,9 @@ impl Link {
             checks_version: true,
         };
         let client = Client::new(config).map_err(|error| node.incompatible(Cause::new(error)))?;
+        let standing = Arc::default();
+        #[cfg(feature = "_tls")]
+        known.guard(&standing);
         let resources = &node.dialer.resources;
         resources.link_up(&node.link(), node.compression);
         Ok(Self {
@@ -92,6 +102,8 @@ impl Link {
             account: Account::new(resources.clone()),
             held: Held::default(),
             has_answered: false,
+            standing,
+            _peer: known.peer.clone(),
             why: "no longer needed".into(),
         })
     }
@@ -114,6 +126,10 @@ impl Link {
     /// The connection has failed. On a first request that most likely is what a node does that does not
     /// understand it.
     pub(super) fn broken(&self, source: io::Error) -> Failed {
+        #[cfg(feature = "_tls")]
+        if let Some(why) = crate::remote::tls::of_io(&source) {
+            return Failed::Lost(why.into());
+        }
         Failed::Lost(match self.has_answered {
             true => Cause::new(source),
             false => {

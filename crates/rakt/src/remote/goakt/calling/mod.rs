@@ -32,6 +32,7 @@ mod receiver;
 mod refusal;
 mod send_state;
 mod sender;
+mod standing;
 mod tell;
 
 pub(crate) use endpoint::Endpoint;

@@ -251,6 +251,10 @@ impl Session for Pipeline {
 
     fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
         self.outbox.set_driver(cx.waker());
+        if self.link.standing.is_forbidden() {
+            let why = "the certificate of the node is not trusted any more".into();
+            return Poll::Ready(Err(End::Failed(Failed::Lost(why))));
+        }
         if io.is_written() {
             self.fill(io)?;
         }

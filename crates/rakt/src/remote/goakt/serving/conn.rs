@@ -18,6 +18,8 @@ use crate::remote::budget::Part;
 use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::latch::Latch;
 use crate::remote::resources::Resources;
+#[cfg(feature = "_tls")]
+use crate::remote::resources::log_peer;
 use crate::sync::{Mutex, MutexGuard};
 use crate::system::ActorSystem;
 
@@ -125,6 +127,19 @@ impl Answer {
             _ => 0,
         }
     }
+}
+
+#[cfg(feature = "_tls")]
+impl crate::remote::tls::Guarded for GoConn {
+    fn forbid(&self, why: &str) {
+        let peer = self.peer.from();
+        log_peer!(self.resources, peer, warn, "closing a connection", %peer, reason = why);
+        self.close();
+        self.give_up();
+    }
+
+    /// Whoever dialed it sees to that.
+    fn retire(&self, _: &str) {}
 }
 
 impl GoConn {

@@ -108,6 +108,8 @@ impl Serving {
         let peer = (greeting.peer.clone(), greeting.permit.counted());
         let conn = GoConn::new(self.terms.clone(), dialer.resources.clone(), system, peer);
         self.conns.lock().insert(&conn);
+        #[cfg(feature = "_tls")]
+        _known.guard(&conn);
         if dialer.is_closed() {
             conn.close();
         }
