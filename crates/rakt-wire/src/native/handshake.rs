@@ -93,7 +93,8 @@ impl HandshakeError {
     /// Whether the peer is sent the reason, in a form that it understands.
     pub fn is_told(&self) -> bool {
         match self {
-            Self::NotRakt { looks_like, .. } => *looks_like == Some(TLS),
+            // The beginning of a handshake of TLS.
+            Self::NotRakt { first, .. } => first.starts_with(&[0x16, 0x03]),
             Self::RefusedByPeer(_) | Self::Over => false,
             _ => true,
         }
@@ -230,7 +231,7 @@ impl Handshake {
     /// Leaves the reason in `transmit`, in a form that the peer understands at this point.
     fn tell_peer(&mut self, error: &HandshakeError) {
         let reason = match error {
-            HandshakeError::NotRakt { looks_like: Some(TLS), .. } => {
+            HandshakeError::NotRakt { .. } if error.is_told() && self.role == Role::Acceptor => {
                 self.transmit = Some(Bytes::from_static(&NO_TLS_HERE));
                 return;
             }
@@ -333,9 +334,6 @@ fn take_frame(buf: &mut BytesMut) -> Result<Option<(u8, BytesMut)>, HandshakeErr
     Ok(Some((kind, buf.split_to(len))))
 }
 
-/// How TLS is called in errors.
-const TLS: &str = "TLS";
-
 /// What a peer is sent that begins with TLS where it is not spoken: the alert `unexpected_message`, which ends its
 /// handshake at once.
 pub const NO_TLS_HERE: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a];
@@ -346,7 +344,7 @@ fn guess(first: &[u8]) -> Option<&'static str> {
     const HTTP: [&[u8]; 9] =
         [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE", b"PATC", b"PRI ", b"HTTP"];
     match first {
-        [0x14..=0x17, 0x03, ..] => Some(TLS),
+        [0x14..=0x17, 0x03, ..] => Some("TLS"),
         [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
         _ if HTTP.iter().any(|start| first.starts_with(start)) => Some("HTTP"),
         [0..=1, _, _, _, 0, 0, ..] => Some("GoAkt"),

@@ -445,7 +445,7 @@ impl Outbound {
         self.prove();
     }
 
-    /// Sends a ping behind everything that was accepted, once the last of it is out. Nothing is accepted any more.
+    /// Sends a ping behind all that was accepted, once the last of it is out.
     pub(super) fn fence(&mut self) {
         self.wants_fence = true;
     }
@@ -460,8 +460,7 @@ impl Outbound {
         put_reason(&mut self.control, FrameKind::GoAway, code, text);
     }
 
-    /// Tells the peer why the connection ends, once everything else is out. Text above
-    /// [`MAX_REASON_LEN`] bytes is cut.
+    /// Tells the peer why it ends, once everything else is out. Text above [`MAX_REASON_LEN`] bytes is cut.
     pub fn close(&mut self, code: CloseCode, text: &str) {
         self.close.clear();
         put_reason(&mut self.close, FrameKind::Close, code, text);
@@ -474,8 +473,7 @@ impl Outbound {
         self.close(code, text);
     }
 
-    /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out,
-    /// since it takes up memory until then.
+    /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out.
     pub fn buffered(&self) -> usize {
         [self.control.len(), self.data.len(), self.large.held_len(), self.close.len()]
             .into_iter()
@@ -501,10 +499,9 @@ impl Outbound {
 
     /// Appends what to write next to `out`; false when there is nothing.
     ///
-    /// Control comes first, then small frames, then chunks of the large bodies in turn until
-    /// [`TRANSMIT_TARGET`] bytes are ready. With an empty `out` the buffers change places and nothing is
-    /// copied, so give the used one back next time. [`Segments`](super::Segments) also share the large
-    /// bodies instead of copying their chunks.
+    /// Control comes first, then small frames, then chunks of the large bodies in turn until [`TRANSMIT_TARGET`] bytes
+    /// are ready. With an empty `out` the buffers change places and nothing is copied, so give the used one back
+    /// next time. [`Segments`](super::Segments) also share the large bodies instead of copying their chunks.
     #[inline]
     pub fn poll_transmit(&mut self, out: &mut impl Transmit) -> bool {
         // Asked after each read and each write, it mostly has nothing.

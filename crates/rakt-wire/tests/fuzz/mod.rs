@@ -12,9 +12,9 @@ mod sessions;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use rakt_wire::native::{
-    Body, Budget, Event, Handshake, HandshakeError, Hello, Inbound, Limits, Message, Role, Sink,
-    put_failure, put_operation, put_outcome, put_terminated, read_failure, read_operation,
-    read_outcome, read_terminated,
+    Body, Budget, Event, Handshake, HandshakeError, Hello, Inbound, Limits, Message, NO_TLS_HERE,
+    Role, Sink, put_failure, put_operation, put_outcome, put_terminated, read_failure,
+    read_operation, read_outcome, read_terminated,
 };
 use rakt_wire::{Address, Chain, Compression, Compressor, Metadata, Reader, controls_at};
 
@@ -108,7 +108,7 @@ pub fn operations(data: &[u8]) {
     }
 }
 
-/// A hello that decodes reads back, and a stranger at the door gets no answer.
+/// A hello that decodes reads back, and a stranger at the door gets no answer but that there is no TLS.
 pub fn hello(data: &[u8]) {
     if let Ok(hello) = Hello::decode(data) {
         let mut bytes = Vec::new();
@@ -128,6 +128,11 @@ pub fn hello(data: &[u8]) {
         }
         let answer = handshake.poll_transmit();
         match &result {
+            Err(error @ HandshakeError::NotRakt { .. })
+                if error.is_told() && handshake.role() == Role::Acceptor =>
+            {
+                assert_eq!(answer.as_deref(), Some(&NO_TLS_HERE[..]));
+            }
             Ok(None) | Err(HandshakeError::NotRakt { .. } | HandshakeError::RefusedByPeer(_)) => {
                 assert_eq!(answer, None);
             }

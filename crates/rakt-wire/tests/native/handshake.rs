@@ -2,7 +2,8 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use rakt_wire::native::{
     Feature, FrameKind, Handshake, HandshakeError, Hello, Lane, Limits, MAX_AUTH_LEN,
-    MAX_FEATURE_LEN, MAX_FEATURES, MAX_HELLO_LEN, MAX_REASON_LEN, RefuseReason, Session,
+    MAX_FEATURE_LEN, MAX_FEATURES, MAX_HELLO_LEN, MAX_REASON_LEN, NO_TLS_HERE, RefuseReason,
+    Session,
 };
 use rakt_wire::{Compression, DecodeError, put_bytes, put_string, put_varint};
 
@@ -132,7 +133,7 @@ fn a_dialer_of_a_newer_version_that_still_speaks_ours_is_welcome() {
 }
 
 #[test]
-fn a_stranger_is_recognised_at_once_and_gets_no_answer() {
+fn a_stranger_is_recognised_at_once_and_hears_nothing_but_that_there_is_no_tls() {
     for (first, name) in [
         (&b"GET / HTTP/1.1\r\n"[..], Some("HTTP")),
         (b"PRI * HTTP/2.0", Some("HTTP")),
@@ -147,7 +148,8 @@ fn a_stranger_is_recognised_at_once_and_gets_no_answer() {
         let error = acceptor.handle_bytes(&mut BytesMut::from(first)).unwrap_err();
         let first = first[..first.len().min(8)].to_vec();
         assert_eq!(error, HandshakeError::NotRakt { first, looks_like: name });
-        assert_eq!(acceptor.poll_transmit(), None);
+        let heard = (name == Some("TLS")).then_some(&NO_TLS_HERE[..]);
+        assert_eq!(acceptor.poll_transmit().as_deref(), heard);
     }
 }
 

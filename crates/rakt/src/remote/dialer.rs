@@ -47,8 +47,12 @@ impl Dialer {
         });
         #[cfg(feature = "_tls")]
         if let Some(layer) = &dialer.resources.options.layer {
-            let looked_after = super::tls::look_after(layer.clone(), Arc::downgrade(&dialer));
-            dialer.runtime.spawn(looked_after);
+            let weak = Arc::downgrade(&dialer);
+            let outlet = move || {
+                let dialer = weak.upgrade().filter(|dialer| !dialer.is_closed())?;
+                Some(dialer.resources.outlet.clone())
+            };
+            dialer.runtime.spawn(super::tls::look_after(layer.clone(), outlet));
         }
         dialer
     }

@@ -3,7 +3,7 @@
 //! A connection is as good as the certificate that opened it. Whoever dialed one that soon will not be good replaces
 //! it before; one that is not good any more ends, whoever dialed it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::ServerName;
@@ -16,7 +16,6 @@ use super::verify::unix;
 use crate::error::tls::TlsError;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
-use crate::remote::dialer::Dialer;
 
 /// How often the time is looked at. Nothing is read for that, and nothing verified.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,14 +35,15 @@ struct Told {
     failure: Option<SystemTime>,
 }
 
-/// Looks after the certificates of a node, or of a client, until that has shut down.
-pub(crate) async fn look_after(layer: Arc<TlsLayer>, dialer: Weak<Dialer>) {
+/// Looks after the certificates of a node, or of a client, as long as that is there: `outlet` says so.
+pub(crate) async fn look_after(
+    layer: Arc<TlsLayer>,
+    outlet: impl Fn() -> Option<Arc<Outlet>> + Send,
+) {
     let (mut told, mut loaded) = (Told::default(), SystemTime::now());
     loop {
         tokio::time::sleep(LOOK.min(layer.reload_every())).await;
-        let Some(dialer) = dialer.upgrade().filter(|dialer| !dialer.is_closed()) else { return };
-        let outlet = dialer.resources.outlet.clone();
-        drop(dialer);
+        let Some(outlet) = outlet() else { return };
         let now = SystemTime::now();
         // A clock that was set back does not keep it from looking.
         if now.duration_since(loaded).map_or(true, |since| since >= layer.reload_every()) {
