@@ -1,6 +1,7 @@
 //! Who issues certificates.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData};
@@ -8,8 +9,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::error::CertificateError;
-use super::read;
 use super::request::{self, Request};
+use super::{files, read};
 use crate::error::Cause;
 
 /// For as long as an authority that is generated is valid.
@@ -158,6 +159,20 @@ impl Issued {
     /// The key as PEM (PKCS #8): a secret.
     pub fn key_pem(&self) -> &str {
         &self.key_pem
+    }
+
+    /// Writes the certificate and the key as files. The key is its owner's alone to read, from the moment it is made.
+    ///
+    /// # Errors
+    ///
+    /// One of them is there already, and nothing is written then; or they cannot be written.
+    pub fn write_new(
+        &self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<(), CertificateError> {
+        let (certificate, key) = (certificate.as_ref(), key.as_ref());
+        files::write_new((certificate, self.certificate_pem()), (key, self.key_pem()))
     }
 }
 

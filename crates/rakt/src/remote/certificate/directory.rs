@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::authority::{Authority, Issued};
+use super::authority::Authority;
 use super::error::CertificateError;
 use super::request::{self, Request};
 use super::{files, read};
@@ -54,7 +54,7 @@ impl Directory {
         let _lock = self.lock()?;
         let authority = self.authority()?;
         if !is_pair(&files.certificate, &files.key)? {
-            write_new(&files, &authority.issue(request)?)?;
+            authority.issue(request)?.write_new(&files.certificate, &files.key)?;
         } else if ends_soon(&files::read(&files.certificate)?) {
             let issued = authority.issue(request)?;
             files::replace(
@@ -74,7 +74,7 @@ impl Directory {
     pub fn issue(&self, request: &Request) -> Result<Files, CertificateError> {
         let files = self.files(&request.name)?;
         let _lock = self.lock()?;
-        write_new(&files, &self.authority()?.issue(request)?)?;
+        self.authority()?.issue(request)?.write_new(&files.certificate, &files.key)?;
         Ok(files)
     }
 
@@ -83,7 +83,9 @@ impl Directory {
         if is_pair(&certificate, &key)? {
             return Authority::from_pem(&files::read(&certificate)?, &files::read(&key)?);
         }
-        let authority = Authority::generate("rakt development")?;
+        // Authorities are told apart by their names where a certificate does not come from the one that is trusted.
+        let name = format!("rakt development {:08x}", fastrand::u32(..));
+        let authority = Authority::generate(&name)?;
         files::write_new(
             (&certificate, &authority.certificate_pem()),
             (&key, &authority.key_pem()),
@@ -109,10 +111,6 @@ impl Directory {
         let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
         file.map_err(files::written(&path))
     }
-}
-
-fn write_new(files: &Files, issued: &Issued) -> Result<(), CertificateError> {
-    files::write_new((&files.certificate, issued.certificate_pem()), (&files.key, issued.key_pem()))
 }
 
 /// Whether both are there; one alone is of no use, and might be all that is left of something dear.

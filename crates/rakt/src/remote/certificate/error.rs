@@ -35,7 +35,7 @@ pub enum CertificateError {
     },
     /// A URI cannot be a name.
     #[error(
-        "{uri:?} is no URI that can name a node: it needs a scheme and ASCII alone, as spiffe://example/shop"
+        "{uri:?} is no URI that can name a node: it needs a scheme, //, and ASCII alone, as spiffe://example/shop"
     )]
     Uri {
         /// The URI.

@@ -140,7 +140,8 @@ fn host_name(host: &str) -> Result<SanType, CertificateError> {
 
 fn uri_name(uri: &str) -> Result<SanType, CertificateError> {
     let wrong = || CertificateError::Uri { uri: uri.to_owned() };
-    let (scheme, rest) = uri.split_once(':').ok_or_else(wrong)?;
+    // Nobody is known by a URI without `//`: it could be taken for a name of another kind.
+    let (scheme, rest) = uri.split_once("://").ok_or_else(wrong)?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     if !is_scheme || rest.is_empty() || !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -175,7 +176,18 @@ mod tests {
                 "{error}"
             );
         }
-        for uri in ["", "a", ":a", "1:a", "a:", "spiffe://ä", "spiffe://a b", "a_b:c"] {
+        for uri in [
+            "",
+            "a",
+            "://a",
+            "1://a",
+            "a://",
+            "dns:a",
+            "urn:a:b",
+            "spiffe://ä",
+            "spiffe://a b",
+            "a_b://c",
+        ] {
             let error = Request::new("a").uri(uri).params().expect_err(uri);
             assert!(
                 matches!(&error, CertificateError::Uri { uri: named } if named == uri),

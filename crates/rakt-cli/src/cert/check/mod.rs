@@ -1,0 +1,170 @@
+//! `rakt cert check`: is a node accepted, and does it accept us?
+//!
+//! | files | what is in them |
+//! | --- | --- |
+//! | `connect` | a handshake, as a node does it |
+//! | `reason` | why it has failed, and what mends that |
+//! | `plain` | whether a node speaks without TLS |
+
+mod connect;
+mod plain;
+mod reason;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::ServerName;
+
+use self::connect::{Answer, Ending};
+use super::describe::Certificate;
+use super::pem;
+use crate::failure::{Failure, Result, print};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Where the node listens, as peers dial it: `HOST:PORT`, `[IPv6]:PORT`.
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    target: Target,
+    /// The authority that the node's certificate has to come from.
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// A certificate to show to the node.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// The name that must be in the node's certificate. Default: HOST.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// The node is one of GoAkt, which does not name the protocol that it speaks.
+    #[arg(long)]
+    goakt: bool,
+}
+
+/// A host and a port.
+#[derive(Clone)]
+struct Target {
+    host: String,
+    port: u16,
+}
+
+fn target(text: &str) -> std::result::Result<Target, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("a port is missing: HOST:PORT")?;
+    let port = port.parse().map_err(|_| "the port is no number up to 65535")?;
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || (host.contains(':') && !is_bracketed) {
+        return Err("write an IPv6 address in brackets: [::1]:3321".into());
+    }
+    Ok(Target { host: host.into(), port })
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("there is no runtime: {error}")))?;
+    let (report, is_accepted) = runtime.block_on(check(options))?;
+    print(report)?;
+    Ok(if is_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The report, and whether both ends accept each other.
+async fn check(options: &Options) -> Result<(String, bool)> {
+    let Target { host, port } = &options.target;
+    let name = options.server_name.as_ref().unwrap_or(host);
+    let dialer = connect::Dialer {
+        target: (host, *port),
+        name: ServerName::try_from(name.clone())
+            .map_err(|_| Failure::new(format!("{name:?} is no name of a host")))?,
+        roots: roots(options)?,
+        own: own(options)?,
+        offers_rakt: !options.goakt,
+    };
+    let answer = dialer.dial().await?;
+    let mut report = String::new();
+    for (at, der) in (1..).zip(&answer.chain) {
+        let _ = writeln!(report, "certificate {at} of {host}:{port}\n{}", Certificate::read(der)?);
+    }
+    let verdict = verdict(options, name, &answer).await;
+    match &verdict {
+        Ok(accepted) => report.push_str(accepted),
+        Err(refused) => {
+            let _ = write!(report, "no: {refused}");
+        }
+    }
+    Ok((report, verdict.is_ok()))
+}
+
+/// What each end makes of the other.
+async fn verdict(options: &Options, name: &str, answer: &Answer) -> Result<String> {
+    let Target { host, port } = &options.target;
+    let error = match &answer.ending {
+        Ending::Failed(error) => error,
+        Ending::Open { speaks_rakt } if *speaks_rakt || options.goakt => {
+            return accepted(options, answer);
+        }
+        Ending::Open { .. } => {
+            return Err(Failure::new("it speaks TLS, but does not name the protocol rakt/1")
+                .mend("give --goakt if it is a node of GoAkt; nodes of rakt do not talk to other services"));
+        }
+    };
+    if answer.chain.is_empty() && plain::speaks_rakt(host, *port).await {
+        return Err(Failure::new("this node speaks plain rakt, no TLS")
+            .mend("give it Config::tls, or dial it without TLS"));
+    }
+    let leaf = answer.chain.first().map(|der| Certificate::read(der)).transpose()?;
+    Err(reason::of(error, &reason::Known { options, name, leaf: leaf.as_ref() }))
+}
+
+fn accepted(options: &Options, answer: &Answer) -> Result<String> {
+    let Target { host, port } = &options.target;
+    let mut text = format!("ok: {host}:{port} is accepted");
+    if let Some(der) = answer.chain.first() {
+        let node = Certificate::read(der)?;
+        let _ = write!(text, " as {}, for {} more", node.identity(), node.left());
+    }
+    text.push('\n');
+    match (&options.cert, answer.was_asked) {
+        (Some(path), true) => {
+            let own = Certificate::read(&pem::certificates(path)?[0])?;
+            let _ = writeln!(text, "ok: it accepts {} as {}", path.display(), own.identity());
+        }
+        (Some(path), false) => {
+            let _ = writeln!(
+                text,
+                "note: it does not ask for a certificate, so {} was not shown",
+                path.display()
+            );
+        }
+        (None, true) => {
+            text.push_str("note: it asks for a certificate, and accepts a client without one\n")
+        }
+        (None, false) => text.push_str("note: it asks clients for no certificate\n"),
+    }
+    Ok(text)
+}
+
+fn roots(options: &Options) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for der in pem::certificates(&options.ca)? {
+        roots.add(der).map_err(|error| {
+            Failure::new(format!("{} is no authority: {error}", options.ca.display()))
+        })?;
+    }
+    Ok(roots)
+}
+
+fn own(options: &Options) -> Result<Option<Arc<CertifiedKey>>> {
+    let (Some(certificate), Some(key)) = (&options.cert, &options.key) else { return Ok(None) };
+    let chain = pem::certificates(certificate)?;
+    let pair = CertifiedKey::from_der(chain, pem::key(key)?, &connect::provider());
+    pair.map(Arc::new).map(Some).map_err(|error| {
+        let (certificate, key) = (certificate.display(), key.display());
+        Failure::new(format!("{key} is not the key of {certificate}: {error}"))
+    })
+}

@@ -1,0 +1,166 @@
+//! Checking a node that listens.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, SystemTime};
+
+use rakt::remote::certificate::{Authority, Request};
+use rakt::{ActorSystem, remote};
+
+use crate::support::{Done, Node, Place};
+
+const RAKT: Option<&[u8]> = Some(b"rakt/1");
+const BOTH: &str = "--ca certs/ca.pem --cert certs/two.pem --key certs/two.key";
+
+/// Two nodes of one authority in `certs`, and one of another in `other`.
+fn place(test: &str) -> Place {
+    let place = Place::new(test);
+    place.ok("cert dev one two");
+    place.ok("cert dev stranger --dir other");
+    place
+}
+
+fn check(place: &Place, node: SocketAddr, options: &str) -> Done {
+    place.rakt(&format!("cert check {node} {options}"))
+}
+
+#[track_caller]
+fn refused(done: &Done, reason: &str, mend: &str) {
+    let verdict = done.out.find("no: ").map_or("", |at| &done.out[at..]);
+    assert!(done.code == 1 && verdict.contains(reason), "{reason} is not in {done:?}");
+    assert!(verdict.contains("mend: ") && verdict.contains(mend), "{mend} is not in {done:?}");
+}
+
+#[test]
+fn nodes_of_one_authority_accept_each_other() {
+    let place = place("accepted");
+    let node =
+        Node { place: &place, certificate: "certs/one", clients: Some("certs/ca"), protocol: RAKT };
+    let done = check(&place, node.start(), BOTH);
+    assert_eq!(done.code, 0, "{done:?}");
+    for part in [
+        "CN=one",
+        "is accepted as rakt://dev/one, for 90 days more",
+        "it accepts certs/two.pem as rakt://dev/two",
+    ] {
+        assert!(done.out.contains(part), "{part} is not in {done:?}");
+    }
+}
+
+#[test]
+fn a_node_that_asks_for_no_certificate_is_told() {
+    let place = place("anonymous");
+    let node = Node { place: &place, certificate: "certs/one", clients: None, protocol: RAKT };
+    let done = check(&place, node.start(), "--ca certs/ca.pem");
+    assert!(done.code == 0 && done.out.contains("asks clients for no certificate"), "{done:?}");
+}
+
+#[test]
+fn a_client_without_a_certificate_or_of_another_authority_is_refused() {
+    let place = place("clients");
+    let node =
+        Node { place: &place, certificate: "certs/one", clients: Some("certs/ca"), protocol: RAKT };
+    let node = node.start();
+    refused(&check(&place, node, "--ca certs/ca.pem"), "asks for a certificate", "--cert FILE");
+    let stranger = "--ca certs/ca.pem --cert other/stranger.pem --key other/stranger.key";
+    refused(&check(&place, node, stranger), "does not trust the authority", "that authority too");
+    let mixed = check(&place, node, "--ca certs/ca.pem --cert certs/two.pem --key certs/one.key");
+    assert!(
+        mixed.code == 1 && mixed.err.contains("certs/one.key is not the key of certs/two.pem"),
+        "{mixed:?}"
+    );
+}
+
+#[test]
+fn a_node_of_another_authority_is_not_accepted() {
+    let place = place("authority");
+    let node = Node { place: &place, certificate: "other/stranger", clients: None, protocol: RAKT };
+    let done = check(&place, node.start(), BOTH);
+    refused(&done, "does not come from the authority in certs/ca.pem", "give --ca");
+    assert!(done.out.contains("CN=stranger"), "{done:?}");
+}
+
+#[test]
+fn a_node_that_is_dialed_by_another_name_is_not_accepted() {
+    let place = place("names");
+    place.ok("cert node shop-1 --host shop-1.example --dir certs");
+    let node = Node { place: &place, certificate: "certs/shop-1", clients: None, protocol: RAKT };
+    let node = node.start();
+    let done = check(&place, node, "--ca certs/ca.pem");
+    refused(
+        &done,
+        "is not for \"127.0.0.1\": its names are dns:shop-1.example",
+        "--host 127.0.0.1",
+    );
+    let named = check(&place, node, "--ca certs/ca.pem --server-name shop-1.example");
+    assert_eq!(named.code, 0, "{named:?}");
+}
+
+#[test]
+fn a_certificate_of_another_time_is_not_accepted() {
+    let place = place("time");
+    let day = Duration::from_secs(24 * 60 * 60);
+    let authority = Authority::from_pem(&place.read("certs/ca.pem"), &place.read("certs/ca.key"));
+    let authority = authority.expect("an authority");
+    let issue = |name: &str, start| {
+        let request = Request::new(name).host("127.0.0.1").valid_from(start).life(day);
+        let issued = authority.issue(&request).expect("a certificate");
+        let path = |kind| place.path(&format!("{name}.{kind}"));
+        issued.write_new(path("pem"), path("key")).expect("files");
+        let node = Node { place: &place, certificate: name, clients: None, protocol: RAKT };
+        check(&place, node.start(), "--ca certs/ca.pem")
+    };
+    let ended = issue("ended", SystemTime::now() - 3 * day);
+    refused(&ended, "has ended on ", "issue a new one");
+    assert!(ended.out.contains("(ended 2 days ago)"), "{ended:?}");
+    refused(&issue("later", SystemTime::now() + day), "not valid yet", "clocks");
+}
+
+#[test]
+fn another_protocol_is_told_apart() {
+    let place = place("protocols");
+    let node = |protocol| {
+        Node { place: &place, certificate: "certs/one", clients: None, protocol }.start()
+    };
+    refused(
+        &check(&place, node(Some(b"h2")), BOTH),
+        "does not speak rakt/1",
+        "the port of the node",
+    );
+    let go = node(None);
+    refused(&check(&place, go, BOTH), "does not name the protocol", "--goakt");
+    let done = check(&place, go, &format!("{BOTH} --goakt"));
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+#[test]
+fn a_port_where_nobody_listens_or_no_tls_is_spoken_is_told() {
+    let place = place("ports");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = listener.local_addr().expect("an address");
+    drop(listener);
+    let done = check(&place, nobody, BOTH);
+    assert!(done.code == 1 && done.err.contains("cannot be reached"), "{done:?}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let http = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    refused(&check(&place, http, BOTH), "does not speak TLS", "the port of the node");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_tls_is_known_as_one() -> rakt::Result {
+    let place = place("plain");
+    let system =
+        ActorSystem::builder("plain").remoting(remote::Config::new("127.0.0.1", 0)).start().await?;
+    let (host, port) = system.advertised();
+    let node = format!("{host}:{port}").parse().expect("an address");
+    let done = tokio::task::spawn_blocking(move || check(&place, node, BOTH)).await?;
+    refused(&done, "this node speaks plain rakt, no TLS", "Config::tls");
+    system.shutdown().await;
+    Ok(())
+}

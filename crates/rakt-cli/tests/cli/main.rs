@@ -1,0 +1,5 @@
+//! The command as a user runs it: the program, its output and its exit code.
+
+mod check;
+mod making;
+mod support;
