@@ -1,9 +1,10 @@
 //! Two real processes: this one, and a worker node that it starts. Shows everything that one node can
 //! do with the actors of another: tell, ask, batches, lookup, spawn, watch, reinstate, respawn, stop.
 //!
-//! `cargo run --release --example two_nodes`
+//! `cargo run --release --example two_nodes`, or with ` -- --tls` over TLS, with certificates made on the spot
 
 use std::io::BufRead;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -70,12 +71,29 @@ impl Actor for Watcher {
     }
 }
 
+/// Where the other process finds the certificates; it is not set where nothing is encrypted.
+const CERTIFICATES: &str = "TWO_NODES_CERTIFICATES";
+
+/// The node of a process, with its certificate in that directory. Whoever has one of the same CA may do everything here
+/// that a peer can be allowed to do.
+fn remoting(certificates: Option<&Path>) -> Result<remote::Config> {
+    let config = remote::Config::new("127.0.0.1", 0);
+    match certificates {
+        None => Ok(config),
+        #[cfg(feature = "tls")]
+        Some(directory) => Ok(config.tls(remote::Tls::dev(directory))),
+        #[cfg(not(feature = "tls"))]
+        Some(_) => Err("this was built without the feature `tls`".into()),
+    }
+}
+
 /// The second process: a node with a worker, on which peers may spawn more.
 async fn serve() -> Result {
+    let certificates = std::env::var_os(CERTIFICATES).map(PathBuf::from);
     let kind = Kind::new(Worker::default).supervision(Supervision::always(Directive::Suspend));
     let system = ActorSystem::builder("system-1")
         .register("WorkerActor", kind)
-        .remoting(remote::Config::new("127.0.0.1", 0))
+        .remoting(remoting(certificates.as_deref())?)
         .start()
         .await?;
     system.spawn("worker-1", Worker::default).await?;
@@ -86,15 +104,12 @@ async fn serve() -> Result {
 }
 
 /// The first process.
-async fn run() -> Result {
-    let mut node = Node::start()?;
+async fn run(certificates: Option<&Path>) -> Result {
+    let mut node = Node::start(certificates)?;
     let (host, port) = ("127.0.0.1", node.port);
     println!("[node 2] node 1 is process {} on port {port}", node.child.id());
 
-    let system = ActorSystem::builder("system-2")
-        .remoting(remote::Config::new("127.0.0.1", 0))
-        .start()
-        .await?;
+    let system = ActorSystem::builder("system-2").remoting(remoting(certificates)?).start().await?;
     println!("ping         {:?}", system.node(host, port).ping().await?);
 
     let worker =
@@ -155,8 +170,9 @@ struct Node {
 }
 
 impl Node {
-    fn start() -> Result<Self> {
+    fn start(certificates: Option<&Path>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
+        command.envs(certificates.map(|directory| (CERTIFICATES, directory)));
         // In the test of this example the program is the test runner, and the node one of its tests.
         command.args(if cfg!(test) {
             &["node", "--ignored", "--nocapture"][..]
@@ -203,15 +219,31 @@ impl Drop for Node {
 async fn main() -> Result {
     match std::env::args().nth(1).as_deref() {
         Some("node") => serve().await,
-        _ => run().await,
+        Some("--tls") => run_encrypted().await,
+        None => run(None).await,
+        Some(other) => Err(format!("there is no {other}, only --tls").into()),
     }
+}
+
+/// The same with certificates that are made on the spot, and are gone afterwards.
+async fn run_encrypted() -> Result {
+    let directory = std::env::temp_dir().join(format!("two-nodes-{}", std::process::id()));
+    let done = run(Some(&directory)).await;
+    std::fs::remove_dir_all(&directory)?;
+    done
 }
 
 #[cfg(test)]
 mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn runs() -> super::Result {
-        super::run().await
+        super::run(None).await
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn runs_encrypted() -> super::Result {
+        super::run_encrypted().await
     }
 
     #[tokio::test(flavor = "multi_thread")]
