@@ -11,12 +11,12 @@
 //! | `goakt` | the protocol of GoAkt v3, with the feature of that name |
 //!
 //! Inside, an import goes down these floors and never up, and floors side by side know nothing of each
-//! other: `native` and `goakt`; `operation`; `address`, `metadata`, `failure` and `compress`; `base`.
+//! other: `native` and `goakt`; `operation`; `verb`; `address`, `metadata`, `failure` and `compress`; `base`.
 //!
 //! # What is stable
 //! This crate is the inside of `rakt`, and its version is rakt's. Only what rakt re-exports follows semantic
-//! versioning ([`Address`], [`Dialect`], [`Metadata`], [`Compression`], [`Code`], [`EncodeError`] and the
-//! [`Encode`] trait); everything else may change with every release. What crosses the wire does not: see
+//! versioning ([`Address`], [`Dialect`], [`Metadata`], [`Compression`], [`Code`], [`Verb`], [`EncodeError`] and
+//! the [`Encode`] trait); everything else may change with every release. What crosses the wire does not: see
 //! `docs/PROTOCOL.md`.
 //!
 //! What a peer sends is data. It may end its own connection, but it never makes this crate panic, and
@@ -41,6 +41,7 @@ pub mod goakt;
 mod metadata;
 pub mod native;
 mod operation;
+mod verb;
 
 pub use address::{
     ANONYMOUS_PREFIX, Address, AddressError, Dialect, MAX_ADDRESS_LEN, MAX_NAME_LEN, MAX_PATH_LEN,
@@ -60,3 +61,4 @@ pub use compress::{
 pub use failure::{Bound, Code, Failure, MAX_DETAIL_LEN, OtherBound, Terminated};
 pub use metadata::{MAX_METADATA_LEN, MAX_PAIRS, Metadata, MetadataError};
 pub use operation::{MAX_KINDS, MAX_TYPE_LEN, Operation, Outcome, SpawnArgument, Wish};
+pub use verb::Verb;

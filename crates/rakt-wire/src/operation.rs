@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::address::{AddressError, MAX_NAME_LEN, MAX_PATH_LEN, validate_text};
+use crate::verb::Verb;
 
 /// Longest name of a kind or a message type, in bytes.
 pub const MAX_TYPE_LEN: usize = MAX_NAME_LEN;
@@ -87,6 +88,20 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// What it does. To give up a watch is a part of watching.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Lookup { .. } => Verb::Lookup,
+            Self::Spawn { .. } => Verb::Spawn,
+            Self::Stop { .. } => Verb::Stop,
+            Self::Respawn { .. } => Verb::Respawn,
+            Self::Reinstate { .. } => Verb::Reinstate,
+            Self::Watch { .. } | Self::Unwatch { .. } => Verb::Watch,
+            Self::Ping => Verb::Ping,
+            Self::Kinds => Verb::Kinds,
+        }
+    }
+
     /// Checks that no name in it holds a control character: the peer would end the connection.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use super::fields::Malformed;
 use super::messages::{Any, TYPE_URL_PREFIX, type_name};
 use super::proto;
 use crate::base::varint::DecodeError;
+use crate::verb::Verb;
 
 /// The full name of the message that stops its receiver.
 pub(crate) const POISON_PILL: &str = "goaktpb.PoisonPill";
@@ -49,6 +50,17 @@ pub enum SystemMessage {
 }
 
 impl SystemMessage {
+    /// What it does with the actor that it is for.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::PoisonPill => Verb::Stop,
+            Self::AsyncRequest(_) => Verb::Ask,
+            Self::HealthCheckRequest => Verb::Lookup,
+            // Nothing comes of them here, but they are answered by whether there is such an actor.
+            Self::PausePassivation | Self::ResumePassivation | Self::AsyncResponse(_) => Verb::Tell,
+        }
+    }
+
     /// Reads a message that has arrived; `None` for one that is the actor's own affair.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::frame::FrameKind;
 use crate::base::varint::{DecodeError, Reader, micros, put_varint};
 use crate::metadata::{MAX_METADATA_LEN, Metadata};
+use crate::verb::Verb;
 
 /// The body has metadata.
 pub(crate) const FLAG_METADATA: u8 = 0x01;
@@ -39,6 +40,15 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    /// What it is to its receiver.
+    #[inline]
+    pub fn verb(self) -> Verb {
+        match self {
+            Self::Tell | Self::Confirm { .. } => Verb::Tell,
+            Self::Ask { .. } => Verb::Ask,
+        }
+    }
+
     /// The number by which it is answered; none for a tell.
     pub fn corr(self) -> Option<u64> {
         match self {

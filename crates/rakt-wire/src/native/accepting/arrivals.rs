@@ -180,6 +180,11 @@ impl<H: Host> Arrivals<H> {
         &mut self.inbound
     }
 
+    /// The receivers that the peer has named, to change what is kept for them.
+    pub fn receivers(&mut self) -> impl Iterator<Item = &mut NamedReceiver<H::Receiver>> {
+        self.tables.receivers.iter_mut()
+    }
+
     /// Takes what has arrived; see [`Inbound::handle_bytes`]. To be [finished](Arrivals::finish) also after
     /// an error.
     ///
