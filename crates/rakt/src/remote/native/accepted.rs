@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-#[cfg(feature = "_tls")]
-use rakt_wire::native::CloseCode;
 use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session};
 use rakt_wire::{Encode, Outcome};
 
@@ -116,7 +114,7 @@ impl Conn<Accepted> {
 #[cfg(feature = "_tls")]
 impl Guarded for Conn<Accepted> {
     fn forbid(&self, why: &str) {
-        self.finish(CloseCode::Denied, why);
+        Self::forbid(self, why);
     }
 
     /// Whoever dialed it sees to that.

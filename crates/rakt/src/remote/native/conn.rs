@@ -166,6 +166,8 @@ pub(crate) struct Conn<H: Half> {
 pub(crate) struct State<H> {
     pub(crate) half: H,
     driver: Option<Waker>,
+    /// Why the peer is not to be heard any more.
+    pub(super) forbidden: Option<Box<str>>,
     /// Why the connection has ended, and how many tells were left without a proof that they were taken.
     closed: Option<(Cause, u64)>,
 }
@@ -197,7 +199,7 @@ impl<H: Half> Conn<H> {
             },
             limits: session.limits,
             compression: session.compression,
-            state: Mutex::new(State { half, driver: None, closed: None }),
+            state: Mutex::new(State { half, driver: None, forbidden: None, closed: None }),
             any_cancelled: AtomicBool::new(false),
             over: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -333,6 +335,14 @@ impl<H: Half> Conn<H> {
             wakers.into_iter().for_each(Waker::wake);
         }
         is_idle
+    }
+
+    /// Has the driver end the connection at once: nothing more is read of the peer.
+    #[cfg(feature = "_tls")]
+    pub(super) fn forbid(&self, why: &str) {
+        let mut state = self.lock();
+        state.forbidden.get_or_insert_with(|| why.into());
+        touch(state);
     }
 
     /// Has the driver end the connection after what has arrived of it by now.

@@ -278,7 +278,7 @@ impl Conn<Dialed> {
 #[cfg(feature = "_tls")]
 impl Guarded for Conn<Dialed> {
     fn forbid(&self, why: &str) {
-        self.finish(CloseCode::Denied, why);
+        Self::forbid(self, why);
     }
 
     fn retire(&self, why: &str) {

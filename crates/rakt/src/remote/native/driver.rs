@@ -181,6 +181,9 @@ impl<R: Reader> Session for Driver<R> {
         if state.half.session().writer().is_closed() {
             return Poll::Ready(Err(End::Quiet("closed here".into())));
         }
+        if let Some(why) = &state.forbidden {
+            return Poll::Ready(Err(End::Told(CloseCode::Denied, why.to_string())));
+        }
         let mut wakers = Vec::new();
         if io.unwritten.is_empty() {
             if !self.has_waited && state.half.session().expects_more() {
