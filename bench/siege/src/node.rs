@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rakt::prelude::*;
-use rakt::remote::{Config, GoAkt};
+use rakt::remote::{Config, GoAkt, Policy};
 use rakt::{Kind, Mailbox, ReplyLater};
 use tokio::sync::watch;
 
@@ -161,7 +161,8 @@ pub(crate) async fn run(limits: Limits) -> Result {
             KIND_WITH_ARGUMENT,
             Kind::with_argument(|_: &Echo| Worker::new(Manner::Fast)).passivate_after(IDLE_LIFE),
         )
-        .remoting(limits.apply(Config::new("127.0.0.1", 0), GoAkt::new()))
+        // Whatever a stranger asks for is to cost what it can cost.
+        .remoting(limits.apply(Config::new("127.0.0.1", 0).policy(Policy::open()), GoAkt::new()))
         .start()
         .await?;
     system.spawn(CALM, || Worker::new(Manner::Fast)).await?;

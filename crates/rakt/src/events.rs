@@ -67,6 +67,18 @@ pub enum Event {
         /// For how long so far, at least.
         stuck_for: Duration,
     },
+    /// A peer wanted what the [policy](crate::remote::Policy) does not allow.
+    #[cfg(feature = "remote")]
+    Denied {
+        /// Who it is, and where it comes from.
+        peer: crate::Peer,
+        /// What it wanted to do.
+        verb: crate::remote::Verb,
+        /// The path of the actor that it wanted to do it to, whether there is one or not; empty for the node itself.
+        path: String,
+        /// The name of the message, or of the kind to be spawned; empty for all else.
+        what: String,
+    },
     /// The first connection to a peer is open, or the first from it: the two directions are told apart. A node has
     /// several connections to a peer, which together are one link. A peer that has no address, and a GoAkt node that
     /// connects, cannot be known again: each of their connections is a link.

@@ -7,6 +7,7 @@
 //! | `rakt_received_bytes_total`, `rakt_sent_bytes_total` | counter | |
 //! | `rakt_requests_total`: asks, confirmed tells and operations sent from here | counter | `outcome`: `reply`, `refused`, `lost` |
 //! | `rakt_dead_letters_total` | counter | |
+//! | `rakt_denied_total`: what the policy has not allowed peers | counter | `verb`: `tell`, `ask`, `stop`, .. |
 //! | `rakt_unconfirmed_tells_total`: messages, see `Event::LinkDown` | counter | |
 //! | `rakt_actors` | gauge | |
 //! | `rakt_certificate_expiry_timestamp_seconds`: when the node's own certificate ends | gauge | |
@@ -46,6 +47,10 @@ mod reported {
         metrics::gauge!("rakt_certificate_expiry_timestamp_seconds").set(seconds);
     }
 
+    pub(crate) fn denied(verb: &'static str) {
+        metrics::counter!("rakt_denied_total", "verb" => verb).increment(1);
+    }
+
     pub(crate) fn actor_started() {
         metrics::gauge!("rakt_actors").increment(1);
     }
@@ -65,6 +70,7 @@ mod reported {
     pub(crate) fn dead_letters(_: u64) {}
     #[cfg(feature = "_tls")]
     pub(crate) fn certificate_ends(_: std::time::SystemTime) {}
+    pub(crate) fn denied(_: &'static str) {}
     pub(crate) fn actor_started() {}
     pub(crate) fn actor_ended() {}
 }

@@ -122,6 +122,14 @@ impl Peer {
         &self.0.identity
     }
 
+    /// Whether both are one, as far as that can be told: by what they have proven, else by where they come from.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        let (own, others) = (self.identity(), other.identity());
+        let at = |peer: &Self| Identity::of_address(peer.from());
+        own == others && (own.is_proven() || at(self) == at(other))
+    }
+
     /// Where the connection comes from, as the transport says: an IP address and a port over TCP.
     pub fn from(&self) -> &str {
         &self.0.from

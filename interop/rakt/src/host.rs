@@ -1,7 +1,7 @@
 //! A rakt node with the actors of the contract.
 
 use rakt::prelude::*;
-use rakt::remote::{Compression, Config, GoAkt};
+use rakt::remote::{Compression, Config, GoAkt, Policy};
 
 use crate::{actors, trace};
 
@@ -17,7 +17,8 @@ pub async fn start(system: &str, port: u16, compression: Compression) -> Result<
 pub async fn start_with(system: &str, port: u16, goakt: GoAkt) -> Result<ActorSystem> {
     let builder = ActorSystem::builder(system)
         .context_propagator(trace::Propagator)
-        .remoting(Config::new(ADDRESS, port).goakt(goakt));
+        // Go nodes stop what others have spawned, as they may among themselves.
+        .remoting(Config::new(ADDRESS, port).goakt(goakt).policy(Policy::open()));
     let system = actors::register(builder).start().await?;
     actors::spawn_all(&system).await?;
     Ok(system)

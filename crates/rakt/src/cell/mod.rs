@@ -542,6 +542,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
         self.setup.kind()
     }
 
+    fn spawner(&self) -> Option<&crate::Peer> {
+        self.setup.lease()?.spawner()
+    }
+
     fn accepted(&self, wire_name: &str) -> Option<u16> {
         self.class.by_name.get(wire_name).copied()
     }

@@ -10,6 +10,7 @@ use super::current::Current;
 use super::reply::RemoteAsker;
 use crate::error::Refusal;
 use crate::message::allowance::Room;
+use crate::peer::Peer;
 use crate::reference::AnyCell;
 use crate::signal::WatchKey;
 
@@ -18,6 +19,8 @@ use crate::signal::WatchKey;
 pub(crate) trait Reachable: AnyCell {
     /// The kind by which a peer had it started.
     fn kind(&self) -> Option<&Arc<str>>;
+    /// The peer that had it started.
+    fn spawner(&self) -> Option<&Peer>;
     /// Whether peers may send the message of that name, and its place in the actor's list.
     fn accepted(&self, wire_name: &str) -> Option<u16>;
     /// Whether the payload of a message can be decoded.

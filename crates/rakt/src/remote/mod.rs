@@ -9,10 +9,11 @@
 //! | `caller`, `target` | the peers that are known here; a reference to an actor there |
 //! | `native`, `goakt` | the two dialects: connections, and what they mean here |
 //! | `admission`, `quota` | who may hold a connection slot; how many actors peers may spawn |
-//! | `serve` | what peers may ask of this node, and the one place that decides it |
 //! | [`tls`](Tls) | encryption, between the transport and a dialect |
 //! | `opened`, `known` | a connection, and what is known of its peer, before it has said a word |
 //! | `lanes` | which connection of a peer is the newest |
+//! | `access` | what the peer of a connection may do here: the one place that decides it |
+//! | `serve` | what peers ask of this node about its actors |
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
 //! | `handshake`, `request` | how a native connection begins; an operation that a node is asked for |
@@ -20,12 +21,14 @@
 //! | `resources` | what connections share: `budget`, `compressors` |
 //! | `memory` | how much memory there is, for the default of the budget |
 //! | `certificate` | issuing certificates; the shared secret |
+//! | [`policy`](Policy) | roles, and who has them |
 //! | [`config`](Config), [`transport`](Transport) | what a user sets |
 //! | `compact`, `latch`, `random`, `refuse`, `ticket`, `weak_map` | tools |
 //!
 //! A connection carries messages and requests from the node that dialed it, and answers back. Two
 //! nodes that send to each other have connections in both directions.
 
+mod access;
 mod account;
 mod admission;
 mod budget;
@@ -51,6 +54,7 @@ mod native;
 mod node;
 mod node_ref;
 mod opened;
+mod policy;
 mod quota;
 mod random;
 mod redial;
@@ -72,7 +76,8 @@ pub use config::{ClientConfig, Config};
 #[cfg(feature = "goakt")]
 pub use goakt::GoAkt;
 pub use node_ref::{NodeRef, SpawnOn};
-pub use rakt_wire::Compression;
+pub use policy::{Policy, Role};
+pub use rakt_wire::{Compression, Verb};
 #[cfg(feature = "_tls")]
 pub use tls::{Tls, TlsError, Verify};
 pub use transport::{Listener, Opening, Stream, Transport};

@@ -296,7 +296,7 @@ async fn on_own_node(
             return Err(request.not_sent(Refusal::WaitsForItself));
         }
         _ => {
-            let work = carry_out(system, operation.into(), None, |_| Ok(()));
+            let work = carry_out(system, operation.into(), (None, None), |_| Ok(()));
             match tokio::time::timeout(request.limit, work).await {
                 Ok(done) => done,
                 Err(_) => return Err(request.timed_out()),

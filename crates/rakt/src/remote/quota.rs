@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::admission::Source;
 use super::refuse::refuse;
 use crate::error::{Bound, Refusal};
+use crate::peer::{Identity, Peer};
 use crate::sync::Mutex;
 use crate::system::ConfigError;
 
@@ -49,10 +50,25 @@ impl Quota {
     }
 }
 
+/// Who a peer is for its quota: the identity that it has proven. Else it is its address: whoever connects again, by
+/// whatever name, is the same peer, and so are several behind one gateway. Those without an IP address, in a network in
+/// memory, are one peer.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Whose {
+    Proven(Identity),
+    From(Source),
+}
+
+impl Whose {
+    pub(crate) fn of(peer: &Peer) -> Self {
+        match peer.identity().is_proven() {
+            true => Self::Proven(peer.identity().clone()),
+            false => Self::From(Source::of(peer.from())),
+        }
+    }
+}
+
 /// The actors that peers have spawned here and that live.
-///
-/// A peer is its address: whoever connects again, by whatever name, is the same peer, and so are several
-/// behind one gateway. Those without an IP address, in a network in memory, are one peer.
 pub(crate) struct Spawned {
     quota: Quota,
     state: Mutex<State>,
@@ -61,7 +77,7 @@ pub(crate) struct Spawned {
 #[derive(Default)]
 struct State {
     all: u32,
-    peers: HashMap<Source, Counts>,
+    peers: HashMap<Whose, Counts>,
 }
 
 struct Counts {
@@ -80,7 +96,7 @@ impl Spawned {
     ///
     /// # Errors
     /// Which bound is reached.
-    pub(crate) fn take(self: &Arc<Self>, peer: Source, now: Instant) -> Result<Place, Refusal> {
+    pub(crate) fn take(self: &Arc<Self>, peer: Whose, now: Instant) -> Result<Place, Refusal> {
         let Quota { all, each, rate } = self.quota;
         let exhausted =
             |bound, limit: u32| Err(Refusal::ResourceExhausted { bound, limit: limit.into() });
@@ -90,7 +106,7 @@ impl Spawned {
             state.peers.retain(|_, own| own.living > 0 || now < own.since + SECOND);
         }
         let new = || Counts { living: 0, recent: 0, since: now };
-        let own = state.peers.entry(peer).or_insert_with(new);
+        let own = state.peers.entry(peer.clone()).or_insert_with(new);
         if now >= own.since + SECOND {
             (own.recent, own.since) = (0, now);
         }
@@ -114,7 +130,7 @@ impl Spawned {
 /// The place of one actor.
 pub(crate) struct Place {
     spawned: Arc<Spawned>,
-    peer: Source,
+    peer: Whose,
 }
 
 impl Drop for Place {
@@ -136,8 +152,8 @@ mod tests {
         Spawned::new(Quota { all, each, rate })
     }
 
-    fn peer(n: u32) -> Source {
-        Source::of(&std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string())
+    fn peer(n: u32) -> Whose {
+        Whose::of(&Peer::unproven(&std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string()))
     }
 
     fn bound(taken: Result<Place, Refusal>) -> Option<(Bound, u64)> {
@@ -182,5 +198,20 @@ mod tests {
         let peers = spawned.state.lock().peers.len();
         assert!(kept.is_ok() && peers <= 2 * MAX_IDLE + 1, "{peers}");
         assert!(spawned.state.lock().peers.contains_key(&peer(0)), "one that lives stays");
+    }
+
+    #[test]
+    fn a_proven_identity_has_one_quota_wherever_it_comes_from() {
+        let (spawned, now) = (spawned(100, 1, 100), Instant::now());
+        let of = |name: &str, from: &str| {
+            Whose::of(&Peer::new(Identity::proven([name.to_owned()]), from))
+        };
+        let place = spawned.take(of("dns:a", "10.0.0.1:1"), now);
+        assert!(place.is_ok());
+        let again = spawned.take(of("dns:a", "10.0.0.2:1"), now);
+        assert_eq!(bound(again), Some((Bound::SpawnedByPeer, 1)));
+        // Others at the same address have their own.
+        assert!(spawned.take(of("dns:b", "10.0.0.1:2"), now).is_ok());
+        assert!(spawned.take(Whose::of(&Peer::unproven("10.0.0.1:3")), now).is_ok());
     }
 }

@@ -11,6 +11,7 @@ use super::compressors::Compressors;
 use super::config::Options;
 use super::io::Pumps;
 use super::links::{LinkOf, Links};
+use super::policy::Policies;
 use super::quota::Spawned;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
@@ -36,16 +37,19 @@ pub(crate) struct Resources {
     pub(crate) spawned: Arc<Spawned>,
     /// The connections that run.
     pub(crate) pumps: Pumps,
+    /// What peers may do.
+    pub(crate) policies: Policies,
     links: Links,
 }
 
 impl Resources {
-    pub(crate) fn new(options: Options, outlet: Arc<Outlet>) -> Arc<Self> {
+    pub(crate) fn new(mut options: Options, outlet: Arc<Outlet>) -> Arc<Self> {
         let budget = Budget::new(options.memory_budget);
         let compressors = Compressors::new(options.compress_from);
         let spawned = Spawned::new(options.quota);
+        let policies = Policies::new(std::mem::take(&mut options.policy));
         let (pumps, links) = Default::default();
-        Arc::new(Self { options, budget, compressors, outlet, spawned, pumps, links })
+        Arc::new(Self { options, budget, compressors, outlet, spawned, pumps, policies, links })
     }
 
     /// Whether a line on this topic may be logged that `peer` has caused.
@@ -98,11 +102,12 @@ impl Resources {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::remote::ClientConfig;
+    use crate::remote::{ClientConfig, Policy};
 
-    /// Those of a client with the default options.
+    /// Those of a client with the default options, whose peers may do everything.
     pub(crate) fn resources() -> Arc<Resources> {
-        let options = ClientConfig::new().check().expect("the defaults are valid");
-        Resources::new(options.0, Arc::default())
+        let (mut options, _) = ClientConfig::new().check().expect("the defaults are valid");
+        options.policy = Policy::open();
+        Resources::new(options, Arc::default())
     }
 }

@@ -1,4 +1,4 @@
-//! What peers may ask of this node about its actors, and the one place that decides it.
+//! What peers ask of this node about its actors, once it is decided that they may.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use rakt_wire::{Operation, Outcome, SpawnArgument, is_reserved, validate_text};
 use tokio::task::JoinSet;
 
 use super::account::Charge;
-use super::admission::Source;
+use super::quota::Whose;
 use crate::error::{Cause, Refusal};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::allowance::Room;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
+use crate::peer::Peer;
 use crate::system::ActorSystem;
 use crate::system::core::{Argument, Changes};
 use crate::timers::now;
 
-/// Decides whether a peer may reach `path` at all: the system's own actors are not for peers.
-///
-/// Every message and every operation of a peer passes here.
-fn authorize(path: &str) -> Result<(), Refusal> {
+/// The system's own actors are for nobody who has an address alone, this node included. What of the rest a peer may
+/// reach is decided in `access.rs`, before this.
+fn check_reserved(path: &str) -> Result<(), Refusal> {
     match path.split('/').any(is_reserved) {
         false => Ok(()),
         true => Err(Refusal::Denied { source: "the name is reserved".into() }),
     }
 }
 
-/// The actor that a peer means.
+/// The actor that is meant.
 pub(crate) fn find(
     system: &ActorSystem,
     path: &str,
     uid: Option<u64>,
 ) -> Result<Arc<dyn Reachable>, Refusal> {
-    authorize(path)?;
+    check_reserved(path)?;
     let cell = system.find_cell(path);
     match (cell, uid) {
         (Some(cell), None) => Ok(cell),
@@ -87,15 +87,16 @@ pub(crate) async fn carried_out(
     system: ActorSystem,
     asked: Asked,
     remaining: Option<Duration>,
-    (charge, peer): (Charge, Source),
+    (charge, peer): (Charge, Peer),
 ) -> Result<Outcome, Refusal> {
     let (runtime, mut tasks) = (system.runtime().clone(), JoinSet::new());
     let work = async move {
         // The charge stays for as long as this is under way.
         let mut charge = charge;
         let account = charge.account().clone();
-        let work = carry_out(&system, asked, Some(&account), |argument| {
-            let place = account.resources().spawned.take(peer, now())?;
+        let by = (Some(peer.clone()), Some(&account as &dyn Room));
+        let work = carry_out(&system, asked, by, |argument| {
+            let place = account.resources().spawned.take(Whose::of(&peer), now())?;
             // The actor keeps its argument, to be able to start anew.
             let kept = argument.map(|argument| charge.split(argument_cost(argument)));
             Ok((place, kept))
@@ -117,7 +118,7 @@ pub(crate) async fn carried_out(
 pub(crate) async fn carry_out<P: Any + Send>(
     system: &ActorSystem,
     Asked { operation, changes }: Asked,
-    room: Option<&dyn Room>,
+    (peer, room): (Option<Peer>, Option<&dyn Room>),
     take_place: impl FnOnce(Option<&SpawnArgument>) -> Result<P, Refusal>,
 ) -> Result<Outcome, Refusal> {
     match operation {
@@ -126,13 +127,13 @@ pub(crate) async fn carry_out<P: Any + Send>(
                 let text = format!("{path:?} is a child's path; peers spawn at the top");
                 return Err(Refusal::InvalidArgument { source: text.into() });
             }
-            authorize(&path)?;
+            check_reserved(&path)?;
             let argument = argument.map(compact);
             let place = take_place(argument.as_ref())?;
             let argument = argument.map(|argument| Argument { argument, room });
             let cell = system
                 .kinds()
-                .spawn(system.clone(), path, &kind, (argument, changes), place)
+                .spawn(system.clone(), path, &kind, (argument, changes), (place, peer))
                 .await?;
             Ok(Outcome::Spawned { uid: cell.uid() })
         }

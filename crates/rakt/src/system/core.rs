@@ -17,6 +17,7 @@ use crate::events::{DeadLetter, Event, Events, Outlet};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::message::allowance::Room;
+use crate::peer::Peer;
 use crate::portable::PortableRef;
 use crate::propagate::ContextPropagator;
 use crate::reference::{ActorRef, AnyCell, Target};
@@ -374,7 +375,11 @@ struct Registered {
 }
 
 /// What is held for an actor that a peer has spawned, until it ends.
-pub(crate) struct Lease(Mutex<Option<Held>>);
+pub(crate) struct Lease {
+    held: Mutex<Option<Held>>,
+    /// The peer; `None` if it was this node, by its own address.
+    spawner: Option<Peer>,
+}
 
 /// Whatever counts the actor, and the count of its kind.
 type Held = (Box<dyn Any + Send>, Arc<()>);
@@ -382,8 +387,12 @@ type Held = (Box<dyn Any + Send>, Arc<()>);
 impl Lease {
     /// The actor has ended; references to it may stay.
     pub(crate) fn give_back(&self) {
-        let held = self.0.lock().take();
+        let held = self.held.lock().take();
         drop(held);
+    }
+
+    pub(crate) fn spawner(&self) -> Option<&Peer> {
+        self.spawner.as_ref()
     }
 }
 
@@ -446,7 +455,7 @@ impl Kinds {
         self.0.values().map(line).collect()
     }
 
-    /// Starts an actor for a peer, which holds `place` until it ends.
+    /// Starts an actor, which holds `place` until it ends, for a peer or this node itself.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn spawn(
         &self,
@@ -454,12 +463,12 @@ impl Kinds {
         path: String,
         kind: &str,
         (argument, changes): (Option<Argument<'_>>, Changes),
-        place: impl Any + Send,
+        (place, spawner): (impl Any + Send, Option<Peer>),
     ) -> Spawned {
         match self.0.get(&kind.trim().to_lowercase()) {
             Some(Registered { name, recipe, living }) => {
                 let held: Held = (Box::new(place), living.clone());
-                let lease = Arc::new(Lease(Mutex::new(Some(held))));
+                let lease = Arc::new(Lease { held: Mutex::new(Some(held)), spawner });
                 recipe.spawn(system, path, (name.clone(), lease), argument, changes)
             }
             None => {

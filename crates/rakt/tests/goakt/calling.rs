@@ -1063,7 +1063,7 @@ impl Transport for Unreachable {
 
 /// A node of rakt that serves Go nodes, and a client that takes it for one.
 async fn rust_node() -> Result<(ActorSystem, Client, String, u16)> {
-    let system = nodes::node_with("rust", nodes::config().goakt(GoAkt::new())).await;
+    let system = nodes::node_with("rust", nodes::open().goakt(GoAkt::new())).await;
     let (host, port) = system.advertised();
     let client = client_with(ClientConfig::new().goakt(GoAkt::new().peer(host, port)));
     let host = host.to_owned();

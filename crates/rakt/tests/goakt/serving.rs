@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rakt::prelude::*;
 use rakt::propagate::{ContextPropagator, Extensions};
-use rakt::remote::{Compression, GoAkt, Transport};
+use rakt::remote::{Compression, GoAkt, Policy, Transport};
 use rakt::supervision::Directive;
 use rakt::{BoxError, Event, Metadata, StopReason};
 use rakt_wire::goakt::{Answer, Call, ErrorCode as E, Payload, proto};
@@ -130,7 +130,7 @@ async fn what_a_go_node_wants_of_an_actor_is_carried_out_or_refused_by_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_waited_for_as_long_as_an_ask_and_goes_on() {
-    let mut node = Node::start().await;
+    let mut node = Node::with(|config| config.goakt(GoAkt::new()).policy(Policy::open())).await;
     let mut events = node.system.events();
     let (mut busy, mut peer) = (node.dial().await, node.dial().await);
     let hold = peer.hold("probe");
@@ -157,7 +157,7 @@ async fn a_stop_is_waited_for_as_long_as_an_ask_and_goes_on() {
 
 #[tokio::test]
 async fn a_suspended_actor_is_not_alive_until_it_is_reinstated() -> Result {
-    let node = Node::start().await;
+    let node = Node::with(|config| config.goakt(GoAkt::new()).policy(Policy::open())).await;
     let (probe, mut events) = (node.probe(), node.system.events());
     let suspending = Supervision::always(Directive::Suspend);
     node.system.spawn("fragile", move || probe.clone()).supervision(suspending).await?;
@@ -501,7 +501,7 @@ fn of_goakt(peer: &Peer, path: &str, type_name: &str, bytes: &[u8]) -> Sent {
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_goakt_itself_mean_what_they_mean_in_go() {
-    let mut node = Node::start().await;
+    let mut node = Node::with(|config| config.goakt(GoAkt::new()).policy(Policy::open())).await;
     let mut peer = node.dial().await;
     let health = of_goakt(&peer, "probe", "internalpb.HealthCheckRequest", &[]);
     let Answer::Replies(replies) = peer.ask(std::slice::from_ref(&health)).await else {

@@ -11,7 +11,7 @@ use crate::hostile::{
     request, until, varints,
 };
 use crate::messages::Echo;
-use crate::nodes::config;
+use crate::nodes::{config, open};
 
 const TELL: u8 = 0x20;
 const ASK: u8 = 0x22;
@@ -335,7 +335,7 @@ async fn a_flood_of_resets_is_borne() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_on_a_busy_actor_do_not_pile_up() {
-    let node = Node::start(config()).await;
+    let node = Node::start(open()).await;
     let mut raw = node.dial().await;
     raw.message(MessageKind::Tell, "target", BLOCK, &[]);
     raw.flush().await;
@@ -397,7 +397,7 @@ async fn watches_are_bounded_and_end_with_their_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_number_that_is_used_again_stands_for_the_last_watch() {
-    let node = Node::start(config()).await;
+    let node = Node::start(open()).await;
     let mut raw = node.dial().await;
     let watch = |path: &str| Operation::Watch { path: path.to_owned(), uid: None, watch_id: 1 };
     for path in ["other", "target", "other", "target", "target"] {

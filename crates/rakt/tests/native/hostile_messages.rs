@@ -54,9 +54,10 @@ async fn messages_that_are_not_welcome_are_refused_one_by_one() {
     refused(&mut raw, "target", ECHO, &[0xff; 20], Code::Undecodable, "").await;
     refused(&mut raw, "nobody", ECHO, &[], Code::NotFound, "").await;
     refused(&mut raw, "target/child", ECHO, &[], Code::NotFound, "").await;
-    refused(&mut raw, "rakt.system", ECHO, &[], Code::Denied, "reserved").await;
-    refused(&mut raw, "GoAktRootGuardian", ECHO, &[], Code::Denied, "reserved").await;
-    refused(&mut raw, "target/rakt.deadletters", ECHO, &[], Code::Denied, "reserved").await;
+    refused(&mut raw, "rakt.system", ECHO, &[], Code::Denied, "by address:127.0.0.1").await;
+    refused(&mut raw, "GoAktRootGuardian", ECHO, &[], Code::Denied, "by address:127.0.0.1").await;
+    refused(&mut raw, "target/rakt.deadletters", ECHO, &[], Code::Denied, "by address:127.0.0.1")
+        .await;
     raw.works(9).await;
     node.stop_unharmed().await;
 }

@@ -59,6 +59,10 @@ impl Handler<Fail> for Greeter {
 
 /// A node with kinds that peers may spawn.
 async fn host() -> ActorSystem {
+    host_with(config()).await
+}
+
+async fn host_with(config: remote::Config) -> ActorSystem {
     let suspends = Supervision::always(Directive::Suspend);
     ActorSystem::builder("there")
         .kind::<Greeter>("Plain")
@@ -70,7 +74,7 @@ async fn host() -> ActorSystem {
                 count: 0,
             }),
         )
-        .remoting(config())
+        .remoting(config)
         .start()
         .await
         .expect("it starts")
@@ -306,7 +310,7 @@ async fn an_actor_that_does_not_start_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_stop_lets_what_is_queued_be_handled_and_returns_when_the_actor_has_ended() -> Result {
-    let (here, there) = (node("here").await, node("there").await);
+    let (here, there) = (node("here").await, nodes::node_with("there", nodes::open()).await);
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     let probe: ActorRef<Probe> = remote(&here, &there, "probe").await;
     within(probe.tell_all((0..100).map(number))).await.into_iter().collect::<Result<(), _>>()?;
@@ -464,7 +468,7 @@ async fn reserved_names_are_beyond_the_reach_of_peers() -> Result {
 
 #[tokio::test]
 async fn an_operation_that_waits_on_an_actor_holds_up_no_other() -> Result {
-    let (here, there) = (node("here").await, host().await);
+    let (here, there) = (node("here").await, host_with(nodes::open()).await);
     let (_, seen) = Probe::spawn(&there, "slow").await;
     let slow: ActorRef<Probe> = remote(&here, &there, "slow").await;
     within(slow.tell(probe::Hold {})).await?;

@@ -757,7 +757,7 @@ async fn metadata_travels_with_the_message() -> Result {
 
 #[tokio::test]
 async fn a_client_without_a_system_can_do_all_of_it() -> Result {
-    let there = node("there").await;
+    let there = nodes::node_with("there", nodes::open()).await;
     let (_, mut seen) = Probe::spawn(&there, "probe").await;
     let (host, port) = there.advertised();
     let client = remote::Client::new("client", remote::ClientConfig::new())?;

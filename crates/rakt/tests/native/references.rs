@@ -9,7 +9,7 @@ use rakt::{AskError, PortableRef, Recipient};
 use tokio::sync::mpsc;
 
 use crate::memory::Memory;
-use crate::nodes::{config, node_with, remote};
+use crate::nodes::{config, node_with, open, remote};
 use crate::probe::number;
 use crate::support::within;
 
@@ -117,7 +117,7 @@ struct Nodes {
 async fn nodes() -> Nodes {
     let network = Memory::default();
     let here = node_with("here", config().transport(network.clone())).await;
-    let there = node_with("there", config().transport(network.clone())).await;
+    let there = node_with("there", open().transport(network.clone())).await;
     there.spawn("worker", || Worker).await.expect("it starts");
     let worker = remote(&here, &there, "worker").await;
     let (tell, told) = mpsc::unbounded_channel();

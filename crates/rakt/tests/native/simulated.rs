@@ -60,6 +60,7 @@ impl Listener for Accepting {
 
 async fn node(name: &str, seed: u64) -> Result<ActorSystem, rakt::StartError> {
     let config = remote::Config::new("0.0.0.0", PORT)
+        .policy(remote::Policy::open())
         .allow_plaintext_beyond_loopback()
         .advertised_host(name)
         .transport(Simulated)

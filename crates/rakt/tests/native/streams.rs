@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::cable::Cable;
 use crate::memory::Memory;
-use crate::nodes::{config, node_with, remote};
+use crate::nodes::{config, node_with, open, remote};
 use crate::support::within;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -126,7 +126,7 @@ impl Setup {
     async fn new(is_remote: bool) -> Self {
         let memory = Memory::default();
         let cable = Cable::over(&memory);
-        let there = node_with("there", config().transport(memory.clone())).await;
+        let there = node_with("there", open().transport(memory.clone())).await;
         let here = node_with("here", config().transport(cable.clone())).await;
         let (dropped, told) = mpsc::unbounded_channel();
         let taken = Arc::<AtomicUsize>::default();

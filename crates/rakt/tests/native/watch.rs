@@ -114,7 +114,7 @@ impl Scene {
 }
 
 fn options(network: &Memory) -> remote::Config {
-    config().transport(network.clone())
+    nodes::open().transport(network.clone())
 }
 
 async fn node_on(network: &Memory, name: &str) -> ActorSystem {

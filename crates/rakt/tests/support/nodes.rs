@@ -11,6 +11,12 @@ pub(crate) fn config() -> remote::Config {
     remote::Config::new("127.0.0.1", 0)
 }
 
+/// The same, of a node whose peers may also stop what they have not spawned.
+#[allow(dead_code, reason = "not every test program needs it")]
+pub(crate) fn open() -> remote::Config {
+    config().policy(remote::Policy::open())
+}
+
 pub(crate) async fn node(name: &str) -> ActorSystem {
     node_with(name, config()).await
 }

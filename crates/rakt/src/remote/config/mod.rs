@@ -11,6 +11,7 @@ use rakt_wire::{Compression, validate_host};
 
 use super::admission::Slots;
 use super::memory::{MIN_BUDGET, default_budget};
+use super::policy::Policy;
 use super::quota::Quota;
 use super::refuse::refuse;
 #[cfg(feature = "_tls")]
@@ -83,6 +84,8 @@ pub(crate) struct Options {
     /// What came of it, once the node or the client has started.
     #[cfg(feature = "_tls")]
     pub(crate) layer: Option<Arc<TlsLayer>>,
+    /// Moved to where it can be replaced when a node starts.
+    pub(crate) policy: Policy,
     /// `None` when Go nodes are not served.
     #[cfg(feature = "goakt")]
     pub(crate) goakt: Option<super::GoAkt>,
@@ -237,7 +240,8 @@ impl Config {
         self
     }
 
-    /// Living actors that one peer has spawned here. Default 10000, at least 1. A peer is its IP address.
+    /// Living actors that one peer has spawned here. Default 10000, at least 1. A peer is the identity that it has
+    /// proven; where it has proven none, its IP address.
     pub fn max_spawned_per_peer(mut self, actors: u32) -> Self {
         self.options.quota.each = actors;
         self
@@ -246,6 +250,12 @@ impl Config {
     /// Spawns of one peer in a second, failed ones included. Default 1000, at least 1.
     pub fn max_spawn_rate(mut self, spawns: u32) -> Self {
         self.options.quota.rate = spawns;
+        self
+    }
+
+    /// What peers may do here. Default: [`Policy::exposed`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.options.policy = policy;
         self
     }
 
@@ -495,6 +505,7 @@ impl Default for Options {
             tls: None,
             #[cfg(feature = "_tls")]
             layer: None,
+            policy: Policy::default(),
             #[cfg(feature = "goakt")]
             goakt: None,
         }
@@ -547,6 +558,7 @@ impl Options {
             }
             tls.reload_every = tls.reload_every.min(LONGEST);
         }
+        self.policy.check()?;
         if let Some(own) = self.own_transport.take() {
             self.transport = own;
         }

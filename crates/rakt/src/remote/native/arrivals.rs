@@ -9,7 +9,7 @@ use rakt_wire::native::{
     Accepting, Alias, Arrivals, Body, Budget, CloseCode, Host, Inbound, LinkError, Message,
     MessageKind, NamedReceiver, NamedSender, Names, Request, Session,
 };
-use rakt_wire::{Address, Failure, Metadata, is_reserved};
+use rakt_wire::{Address, Failure, Metadata, Verb, is_reserved};
 
 use super::accepted::{Accepted, Replies};
 use super::batch::{BATCH_COST, Batch, RawAbout, RawMessage};
@@ -21,6 +21,7 @@ use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::Arrivals as _;
 use crate::mailbox::arrivals::Reachable;
 use crate::reference::ActorRef;
+use crate::remote::access::Access;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
 use crate::remote::serve::find;
@@ -42,6 +43,7 @@ struct Actors {
     system: ActorSystem,
     conn: Arc<Conn<Accepted>>,
     watches: Watches,
+    access: Access,
     now: Instant,
     /// What the read at hand brought, once a message of it is handed on, where batches share its charge.
     block: Option<Block>,
@@ -51,8 +53,8 @@ struct Actors {
 #[derive(Default)]
 struct Known {
     cell: Option<Arc<dyn Reachable>>,
-    /// Which of the peer's types the actor accepts, and where they are in its list.
-    entries: VecDeque<(u32, u16)>,
+    /// Which of the peer's types the actor accepts and the peer may tell it, or ask, and where they are in its list.
+    entries: VecDeque<(u32, Verb, u16)>,
     staged: Staged,
     /// How many messages the last batch had, as a hint for the next one.
     last_len: usize,
@@ -71,8 +73,18 @@ struct Staged {
 impl ArrivalsReader {
     pub(crate) fn new(system: ActorSystem, conn: Arc<Conn<Accepted>>, session: &Session) -> Self {
         let watches = Watches::new(conn.clone());
-        let actors = Actors { system, conn, watches, now: crate::timers::now(), block: None };
+        let access = Access::new(conn.resources.clone(), conn.peer.who.clone());
+        let now = crate::timers::now();
+        let actors = Actors { system, conn, watches, access, now, block: None };
         Self { arrivals: Arrivals::new(session), actors }
+    }
+
+    /// Something has been read. What was allowed under another policy is to be asked again.
+    fn begin(&mut self, now: Instant) {
+        self.actors.now = now;
+        if self.actors.access.renew() {
+            self.arrivals.receivers().for_each(|receiver| receiver.kept.entries.clear());
+        }
     }
 }
 
@@ -84,12 +96,12 @@ impl Reader for ArrivalsReader {
     }
 
     fn handle_bytes(&mut self, now: Instant, buf: &[u8]) -> Result<usize, LinkError> {
-        self.actors.now = now;
+        self.begin(now);
         self.arrivals.handle_bytes(buf, &mut self.actors)
     }
 
     fn handle_filled(&mut self, now: Instant) -> Result<(), LinkError> {
-        self.actors.now = now;
+        self.begin(now);
         self.arrivals.handle_filled(&mut self.actors)
     }
 
@@ -207,7 +219,8 @@ impl Host for Actors {
     }
 
     fn operate(&mut self, request: Request) {
-        serve(self.system.clone(), self.conn.clone(), &mut self.watches, request);
+        let peer = (&mut self.watches, &self.access);
+        serve(self.system.clone(), self.conn.clone(), peer, request);
     }
 
     fn no_room(&self) -> Failure {
@@ -241,9 +254,10 @@ impl Actors {
         names: &mut Names<Option<ActorRef>>,
         message: &mut Message,
     ) -> Result<(), Refusal> {
-        let entry = match receiver.kept.entry(message.type_id) {
+        let (type_id, verb) = (message.type_id, message.kind.verb());
+        let entry = match receiver.kept.entry(type_id, verb) {
             Some(entry) => entry,
-            None => accept(&self.system, receiver, &names.types, message.type_id)?,
+            None => self.accept(receiver, &names.types, type_id, verb)?,
         };
         let has_about = message.remaining.is_some()
             || message.metadata.is_some()
@@ -278,6 +292,28 @@ impl Actors {
         Ok(())
     }
 
+    /// Where a type is in the actor's list that was not told it yet, or asked, or why the message is refused.
+    fn accept(
+        &self,
+        receiver: &mut NamedReceiver<Known>,
+        types: &[Box<str>],
+        type_id: u32,
+        verb: Verb,
+    ) -> Result<u16, Refusal> {
+        let name = &types[type_id as usize];
+        self.access.may(verb, &receiver.path, name)?;
+        let system = &self.system;
+        let Some(cell) = live_cell(system, receiver) else { return Err(missing(system, receiver)) };
+        let entry = cell.accepted(name);
+        let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
+        let entries = &mut receiver.kept.entries;
+        if entries.len() >= MAX_ENTRIES {
+            entries.pop_front();
+        }
+        entries.push_back((type_id, verb, entry));
+        Ok(entry)
+    }
+
     /// What most messages do without.
     fn about(&self, message: &mut Message) -> Result<Box<RawAbout>, Refusal> {
         let charge = match &message.metadata {
@@ -299,25 +335,6 @@ impl Actors {
         let bytes = (metadata.encoded_len() + pairs) as u64;
         self.conn.account.charged(Part::Messages, bytes)
     }
-}
-
-/// Where a new type is in the actor's list, or why the message is refused.
-fn accept(
-    system: &ActorSystem,
-    receiver: &mut NamedReceiver<Known>,
-    types: &[Box<str>],
-    type_id: u32,
-) -> Result<u16, Refusal> {
-    let Some(cell) = live_cell(system, receiver) else { return Err(missing(system, receiver)) };
-    let name = &types[type_id as usize];
-    let entry = cell.accepted(name);
-    let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
-    let entries = &mut receiver.kept.entries;
-    if entries.len() >= MAX_ENTRIES {
-        entries.pop_front();
-    }
-    entries.push_back((type_id, entry));
-    Ok(entry)
 }
 
 /// The actor that is meant, if it lives.
@@ -367,8 +384,9 @@ fn trim(messages: &mut VecDeque<RawMessage>) {
 impl Known {
     /// Where the type is in the actor's list, if it came before.
     #[inline]
-    fn entry(&self, type_id: u32) -> Option<u16> {
-        self.entries.iter().find(|(known, _)| *known == type_id).map(|(_, entry)| *entry)
+    fn entry(&self, type_id: u32, verb: Verb) -> Option<u16> {
+        let is_it = |(known, by, _): &&(u32, Verb, u16)| *known == type_id && *by == verb;
+        self.entries.iter().find(is_it).map(|(_, _, entry)| *entry)
     }
 }
 
@@ -460,14 +478,17 @@ mod tests {
             }
         }
 
-        let system = ActorSystem::builder("tests").start().await.expect("it starts");
-        system.spawn("reader", || Reader).await.expect("it starts");
+        let actors = reader().await.actors;
+        actors.system.spawn("reader", || Reader).await.expect("it starts");
         let mut receiver = NamedReceiver::<Known>::new("reader", None);
         // A peer may give one name any number of numbers.
         let types = vec![Box::<str>::from("tests.Note"); 100];
         for type_id in 0..100 {
-            accept(&system, &mut receiver, &types, type_id).expect("it is accepted");
-            assert!(receiver.kept.entry(type_id).is_some());
+            for verb in [Verb::Tell, Verb::Ask] {
+                let accepted = actors.accept(&mut receiver, &types, type_id, verb);
+                accepted.expect("it is accepted");
+                assert!(receiver.kept.entry(type_id, verb).is_some());
+            }
             assert!(receiver.kept.entries.len() <= MAX_ENTRIES, "{}", receiver.kept.entries.len());
         }
     }

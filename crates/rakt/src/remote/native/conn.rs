@@ -18,7 +18,6 @@ use crate::answer::Fate;
 use crate::error::{Cause, Destination, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::account::Account;
-use crate::remote::admission::Source;
 use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::links::LinkOf;
@@ -34,8 +33,6 @@ pub(crate) struct Peer {
     pub(crate) name: Arc<str>,
     /// Who that has proven to be, and where the connection comes from, or leads to: no peer chooses that as it likes.
     pub(crate) who: crate::Peer,
-    /// Where it comes from, where that is an IP address.
-    pub(crate) source: Source,
     /// It is a node: others can connect to it.
     is_node: bool,
 }
@@ -193,7 +190,6 @@ impl<H: Half> Conn<H> {
             peer: Peer {
                 incarnation: hello.incarnation,
                 name: name.into(),
-                source: Source::of(from),
                 is_node: hello.advertised.is_some(),
                 who,
             },

@@ -10,6 +10,7 @@ use super::accepted::Accepted;
 use super::conn::Conn;
 use crate::error::{Bound, Refusal};
 use crate::mailbox::arrivals::Reachable;
+use crate::remote::access::Access;
 use crate::remote::budget::Part;
 use crate::remote::serve::{carried_out, find, found_outcome, lookup, operation_cost};
 use crate::signal::Watcher;
@@ -105,14 +106,18 @@ fn forget(
 pub(crate) fn serve(
     system: ActorSystem,
     conn: Arc<Conn<Accepted>>,
-    watches: &mut Watches,
+    (watches, access): (&mut Watches, &Access),
     request: Request,
 ) {
-    let Request { corr, remaining, operation } = request;
+    let Request { corr, remaining, mut operation } = request;
+    if let Err(refusal) = access.permit(&system, &mut operation) {
+        return conn.respond(corr, Err(refusal));
+    }
     let slow = match operation {
         Operation::Ping => return conn.respond(corr, Ok(Outcome::Done)),
         Operation::Kinds => {
-            return conn.respond(corr, Ok(Outcome::Kinds(system.kinds().names())));
+            let kinds = access.kinds(system.kinds().names());
+            return conn.respond(corr, Ok(Outcome::Kinds(kinds)));
         }
         Operation::Lookup { path } => return conn.respond(corr, lookup(&system, &path)),
         Operation::Watch { path, uid, watch_id } => {
@@ -138,7 +143,7 @@ pub(crate) fn serve(
     let runtime = system.runtime().clone();
     runtime.spawn(async move {
         tokio::select! {
-            result = carried_out(system, slow.into(), remaining, (charge, conn.peer.source)) => {
+            result = carried_out(system, slow.into(), remaining, (charge, conn.peer.who.clone())) => {
                 conn.respond(corr, result);
             }
             () = conn.gone.opened() => {}
@@ -166,11 +171,15 @@ mod tests {
         let limit = budget.limit(Part::Operations);
         let others = budget.crowd(Part::Operations, 5 * 1024);
         let request = Request { corr: 1, remaining: None, operation: spawn };
-        serve(system, conn.clone(), &mut watches, request);
+        serve(system, conn.clone(), (&mut watches, &access(&conn)), request);
         let full = ("memory for operations (bytes)".to_owned(), limit);
         assert_eq!(answers(&conn), [(1, Some(full))]);
         budget.disperse(&others);
         assert_eq!(budget.used(Part::Operations), 0, "what was refused is given back");
+    }
+
+    fn access(conn: &Conn<Accepted>) -> Access {
+        Access::new(conn.resources.clone(), conn.peer.who.clone())
     }
 
     /// Does not end before it is told to.
@@ -192,7 +201,12 @@ mod tests {
         let conn = accepted(&resources());
         let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budget);
         let operation = Operation::Stop { path: "slow".to_owned(), uid: None };
-        serve(system, conn.clone(), &mut watches, Request { corr: 1, remaining: None, operation });
+        serve(
+            system,
+            conn.clone(),
+            (&mut watches, &access(&conn)),
+            Request { corr: 1, remaining: None, operation },
+        );
         tokio::task::yield_now().await;
         assert!(budget.used(Part::Operations) >= 4 * 1024);
         conn.gone.open();
@@ -210,7 +224,7 @@ mod tests {
         let (mut watches, budget) = (Watches::new(conn.clone()), &conn.resources.budget);
         let mut ask = |operation| {
             let request = Request { corr: 1, remaining: None, operation };
-            serve(system.clone(), conn.clone(), &mut watches, request);
+            serve(system.clone(), conn.clone(), (&mut watches, &access(&conn)), request);
             answers(&conn).remove(0).1
         };
         let watch = |watch_id| Operation::Watch { path: "a".to_owned(), uid: None, watch_id };

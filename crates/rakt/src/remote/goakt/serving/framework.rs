@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use rakt_wire::goakt::{
     ASYNC_RESPONSE, ASYNC_TIMEOUT, GoAddress, GoError, HEALTH_CHECK_RESPONSE, Procedure,
-    RemoteMessage, SystemMessage, proto,
+    SystemMessage, proto,
 };
 use rakt_wire::{Code, Encode};
 
@@ -33,13 +33,10 @@ impl GoConn {
     pub(super) fn handle_framework(
         self: &Arc<Self>,
         procedure: Procedure,
-        message: &RemoteMessage<'_>,
+        read: Option<SystemMessage>,
         cell: &Arc<dyn Reachable>,
     ) -> Result<Framework, GoError> {
-        let invalid = |error| GoError::invalid_message(procedure, error);
-        let Some(read) = SystemMessage::read(&message.message).map_err(invalid)? else {
-            return Ok(Framework::NotOurs);
-        };
+        let Some(read) = read else { return Ok(Framework::NotOurs) };
         tracing::debug!(
             peer = self.peer.from(),
             path = cell.path(),

@@ -12,6 +12,7 @@ use super::requests::{Common, Names, Run};
 use super::window::InLine;
 use crate::error::{Bound, Chain, Refusal};
 use crate::propagate::Extensions;
+use crate::remote::access::Access;
 use crate::remote::goakt::limits::LONGEST;
 use crate::timers::now;
 
@@ -62,7 +63,11 @@ pub(super) enum Progress {
 
 impl GoConn {
     /// Takes a request on. `None`: it is on its way, or answered.
-    pub(super) fn take_on(self: &Arc<Self>, incoming: Incoming) -> Option<Handing> {
+    pub(super) fn take_on(
+        self: &Arc<Self>,
+        incoming: Incoming,
+        access: &Access,
+    ) -> Option<Handing> {
         let Incoming { id, request, metadata, deadline } = incoming;
         let until = deadline.map(|deadline| {
             let remaining = deadline.remaining(SystemTime::now()).min(LONGEST);
@@ -85,7 +90,7 @@ impl GoConn {
                 (messages, Way::Ask { left, timeout: timeout.min(LONGEST) })
             }
             request => {
-                self.operate(id, &request, until);
+                self.operate(id, &request, until, access);
                 return None;
             }
         };
@@ -162,8 +167,8 @@ impl Handing {
             *at = common.messages.body().len();
             return Ok(Progress::Moved);
         };
-        let cell = conn.receiver(common.procedure, &message)?;
-        let takes = |run: &Run| run.takes(&*cell, &message);
+        let found = conn.receiver(common.procedure, &message, names)?;
+        let takes = |run: &Run| run.takes(&*found.0, &message);
         if !sending.run.as_ref().is_none_or(takes) && !sending.send(conn, common, way, names)? {
             return Ok(Progress::Waits);
         }
@@ -175,7 +180,7 @@ impl Handing {
             }
         }
         *at = behind;
-        conn.stage(common, &message, cell, &mut sending.run, names)?;
+        conn.stage(common, &message, found, &mut sending.run, names)?;
         Ok(Progress::Moved)
     }
 

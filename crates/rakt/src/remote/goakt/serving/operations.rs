@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rakt_wire::goakt::{GoError, Procedure, Purpose, Request, proto};
-use rakt_wire::{Code, Failure, Operation, Outcome};
+use rakt_wire::{Code, Failure, Operation, Outcome, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
-use crate::remote::admission::Source;
+use crate::remote::access::Access;
 use crate::remote::budget::Part;
 use crate::remote::serve::{self, Asked, carried_out, operation_cost};
 use crate::timers::now;
 
 impl GoConn {
     /// What is not a message to an actor.
-    pub(super) fn operate(self: &Arc<Self>, id: u64, request: &Request, until: Option<Instant>) {
+    pub(super) fn operate(
+        self: &Arc<Self>,
+        id: u64,
+        request: &Request,
+        until: Option<Instant>,
+        access: &Access,
+    ) {
         self.open_operation(id);
         let procedure = request.procedure();
         let operation = match request.purpose() {
@@ -24,7 +30,7 @@ impl GoConn {
             Purpose::Refused(error) => Err(error),
             _ => Err(GoError::cluster_off()),
         };
-        let operation = match operation {
+        let mut operation = match operation {
             Ok(operation) => operation,
             Err(error) => return self.answer(id, Answer::Error(error)),
         };
@@ -33,6 +39,15 @@ impl GoConn {
             Err(error) => return self.answer(id, Answer::Error(error)),
         };
         let subject = request.subject().to_owned();
+        // Who is for nobody is not there, as far as peers can see: nodes are looked for by such a name.
+        let is_hidden =
+            matches!(&operation, Operation::Lookup { path } if path.split('/').any(is_reserved));
+        if is_hidden {
+            return self.answer(id, self.answer_to(procedure, &subject, Ok(Outcome::Absent)));
+        }
+        if let Err(refusal) = access.permit(&self.system, &mut operation) {
+            return self.answer(id, self.answer_to(procedure, &subject, Err(refusal)));
+        }
         if let Operation::Lookup { path } = &operation {
             let found = serve::lookup(&self.system, path);
             return self.answer(id, self.answer_to(procedure, &subject, found));
@@ -44,7 +59,7 @@ impl GoConn {
             }
         };
         let (conn, system) = (self.clone(), self.system.clone());
-        let peer = Source::of(self.peer.from());
+        let peer = self.peer.clone();
         // GoAkt's clients wait without a limit unless their context has a deadline.
         let limit = self.system.ask_timeout();
         let remaining = until.map_or(limit, |until| until.saturating_duration_since(now()));
@@ -67,8 +82,7 @@ impl GoConn {
     ) -> Answer {
         let address = self.terms.local.address(subject);
         match result {
-            // Who is not for peers is not there, as far as they can see.
-            Ok(Outcome::Absent) | Err(Refusal::Denied { .. }) if procedure == Procedure::Lookup => {
+            Ok(Outcome::Absent) if procedure == Procedure::Lookup => {
                 Answer::Error(GoError::not_found(address))
             }
             Ok(_) if procedure == Procedure::Lookup => Answer::Address(address),

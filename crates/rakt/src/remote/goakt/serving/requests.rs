@@ -6,8 +6,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rakt_wire::goakt::{GoAddress, GoError, Procedure, RemoteMessage, RemoteMessages};
-use rakt_wire::{Address, Dialect, MAX_ADDRESS_LEN, Metadata, cost, is_reserved};
+use rakt_wire::goakt::{
+    GoAddress, GoError, Procedure, RemoteMessage, RemoteMessages, SystemMessage,
+};
+use rakt_wire::{Address, Dialect, MAX_ADDRESS_LEN, Metadata, Verb, cost, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use super::delivery::{About, Answers, Batch, Delivery, Message};
@@ -16,6 +18,7 @@ use crate::error::Refusal;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::reply::RemoteAsker;
 use crate::reference::ActorRef;
+use crate::remote::access::Access;
 use crate::remote::budget::Part;
 use crate::remote::io::spare::READ_LEN;
 use crate::remote::serve;
@@ -49,9 +52,11 @@ pub(super) enum Framework {
     Asks(Box<Run>),
 }
 
-/// Names that a connection used last: the next request most often has the same.
-#[derive(Default)]
+/// What the peer may do, and names that it used last: the next request most often has the same.
 pub(super) struct Names {
+    access: Access,
+    /// What was allowed last: to do this with the actor of that path, and the name of the message.
+    allowed: Option<(Verb, Box<str>, Box<str>)>,
     sender: Option<(String, Option<ActorRef>)>,
     type_name: Option<Arc<str>>,
     /// Of the actor with that number.
@@ -60,6 +65,35 @@ pub(super) struct Names {
 }
 
 impl Names {
+    pub(super) fn new(access: Access) -> Self {
+        let (allowed, sender, type_name, path, window) = Default::default();
+        Self { access, allowed, sender, type_name, path, window }
+    }
+
+    /// What the peer may do.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Something is to be handed on. What was allowed under another policy is to be asked again.
+    pub(super) fn renew(&mut self) {
+        if self.access.renew() {
+            self.allowed = None;
+        }
+    }
+
+    /// Whether the peer may send a message.
+    fn may_send(&mut self, verb: Verb, path: &str, name: &str) -> Result<(), Refusal> {
+        let is_it = |(by, to, what): &(Verb, Box<str>, Box<str>)| {
+            *by == verb && **to == *path && **what == *name
+        };
+        if !self.allowed.as_ref().is_some_and(is_it) {
+            self.access.may(verb, path, name)?;
+            self.allowed = Some((verb, path.into(), name.into()));
+        }
+        Ok(())
+    }
+
     fn type_name(&mut self, name: &str) -> Arc<str> {
         match &self.type_name {
             Some(known) if **known == *name => known.clone(),
@@ -170,11 +204,11 @@ impl GoConn {
         self: &Arc<Self>,
         common: &Common,
         message: &RemoteMessage<'_>,
-        cell: Arc<dyn Reachable>,
+        (cell, read): (Arc<dyn Reachable>, Option<SystemMessage>),
         run: &mut Option<Run>,
         names: &mut Names,
     ) -> Result<(), GoError> {
-        match self.handle_framework(common.procedure, message, &cell)? {
+        match self.handle_framework(common.procedure, read, &cell)? {
             Framework::NotOurs => {}
             Framework::Done | Framework::Replied(_) => return Ok(()),
             Framework::Asks(asks) => {
@@ -201,12 +235,12 @@ impl GoConn {
         names: &mut Names,
     ) -> Result<Option<Run>, GoError> {
         let procedure = common.procedure;
-        let cell = self.receiver(procedure, message)?;
+        let (cell, read) = self.receiver(procedure, message, names)?;
         if by <= start {
             return Err(failed(procedure, message, &Refusal::DeadlineExceeded));
         }
         self.expect_reply(common.id, by);
-        match self.handle_framework(procedure, message, &cell)? {
+        match self.handle_framework(procedure, read, &cell)? {
             Framework::NotOurs => {}
             Framework::Done => return Ok(None),
             Framework::Replied(type_name) => {
@@ -220,17 +254,34 @@ impl GoConn {
         Ok(Some(run))
     }
 
-    /// The actor that a message is for.
+    /// The actor that a message is for, and what that says where it is one of GoAkt itself.
     pub(super) fn receiver(
         &self,
         procedure: Procedure,
         message: &RemoteMessage<'_>,
-    ) -> Result<Arc<dyn Reachable>, GoError> {
-        let local = &self.terms.local;
+        names: &mut Names,
+    ) -> Result<(Arc<dyn Reachable>, Option<SystemMessage>), GoError> {
+        let (local, name) = (&self.terms.local, message.message.type_name());
         let path = local.receiver(procedure, message.receiver)?;
-        local.admit_message(&path, message.message.type_name())?;
-        serve::find(&self.system, &path, None)
-            .map_err(|refusal| failed(procedure, message, &refusal))
+        local.admit_message(&path, name)?;
+        let read = SystemMessage::read(&message.message)
+            .map_err(|error| GoError::invalid_message(procedure, error))?;
+        let (verb, name) = match &read {
+            Some(SystemMessage::AsyncRequest(request)) => {
+                (Verb::Ask, request.message.as_ref().map_or("", |message| message.type_name()))
+            }
+            Some(read) => (read.verb(), name),
+            None if procedure == Procedure::Ask => (Verb::Ask, name),
+            None => (Verb::Tell, name),
+        };
+        let mut uid = None;
+        let allowed = match verb {
+            Verb::Stop => names.access.may_manage(&self.system, verb, &path, &mut uid),
+            verb => names.may_send(verb, &path, name),
+        };
+        let found = allowed.and_then(|()| serve::find(&self.system, &path, uid));
+        let cell = found.map_err(|refusal| failed(procedure, message, &refusal))?;
+        Ok((cell, read))
     }
 
     fn add(

@@ -23,6 +23,7 @@ use super::conn::{Answer, GoConn};
 use super::handing::{Handing, Progress};
 use super::requests::Names;
 use crate::error::{Cause, Chain};
+use crate::remote::access::Access;
 use crate::remote::admission::Greeting;
 use crate::remote::goakt::limits::Held;
 use crate::remote::io::spare::READ_LEN;
@@ -103,11 +104,12 @@ pub(super) fn run(
     };
     conn.resources.link_up(&link_of(&conn), compression);
     let (pace, rate) = (Pace::new(options.min_rate), Rate::new(options.control_rate));
+    let names = Names::new(Access::new(conn.resources.clone(), conn.peer.clone()));
     let serve = Serve {
         greeting,
         conn,
         server: Server::new(config),
-        names: Names::default(),
+        names,
         is_parsed: false,
         handing: None,
         is_over: false,
@@ -132,6 +134,7 @@ pub(super) fn run(
 impl Serve {
     /// Hands on what has arrived, as far as that goes; false if there was nothing to do.
     fn hand_on(&mut self, io: &mut Buffers) -> Result<bool, End> {
+        self.names.renew();
         let mut has_moved = false;
         let mut arrived = io.unread.len().saturating_sub(self.left);
         while !io.turn.is_over() {
@@ -209,7 +212,7 @@ impl Serve {
             Ok(Some(incoming)) => {
                 self.has_ended = true;
                 self.last_use = now();
-                self.handing = self.conn.take_on(incoming);
+                self.handing = self.conn.take_on(incoming, self.names.access());
                 // What carries no messages, or was answered at once.
                 self.cheap += u32::from(self.handing.is_none());
                 io.turn.add(MESSAGE_COUNT);
