@@ -3,6 +3,7 @@
 mod certificates;
 mod handshake;
 mod renewal;
+mod sources;
 #[allow(dead_code, reason = "not every test program needs each of them")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -73,7 +73,8 @@ fn of_certificate(error: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::BadSignature => {
-            "its certificate is not signed by the CA that it names".to_owned()
+            "its certificate is of a CA that has the name of one that this node trusts, and another key: is it another \
+             secret, or a CA that was made anew?".to_owned()
         }
         CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
         CertificateError::ExpiredRevocationListContext { .. }
