@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rakt::Event;
 use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::remote::{Config, Tls};
+use rakt::{Event, StopReason};
 
 use crate::certificates::{Ca, Issued};
 use crate::support::{event, within};
@@ -34,6 +34,20 @@ impl Handler<Add> for Counter {
     async fn handle(&mut self, add: Add, _: &mut Context<Self>) -> Result<u64> {
         self.0 += add.n;
         Ok(self.0)
+    }
+}
+
+/// Says when the counter on the other node ends.
+struct Watcher(ActorRef<Counter>, tokio::sync::mpsc::UnboundedSender<StopReason>);
+
+impl Actor for Watcher {
+    async fn started(&mut self, ctx: &mut Context<Self>) -> Result {
+        ctx.watch(&self.0);
+        Ok(())
+    }
+
+    async fn terminated(&mut self, terminated: &Terminated, _: &mut Context<Self>) -> Result {
+        Ok(self.1.send(terminated.reason.clone())?)
     }
 }
 
@@ -118,6 +132,9 @@ async fn no_request_fails_while_certificates_are_renewed() -> Result {
     let server = node("one", files[0].tls()).await?;
     let client = node("other", files[1].tls()).await?;
     let counter = counter(&server, &client).await?;
+    let (ended, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let watched = counter.clone();
+    client.spawn("watcher", move || Watcher(watched.clone(), ended.clone())).await?;
     let (is_over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let askers: Vec<tokio::task::JoinHandle<Result>> = (0..16)
         .map(|_| {
@@ -161,6 +178,9 @@ async fn no_request_fails_while_certificates_are_renewed() -> Result {
     let asked = asked.load(Ordering::Relaxed);
     assert_eq!(within(counter.ask(Add { n: 0 })).await?, 2 * asked, "each counts once");
     assert_eq!(client.dead_letter_count() + server.dead_letter_count(), 0);
+    assert!(hears.try_recv().is_err(), "it is there all the time");
+    counter.stop().await?;
+    assert_eq!(within(hears.recv()).await, Some(StopReason::Stopped));
     println!("{asked} asks, {rounds} renewals, none failed");
     client.shutdown().await;
     server.shutdown().await;
