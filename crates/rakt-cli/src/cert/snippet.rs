@@ -4,13 +4,13 @@ use std::path::Path;
 
 use rakt::remote::certificate::Files;
 
-/// The two lines of a node of rakt.
+/// The two lines of a node of rakt. Its system has the name that its certificate has.
 pub(super) fn rust(name: &str, files: &Files) -> String {
     let Files { certificate, key, authority, .. } = files;
     format!(
         "{name}: {} and {}\n\n    \
-         let tls = Tls::from_files({certificate:?}, {key:?}, {authority:?});\n    \
-         let remoting = remote::Config::new(\"127.0.0.1\", 3321).tls(tls);\n\n",
+         let remoting = Config::new(\"127.0.0.1\", 3321).tls(Tls::from_files({certificate:?}, {key:?}, {authority:?}));\n    \
+         let system = ActorSystem::builder({name:?}).remoting(remoting).start().await?;\n\n",
         certificate.display(),
         key.display(),
     )

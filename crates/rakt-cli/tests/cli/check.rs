@@ -155,12 +155,42 @@ fn a_port_where_nobody_listens_or_no_tls_is_spoken_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_tls_is_known_as_one() -> rakt::Result {
     let place = place("plain");
-    let system =
-        ActorSystem::builder("plain").remoting(remote::Config::new("127.0.0.1", 0)).start().await?;
-    let (host, port) = system.advertised();
-    let node = format!("{host}:{port}").parse().expect("an address");
-    let done = tokio::task::spawn_blocking(move || check(&place, node, BOTH)).await?;
+    let config = remote::Config::new("127.0.0.1", 0);
+    let done = checked(place, config, |place, node| check(place, node, BOTH)).await?;
     refused(&done, "this node speaks plain rakt, no TLS", "Config::tls");
-    system.shutdown().await;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_rakt_with_tls_says_the_same_as_the_checks() -> rakt::Result {
+    let place = place("rakt");
+    let file = |name: &str| place.path(&format!("certs/{name}"));
+    let tls = remote::Tls::from_files(file("one.pem"), file("one.key"), file("ca.pem"));
+    let config = remote::Config::new("127.0.0.1", 0).tls(tls);
+    let all = checked(place, config, |place, node| {
+        let stranger = "--ca certs/ca.pem --cert other/stranger.pem --key other/stranger.key";
+        [BOTH, "--ca certs/ca.pem", stranger].map(|options| check(place, node, options))
+    });
+    let [accepted, anonymous, stranger] = all.await?;
+    assert!(
+        accepted.code == 0 && accepted.out.contains("certs/two.pem as rakt://dev/two"),
+        "{accepted:?}"
+    );
+    refused(&anonymous, "asks for a certificate", "--cert FILE");
+    refused(&stranger, "does not trust the authority", "that authority too");
+    Ok(())
+}
+
+/// Checks a node of rakt that runs for as long.
+async fn checked<T: Send + 'static>(
+    place: Place,
+    config: remote::Config,
+    check: impl FnOnce(&Place, SocketAddr) -> T + Send + 'static,
+) -> rakt::Result<T> {
+    let system = ActorSystem::builder("one").remoting(config).start().await?;
+    let (host, port) = system.advertised();
+    let node = format!("{host}:{port}").parse()?;
+    let found = tokio::task::spawn_blocking(move || check(&place, node)).await?;
+    system.shutdown().await;
+    Ok(found)
 }

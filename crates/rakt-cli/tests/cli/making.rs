@@ -7,9 +7,10 @@ fn two_nodes_for_development_take_one_command() {
     let place = Place::new("dev");
     let out = place.ok("cert dev one two --host dev.example --also goakt.internal");
     for line in [
-        "Tls::from_files(\"certs/one.pem\", \"certs/one.key\", \"certs/ca.pem\");",
-        "Tls::from_files(\"certs/two.pem\", \"certs/two.key\", \"certs/ca.pem\");",
-        "remote::Config::new(\"127.0.0.1\", 3321).tls(tls)",
+        ".tls(Tls::from_files(\"certs/one.pem\", \"certs/one.key\", \"certs/ca.pem\"));",
+        "ActorSystem::builder(\"one\").remoting(remoting).start().await?;",
+        ".tls(Tls::from_files(\"certs/two.pem\", \"certs/two.key\", \"certs/ca.pem\"));",
+        "ActorSystem::builder(\"two\").remoting(remoting).start().await?;",
         "tls.RequireAndVerifyClientCert",
         "\"goakt.internal\", // in the certificates of all nodes",
     ] {

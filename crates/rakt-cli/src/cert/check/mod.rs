@@ -68,7 +68,10 @@ fn target(text: &str) -> std::result::Result<Target, String> {
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("there is no runtime: {error}")))?;
-    let (report, is_accepted) = runtime.block_on(check(options))?;
+    let checked = runtime.block_on(check(options));
+    // A name server that does not answer keeps a thread, which nobody needs to wait for any more.
+    runtime.shutdown_background();
+    let (report, is_accepted) = checked?;
     print(report)?;
     Ok(if is_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
