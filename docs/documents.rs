@@ -6,6 +6,8 @@ mod compiled {
     struct Readme;
     #[doc = include_str!("../ARCHITECTURE.md")]
     struct Architecture;
+    #[doc = include_str!("certificates.md")]
+    struct Certificates;
     #[doc = include_str!("from-goakt.md")]
     struct FromGoakt;
     #[cfg(feature = "goakt")]
