@@ -1,0 +1,337 @@
+//! A TLS connection as a stream.
+//!
+//! ```text
+//! socket ── one read ──► unread ── opened where it lies, copied once ──► reader   (`rest`: had no room there)
+//! socket ◄── one write ── unsent ◄── sealed, short pieces joined ─────── writer
+//! ```
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `mod` | the stream, and its handshake |
+//! | `step` | what rustls is asked to do next |
+//! | `room` | where bytes wait: an idle connection keeps no buffer |
+
+mod room;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::remote::io::{Farewell, say_goodbye};
+use crate::remote::transport::Stream;
+use room::Room;
+use step::{Session, Step, Task, Turn};
+
+/// What a peer may send without a byte of data, in bytes: tickets, updates of keys, and the longest record as long as
+/// it is not complete.
+const MAX_BARE_LEN: usize = 64 * 1024;
+
+/// A TLS connection after its handshake.
+pub(crate) struct TlsStream {
+    stream: Box<dyn Stream>,
+    session: Session,
+    /// Received, not opened yet.
+    unread: Room,
+    /// Whole records may be among the unread, because the reader had no room for them.
+    is_held: bool,
+    /// Opened, but there was no room for it.
+    rest: BytesMut,
+    /// Sealed, not taken by the socket yet.
+    unsent: Room,
+    /// Nothing more comes from the peer.
+    has_ended: bool,
+    /// Nothing more is sealed.
+    is_shut: bool,
+    /// Received since the last data, in bytes.
+    bare_len: usize,
+    failed: Option<rustls::Error>,
+}
+
+/// The handshake of the side that dialed.
+///
+/// # Errors
+/// The [`rustls::Error`] is inside the error if there is one. The peer has been told then.
+pub(crate) async fn connect(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    stream: Box<dyn Stream>,
+) -> io::Result<TlsStream> {
+    let session = UnbufferedClientConnection::new(config, name).map_err(invalid)?;
+    TlsStream::new(Session::Dialed(session), stream).shake_hands().await
+}
+
+/// The handshake of the side that took the connection, of which `early` has been read.
+///
+/// # Errors
+/// Like [`connect`].
+pub(crate) async fn accept(
+    config: Arc<ServerConfig>,
+    stream: Box<dyn Stream>,
+    early: BytesMut,
+) -> io::Result<TlsStream> {
+    let session = UnbufferedServerConnection::new(config).map_err(invalid)?;
+    let mut stream = TlsStream::new(Session::Accepted(session), stream);
+    stream.unread.put(&early);
+    stream.shake_hands().await
+}
+
+impl TlsStream {
+    fn new(session: Session, stream: Box<dyn Stream>) -> Self {
+        Self {
+            stream,
+            session,
+            unread: Room::default(),
+            is_held: false,
+            rest: BytesMut::new(),
+            unsent: Room::default(),
+            has_ended: false,
+            is_shut: false,
+            bare_len: 0,
+            failed: None,
+        }
+    }
+
+    /// The chain of the peer, its own certificate first.
+    pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.session.state().peer_certificates()
+    }
+
+    /// The application protocol that both sides have agreed on.
+    pub(crate) fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.session.state().alpn_protocol()
+    }
+
+    async fn shake_hands(mut self) -> io::Result<Self> {
+        let Err(error) = poll_fn(|cx| self.poll_handshake(cx)).await else {
+            return Ok(self);
+        };
+        // The peer reads the alert before it sees that the connection is gone.
+        let alert = Farewell::new(self.unsent.filled().to_vec(), ());
+        say_goodbye(self.stream, alert).await;
+        Err(error)
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.has_ended {
+            match self.step(&mut ReadBuf::new(&mut []), Task::Open)? {
+                Step::Moved | Step::Opened | Step::Sealed(_) => {}
+                Step::Ended => self.has_ended = true,
+                Step::Ready => {
+                    self.bare_len = 0;
+                    self.unread.lend();
+                    ready!(self.poll_drain(cx))?;
+                    return Pin::new(&mut self.stream).poll_flush(cx);
+                }
+                Step::Starved => {
+                    ready!(self.poll_drain(cx))?;
+                    ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                    ready!(self.poll_receive(cx))?;
+                }
+            }
+        }
+        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Has rustls go on by one step.
+    ///
+    /// It keeps the beginning of a handshake message among the unread, and counts on seeing it each time: so they are
+    /// shown to it when something is sealed too. Whole records that are held it would open then. Those come behind
+    /// data, and behind data no handshake message has begun.
+    fn step(&mut self, into: &mut ReadBuf<'_>, task: Task<'_>) -> io::Result<Step> {
+        if let Some(error) = &self.failed {
+            return Err(invalid(error.clone()));
+        }
+        let unread = if self.is_held { &mut [] } else { self.unread.filled_mut() };
+        let mut turn = Turn { into, rest: &mut self.rest, unsent: &mut self.unsent, task };
+        let (len, step) = self.session.step(unread, &mut turn);
+        self.unread.advance(len);
+        if let Ok(Step::Opened) = step {
+            self.bare_len = 0;
+        }
+        step.map_err(|error| self.fail(error))
+    }
+
+    /// Ends the connection. What the peer shall know of that is among the unsent.
+    fn fail(&mut self, error: rustls::Error) -> io::Error {
+        // To go on further than that would be to open again what cannot be opened.
+        while self.session.state().wants_write() {
+            let (into, rest) = (&mut ReadBuf::new(&mut []), &mut self.rest);
+            let mut turn = Turn { into, rest, unsent: &mut self.unsent, task: Task::Open };
+            if self.session.step(&mut [], &mut turn).1.is_err() {
+                break;
+            }
+        }
+        self.unread.clear();
+        invalid(self.failed.insert(error).clone())
+    }
+
+    /// Opens as many records as the reader has room for, and at least one if there is one.
+    fn open(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> io::Result<()> {
+        self.is_held = false;
+        loop {
+            let is_sending = !self.unsent.is_empty();
+            let step = self.step(into, Task::Open);
+            if step.is_err() && !is_sending {
+                // The alert. If a writer waits for the socket, it sends that, and must not lose its place.
+                drop(self.poll_drain(cx));
+            }
+            match step? {
+                Step::Opened => {
+                    self.is_held = !self.unread.has_record(into.remaining());
+                    if self.is_held {
+                        return Ok(());
+                    }
+                }
+                Step::Moved | Step::Sealed(_) => {}
+                Step::Ready | Step::Starved => return Ok(()),
+                Step::Ended => {
+                    self.has_ended = true;
+                    self.unread.clear();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Seals what `task` says, and returns how much that was.
+    fn seal(&mut self, task: Task<'_>) -> io::Result<usize> {
+        loop {
+            match self.step(&mut ReadBuf::new(&mut []), task)? {
+                Step::Sealed(len) => return Ok(len),
+                Step::Moved | Step::Opened => {}
+                Step::Ended => self.has_ended = true,
+                Step::Ready | Step::Starved => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
+    }
+
+    /// Reads once.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = &self.failed {
+            return Poll::Ready(Err(invalid(error.clone())));
+        }
+        let vacant = self.unread.vacant();
+        if vacant.is_empty() || self.bare_len > MAX_BARE_LEN {
+            let flood = "the peer sends no data, but more of all else than is taken from it";
+            return Poll::Ready(Err(self.fail(rustls::Error::General(flood.to_owned()))));
+        }
+        let mut buf = ReadBuf::new(vacant);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+        let len = buf.filled().len();
+        self.unread.fill(len);
+        if len == 0 {
+            self.unread.lend();
+        }
+        ready!(polled)?;
+        self.bare_len += len;
+        self.has_ended = len == 0;
+        match self.has_ended && !self.unread.is_empty() {
+            true => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Has the socket take all that is sealed.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, self.unsent.filled()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(len)) => self.unsent.advance(len),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.unsent.lend();
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.unsent.lend();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (this, before) = (self.get_mut(), buf.remaining());
+        if !this.rest.is_empty() {
+            let len = this.rest.len().min(before);
+            buf.put_slice(&this.rest.split_to(len));
+            if this.rest.is_empty() {
+                this.rest = BytesMut::new();
+            }
+        }
+        while buf.remaining() == before && before > 0 && !this.has_ended {
+            if !this.is_held {
+                ready!(this.poll_receive(cx))?;
+            }
+            this.open(cx, buf)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        if this.is_shut {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let len = this.seal(Task::Seal(pieces))?;
+        // What the socket does not take now goes with what comes next, at the latest with a flush.
+        match this.poll_drain(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(len)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !std::mem::replace(&mut this.is_shut, true) && this.failed.is_none() {
+            this.seal(Task::Close)?;
+        }
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.stream).poll_shutdown(cx)
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
