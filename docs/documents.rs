@@ -16,6 +16,8 @@ mod compiled {
     #[cfg(feature = "serde")]
     #[doc = include_str!("guide.md")]
     struct Guide;
+    #[doc = include_str!("security.md")]
+    struct Security;
     #[doc = include_str!("PROTOCOL.md")]
     struct Protocol;
 }
