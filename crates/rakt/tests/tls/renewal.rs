@@ -37,6 +37,9 @@ impl Handler<Add> for Counter {
     }
 }
 
+/// How long the certificates are good for that are renewed under load, in seconds.
+const LIFE: u64 = 9;
+
 /// Says when the counter on the other node ends.
 struct Watcher(ActorRef<Counter>, tokio::sync::mpsc::UnboundedSender<StopReason>);
 
@@ -120,14 +123,14 @@ async fn counter(server: &ActorSystem, client: &ActorSystem) -> Result<ActorRef<
     Ok(client.node(host, port).lookup::<Counter>("counter").await?.ok_or("it is there")?)
 }
 
-/// Both nodes get a certificate every two seconds that is good for six, and a CA now and then: so each connection has to
+/// Both nodes get a certificate every two seconds that is good for nine, and a CA now and then: so each connection has to
 /// be replaced many times, while asks and tells are under way on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_certificates_are_renewed() -> Result {
     let seconds = std::env::var("RAKT_ROTATION_SECONDS").ok().and_then(|text| text.parse().ok());
-    let rounds: u64 = seconds.unwrap_or(10_u64).div_ceil(2);
+    let rounds: u64 = seconds.unwrap_or(12_u64).div_ceil(2);
     let mut ca = Ca::new("first");
-    let (one, other) = (brief(&ca, "one", 6), brief(&ca, "other", 6));
+    let (one, other) = (brief(&ca, "one", LIFE), brief(&ca, "other", LIFE));
     let files = [Files::new("one", &one, &ca.pem)?, Files::new("other", &other, &ca.pem)?];
     let server = node("one", files[0].tls()).await?;
     let client = node("other", files[1].tls()).await?;
@@ -166,7 +169,7 @@ async fn no_request_fails_while_certificates_are_renewed() -> Result {
             assert!(system.reload_tls().await.is_ok());
         }
         for (files, name) in files.iter().zip(["one", "other"]) {
-            files.put(&brief(&ca, name, 6), &roots)?;
+            files.put(&brief(&ca, name, LIFE), &roots)?;
         }
     }
     is_over.store(true, Ordering::Relaxed);

@@ -557,6 +557,9 @@ impl Options {
                 return refuse("reload_every", &tls.reload_every, "more than zero");
             }
             tls.reload_every = tls.reload_every.min(LONGEST);
+            if let Some((value, allowed)) = tls.fault() {
+                return refuse("verify", &value, allowed);
+            }
         }
         self.policy.check()?;
         if let Some(own) = self.own_transport.take() {

@@ -1,6 +1,8 @@
 //! Tests of the options and their ranges.
 
 use super::*;
+#[cfg(feature = "_tls")]
+use crate::remote::Verify;
 
 type Set<T> = fn(Config, T) -> Config;
 type Get<T> = fn(&Options) -> T;
@@ -130,4 +132,18 @@ fn plain_text_beyond_loopback_is_asked_for_by_name() {
     assert!(config.check().is_ok());
     assert!(Config::new("localhost", 0).check().is_ok());
     assert!(Config::new("::1", 0).check().is_ok());
+}
+
+#[cfg(feature = "_tls")]
+#[test]
+fn what_is_encrypted_may_be_anywhere_and_its_options_have_ranges() {
+    let tls = || Tls::from_files("node.pem", "node.key", "ca.pem");
+    assert!(Config::new("0.0.0.0", 0).tls(tls()).check().is_ok());
+    let client = |tls| ClientConfig::new().tls(tls).check().map(drop).map_err(|error| error.option);
+    assert_eq!(client(tls()), Ok(()));
+    assert_eq!(client(tls().reload_every(Duration::ZERO)), Err("reload_every"));
+    assert_eq!(client(tls().verify(Verify::uri("spiffe://prod/*"))), Ok(()));
+    for pattern in ["", "spiffe://prod/", "spiffe://prod/a**"] {
+        assert_eq!(client(tls().verify(Verify::uri(pattern))), Err("verify"), "{pattern:?}");
+    }
 }

@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use rakt_wire::Verb;
 
-use self::glob::Glob;
 use super::refuse::refuse;
 use crate::system::ConfigError;
 
+pub(crate) use self::glob::Glob;
 pub(crate) use live::{Policies, Rights};
 pub use role::Role;
 

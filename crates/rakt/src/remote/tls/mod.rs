@@ -140,6 +140,11 @@ impl Tls {
         }
     }
 
+    /// What is wrong with its options.
+    pub(crate) fn fault(&self) -> Option<(String, &'static str)> {
+        self.verify.as_ref()?.fault()
+    }
+
     /// Whom this node accepts. Default: [`Verify::host`].
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = Some(verify);

@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName,
 
 use super::names::Names;
 use super::provider::provider;
+use crate::remote::policy::Glob;
 
 /// Whom a node accepts, besides that a CA it trusts must have signed the certificate.
 ///
@@ -31,7 +32,7 @@ pub struct Verify(Rule);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     Host,
-    Uri(Box<str>),
+    Uri(Glob),
     /// All that have the secret are equal.
     Chain,
 }
@@ -47,7 +48,7 @@ impl Verify {
     /// SPIFFE, and it must match: `*` stands for anything within a segment, `**` for any number of segments. Its last
     /// segment must be the name of the peer's actor system. The host is not looked at.
     pub fn uri(pattern: impl Into<String>) -> Self {
-        Self(Rule::Uri(pattern.into().into()))
+        Self(Rule::Uri(Glob::of_identity(&pattern.into())))
     }
 
     pub(super) fn chain() -> Self {
@@ -62,13 +63,21 @@ impl Verify {
         matches!(self.0, Rule::Uri(_))
     }
 
+    /// What is wrong with it, if anything is: an option of that value must be something else.
+    pub(crate) fn fault(&self) -> Option<(String, &'static str)> {
+        match &self.0 {
+            Rule::Uri(pattern) => Some((pattern.to_string(), pattern.fault()?)),
+            Rule::Host | Rule::Chain => None,
+        }
+    }
+
     /// What is wrong with the names of a peer.
     fn check(&self, names: &Names) -> Result<(), NotAdmitted> {
         let Rule::Uri(pattern) = &self.0 else { return Ok(()) };
         let is_spiffe = |uri: &String| uri.starts_with("spiffe://");
         let fits = match names.uris.iter().any(is_spiffe) {
-            true => names.uris.len() == 1 && matches(pattern, &names.uris[0]),
-            false => names.uris.iter().any(|uri| matches(pattern, uri)),
+            true => names.uris.len() == 1 && pattern.matches(&names.uris[0]),
+            false => names.uris.iter().any(|uri| pattern.matches(uri)),
         };
         match fits {
             true => Ok(()),
@@ -77,40 +86,12 @@ impl Verify {
     }
 }
 
-/// Whether a URI is one that the pattern stands for.
-fn matches(pattern: &str, uri: &str) -> bool {
-    fn segments(pattern: &[&str], uri: &[&str]) -> bool {
-        match (pattern.split_first(), uri.split_first()) {
-            (None, None) => true,
-            (Some((&"**", rest)), _) => (0..=uri.len()).any(|n| segments(rest, &uri[n..])),
-            (Some((first, rest)), Some((name, after))) => {
-                within(first.as_bytes(), name.as_bytes()) && segments(rest, after)
-            }
-            _ => false,
-        }
-    }
-    fn within(pattern: &[u8], name: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some((b'*', rest)) => (0..=name.len()).any(|n| within(rest, &name[n..])),
-            Some((byte, rest)) => {
-                name.split_first().is_some_and(|(n, after)| n == byte && within(rest, after))
-            }
-        }
-    }
-    let split = |text: &'_ str| -> Vec<_> { text.split('/').map(str::to_owned).collect() };
-    let (pattern, uri) = (split(pattern), split(uri));
-    let (pattern, uri): (Vec<&str>, Vec<&str>) =
-        (pattern.iter().map(|s| &**s).collect(), uri.iter().map(|s| &**s).collect());
-    segments(&pattern, &uri)
-}
-
 /// A certificate is good, and of somebody else.
 #[derive(Debug, thiserror::Error)]
 #[error("its names are {names}; this node accepts {pattern}")]
 pub(crate) struct NotAdmitted {
     names: Names,
-    pattern: Box<str>,
+    pattern: Glob,
 }
 
 /// Accepts peers, of both directions, and again later: whoever has been accepted may not be any more.
