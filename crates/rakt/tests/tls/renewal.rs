@@ -84,7 +84,9 @@ impl Files {
 
     fn tls(&self) -> Tls {
         let interval = Duration::from_millis(200);
-        Tls::from_files(self.at("pem"), self.at("key"), self.at("ca")).reload_every(interval)
+        Tls::from_files(self.at("pem"), self.at("key"), self.at("ca"))
+            .reload_every(interval)
+            .replace_connections_every(Duration::from_secs(1))
     }
 }
 
@@ -182,7 +184,7 @@ async fn no_request_fails_while_certificates_are_renewed() -> Result {
     assert_eq!(within(counter.ask(Add { n: 0 })).await?, 2 * asked, "each counts once");
     assert_eq!(client.dead_letter_count() + server.dead_letter_count(), 0);
     assert!(hears.try_recv().is_err(), "it is there all the time");
-    counter.stop().await?;
+    server.actor(&counter.address()).stop().await?;
     assert_eq!(within(hears.recv()).await, Some(StopReason::Stopped));
     println!("{asked} asks, {rounds} renewals, none failed");
     client.shutdown().await;

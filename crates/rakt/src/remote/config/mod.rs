@@ -556,6 +556,10 @@ impl Options {
             if tls.reload_every.is_zero() {
                 return refuse("reload_every", &tls.reload_every, "more than zero");
             }
+            if tls.replace_every < Duration::from_secs(1) {
+                let option = "replace_connections_every";
+                return refuse(option, &tls.replace_every, "at least 1 s");
+            }
             tls.reload_every = tls.reload_every.min(LONGEST);
             if let Some((value, allowed)) = tls.fault() {
                 return refuse("verify", &value, allowed);

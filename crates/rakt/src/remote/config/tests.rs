@@ -142,6 +142,9 @@ fn what_is_encrypted_may_be_anywhere_and_its_options_have_ranges() {
     let client = |tls| ClientConfig::new().tls(tls).check().map(drop).map_err(|error| error.option);
     assert_eq!(client(tls()), Ok(()));
     assert_eq!(client(tls().reload_every(Duration::ZERO)), Err("reload_every"));
+    let brief = tls().replace_connections_every(Duration::from_millis(999));
+    assert_eq!(client(brief), Err("replace_connections_every"));
+    assert_eq!(client(tls().replace_connections_every(Duration::from_secs(1))), Ok(()));
     assert_eq!(client(tls().verify(Verify::uri("spiffe://prod/*"))), Ok(()));
     for pattern in ["", "spiffe://prod/", "spiffe://prod/a**"] {
         assert_eq!(client(tls().verify(Verify::uri(pattern))), Err("verify"), "{pattern:?}");

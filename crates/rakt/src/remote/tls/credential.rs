@@ -43,6 +43,8 @@ pub(super) struct Link<G> {
     pub(super) dialed: Option<ServerName<'static>>,
     /// When the certificate expires that this node has shown.
     pub(super) own_ends: SystemTime,
+    /// When it was opened.
+    pub(super) since: SystemTime,
     pub(super) guarded: G,
 }
 
@@ -74,8 +76,9 @@ impl Credential {
         let mut links = self.links.lock();
         links.retain(|link| link.guarded.strong_count() > 0);
         let alive = |link: &Link<Weak<dyn Guarded>>| {
-            let (dialed, own_ends) = (link.dialed.clone(), link.own_ends);
-            Some(Link { dialed, own_ends, guarded: link.guarded.upgrade()? })
+            let Link { own_ends, since, .. } = *link;
+            let (dialed, guarded) = (link.dialed.clone(), link.guarded.upgrade()?);
+            Some(Link { dialed, own_ends, since, guarded })
         };
         links.iter().filter_map(alive).collect()
     }

@@ -35,6 +35,7 @@ pub(crate) struct TlsLayer {
     server_names: BTreeMap<Box<str>, Box<str>>,
     allow_anonymous: bool,
     reload_every: Duration,
+    replace_every: Duration,
     holders: Holders,
     material: Mutex<Arc<Material>>,
     /// The certificates of the peers that are connected, by a hash of their chain.
@@ -87,6 +88,7 @@ impl TlsLayer {
             allow_readable_key,
             crl,
             reload_every,
+            replace_every,
             ..
         } = tls;
         for name in server_names.iter().flat_map(|(host, name)| [host, name]) {
@@ -106,6 +108,7 @@ impl TlsLayer {
             server_names,
             allow_anonymous,
             reload_every,
+            replace_every,
             holders,
             material: Mutex::new(Arc::new(material)),
             credentials: Mutex::default(),
@@ -115,6 +118,10 @@ impl TlsLayer {
 
     pub(super) fn reload_every(&self) -> Duration {
         self.reload_every
+    }
+
+    pub(super) fn replace_every(&self) -> Duration {
+        self.replace_every
     }
 
     /// What has changed since it was loaded, if anything has.
@@ -282,8 +289,8 @@ impl Proof {
     /// Has a connection be told when the certificate of its peer is not good any more.
     pub(crate) fn guard(&self, guarded: Weak<dyn Guarded>) {
         if let Some(credential) = &self.credential {
-            let (dialed, own_ends) = (self.dialed.clone(), self.own_ends);
-            credential.guard(Link { dialed, own_ends, guarded });
+            let (dialed, own_ends, since) = (self.dialed.clone(), self.own_ends, SystemTime::now());
+            credential.guard(Link { dialed, own_ends, since, guarded });
         }
     }
 }

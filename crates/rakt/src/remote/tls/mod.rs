@@ -65,6 +65,7 @@ pub struct Tls {
     allow_readable_key: bool,
     crl: Option<PathBuf>,
     pub(crate) reload_every: Duration,
+    pub(crate) replace_every: Duration,
 }
 
 impl Tls {
@@ -137,6 +138,7 @@ impl Tls {
             allow_readable_key: false,
             crl: None,
             reload_every: Duration::from_secs(10),
+            replace_every: Duration::from_secs(60 * 60),
         }
     }
 
@@ -175,6 +177,16 @@ impl Tls {
     /// others. Certificates of a CA without a list count as not revoked. Default: none.
     pub fn crl(mut self, path: impl Into<PathBuf>) -> Self {
         self.crl = Some(path.into());
+        self
+    }
+
+    /// For how long a connection that was dialed here is used before another takes its place, so that renewed certificates
+    /// of peers take effect. Default 1 h, at least 1 s. Nothing is lost or overtaken by that.
+    ///
+    /// A CA can be withdrawn without a failed request when this time has passed since the last node has a certificate of
+    /// another one.
+    pub fn replace_connections_every(mut self, interval: Duration) -> Self {
+        self.replace_every = interval;
         self
     }
 

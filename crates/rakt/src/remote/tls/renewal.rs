@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::ServerName;
 
-use super::credential::Credential;
+use super::credential::{Credential, Link};
 use super::layer::TlsLayer;
 use super::material::Material;
 use super::reason;
@@ -128,14 +128,14 @@ impl TlsLayer {
             let may_end = credential.ends <= now + ahead;
             for link in credential.links() {
                 let of = (&*credential, &*material, link.dialed.as_ref());
-                let is_old = link.is_dialed() && is_outdated(&material, link.own_ends, now);
-                if !is_loaded && !may_end && !is_old {
+                let old = self.is_old(&material, &link, now);
+                if !is_loaded && !may_end && old.is_none() {
                     continue;
                 }
                 if let Err(error) = check(of, now) {
                     link.guarded.forbid(&format!("not trusted any more: {}", reason::of(&error)));
-                } else if is_old {
-                    link.guarded.retire("this node's certificate was renewed");
+                } else if let Some(why) = old {
+                    link.guarded.retire(why);
                 } else if link.is_dialed()
                     && may_end
                     && !credential.stays()
@@ -147,17 +147,31 @@ impl TlsLayer {
             }
         }
     }
+
+    /// Why a connection is to be replaced although its peer's certificate is good.
+    fn is_old<G>(
+        &self,
+        material: &Material,
+        link: &Link<G>,
+        now: SystemTime,
+    ) -> Option<&'static str> {
+        let age = now.duration_since(link.since).unwrap_or_default();
+        match link.is_dialed() {
+            false => None,
+            true if link.own_ends < material.good_until => {
+                Some("this node's certificate was renewed")
+            }
+            true if age >= self.replace_every() => {
+                Some("the peer's certificate may have been renewed")
+            }
+            true => None,
+        }
+    }
 }
 
 /// How long before the end of a certificate the connections are replaced.
 fn ahead(since: SystemTime, until: SystemTime) -> Duration {
     AHEAD.min(until.duration_since(since).unwrap_or_default() / 3)
-}
-
-/// Whether a connection shows a certificate of this node that ends soon, of which there is a successor.
-fn is_outdated(material: &Material, own_ends: SystemTime, now: SystemTime) -> bool {
-    own_ends < material.good_until
-        && own_ends <= now + ahead(material.good_since, material.good_until)
 }
 
 /// Whether a peer would be accepted at that time.
