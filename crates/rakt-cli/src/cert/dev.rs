@@ -33,6 +33,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
         let files = directory.issue(&request.uri(format!("rakt://dev/{name}")))?;
         report.push_str(&snippet::rust(name, &files));
     }
-    report.push_str(&snippet::go(&options.dir, &options.name[0], options.names.shared()));
+    report.push_str(&snippet::go(
+        &options.dir,
+        &options.name[0],
+        options.names.shared().unwrap_or(LOCAL[0]),
+    ));
     print(report)
 }

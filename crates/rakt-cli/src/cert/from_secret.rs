@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::Args;
+use rakt::remote::Secret;
 
 use super::names::{Names, file_name, write};
 use super::snippet;
@@ -20,13 +21,15 @@ pub(crate) struct Options {
     /// Where the files are written: `ca.pem`, `NAME.pem` and `NAME.key`.
     #[arg(long, default_value = "certs")]
     dir: PathBuf,
+    /// Hosts beside `rakt.internal`, which the certificates of all holders have, and the life.
     #[command(flatten)]
     names: Names,
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let authority = options.secret.read()?.authority()?;
-    let issued = authority.issue(&options.names.request(&options.name))?;
+    let request = options.names.request(&options.name).host(Secret::SERVER_NAME);
+    let issued = authority.issue(&request)?;
     let trusted = options.dir.join("ca.pem");
     let is_new = is_new(&trusted, &authority.certificate_pem())?;
     let (certificate, key) = write(&issued, &options.dir, &options.name)?;
@@ -37,10 +40,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         })?;
     }
     let files = [certificate, key, trusted].map(|path| path.display().to_string()).join(", ");
-    print(format!(
-        "{files}\n\n{}",
-        snippet::go(&options.dir, &options.name, options.names.shared())
-    ))
+    print(format!("{files}\n\n{}", snippet::go(&options.dir, &options.name, Secret::SERVER_NAME)))
 }
 
 /// Whether there is no certificate of an authority yet. One of another authority is not overwritten.

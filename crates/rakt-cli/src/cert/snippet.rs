@@ -18,10 +18,9 @@ pub(super) fn rust(name: &str, files: &Files) -> String {
 
 /// What a node of GoAkt has to be told. Go's defaults ask clients for no certificate, and a client of GoAkt has one
 /// `ServerName` for all nodes.
-pub(super) fn go(directory: &Path, name: &str, server_name: Option<&str>) -> String {
+pub(super) fn go(directory: &Path, name: &str, server_name: &str) -> String {
     let file = |kind| directory.join(format!("{name}.{kind}"));
     let (certificate, key, authority) = (file("pem"), file("key"), directory.join("ca.pem"));
-    let server_name = server_name.unwrap_or("localhost");
     format!(
         "a GoAkt node as {name} (gtls is \"github.com/tochemey/goakt/v3/tls\"):\n\n    \
          certificate, err := tls.LoadX509KeyPair({certificate:?}, {key:?})\n    \

@@ -144,11 +144,12 @@ fn a_secret_gives_go_nodes_their_files_and_is_taken_from_no_argument() {
         let line = format!("cert from-secret {name} --host {name}.example {line}");
         let done = place.rakt_with(&line, input, variable);
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{line}");
-        assert!(done.out.contains("tls.LoadX509KeyPair"), "{}", done.out);
+        assert!(done.out.contains("\"rakt.internal\", // in the cert"), "{}", done.out);
         assert!(!done.out.contains(&text[4..]), "{}", done.out);
         let shown = place.ok(&format!("cert show certs/{name}.pem"));
         assert!(
-            shown.contains("CN=rakt secret") && shown.contains(&format!("dns:{name}.example")),
+            shown.contains("CN=rakt secret")
+                && shown.contains(&format!("dns:{name}.example, dns:rakt.internal")),
             "{shown}"
         );
     }

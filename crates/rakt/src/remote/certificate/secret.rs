@@ -60,6 +60,10 @@ pub struct Secret(Zeroizing<[u8; RANDOM_LEN]>);
 pub struct SecretError;
 
 impl Secret {
+    /// The host that the certificates of all holders have in common, beside their own: `rakt.internal`. A client of
+    /// GoAkt knows one name for all nodes.
+    pub const SERVER_NAME: &str = "rakt.internal";
+
     /// A new secret of 240 random bits. `rakt secret new` prints one.
     ///
     /// # Panics

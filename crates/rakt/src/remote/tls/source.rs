@@ -17,8 +17,6 @@ use crate::sync::Mutex;
 
 /// How long a certificate is good for that a node issues itself.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The host that each certificate under a shared secret has, besides its own: Go nodes know one name for all.
-const IN_COMMON: &str = "rakt.internal";
 
 /// Where the certificate of a node comes from.
 #[derive(Clone, Debug)]
@@ -111,7 +109,7 @@ impl Supply {
         };
         let authorities: Result<Vec<_>, _> = secrets.iter().map(Secret::authority).collect();
         let authorities = authorities.map_err(failed)?;
-        let request = self.request("secret").host(IN_COMMON).life(LIFE);
+        let request = self.request("secret").host(Secret::SERVER_NAME).life(LIFE);
         let own = authorities[0].issue(&request).map_err(failed)?;
         let text = |name, pem: &str| Place::Text(name, pem.as_bytes().into());
         let places = Places {
