@@ -34,18 +34,23 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn read(&self) -> Result<Secret> {
-        Ok(match &self.secret_file {
-            None => variable(env::var_os(VARIABLE))?,
-            Some(path) if path == Path::new("-") => {
-                let mut text = String::new();
-                let read = io::stdin().read_to_string(&mut text);
-                read.map_err(|error| Failure::read(Path::new("the standard input"), &error))?;
-                text
-            }
-            Some(path) => fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?,
+        match &self.secret_file {
+            Some(path) => read(path),
+            None => Ok(variable(env::var_os(VARIABLE))?.parse()?),
         }
-        .parse()?)
     }
+}
+
+/// The secret in a file, or in the standard input for `-`.
+pub(crate) fn read(path: &Path) -> Result<Secret> {
+    if path != Path::new("-") {
+        let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
+        return Ok(text.parse()?);
+    }
+    let mut text = String::new();
+    let read = io::stdin().read_to_string(&mut text);
+    read.map_err(|error| Failure::read(Path::new("the standard input"), &error))?;
+    Ok(text.parse()?)
 }
 
 fn variable(value: Option<OsString>) -> Result<String> {

@@ -75,7 +75,7 @@ fn a_node_of_another_authority_is_not_accepted() {
     let place = place("authority");
     let node = Node { place: &place, certificate: "other/stranger", clients: None, protocol: RAKT };
     let done = check(&place, node.start(), BOTH);
-    refused(&done, "does not come from the authority in certs/ca.pem", "give --ca");
+    refused(&done, "does not come from the authority of certs/ca.pem", "give --ca");
     assert!(done.out.contains("CN=stranger"), "{done:?}");
 }
 
@@ -178,6 +178,27 @@ async fn a_node_of_rakt_with_tls_says_the_same_as_the_checks() -> rakt::Result {
     );
     refused(&anonymous, "asks for a certificate", "--cert FILE");
     refused(&stranger, "does not trust the authority", "that authority too");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_a_secret_is_checked_by_the_secret_and_by_files_of_it() -> rakt::Result {
+    let place = place("with-secret");
+    let text = place.ok("secret new");
+    place.write("secret", &text);
+    place.write("other-secret", &place.ok("secret new"));
+    place.ok("cert from-secret go --secret-file secret --dir of-secret");
+    let config = remote::Config::new("127.0.0.1", 0).tls(remote::Tls::from_secret(text.parse()?));
+    let all = checked(place, config, |place, node| {
+        let files = "--ca of-secret/ca.pem --cert of-secret/go.pem --key of-secret/go.key --server-name rakt.internal";
+        ["--secret-file secret", files, "--secret-file other-secret"]
+            .map(|options| check(place, node, options))
+    });
+    let [secret, files, other] = all.await?;
+    assert!(secret.code == 0 && secret.out.contains("accepted as secret:"), "{secret:?}");
+    assert!(secret.out.contains("accepts a holder of the secret as secret:"), "{secret:?}");
+    assert!(files.code == 0 && files.out.contains("it accepts of-secret/go.pem"), "{files:?}");
+    refused(&other, "does not come from the authority of the secret", "give the node this secret");
     Ok(())
 }
 

@@ -3,26 +3,25 @@
 //! | files | what is in them |
 //! | --- | --- |
 //! | `connect` | a handshake, as a node does it |
+//! | `ours` | whom we trust, and who we are |
 //! | `reason` | why it has failed, and what mends that |
 //! | `plain` | whether a node speaks without TLS |
 
 mod connect;
+mod ours;
 mod plain;
 mod reason;
 
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
-use rustls::RootCertStore;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::ServerName;
 
 use self::connect::{Answer, Ending};
+use self::ours::Ours;
 use super::describe::Certificate;
-use super::pem;
 use crate::failure::{Failure, Result, print};
 
 #[derive(Args)]
@@ -31,15 +30,19 @@ pub(crate) struct Options {
     #[arg(value_name = "HOST:PORT", value_parser = target)]
     target: Target,
     /// The authority that the node's certificate has to come from.
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "secret_file")]
+    ca: Option<PathBuf>,
+    /// In place of an authority and a certificate: the file with the secret that the node shares; `-` is the standard
+    /// input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ca", "cert"])]
+    secret_file: Option<PathBuf>,
     /// A certificate to show to the node.
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// The name that must be in the node's certificate. Default: HOST.
+    /// The name that must be in the node's certificate. Default: HOST; with a secret `rakt.internal`.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
     /// The node is one of GoAkt, which does not name the protocol that it speaks.
@@ -79,13 +82,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
 /// The report, and whether both ends accept each other.
 async fn check(options: &Options) -> Result<(String, bool)> {
     let Target { host, port } = &options.target;
-    let name = options.server_name.as_ref().unwrap_or(host);
+    let ours = Ours::read(options)?;
+    let name = options.server_name.as_deref().unwrap_or(ours.server_name.unwrap_or(host));
     let dialer = connect::Dialer {
         target: (host, *port),
-        name: ServerName::try_from(name.clone())
+        name: ServerName::try_from(name.to_owned())
             .map_err(|_| Failure::new(format!("{name:?} is no name of a host")))?,
-        roots: roots(options)?,
-        own: own(options)?,
+        roots: ours.roots.clone(),
+        own: ours.pair.clone(),
         offers_rakt: !options.goakt,
     };
     let answer = dialer.dial().await?;
@@ -93,7 +97,7 @@ async fn check(options: &Options) -> Result<(String, bool)> {
     for (at, der) in (1..).zip(&answer.chain) {
         let _ = writeln!(report, "certificate {at} of {host}:{port}\n{}", Certificate::read(der)?);
     }
-    let verdict = verdict(options, name, &answer).await;
+    let verdict = verdict(options, &ours, name, &answer).await;
     match &verdict {
         Ok(accepted) => report.push_str(accepted),
         Err(refused) => {
@@ -104,12 +108,12 @@ async fn check(options: &Options) -> Result<(String, bool)> {
 }
 
 /// What each end makes of the other.
-async fn verdict(options: &Options, name: &str, answer: &Answer) -> Result<String> {
+async fn verdict(options: &Options, ours: &Ours, name: &str, answer: &Answer) -> Result<String> {
     let Target { host, port } = &options.target;
     let error = match &answer.ending {
         Ending::Failed(error) => error,
         Ending::Open { speaks_rakt } if *speaks_rakt || options.goakt => {
-            return accepted(options, answer);
+            return accepted(options, ours, answer);
         }
         Ending::Open { .. } => {
             return Err(Failure::new("it speaks TLS, but does not name the protocol rakt/1")
@@ -121,28 +125,28 @@ async fn verdict(options: &Options, name: &str, answer: &Answer) -> Result<Strin
             .mend("give it Config::tls, or dial it without TLS"));
     }
     let leaf = answer.chain.first().map(|der| Certificate::read(der)).transpose()?;
-    Err(reason::of(error, &reason::Known { options, name, leaf: leaf.as_ref() }))
+    Err(reason::of(error, &reason::Known { ours, name, leaf: leaf.as_ref() }))
 }
 
-fn accepted(options: &Options, answer: &Answer) -> Result<String> {
+fn accepted(options: &Options, ours: &Ours, answer: &Answer) -> Result<String> {
     let Target { host, port } = &options.target;
     let mut text = format!("ok: {host}:{port} is accepted");
     if let Some(der) = answer.chain.first() {
         let node = Certificate::read(der)?;
-        let _ = write!(text, " as {}, for {} more", node.identity(), node.left());
+        let identity = ours.identity.as_deref().unwrap_or(node.identity());
+        let _ = write!(text, " as {identity}, for {} more", node.left());
     }
     text.push('\n');
-    match (&options.cert, answer.was_asked) {
-        (Some(path), true) => {
-            let own = Certificate::read(&pem::certificates(path)?[0])?;
-            let _ = writeln!(text, "ok: it accepts {} as {}", path.display(), own.identity());
+    let shown = &ours.shown;
+    match (&ours.pair, answer.was_asked) {
+        (Some(pair), true) => {
+            let own = Certificate::read(&pair.cert[0])?;
+            let identity = ours.identity.as_deref().unwrap_or(own.identity());
+            let _ = writeln!(text, "ok: it accepts {shown} as {identity}");
         }
-        (Some(path), false) => {
-            let _ = writeln!(
-                text,
-                "note: it does not ask for a certificate, so {} was not shown",
-                path.display()
-            );
+        (Some(_), false) => {
+            let _ =
+                writeln!(text, "note: it does not ask for a certificate, so {shown} was not shown");
         }
         (None, true) => {
             text.push_str("note: it asks for a certificate, and accepts a client without one\n")
@@ -150,24 +154,4 @@ fn accepted(options: &Options, answer: &Answer) -> Result<String> {
         (None, false) => text.push_str("note: it asks clients for no certificate\n"),
     }
     Ok(text)
-}
-
-fn roots(options: &Options) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for der in pem::certificates(&options.ca)? {
-        roots.add(der).map_err(|error| {
-            Failure::new(format!("{} is no authority: {error}", options.ca.display()))
-        })?;
-    }
-    Ok(roots)
-}
-
-fn own(options: &Options) -> Result<Option<Arc<CertifiedKey>>> {
-    let (Some(certificate), Some(key)) = (&options.cert, &options.key) else { return Ok(None) };
-    let chain = pem::certificates(certificate)?;
-    let pair = CertifiedKey::from_der(chain, pem::key(key)?, &connect::provider());
-    pair.map(Arc::new).map(Some).map_err(|error| {
-        let (certificate, key) = (certificate.display(), key.display());
-        Failure::new(format!("{key} is not the key of {certificate}: {error}"))
-    })
 }

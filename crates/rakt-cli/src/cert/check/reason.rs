@@ -4,13 +4,13 @@ use std::io::{self, ErrorKind};
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use super::Options;
+use super::ours::Ours;
 use crate::cert::describe::{Certificate, day};
 use crate::failure::Failure;
 
 /// What is known beside the error itself.
 pub(super) struct Known<'a> {
-    pub(super) options: &'a Options,
+    pub(super) ours: &'a Ours,
     /// The name that must be in the node's certificate.
     pub(super) name: &'a str,
     /// The node's certificate, if it has come to that.
@@ -51,14 +51,20 @@ fn of_io(error: &io::Error, known: &Known<'_>) -> Failure {
 
 /// We do not accept the node.
 fn of_their_certificate(error: &CertificateError, known: &Known<'_>) -> Failure {
-    let (ca, name) = (known.options.ca.display(), known.name);
+    let (ca, name) = (&known.ours.authority, known.name);
     let issuer = known.leaf.map_or("somebody", |leaf| &leaf.issuer);
     let names = known.leaf.map_or_else(String::new, |leaf| leaf.names.join(", "));
     match error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Failure::new(format!(
-            "the certificate of the node does not come from the authority in {ca}: it names {issuer:?} as its issuer"
+            "the certificate of the node does not come from the authority of {ca}: it names {issuer:?} as its issuer"
         ))
-        .mend("give --ca the certificate of that authority, or the node a certificate of this one; intermediate ones belong into the node's file"),
+        .mend(match known.ours.identity {
+            Some(_) => "give the node this secret, or trust both while it is changed",
+            None => {
+                "give --ca the certificate of that authority, or the node a certificate of this one; those between \
+                 the two belong into the node's file"
+            }
+        }),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             let end = known.leaf.map_or_else(String::new, |leaf| format!(" on {}", day(leaf.not_after)));
             Failure::new(format!("the certificate of the node, or of its authority, has ended{end}"))
@@ -84,7 +90,7 @@ fn of_their_certificate(error: &CertificateError, known: &Known<'_>) -> Failure 
 
 /// The node does not accept us.
 fn of_alert(alert: AlertDescription, known: &Known<'_>) -> Failure {
-    let own = known.options.cert.as_ref().map_or("it".into(), |path| path.display().to_string());
+    let own = &known.ours.shown;
     match alert {
         AlertDescription::CertificateRequired => {
             Failure::new("the node asks for a certificate").mend("show one: --cert FILE --key FILE")
