@@ -1,7 +1,9 @@
 //! The names in a certificate, and whom they make of a peer.
 
+use std::fmt;
 use std::net::IpAddr;
 
+use rakt_wire::Shown;
 use rustls_pki_types::{CertificateDer, DnsName, ServerName};
 use webpki::{EndEntityCert, Error};
 
@@ -50,14 +52,27 @@ impl Names {
     }
 }
 
-/// All names in a line.
-impl std::fmt::Display for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let texts: Vec<_> = self.texts().collect();
-        match texts.is_empty() {
-            true => f.write_str("none"),
-            false => f.write_str(&texts.join(", ")),
-        }
+/// The names in a line.
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&listed(self.texts()))
+    }
+}
+
+/// As many names as this are shown of a certificate.
+const MAX_SHOWN: usize = 8;
+
+/// Names that a peer has chosen, in a line of limited length.
+pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return "no name at all".to_owned();
+    }
+    let shown: Vec<_> =
+        names.by_ref().take(MAX_SHOWN).map(|name| Shown(name).to_string()).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -80,4 +95,61 @@ fn addresses(certificate: &EndEntityCert<'_>) -> Vec<IpAddr> {
         inner.parse().ok()
     };
     context.presented.iter().filter_map(address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate(names: Vec<SanType>) -> CertificateDer<'static> {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new([]).expect("no names");
+        params.subject_alt_names = names;
+        params.self_signed(&key).expect("a certificate").der().clone()
+    }
+
+    fn dns(name: &str) -> SanType {
+        SanType::DnsName(name.try_into().expect("a name"))
+    }
+
+    fn uri(text: &str) -> SanType {
+        SanType::URI(text.try_into().expect("a URI"))
+    }
+
+    #[test]
+    fn names_are_told_as_a_policy_writes_them() {
+        let ip = |text: &str| SanType::IpAddress(text.parse().expect("an address"));
+        let all = [ip("10.0.0.8"), dns("Shop-7.Example"), dns("*.shop.example"), ip("2001:db8::1")];
+        let names = Names::of(&certificate([&all[..], &[uri("spiffe://prod/shop")]].concat()));
+        let told: Vec<_> = names.texts().collect();
+        let expected = [
+            "spiffe://prod/shop",
+            "dns:shop-7.example",
+            "dns:*.shop.example",
+            "ip:10.0.0.8",
+            "ip:2001:db8::1",
+        ];
+        assert_eq!(told, expected);
+        assert!(names.identity().is_proven());
+        assert_eq!(names.identity().names().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_uri_cannot_be_taken_for_another_kind_of_name() {
+        for text in
+            ["dns:ops", "DNS:ops", "ip:10.0.0.8", "secret:1f2e3d4c", "address:::1", "anonymous"]
+        {
+            assert_eq!(Names::of(&certificate(vec![uri(text)])), Names::default(), "{text}");
+        }
+        // Nor is a host one of another kind, nor what is no certificate.
+        assert_eq!(
+            Names::of(&certificate(vec![dns("anonymous")])).texts().next().as_deref(),
+            Some("dns:anonymous")
+        );
+        assert_eq!(Names::of(&CertificateDer::from(vec![0; 8])), Names::default());
+        let unnamed = Names::of(&certificate(Vec::new())).identity();
+        assert_eq!(unnamed.to_string(), "unnamed");
+    }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 use rustls_pki_types::{ServerName, UnixTime};
 
+use super::names::listed;
+
 /// What is wrong, in words.
 pub(crate) fn of(error: &Error) -> String {
     match error {
@@ -161,10 +163,7 @@ fn presented_names(presented: &[String]) -> String {
         let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
         inner.unwrap_or(shown).trim_matches('"').to_owned()
     };
-    match presented {
-        [] => "no name at all".to_owned(),
-        names => names.iter().map(name).collect::<Vec<_>>().join(", "),
-    }
+    listed(presented.iter().map(name))
 }
 
 /// What is wrong, where an error of a stream comes from TLS.
