@@ -107,6 +107,11 @@ impl Source {
         }))
     }
 
+    /// The address that limits hold for, of loopback only where they do.
+    pub(crate) fn limited(self, limits_loopback: bool) -> Option<IpAddr> {
+        self.0.filter(|ip| limits_loopback || !ip.is_loopback())
+    }
+
     /// Whether it is an IP address.
     pub(crate) fn is_known(self) -> bool {
         self.0.is_some()
@@ -180,9 +185,14 @@ impl Admission {
         Ok(Permit { admission: self.clone(), source, standing, crowded })
     }
 
+    /// Whether a peer from there has greeted lately.
+    pub(crate) fn knows(&self, source: Source, now: Instant) -> bool {
+        source.0.is_some_and(|ip| self.state.lock().known.has(ip, now))
+    }
+
     /// The address whose connections are counted.
     fn counted(&self, source: Source) -> Option<IpAddr> {
-        source.0.filter(|ip| self.slots.limits_loopback || !ip.is_loopback())
+        source.limited(self.slots.limits_loopback)
     }
 
     fn crowded(&self, state: &mut State, source: Source, now: Instant) -> Option<Crowded> {

@@ -44,6 +44,7 @@ mod dialer;
 #[cfg(feature = "goakt")]
 mod goakt;
 mod handshake;
+mod handshakes;
 mod io;
 mod known;
 mod lanes;

@@ -22,6 +22,7 @@ use super::caller::Caller;
 use super::config::Config;
 use super::dialer::Dialer;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
+use super::handshakes::Handshakes;
 use super::io::{Farewell, say_goodbye};
 use super::lanes::{Lanes, Turn};
 use super::latch::Latch;
@@ -56,6 +57,8 @@ pub(crate) struct Node {
     caller: Arc<Caller>,
     /// Who of the peers may have a connection here.
     admission: Arc<Admission>,
+    /// Who of them may take up TLS.
+    handshakes: Arc<Handshakes>,
     listener: Mutex<Option<Box<dyn Listener>>>,
     /// Connections from peers.
     inbound: Mutex<WeakSet<Conn<Accepted>>>,
@@ -118,6 +121,7 @@ impl Node {
             },
             caller: Caller::new(dialer, system.call_options().clone()),
             admission: Admission::new(listening.slots),
+            handshakes: Handshakes::new(listening.handshakes, listening.slots.limits_loopback),
             listener: Mutex::new(Some(listener)),
             inbound: Mutex::default(),
             lanes: Mutex::default(),
@@ -251,7 +255,11 @@ impl Node {
         let may_be_go = self.goakt.is_some();
         #[cfg(not(feature = "goakt"))]
         let may_be_go = false;
-        Opened::of(stream, from, &self.resources().options, may_be_go).await
+        let begin = || {
+            let (source, now) = (Source::of(from), now());
+            self.handshakes.begin(source, self.admission.knows(source, now), now)
+        };
+        Opened::of(stream, from, &self.resources().options, begin, may_be_go).await
     }
 
     fn resources(&self) -> &Resources {

@@ -10,6 +10,7 @@ use rakt_wire::Dialect;
 use rakt_wire::{Compression, validate_host};
 
 use super::admission::Slots;
+use super::handshakes::HandshakeLimits;
 use super::memory::{MIN_BUDGET, default_budget};
 use super::policy::Policy;
 use super::quota::Quota;
@@ -101,6 +102,7 @@ pub(crate) struct Listening {
     pub(crate) receiver_window: u32,
     backlog: u32,
     pub(crate) slots: Slots,
+    pub(crate) handshakes: HandshakeLimits,
 }
 
 impl fmt::Debug for Config {
@@ -162,6 +164,7 @@ impl Config {
             receiver_window: 4 * 1024 * 1024,
             backlog: BACKLOG,
             slots: Slots { all: 10_000, ungreeted: 64, greeted: 1024, limits_loopback: false },
+            handshakes: HandshakeLimits::default(),
         };
         Self { options: Options::default(), listening }
     }
@@ -230,6 +233,32 @@ impl Config {
     /// A peer has greeted with a complete handshake, a Go node with a complete first request.
     pub fn max_ungreeted_per_source(mut self, connections: u32) -> Self {
         self.listening.slots.ungreeted = connections;
+        self
+    }
+
+    /// TLS handshakes of peers that may be under way, all together. Default 256, at least 1. A connection beyond them is
+    /// closed before any cryptography; it may hold up to 80 KiB until its handshake is over.
+    ///
+    /// One in eight is kept for addresses whose peers have greeted within the last half hour. A peer that has sent
+    /// nothing yet has no handshake, and is given up after 2 s.
+    #[cfg(feature = "_tls")]
+    pub fn max_handshakes(mut self, handshakes: u32) -> Self {
+        self.listening.handshakes.all = handshakes;
+        self
+    }
+
+    /// TLS handshakes from one IP address that may be under way. Default 32, at least 1. What an address is is the same
+    /// as [for connections](Self::max_connections_per_source).
+    #[cfg(feature = "_tls")]
+    pub fn max_handshakes_per_source(mut self, handshakes: u32) -> Self {
+        self.listening.handshakes.each = handshakes;
+        self
+    }
+
+    /// TLS handshakes that peers from one IP address may begin within a second. Default 100, at least 1.
+    #[cfg(feature = "_tls")]
+    pub fn max_handshake_rate(mut self, handshakes: u32) -> Self {
+        self.listening.handshakes.rate = handshakes;
         self
     }
 
@@ -660,6 +689,7 @@ impl Listening {
         if self.backlog == 0 {
             return refuse("backlog", &self.backlog, "at least 1");
         }
+        self.handshakes.check()?;
         self.slots.check()
     }
 }

@@ -61,6 +61,21 @@ fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
     assert_eq!(error.to_string(), "max_idle_conns is 1025, but must be at most 1024");
 }
 
+#[cfg(feature = "_tls")]
+#[test]
+fn a_limit_of_handshakes_is_one_at_least() {
+    let set: [Row; 3] = [
+        ("max_handshakes", Config::max_handshakes, &[1, u32::MAX], &[0]),
+        ("max_handshakes_per_source", Config::max_handshakes_per_source, &[1, u32::MAX], &[0]),
+        ("max_handshake_rate", Config::max_handshake_rate, &[1, u32::MAX], &[0]),
+    ];
+    for (option, set, within, beyond) in set {
+        let config = || Config::new("127.0.0.1", 0);
+        assert!(within.iter().all(|value| set(config(), *value).check().is_ok()), "{option}");
+        assert!(beyond.iter().all(|value| refused(set(config(), *value)) == option), "{option}");
+    }
+}
+
 /// What peers could not use is refused here: a node that starts can be reached under its name.
 #[test]
 fn a_host_is_one_that_peers_can_use() {

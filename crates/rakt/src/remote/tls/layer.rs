@@ -20,11 +20,15 @@ use super::verify::Verify;
 use super::{Tls, reason};
 use crate::error::tls::TlsError;
 use crate::peer::Identity;
+use crate::remote::handshakes::{Handshaking, TooMany};
 use crate::remote::transport::{Stream, unbracketed};
 use crate::sync::Mutex;
 
 /// How long a peer may take to send the first bytes of its handshake. 2 s.
 pub(crate) const FIRST_BYTES: Duration = Duration::from_secs(2);
+
+/// So many bytes are there for the first ones, as long as a peer is silent. Others follow with its handshake.
+const FIRST_READ: usize = 64;
 
 /// The first byte of each handshake of TLS.
 const HANDSHAKE: u8 = 0x16;
@@ -67,6 +71,8 @@ pub(crate) enum Fault {
     Late(Duration),
     #[error("no TLS connection: {0}")]
     Refused(String),
+    #[error(transparent)]
+    TooMany(TooMany),
     #[error("the TLS handshake broke off")]
     Io(#[source] io::Error),
 }
@@ -190,9 +196,14 @@ impl TlsLayer {
         Ok(Secured { stream: Box::new(stream), proof, is_native })
     }
 
-    /// The handshake with a peer that has connected here; `None` if it leaves without a word.
-    pub(crate) async fn accept(&self, mut stream: Box<dyn Stream>) -> Result<Option<Taken>, Fault> {
-        let mut early = BytesMut::with_capacity(4 * 1024);
+    /// The handshake with a peer that has connected here; `None` if it leaves without a word. `begin` tells whether there
+    /// is a place for it once it has begun: what is silent takes none.
+    pub(crate) async fn accept(
+        &self,
+        mut stream: Box<dyn Stream>,
+        begin: impl FnOnce() -> Result<Handshaking, TooMany> + Send,
+    ) -> Result<Option<Taken>, Fault> {
+        let mut early = BytesMut::with_capacity(FIRST_READ);
         let first = tokio::time::timeout(FIRST_BYTES, stream.read_buf(&mut early)).await;
         match first {
             Err(_) => return Err(Fault::Late(FIRST_BYTES)),
@@ -203,6 +214,7 @@ impl TlsLayer {
             }
             Ok(Ok(_)) => {}
         }
+        let _place = begin().map_err(Fault::TooMany)?;
         let material = self.material();
         let accepted = accept(material.server.clone(), stream, early).await;
         let stream = accepted.map_err(|error| failed(error, CLOSED_BY_DIALER))?;
@@ -295,8 +307,15 @@ impl Proof {
     }
 }
 
-const CLOSED_BY_ACCEPTOR: &str =
-    "the peer closed the connection instead of an answer: does it take TLS?";
+/// How a stream tells that the peer has closed it.
+const ENDS: [io::ErrorKind; 4] = [
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+];
+const CLOSED_BY_ACCEPTOR: &str = "the peer closed the connection instead of an answer: does it take TLS? If it does, \
+     its log says why, as when too many handshakes are under way";
 const CLOSED_BY_DIALER: &str = "the peer closed the connection before the handshake was over: its log says why, if \
      it did not like this node's certificate";
 const NO_NODE: &str = "the peer has not agreed to speak \"rakt/1\": it is no node of rakt";
@@ -305,7 +324,8 @@ const NO_NODE: &str = "the peer has not agreed to speak \"rakt/1\": it is no nod
 fn failed(error: io::Error, closed: &str) -> Fault {
     match reason::of_io(&error) {
         Some(text) => Fault::Refused(text),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => Fault::Refused(closed.to_owned()),
+        // As soon as not all was read that was sent, the end of a connection is a reset one.
+        None if ENDS.contains(&error.kind()) => Fault::Refused(closed.to_owned()),
         None => Fault::Io(error),
     }
 }
