@@ -4,14 +4,17 @@ use std::time::{Duration, SystemTime};
 
 use rakt::remote::Tls;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    RevokedCertParams, SanType, SerialNumber,
 };
 
 /// A CA that signs whatever it is given.
 pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
+    /// What those show that it has issued, besides their own: nothing if it is trusted itself.
+    chain: String,
 }
 
 /// A certificate with its chain, and its key.
@@ -26,16 +29,50 @@ impl Ca {
         let key = KeyPair::generate().expect("a key");
         let params = Self::params(name);
         let pem = params.self_signed(&key).expect("a CA").pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self { issuer: Issuer::new(params, key), pem, chain: String::new() }
     }
 
     /// One that this one has signed, with the chain down to it.
-    #[allow(dead_code, reason = "for tables of chains")]
-    pub(crate) fn below(&self, name: &str) -> (Self, String) {
+    pub(crate) fn below(&self, name: &str) -> Self {
+        self.below_with(name, |_| {})
+    }
+
+    /// The same with something changed.
+    pub(crate) fn below_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let key = KeyPair::generate().expect("a key");
-        let params = Self::params(name);
+        let mut params = Self::params(name);
+        change(&mut params);
         let pem = params.signed_by(&key, &self.issuer).expect("a CA").pem();
-        (Self { issuer: Issuer::new(params, key), pem: pem.clone() }, pem)
+        let chain = format!("{pem}{}", self.chain);
+        Self { issuer: Issuer::new(params, key), pem, chain }
+    }
+
+    /// Its own certificate with something changed, for what shows that of a CA as its own.
+    pub(crate) fn as_leaf(&self) -> Issued {
+        Issued { certificate: self.pem.clone(), key: self.issuer.key().serialize_pem() }
+    }
+
+    /// A list of those that it has revoked, good until then.
+    pub(crate) fn revokes(&self, serials: &[&[u8]], until: SystemTime) -> String {
+        let revoked = |serial: &&[u8]| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: SystemTime::UNIX_EPOCH.into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: SystemTime::UNIX_EPOCH.into(),
+            next_update: until.into(),
+            crl_number: SerialNumber::from_slice(&[1]),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).expect("a list").pem().expect("a list in PEM")
     }
 
     fn params(name: &str) -> CertificateParams {
@@ -54,9 +91,21 @@ impl Ca {
     /// The same with something changed.
     pub(crate) fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let key = KeyPair::generate().expect("a key");
+        self.issue_to(&key, &key, name, change)
+    }
+
+    /// The same for any public key, whoever has its private one.
+    pub(crate) fn issue_to(
+        &self,
+        public: &impl PublicKeyData,
+        key: &KeyPair,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let mut params = leaf(name);
         change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        let certificate = params.signed_by(public, &self.issuer).expect("a certificate").pem();
+        let certificate = format!("{certificate}{}", self.chain);
         Issued { certificate, key: key.serialize_pem() }
     }
 
@@ -88,4 +137,8 @@ fn leaf(name: &str) -> CertificateParams {
 
 pub(crate) fn uri(text: &str) -> SanType {
     SanType::URI(text.try_into().expect("a URI"))
+}
+
+pub(crate) fn dns(text: &str) -> SanType {
+    SanType::DnsName(text.try_into().expect("ASCII"))
 }

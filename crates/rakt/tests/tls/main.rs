@@ -2,8 +2,19 @@
 
 mod certificates;
 mod handshake;
+mod limits;
+mod lines;
+#[allow(dead_code, reason = "not every test program needs each of them")]
+#[path = "../support/memory.rs"]
+mod memory;
+mod mixed;
+mod protocol;
 mod renewal;
+mod revoked;
 mod sources;
+mod spiffe;
+mod strangers;
 #[allow(dead_code, reason = "not every test program needs each of them")]
 #[path = "../support/mod.rs"]
 mod support;
+mod table;

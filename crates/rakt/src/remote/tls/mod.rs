@@ -174,7 +174,8 @@ impl Tls {
     }
 
     /// A file with lists of revoked certificates in PEM, one for each CA that publishes some. It is read again with the
-    /// others. Certificates of a CA without a list count as not revoked. Default: none.
+    /// others. Certificates of a CA without a list count as not revoked. A list that has expired still counts: whoever
+    /// is on it stays out, and all others are let in. Default: none.
     pub fn crl(mut self, path: impl Into<PathBuf>) -> Self {
         self.crl = Some(path.into());
         self

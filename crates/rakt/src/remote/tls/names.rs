@@ -14,6 +14,8 @@ use crate::peer::Identity;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     pub(crate) uris: Vec<String>,
+    /// With those that are no names here.
+    pub(super) uri_count: usize,
     pub(crate) hosts: Vec<String>,
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -22,6 +24,7 @@ impl Names {
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Self {
         let Ok(parsed) = EndEntityCert::try_from(certificate) else { return Self::default() };
         Self {
+            uri_count: parsed.valid_uri_names().count(),
             uris: parsed.valid_uri_names().filter(|uri| is_url(uri)).map(str::to_owned).collect(),
             // Hosts have no case; whoever grants something to one should not have to guess it.
             hosts: parsed.valid_dns_names().map(str::to_ascii_lowercase).collect(),
@@ -77,9 +80,12 @@ pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
 }
 
 /// Whether it is a URI with an authority, as those of SPIFFE are, and could not be taken for another kind of name: who
-/// may only sign names of hosts must not be able to write `dns:ops` as a URI.
+/// may only sign names of hosts must not be able to write `dns:ops` as a URI. Nor is a text one that breaks a line.
 fn is_url(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return false;
+    }
     let is_ours =
         ["dns", "ip", "address", "secret"].iter().any(|own| scheme.eq_ignore_ascii_case(own));
     !is_ours && rest.starts_with("//")
@@ -141,7 +147,7 @@ mod tests {
         for text in
             ["dns:ops", "DNS:ops", "ip:10.0.0.8", "secret:1f2e3d4c", "address:::1", "anonymous"]
         {
-            assert_eq!(Names::of(&certificate(vec![uri(text)])), Names::default(), "{text}");
+            assert_eq!(Names::of(&certificate(vec![uri(text)])).texts().count(), 0, "{text}");
         }
         // Nor is a host one of another kind, nor what is no certificate.
         assert_eq!(

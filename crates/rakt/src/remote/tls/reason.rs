@@ -3,10 +3,14 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertRevocationListError, CertificateError, Error, InvalidMessage,
+    PeerIncompatible,
+};
 use rustls_pki_types::{ServerName, UnixTime};
 
 use super::names::listed;
+use super::verify::Unfit;
 
 /// What is wrong, in words.
 pub(crate) fn of(error: &Error) -> String {
@@ -24,6 +28,13 @@ pub(crate) fn of(error: &Error) -> String {
                 .to_owned()
         }
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => NO_TLS.to_owned(),
+        Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
+        ) => "it has sent a message of more than 64 KiB, or so large a chain of certificates"
+            .to_owned(),
+        Error::InvalidCertRevocationList(error) => {
+            format!("the list of revoked certificates here cannot be used: {}", of_list(error))
+        }
         Error::InappropriateMessage { .. } => format!("{NO_TLS} ({error})"),
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -76,7 +87,18 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         CertificateError::BadSignature => {
             "its certificate is of a CA that has the name of one that this node trusts, and another key: is it another \
-             secret, or a CA that was made anew?".to_owned()
+             secret, or a CA that was made anew? Or its key is too weak: those of RSA need 2048 bits"
+                .to_owned()
+        }
+        // What the verifier says names all it would take, at length; how long the rest is is for the peer to say.
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "its certificate is signed in a way that is not accepted: use ECDSA with P-256 or P-384, Ed25519, or RSA \
+             with 2048 bits and SHA-256"
+                .to_owned()
+        }
+        CertificateError::UnhandledCriticalExtension => {
+            "its certificate has a critical extension that is unknown here".to_owned()
         }
         CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
         CertificateError::ExpiredRevocationListContext { .. }
@@ -85,12 +107,59 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         // What was found by this crate, or by the verifier where there is no word for it.
         CertificateError::Other(other) => match other.source() {
-            Some(source) if source.is::<super::verify::NotAdmitted>() => {
-                format!("its certificate is of somebody else: {source}")
-            }
-            _ => format!("its certificate cannot be used: {other}"),
+            Some(source) => of_verifier(source),
+            None => CANNOT_BE_USED.to_owned(),
         },
         other => format!("its certificate cannot be used: {other}"),
+    }
+}
+
+const CANNOT_BE_USED: &str = "its certificate cannot be used";
+
+/// What is wrong, where a verifier says so for which there is no error.
+fn of_verifier(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(error) = error.downcast_ref::<Unfit>() {
+        return error.to_string();
+    }
+    let what = match error.downcast_ref() {
+        Some(webpki::Error::CaUsedAsEndEntity) => "is that of a CA: a node needs one of its own",
+        Some(webpki::Error::EndEntityUsedAsCa) => {
+            "was issued with a certificate that is not that of a CA"
+        }
+        Some(webpki::Error::NameConstraintViolation) => {
+            "has names that its CA may not give: look at the CA's name constraints"
+        }
+        Some(webpki::Error::PathLenConstraintViolated) => {
+            "is of a CA below one that may not issue CAs so far below: look at its path length"
+        }
+        Some(
+            webpki::Error::MaximumPathDepthExceeded
+            | webpki::Error::MaximumPathBuildCallsExceeded
+            | webpki::Error::MaximumSignatureChecksExceeded
+            | webpki::Error::MaximumNameConstraintComparisonsExceeded,
+        ) => return "its chain is too long, or its names are too many: 6 CAs may be below the trusted one".to_owned(),
+        Some(webpki::Error::UnsupportedCertVersion) => "is not of X.509 version 3",
+        Some(error) => return format!("{CANNOT_BE_USED}: {error}"),
+        None => return CANNOT_BE_USED.to_owned(),
+    };
+    format!("its certificate {what}")
+}
+
+/// What is wrong with a list of revoked certificates.
+fn of_list(error: &CertRevocationListError) -> &'static str {
+    match error {
+        CertRevocationListError::BadSignature => {
+            "it has no valid signature of the CA that it names"
+        }
+        CertRevocationListError::IssuerInvalidForCrl => {
+            "the CA that it names may not sign such lists: its key usage has no cRLSign"
+        }
+        CertRevocationListError::ParseError => "it cannot be read",
+        CertRevocationListError::UnsupportedDeltaCrl => "it is a delta, which is not supported",
+        CertRevocationListError::UnsupportedIndirectCrl => {
+            "it is of another than the CA itself, which is not supported"
+        }
+        _ => "it is of a kind that is not supported",
     }
 }
 
@@ -111,11 +180,27 @@ fn of_alert(alert: AlertDescription) -> String {
         AlertDescription::CertificateRevoked => {
             ("this node's certificate was revoked", "certificate_revoked")
         }
-        AlertDescription::BadCertificate
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::UnsupportedCertificate => {
-            ("it does not accept this node's certificate; its log says why", "bad_certificate")
+        AlertDescription::BadCertificate => (
+            "it does not accept this node's certificate, as when it has dialed a name that is not in there; its log \
+             says why",
+            "bad_certificate",
+        ),
+        AlertDescription::CertificateUnknown => {
+            ("it does not accept this node's certificate; its log says why", "certificate_unknown")
         }
+        AlertDescription::UnsupportedCertificate => (
+            "for it, this node's certificate is for another purpose: it needs both serverAuth and clientAuth",
+            "unsupported_certificate",
+        ),
+        AlertDescription::DecryptError => (
+            "for it, this node's certificate, or what it proves to hold its key, has no valid signature: another CA \
+             of the same name, or a weak key",
+            "decrypt_error",
+        ),
+        AlertDescription::HandshakeFailure => (
+            "it has no version, cipher or group in common with this node, which speaks TLS 1.3 only",
+            "handshake_failure",
+        ),
         AlertDescription::AccessDenied => {
             ("it does not let this node in; its log says why", "access_denied")
         }

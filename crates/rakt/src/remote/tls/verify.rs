@@ -72,26 +72,52 @@ impl Verify {
     }
 
     /// What is wrong with the names of a peer.
-    fn check(&self, names: &Names) -> Result<(), NotAdmitted> {
+    fn check(&self, names: &Names) -> Result<(), Unfit> {
         let Rule::Uri(pattern) = &self.0 else { return Ok(()) };
         let is_spiffe = |uri: &String| uri.starts_with("spiffe://");
         let fits = match names.uris.iter().any(is_spiffe) {
-            true => names.uris.len() == 1 && pattern.matches(&names.uris[0]),
+            true => names.uri_count == 1 && pattern.matches(&names.uris[0]),
             false => names.uris.iter().any(|uri| pattern.matches(uri)),
         };
         match fits {
             true => Ok(()),
-            false => Err(NotAdmitted { names: names.clone(), pattern: pattern.clone() }),
+            false => Err(Unfit::NotAdmitted { names: names.clone(), pattern: pattern.clone() }),
         }
     }
 }
 
-/// A certificate is good, and of somebody else.
+/// What is wrong with a peer besides what the verifier of its chain finds.
 #[derive(Debug, thiserror::Error)]
-#[error("its names are {names}; this node accepts {pattern}")]
-pub(crate) struct NotAdmitted {
-    names: Names,
-    pattern: Glob,
+pub(crate) enum Unfit {
+    #[error(
+        "its certificate is of somebody else: its names are {names}; this node accepts {pattern}"
+    )]
+    NotAdmitted { names: Names, pattern: Glob },
+    #[error(
+        "it has shown a chain of {0} bytes; 32 KiB are the limit: leave out what is not needed"
+    )]
+    TooLong(usize),
+    #[error(
+        "it has not proven that it holds the key of its certificate, or that key is too weak or none"
+    )]
+    NoProof,
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(unfit))))
+    }
+}
+
+/// A chain of seven certificates with the largest keys has room in this. A peer that is accepted has this side keep its
+/// chain for as long as it is connected, and to check it again and again. 32 KiB, in bytes.
+const MAX_CHAIN: usize = 32 * 1024;
+
+fn check_len(leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> Result<(), Unfit> {
+    match leaf.len() + rest.iter().map(|certificate| certificate.len()).sum::<usize>() {
+        len if len > MAX_CHAIN => Err(Unfit::TooLong(len)),
+        _ => Ok(()),
+    }
 }
 
 /// Accepts peers, of both directions, and again later: whoever has been accepted may not be any more.
@@ -135,6 +161,7 @@ impl Verifier {
         name: &ServerName<'_>,
         at: UnixTime,
     ) -> Result<(), Error> {
+        check_len(leaf, rest)?;
         let verified = self.servers.verify_server_cert(leaf, rest, name, &[], at);
         match verified {
             Ok(_) => {}
@@ -153,6 +180,7 @@ impl Verifier {
         (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
         at: UnixTime,
     ) -> Result<(), Error> {
+        check_len(leaf, rest)?;
         self.clients.verify_client_cert(leaf, rest, at)?;
         self.check_names(leaf)
     }
@@ -166,9 +194,7 @@ impl Verifier {
     }
 
     fn check_names(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
-        self.verify.check(&Names::of(leaf)).map_err(|error| {
-            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
-        })
+        Ok(self.verify.check(&Names::of(leaf))?)
     }
 
     /// Until when a chain is accepted in both roles.
@@ -237,7 +263,11 @@ macro_rules! signatures_by {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.0.$field.verify_tls13_signature(message, certificate, signed)
+            let verified = self.0.$field.verify_tls13_signature(message, certificate, signed);
+            verified.map_err(|error| match error {
+                Error::InvalidCertificate(_) => Unfit::NoProof.into(),
+                other => other,
+            })
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,0 +1,57 @@
+//! What is logged on the thread of a test, where its nodes run as well.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+/// The lines of the log, from the start of the test on.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").push(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// All that is written until the guard goes.
+    pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// Takes the lines there are.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("no panic"))
+    }
+
+    /// Waits for a line with that in it, and takes all up to it.
+    pub(crate) async fn with(&self, part: &str) -> String {
+        let mut before = Vec::new();
+        let found = async {
+            loop {
+                let lines = self.take();
+                if let Some(line) = lines.iter().find(|line| line.contains(part)) {
+                    return line.clone();
+                }
+                before.extend(lines);
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(rakt::testkit::LIMIT, found).await {
+            Ok(line) => line,
+            Err(_) => panic!("no line with {part:?} in {before:#?}"),
+        }
+    }
+}
