@@ -122,6 +122,11 @@ impl Peer {
         &self.0.identity
     }
 
+    /// Whether both are of one connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether both are one, as far as that can be told: by what they have proven, else by where they come from.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn is_alike(&self, other: &Self) -> bool {

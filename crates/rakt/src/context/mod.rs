@@ -24,6 +24,7 @@ use crate::mailbox::letter::{About, Asker, Letter};
 use crate::mailbox::reply::Cancellation;
 use crate::message::Message;
 use crate::message::allowance::Kept;
+use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
 use crate::send::message_for::MessageFor;
@@ -101,8 +102,36 @@ impl<A: Send + 'static> Context<A> {
     }
 
     /// Who sent the message at hand, if an actor did. It may live on another node.
+    ///
+    /// It is an address for answers and no identity: a peer writes whatever sender it likes. Who may be believed is
+    /// the [`peer`](Self::peer).
     pub fn sender(&self) -> Option<&ActorRef> {
         self.current.sender.as_ref()
+    }
+
+    /// The peer over whose connection the message at hand came into this process; `None` if it was sent here.
+    ///
+    /// It stays with the message where that is stashed, [forwarded](Self::forward) in this process, or passed on by a
+    /// router or a topic. It does not come along with what a handler sends: that is a message of this actor. In hooks
+    /// and tasks it is that of no message.
+    ///
+    /// ```
+    /// # use rakt::prelude::*;
+    /// # struct Till; struct Refund; impl Message for Refund { type Reply = (); }
+    /// impl Handler<Refund> for Till {
+    ///     async fn handle(&mut self, _: Refund, ctx: &mut Context<Self>) -> Result {
+    ///         match ctx.peer() {
+    ///             None => println!("a refund for somebody in this process"),
+    ///             Some(peer) if peer.identity().is_proven() => println!("for {}", peer.identity()),
+    ///             Some(peer) => println!("for whoever is at {}", peer.from()),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # impl Actor for Till {}
+    /// ```
+    pub fn peer(&self) -> Option<&Peer> {
+        self.current.peer()
     }
 
     /// When the asker of the message at hand stops waiting.
@@ -253,6 +282,7 @@ impl<A: Send + 'static> Context<A> {
         let about = About {
             deadline: self.current.deadline,
             metadata: self.current.metadata().cloned(),
+            peer: self.current.peer().cloned(),
             token: self.current.attached().token.take(),
             kept,
             ..About::default()
@@ -299,10 +329,10 @@ impl<A: Send + 'static> Context<A> {
         T: 'static,
         M: Message + MessageFor<T>,
     {
-        let sender = self.current.sender.clone();
+        let (sender, peer) = (self.current.sender.clone(), self.current.peer().cloned());
         let kept = self.take_kept()?;
         if matches!(self.current.cancellation, Cancellation::Never) {
-            let mut tell = target.tell(message).counted(token).keeping(kept);
+            let mut tell = target.tell(message).counted(token).keeping(kept).of_peer(peer);
             tell = tell.carrying(self.current.extensions());
             if let Some(sender) = sender {
                 tell = tell.sender(&sender);
@@ -311,7 +341,8 @@ impl<A: Send + 'static> Context<A> {
             return Err(Box::new(Deferred));
         }
         let left = self.deadline().map(|at| at.saturating_duration_since(now()));
-        let mut ask = Ask::owned(target.clone(), message).counted(token).keeping(kept);
+        let ask = Ask::owned(target.clone(), message).counted(token).keeping(kept);
+        let mut ask = ask.of_peer(peer);
         ask = ask.carrying(self.current.extensions());
         if let Some(sender) = sender {
             ask = ask.sender(&sender);
@@ -348,7 +379,7 @@ impl<A: Send + 'static> Context<A> {
     /// # Errors
     /// There is no room for a message of a peer.
     pub(crate) fn take_kept(&mut self) -> Result<Option<Kept>, Declined> {
-        let attached = self.current.attached.as_mut();
+        let attached = self.current.attached_mut();
         let mut kept = attached.and_then(|attached| attached.kept.reach().take());
         if let Some(kept) = &mut kept {
             kept.count_all().map_err(Declined)?;

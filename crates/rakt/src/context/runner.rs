@@ -138,7 +138,7 @@ impl<A: Send + 'static> Context<A> {
     /// Makes the metadata of the message at hand into extensions.
     #[inline]
     pub(crate) fn extract(&mut self) -> Result<(), Refusal> {
-        let Some(attached) = &mut self.current.attached else { return Ok(()) };
+        let Some(attached) = self.current.attached_mut() else { return Ok(()) };
         let Some(metadata) = &attached.metadata else { return Ok(()) };
         let Some(propagator) = self.cell.system.propagator() else { return Ok(()) };
         propagator
@@ -185,7 +185,7 @@ impl<A: Send + 'static> Context<A> {
 
     /// Gives a deferred reply its destination.
     pub(crate) fn settle<M: Message>(&mut self, reply: Reply<M::Reply>, dispatch: Dispatch<A>) {
-        let Some(attached) = &mut self.current.attached else { return };
+        let Some(attached) = self.current.attached_mut() else { return };
         let Some(deferred) = attached.deferred.reach().take() else { return };
         let deferred = match deferred.downcast::<Handoff<M::Reply>>() {
             Ok(handoff) => return handoff.settle(reply),

@@ -8,6 +8,7 @@ use rakt_wire::Metadata;
 
 use super::reply::Cancellation;
 use crate::message::allowance::Kept;
+use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -18,12 +19,25 @@ pub(crate) struct Current {
     pub(crate) sender: Option<ActorRef>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Cancellation,
-    pub(crate) attached: Option<Box<Attached>>,
+    extra: Extra,
+}
+
+/// What not every message has. One word tells that a message has nothing of it, as those of this process have not as a
+/// rule: to begin one costs one look.
+#[derive(Default)]
+enum Extra {
+    #[default]
+    Nothing,
+    /// The peer that it came from. It stays from one message of a batch to the next.
+    From(Peer),
+    More(Box<Attached>),
 }
 
 /// What few messages have.
 #[derive(Default)]
 pub(crate) struct Attached {
+    /// The peer that the message came from, if it came from one.
+    peer: Option<Peer>,
     pub(crate) metadata: Option<Metadata>,
     pub(crate) extensions: Extensions,
     /// See [`About`](super::letter::About).
@@ -63,24 +77,87 @@ impl Current {
         self.sender = sender;
         self.deadline = deadline;
         self.cancellation = cancellation;
-        if self.attached.is_some() {
-            self.attached = None;
+        if !matches!(self.extra, Extra::Nothing) {
+            self.extra = Extra::Nothing;
         }
         if metadata.is_some() {
             self.attached().metadata = metadata;
         }
     }
 
+    /// The next message, which came from a peer. Where the one before came from it too, nothing is counted.
+    #[inline]
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn begin_from(
+        &mut self,
+        peer: &Peer,
+        sender: Option<ActorRef>,
+        deadline: Option<Instant>,
+        metadata: Option<Metadata>,
+        cancellation: Cancellation,
+    ) {
+        let before = match std::mem::take(&mut self.extra) {
+            Extra::Nothing => None,
+            Extra::From(before) => Some(before),
+            Extra::More(attached) => attached.peer,
+        };
+        let peer = before.filter(|before| before.is(peer)).unwrap_or_else(|| peer.clone());
+        self.begin(sender, deadline, None, cancellation);
+        self.extra = Extra::From(peer);
+        if metadata.is_some() {
+            self.attached().metadata = metadata;
+        }
+    }
+
+    /// The message at hand came from a peer at first.
+    pub(super) fn set_peer(&mut self, peer: Peer) {
+        match &mut self.extra {
+            Extra::More(attached) => attached.peer = Some(peer),
+            extra => *extra = Extra::From(peer),
+        }
+    }
+
+    /// The peer that the message came from.
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        match &self.extra {
+            Extra::Nothing => None,
+            Extra::From(peer) => Some(peer),
+            Extra::More(attached) => attached.peer.as_ref(),
+        }
+    }
+
     pub(crate) fn attached(&mut self) -> &mut Attached {
-        self.attached.get_or_insert_default()
+        if !matches!(self.extra, Extra::More(_)) {
+            let peer = match std::mem::take(&mut self.extra) {
+                Extra::From(peer) => Some(peer),
+                _ => None,
+            };
+            self.extra = Extra::More(Box::new(Attached { peer, ..Attached::default() }));
+        }
+        self.attached_mut().expect("it was just made")
+    }
+
+    /// What the message has of that, if anything.
+    pub(crate) fn attached_mut(&mut self) -> Option<&mut Attached> {
+        match &mut self.extra {
+            Extra::More(attached) => Some(attached),
+            Extra::Nothing | Extra::From(_) => None,
+        }
+    }
+
+    fn attached_ref(&self) -> Option<&Attached> {
+        match &self.extra {
+            Extra::More(attached) => Some(attached),
+            Extra::Nothing | Extra::From(_) => None,
+        }
     }
 
     pub(crate) fn metadata(&self) -> Option<&Metadata> {
-        self.attached.as_ref()?.metadata.as_ref()
+        self.attached_ref()?.metadata.as_ref()
     }
 
     pub(crate) fn extensions(&self) -> &Extensions {
         static NONE: Extensions = Extensions::new();
-        self.attached.as_ref().map_or(&NONE, |attached| &attached.extensions)
+        self.attached_ref().map_or(&NONE, |attached| &attached.extensions)
     }
 }

@@ -15,6 +15,7 @@ use crate::error::Refusal;
 use crate::log::may_log;
 use crate::message::allowance::Kept;
 use crate::message::{Message, message_name};
+use crate::peer::Peer;
 use crate::reference::ActorRef;
 use crate::slot::Slot;
 
@@ -36,6 +37,8 @@ pub(crate) struct About<R: Send + 'static> {
     pub(crate) token: Option<Arc<()>>,
     /// What counts for the message as long as it is here.
     pub(crate) kept: Option<Kept>,
+    /// The peer that the message came from at first.
+    pub(crate) peer: Option<Peer>,
 }
 
 /// Who waits in this process for the reply to a letter, if anybody does. Hears of it when the letter
@@ -44,7 +47,8 @@ pub(crate) struct Asker<R: Send + 'static>(pub(crate) Option<Arc<Slot<Result<R, 
 
 impl<R: Send + 'static> Default for About<R> {
     fn default() -> Self {
-        Self { deadline: None, metadata: None, reply: Reply::nowhere(), token: None, kept: None }
+        let (deadline, metadata, token, kept, peer) = Default::default();
+        Self { deadline, metadata, reply: Reply::nowhere(), token, kept, peer }
     }
 }
 
@@ -57,9 +61,12 @@ impl<R: Send + 'static> About<R> {
         deadline: Option<Instant>,
         current: &mut Current,
     ) -> Reply<R> {
-        let Self { deadline: own, metadata, reply, token, kept } = self;
+        let Self { deadline: own, metadata, reply, token, kept, peer } = self;
         let reply = if reply.is_wanted() { reply } else { asker };
         current.begin(sender, deadline.or(own), metadata, reply.cancellation());
+        if let Some(peer) = peer {
+            current.set_peer(peer);
+        }
         if token.is_some() {
             current.attached().token = token;
         }

@@ -112,7 +112,8 @@ impl<M: Message> Route<M> {
         let first = there.next().ok_or_else(nobody)?;
         for member in there {
             let copy = clone(&message);
-            let mut tell = member.recipient.tell(copy).carrying(ctx.current.extensions());
+            let tell = member.recipient.tell(copy).carrying(ctx.current.extensions());
+            let mut tell = tell.of_peer(ctx.peer().cloned());
             if let Some(sender) = ctx.sender() {
                 tell = tell.sender(sender);
             }

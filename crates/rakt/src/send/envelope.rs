@@ -15,6 +15,7 @@ use crate::mailbox::current::Exclusive;
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::message::allowance::Kept;
 use crate::message::{Encoded, Message, claim_name};
+use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
 use crate::slot::{Answer, Slot};
@@ -59,6 +60,8 @@ struct Enclosed {
     token: Option<Arc<()>>,
     /// What counts for the message as long as it is in this process.
     kept: Exclusive<Option<Kept>>,
+    /// The peer that the message came from at first, for a receiver in this process.
+    peer: Option<Peer>,
     /// What the context propagator wrote for the handler that sends.
     carried: Option<Result<Metadata, Refusal>>,
     /// What a connection keeps for it while it waits.
@@ -69,9 +72,9 @@ impl Enclosed {
     /// What a letter has with it.
     fn take_about<R: Send + 'static>(&mut self) -> Option<Box<About<R>>> {
         let (metadata, token) = (self.metadata.take(), self.token.take());
-        let kept = self.kept.reach().take();
-        let has_any = metadata.is_some() || token.is_some() || kept.is_some();
-        has_any.then(|| Box::new(About { metadata, token, kept, ..About::default() }))
+        let (kept, peer) = (self.kept.reach().take(), self.peer.take());
+        let has_any = metadata.is_some() || token.is_some() || kept.is_some() || peer.is_some();
+        has_any.then(|| Box::new(About { metadata, token, kept, peer, ..About::default() }))
     }
 }
 
@@ -116,6 +119,11 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     /// Has what counts for the message count until it is handled.
     pub(super) fn keep(&mut self, kept: Kept) {
         self.enclosed.get_or_insert_default().kept = Exclusive::new(Some(kept));
+    }
+
+    /// Has the receiver know the peer that the message came from at first.
+    pub(super) fn set_peer(&mut self, peer: Peer) {
+        self.enclosed.get_or_insert_default().peer = Some(peer);
     }
 
     /// Lets the context propagator write down the context of the handler that sends.
@@ -198,6 +206,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         self.sender = letter.sender;
         if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
             (enclosed.metadata, enclosed.token) = (about.metadata, about.token);
+            enclosed.peer = about.peer;
             enclosed.kept = Exclusive::new(about.kept);
         }
         match pushed {

@@ -58,6 +58,7 @@ use crate::error::{AskError, Refusal, TellError};
 use crate::limit::Limit;
 use crate::message::allowance::Kept;
 use crate::message::{Message, message_name};
+use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
 
@@ -100,6 +101,14 @@ macro_rules! message_options {
         pub(crate) fn keeping(mut self, kept: Option<Kept>) -> Self {
             if let Some(kept) = kept {
                 self.$($envelope).+.keep(kept);
+            }
+            self
+        }
+
+        /// Has the receiver know the peer that the message came from at first, where it is in this process.
+        pub(crate) fn of_peer(mut self, peer: Option<Peer>) -> Self {
+            if let Some(peer) = peer {
+                self.$($envelope).+.set_peer(peer);
             }
             self
         }

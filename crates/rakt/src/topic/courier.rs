@@ -11,6 +11,7 @@ use crate::error::{Bound, Refusal};
 use crate::events::DeadLetter;
 use crate::message::allowance::Kept;
 use crate::message::{Message, message_name};
+use crate::peer::Peer;
 use crate::reference::{ActorRef, Recipient, Takes};
 use crate::send::Tell;
 use crate::system::ActorSystem;
@@ -43,12 +44,14 @@ pub(super) struct Parcel<M: Message> {
 #[derive(Clone)]
 pub(super) struct About {
     pub(super) sender: Option<ActorRef>,
+    pub(super) peer: Option<Peer>,
     pub(super) metadata: Option<Metadata>,
 }
 
 impl<M: Message> Parcel<M> {
     fn tell(&mut self) -> Option<Tell<'static, Takes<M>, M>> {
-        let mut tell = Tell::owned(self.to.clone(), self.message.take()?);
+        let tell = Tell::owned(self.to.clone(), self.message.take()?);
+        let mut tell = tell.of_peer(self.about.peer.clone());
         if let Some(sender) = &self.about.sender {
             tell = tell.sender(sender);
         }

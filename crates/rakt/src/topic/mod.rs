@@ -194,7 +194,8 @@ impl<M: Message<Reply = ()> + Clone> Actor for Topic<M> {
 impl<M: Message<Reply = ()> + Clone> Handler<M> for Topic<M> {
     async fn handle(&mut self, message: M, ctx: &mut Context<Self>) -> Result {
         let kept = ctx.take_kept()?;
-        let about = About { sender: ctx.sender().cloned(), metadata: ctx.metadata().cloned() };
+        let (sender, peer) = (ctx.sender().cloned(), ctx.peer().cloned());
+        let about = About { sender, peer, metadata: ctx.metadata().cloned() };
         let system = ctx.system();
         for subscriber in self.subscribers.values().flatten() {
             // What there is no room for is lost for that one.

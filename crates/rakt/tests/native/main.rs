@@ -21,6 +21,7 @@
 //! | `names.rs` | can a name that a caller gives harm a connection? |
 //! | `options.rs` | does every option of remoting change what happens? |
 //! | `own_node.rs` | what if the node that is asked is one's own? |
+//! | `peer.rs` | what does a handler know of the peer that a message came from? |
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `references.rs` | what do references mean that travel in messages? |
@@ -71,6 +72,7 @@ mod names;
 mod options;
 #[cfg(unix)]
 mod own_node;
+mod peer;
 mod processes;
 mod promises;
 #[cfg(feature = "postcard")]

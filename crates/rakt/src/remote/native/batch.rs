@@ -179,10 +179,9 @@ impl Arrivals for Batch {
         };
         let sender = sender.map(|(_, sender)| sender.clone());
         let cancellation = asker.as_ref().into();
-        match message.about {
-            None => current.begin(sender, None, None, cancellation),
-            Some(about) => current.begin(sender, about.deadline, about.metadata, cancellation),
-        }
+        let (deadline, metadata) =
+            message.about.map_or((None, None), |about| (about.deadline, about.metadata));
+        current.begin_from(&self.conn.peer.who, sender, deadline, metadata, cancellation);
         asker
     }
 

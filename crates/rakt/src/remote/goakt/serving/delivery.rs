@@ -150,7 +150,8 @@ impl Arrivals for Batch {
         let sender = message.sender.and_then(|index| self.senders.get(index as usize)).cloned();
         let (deadline, metadata) =
             message.about.map_or((None, None), |about| (about.deadline, about.metadata));
-        current.begin(sender, deadline, metadata, asker.as_ref().into());
+        let peer = &self.delivery.conn.peer;
+        current.begin_from(peer, sender, deadline, metadata, asker.as_ref().into());
         asker
     }
 
