@@ -69,7 +69,7 @@ pub(crate) async fn connect(
     stream: Box<dyn Stream>,
 ) -> io::Result<TlsStream> {
     let session = UnbufferedClientConnection::new(config, name).map_err(invalid)?;
-    TlsStream::new(Session::Dialed(session), stream).shake_hands().await
+    Box::new(TlsStream::new(Session::Dialed(session), stream)).shake_hands().await
 }
 
 /// The handshake of the side that took the connection, of which `early` has been read.
@@ -82,7 +82,7 @@ pub(crate) async fn accept(
     early: BytesMut,
 ) -> io::Result<TlsStream> {
     let session = UnbufferedServerConnection::new(config).map_err(invalid)?;
-    let mut stream = TlsStream::new(Session::Accepted(session), stream);
+    let mut stream = Box::new(TlsStream::new(Session::Accepted(session), stream));
     stream.unread.put(&early);
     stream.shake_hands().await
 }
@@ -113,13 +113,14 @@ impl TlsStream {
         self.session.state().alpn_protocol()
     }
 
-    async fn shake_hands(mut self) -> io::Result<Self> {
+    /// In boxes: what a future may hold makes the task of a connection larger as long as that lives.
+    async fn shake_hands(mut self: Box<Self>) -> io::Result<Self> {
         let Err(error) = poll_fn(|cx| self.poll_handshake(cx)).await else {
-            return Ok(self);
+            return Ok(*self);
         };
         // The peer reads the alert before it sees that the connection is gone.
         let alert = Farewell::new(self.unsent.filled().to_vec(), ());
-        say_goodbye(self.stream, alert).await;
+        Box::pin(say_goodbye(self.stream, alert)).await;
         Err(error)
     }
 

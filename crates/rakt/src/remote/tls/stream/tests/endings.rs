@@ -229,4 +229,56 @@ proptest! {
             assert!(told.first().is_none_or(|first| *first == 21), "{told:?}");
         });
     }
+
+    /// Before and after the handshake: what arrives is what was sent, or nothing more does.
+    #[test]
+    fn a_byte_that_changes_on_the_way_is_never_read(at in 0_usize..8_000, flip in 1_u8..) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build()?.block_on(async {
+            let ((near, near_link), (far_link, far)) = (duplex(ROOM), duplex(ROOM));
+            let dialing = async {
+                let mut near = oracle_connect(OURS.client(), near).await?;
+                near.write_all(&[7; 4_000]).await?;
+                near.shutdown().await?;
+                near.read_u8().await
+            };
+            let accepting = async {
+                let mut far =
+                    our_accept(OURS.server().into(), Box::new(far), BytesMut::new()).await?;
+                let mut read = Vec::new();
+                far.read_to_end(&mut read).await?;
+                std::io::Result::Ok(read)
+            };
+            let carrying = async {
+                let (mut from_near, mut to_near) = tokio::io::split(near_link);
+                let (mut from_far, mut to_far) = tokio::io::split(far_link);
+                let there = async {
+                    let (mut bytes, mut carried) = (vec![0; ROOM], 0);
+                    loop {
+                        let len = from_near.read(&mut bytes).await?;
+                        if (carried..carried + len).contains(&at) {
+                            bytes[at - carried] ^= flip;
+                        }
+                        carried += len;
+                        match len {
+                            0 => return to_far.shutdown().await,
+                            _ => to_far.write_all(&bytes[..len]).await?,
+                        }
+                    }
+                };
+                let back = tokio::io::copy(&mut from_far, &mut to_near);
+                tokio::join!(there, back)
+            };
+            // A length that has changed may have both wait for each other.
+            let limit = std::time::Duration::from_secs(10);
+            let (_, read, _) = tokio::join!(
+                tokio::time::timeout(limit, dialing),
+                tokio::time::timeout(limit, accepting),
+                tokio::time::timeout(limit, carrying),
+            );
+            if let Ok(Ok(read)) = read {
+                assert!(read == [7; 4_000], "{} bytes", read.len());
+            }
+        });
+    }
 }
