@@ -22,6 +22,7 @@
 //! | `options.rs` | does every option of remoting change what happens? |
 //! | `own_node.rs` | what if the node that is asked is one's own? |
 //! | `peer.rs` | what does a handler know of the peer that a message came from? |
+//! | `policy.rs` | what may peers do, and what do they hear of what they may not? |
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `references.rs` | what do references mean that travel in messages? |
@@ -73,6 +74,7 @@ mod options;
 #[cfg(unix)]
 mod own_node;
 mod peer;
+mod policy;
 mod processes;
 mod promises;
 #[cfg(feature = "postcard")]
