@@ -73,8 +73,11 @@ fn denial(verb: Verb, path: &str) -> String {
     format!("\"{path}\" may not be {what} by {PEER}")
 }
 
+/// Whether a path is like a pattern.
+type IsLike = fn(&str) -> bool;
+
 /// The patterns of the rules, and what they are like, in other words.
-const PATTERNS: [(&str, fn(&str) -> bool); 4] = [
+const PATTERNS: [(&str, IsLike); 4] = [
     ("target", |path| path == "target"),
     ("target/*", |path| path.split_once('/').is_some_and(|(first, _)| first == "target")),
     ("*", |path| !path.contains('/')),
