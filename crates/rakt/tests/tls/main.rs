@@ -1,6 +1,8 @@
 //! Encrypted connections: who gets one, who does not, and what both ends are told.
 
 mod certificates;
+#[cfg(feature = "goakt")]
+mod goakt;
 mod handshake;
 mod limits;
 mod lines;

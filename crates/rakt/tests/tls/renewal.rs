@@ -15,14 +15,14 @@ use crate::support::{event, within};
 
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[rakt(name = "tests.Add", reply = u64)]
-struct Add {
+pub(crate) struct Add {
     #[prost(uint64, tag = "1")]
-    n: u64,
+    pub(crate) n: u64,
 }
 
 /// Counts, and answers late where it is told to.
 #[derive(Default)]
-struct Counter(u64);
+pub(crate) struct Counter(u64);
 
 impl Actor for Counter {
     fn accepts(accepts: &mut Accepts<Self>) {
@@ -55,10 +55,10 @@ impl Actor for Watcher {
 }
 
 /// The files of a node.
-struct Files(PathBuf);
+pub(crate) struct Files(PathBuf);
 
 impl Files {
-    fn new(name: &str, issued: &Issued, roots: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str, issued: &Issued, roots: &str) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("rakt-tls-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         let files = Self(path);
@@ -71,7 +71,7 @@ impl Files {
     }
 
     /// Replaces all of them, one after the other.
-    fn put(&self, issued: &Issued, roots: &str) -> Result {
+    pub(crate) fn put(&self, issued: &Issued, roots: &str) -> Result {
         let files = [("pem", &issued.certificate), ("key", &issued.key), ("ca", &roots.to_owned())];
         for (name, text) in files {
             let new = self.at("new");
@@ -82,7 +82,7 @@ impl Files {
         Ok(())
     }
 
-    fn tls(&self) -> Tls {
+    pub(crate) fn tls(&self) -> Tls {
         let interval = Duration::from_millis(200);
         Tls::from_files(self.at("pem"), self.at("key"), self.at("ca"))
             .reload_every(interval)
@@ -106,7 +106,7 @@ fn private(path: &Path) -> Result {
 }
 
 /// A certificate for so many seconds from now.
-fn brief(ca: &Ca, name: &str, seconds: u64) -> Issued {
+pub(crate) fn brief(ca: &Ca, name: &str, seconds: u64) -> Issued {
     ca.issue(name, |params| {
         let now = SystemTime::now();
         params.not_before = (now - Duration::from_secs(1)).into();

@@ -8,6 +8,7 @@
 //! | `endpoint` | one Go node, as references to its actors share it |
 //! | `outbox`, `pool` | what senders share with those connections |
 //! | `exchange`, `letters` | one request and its response; how tells end |
+//! | `standing`, `successor` | whether a connection may still be used, and the one that takes its place |
 //! | `link`, `node` | what every connection has; where a node is, and when it is dialed |
 //! | `queue`, `sender`, `refusal` | messages that wait, what is made of them, and what goes wrong |
 //!
@@ -33,6 +34,7 @@ mod refusal;
 mod send_state;
 mod sender;
 mod standing;
+mod successor;
 mod tell;
 
 pub(crate) use endpoint::Endpoint;

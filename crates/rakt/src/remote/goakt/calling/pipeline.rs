@@ -17,10 +17,12 @@ use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::outbox::Outbox;
 use super::queue::{Group, Queue};
 use super::refusal;
+use super::successor::{Next, Successor};
 use crate::answer::{Fate, Reply};
 use crate::error::{Cause, Refusal};
 use crate::remote::io::{Buffers, Farewell, Fault, Pump, Reading, Session};
 use crate::remote::redial::BriefConns;
+use crate::remote::transport::Stream;
 use crate::timers::now;
 
 /// Most requests without an outcome.
@@ -29,6 +31,8 @@ const MAX_IN_FLIGHT: usize = 256;
 const WINDOW: usize = 4 * 1024 * 1024;
 /// Bytes after which no further request becomes part of the same write. 256 KiB.
 const WRITE_LEN: usize = 256 * 1024;
+
+const USE: Use = Use::Pipeline { max_in_flight: MAX_IN_FLIGHT };
 
 /// How long the node may take to answer what it was told before this side closes. 4 s, less than
 /// [closing](crate::remote::node::CLOSE_TIMEOUT) may take in all.
@@ -50,12 +54,16 @@ struct Pipeline {
     last_use: Instant,
     /// When it ends whatever has no answer by then, once this side closes.
     closes: Option<Instant>,
+    /// What takes its place. Once that is open, nothing more is sent here.
+    successor: Successor,
 }
 
 /// Why a pipeline ends.
 enum End {
     /// Nothing is left to do.
     Idle,
+    /// Nothing is under way, and another connection takes its place.
+    Succeeded,
     Failed(Failed),
     /// The node says that it goes down.
     NodeDown,
@@ -66,7 +74,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: BriefConns) {
     let outbox = endpoint.outboxes[at].clone();
     let dialed = async {
         endpoint.node.pause(brief).await;
-        link::dial(&endpoint.node, Use::Pipeline { max_in_flight: MAX_IN_FLIGHT }).await
+        link::dial(&endpoint.node, USE).await
     };
     let dialed = tokio::select! {
         dialed = dialed => dialed,
@@ -78,17 +86,28 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: BriefConns) {
         return;
     };
     outbox.up();
+    drive(endpoint, outbox, (link, stream), Queue::default()).await;
+}
+
+/// Sends what was taken from an outbox, and what is in there, until the connection ends.
+async fn drive(
+    endpoint: Arc<Endpoint>,
+    outbox: Arc<Outbox>,
+    (link, stream): (Link, Box<dyn Stream>),
+    queue: Queue,
+) {
     let pipeline = Pipeline {
         endpoint,
         outbox,
         link,
-        queue: Queue::default(),
+        queue,
         in_flight: VecDeque::new(),
         ended: 0,
         done: 0,
         pending_len: 0,
         last_use: now(),
         closes: None,
+        successor: Successor::None,
     };
     // The requests run out of time themselves.
     let resources = pipeline.endpoint.node.dialer.resources.clone();
@@ -115,9 +134,9 @@ impl Pipeline {
             return Ok(());
         }
         // What is left of a large one goes first.
-        let is_rest = self.link.client.unsent_len() > 0;
+        let is_held = self.link.client.unsent_len() > 0 || self.successor.is_open();
         let mut is_taken = false;
-        while !is_rest
+        while !is_held
             && self.pending_len < WINDOW
             && self.link.client.unsent_len() < WRITE_LEN
             && !self.link.client.is_full()
@@ -255,6 +274,9 @@ impl Session for Pipeline {
             let why = "the certificate of the node is not trusted any more".into();
             return Poll::Ready(Err(End::Failed(Failed::Lost(why))));
         }
+        if self.link.standing.is_over() && self.closes.is_none() {
+            self.successor.poll(&self.endpoint, USE, cx);
+        }
         if io.is_written() {
             self.fill(io)?;
         }
@@ -287,6 +309,9 @@ impl Session for Pipeline {
     fn handle_pause(&mut self, io: &Buffers) -> Result<(), End> {
         if !self.in_flight.is_empty() || !io.is_written() {
             return Ok(());
+        }
+        if self.successor.is_open() {
+            return Err(End::Succeeded);
         }
         let unused = now().saturating_duration_since(self.last_use);
         let is_over = unused >= self.endpoint.idle_timeout || self.closes.is_some();
@@ -323,6 +348,17 @@ impl Session for Pipeline {
         let (why, cause) = match end {
             End::Idle => {
                 self.link.why = "idle".into();
+                return None;
+            }
+            End::Succeeded => {
+                self.link.why = "another connection takes its place".into();
+                if let Some(next) = self.successor.take() {
+                    let (endpoint, outbox) = (self.endpoint.clone(), self.outbox.clone());
+                    let queue = std::mem::take(&mut self.queue);
+                    let Next { link, stream, .. } = *next;
+                    let driver = drive(endpoint, outbox, (link, stream), queue);
+                    node.dialer.runtime.spawn(driver);
+                }
                 return None;
             }
             End::NodeDown => (Refusal::RemotingOff, "the node goes down".into()),
