@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use rakt_wire::native::{IDLE_CAPACITY, Transmit};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::farewell::say_goodbye;
@@ -70,10 +70,9 @@ impl<S: Session> Pump<S> {
     #[cfg(feature = "goakt")]
     pub(crate) fn is_quiet(&mut self) -> bool {
         let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
-        let mut buf = tokio::io::ReadBuf::new(&mut byte);
+        let mut buf = ReadBuf::new(&mut byte);
         self.io.unread.is_empty()
-            && tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), &mut cx, &mut buf)
-                .is_pending()
+            && Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf).is_pending()
     }
 
     /// Nothing is read for a while.
@@ -140,7 +139,11 @@ impl<S: Session> Pump<S> {
                 if pushed.is_pending() {
                     self.stuck_since.get_or_insert_with(now);
                 }
-                pushed.map_err(|error| self.session.handle_fault(Fault::Write(error)))?.is_pending()
+                if let Poll::Ready(Err(error)) = pushed {
+                    let error = self.last_words(cx).unwrap_or(error);
+                    return Err(self.session.handle_fault(Fault::Write(error)));
+                }
+                pushed.is_pending()
             };
             if (is_stuck && !has_more) || self.io.turn.is_over() {
                 return Ok(());
@@ -170,6 +173,17 @@ impl<S: Session> Pump<S> {
         self.io.is_flushed = true;
         self.stuck_since = None;
         Poll::Ready(Ok(()))
+    }
+
+    /// What a peer said that has ended the connection: over TLS an alert tells why. It may be there when no more can be
+    /// written.
+    fn last_words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let mut scratch = [0; 1024];
+        let mut buf = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Some(error),
+            _ => None,
+        }
     }
 
     /// Writes once: the pieces of large payloads with what is between them, where the stream can.

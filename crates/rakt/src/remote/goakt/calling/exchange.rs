@@ -140,7 +140,7 @@ impl Session for Exchange {
 
     fn handle_fault(&mut self, fault: Fault) -> Self::End {
         Err(match fault {
-            Fault::Write(error) if !self.has_left => Failed::Unsent(Cause::new(error)),
+            Fault::Write(error) if !self.has_left => Failed::Unsent(self.link.cause_of(error)),
             Fault::Read(error) | Fault::Write(error) => self.link.broken(error),
             Fault::Stuck(_) => Failed::Lost(Cause::new(fault)),
         })

@@ -123,19 +123,23 @@ impl Link {
         }
     }
 
-    /// The connection has failed. On a first request that most likely is what a node does that does not
-    /// understand it.
+    /// The connection has failed.
     pub(super) fn broken(&self, source: io::Error) -> Failed {
+        Failed::Lost(self.cause_of(source))
+    }
+
+    /// What its failure means. On a first request that most likely is what a node does that does not understand it.
+    pub(super) fn cause_of(&self, source: io::Error) -> Cause {
         #[cfg(feature = "_tls")]
         if let Some(why) = crate::remote::tls::of_io(&source) {
-            return Failed::Lost(why.into());
+            return why.into();
         }
-        Failed::Lost(match self.has_answered {
+        match self.has_answered {
             true => Cause::new(source),
             false => {
                 Cause::new(FirstBroken { hint: ClientError::Closed { is_first: true }, source })
             }
-        })
+        }
     }
 
     /// The node has answered, so it is there and understood.
