@@ -96,7 +96,7 @@ func frameSize(request proto.Message) int {
 // stillThere asks by a client of its own: after a brotli stream that broke off, GoAkt's client cannot read the next.
 func (x *target) stillThere(ctx context.Context) error {
 	fresh := *x
-	fresh.remoting = newRemoting(x.compression)
+	fresh.remoting = newRemoting(x.compression, x.tls)
 	defer fresh.remoting.Close()
 	return fresh.expectLookup(ctx, actors.EchoName, true)
 }

@@ -57,6 +57,7 @@ func (x *target) withNode(ctx context.Context, do func(actor.ActorSystem) error)
 	own, err := host.Start(ctx, host.Config{
 		System:      "driver",
 		Compression: x.compression,
+		TLS:         x.tls,
 		Propagator:  true,
 		Logger:      log.DiscardLogger,
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rakt/interop/goakt/internal/host"
+	"rakt/interop/goakt/internal/secure"
 )
 
 // checkTimeout ends a check that would wait for ever: GoAkt's client has no timeout of its own.
@@ -36,6 +37,7 @@ var suites = map[string][]check{
 	"held":       held(),
 	"restart":    restart(),
 	"senders":    senders(),
+	"tls":        tlsChecks(),
 }
 
 func main() {
@@ -50,7 +52,7 @@ func main() {
 
 func run() (passed bool, err error) {
 	names := slices.Sorted(maps.Keys(suites))
-	x := &target{out: os.Stdout, run: newRun()}
+	x := &target{out: os.Stdout, run: newRun(), nodes: map[string]*raktNode{}}
 	suite := flag.String("suite", "", strings.Join(names, ", "))
 	flag.StringVar(&x.host, "host", host.Address, "host text of the node, as in its addresses")
 	flag.IntVar(&x.port, "port", 0, "port of the node")
@@ -59,11 +61,17 @@ func run() (passed bool, err error) {
 	flag.DurationVar(&x.restartWithin, "restart-within", time.Minute,
 		"suite restart: how long to wait for the node to go, and then to come back")
 	compression := flag.String("compression", "zstd", "none, gzip, zstd or brotli, as the node has it")
+	certs := secure.Flags()
+	flag.StringVar(&x.node, "node", "", "suite tls: the program of a rakt node, of which it starts some")
 	expect := flag.String("expect", "rakt", "go: tolerate what GoAkt v3.14.0 is known to do wrong; rakt: do not")
 	only := flag.String("only", "", "run only the checks with this in their name")
 	flag.Parse()
 
 	if x.compression, err = host.ParseCompression(*compression); err != nil {
+		return false, err
+	}
+	x.certs = *certs
+	if x.tls, err = certs.Info(); err != nil {
 		return false, err
 	}
 	switch *expect {
@@ -76,7 +84,7 @@ func run() (passed bool, err error) {
 	if !known {
 		return false, fmt.Errorf("unknown --suite %q: %s", *suite, strings.Join(names, ", "))
 	}
-	x.remoting = newRemoting(x.compression)
+	x.remoting = newRemoting(x.compression, x.tls)
 	defer x.remoting.Close()
 
 	report := &report{out: os.Stdout}

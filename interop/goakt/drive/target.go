@@ -9,9 +9,11 @@ import (
 
 	"github.com/tochemey/goakt/v3/address"
 	"github.com/tochemey/goakt/v3/remote"
+	gtls "github.com/tochemey/goakt/v3/tls"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"rakt/interop/goakt/internal/secure"
 	"rakt/interop/goakt/internal/trace"
 	"rakt/interop/goakt/internal/wire"
 )
@@ -26,17 +28,26 @@ type target struct {
 	system        string
 	rakt          bool // rather than a GoAkt node, with its bugs
 	compression   remote.Compression
+	certs         secure.Options
+	tls           *gtls.Info // nil without
 	remoting      remote.Remoting
 	count         int
 	restartWithin time.Duration
 	out           io.Writer
-	run           string // makes names unique in a node that is tested twice
+	node          string               // the program of a rakt node, for checks that start their own
+	nodes         map[string]*raktNode // those that were started, by what they were given
+	run           string               // makes names unique in a node that is tested twice
 }
 
-func newRemoting(compression remote.Compression) remote.Remoting {
-	return remote.NewRemoting(
+func newRemoting(compression remote.Compression, tls *gtls.Info) remote.Remoting {
+	options := []remote.RemotingOption{
 		remote.WithRemotingCompression(compression),
-		remote.WithRemotingContextPropagator(trace.Propagator{}))
+		remote.WithRemotingContextPropagator(trace.Propagator{}),
+	}
+	if tls != nil {
+		options = append(options, remote.WithRemotingTLS(tls.ClientConfig))
+	}
+	return remote.NewRemoting(options...)
 }
 
 // unique is a name that no other run has used.

@@ -16,6 +16,7 @@ import (
 	"github.com/tochemey/goakt/v3/log"
 
 	"rakt/interop/goakt/internal/host"
+	"rakt/interop/goakt/internal/secure"
 )
 
 const stopTimeout = 5 * time.Second
@@ -37,11 +38,15 @@ func run() error {
 	flag.IntVar(&config.Port, "port", 0, "port to listen on at "+host.Address+"; 0 means one that is free")
 	flag.BoolVar(&config.Propagator, "propagator", true, "carry a traceparent from and to other nodes")
 	compression := flag.String("compression", "zstd", "none, gzip, zstd or brotli")
+	certs := secure.Flags()
 	verbose := flag.Bool("verbose", false, "log what GoAkt logs, on standard error")
 	flag.Parse()
 
 	var err error
 	if config.Compression, err = host.ParseCompression(*compression); err != nil {
+		return err
+	}
+	if config.TLS, err = certs.Info(); err != nil {
 		return err
 	}
 	if *verbose {

@@ -1,14 +1,16 @@
-//! What both programs are made of: the messages and actors of the contract in `interop/goakt/README.md`,
+//! What the programs are made of: the messages and actors of the contract in `interop/goakt/README.md`,
 //! and the node that offers them.
 //!
 //! - [`messages`]: what travels
 //! - [`actors`]: who takes it
 //! - [`trace`]: the context propagator
 //! - [`host`]: a node with all of these
+//! - [`secure`]: its certificates, where it has some
 //! - [`flags`]: reading a command line
 
 pub mod actors;
 pub mod flags;
 pub mod host;
 pub mod messages;
+pub mod secure;
 pub mod trace;

@@ -9,6 +9,7 @@ import (
 	"github.com/tochemey/goakt/v3/actor"
 	"github.com/tochemey/goakt/v3/log"
 	"github.com/tochemey/goakt/v3/remote"
+	gtls "github.com/tochemey/goakt/v3/tls"
 
 	"rakt/interop/goakt/internal/actors"
 	"rakt/interop/goakt/internal/trace"
@@ -22,6 +23,7 @@ type Config struct {
 	System      string
 	Port        int // 0 means one that is free
 	Compression remote.Compression
+	TLS         *gtls.Info // nil without
 	Propagator  bool
 	Logger      log.Logger
 	Kinds       []actor.Actor
@@ -41,9 +43,14 @@ func Start(ctx context.Context, config Config) (actor.ActorSystem, error) {
 	if config.Propagator {
 		options = append(options, remote.WithContextPropagator(trace.Propagator{}))
 	}
-	system, err := actor.NewActorSystem(config.System,
+	with := []actor.Option{
 		actor.WithRemote(remote.NewConfig(Address, config.Port, options...)),
-		actor.WithLogger(config.Logger))
+		actor.WithLogger(config.Logger),
+	}
+	if config.TLS != nil {
+		with = append(with, actor.WithTLS(config.TLS))
+	}
+	system, err := actor.NewActorSystem(config.System, with...)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,9 @@
 //! Prints `ready PORT` once it listens.
 
 use interop::flags::Flags;
-use interop::host;
+use interop::{host, secure};
 use rakt::Result;
+use rakt::remote::GoAkt;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,11 +14,13 @@ async fn main() -> Result {
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
-    let flags = Flags::read(&["port", "system", "compression"])?;
+    let known = [&["port", "system", "compression"][..], &secure::FLAGS].concat();
+    let flags = Flags::read(&known)?;
     let name = flags.get("system", "rakt".to_owned())?;
-    let compression = flags.get("compression", Default::default())?;
+    let goakt = GoAkt::new().compression(flags.get("compression", Default::default())?);
+    let config = secure::apply(host::config(flags.get("port", 0)?, goakt), &flags)?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let system = host::start(&name, flags.get("port", 0)?, compression).await?;
+    let system = host::start(&name, config).await?;
     println!("ready {}", system.advertised().1);
     tokio::select! {
         _ = terminated.recv() => {}

@@ -2,12 +2,14 @@
 //! each check; the exit status is 1 if one of them failed.
 //!
 //! - `target`, `report`: what all checks use
+//! - `go_node`: Go nodes that checks start
 //! - `messaging`, `batches`, `lifecycle`: the suite `operations`
-//! - `errors`, `headers`, `senders`, `frames`, `mixed`, `native`, `restart`, `outages`, `version`: a suite each
+//! - `errors`, `headers`, `senders`, `frames`, `mixed`, `native`, `restart`, `outages`, `version`, `tls`: a suite each
 
 mod batches;
 mod errors;
 mod frames;
+mod go_node;
 mod headers;
 mod lifecycle;
 mod load;
@@ -19,18 +21,19 @@ mod report;
 mod restart;
 mod senders;
 mod target;
+mod tls;
 mod version;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use interop::flags::Flags;
+use interop::secure;
 use rakt::{BoxError, Result};
 use report::{Check, Report};
 use target::Target;
 
 const SUITES: &str =
-    "operations, errors, headers, senders, frames, mixed, native, restart, outages, version";
+    "operations, errors, headers, senders, frames, mixed, native, restart, outages, version, tls";
 
 fn suite(name: &str) -> Result<Vec<Check>> {
     Ok(match name {
@@ -44,6 +47,7 @@ fn suite(name: &str) -> Result<Vec<Check>> {
         "restart" => restart::CHECKS.to_vec(),
         "outages" => outages::CHECKS.to_vec(),
         "version" => version::CHECKS.to_vec(),
+        "tls" => tls::CHECKS.to_vec(),
         other => return Err(format!("unknown --suite {other:?}: {SUITES}").into()),
     })
 }
@@ -67,18 +71,10 @@ async fn main() -> ExitCode {
 async fn run() -> Result<bool, BoxError> {
     let known =
         ["suite", "port", "system", "compression", "count", "restart-within", "only", "node"];
-    let flags = Flags::read(&known)?;
+    let flags = Flags::read(&[&known[..], &secure::FLAGS].concat())?;
     let checks = suite(&flags.get("suite", String::new())?)?;
     let only = flags.get("only", String::new())?;
-    let target = Target::new(
-        flags.get("system", "go".to_owned())?,
-        flags.get("port", 0)?,
-        flags.get("compression", Default::default())?,
-        flags.get("count", 100_000)?,
-        Duration::from_secs(flags.get("restart-within", 60)?),
-        flags.get("node", String::new())?,
-    )
-    .await?;
+    let target = Target::new(&flags).await?;
     let mut report = Report::default();
     for check in checks.iter().filter(|check| check.name.contains(&only)) {
         let ended = tokio::time::timeout(check.timeout, (check.run)(&target)).await;

@@ -8,7 +8,7 @@ use interop::messages::{
     Delay, Empty, HealthCheckRequest, HealthCheckResponse, Produce, bytes, fail, note, text,
 };
 use rakt::prelude::*;
-use rakt::remote::{Client, ClientConfig, GoAkt};
+use rakt::remote::GoAkt;
 use rakt::{Event, Result};
 
 use crate::report::{Check, checks};
@@ -103,8 +103,7 @@ async fn ask_failing(x: &Target, how: &str) -> Result {
 /// `tells_time`: the node is told when the asker stops waiting.
 async fn ask_by_client(x: &Target, tells_time: bool) -> Result {
     let options = GoAkt::new().send_deadlines(tells_time);
-    let config = ClientConfig::new().goakt(options.compression(x.compression));
-    let client = Client::new("client", config)?;
+    let client = x.client(options, x.tls())?;
     expect(client.ask(&x.address("echo"), text("from a client")).await?, text("from a client"))?;
     let silent = client.ask(&x.address("silent"), text("hello?")).timeout(SHORT_TIMEOUT).await;
     match silent {

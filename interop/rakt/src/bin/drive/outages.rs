@@ -1,19 +1,16 @@
 //! Go nodes that go away in the middle of something, or that were never understood: started from here.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use interop::host;
 use interop::messages::{Delay, text};
 use rakt::error::Chain;
 use rakt::prelude::*;
 use rakt::remote::{Client, ClientConfig, Compression, GoAkt};
 use rakt::{Event, Result};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
+use crate::go_node::GoNode;
 use crate::report::{Check, checks};
-use crate::target::{ASK_TIMEOUT, SHORT_TIMEOUT, Target, error_of, expect, goakt};
+use crate::target::{ASK_TIMEOUT, SHORT_TIMEOUT, Target, error_of, expect};
 
 /// Longer than anybody here waits.
 const LONG: Duration = Duration::from_secs(60);
@@ -23,7 +20,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
     "a node that is stopped mid-request" => |x| stopped(x).await;
     "another compression is diagnosed by name" => |x| {
         for theirs in Compression::ALL {
-            let node = Node::start(x, theirs).await?;
+            let node = GoNode::start(x, theirs, &[]).await?;
             for ours in Compression::ALL {
                 compressions(&node, ours, theirs).await?;
             }
@@ -31,7 +28,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
         Ok(())
     };
     "a port where nobody listens" => |x| {
-        let mut node = Node::start(x, x.compression).await?;
+        let mut node = GoNode::start(x, x.compression, &[]).await?;
         node.process.kill().await?;
         let error = error_of(x.system.ask(&node.address("echo"), text("")).await)?;
         let is_unreachable = matches!(error.refusal(), Some(Refusal::Unreachable { .. }));
@@ -39,50 +36,22 @@ pub(crate) const CHECKS: &[Check] = checks! {
     };
 };
 
-/// A GoAkt node; dropping it kills it.
-struct Node {
-    process: Child,
-    port: u16,
-}
-
-impl Node {
-    async fn start(x: &Target, compression: Compression) -> Result<Self> {
-        if x.node.is_empty() {
-            return Err("--node says which program is a GoAkt node".into());
-        }
-        let mut process = Command::new(&x.node)
-            .args(["--compression", &compression.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let mut lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines();
-        let line = lines.next_line().await?.unwrap_or_default();
-        let port = line.strip_prefix("ready ").ok_or_else(|| format!("not ready but {line:?}"))?;
-        Ok(Self { port: port.parse()?, process })
-    }
-
-    fn address(&self, name: &str) -> Address {
-        goakt(&format!("goakt://go@{}:{}/{name}", host::ADDRESS, self.port))
-    }
-
-    /// Has the slow actor work on a request that does not end, and returns what asks for it.
-    async fn occupy(&self, x: &Target) -> Result<tokio::task::JoinHandle<AskError<Delay>>> {
-        let slow = x.system.actor(&self.address("slow"));
-        let (asked, millis) = (slow.clone(), LONG.as_millis() as u32);
-        let asking = tokio::spawn(async move {
-            let ask = asked.ask(Delay { millis, ..Default::default() }).timeout(LONG);
-            ask.await.expect_err("it takes longer than anybody waits")
-        });
-        // It is at work once it has no time for anything else.
-        while slow.ask(Delay::default()).timeout(SHORT_TIMEOUT).await.is_ok() {}
-        Ok(asking)
-    }
+/// Has the slow actor of a node work on a request that does not end, and returns what asks for it.
+async fn occupy(x: &Target, node: &GoNode) -> Result<tokio::task::JoinHandle<AskError<Delay>>> {
+    let slow = x.system.actor(&node.address("slow"));
+    let (asked, millis) = (slow.clone(), LONG.as_millis() as u32);
+    let asking = tokio::spawn(async move {
+        let ask = asked.ask(Delay { millis, ..Default::default() }).timeout(LONG);
+        ask.await.expect_err("it takes longer than anybody waits")
+    });
+    // It is at work once it has no time for anything else.
+    while slow.ask(Delay::default()).timeout(SHORT_TIMEOUT).await.is_ok() {}
+    Ok(asking)
 }
 
 async fn killed(x: &Target) -> Result {
-    let mut node = Node::start(x, x.compression).await?;
-    let asking = node.occupy(x).await?;
+    let mut node = GoNode::start(x, x.compression, &[]).await?;
+    let asking = occupy(x, &node).await?;
     node.process.kill().await?;
     match tokio::time::timeout(ASK_TIMEOUT, asking).await?? {
         error @ AskError::ConnectionLost { .. } => expect(error.is_safe_to_retry(), false)?,
@@ -106,15 +75,15 @@ async fn killed(x: &Target) -> Result {
 /// A Go node that is told to stop ends its actors first, however long that takes, and may answer with an
 /// error. Which one is its own affair, but the ask ends.
 async fn stopped(x: &Target) -> Result {
-    let mut node = Node::start(x, x.compression).await?;
-    let asking = node.occupy(x).await?;
+    let mut node = GoNode::start(x, x.compression, &[]).await?;
+    let asking = occupy(x, &node).await?;
     drop(node.process.stdin.take());
     let error = tokio::time::timeout(LONG / 2, asking).await??;
     println!("# stopped mid-request: {}", Chain(&error).to_string().replace('\n', " / "));
     expect(error.is_safe_to_retry(), false)
 }
 
-async fn compressions(node: &Node, ours: Compression, theirs: Compression) -> Result {
+async fn compressions(node: &GoNode, ours: Compression, theirs: Compression) -> Result {
     let options = GoAkt::new().compression(ours);
     let client = Client::new("client", ClientConfig::new().goakt(options))?;
     let asked = client.ask(&node.address("echo"), text("understood?")).timeout(ASK_TIMEOUT).await;

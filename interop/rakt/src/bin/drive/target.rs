@@ -1,14 +1,19 @@
 //! The node under test, and how checks talk to it.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
-use interop::host;
+use interop::flags::Flags;
 use interop::messages::{Count, CountRequest};
+use interop::{host, secure};
 use rakt::error::Chain;
 use rakt::prelude::*;
-use rakt::remote::{Compression, GoAkt};
+use rakt::remote::{Client, ClientConfig, Compression, GoAkt, Tls};
 use rakt::{BoxError, OperationError};
+use tokio::sync::Mutex;
+
+use crate::go_node::GoNode;
 
 /// How long an ask may take that is meant to be answered.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,24 +31,45 @@ pub(crate) struct Target {
     pub(crate) restart_within: Duration,
     /// The program of a GoAkt node, for checks that start their own.
     pub(crate) node: String,
+    /// Where certificates are, if anywhere.
+    pub(crate) certs: String,
+    /// Nodes that checks have started, by their arguments.
+    pub(crate) nodes: Mutex<BTreeMap<&'static [&'static str], GoNode>>,
     /// Makes names unique in a node that is tested twice.
     run: u128,
 }
 
 impl Target {
-    pub(crate) async fn new(
-        name: String,
-        port: u16,
-        compression: Compression,
-        count: u64,
-        restart_within: Duration,
-        node: String,
-    ) -> Result<Self> {
+    /// What the command line says.
+    pub(crate) async fn new(flags: &Flags) -> Result<Self> {
+        let port = flags.get("port", 0)?;
+        let compression = flags.get("compression", Default::default())?;
         let options =
             GoAkt::new().compression(compression).peer(host::ADDRESS, port).peer("localhost", port);
-        let system = host::start_with("driver", 0, options).await?;
-        let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos();
-        Ok(Self { system, name, port, compression, count, restart_within, node, run })
+        let config = secure::apply(host::config(0, options), flags)?;
+        Ok(Self {
+            system: host::start("driver", config).await?,
+            name: flags.get("system", "go".to_owned())?,
+            port,
+            compression,
+            count: flags.get("count", 100_000)?,
+            restart_within: Duration::from_secs(flags.get("restart-within", 60)?),
+            node: flags.get("node", String::new())?,
+            certs: flags.get("certs", String::new())?,
+            nodes: Mutex::default(),
+            run: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos(),
+        })
+    }
+
+    /// The certificate that all checks have which say nothing else, if there are certificates.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        (!self.certs.is_empty()).then(|| secure::with(&self.certs, "rakt", "ca"))
+    }
+
+    /// A client of its own.
+    pub(crate) fn client(&self, options: GoAkt, tls: Option<Tls>) -> Result<Client> {
+        let config = ClientConfig::new().goakt(options.compression(self.compression));
+        Ok(Client::new("client", tls.into_iter().fold(config, ClientConfig::tls))?)
     }
 
     /// A name that no other run has used.
