@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rakt_wire::Address;
 #[cfg(feature = "goakt")]
 use rakt_wire::goakt::Opening;
@@ -24,6 +25,7 @@ use super::dialer::Dialer;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
 use super::handshakes::Handshakes;
 use super::io::{Farewell, say_goodbye};
+use super::known::Known;
 use super::lanes::{Lanes, Turn};
 use super::latch::Latch;
 use super::native::{Accepted, ArrivalsReader, Conn, drive, leave};
@@ -198,7 +200,9 @@ impl Node {
         (stream, from, permit): (Box<dyn Stream>, String, Permit),
     ) {
         let until = now() + self.resources().options.dial_timeout;
-        let opened = match timeout_at(until.into(), self.open(stream, &from)).await {
+        // What comes before the connection is there is apart from what lasts as long: it needs room for a while.
+        let opening = Box::pin(self.open(stream, &from));
+        let opened = match timeout_at(until.into(), opening).await {
             Ok(Ok(Some(opened))) => opened,
             Ok(Ok(None)) => return tracing::debug!(%from, "a peer left without a word"),
             Ok(Err(error)) => {
@@ -210,10 +214,15 @@ impl Node {
         };
         let greeting = Greeting { peer: opened.known.peer.clone(), permit, until };
         match opened.opening {
-            Opening::Native => self.welcome_native(system, opened, greeting).await,
+            Opening::Native => {
+                let greeted = Box::pin(self.welcome_native(system, opened, greeting)).await;
+                if let Some(Welcomed { newcomer, stream, reader, early, held: _held }) = greeted {
+                    drive(newcomer.conn.clone(), stream, reader, early).await;
+                }
+            }
             #[cfg(feature = "goakt")]
             Opening::GoAkt(compression) => {
-                self.welcome_go(system, opened, greeting, compression).await
+                Box::pin(self.welcome_go(system, opened, greeting, compression)).await;
             }
             #[cfg(feature = "goakt")]
             opening => {
@@ -286,7 +295,7 @@ impl Node {
         system: ActorSystem,
         Opened { mut stream, known, early, refusal, .. }: Opened,
         greeting: Greeting,
-    ) {
+    ) -> Option<Welcomed> {
         let Greeting { peer: who, mut permit, until } = greeting;
         let from = who.from();
         let dialer = &self.caller.dialer;
@@ -328,7 +337,8 @@ impl Node {
         let (session, early) = match timeout_at(until.into(), shaken).await {
             Ok(Ok(done)) => done,
             Ok(Err(error @ HandshakeFailure::Silent)) => {
-                return tracing::debug!(%from, "{error}");
+                tracing::debug!(%from, "{error}");
+                return None;
             }
             Ok(Err(error)) => {
                 let topic = "refused a peer";
@@ -338,11 +348,14 @@ impl Node {
                 if is_told(&error) {
                     say_goodbye(stream, Farewell::silent(true)).await;
                 }
-                return;
+                return None;
             }
-            Err(_) => return self.was_late(from),
+            Err(_) => {
+                self.was_late(from);
+                return None;
+            }
         };
-        let Some((newcomer, turn)) = newcomer else { return };
+        let (newcomer, turn) = newcomer?;
         let conn = newcomer.conn.clone();
         if *self.draining.borrow() {
             dismiss(&conn);
@@ -357,7 +370,7 @@ impl Node {
             Turn::TooLate => conn.close("a newer connection of the peer was here first"),
         }
         let reader = ArrivalsReader::new(system, conn.clone(), &session);
-        drive(conn, stream, reader, early).await;
+        Some(Welcomed { newcomer, stream, reader, early, held: (permit, known) })
     }
 
     fn inbound(&self) -> Vec<Arc<Conn<Accepted>>> {
@@ -449,6 +462,16 @@ impl RemotingConfig for Config {
 /// Asks a peer to send nothing new.
 fn dismiss(conn: &Conn<Accepted>) {
     conn.write(|writer| writer.goaway(CloseCode::ShuttingDown, SHUTTING_DOWN));
+}
+
+/// A connection that is there.
+struct Welcomed {
+    newcomer: Newcomer,
+    stream: Box<dyn Stream>,
+    reader: ArrivalsReader,
+    early: BytesMut,
+    /// Its place among all, and what it has proven: as long as it is there.
+    held: (Permit, Known),
 }
 
 /// A connection that the next one of its lane may wait for: gone when this is dropped.

@@ -44,7 +44,7 @@ const ENCRYPTED_LIMIT: i64 = 5 * 1024;
 
 #[test]
 fn an_idle_peer_costs_a_node_little() -> Result {
-    let each = bytes_of_a_peer(Config::new("127.0.0.1", 0), ClientConfig::new())?;
+    let each = bytes_of_a_peer(PEERS, Config::new("127.0.0.1", 0), ClientConfig::new)?;
     println!("bytes of heap for a peer that is idle: {each}");
     assert!(each <= LIMIT, "{each} bytes for an idle peer");
     Ok(())
@@ -54,15 +54,21 @@ fn an_idle_peer_costs_a_node_little() -> Result {
 #[test]
 fn an_idle_encrypted_peer_costs_little_more() -> Result {
     let (config, dialing) = (Config::new("127.0.0.1", 0), ClientConfig::new());
-    let plain = bytes_of_a_peer(config.clone(), dialing.clone())?;
+    let plain = bytes_of_a_peer(PEERS, config.clone(), || dialing.clone())?;
     let tls = Tls::from_secret(Secret::generate());
-    let added = bytes_of_a_peer(config.tls(tls.clone()), dialing.tls(tls))? - plain;
+    let added = bytes_of_a_peer(PEERS, config.tls(tls.clone()), || dialing.clone().tls(tls.clone()))?
+        - plain;
     println!("bytes of heap that TLS adds to a peer that is idle: {added}");
     assert!(added <= ENCRYPTED_LIMIT, "{added} bytes for TLS");
     Ok(())
 }
 
-fn bytes_of_a_peer(config: Config, dialing: ClientConfig) -> Result<i64> {
+/// Bytes of heap that each of so many peers costs a node.
+pub(crate) fn bytes_of_a_peer(
+    count: usize,
+    config: Config,
+    dialing: impl Fn() -> ClientConfig,
+) -> Result<i64> {
     let _turn = TURN.blocking_lock();
     let (peers, node) = (runtime(Side::Near), runtime(Side::Far));
     let port = node.block_on(node.spawn(async {
@@ -72,11 +78,12 @@ fn bytes_of_a_peer(config: Config, dialing: ClientConfig) -> Result<i64> {
     }))??;
     let address: Address = format!("rakt://node@127.0.0.1:{port}/echo").parse()?;
     let connect = |count: usize| {
-        let (address, dialing) = (address.clone(), dialing.clone());
+        let address = address.clone();
+        let dialing: Vec<_> = (0..count).map(|_| dialing()).collect();
         peers.block_on(async move {
             let mut clients = Vec::new();
-            for _ in 0..count {
-                let client = Client::new("peer", dialing.clone())?;
+            for dialing in dialing {
+                let client = Client::new("peer", dialing)?;
                 // More than what is kept of a small read, both ways.
                 client.ask(&address, Ping { payload: vec![7; 10_000] }).await?;
                 clients.push(client);
@@ -87,8 +94,8 @@ fn bytes_of_a_peer(config: Config, dialing: ClientConfig) -> Result<i64> {
 
     let mut clients = connect(16)?;
     let before = bytes(Side::Far);
-    clients.extend(connect(PEERS)?);
-    let each = (bytes(Side::Far) - before) / PEERS as i64;
+    clients.extend(connect(count)?);
+    let each = (bytes(Side::Far) - before) / count as i64;
     assert!(each > 256, "{each} bytes: no connection can do with so little, so they are gone");
     Ok(each)
 }

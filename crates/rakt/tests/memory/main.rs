@@ -9,9 +9,13 @@
 //! | `goakt_peers.rs` | what do connections of Go nodes keep? |
 //! | `hostile_peers.rs` | how much can peers make a node hold that try to? |
 //! | `idle_actors.rs` | what does an idle actor cost? |
-//! | `idle_peers.rs` | what does a peer cost that is connected and says nothing? |
+//! | `idle_peers.rs`, `tls_peers.rs` | what does a peer cost that is connected and says nothing? |
 
 mod allocator;
+#[cfg(feature = "_tls")]
+#[allow(dead_code, reason = "the tests of TLS use the rest")]
+#[path = "../tls/certificates.rs"]
+mod certificates;
 #[cfg(feature = "goakt")]
 #[expect(dead_code, reason = "the tests of what peers do use the rest")]
 #[path = "../support/goakt.rs"]
@@ -39,6 +43,8 @@ mod goakt_peers;
 mod hostile_peers;
 mod idle_actors;
 mod idle_peers;
+#[cfg(feature = "_tls")]
+mod tls_peers;
 
 /// Held by the test that runs.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

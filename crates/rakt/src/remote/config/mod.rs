@@ -237,7 +237,7 @@ impl Config {
     }
 
     /// TLS handshakes of peers that may be under way, all together. Default 256, at least 1. A connection beyond them is
-    /// closed before any cryptography; it may hold up to 80 KiB until its handshake is over.
+    /// closed before any cryptography; it may hold up to 100 KiB until its handshake is over.
     ///
     /// One in eight is kept for addresses whose peers have greeted within the last half hour. A peer that has sent
     /// nothing yet has no handshake, and is given up after 2 s.

@@ -1,0 +1,96 @@
+//! What a peer costs that is connected by TLS and says nothing, and one that never gets as far.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rakt::prelude::*;
+use rakt::remote::{ClientConfig, Config};
+
+use crate::TURN;
+use crate::allocator::{Side, bytes, runtime};
+use crate::certificates::Ca;
+use crate::idle_peers::idle;
+
+/// Heap of the node for each peer that is idle. What is built for tests needs half as much again as what is optimized.
+const LIMIT: i64 = 15 * 1024;
+
+/// Each peer has a certificate of its own.
+fn idle_by_tls(count: usize) -> Result<i64> {
+    let _turn = TURN.blocking_lock();
+    let ca = Ca::new("ca");
+    // As many as there are: nobody leaves before all have come.
+    let long = Duration::from_secs(3600);
+    let client = || ClientConfig::new().idle_timeout(long).read_idle_timeout(long);
+    let config = Config::new("127.0.0.1", 0).max_connections(20_000).read_idle_timeout(long);
+    let config = config.idle_timeout(long).tls(ca.tls("node"));
+    let mut peers =
+        (0..16 + count).map(|n| client().tls(ca.tls(&format!("peer-{n}")))).collect::<Vec<_>>();
+    let others = peers.split_off(16);
+    let each = idle(config, peers, others)?;
+    println!("bytes of heap for each of {count} peers with TLS that are idle: {each}");
+    Ok(each)
+}
+
+#[test]
+fn an_idle_peer_costs_little_with_tls_as_well() -> Result {
+    let each = idle_by_tls(300)?;
+    assert!(each <= LIMIT, "{each} bytes for an idle peer");
+    Ok(())
+}
+
+/// Needs 18,000 file descriptors, and some minutes.
+#[test]
+#[ignore = "long: for a figure"]
+fn nine_thousand_idle_peers() -> Result {
+    let each = idle_by_tls(9_000)?;
+    assert!(each <= LIMIT, "{each} bytes for an idle peer");
+    Ok(())
+}
+
+/// What a peer may have a node hold that has proven nothing: 64 KiB of one message, a record, and what each connection
+/// needs.
+const HANDSHAKE_LIMIT: i64 = 100 * 1024;
+
+#[test]
+fn a_handshake_that_does_not_end_holds_a_bounded_part_of_it() -> Result {
+    let _turn = TURN.blocking_lock();
+    let (ca, node) = (Ca::new("ca"), runtime(Side::Far));
+    let port = node.block_on(node.spawn(async move {
+        let config = Config::new("127.0.0.1", 0).tls(ca.tls("node"));
+        let system = ActorSystem::builder("node").remoting(config).start().await?;
+        Ok::<_, rakt::BoxError>(system.advertised().1)
+    }))??;
+    // A message of just under 64 KiB, but for its end, in records of 16 KiB.
+    let mut message = vec![1, 0, 0xff, 0xf0];
+    message.resize(0xfff0, 7);
+    let mut hello = Vec::new();
+    for part in message.chunks(16 * 1024) {
+        hello.extend([0x16, 3, 1]);
+        hello.extend((part.len() as u16).to_be_bytes());
+        hello.extend_from_slice(part);
+    }
+    let count = 100;
+    let before = bytes(Side::Far);
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.write_all(&hello)?;
+        held.push(stream);
+    }
+    let (mut most, mut each) = (0, 0);
+    // Until they are given up.
+    for _ in 0..100_000_000_u64 {
+        each = (bytes(Side::Far) - before) / count;
+        most = most.max(each);
+        if most > 48 * 1024 && each < 8 * 1024 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    println!("bytes of heap for a handshake that does not end: {most}");
+    assert!(most > 48 * 1024, "{most} bytes: they were never there");
+    assert!(most <= HANDSHAKE_LIMIT, "{most} bytes for a handshake");
+    assert!(each < 8 * 1024, "{each} bytes are left");
+    Ok(())
+}
