@@ -56,8 +56,9 @@ fn an_idle_encrypted_peer_costs_little_more() -> Result {
     let (config, dialing) = (Config::new("127.0.0.1", 0), ClientConfig::new());
     let plain = bytes_of_a_peer(PEERS, config.clone(), || dialing.clone())?;
     let tls = Tls::from_secret(Secret::generate());
-    let added = bytes_of_a_peer(PEERS, config.tls(tls.clone()), || dialing.clone().tls(tls.clone()))?
-        - plain;
+    let added =
+        bytes_of_a_peer(PEERS, config.tls(tls.clone()), || dialing.clone().tls(tls.clone()))?
+            - plain;
     println!("bytes of heap that TLS adds to a peer that is idle: {added}");
     assert!(added <= ENCRYPTED_LIMIT, "{added} bytes for TLS");
     Ok(())

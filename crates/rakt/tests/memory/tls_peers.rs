@@ -10,24 +10,20 @@ use rakt::remote::{ClientConfig, Config};
 use crate::TURN;
 use crate::allocator::{Side, bytes, runtime};
 use crate::certificates::Ca;
-use crate::idle_peers::idle;
+use crate::idle_peers::bytes_of_a_peer;
 
 /// Heap of the node for each peer that is idle. What is built for tests needs half as much again as what is optimized.
 const LIMIT: i64 = 15 * 1024;
 
 /// Each peer has a certificate of its own.
 fn idle_by_tls(count: usize) -> Result<i64> {
-    let _turn = TURN.blocking_lock();
     let ca = Ca::new("ca");
     // As many as there are: nobody leaves before all have come.
     let long = Duration::from_secs(3600);
     let client = || ClientConfig::new().idle_timeout(long).read_idle_timeout(long);
     let config = Config::new("127.0.0.1", 0).max_connections(20_000).read_idle_timeout(long);
     let config = config.idle_timeout(long).tls(ca.tls("node"));
-    let mut peers =
-        (0..16 + count).map(|n| client().tls(ca.tls(&format!("peer-{n}")))).collect::<Vec<_>>();
-    let others = peers.split_off(16);
-    let each = idle(config, peers, others)?;
+    let each = bytes_of_a_peer(count, config, || client().tls(ca.tls("peer")))?;
     println!("bytes of heap for each of {count} peers with TLS that are idle: {each}");
     Ok(each)
 }

@@ -13,6 +13,7 @@ mod mixed;
 mod protocol;
 mod renewal;
 mod revoked;
+mod secrets;
 mod sources;
 mod spiffe;
 mod strangers;
