@@ -1,6 +1,7 @@
 //! Encrypted connections: who gets one, who does not, and what both ends are told.
 
 mod certificates;
+mod flood;
 #[cfg(feature = "goakt")]
 mod goakt;
 mod handshake;
