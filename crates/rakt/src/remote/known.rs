@@ -74,7 +74,7 @@ impl Known {
     pub(crate) fn guard<T: Guarded + 'static>(&self, conn: &std::sync::Arc<T>) {
         if let Some(secured) = &self.secured {
             let conn: std::sync::Weak<T> = std::sync::Arc::downgrade(conn);
-            secured.proof.guard(conn);
+            secured.layer.guard(&secured.proof, conn);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::{CertificateDer, ServerName};
 
@@ -27,6 +27,8 @@ pub(crate) struct Credential {
     pub(super) first_seen: SystemTime,
     /// When the first certificate of it expires.
     pub(super) ends: SystemTime,
+    /// When it is to be verified again, if nothing is loaded before.
+    next_look: Mutex<SystemTime>,
     links: Mutex<Vec<Link<Weak<dyn Guarded>>>>,
     state: AtomicU8,
 }
@@ -36,13 +38,20 @@ const RETIRED: u8 = 1;
 /// It was shown again over one of their successors: the peer has no other.
 const STAYS: u8 = 2;
 
+/// How long before its end a certificate is not used any more, at most: a third of what was left of it is enough.
+const AHEAD: Duration = Duration::from_secs(600);
+
+fn ahead(since: SystemTime, until: SystemTime) -> Duration {
+    AHEAD.min(until.duration_since(since).unwrap_or_default() / 3)
+}
+
 /// A connection over which it was shown.
 #[derive(Clone)]
 pub(super) struct Link<G> {
     /// By which name the peer was dialed; `None` if it has connected here.
     pub(super) dialed: Option<ServerName<'static>>,
-    /// When the certificate expires that this node has shown.
-    pub(super) own_ends: SystemTime,
+    /// The certificate that this node has shown.
+    pub(super) own: CertificateDer<'static>,
     /// When it was opened.
     pub(super) since: SystemTime,
     pub(super) guarded: G,
@@ -59,7 +68,23 @@ impl Credential {
         let ends = chain.iter().filter_map(|der| Some(Certificate::read(der)?.not_after.into()));
         let ends = ends.min().unwrap_or_else(SystemTime::now);
         let (first_seen, links, state) = (SystemTime::now(), Mutex::default(), AtomicU8::new(0));
-        Arc::new(Self { chain: chain.into(), identity, first_seen, ends, links, state })
+        let next_look = Mutex::new(ends - ahead(first_seen, ends));
+        Arc::new(Self { chain: chain.into(), identity, first_seen, ends, next_look, links, state })
+    }
+
+    /// How long before its end the connections are replaced.
+    pub(super) fn ahead(&self) -> Duration {
+        ahead(self.first_seen, self.ends)
+    }
+
+    /// Whether it is time to verify it again.
+    pub(super) fn is_due(&self, now: SystemTime) -> bool {
+        now >= *self.next_look.lock()
+    }
+
+    /// It has been verified, and is to be again by then.
+    pub(super) fn look_again(&self, at: SystemTime) {
+        *self.next_look.lock() = at;
     }
 
     /// Has a connection be told when the certificate is not good any more.
@@ -76,9 +101,8 @@ impl Credential {
         let mut links = self.links.lock();
         links.retain(|link| link.guarded.strong_count() > 0);
         let alive = |link: &Link<Weak<dyn Guarded>>| {
-            let Link { own_ends, since, .. } = *link;
-            let (dialed, guarded) = (link.dialed.clone(), link.guarded.upgrade()?);
-            Some(Link { dialed, own_ends, since, guarded })
+            let (dialed, own) = (link.dialed.clone(), link.own.clone());
+            Some(Link { dialed, own, since: link.since, guarded: link.guarded.upgrade()? })
         };
         links.iter().filter_map(alive).collect()
     }

@@ -42,6 +42,8 @@ pub(crate) struct TlsLayer {
     replace_every: Duration,
     holders: Holders,
     material: Mutex<Arc<Material>>,
+    /// Held while something is read: what was read first does not take the place of what came after.
+    loading: Mutex<()>,
     /// The certificates of the peers that are connected, by a hash of their chain.
     credentials: Mutex<HashMap<u64, Weak<Credential>>>,
     hasher: RandomState,
@@ -60,8 +62,8 @@ pub(crate) struct Proof {
     pub(crate) identity: Identity,
     credential: Option<Arc<Credential>>,
     dialed: Option<ServerName<'static>>,
-    /// When the certificate expires that this node has shown.
-    own_ends: SystemTime,
+    /// What was shown and trusted here.
+    material: Arc<Material>,
 }
 
 /// Why there is no encrypted connection.
@@ -107,7 +109,7 @@ impl TlsLayer {
         });
         let supply = Supply::new(source, crl, allow_readable_key, (system, hosts));
         let (places, pems) = supply.read(SystemTime::now())?;
-        let material = Material::new(&places, pems, &verify, allow_anonymous)?;
+        let material = Material::new(&places, pems, (&verify, allow_anonymous))?;
         Ok(Arc::new(Self {
             supply,
             verify,
@@ -117,6 +119,7 @@ impl TlsLayer {
             replace_every,
             holders,
             material: Mutex::new(Arc::new(material)),
+            loading: Mutex::default(),
             credentials: Mutex::default(),
             hasher: RandomState::new(),
         }))
@@ -132,12 +135,22 @@ impl TlsLayer {
 
     /// What has changed since it was loaded, if anything has.
     pub(super) fn load(&self, now: SystemTime) -> Result<Option<Arc<Material>>, TlsError> {
+        let _loading = self.loading.lock();
         let (places, pems) = self.supply.read(now)?;
-        if pems == self.material().pems {
+        let (before, verified) = (self.material(), (&self.verify, self.allow_anonymous));
+        if pems == before.pems {
             return Ok(None);
         }
-        let material = Material::new(&places, pems, &self.verify, self.allow_anonymous)?;
-        let material = Arc::new(material);
+        let material = match Material::new(&places, pems.clone(), verified) {
+            Ok(material) => Arc::new(material),
+            Err(error) => {
+                if let Ok(Some(trusting)) = before.trusting(&places, &pems, verified) {
+                    *self.material.lock() = Arc::new(trusting);
+                    self.review(now, true);
+                }
+                return Err(error);
+            }
+        };
         *self.material.lock() = material.clone();
         Ok(Some(material))
     }
@@ -192,7 +205,7 @@ impl TlsLayer {
         if is_native && !agreed {
             return Err(Fault::Refused(NO_NODE.to_owned()));
         }
-        let proof = self.proof(&stream, &material, Some(name));
+        let proof = self.proof(&stream, material, Some(name));
         Ok(Secured { stream: Box::new(stream), proof, is_native })
     }
 
@@ -219,44 +232,60 @@ impl TlsLayer {
         let accepted = accept(material.server.clone(), stream, early).await;
         let stream = accepted.map_err(|error| failed(error, CLOSED_BY_DIALER))?;
         let is_native = stream.alpn_protocol() == Some(ALPN);
-        let proof = self.proof(&stream, &material, None);
+        let proof = self.proof(&stream, material, None);
         Ok(Some(Taken::Secured(Secured { stream: Box::new(stream), proof, is_native })))
     }
 
     fn proof(
         &self,
         stream: &TlsStream,
-        material: &Material,
+        material: Arc<Material>,
         dialed: Option<ServerName<'static>>,
     ) -> Proof {
-        let own_ends = material.good_until;
         match stream.peer_certificates() {
             Some(chain) if !chain.is_empty() => {
                 let credential = self.credential(chain);
                 let identity = credential.identity.clone();
-                Proof { identity, credential: Some(credential), dialed, own_ends }
+                Proof { identity, credential: Some(credential), dialed, material }
             }
-            _ => Proof { identity: Identity::anonymous(), credential: None, dialed, own_ends },
+            _ => Proof { identity: Identity::anonymous(), credential: None, dialed, material },
         }
     }
 
     /// The same for all connections of a peer.
     fn credential(&self, chain: &[CertificateDer<'static>]) -> Arc<Credential> {
         let hash = self.hasher.hash_one(chain);
-        let mut credentials = self.credentials.lock();
-        let known = credentials.get(&hash).and_then(Weak::upgrade);
+        let known = self.credentials.lock().get(&hash).and_then(Weak::upgrade);
         if let Some(known) = known.filter(|known| *known.chain == *chain) {
             known.note_shown();
             return known;
         }
+        let identity = match self.holders.is_empty() {
+            true => Names::of(&chain[0]).identity(),
+            // Who has a secret has proven no more than that, whatever it writes into its certificate.
+            false => self.holders.identity(chain).unwrap_or_else(Identity::anonymous),
+        };
+        let mut credentials = self.credentials.lock();
         if credentials.len() == credentials.capacity() {
             credentials.retain(|_, credential| credential.strong_count() > 0);
         }
-        let identity =
-            self.holders.identity(chain).unwrap_or_else(|| Names::of(&chain[0]).identity());
         let credential = Credential::new(chain, identity);
         credentials.insert(hash, Arc::downgrade(&credential));
         credential
+    }
+
+    /// Has a connection be told when the certificate of its peer is not good any more, which may have come to pass since its
+    /// handshake.
+    pub(crate) fn guard(&self, proof: &Proof, guarded: Weak<dyn Guarded>) {
+        let Some(credential) = &proof.credential else { return };
+        let (dialed, since, own) =
+            (proof.dialed.clone(), SystemTime::now(), proof.material.clone());
+        let own = own.own.clone();
+        // Before it looks: else a change between the two would be nobody's.
+        credential.guard(Link { dialed, own, since, guarded });
+        if !Arc::ptr_eq(&proof.material, &self.material()) {
+            self.review_one(credential, since, true);
+        }
     }
 
     /// Whether the host that a peer advertises, and the name of its system, are those of its certificate.
@@ -296,14 +325,6 @@ impl Proof {
     /// What connections keep: with the last of them it is forgotten.
     pub(crate) fn credential(&self) -> Option<Arc<Credential>> {
         self.credential.clone()
-    }
-
-    /// Has a connection be told when the certificate of its peer is not good any more.
-    pub(crate) fn guard(&self, guarded: Weak<dyn Guarded>) {
-        if let Some(credential) = &self.credential {
-            let (dialed, own_ends, since) = (self.dialed.clone(), self.own_ends, SystemTime::now());
-            credential.guard(Link { dialed, own_ends, since, guarded });
-        }
     }
 }
 

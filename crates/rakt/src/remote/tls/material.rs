@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, InconsistentKeys, ServerConfig};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::names::Names;
 use super::pems::{Parsed, Pems, Places};
@@ -27,6 +27,7 @@ pub(crate) struct Material {
     #[cfg(feature = "goakt")]
     pub(crate) goakt_client: Arc<ClientConfig>,
     pub(crate) verifier: Arc<Verifier>,
+    pair: Arc<CertifiedKey>,
     /// This node's certificate, as peers see it.
     pub(crate) own: CertificateDer<'static>,
     /// When that began to be valid.
@@ -42,51 +43,94 @@ impl Material {
     pub(crate) fn new(
         places: &Places,
         pems: Pems,
-        verify: &Verify,
-        allow_anonymous: bool,
+        (verify, allow_anonymous): (&Verify, bool),
     ) -> Result<Self, TlsError> {
         let Parsed { chain, key, roots, crls } = places.parse(&pems)?;
-        let roots_at =
-            || places.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let invalid = |place: String, source: Cause| TlsError::Invalid { place, source };
-        let verifier = Verifier::new(roots, crls, verify.clone(), allow_anonymous)
-            .map_err(|source| invalid(roots_at(), Cause::new(source)))?;
-        let (certificate, key_at) = (places.certificate.to_string(), places.key.to_string());
-        let signer = provider()
-            .key_provider
-            .load_private_key(key)
-            .map_err(|source| invalid(key_at.clone(), Cause::new(source)))?;
-        let own = chain[0].clone();
-        let pair = CertifiedKey::new(chain, signer);
-        match pair.keys_match() {
-            // A kind of key that cannot be compared: the first handshake tells.
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(rustls::Error::InconsistentKeys(_)) => {
-                return Err(TlsError::Mismatch { key: key_at, certificate });
-            }
-            Err(source) => return Err(invalid(certificate, Cause::new(source))),
-        }
-        let good_until = verifier.good_until(&pair.cert, SystemTime::now()).map_err(|error| {
-            TlsError::Own { certificate, source: super::reason::of(&error).into() }
+        let verifier = verifier_of(places, (roots, crls), (verify, allow_anonymous))?;
+        let pair = Arc::new(pair_of(places, chain, key)?);
+        let good_until = verifier.good_until(&pair.cert, SystemTime::now());
+        let good_until = good_until.map_err(|error| TlsError::Own {
+            certificate: places.certificate.to_string(),
+            source: super::reason::of(&error).into(),
         })?;
-        let pair = Arc::new(pair);
-        Ok(Self {
+        Ok(Self::of(pair, verifier, good_until, pems))
+    }
+
+    /// The same certificate of this node, under what it trusts now: a CA and a certificate are withdrawn also where this
+    /// node's own one is of no use any more. `None` if that has not changed.
+    pub(crate) fn trusting(
+        &self,
+        places: &Places,
+        pems: &Pems,
+        verified: (&Verify, bool),
+    ) -> Result<Option<Self>, TlsError> {
+        if pems.trusts_as(&self.pems) {
+            return Ok(None);
+        }
+        let Parsed { roots, crls, .. } = places.parse(pems)?;
+        let verifier = verifier_of(places, (roots, crls), verified)?;
+        let pems = self.pems.trusting(pems);
+        Ok(Some(Self::of(self.pair.clone(), verifier, self.good_until, pems)))
+    }
+
+    fn of(
+        pair: Arc<CertifiedKey>,
+        verifier: Arc<Verifier>,
+        good_until: SystemTime,
+        pems: Pems,
+    ) -> Self {
+        let own = pair.cert[0].clone();
+        let good_since = Certificate::read(&own).map(|own| own.not_before.into());
+        Self {
             server: Arc::new(server(&verifier, pair.clone())),
             client: Arc::new(client(&verifier, pair.clone(), Some(ALPN))),
             #[cfg(feature = "goakt")]
-            goakt_client: Arc::new(client(&verifier, pair, None)),
+            goakt_client: Arc::new(client(&verifier, pair.clone(), None)),
             verifier,
-            good_since: Certificate::read(&own)
-                .map_or_else(SystemTime::now, |own| own.not_before.into()),
+            good_since: good_since.unwrap_or_else(SystemTime::now),
+            pair,
             own,
             good_until,
             pems,
-        })
+        }
     }
 
     /// The names that peers see.
     pub(crate) fn names(&self) -> Names {
         Names::of(&self.own)
+    }
+}
+
+type Trusted = (Vec<CertificateDer<'static>>, Vec<CertificateRevocationListDer<'static>>);
+
+fn verifier_of(
+    places: &Places,
+    (roots, crls): Trusted,
+    (verify, allow_anonymous): (&Verify, bool),
+) -> Result<Arc<Verifier>, TlsError> {
+    Verifier::new(roots, crls, verify.clone(), allow_anonymous).map_err(|source| {
+        let place = places.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        TlsError::Invalid { place, source: Cause::new(source) }
+    })
+}
+
+fn pair_of(
+    places: &Places,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, TlsError> {
+    let (certificate, key_at) = (places.certificate.to_string(), places.key.to_string());
+    let invalid = |place, source| TlsError::Invalid { place, source: Cause::new(source) };
+    let signer = provider().key_provider.load_private_key(key);
+    let signer = signer.map_err(|source| invalid(key_at.clone(), source))?;
+    let pair = CertifiedKey::new(chain, signer);
+    match pair.keys_match() {
+        // A kind of key that cannot be compared: the first handshake tells.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsError::Mismatch { key: key_at, certificate })
+        }
+        Err(source) => Err(invalid(certificate, source)),
     }
 }
 

@@ -81,12 +81,26 @@ pub(crate) struct Places {
 }
 
 /// The bytes of all of them, to tell whether anything has changed.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Pems {
     certificate: Vec<u8>,
     key: Vec<u8>,
     roots: Vec<Vec<u8>>,
     crl: Option<Vec<u8>>,
+}
+
+impl Pems {
+    /// Whether the same is trusted.
+    pub(super) fn trusts_as(&self, other: &Self) -> bool {
+        self.roots == other.roots && self.crl == other.crl
+    }
+
+    /// The same certificate and key with what others trust.
+    pub(super) fn trusting(&self, other: &Self) -> Self {
+        let Self { certificate, key, .. } = self.clone();
+        let Self { roots, crl, .. } = other.clone();
+        Self { certificate, key, roots, crl }
+    }
 }
 
 /// What is in them.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::ServerName;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::credential::{Credential, Link};
 use super::layer::TlsLayer;
@@ -19,8 +20,8 @@ use crate::events::{Event, Outlet};
 
 /// How often the time is looked at. Nothing is read for that, and nothing verified.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long before its end a certificate is not used any more, at most: a third of what was left of it is enough.
-const AHEAD: Duration = Duration::from_secs(600);
+/// How often all that is connected is verified anew.
+const SWEEP: Duration = Duration::from_secs(60);
 /// How often it is told that this node's certificate ends soon, or has not been renewed.
 const REMIND: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often it is told that what is there cannot be loaded.
@@ -40,26 +41,41 @@ pub(crate) async fn look_after(
     layer: Arc<TlsLayer>,
     outlet: impl Fn() -> Option<Arc<Outlet>> + Send,
 ) {
-    let (mut told, mut loaded) = (Told::default(), SystemTime::now());
+    let (mut told, mut loaded, mut swept) = (Told::default(), SystemTime::now(), SystemTime::now());
+    let mut work: Option<JoinHandle<Result<bool, TlsError>>> = None;
     loop {
         tokio::time::sleep(LOOK.min(layer.reload_every())).await;
         let Some(outlet) = outlet() else { return };
         let now = SystemTime::now();
-        // A clock that was set back does not keep it from looking.
-        if now.duration_since(loaded).map_or(true, |since| since >= layer.reload_every()) {
+        if let Some(done) = work.take_if(|work| work.is_finished()) {
+            note(&outlet, &mut told, now, done.await);
+        }
+        // Files may be on a network that hangs: nothing else waits for them.
+        if work.is_none() && is_due(Some(loaded), now, layer.reload_every()) {
             loaded = now;
-            load(&layer, &outlet, &mut told, now).await;
+            let layer = layer.clone();
+            work = Some(tokio::task::spawn_blocking(move || layer.reload()));
         }
         announce(&layer, &outlet, &mut told, now);
-        layer.review(now, false);
+        let sweeps = is_due(Some(swept), now, SWEEP);
+        if sweeps {
+            swept = now;
+            let layer = layer.clone();
+            drop(tokio::task::spawn_blocking(move || layer.review(now, true)));
+        } else {
+            layer.review(now, false);
+        }
     }
 }
 
-async fn load(layer: &Arc<TlsLayer>, outlet: &Outlet, told: &mut Told, now: SystemTime) {
-    let work = layer.clone();
-    // Files may be on a network.
-    let read = tokio::task::spawn_blocking(move || work.reload()).await;
-    match read {
+/// What came of looking at the files.
+fn note(
+    outlet: &Outlet,
+    told: &mut Told,
+    now: SystemTime,
+    loaded: Result<Result<bool, TlsError>, JoinError>,
+) {
+    match loaded {
         Ok(Ok(_)) => told.failure = None,
         Ok(Err(error)) if is_due(told.failure, now, COMPLAIN) => {
             told.failure = Some(now);
@@ -99,7 +115,8 @@ fn announce(layer: &TlsLayer, outlet: &Outlet, told: &mut Told, now: SystemTime)
 }
 
 fn is_due(told: Option<SystemTime>, now: SystemTime, every: Duration) -> bool {
-    told.is_none_or(|at| now.duration_since(at).is_ok_and(|since| since >= every))
+    // A clock that was set back keeps nobody from anything.
+    told.is_none_or(|at| now.duration_since(at).map_or(true, |since| since >= every))
 }
 
 impl TlsLayer {
@@ -119,32 +136,50 @@ impl TlsLayer {
     }
 
     /// Ends the connections whose peers are not to be trusted any more, and has those replaced that soon will not be.
-    /// Where nothing was loaded there is only the time to look at.
+    /// Where nothing was loaded there is mostly only the time to look at.
     pub(super) fn review(&self, now: SystemTime, is_loaded: bool) {
-        let material = self.material();
         for credential in self.credentials() {
-            let ahead = ahead(credential.first_seen, credential.ends);
-            // An expired certificate that the chain could do without is no reason: the verifier knows.
-            let may_end = credential.ends <= now + ahead;
-            for link in credential.links() {
-                let of = (&*credential, &*material, link.dialed.as_ref());
-                let old = self.is_old(&material, &link, now);
-                if !is_loaded && !may_end && old.is_none() {
-                    continue;
+            self.review_one(&credential, now, is_loaded);
+        }
+    }
+
+    /// The same for the connections of one peer.
+    pub(super) fn review_one(&self, credential: &Credential, now: SystemTime, is_loaded: bool) {
+        let (material, is_due) = (self.material(), credential.is_due(now));
+        let mut checked: Vec<(Option<ServerName<'static>>, Checked)> = Vec::new();
+        for link in credential.links() {
+            let old = self.is_old(&material, &link, now);
+            if !is_loaded && !is_due && old.is_none() {
+                continue;
+            }
+            let known = checked.iter().position(|(name, _)| *name == link.dialed);
+            let at = known.unwrap_or_else(|| {
+                let found = Checked::new(credential, &material, link.dialed.as_ref(), now);
+                checked.push((link.dialed.clone(), found));
+                checked.len() - 1
+            });
+            match (&checked[at].1, old) {
+                (Checked::Refused(why), _) => {
+                    link.guarded.forbid(&format!("not trusted any more: {why}"));
                 }
-                if let Err(error) = check(of, now) {
-                    link.guarded.forbid(&format!("not trusted any more: {}", reason::of(&error)));
-                } else if let Some(why) = old {
-                    link.guarded.retire(why);
-                } else if link.is_dialed()
-                    && may_end
-                    && !credential.stays()
-                    && check(of, now + ahead).is_err()
-                {
+                (_, Some(why)) => link.guarded.retire(why),
+                (Checked::Ends, None) if link.is_dialed() && !credential.stays() => {
                     credential.note_retired();
                     link.guarded.retire("the certificate of the peer ends soon");
                 }
+                _ => {}
             }
+        }
+        if is_due || is_loaded {
+            let ends = checked.iter().any(|(_, checked)| !matches!(checked, Checked::Good));
+            // What ends is looked at when it does. What was to end and is good all the same, as the chain can do without
+            // a part of it, is looked at now and then.
+            let next = match ends && now < credential.ends {
+                true => credential.ends,
+                false if is_due => now + (credential.ahead() / 2).max(LOOK),
+                false => return,
+            };
+            credential.look_again(next);
         }
     }
 
@@ -158,9 +193,7 @@ impl TlsLayer {
         let age = now.duration_since(link.since).unwrap_or_default();
         match link.is_dialed() {
             false => None,
-            true if link.own_ends < material.good_until => {
-                Some("this node's certificate was renewed")
-            }
+            true if link.own != material.own => Some("this node's certificate was renewed"),
             true if age >= self.replace_every() => {
                 Some("the peer's certificate may have been renewed")
             }
@@ -169,9 +202,29 @@ impl TlsLayer {
     }
 }
 
-/// How long before the end of a certificate the connections are replaced.
-fn ahead(since: SystemTime, until: SystemTime) -> Duration {
-    AHEAD.min(until.duration_since(since).unwrap_or_default() / 3)
+/// What becomes of a peer.
+enum Checked {
+    Good,
+    /// It will not be accepted for long.
+    Ends,
+    /// It is not accepted any more.
+    Refused(String),
+}
+
+impl Checked {
+    fn new(
+        credential: &Credential,
+        material: &Material,
+        dialed: Option<&ServerName<'static>>,
+        now: SystemTime,
+    ) -> Self {
+        let of = (credential, material, dialed);
+        match check(of, now) {
+            Err(error) => Self::Refused(reason::of(&error)),
+            Ok(()) if check(of, now + credential.ahead()).is_err() => Self::Ends,
+            Ok(()) => Self::Good,
+        }
+    }
 }
 
 /// Whether a peer would be accepted at that time.

@@ -94,6 +94,10 @@ pub(crate) enum Unfit {
     )]
     NotAdmitted { names: Names, pattern: Glob },
     #[error(
+        "it has shown a chain of {0} certificates; 5 are the limit: leave out what is not needed"
+    )]
+    TooMany(usize),
+    #[error(
         "it has shown a chain of {0} bytes; 32 KiB are the limit: leave out what is not needed"
     )]
     TooLong(usize),
@@ -109,11 +113,18 @@ impl From<Unfit> for Error {
     }
 }
 
-/// A chain of seven certificates with the largest keys has room in this. A peer that is accepted has this side keep its
+/// A chain of five certificates with the largest keys has room in this. A peer that is accepted has this side keep its
 /// chain for as long as it is connected, and to check it again and again. 32 KiB, in bytes.
 const MAX_CHAIN: usize = 32 * 1024;
 
+/// Certificates besides the peer's own. To find a way through more that have one name among them takes seconds, with
+/// nothing signed by anybody.
+const MAX_REST: usize = 4;
+
 fn check_len(leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> Result<(), Unfit> {
+    if rest.len() > MAX_REST {
+        return Err(Unfit::TooMany(rest.len() + 1));
+    }
     match leaf.len() + rest.iter().map(|certificate| certificate.len()).sum::<usize>() {
         len if len > MAX_CHAIN => Err(Unfit::TooLong(len)),
         _ => Ok(()),
@@ -190,7 +201,8 @@ impl Verifier {
         &self,
         (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
     ) -> bool {
-        self.clients.verify_client_cert(leaf, rest, unix(SystemTime::now())).is_ok()
+        check_len(leaf, rest).is_ok()
+            && self.clients.verify_client_cert(leaf, rest, unix(SystemTime::now())).is_ok()
     }
 
     fn check_names(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
