@@ -311,3 +311,25 @@ async fn a_swapped_link_is_noticed_each_time() -> Result {
     std::fs::remove_file(&link)?;
     Ok(())
 }
+
+/// The certificate of this node is of the CA that is withdrawn: nobody would accept it, and nobody of that CA is accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_withdrawn_is_so_for_a_node_whose_own_certificate_goes_with_it() -> Result {
+    let (ca, next) = (Ca::new("ca"), Ca::new("next"));
+    let both = [ca.pem.as_str(), &next.pem].concat();
+    let files = Files::new("withdrawn", &ca.node("server"), &both)?;
+    let server = node("server", files.tls()).await?;
+    let client = node("client", ca.node("client").tls(&both)).await?;
+    let mut events = client.events();
+    counter(&server, &client).await?.ask(Add { n: 1 }).await?;
+    std::fs::write(files.at("ca"), &next.pem)?;
+    let error = server.reload_tls().await.expect_err("it does not trust its own certificate");
+    assert!(Chain(&error).to_string().contains("peers would refuse"), "{}", Chain(&error));
+    let reason = event(&mut events, |event| match event {
+        Event::LinkDown { reason, .. } => Some(Chain(&reason).to_string()),
+        _ => None,
+    })
+    .await;
+    assert!(reason.contains("not issued by a CA that this node trusts"), "{reason}");
+    Ok(())
+}

@@ -148,7 +148,12 @@ async fn a_chain_that_does_not_lead_to_the_ca_is_refused() {
             "has the name of one that this node trusts, and another key",
             "DecryptError",
         ),
-        case("of ten CAs", deep.node("node"), "chain is too long", "CertificateUnknown"),
+        case(
+            "of ten CAs",
+            deep.node("node"),
+            "a chain of 10 certificates; 5 are the limit",
+            "CertificateUnknown",
+        ),
         case(
             "of a CA that may have none below",
             flat.below("below").node("node"),

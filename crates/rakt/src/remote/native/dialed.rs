@@ -27,7 +27,14 @@ pub(crate) struct Dialed {
     line: Line<Need>,
     /// Who waits until another connection may take the place of this one.
     successors: Vec<Waker>,
+    /// Sees to it that another one takes its place.
+    #[cfg(feature = "_tls")]
+    replace: Option<Replace>,
 }
+
+/// Has another connection take the place of one, and says why.
+#[cfg(feature = "_tls")]
+type Replace = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Where a sender stands in line, and its payload if that was encoded already.
 #[derive(Default)]
@@ -77,7 +84,13 @@ pub(crate) enum NotTaken {
 
 impl Dialed {
     pub(crate) fn new(session: &Session) -> Self {
-        Self { session: Dialing::new(session), line: Line::default(), successors: Vec::new() }
+        Self {
+            session: Dialing::new(session),
+            line: Line::default(),
+            successors: Vec::new(),
+            #[cfg(feature = "_tls")]
+            replace: None,
+        }
     }
 
     /// Settles what has arrived; see [`Dialing::settle`].
@@ -218,17 +231,29 @@ impl Conn<Dialed> {
         result
     }
 
-    /// Whether another connection takes the place of this one.
-    pub(super) fn is_retiring(&self) -> bool {
-        self.lock().half.session.is_retired()
+    /// Calls this when another connection is to take the place of this one.
+    #[cfg(feature = "_tls")]
+    pub(super) fn on_retire(&self, replace: impl Fn(&str) + Send + Sync + 'static) {
+        self.lock().half.replace = Some(Arc::new(replace));
     }
 
-    /// Ready once nothing that is sent over another connection can overtake what was sent over this one.
-    pub(super) fn poll_fenced(&self, waker: Option<&Waker>) -> Poll<()> {
+    /// Takes nothing new, and ends once all requests have their answers: another connection has its place.
+    #[cfg(feature = "_tls")]
+    pub(super) fn make_way(&self, why: &str) {
+        let mut state = self.lock();
+        state.half.session.retire(CloseCode::Normal, why);
+        let wakers = state.half.wake_freed();
+        touch(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready once nothing that is sent over another connection can overtake what was sent over this one: true, or it has
+    /// ended before that was known.
+    pub(super) fn poll_fenced(&self, waker: Option<&Waker>) -> Poll<bool> {
         let mut state = self.lock();
         let Dialed { session, successors, .. } = &mut state.half;
         if session.is_fenced() || session.writer().is_closed() {
-            return Poll::Ready(());
+            return Poll::Ready(session.is_fenced());
         }
         if let Some(waker) = waker
             && !successors.iter().any(|known| known.will_wake(waker))
@@ -282,11 +307,10 @@ impl Guarded for Conn<Dialed> {
     }
 
     fn retire(&self, why: &str) {
-        let mut state = self.lock();
-        state.half.session.retire(CloseCode::Normal, why);
-        let wakers = state.half.wake_freed();
-        touch(state);
-        wakers.into_iter().for_each(Waker::wake);
+        let replace = self.lock().half.replace.clone();
+        if let Some(replace) = replace {
+            replace(why);
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -56,8 +56,13 @@ pub(crate) struct Endpoint {
 struct Slot {
     state: State,
     brief: BriefConns,
-    /// Its connections that have retired, and so the number of its lane.
-    retired: u64,
+    /// The number of its lane: a connection whose place another takes while it lives is in one of its own.
+    lane: u64,
+    /// The connection before, which may hold what the peer has not taken yet: nothing is sent here before it has.
+    before: Option<Arc<Conn<Dialed>>>,
+    /// A connection that is to take the place of this one is being dialed.
+    #[cfg(feature = "_tls")]
+    is_replaced: bool,
 }
 
 #[derive(Default)]
@@ -132,22 +137,14 @@ impl Endpoint {
         waker: Option<&Waker>,
     ) -> Poll<Result<Arc<Conn<Dialed>>, Refusal>> {
         let mut slot = self.slots()[place].lock();
+        if slot.before.is_some() && slot.poll_fenced(waker).is_pending() {
+            return match waker {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(Err(self.unreachable(FENCED))),
+            };
+        }
         let ended = match &mut slot.state {
             State::Up { conn, .. } if conn.is_usable() => return Poll::Ready(Ok(conn.clone())),
-            State::Up { conn, .. } if conn.is_retiring() => {
-                if conn.poll_fenced(waker).is_pending() {
-                    return match waker {
-                        Some(_) => Poll::Pending,
-                        None => Poll::Ready(Err(self.unreachable("not connected yet"))),
-                    };
-                }
-                // It stays until its requests are answered: another lane, or it would be ended by the next one.
-                let mut retired = self.retired.lock();
-                retired.retain(|conn| conn.strong_count() > 0);
-                retired.push(Arc::downgrade(conn));
-                slot.retired += 1;
-                None
-            }
             State::Up { conn, since } => Some((*since, conn.has_answered())),
             State::Empty => None,
             State::Dialing { wakers, .. } => {
@@ -188,9 +185,8 @@ impl Endpoint {
             tokio::time::sleep(pause).await;
             self.enter(place, Stage::Opening);
         }
-        let options = &self.dialer.resources.options;
-        let greet = |stream, known| self.greet(stream, known, place);
-        let connected = io::dial(options, &self.place, greet).await;
+        let lane = self.slots()[place].lock().lane;
+        let connected = self.connect(place, lane).await;
         let up = connected.as_ref().ok().cloned();
         let before = self.put(place, connected);
         if let Some(conn) = up.filter(|_| self.dialer.is_closed()) {
@@ -201,6 +197,15 @@ impl Endpoint {
         }
     }
 
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        place: usize,
+        lane: u64,
+    ) -> Result<Arc<Conn<Dialed>>, Refusal> {
+        let greet = |stream, known| self.greet(stream, known, (place, lane));
+        io::dial(&self.dialer.resources.options, &self.place, greet).await
+    }
+
     fn enter(&self, place: usize, next: Stage) {
         if let State::Dialing { stage, .. } = &mut self.slots()[place].lock().state {
             *stage = next;
@@ -209,9 +214,10 @@ impl Endpoint {
 
     /// What the connection at a place waits for, if it is being made.
     pub(crate) fn why_waiting(&self, place: usize) -> Option<Refusal> {
-        match &self.slots()[place].lock().state {
+        let slot = self.slots()[place].lock();
+        match &slot.state {
+            _ if slot.before.is_some() => Some(self.unreachable(FENCED)),
             State::Dialing { stage, .. } => Some(self.unreachable(stage.what())),
-            State::Up { conn, .. } if conn.is_retiring() => Some(self.unreachable(FENCED)),
             _ => None,
         }
     }
@@ -242,9 +248,8 @@ impl Endpoint {
     }
 
     /// What a connection for this place says of itself.
-    fn hello(&self, place: usize) -> Hello {
-        let retired = self.slots()[place].lock().retired;
-        let lane = self.dialer.next_in_lane(&self.place, (place, retired));
+    fn hello(&self, place: (usize, u64)) -> Hello {
+        let lane = self.dialer.next_in_lane(&self.place, place);
         Hello { lane: Some(lane), ..self.dialer.hello.clone() }
     }
 
@@ -253,11 +258,11 @@ impl Endpoint {
         self: &Arc<Self>,
         mut stream: Box<dyn Stream>,
         known: Known,
-        place: usize,
+        (place, lane): (usize, u64),
     ) -> Result<Arc<Conn<Dialed>>, Refusal> {
         self.enter(place, Stage::Greeting);
         let options = &self.dialer.resources.options;
-        let handshake = Handshake::dial(self.hello(place));
+        let handshake = Handshake::dial(self.hello((place, lane)));
         let (session, early) = match shake_hands(
             &mut *stream,
             handshake,
@@ -283,7 +288,10 @@ impl Endpoint {
         let account = Account::new(self.dialer.resources.clone());
         let conn = Conn::new(account, Dialed::new(&session), &session, known.peer.clone());
         #[cfg(feature = "_tls")]
-        known.guard(&conn);
+        {
+            known.guard(&conn);
+            self.clone().replaces(place, &conn);
+        }
         let (wanted, used) = (options.compression, session.compression);
         if wanted != used && !self.has_told_compression.swap(true, Ordering::Relaxed) {
             let (peer, topic) = (&conn.peer.name, "the peer does not have the compression wanted");
@@ -298,13 +306,61 @@ impl Endpoint {
         Ok(conn)
     }
 
+    /// Whether the connection at a place is this one, and nobody sees to its successor yet; from now on somebody does.
+    #[cfg(feature = "_tls")]
+    pub(super) fn begin_to_replace(&self, place: usize, conn: &Arc<Conn<Dialed>>) -> bool {
+        let mut slot = self.slots()[place].lock();
+        slot.has(conn) && !std::mem::replace(&mut slot.is_replaced, true)
+    }
+
+    /// Whether it still is this one. If not, nobody sees to a successor any more.
+    #[cfg(feature = "_tls")]
+    pub(super) fn is_to_be_replaced(&self, place: usize, conn: &Arc<Conn<Dialed>>) -> bool {
+        let mut slot = self.slots()[place].lock();
+        slot.is_replaced = slot.has(conn) && conn.is_usable() && !self.dialer.is_closed();
+        slot.is_replaced
+    }
+
+    /// The lane of the connection that is to take the place of this one; `None` as long as there cannot be one, since
+    /// what was sent before this one is not all taken.
+    #[cfg(feature = "_tls")]
+    pub(super) fn lane_of_next(&self, place: usize) -> Option<u64> {
+        let mut slot = self.slots()[place].lock();
+        slot.poll_fenced(None).is_ready().then_some(slot.lane + 1)
+    }
+
+    /// Has a new connection take the place of an old one, if that is still there.
+    #[cfg(feature = "_tls")]
+    pub(super) fn put_in_place_of(
+        &self,
+        place: usize,
+        old: &Arc<Conn<Dialed>>,
+        new: &Arc<Conn<Dialed>>,
+        why: &str,
+    ) -> bool {
+        let mut slot = self.slots()[place].lock();
+        if !slot.has(old) || slot.before.is_some() {
+            return false;
+        }
+        // Whoever waits for room in it wakes up, and waits here for its fence.
+        old.make_way(why);
+        let mut retired = self.retired.lock();
+        retired.retain(|conn| conn.strong_count() > 0);
+        retired.push(Arc::downgrade(old));
+        slot.lane += 1;
+        slot.state = State::Up { conn: new.clone(), since: now() };
+        slot.before = Some(old.clone());
+        slot.is_replaced = false;
+        true
+    }
+
     /// The connections that are up, and those that have retired.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn<Dialed>>> {
         let of_slot = |slot: &Mutex<Slot>| match &slot.lock().state {
             State::Up { conn, .. } => Some(conn.clone()),
             _ => None,
         };
-        let retired = self.retired.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        let retired: Vec<_> = self.retired.lock().iter().filter_map(Weak::upgrade).collect();
         self.slots.get().into_iter().flatten().filter_map(of_slot).chain(retired).collect()
     }
 
@@ -363,6 +419,29 @@ impl Endpoint {
                 slot.state = State::Empty;
             }
         }
+    }
+}
+
+impl Slot {
+    #[cfg(feature = "_tls")]
+    fn has(&self, conn: &Arc<Conn<Dialed>>) -> bool {
+        matches!(&self.state, State::Up { conn: known, .. } if Arc::ptr_eq(known, conn))
+    }
+
+    /// Ready once nothing that is sent here can overtake what was sent over the connection before.
+    fn poll_fenced(&mut self, waker: Option<&Waker>) -> Poll<()> {
+        let Some(before) = &self.before else { return Poll::Ready(()) };
+        let is_fenced = ready!(before.poll_fenced(waker));
+        self.before = None;
+        if !is_fenced {
+            // It has ended, and the peer may still read what was sent over it: only in the lane of that connection
+            // the next one comes after it.
+            self.lane -= 1;
+            if let State::Up { conn, .. } = std::mem::take(&mut self.state) {
+                conn.finish(CloseCode::Normal, "the connection before it has ended");
+            }
+        }
+        Poll::Ready(())
     }
 }
 

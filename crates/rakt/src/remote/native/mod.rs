@@ -10,6 +10,7 @@
 //! | `serve.rs` | operations and watches of a peer |
 //! | `leaving.rs` | the end of connections when this side shuts down |
 //! | `endpoint.rs` | one peer address and its connections |
+//! | `replacing.rs` | a connection that takes the place of another while that is up |
 //! | `watches.rs`, `watching.rs` | the ends of actors on other nodes: the table, and how it is brought to the peer |
 //!
 //! No rule of the protocol is in here: those are in the sessions.
@@ -23,6 +24,8 @@ mod dialed;
 mod driver;
 mod endpoint;
 mod leaving;
+#[cfg(feature = "_tls")]
+mod replacing;
 mod replies;
 mod serve;
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) struct Material {
     pub(crate) goakt_client: Arc<ClientConfig>,
     pub(crate) verifier: Arc<Verifier>,
     pair: Arc<CertifiedKey>,
+    roots: Vec<CertificateDer<'static>>,
     /// This node's certificate, as peers see it.
     pub(crate) own: CertificateDer<'static>,
     /// When that began to be valid.
@@ -46,6 +47,7 @@ impl Material {
         (verify, allow_anonymous): (&Verify, bool),
     ) -> Result<Self, TlsError> {
         let Parsed { chain, key, roots, crls } = places.parse(&pems)?;
+        let kept = roots.clone();
         let verifier = verifier_of(places, (roots, crls), (verify, allow_anonymous))?;
         let pair = Arc::new(pair_of(places, chain, key)?);
         let good_until = verifier.good_until(&pair.cert, SystemTime::now());
@@ -53,11 +55,11 @@ impl Material {
             certificate: places.certificate.to_string(),
             source: super::reason::of(&error).into(),
         })?;
-        Ok(Self::of(pair, verifier, good_until, pems))
+        Ok(Self::of(pair, (verifier, kept), good_until, pems))
     }
 
-    /// The same certificate of this node, under what it trusts now: a CA and a certificate are withdrawn also where this
-    /// node's own one is of no use any more. `None` if that has not changed.
+    /// The same certificate of this node, where something that it trusts was withdrawn: that holds also if its own one is of
+    /// no use any more. `None` if nothing was: other CAs than before may be a mistake, which would cut off everybody.
     pub(crate) fn trusting(
         &self,
         places: &Places,
@@ -68,14 +70,18 @@ impl Material {
             return Ok(None);
         }
         let Parsed { roots, crls, .. } = places.parse(pems)?;
+        if !roots.iter().all(|root| self.roots.contains(root)) {
+            return Ok(None);
+        }
+        let kept = roots.clone();
         let verifier = verifier_of(places, (roots, crls), verified)?;
         let pems = self.pems.trusting(pems);
-        Ok(Some(Self::of(self.pair.clone(), verifier, self.good_until, pems)))
+        Ok(Some(Self::of(self.pair.clone(), (verifier, kept), self.good_until, pems)))
     }
 
     fn of(
         pair: Arc<CertifiedKey>,
-        verifier: Arc<Verifier>,
+        (verifier, roots): (Arc<Verifier>, Vec<CertificateDer<'static>>),
         good_until: SystemTime,
         pems: Pems,
     ) -> Self {
@@ -89,6 +95,7 @@ impl Material {
             verifier,
             good_since: good_since.unwrap_or_else(SystemTime::now),
             pair,
+            roots,
             own,
             good_until,
             pems,

@@ -137,7 +137,7 @@ fn of_verifier(error: &(dyn std::error::Error + 'static)) -> String {
             | webpki::Error::MaximumPathBuildCallsExceeded
             | webpki::Error::MaximumSignatureChecksExceeded
             | webpki::Error::MaximumNameConstraintComparisonsExceeded,
-        ) => return "its chain is too long, or its names are too many: 6 CAs may be below the trusted one".to_owned(),
+        ) => return "it takes too much to look for a way from it to a trusted CA: the chain, or its names, are too many".to_owned(),
         Some(webpki::Error::UnsupportedCertVersion) => "is not of X.509 version 3",
         Some(error) => return format!("{CANNOT_BE_USED}: {error}"),
         None => return CANNOT_BE_USED.to_owned(),
