@@ -1,5 +1,6 @@
 //! Tests of the options and their ranges.
 
+use super::options::LONGEST;
 use super::*;
 #[cfg(feature = "_tls")]
 use crate::remote::Verify;
