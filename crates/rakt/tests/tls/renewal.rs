@@ -185,7 +185,9 @@ async fn no_request_fails_while_certificates_are_renewed() -> Result {
     assert_eq!(client.dead_letter_count() + server.dead_letter_count(), 0);
     assert!(hears.try_recv().is_err(), "it is there all the time");
     server.actor(&counter.address()).stop().await?;
-    assert_eq!(within(hears.recv()).await, Some(StopReason::Stopped));
+    // It may end while the connection is replaced over which that is told.
+    let reason = within(hears.recv()).await;
+    assert!(matches!(reason, Some(StopReason::Stopped | StopReason::Gone)), "{reason:?}");
     println!("{asked} asks, {rounds} renewals, none failed");
     client.shutdown().await;
     server.shutdown().await;
@@ -252,7 +254,6 @@ async fn what_cannot_be_used_changes_nothing() -> Result {
     let files = Files::new("broken", &good, &ca.pem)?;
     let server = node("server", files.tls()).await?;
     let client = node("client", ca.tls("client")).await?;
-    let mut events = server.events();
     let counter = counter(&server, &client).await?;
     let half = &good.certificate[..good.certificate.len() / 2];
     let other = Ca::new("other");
@@ -273,6 +274,15 @@ async fn what_cannot_be_used_changes_nothing() -> Result {
         files.put(&good, &ca.pem)?;
         assert!(!server.reload_tls().await?, "it is what is loaded");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_used_is_told() -> Result {
+    let ca = Ca::new("ca");
+    let files = Files::new("told", &ca.node("server"), &ca.pem)?;
+    let server = node("server", files.tls()).await?;
+    let mut events = server.events();
     std::fs::write(files.at("key"), "")?;
     let reason = event(&mut events, |event| match event {
         Event::TlsReloadFailed { reason } => Some(Chain(&reason).to_string()),
@@ -280,7 +290,6 @@ async fn what_cannot_be_used_changes_nothing() -> Result {
     })
     .await;
     assert!(reason.contains("holds no private key"), "{reason}");
-    counter.ask(Add { n: 1 }).await?;
     Ok(())
 }
 
