@@ -51,7 +51,7 @@ pub(super) struct Link<G> {
     /// By which name the peer was dialed; `None` if it has connected here.
     pub(super) dialed: Option<ServerName<'static>>,
     /// The certificate that this node has shown.
-    pub(super) own: CertificateDer<'static>,
+    pub(super) own: Arc<CertificateDer<'static>>,
     /// When it was opened.
     pub(super) since: SystemTime,
     pub(super) guarded: G,

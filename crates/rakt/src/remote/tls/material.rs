@@ -30,7 +30,7 @@ pub(crate) struct Material {
     pair: Arc<CertifiedKey>,
     roots: Vec<CertificateDer<'static>>,
     /// This node's certificate, as peers see it.
-    pub(crate) own: CertificateDer<'static>,
+    pub(crate) own: Arc<CertificateDer<'static>>,
     /// When that began to be valid.
     pub(crate) good_since: SystemTime,
     /// When that, or one above it, expires.
@@ -85,7 +85,7 @@ impl Material {
         good_until: SystemTime,
         pems: Pems,
     ) -> Self {
-        let own = pair.cert[0].clone();
+        let own = Arc::new(pair.cert[0].clone());
         let good_since = Certificate::read(&own).map(|own| own.not_before.into());
         Self {
             server: Arc::new(server(&verifier, pair.clone())),
