@@ -89,9 +89,7 @@ async fn workshop() -> Result<ActorSystem> {
         .remoting(remote::Config::new("127.0.0.1", 0))
         .start()
         .await?;
-    for exposed in system.exposed() {
-        println!("peers may spawn {exposed}");
-    }
+    println!("{}", system.exposed());
     Ok(system)
 }
 

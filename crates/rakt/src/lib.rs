@@ -152,8 +152,10 @@ pub use rakt_wire::{Address, Dialect, Metadata};
 pub use reference::{ActorRef, AnyActor, Recipient, Takes};
 pub use send::message_for::MessageFor;
 pub use spawn::{Spawn, SpawnOrExisting};
-pub use system::core::Exposed;
-pub use system::{ActorSystem, ConfigError, ShutdownReport, StartError, SystemBuilder};
+pub use system::{
+    ActorSystem, ConfigError, Exposed, ExposedActors, ExposedKind, ShutdownReport, StartError,
+    SystemBuilder,
+};
 pub use tasks::Task;
 pub use timers::Timer;
 

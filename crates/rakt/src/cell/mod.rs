@@ -550,6 +550,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
         self.class.by_name.get(wire_name).copied()
     }
 
+    fn wire_names(&self) -> Vec<&'static str> {
+        self.class.entries.iter().filter_map(|entry| entry.wire_name).collect()
+    }
+
     fn check(&self, entry: u16, payload: Bytes, room: &dyn Room) -> Result<(), Refusal> {
         let entry = self.class.entries.get(entry as usize).ok_or(Refusal::NotFound)?;
         reading(self.call_options().reader, || (entry.check)(payload, room))

@@ -23,6 +23,8 @@ pub(crate) trait Reachable: AnyCell {
     fn spawner(&self) -> Option<&Peer>;
     /// Whether peers may send the message of that name, and its place in the actor's list.
     fn accepted(&self, wire_name: &str) -> Option<u16>;
+    /// The messages that peers may send, in the order of the list.
+    fn wire_names(&self) -> Vec<&'static str>;
     /// Whether the payload of a message can be decoded.
     fn check(&self, entry: u16, payload: Bytes, room: &dyn Room) -> Result<(), Refusal>;
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>);

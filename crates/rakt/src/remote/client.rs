@@ -10,6 +10,7 @@ use super::dialer::Dialer;
 use super::handshake::hello;
 use super::node::{CLOSE_TIMEOUT, Node};
 use super::node_ref::NodeRef;
+use super::policy::Policy;
 use super::random::Random;
 use super::refuse::refuse;
 use super::resources::Resources;
@@ -21,7 +22,7 @@ use crate::message::Message;
 use crate::portable::{PortableRef, resolve_by};
 use crate::reference::{ActorRef, AnyActor};
 use crate::send::{Ask, Tell};
-use crate::system::{ActorSystem, StartError};
+use crate::system::{ActorSystem, ConfigError, StartError};
 use crate::ticks::Ticks;
 
 /// Talks to actors on other nodes, without an actor system of its own.
@@ -196,6 +197,20 @@ impl ActorSystem {
             Some(caller) => caller.dialer.reload_tls().await,
             None => Ok(false),
         }
+    }
+
+    /// Replaces the [policy](super::Config::policy) of this node. Peers that are connected are held to it with what is
+    /// read next of them, and lose the watches that it does not allow them; what was read before is handled. Without
+    /// remoting nothing happens.
+    ///
+    /// # Errors
+    /// A pattern of it is not one, or a role is granted that it does not have; the old policy stays.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), ConfigError> {
+        policy.check()?;
+        if let Some(caller) = self.caller() {
+            caller.dialer.resources.policies.set(policy);
+        }
+        Ok(())
     }
 
     fn caller(&self) -> Option<&Arc<Caller>> {

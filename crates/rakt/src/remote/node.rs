@@ -435,6 +435,10 @@ impl Remoting for Node {
         resources.pumps.help(runtime, stands_for, silence);
     }
 
+    fn policy(&self) -> String {
+        self.caller.dialer.resources.policies.current().to_string()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rakt_wire::{Address, AddressError, MAX_TYPE_LEN, SpawnArgument, validate_text};
 use tokio::sync::watch;
 
+use super::exposed::ExposedKind;
 use crate::call_options::CallOptions;
 use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, Event, Events, Outlet};
@@ -105,6 +106,8 @@ pub(crate) trait Remoting: Any + Send + Sync {
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// Helps connections that are held up by handlers which block; see [`Ward::help`].
     fn help(&self, stands_for: Option<Duration>);
+    /// What peers may do, to be printed.
+    fn policy(&self) -> String;
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -182,11 +185,6 @@ impl ActorSystem {
     /// How many actors there are.
     pub fn actor_count(&self) -> usize {
         self.0.registry.len()
-    }
-
-    /// What peers may spawn here and send to what they spawned, and how many of each they have spawned.
-    pub fn exposed(&self) -> Vec<Exposed> {
-        self.0.kinds.exposed()
     }
 
     /// Subscribes to the system's events from now on.
@@ -396,27 +394,6 @@ impl Lease {
     }
 }
 
-/// What peers may spawn, and send to what they spawned: one line for each kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Exposed {
-    /// The name of the kind.
-    pub kind: String,
-    /// The wire name of the argument it takes.
-    pub argument: Option<&'static str>,
-    /// The wire names of the messages its actors accept from peers.
-    pub accepts: Vec<&'static str>,
-    /// How many actors of the kind live that peers have spawned.
-    pub spawned: usize,
-}
-
-impl fmt::Display for Exposed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let argument = self.argument.unwrap_or_default();
-        write!(f, "{}({argument}) accepts {}", self.kind, self.accepts.join(", "))
-    }
-}
-
 impl Kinds {
     /// Adds a kind; false if the name is taken.
     pub(crate) fn add(&mut self, name: &str, recipe: Box<dyn Recipe>) -> bool {
@@ -445,8 +422,8 @@ impl Kinds {
         self.0.values().map(|kind| kind.name.to_string()).collect()
     }
 
-    pub(crate) fn exposed(&self) -> Vec<Exposed> {
-        let line = |Registered { name, recipe, living }: &Registered| Exposed {
+    pub(crate) fn exposed(&self) -> Vec<ExposedKind> {
+        let line = |Registered { name, recipe, living }: &Registered| ExposedKind {
             kind: name.to_string(),
             argument: recipe.argument_name(),
             accepts: recipe.wire_names().unwrap_or_default(),

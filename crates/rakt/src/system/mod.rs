@@ -2,9 +2,11 @@
 //!
 //! - `addresses`: messages by address, and references that arrive as data
 //! - `core`: a system as its actors need it
+//! - `exposed`: all that peers can reach in it
 
 mod addresses;
 pub(crate) mod core;
+mod exposed;
 
 use std::fmt;
 use std::pin::Pin;
@@ -34,6 +36,7 @@ use crate::watchdog;
 
 pub use core::{ActorSystem, ShutdownReport};
 use core::{Inner, Kinds, Progress};
+pub use exposed::{Exposed, ExposedActors, ExposedKind};
 
 /// What a system is to be, before it starts.
 #[must_use = "a system is there once this was started"]

@@ -225,7 +225,7 @@ mod protobuf {
     #[tokio::test]
     async fn what_peers_may_spawn_and_send_can_be_printed() -> Result {
         let system = ActorSystem::builder("tests").kind::<Worker>("Worker").start().await?;
-        let lines: Vec<_> = system.exposed().iter().map(ToString::to_string).collect();
+        let lines: Vec<_> = system.exposed().kinds.iter().map(ToString::to_string).collect();
         assert_eq!(lines, ["Worker() accepts demo.v1.Request, demo.v1.Event"]);
         Ok(())
     }

@@ -230,7 +230,7 @@ async fn what_a_peer_spawns_is_counted_until_it_ends() -> Result {
         .start()
         .await?;
     let here = node("here").await;
-    let living = || there.exposed()[0].spawned;
+    let living = || there.exposed().kinds[0].spawned;
     let first = within(spawn(&here, &there, "a", "Greeter").into_future()).await?;
     let second = within(spawn(&here, &there, "b", "Greeter").into_future()).await?;
     assert_eq!(living(), 2);
@@ -373,7 +373,7 @@ async fn a_node_answers_a_ping_and_names_its_kinds() -> Result {
     let mut kinds = within(here.node(host, port).kinds()).await?;
     kinds.sort();
     assert_eq!(kinds, ["Greeter", "Plain", "Suspending"]);
-    let printed: Vec<_> = there.exposed().iter().map(ToString::to_string).collect();
+    let printed: Vec<_> = there.exposed().kinds.iter().map(ToString::to_string).collect();
     assert!(
         printed.contains(&"Greeter(tests.Greeting) accepts tests.Echo, tests.Fail".to_owned()),
         "{printed:?}"

@@ -3,8 +3,8 @@
 use rakt::Event;
 use rakt::prelude::*;
 use rakt::remote::{Policy, Role, Verb};
-use rakt_wire::native::MessageKind;
-use rakt_wire::{Code, Failure, Operation, Outcome};
+use rakt_wire::native::{FrameKind, MessageKind};
+use rakt_wire::{Code, Failure, Operation, Outcome, Reader};
 
 use crate::hostile::{Answer, ECHO, Raw, Target, encoded, hello};
 use crate::messages::Echo;
@@ -199,5 +199,76 @@ async fn a_denial_is_an_event_that_says_who_wanted_what() -> Result {
     });
     let expected = (PEER.to_owned(), Verb::Stop, "target".to_owned(), String::new());
     assert_eq!(denied.await, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_that_peers_can_reach_is_printed() {
+    let (system, _raw) = scene(only(Verb::Tell, "target")).await;
+    let exposed = system.exposed();
+    let printed: Vec<_> = exposed.actors.iter().map(ToString::to_string).collect();
+    let accepts = exposed.kinds[0].accepts.join(", ");
+    assert_eq!(printed, [format!("other, target accept {accepts}")]);
+    let text = exposed.to_string();
+    for line in [
+        format!("kind Target() accepts {accepts}"),
+        format!("actors other, target accept {accepts}"),
+        "everybody (nobody): nothing".to_owned(),
+        "role some: tell target".to_owned(),
+        "grant address:127.0.0.*: some".to_owned(),
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn another_policy_holds_for_what_is_read_next() -> Result {
+    let (system, mut raw) = scene(Policy::exposed()).await;
+    for _ in 0..2 {
+        assert_eq!(attempt(&mut raw, Verb::Ask, "target").await, None);
+    }
+    system.set_policy(only(Verb::Tell, "target"))?;
+    let failure = attempt(&mut raw, Verb::Ask, "target").await.expect("it is denied");
+    assert_eq!((failure.code, failure.detail), (Code::Denied, denial(Verb::Ask, "target")));
+    assert_eq!(attempt(&mut raw, Verb::Tell, "target").await, None);
+    system.set_policy(only(Verb::Ask, "target"))?;
+    assert_eq!(attempt(&mut raw, Verb::Ask, "target").await, None);
+    let wrong = Policy::new().grant("dns:one", "unknown");
+    assert!(system.set_policy(wrong).is_err());
+    assert_eq!(attempt(&mut raw, Verb::Ask, "target").await, None, "the old one stays");
+    Ok(())
+}
+
+#[tokio::test]
+async fn watches_that_another_policy_does_not_allow_are_dropped() -> Result {
+    let (system, mut raw) = scene(Policy::exposed()).await;
+    let mut events = system.events();
+    for (watch_id, path) in [(1, "target"), (2, "other")] {
+        let path = path.to_owned();
+        raw.request(1, &Operation::Watch { path, uid: None, watch_id });
+        raw.flush().await;
+        assert!(matches!(within(raw.answer_to(1)).await, Answer::Outcome(_)));
+    }
+    let role = Role::new().may([Verb::Watch], "target").may([Verb::Ping], "**");
+    system.set_policy(Policy::new().role("some", role).grant("address:127.0.0.*", "some"))?;
+    // It is with the next read that they are looked at.
+    assert_eq!(attempt(&mut raw, Verb::Ping, "").await, None);
+    let denied = event(&mut events, |event| match event {
+        Event::Denied { verb, path, .. } => Some((verb, path)),
+        _ => None,
+    });
+    assert_eq!(denied.await, (Verb::Watch, "other".to_owned()));
+    for name in ["other", "target"] {
+        system.find(name).ok_or("it is there")?.stop().await?;
+    }
+    let ended = async {
+        loop {
+            let (kind, body) = raw.frame().await.expect("the connection is there");
+            if kind == FrameKind::Terminated {
+                return Reader::new(&body).varint("watch id").expect("a number");
+            }
+        }
+    };
+    assert_eq!(within(ended).await, 1, "of the other it hears nothing");
     Ok(())
 }

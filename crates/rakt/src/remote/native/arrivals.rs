@@ -84,6 +84,7 @@ impl ArrivalsReader {
         self.actors.now = now;
         if self.actors.access.renew() {
             self.arrivals.receivers().for_each(|receiver| receiver.kept.entries.clear());
+            self.actors.watches.review(&self.actors.access);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use rakt_wire::native::Request;
-use rakt_wire::{Operation, Outcome};
+use rakt_wire::{Operation, Outcome, Verb};
 
 use super::accepted::Accepted;
 use super::conn::Conn;
@@ -78,6 +78,19 @@ impl Watches {
         let cell = known.and_then(|known| known.cell.upgrade());
         if let Some(cell) = cell {
             cell.unwatch_call((self.conn.id, watch_id));
+        }
+    }
+
+    /// Drops the watches that another policy does not allow any more. The peer hears nothing of them from then on.
+    pub(crate) fn review(&self, access: &Access) {
+        let is_denied =
+            |cell: Arc<dyn Reachable>| access.may(Verb::Watch, cell.path(), "").is_err();
+        let known: Vec<(u64, Weak<dyn Reachable>)> =
+            self.watched.lock().iter().map(|(id, known)| (*id, known.cell.clone())).collect();
+        for (watch_id, cell) in known {
+            if cell.upgrade().is_some_and(is_denied) {
+                self.remove(watch_id);
+            }
         }
     }
 

@@ -28,6 +28,17 @@ impl Policies {
         Self { current: Mutex::new(Arc::new(policy)), epoch: AtomicU64::new(0) }
     }
 
+    pub(crate) fn current(&self) -> Arc<Policy> {
+        self.current.lock().clone()
+    }
+
+    /// From now on another policy holds: for what is read next, of every peer.
+    pub(crate) fn set(&self, policy: Policy) {
+        let mut current = self.current.lock();
+        *current = Arc::new(policy);
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What holds for an identity.
     pub(crate) fn rights(&self, identity: &Identity) -> Rights {
         let policy = self.current.lock();

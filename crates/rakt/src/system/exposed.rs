@@ -1,0 +1,106 @@
+//! All that peers can reach in a system, to be printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rakt_wire::is_reserved;
+
+use super::core::ActorSystem;
+
+/// All that peers can reach: kinds, actors, and the policy that says who may do what with them.
+///
+/// Printed, it has a line for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exposed {
+    /// What peers may spawn.
+    pub kinds: Vec<ExposedKind>,
+    /// The actors that live now and were not spawned as one of the kinds: those of one list of messages are together.
+    /// Routers and topics are among them.
+    pub actors: Vec<ExposedActors>,
+    /// The [policy](crate::SystemBuilder::remoting), as it prints itself; `None` without remoting.
+    pub policy: Option<String>,
+}
+
+/// A kind that peers may spawn, and what they may send to such actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExposedKind {
+    /// The name of the kind.
+    pub kind: String,
+    /// The wire name of the argument it takes.
+    pub argument: Option<&'static str>,
+    /// The wire names of the messages its actors accept from peers.
+    pub accepts: Vec<&'static str>,
+    /// How many actors of the kind live that peers have spawned.
+    pub spawned: usize,
+}
+
+/// Actors that accept the same messages from peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExposedActors {
+    /// The wire names of the messages that they accept from peers. None: peers may look them up and watch them alone.
+    pub accepts: Vec<&'static str>,
+    /// How many there are.
+    pub count: usize,
+    /// The paths of the first eight, in the order of the alphabet.
+    pub paths: Vec<String>,
+}
+
+/// How many paths are shown of actors that accept the same.
+const SHOWN_PATHS: usize = 8;
+
+impl ActorSystem {
+    /// All that peers can reach here now: what they may spawn, what they may send, and the policy that narrows it. Looks
+    /// at every actor.
+    pub fn exposed(&self) -> Exposed {
+        let policy = self.remoting().map(|remoting| remoting.policy());
+        Exposed { kinds: self.kinds().exposed(), actors: self.exposed_actors(), policy }
+    }
+
+    fn exposed_actors(&self) -> Vec<ExposedActors> {
+        let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for cell in self.0.registry.all() {
+            if cell.kind().is_none() && !cell.path().split('/').any(is_reserved) {
+                all.entry(cell.wire_names()).or_default().push(cell.path().to_owned());
+            }
+        }
+        let together = |(accepts, mut paths): (_, Vec<String>)| {
+            let count = paths.len();
+            paths.sort_unstable();
+            paths.truncate(SHOWN_PATHS);
+            ExposedActors { accepts, count, paths }
+        };
+        all.into_iter().map(together).collect()
+    }
+}
+
+impl fmt::Display for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = self.kinds.iter().map(|kind| format!("kind {kind}"));
+        let actors = self.actors.iter().map(|actors| format!("actors {actors}"));
+        let lines: Vec<_> = kinds.chain(actors).chain(self.policy.clone()).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl fmt::Display for ExposedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let argument = self.argument.unwrap_or_default();
+        write!(f, "{}({argument}) accepts {}", self.kind, self.accepts.join(", "))
+    }
+}
+
+impl fmt::Display for ExposedActors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.paths.join(", "))?;
+        if self.count > self.paths.len() {
+            write!(f, " and {} more", self.count - self.paths.len())?;
+        }
+        match self.accepts.is_empty() {
+            true => f.write_str(" accept no messages"),
+            false => write!(f, " accept {}", self.accepts.join(", ")),
+        }
+    }
+}
