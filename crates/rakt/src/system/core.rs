@@ -11,7 +11,6 @@ use std::time::Duration;
 use rakt_wire::{Address, AddressError, MAX_TYPE_LEN, SpawnArgument, validate_text};
 use tokio::sync::watch;
 
-use super::exposed::ExposedKind;
 use crate::call_options::CallOptions;
 use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, Event, Events, Outlet};
@@ -392,6 +391,20 @@ impl Lease {
     pub(crate) fn spawner(&self) -> Option<&Peer> {
         self.spawner.as_ref()
     }
+}
+
+/// A kind that peers may spawn, and what they may send to such actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExposedKind {
+    /// The name of the kind.
+    pub kind: String,
+    /// The wire name of the argument it takes.
+    pub argument: Option<&'static str>,
+    /// The wire names of the messages its actors accept from peers.
+    pub accepts: Vec<&'static str>,
+    /// How many actors of the kind live that peers have spawned.
+    pub spawned: usize,
 }
 
 impl Kinds {

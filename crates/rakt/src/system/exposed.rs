@@ -5,7 +5,7 @@ use std::fmt;
 
 use rakt_wire::is_reserved;
 
-use super::core::ActorSystem;
+use super::core::{ActorSystem, ExposedKind};
 
 /// All that peers can reach: kinds, actors, and the policy that says who may do what with them.
 ///
@@ -20,20 +20,6 @@ pub struct Exposed {
     pub actors: Vec<ExposedActors>,
     /// The [policy](crate::SystemBuilder::remoting), as it prints itself; `None` without remoting.
     pub policy: Option<String>,
-}
-
-/// A kind that peers may spawn, and what they may send to such actors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExposedKind {
-    /// The name of the kind.
-    pub kind: String,
-    /// The wire name of the argument it takes.
-    pub argument: Option<&'static str>,
-    /// The wire names of the messages its actors accept from peers.
-    pub accepts: Vec<&'static str>,
-    /// How many actors of the kind live that peers have spawned.
-    pub spawned: usize,
 }
 
 /// Actors that accept the same messages from peers.

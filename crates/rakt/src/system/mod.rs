@@ -34,9 +34,10 @@ use crate::sync::Mutex;
 use crate::ticks::Ticks;
 use crate::watchdog;
 
+pub use core::ExposedKind;
 pub use core::{ActorSystem, ShutdownReport};
 use core::{Inner, Kinds, Progress};
-pub use exposed::{Exposed, ExposedActors, ExposedKind};
+pub use exposed::{Exposed, ExposedActors};
 
 /// What a system is to be, before it starts.
 #[must_use = "a system is there once this was started"]
