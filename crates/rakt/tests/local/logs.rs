@@ -1,53 +1,10 @@
 //! What the log says of an actor, and of what its code logs.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use rakt::prelude::*;
 use rakt::supervision::{Directive, Supervision};
 
+use crate::support::lines::Lines;
 use crate::support::within;
-
-/// The lines of a log.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").push(String::from_utf8_lossy(bytes).into_owned());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// All that is written on this thread from now on.
-    pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        let lines = Self::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (lines, tracing::subscriber::set_default(subscriber))
-    }
-
-    pub(crate) fn all(&self) -> Vec<String> {
-        self.0.lock().expect("no panic").clone()
-    }
-
-    /// The only line with this text.
-    fn with(&self, text: &str) -> String {
-        let lines = self.0.lock().expect("no panic");
-        let mut found = lines.iter().filter(|line| line.contains(text));
-        let (Some(line), None) = (found.next(), found.next()) else { panic!("{text}: {lines:#?}") };
-        line.clone()
-    }
-}
 
 /// Logs, and fails if it is told so.
 struct Talker;
@@ -87,10 +44,10 @@ async fn what_the_code_of_an_actor_logs_is_under_a_span_of_the_actor() -> Result
     within(talker.stop()).await?;
     tracing::info!("nobody of theirs");
     for text in ["it starts", "before it waits", "after it has waited", "it stops"] {
-        let line = lines.with(text);
+        let line = lines.only(text);
         assert!(line.contains("actor{path=talker type=\"local::logs::Talker\"}"), "{line}");
     }
-    assert!(!lines.with("nobody of theirs").contains("actor{"));
+    assert!(!lines.only("nobody of theirs").contains("actor{"));
     Ok(())
 }
 
@@ -103,7 +60,7 @@ async fn the_line_of_a_fault_names_message_decision_and_the_restarts_that_are_le
     let talker = system.spawn("talker", || Talker).supervision(policy).await?;
     within(talker.ask(Say { fails: true })).await.expect_err("it fails");
     within(talker.ask(Say { fails: false })).await?;
-    let line = lines.with("an actor failed");
+    let line = lines.only("an actor failed");
     for part in [
         "actor=talker",
         "message_type=\"local::logs::Say\"",

@@ -6,7 +6,7 @@ use rakt::prelude::*;
 use rakt::{Event, Events};
 use tokio::time::Instant;
 
-use crate::logs::Lines;
+use crate::support::lines::Lines;
 use crate::support::{Gate, event, within};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,5 +1,8 @@
 //! What the tests share and the kit for users has not: futures that have begun, and events by what they are about.
 
+#[allow(dead_code, reason = "not every test program needs it")]
+pub(crate) mod lines;
+
 #[allow(unused_imports, reason = "not every test program needs each of them")]
 pub(crate) use rakt::testkit::{Gate, LIMIT, within};
 

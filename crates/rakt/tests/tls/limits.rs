@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::certificates::Ca;
-use crate::lines::Lines;
 use crate::memory::Memory;
+use crate::support::lines::Lines;
 use crate::support::within;
 
 async fn start(config: Config, tls: Tls) -> ActorSystem {

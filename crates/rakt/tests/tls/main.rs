@@ -6,7 +6,6 @@ mod flood;
 mod goakt;
 mod handshake;
 mod limits;
-mod lines;
 #[allow(dead_code, reason = "not every test program needs each of them")]
 #[path = "../support/memory.rs"]
 mod memory;

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::certificates::Ca;
 use crate::handshake::{node, ping};
-use crate::lines::Lines;
 use crate::memory::Memory;
 use crate::strangers::Server;
+use crate::support::lines::Lines;
 use crate::support::within;
 
 /// A node in a network in memory.

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::certificates::Ca;
 use crate::handshake::{node, ping};
-use crate::lines::Lines;
 use crate::strangers::{Server, client, dial, provider, refused, server};
+use crate::support::lines::Lines;
 use crate::support::within;
 
 fn greeting() -> Vec<u8> {

@@ -10,7 +10,7 @@ use rcgen::SerialNumber;
 
 use crate::certificates::{Ca, Issued, uri};
 use crate::handshake::{node, ping};
-use crate::lines::Lines;
+use crate::support::lines::Lines;
 
 /// A file with a list, gone with the test.
 struct List(PathBuf);

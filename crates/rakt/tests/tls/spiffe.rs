@@ -5,8 +5,8 @@ use rcgen::SanType;
 
 use crate::certificates::{Ca, dns, uri};
 use crate::handshake::{node, ping};
-use crate::lines::Lines;
 use crate::strangers::{Server, client, refused, server};
+use crate::support::lines::Lines;
 
 #[tokio::test]
 async fn one_uri_of_the_trust_domain_is_what_it_takes() {

@@ -11,8 +11,8 @@ use rcgen::{
 
 use crate::certificates::{Ca, Issued, dns, uri};
 use crate::handshake::{node, ping};
-use crate::lines::Lines;
 use crate::strangers::{Server, client, refused, server};
+use crate::support::lines::Lines;
 
 /// How it is to be with a certificate.
 struct Case {

@@ -1,4 +1,4 @@
-//! What is logged on the thread of a test, where its nodes run as well.
+//! What is logged on the thread of a test, where its actors and nodes run as well.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    /// All that is written until the guard goes.
+    /// All that is written on this thread until the guard goes.
     pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let writer = lines.clone();
@@ -29,6 +29,19 @@ impl Lines {
             .with_writer(move || writer.clone())
             .finish();
         (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The lines there are.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic").clone()
+    }
+
+    /// The only line with this text.
+    pub(crate) fn only(&self, text: &str) -> String {
+        let lines = self.0.lock().expect("no panic");
+        let mut found = lines.iter().filter(|line| line.contains(text));
+        let (Some(line), None) = (found.next(), found.next()) else { panic!("{text}: {lines:#?}") };
+        line.clone()
     }
 
     /// Takes the lines there are.
@@ -49,7 +62,7 @@ impl Lines {
                 tokio::task::yield_now().await;
             }
         };
-        match tokio::time::timeout(rakt::testkit::LIMIT, found).await {
+        match tokio::time::timeout(super::LIMIT, found).await {
             Ok(line) => line,
             Err(_) => panic!("no line with {part:?} in {before:#?}"),
         }
