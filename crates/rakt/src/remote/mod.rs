@@ -8,7 +8,7 @@
 //! | [`client`](Client), [`node_ref`](NodeRef) | calls to other nodes; operations on one of them |
 //! | `caller`, `target` | the peers that are known here; a reference to an actor there |
 //! | `native`, `goakt` | the two dialects: connections, and what they mean here |
-//! | `admission`, `quota` | who may hold a connection slot; how many actors peers may spawn |
+//! | `admission`, `handshakes`, `quota` | how many connections, handshakes and spawned actors peers may have |
 //! | [`tls`](Tls) | encryption, between the transport and a dialect |
 //! | `opened`, `known` | a connection, and what is known of its peer, before it has said a word |
 //! | `lanes` | which connection of a peer is the newest |

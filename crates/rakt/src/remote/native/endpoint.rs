@@ -339,7 +339,7 @@ impl Endpoint {
         why: &str,
     ) -> bool {
         let mut slot = self.slots()[place].lock();
-        if !slot.has(old) || slot.before.is_some() {
+        if !slot.has(old) || slot.before.is_some() || self.dialer.is_closed() {
             return false;
         }
         // Whoever waits for room in it wakes up, and waits here for its fence.
@@ -407,10 +407,13 @@ impl Endpoint {
         }
     }
 
-    /// A connection has ended: its place is free for another.
+    /// A connection has ended: its place is free for another, and nobody waits for its fence.
     pub(super) fn make_place(&self, conn: &Arc<Conn<Dialed>>) {
         for slot in self.slots() {
             let mut slot = slot.lock();
+            if slot.before.as_ref().is_some_and(|before| Arc::ptr_eq(before, conn)) {
+                let _ = slot.poll_fenced(None);
+            }
             if let State::Up { conn: known, since } = &slot.state
                 && Arc::ptr_eq(known, conn)
             {

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use super::credential::{Credential, Guarded, Link};
 use super::material::{ALPN, Material};
-use super::names::Names;
+use super::names::{Names, is_for};
 use super::source::{Holders, Supply};
 use super::stream::{TlsStream, accept, connect};
 use super::verify::Verify;
@@ -162,8 +162,9 @@ impl TlsLayer {
 
     /// Tells if peers that dial this node by the host that it advertises will not find that in its certificate.
     pub(crate) fn check_advertised(&self, host: &str) {
-        let names = self.material().names();
-        let found = self.name_of(host).is_some_and(|name| names.have(&self.material().own, &name));
+        let material = self.material();
+        let names = material.names();
+        let found = self.name_of(host).is_some_and(|name| is_for(&material.own, &name));
         if self.verify.is_by_host() && !found {
             tracing::warn!(
                 "peers that dial {host} will refuse this certificate: its names are {names}"
@@ -279,8 +280,7 @@ impl TlsLayer {
     pub(crate) fn guard(&self, proof: &Proof, guarded: Weak<dyn Guarded>) {
         let Some(credential) = &proof.credential else { return };
         let (dialed, since, own) =
-            (proof.dialed.clone(), SystemTime::now(), proof.material.clone());
-        let own = own.own.clone();
+            (proof.dialed.clone(), SystemTime::now(), proof.material.own.clone());
         // Before it looks: else a change between the two would be nobody's.
         credential.guard(Link { dialed, own, since, guarded });
         if !Arc::ptr_eq(&proof.material, &self.material()) {
@@ -313,7 +313,7 @@ impl TlsLayer {
         match advertised {
             Some(host) if self.verify.is_by_host() && has_hosts => {
                 let is_named =
-                    self.name_of(host).is_some_and(|name| names.have(&credential.chain[0], &name));
+                    self.name_of(host).is_some_and(|name| is_for(&credential.chain[0], &name));
                 if is_named { Ok(()) } else { claims(names.to_string(), host) }
             }
             _ => Ok(()),

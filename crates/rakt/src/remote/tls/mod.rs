@@ -8,7 +8,7 @@
 //! | `material` | what handshakes need, replaced as a whole |
 //! | `verify` | whose certificates are accepted: [`Verify`] |
 //! | `names` | the names in a certificate, and whom they make of a peer |
-//! | `reason`, `error` | why a handshake failed; what is wrong with a node's own certificates: [`TlsError`] |
+//! | `reason` | why a handshake failed; what is wrong with a node's own certificates is a [`TlsError`] |
 //! | `renewal` | certificates over time: reloading, and connections that end with theirs |
 //! | `source`, `pems` | where certificates and keys come from |
 //! | `stream` | an encrypted connection as a stream |

@@ -39,12 +39,6 @@ impl Names {
         uris.chain(hosts).chain(self.addresses.iter().map(|address| format!("ip:{address}")))
     }
 
-    /// Whether a certificate, whose names these are, is for the one that is dialed.
-    pub(crate) fn have(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
-        EndEntityCert::try_from(certificate)
-            .is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(name).is_ok())
-    }
-
     /// Who it is that has them.
     pub(crate) fn identity(&self) -> Identity {
         let mut texts = self.texts().peekable();
@@ -53,6 +47,12 @@ impl Names {
             None => Identity::proven(["unnamed".to_owned()]),
         }
     }
+}
+
+/// Whether a certificate is for the one that is dialed by that name.
+pub(super) fn is_for(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+    EndEntityCert::try_from(certificate)
+        .is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(name).is_ok())
 }
 
 /// The names in a line.

@@ -18,7 +18,7 @@ use crate::error::tls::TlsError;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
 
-/// How often the time is looked at. Nothing is read for that, and nothing verified.
+/// How often the time is looked at. Nothing is read for that, and only what is about to end is verified.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often all that is connected is verified anew.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -57,8 +57,7 @@ pub(crate) async fn look_after(
             work = Some(tokio::task::spawn_blocking(move || layer.reload()));
         }
         announce(&layer, &outlet, &mut told, now);
-        let sweeps = is_due(Some(swept), now, SWEEP);
-        if sweeps {
+        if is_due(Some(swept), now, SWEEP) {
             swept = now;
             let layer = layer.clone();
             drop(tokio::task::spawn_blocking(move || layer.review(now, true)));

@@ -176,10 +176,7 @@ impl Verifier {
         let verified = self.servers.verify_server_cert(leaf, rest, name, &[], at);
         match verified {
             Ok(_) => {}
-            // The name is looked at last, so all else is as it must be.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.verify.is_by_host() => {}
+            Err(error) if is_name_alone(&error) && !self.verify.is_by_host() => {}
             Err(error) => return Err(error),
         }
         self.check_names(leaf)
@@ -223,12 +220,8 @@ impl Verifier {
         let chain_in_both = |at| {
             let as_server = self.servers.verify_server_cert(leaf, rest, &anyone, &[], at);
             match as_server {
-                Ok(_)
-                | Err(Error::InvalidCertificate(
-                    CertificateError::NotValidForName
-                    | CertificateError::NotValidForNameContext { .. },
-                )) => self.clients.verify_client_cert(leaf, rest, at).map(drop),
-                Err(error) => Err(error),
+                Err(error) if !is_name_alone(&error) => Err(error),
+                _ => self.clients.verify_client_cert(leaf, rest, at).map(drop),
             }
         };
         chain_in_both(unix(now))?;
@@ -247,6 +240,16 @@ impl Verifier {
         }
         Ok(UNIX_EPOCH + until)
     }
+}
+
+/// Whether nothing but the name does not fit: it is looked at last, so all else is as it must be.
+fn is_name_alone(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+        )
+    )
 }
 
 /// The year 9999, beyond which certificates cannot be valid.
