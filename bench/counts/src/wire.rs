@@ -224,10 +224,10 @@ impl native::Host for Host {
         &mut self,
         receiver: &mut NamedReceiver<Vec<Message>>,
         _: &mut Names<()>,
-        message: &mut Message,
+        message: Message,
         _: u64,
     ) -> std::result::Result<(), Failure> {
-        receiver.kept.push(message.clone());
+        receiver.kept.push(message);
         Ok(())
     }
 

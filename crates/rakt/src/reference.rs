@@ -298,6 +298,14 @@ pub(crate) trait RemoteActor: Send + Sync {
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>>;
 
+    /// Gives a tell to a connection that has its names already, credit and room for it. The tell has no sender and
+    /// nothing with it. False where anything is not so: then nothing was sent, and [`poll_send`](Self::poll_send) does
+    /// it, or says why it cannot be done.
+    fn tell(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
+        let _ = (type_name, payload);
+        false
+    }
+
     /// Why there is no connection for messages yet, where one is being made.
     fn why_waiting(&self) -> Option<Refusal> {
         None

@@ -142,8 +142,8 @@ pub(super) fn requests_in(mut frames: &[u8]) -> Vec<u64> {
 /// or panics in the middle leaves nothing behind.
 pub(crate) struct Draft<'a> {
     pub(crate) out: &'a mut Vec<u8>,
-    start: usize,
-    is_done: bool,
+    pub(super) start: usize,
+    pub(super) is_done: bool,
 }
 
 impl<'a> Draft<'a> {

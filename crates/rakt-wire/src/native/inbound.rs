@@ -27,12 +27,12 @@ use crate::operation::MAX_TYPE_LEN;
 /// The receiving half of a link.
 #[derive(Debug)]
 pub struct Inbound {
-    peer: Role,
-    limits: Limits,
+    pub(super) peer: Role,
+    pub(super) limits: Limits,
     epoch: u32,
-    receivers: u32,
+    pub(super) receivers: u32,
     senders: u32,
-    types: u32,
+    pub(super) types: u32,
     streams: Streams,
     wanted: usize,
     expects_chunk: bool,
@@ -119,6 +119,14 @@ impl Inbound {
         let mut rest = self.fill(buf, sink)?;
         let mut last = None;
         while let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() {
+            if let Some((mut message, next)) = self.read_tell(header, after) {
+                let end = buf.len().saturating_sub(next.len());
+                message.body = Body::Block(span(end, message.body.len()));
+                sink.message(message);
+                rest = next;
+                last = Some(FrameKind::Tell);
+                continue;
+            }
             let (kind, len) = self.check_header(header)?;
             let Some((body, next)) = after.split_at_checked(len) else {
                 if kind == FrameKind::More

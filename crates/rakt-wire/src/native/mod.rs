@@ -11,6 +11,7 @@
 //! | `frame.rs` | frame kinds and the header |
 //! | `hello.rs`, `handshake.rs` | what both sides say first, and the state machine around it |
 //! | `message.rs` | the header part of a message, on the way out and in |
+//! | `plain.rs` | the frame that most are, written and read without a detour |
 //! | `operations.rs` | how operations, outcomes and failures are written |
 //! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs`, `nacks.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; refusals counted together; how it is written |
 //! | `event.rs`, `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
@@ -36,6 +37,7 @@ mod nacks;
 mod operations;
 mod outbound;
 mod payload;
+mod plain;
 mod role;
 mod tables;
 mod tells;

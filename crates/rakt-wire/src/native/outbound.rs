@@ -47,16 +47,16 @@ pub const BUSY_CAPACITY: usize = 256 * 1024;
 /// The sending half of a link. `Debug` shows how much there is to send, not what.
 pub struct Outbound {
     role: Role,
-    limits: Limits,
-    chunk_len: usize,
-    tables: Tables,
-    control: Vec<u8>,
-    data: Vec<u8>,
+    pub(super) limits: Limits,
+    pub(super) chunk_len: usize,
+    pub(super) tables: Tables,
+    pub(super) control: Vec<u8>,
+    pub(super) data: Vec<u8>,
     /// How much of `data` was given out last.
     expected: usize,
     large: Queue,
     /// CLOSE, which waits for everything else.
-    close: Vec<u8>,
+    pub(super) close: Vec<u8>,
     /// Only the last ping is answered, so a peer that only pings does not make this side hoard answers.
     pong: Option<u64>,
     /// A ping is to go behind everything.
@@ -286,7 +286,7 @@ impl Outbound {
 
     /// The buffer is given up whenever the connection comes to rest. To grow anew step by step takes longer.
     #[cold]
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         self.data.reserve(self.expected.min(EXPECTED_LEN));
     }
 

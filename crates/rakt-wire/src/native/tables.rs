@@ -217,7 +217,7 @@ impl Names {
 
     /// The number of a key, if it was the last one used.
     #[inline]
-    fn last(&self, key: u64) -> Option<u32> {
+    pub(super) fn last(&self, key: u64) -> Option<u32> {
         self.last.filter(|(last, _)| *last == key).map(|(_, id)| id)
     }
 

@@ -155,7 +155,7 @@ impl Host for Far {
         &mut self,
         receiver: &mut NamedReceiver<Vec<Letter>>,
         names: &mut Names<()>,
-        message: &mut Message,
+        message: Message,
         cost: u64,
     ) -> Result<(), Failure> {
         if &*names.types[message.type_id as usize] == self.not_accepted {
@@ -167,7 +167,7 @@ impl Host for Far {
             from: Alias { id: message.receiver, epoch: 0 },
             kind: message.kind,
             cost,
-            body: std::mem::replace(&mut message.body, Body::Whole(Bytes::new())),
+            body: message.body,
         });
         Ok(())
     }

@@ -109,6 +109,19 @@ impl Current {
         }
     }
 
+    /// The next message, which came from a peer, and nothing with it.
+    #[inline]
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn begin_plain_from(&mut self, peer: &Peer) {
+        match &self.extra {
+            Extra::From(before) if before.is(peer) => {
+                (self.sender, self.deadline) = (None, None);
+                self.cancellation = Cancellation::Never;
+            }
+            _ => self.begin_from(peer, None, None, None, Cancellation::Never),
+        }
+    }
+
     /// The message at hand came from a peer at first.
     pub(super) fn set_peer(&mut self, peer: Peer) {
         match &mut self.extra {

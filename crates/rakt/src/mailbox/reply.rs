@@ -45,8 +45,11 @@ impl<R: Send + 'static> Reply<R> {
         }
     }
 
+    #[inline]
     pub(crate) fn send(mut self, reply: Result<R, Refusal>) {
-        self.route(reply);
+        if self.is_wanted() {
+            self.route(reply);
+        }
     }
 
     fn route(&mut self, reply: Result<R, Refusal>) {

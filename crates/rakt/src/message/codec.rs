@@ -67,7 +67,9 @@ impl<T: prost::Message + Default> Codec<T> for Prost {
     }
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        value.encode(out).map_err(CodecError::new)
+        // `encode` would measure the value once more, to see whether there is room, of which a vector has plenty.
+        value.encode_raw(out);
+        Ok(())
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {

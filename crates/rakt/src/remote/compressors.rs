@@ -32,8 +32,12 @@ impl Compressors {
 
     /// Whether a payload is known to be so short that it is encoded straight into an outbound buffer.
     pub(crate) fn is_small(&self, payload: &dyn Encode) -> bool {
-        let small = self.compress_from.min(rakt_wire::native::CHUNK_LEN);
-        payload.encoded_len().is_some_and(|len| len < small)
+        payload.encoded_len().is_some_and(|len| len < self.small_len())
+    }
+
+    /// Payloads below so many bytes are [small](Self::is_small).
+    pub(crate) fn small_len(&self) -> usize {
+        self.compress_from.min(rakt_wire::native::CHUNK_LEN)
     }
 
     /// Encodes a payload that is not [small](Self::is_small), outside of any lock, and compresses it if

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use rakt_wire::native::{Alias, Outgoing as Message, Sender};
-use rakt_wire::{Address, Operation};
+use rakt_wire::{Address, Encode, Operation};
 
 #[cfg(feature = "goakt")]
 use super::goakt;
@@ -26,6 +26,8 @@ pub(crate) struct RemoteTarget {
     options: Arc<CallOptions>,
     /// The life of the actor and of its node that is meant; `None` for whoever has the address.
     life: Option<Life>,
+    /// Payloads below so many bytes go the [short way](RemoteActor::tell).
+    short_below: usize,
     last: Mutex<Last>,
 }
 
@@ -85,7 +87,14 @@ impl RemoteTarget {
         life: Option<Life>,
     ) -> Arc<Self> {
         let path = address.path().into();
-        Arc::new(Self { peer, options, address, path, place, life, last: Mutex::default() })
+        let short_below = match &peer {
+            Peer::Native(endpoint) if options.propagator.is_none() => {
+                endpoint.dialer().resources.compressors.small_len()
+            }
+            _ => 0,
+        };
+        let last = Mutex::default();
+        Arc::new(Self { peer, options, address, path, place, life, short_below, last })
     }
 
     pub(crate) fn uid(&self) -> Option<u64> {
@@ -215,6 +224,20 @@ impl RemoteActor for RemoteTarget {
             #[cfg(not(feature = "goakt"))]
             Peer::NoGoAkt => Poll::Ready(Err(no_goakt())),
         }
+    }
+
+    fn tell(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
+        if payload.encoded_len().is_none_or(|len| len >= self.short_below) {
+            return false;
+        }
+        let last = self.last.lock();
+        let Some((conn, Some(receiver))) = &*last else { return false };
+        let Some(told) = conn.tell(*receiver, type_name, payload) else { return false };
+        drop(last);
+        if let Some(driver) = told.driver {
+            driver.wake();
+        }
+        true
     }
 
     fn why_waiting(&self) -> Option<Refusal> {

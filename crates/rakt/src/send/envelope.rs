@@ -137,7 +137,8 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
 
     /// Adds what the context propagator wrote to the metadata that the sender gave.
     fn inject(&mut self) -> Result<(), Refusal> {
-        if self.enclosed.as_ref().is_none_or(|enclosed| enclosed.carried.is_none()) {
+        let is_carried = self.enclosed.as_ref().is_some_and(|enclosed| enclosed.carried.is_some());
+        if !is_carried && self.target.target().call_options().propagator.is_some() {
             self.carry(&Extensions::default());
         }
         let Some(enclosed) = &mut self.enclosed else { return Ok(()) };
@@ -230,6 +231,22 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     /// Whether the code of the receiver sends this.
     fn is_to_oneself(&self) -> bool {
         matches!(self.target.target(), Target::Local(cell) if is_inside(&**cell))
+    }
+
+    /// Has a connection take a tell the [short way](crate::reference::RemoteActor::tell). False where it did not.
+    #[inline]
+    pub(super) fn tell_shortly(&mut self) -> bool {
+        let Target::Remote(remote) = self.target.target() else { return false };
+        let (Some(message), Some(wire)) = (&self.message, M::wire()) else { return false };
+        if self.sender.is_some() || self.enclosed.is_some() || !wire.is_claimed() {
+            return false;
+        }
+        let is_told =
+            remote.tell(wire.name(), &Encoded { value: message, functions: &wire.message });
+        if is_told {
+            self.message = None;
+        }
+        is_told
     }
 
     fn offer_to_connection(

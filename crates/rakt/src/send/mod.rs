@@ -211,6 +211,9 @@ impl<T, M: Message + MessageFor<T>> Future for Tell<'_, T, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.envelope.tell_shortly() {
+            return Poll::Ready(Ok(()));
+        }
         match this.envelope.poll_accept(Wish::Tell, None, Some(cx.waker())) {
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
             Poll::Ready(Err((refusal, message))) => {

@@ -58,7 +58,7 @@ pub trait Host: Budget + Sized {
         &mut self,
         receiver: &mut NamedReceiver<Self::Receiver>,
         names: &mut Names<Self::Sender>,
-        message: &mut Message,
+        message: Message,
         cost: u64,
     ) -> Result<(), Failure>;
 
@@ -231,24 +231,26 @@ impl<H: Host> Arrivals<H> {
 }
 
 impl<H: Host> Tables<H> {
-    #[inline]
-    fn message(&mut self, message: &mut Message, host: &mut H) {
+    /// Inlined where messages are read: what is known of one there, such as that it has no sender, is not looked at again.
+    #[inline(always)]
+    fn message(&mut self, message: Message, host: &mut H) {
+        let Message { kind, receiver: alias, sender, type_id, .. } = message;
         let raw_len = message.raw_len.map_or(message.body.len(), |len| len as usize);
         let cost = cost(raw_len);
-        self.requests = self.requests.saturating_add(u32::from(is_request(message.kind)));
-        let Some(receiver) = self.receivers.get_mut(message.receiver as usize) else { return };
+        self.requests = self.requests.saturating_add(u32::from(is_request(kind)));
+        let Some(receiver) = self.receivers.get_mut(alias as usize) else { return };
         receiver.received = receiver.received.saturating_add(cost);
         match host.take(receiver, &mut self.names, message, cost) {
             Ok(()) => {
                 if receiver.largest == 0 {
-                    self.touched.push(message.receiver);
+                    self.touched.push(alias);
                 }
                 receiver.largest = receiver.largest.max(cost);
             }
             Err(failure) => {
                 self.count_cheap();
-                self.refuse(message, &failure, host);
-                self.give_back(message.receiver, cost, host);
+                self.refuse((kind, alias), sender, type_id, &failure, host);
+                self.give_back(alias, cost, host);
             }
         }
     }
@@ -256,9 +258,10 @@ impl<H: Host> Tables<H> {
     /// A large message that the budget had no room for. Its credit goes back once all of it has come: if
     /// its sender gives up before, he takes it back himself, and it would come back twice.
     fn without_room(&mut self, message: &Message, host: &mut H) {
-        self.requests = self.requests.saturating_add(u32::from(is_request(message.kind)));
+        let Message { kind, receiver, sender, type_id, .. } = *message;
+        self.requests = self.requests.saturating_add(u32::from(is_request(kind)));
         let failure = host.no_room();
-        self.refuse(message, &failure, host);
+        self.refuse((kind, receiver), sender, type_id, &failure, host);
     }
 
     /// All of a message without room has come.
@@ -270,10 +273,17 @@ impl<H: Host> Tables<H> {
         self.give_back(receiver, cost, host);
     }
 
-    fn refuse(&self, message: &Message, failure: &Failure, host: &mut H) {
-        let from = Alias { id: message.receiver, epoch: self.epoch };
-        host.accepting(|accepting| match message.kind.corr() {
-            None => accepting.nack(from, message.sender, message.type_id, failure),
+    fn refuse(
+        &self,
+        (kind, receiver): (MessageKind, u32),
+        sender: Option<u32>,
+        type_id: u32,
+        failure: &Failure,
+        host: &mut H,
+    ) {
+        let from = Alias { id: receiver, epoch: self.epoch };
+        host.accepting(|accepting| match kind.corr() {
+            None => accepting.nack(from, sender, type_id, failure),
             Some(corr) => accepting.fail(corr, failure),
         });
     }
@@ -440,9 +450,9 @@ struct Taking<'a, H: Host> {
 }
 
 impl<H: Host> Sink for Taking<'_, H> {
-    #[inline]
-    fn message(&mut self, mut message: Message) {
-        self.tables.message(&mut message, self.host);
+    #[inline(always)]
+    fn message(&mut self, message: Message) {
+        self.tables.message(message, self.host);
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -451,7 +461,7 @@ impl<H: Host> Sink for Taking<'_, H> {
             tables.count_cheap();
         }
         match event {
-            Event::Message(mut message) => tables.message(&mut message, host),
+            Event::Message(message) => tables.message(message, host),
             Event::Receiver { uid, path, .. } => {
                 tables.count_name::<NamedReceiver<H::Receiver>>(path, host);
                 tables.receivers.push(NamedReceiver::new(path, uid));

@@ -34,6 +34,7 @@ pub use super::tables::Sender;
 use super::transmit::Transmit;
 use super::writer::{HIGH_WATER, LARGE_HIGH_WATER, Side, Writer};
 use super::{CHUNK_LEN, Role};
+use crate::base::encode::Encode;
 use crate::metadata::Metadata;
 use crate::operation::{Operation, Wish};
 
@@ -218,6 +219,16 @@ impl<P> Dialing<P> {
             self.writer.out.tells.accept();
         }
         Ok(Sent { receiver, corr })
+    }
+
+    /// Accepts what most messages are: a small tell without a sender, to a receiver with a number, of the same type as
+    /// the message before. As [`send`](Self::send) in everything but that it does nothing, and returns false, where
+    /// that has to do more than write a frame, or would not accept it.
+    #[inline]
+    pub fn tell(&mut self, receiver: Alias, type_name: &'static str, payload: &dyn Encode) -> bool {
+        let is_told = self.writer.is_open() && self.writer.out.tell(receiver, type_name, payload);
+        self.is_used |= is_told;
+        is_told
     }
 
     /// Accepts an operation, and returns the number by which it can be cancelled. See

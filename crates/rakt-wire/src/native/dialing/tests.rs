@@ -1,6 +1,10 @@
 //! What the dialing side does with what is sent and with what comes back, without another side.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 use crate::compress::Compression;
@@ -283,4 +287,91 @@ fn a_dialer_that_leaves_waits_until_its_tells_are_taken() {
     assert_eq!(pong(&mut dialing, 1), Ok(()));
     assert_eq!(dialing.ending(), Some((CloseCode::Normal, "done")));
     assert_eq!(dialing.close().unconfirmed_tells, 0);
+}
+
+proptest! {
+    /// A tell that is sent the short way where that is open leaves the connection as one that is not, byte by byte.
+    #[test]
+    fn the_short_way_of_a_tell_is_as_good_as_the_long_one(
+        tells in vec((0..200_u32, 0..3_usize, 0..40_000_usize), 1..300),
+        window in 1..2_000_000_u32,
+    ) {
+        let limits = Limits { receiver_window: window, max_message_len: 36_000, ..Limits::default() };
+        let (mut short, mut long) = (dialing(limits), dialing(limits));
+        let mut numbers = BTreeMap::new();
+        for (receiver, type_name, len) in tells {
+            let (path, payload) = (format!("r{receiver}"), vec![7_u8; len]);
+            let payload = payload.as_slice();
+            let type_name = ["a", "b", "c"][type_name];
+            let message = Outgoing {
+                wish: Wish::Tell,
+                path: &path,
+                uid: None,
+                known: numbers.get(&receiver).copied(),
+                type_name,
+                sender: None,
+                remaining: None,
+                metadata: None,
+            };
+            let told = message.known.is_some_and(|known| short.tell(known, type_name, &payload));
+            if !told {
+                let sent = short.send(&message, Payload::Encode(&payload), || ());
+                if let Ok(sent) = sent {
+                    numbers.insert(receiver, sent.receiver);
+                }
+            }
+            let sent = long.send(&message, Payload::Encode(&payload), || ());
+            prop_assert!(!told || sent.is_ok(), "{:?}", sent);
+            if len % 7 == 0 {
+                let (mut a, mut b) = (Vec::new(), Vec::new());
+                short.poll_transmit(&mut a);
+                long.poll_transmit(&mut b);
+                prop_assert!(a == b, "other bytes");
+            }
+            prop_assert_eq!(short.writer().buffered(), long.writer().buffered());
+            for known in numbers.values() {
+                prop_assert_eq!(short.writer.out.credit(*known), long.writer.out.credit(*known));
+            }
+            prop_assert_eq!(short.take_used(), long.take_used());
+        }
+        let (short, long) = (short.close(), long.close());
+        prop_assert_eq!(short.unsent_tells, long.unsent_tells);
+        prop_assert_eq!(short.unconfirmed_tells, long.unconfirmed_tells);
+    }
+}
+
+#[test]
+fn the_short_way_is_open_to_what_most_messages_are_and_to_nothing_else() {
+    let name = "t";
+    let mut dialing = dialing(Limits { receiver_window: 1000, ..Limits::default() });
+    let message = |known| Outgoing {
+        wish: Wish::Tell,
+        path: "a",
+        uid: None,
+        known,
+        type_name: name,
+        sender: None,
+        remaining: None,
+        metadata: None,
+    };
+    let payload = [0_u8; 10].as_slice();
+    let sent =
+        dialing.send(&message(None), Payload::Encode(&payload), || ()).expect("there is room");
+    assert!(dialing.tell(sent.receiver, name, &payload));
+    assert!(!dialing.tell(sent.receiver, "another", &payload), "its type has no number");
+    let other = Alias { epoch: 1, ..sent.receiver };
+    assert!(!dialing.tell(other, name, &payload), "its receiver is of another epoch");
+    let nobody = Alias { id: 1, ..sent.receiver };
+    assert!(!dialing.tell(nobody, name, &payload), "its receiver has no number");
+    assert!(
+        !dialing.tell(sent.receiver, name, &vec![0_u8; CHUNK_LEN].as_slice()),
+        "it needs chunks"
+    );
+    assert!(dialing.tell(sent.receiver, name, &[0_u8; 1000].as_slice()));
+    assert!(!dialing.tell(sent.receiver, name, &payload), "no credit is left");
+    let mut dialing = self::dialing(Limits::default());
+    let sent =
+        dialing.send(&message(None), Payload::Encode(&payload), || ()).expect("there is room");
+    dialing.leave(CloseCode::Normal, "over");
+    assert!(!dialing.tell(sent.receiver, name, &payload), "nothing new is taken");
 }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rakt_wire::native::{
     Accepting, Alias, Arrivals, Body, Budget, CloseCode, Host, Inbound, LinkError, Message,
-    MessageKind, NamedReceiver, NamedSender, Names, Request, Session,
+    MessageKind, NamedReceiver, NamedSender, Names, Request, Session, Span,
 };
 use rakt_wire::{Address, Failure, Metadata, Verb, is_reserved};
 
@@ -54,10 +54,18 @@ struct Actors {
 struct Known {
     cell: Option<Arc<dyn Reachable>>,
     /// Which of the peer's types the actor accepts and the peer may tell it, or ask, and where they are in its list.
-    entries: VecDeque<(u32, Verb, u16)>,
+    entries: Entries,
     staged: Staged,
     /// How many messages the last batch had, as a hint for the next one.
     last_len: usize,
+}
+
+/// Where types of the peer's are in an actor's list, by what they are used for.
+#[derive(Default)]
+struct Entries {
+    /// The one that was looked up last: most messages are of the type of the one before.
+    last: Option<(u32, Verb, u16)>,
+    known: VecDeque<(u32, Verb, u16)>,
 }
 
 /// The messages of the read at hand for one receiver.
@@ -150,14 +158,13 @@ impl Host for Actors {
         self.conn.account.release_all(Part::Names);
     }
 
-    /// Notes a message for the batch of its receiver. Takes out of the message what it keeps: moving all of
-    /// it from place to place took as long as the rest of this.
-    #[inline]
+    /// Notes a message for the batch of its receiver. Inlined, so that no message is moved from place to place.
+    #[inline(always)]
     fn take(
         &mut self,
         receiver: &mut NamedReceiver<Known>,
         names: &mut Names<Option<ActorRef>>,
-        message: &mut Message,
+        message: Message,
         _cost: u64,
     ) -> Result<(), Failure> {
         let taken = self.stage(receiver, names, message);
@@ -248,27 +255,25 @@ impl Budget for Actors {
 }
 
 impl Actors {
-    #[inline]
+    #[inline(always)]
     fn stage(
         &mut self,
         receiver: &mut NamedReceiver<Known>,
         names: &mut Names<Option<ActorRef>>,
-        message: &mut Message,
+        message: Message,
     ) -> Result<(), Refusal> {
-        let (type_id, verb) = (message.type_id, message.kind.verb());
-        let entry = match receiver.kept.entry(type_id, verb) {
+        let Message { kind, type_id, remaining, metadata, raw_len, body, .. } = message;
+        let verb = kind.verb();
+        let entry = match receiver.kept.entries.find(type_id, verb) {
             Some(entry) => entry,
             None => self.accept(receiver, &names.types, type_id, verb)?,
         };
-        let has_about = message.remaining.is_some()
-            || message.metadata.is_some()
-            || matches!(message.body, Body::Whole(_));
-        let about = if has_about { Some(self.about(message)?) } else { None };
-        let whole = about.as_ref().and_then(|about| about.whole.as_ref());
-        let (start, len) = match (&message.body, whole) {
-            (Body::Block(span), _) => (span.start, span.len),
-            (Body::Whole(_), whole) => (0, whole.map_or(0, |bytes| bytes.len() as u32)),
+        let (Span { start, len }, whole) = match body {
+            Body::Block(span) => (span, None),
+            Body::Whole(bytes) => (Span { start: 0, len: bytes.len() as u32 }, Some(bytes)),
         };
+        let has_about = remaining.is_some() || metadata.is_some() || whole.is_some();
+        let about = if has_about { Some(self.about(remaining, metadata, whole)?) } else { None };
         let Known { staged, last_len, .. } = &mut receiver.kept;
         let sender = message.sender.and_then(|alias| {
             let known = sender(&mut names.senders[alias as usize], &self.system)?;
@@ -277,17 +282,8 @@ impl Actors {
         if staged.messages.is_empty() {
             staged.messages.reserve_exact(*last_len);
         }
-        staged.has_confirms |= matches!(message.kind, MessageKind::Confirm { .. });
-        let raw = RawMessage {
-            entry,
-            kind: message.kind,
-            sender,
-            type_id: message.type_id,
-            start,
-            len,
-            raw_len: message.raw_len,
-            about,
-        };
+        staged.has_confirms |= matches!(kind, MessageKind::Confirm { .. });
+        let raw = RawMessage { entry, kind, sender, type_id, start, len, raw_len, about };
         staged.charge += raw.cost().charge;
         staged.messages.push_back(raw);
         Ok(())
@@ -307,26 +303,21 @@ impl Actors {
         let Some(cell) = live_cell(system, receiver) else { return Err(missing(system, receiver)) };
         let entry = cell.accepted(name);
         let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
-        let entries = &mut receiver.kept.entries;
-        if entries.len() >= MAX_ENTRIES {
-            entries.pop_front();
-        }
-        entries.push_back((type_id, verb, entry));
+        receiver.kept.entries.remember((type_id, verb, entry));
         Ok(entry)
     }
 
     /// What most messages do without.
-    fn about(&self, message: &mut Message) -> Result<Box<RawAbout>, Refusal> {
-        let charge = match &message.metadata {
-            Some(metadata) => Some(self.charge_metadata(metadata)?),
-            None => None,
-        };
-        let whole = match &mut message.body {
-            Body::Whole(bytes) => Some(std::mem::take(bytes)),
-            Body::Block(_) => None,
-        };
-        let deadline = message.remaining.and_then(|left| self.now.checked_add(left));
-        let metadata = message.metadata.take().map(|metadata| *metadata);
+    fn about(
+        &self,
+        remaining: Option<Duration>,
+        metadata: Option<Box<Metadata>>,
+        whole: Option<Bytes>,
+    ) -> Result<Box<RawAbout>, Refusal> {
+        let charge =
+            metadata.as_deref().map(|metadata| self.charge_metadata(metadata)).transpose()?;
+        let deadline = remaining.and_then(|left| self.now.checked_add(left));
+        let metadata = metadata.map(|metadata| *metadata);
         Ok(Box::new(RawAbout { deadline, metadata, whole, _charge: charge }))
     }
 
@@ -382,12 +373,33 @@ fn trim(messages: &mut VecDeque<RawMessage>) {
     }
 }
 
-impl Known {
+impl Entries {
     /// Where the type is in the actor's list, if it came before.
-    #[inline]
-    fn entry(&self, type_id: u32, verb: Verb) -> Option<u16> {
+    #[inline(always)]
+    fn find(&mut self, type_id: u32, verb: Verb) -> Option<u16> {
+        match self.last {
+            Some((known, by, entry)) if known == type_id && by == verb => Some(entry),
+            _ => self.search(type_id, verb),
+        }
+    }
+
+    fn search(&mut self, type_id: u32, verb: Verb) -> Option<u16> {
         let is_it = |(known, by, _): &&(u32, Verb, u16)| *known == type_id && *by == verb;
-        self.entries.iter().find(is_it).map(|(_, _, entry)| *entry)
+        self.last = self.known.iter().find(is_it).copied();
+        self.last.map(|(_, _, entry)| entry)
+    }
+
+    fn remember(&mut self, entry: (u32, Verb, u16)) {
+        if self.known.len() >= MAX_ENTRIES {
+            self.known.pop_front();
+        }
+        self.known.push_back(entry);
+        self.last = Some(entry);
+    }
+
+    fn clear(&mut self) {
+        self.known.clear();
+        self.last = None;
     }
 }
 
@@ -488,9 +500,10 @@ mod tests {
             for verb in [Verb::Tell, Verb::Ask] {
                 let accepted = actors.accept(&mut receiver, &types, type_id, verb);
                 accepted.expect("it is accepted");
-                assert!(receiver.kept.entry(type_id, verb).is_some());
+                assert!(receiver.kept.entries.find(type_id, verb).is_some());
             }
-            assert!(receiver.kept.entries.len() <= MAX_ENTRIES, "{}", receiver.kept.entries.len());
+            let known = receiver.kept.entries.known.len();
+            assert!(known <= MAX_ENTRIES, "{known}");
         }
     }
 

@@ -77,6 +77,13 @@ const WORTH_KEEPING: usize = 25;
 const IS_THERE: &str = "there is a first message";
 
 impl RawMessage {
+    /// Whether nobody waits for its outcome, and nothing came with it.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let is_request = matches!(self.kind, MessageKind::Ask { .. });
+        !is_request && self.sender.is_none() && self.about.is_none()
+    }
+
     #[inline]
     pub(crate) fn cost(&self) -> Cost {
         let whole = self.about.as_ref().and_then(|about| about.whole.as_ref());
@@ -143,6 +150,7 @@ impl Batch {
     }
 
     /// Notes that a message was taken out, and gives credit back when enough is free.
+    #[inline]
     fn consumed(&mut self, cost: Cost) {
         self.unreturned.add(cost);
         if self.unreturned.credit >= self.return_at {
@@ -172,6 +180,10 @@ impl Arrivals for Batch {
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
         let message = self.messages.pop_front()?;
         self.consumed(message.cost());
+        if message.is_plain() {
+            current.begin_plain_from(&self.conn.peer.who);
+            return None;
+        }
         let sender = message.sender.and_then(|index| self.senders.get(index as usize));
         let asker = match message.kind {
             MessageKind::Ask { corr } => Some(RemoteAsker { to: self.conn.clone(), request: corr }),
