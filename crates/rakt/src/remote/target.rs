@@ -134,9 +134,7 @@ impl RemoteTarget {
                 Ok(Sent { receiver, answer, driver }) => {
                     *alias = Some(receiver);
                     drop(last);
-                    if let Some(driver) = driver {
-                        driver.wake();
-                    }
+                    driver.wake();
                     return Poll::Ready(Ok(answer));
                 }
                 Err(NotTaken::Refused(refusal)) => return Poll::Ready(Err(refusal)),
@@ -232,11 +230,9 @@ impl RemoteActor for RemoteTarget {
         }
         let last = self.last.lock();
         let Some((conn, Some(receiver))) = &*last else { return false };
-        let Some(told) = conn.tell(*receiver, type_name, payload) else { return false };
+        let Some(driver) = conn.tell(*receiver, type_name, payload) else { return false };
         drop(last);
-        if let Some(driver) = told.driver {
-            driver.wake();
-        }
+        driver.wake();
         true
     }
 

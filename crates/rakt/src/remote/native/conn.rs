@@ -6,9 +6,10 @@
 //!
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Unanswered, Writer};
@@ -163,6 +164,8 @@ pub(crate) struct Conn<H: Half> {
 pub(crate) struct State<H> {
     pub(crate) half: H,
     driver: Option<Waker>,
+    /// The driver, where it is to be woken [later](wake_later): whoever cannot wait for that wakes it now.
+    deferred: Option<Waker>,
     /// Why the peer is not to be heard any more.
     pub(super) forbidden: Option<Box<str>>,
     /// Why the connection has ended, and how many tells were left without a proof that they were taken.
@@ -195,7 +198,13 @@ impl<H: Half> Conn<H> {
             },
             limits: session.limits,
             compression: session.compression,
-            state: Mutex::new(State { half, driver: None, forbidden: None, closed: None }),
+            state: Mutex::new(State {
+                half,
+                driver: None,
+                deferred: None,
+                forbidden: None,
+                closed: None,
+            }),
             any_cancelled: AtomicBool::new(false),
             over: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -274,7 +283,7 @@ impl<H: Half> Conn<H> {
         let reason = reason.into();
         let Leftover { mut wakers, pending, unsent_tells, unconfirmed_tells } = state.half.close();
         state.closed = Some((reason.clone(), unconfirmed_tells));
-        wakers.extend(state.driver.take());
+        wakers.extend(state.take_driver());
         drop(state);
         self.over.store(true, Ordering::Release);
         if unsent_tells > 0 {
@@ -357,6 +366,17 @@ impl<H: Half> Conn<H> {
     }
 }
 
+/// Wakes a driver that has nothing to do but to write tells: once this thread of the runtime has run all tasks that
+/// are ready, or looks at its sockets in between. Nobody waits for a tell, and until then more of them may come, which
+/// one write then carries. Woken at once it would be the next to run here, and when tokio has done that three times, a
+/// task for another thread: that one is woken, takes it, writes what little there is, and sleeps again.
+///
+/// In a thread that runs no tasks it is woken at once.
+pub(super) fn wake_later(driver: &Waker) {
+    // What a task does that lets others go first. Its waker is the driver's here.
+    let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(driver));
+}
+
 /// Wakes the driver, unless somebody has already.
 pub(super) fn touch<H>(mut state: MutexGuard<'_, State<H>>) {
     let driver = state.take_driver();
@@ -369,7 +389,21 @@ pub(super) fn touch<H>(mut state: MutexGuard<'_, State<H>>) {
 impl<H> State<H> {
     /// The driver, if nobody has woken it yet.
     pub(super) fn take_driver(&mut self) -> Option<Waker> {
-        self.driver.take()
+        self.driver.take().or_else(|| self.deferred.take())
+    }
+
+    /// The driver, if it has nothing to do, to be woken [later](wake_later).
+    #[inline]
+    pub(super) fn defer_driver(&mut self) -> Option<Waker> {
+        let driver = self.driver.take()?;
+        self.deferred = Some(driver.clone());
+        Some(driver)
+    }
+
+    /// Whether the driver is to be woken later.
+    #[inline]
+    pub(super) fn is_deferred(&self) -> bool {
+        self.deferred.is_some()
     }
 
     /// Whether the driver was woken since it last said how.
@@ -379,6 +413,10 @@ impl<H> State<H> {
 
     /// For the driver: how it is woken when there is something to write.
     pub(crate) fn set_driver(&mut self, waker: &Waker) {
+        if self.driver.is_none() {
+            // What is to be woken later runs now: one of the two is enough.
+            self.driver = self.deferred.take();
+        }
         match &mut self.driver {
             Some(known) => known.clone_from(waker),
             None => self.driver = Some(waker.clone()),

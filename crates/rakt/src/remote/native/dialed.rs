@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rakt_wire::native::{
     Alias, CloseCode, Dialing, Freed, HIGH_WATER, Limits, LinkError, Need, NotSent, Outgoing,
-    Payload, Refused, Replies, Role, SendError, Session, Settled, Side,
+    Payload, Refused, Replies, Role, SendError, Session, Settled, Side, TRANSMIT_TARGET,
 };
-use rakt_wire::{Encode, Metadata, Operation};
+use rakt_wire::{Encode, Metadata, Operation, Wish};
 
-use super::conn::{Conn, Half, Leftover, touch};
+use super::conn::{Conn, Half, Leftover, State, touch, wake_later};
 use crate::answer::{Cancel, Fate, RemoteAnswer};
 use crate::error::{Bound, Cause, Chain, Refusal};
 use crate::events::DeadLetter;
@@ -71,14 +71,28 @@ pub(crate) struct Sent {
     /// The number that was used for the receiver.
     pub(crate) receiver: Alias,
     pub(crate) answer: Option<RemoteAnswer>,
-    /// To be woken once no lock is held, if nobody has woken it yet.
-    pub(crate) driver: Option<Waker>,
+    pub(crate) driver: ToWake,
 }
 
-/// A connection has taken a tell.
-pub(crate) struct Told {
-    /// As for [`Sent`].
-    pub(crate) driver: Option<Waker>,
+/// A driver that has something to write now, to be woken once no lock is held.
+#[must_use]
+pub(crate) enum ToWake {
+    /// Somebody has woken it already.
+    Nobody,
+    Now(Waker),
+    /// See [`wake_later`].
+    Later(Waker),
+}
+
+impl ToWake {
+    #[inline]
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Nobody => {}
+            Self::Now(driver) => driver.wake(),
+            Self::Later(driver) => wake_later(&driver),
+        }
+    }
 }
 
 /// Why a connection did not take a message.
@@ -185,6 +199,21 @@ impl Half for Dialed {
     }
 }
 
+impl State<Dialed> {
+    /// The driver after a tell: it writes when there is nothing else to do, or once there is much to write, which
+    /// another thread may do while this one goes on.
+    #[inline]
+    fn driver_of_tell(&mut self) -> ToWake {
+        if let Some(driver) = self.defer_driver() {
+            return ToWake::Later(driver);
+        }
+        if !self.is_deferred() || self.half.session.writer().buffered() < TRANSMIT_TARGET {
+            return ToWake::Nobody;
+        }
+        self.take_driver().map_or(ToWake::Nobody, ToWake::Now)
+    }
+}
+
 impl Conn<Dialed> {
     /// Takes a message, or notes the sender in the line of those that wait. A payload is small, or
     /// [prepared](SendState::prepare).
@@ -214,7 +243,13 @@ impl Conn<Dialed> {
                     receiver: sent.receiver,
                     answer: answer
                         .map(|(corr, answer)| RemoteAnswer::over(self.clone(), corr, answer)),
-                    driver: state.take_driver(),
+                    driver: match message.wish {
+                        Wish::Tell => state.driver_of_tell(),
+                        Wish::Confirm | Wish::Ask => match state.take_driver() {
+                            Some(driver) => ToWake::Now(driver),
+                            None => ToWake::Nobody,
+                        },
+                    },
                 }))
             }
             Err(NotSent::Closed) => Poll::Ready(Err(NotTaken::Gone)),
@@ -244,10 +279,10 @@ impl Conn<Dialed> {
         receiver: Alias,
         type_name: &'static str,
         payload: &dyn Encode,
-    ) -> Option<Told> {
+    ) -> Option<ToWake> {
         let mut state = self.lock();
         let is_told = state.half.session.tell(receiver, type_name, payload);
-        is_told.then(|| Told { driver: state.take_driver() })
+        is_told.then(|| state.driver_of_tell())
     }
 
     /// Calls this when another connection is to take the place of this one.
