@@ -2,6 +2,7 @@
 
 use super::options::LONGEST;
 use super::*;
+use crate::remote::Role;
 #[cfg(feature = "_tls")]
 use crate::remote::Verify;
 
@@ -60,6 +61,25 @@ fn an_option_is_taken_at_its_limit_and_refused_beyond_it() {
     }
     let error = config().max_idle_conns(1025).check().map(drop).expect_err("too many");
     assert_eq!(error.to_string(), "max_idle_conns is 1025, but must be at most 1024");
+}
+
+#[test]
+fn a_policy_has_patterns_that_match_something_and_the_roles_that_it_grants() {
+    let policies = [
+        (Policy::new().role("a", Role::new().may_manage("/a")), "neither begins nor ends"),
+        (Policy::new().role("a", Role::new().may_manage("a**")), "a whole name"),
+        (Policy::new().role("a", Role::new().messages("a.*")), "follow a rule"),
+        (Policy::new().role("a", Role::new()).grant("", "a"), "not empty"),
+        (Policy::new().grant("dns:one", "b"), "a role of the policy where it is granted"),
+    ];
+    for (policy, allowed) in policies {
+        let config = Config::new("127.0.0.1", 0).policy(policy);
+        let error = config.check().map(drop).expect_err("it is wrong");
+        assert_eq!(error.option, "policy", "{error}");
+        assert!(error.to_string().contains(allowed), "{error}");
+    }
+    let policy = Policy::new().role("a", Role::new().may_manage("a/**")).grant("dns:*.one", "a");
+    assert!(Config::new("127.0.0.1", 0).policy(policy).check().is_ok());
 }
 
 #[cfg(feature = "_tls")]

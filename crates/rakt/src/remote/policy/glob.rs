@@ -1,42 +1,74 @@
 //! Patterns for paths, names of types and identities.
 
 use std::fmt;
+use std::net::IpAddr;
+
+use rakt_wire::{ANONYMOUS_PREFIX, MAX_NAME_LEN, MAX_PATH_LEN, RESERVED_PREFIXES, controls_at};
+
+/// The longest pattern, in bytes. As long as the longest address.
+const MAX_LEN: usize = 2048;
 
 /// A pattern. `*` stands for any characters, none included, within a name; `**` in place of a name stands for one name
 /// or several. Everything else stands for itself, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Glob {
     text: Box<str>,
-    separator: Option<char>,
+    of: Of,
+}
+
+/// What a pattern is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Path,
+    /// The name of a type or a kind.
+    Name,
+    /// What separates the parts of it.
+    Identity(char),
 }
 
 impl Glob {
     /// For paths: names are separated by `/`.
     pub(crate) fn of_path(pattern: &str) -> Self {
-        Self { text: pattern.into(), separator: Some('/') }
+        Self { text: pattern.into(), of: Of::Path }
     }
 
     /// For names of types: the whole is one name, dots included.
     pub(crate) fn of_type(pattern: &str) -> Self {
-        Self { text: pattern.into(), separator: None }
+        Self { text: pattern.into(), of: Of::Name }
     }
 
     /// For names of kinds, which are compared trimmed and without regard to case.
     pub(crate) fn of_kind(pattern: &str) -> Self {
-        Self { text: pattern.trim().to_lowercase().into(), separator: None }
+        Self { text: pattern.trim().to_lowercase().into(), of: Of::Name }
     }
 
     /// For names of identities: in those of hosts and in addresses a dot separates, so that a `*` is one label and
     /// no more, as in certificates; in URIs a slash does.
     pub(crate) fn of_identity(pattern: &str) -> Self {
         let is_dotted = ["dns:", "ip:", "address:"].iter().any(|start| pattern.starts_with(start));
-        let separator = Some(if is_dotted { '.' } else { '/' });
+        let of = Of::Identity(if is_dotted { '.' } else { '/' });
         // Names of hosts have no case.
         let text = match pattern.starts_with("dns:") {
             true => pattern.to_ascii_lowercase().into(),
             false => pattern.into(),
         };
-        Self { text, separator }
+        Self { text, of }
+    }
+
+    fn separator(&self) -> Option<char> {
+        match self.of {
+            Of::Path => Some('/'),
+            Of::Name => None,
+            Of::Identity(separator) => Some(separator),
+        }
+    }
+
+    /// Of names of hosts and addresses what they begin with, which is no part of the first label, and the rest.
+    fn parts<'a>(&self, text: &'a str) -> (&'a str, &'a str) {
+        match (self.of, text.find(':')) {
+            (Of::Identity('.'), Some(at)) => text.split_at(at + 1),
+            _ => ("", text),
+        }
     }
 
     /// Says what is wrong with it, if it can match nothing that it looks like.
@@ -44,24 +76,34 @@ impl Glob {
         if self.text.is_empty() {
             return Some("a pattern that is not empty");
         }
-        if rakt_wire::controls_at(&self.text).is_some() {
+        if controls_at(&self.text).is_some() {
             return Some("a pattern without control characters");
         }
+        if self.text.len() > MAX_LEN {
+            return Some("a pattern of at most 2048 bytes");
+        }
         let is_mixed = |name: &str| name.contains("**") && name != "**";
-        match self.separator {
-            Some(separator) if self.text.split(separator).any(is_mixed) => {
-                Some("a pattern in which `**` takes the place of a whole name")
+        let (_, names) = self.parts(&self.text);
+        if self.separator().is_some_and(|separator| names.split(separator).any(is_mixed)) {
+            return Some("a pattern in which `**` takes the place of a whole name");
+        }
+        match self.of {
+            Of::Path => fault_of_path(&self.text),
+            Of::Name if least_len(&self.text) > MAX_NAME_LEN => {
+                Some("a pattern for names, which have at most 255 bytes")
             }
-            Some('/') if self.text.starts_with('/') || self.text.ends_with('/') => {
-                Some("a pattern that neither begins nor ends with a slash")
-            }
-            _ => None,
+            Of::Name => None,
+            Of::Identity(_) => fault_of_identity(&self.text),
         }
     }
 
     pub(crate) fn matches(&self, text: &str) -> bool {
-        let Some(separator) = self.separator else { return is_like(&self.text, text) };
-        let (mut pattern, mut text) = (self.text.split(separator), text.split(separator));
+        let Some(separator) = self.separator() else { return is_like(&self.text, text) };
+        let (wanted, found) = (self.parts(&self.text), self.parts(text));
+        if wanted.0 != found.0 {
+            return false;
+        }
+        let (mut pattern, mut text) = (wanted.1.split(separator), found.1.split(separator));
         // Where to go on when the last `**` takes one name more: behind it, and behind what it has taken.
         let mut again = None;
         loop {
@@ -87,6 +129,88 @@ impl Glob {
             (pattern, text) = (behind.clone(), taken.clone());
         }
     }
+}
+
+/// The length of the shortest text that is like a pattern.
+fn least_len(pattern: &str) -> usize {
+    pattern.bytes().filter(|byte| *byte != b'*').count()
+}
+
+/// What is wrong with a pattern that no path can be like.
+fn fault_of_path(pattern: &str) -> Option<&'static str> {
+    if pattern.starts_with('/') || pattern.ends_with('/') {
+        return Some("a pattern that neither begins nor ends with a slash");
+    }
+    if least_len(pattern) > MAX_PATH_LEN {
+        return Some("a pattern for paths, which have at most 1024 bytes");
+    }
+    pattern.split('/').find_map(|name| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
+        match () {
+            () if name.is_empty() => Some("a pattern without an empty name between two slashes"),
+            () if !name.chars().all(is_part) || name.starts_with(['-', '_', '.']) => Some(
+                "a pattern of names as actors have them: ASCII letters and digits, and behind the first of them - _ and .",
+            ),
+            () if least_len(name) > MAX_NAME_LEN => {
+                Some("a pattern of names, which have at most 255 bytes")
+            }
+            () if is_for_reserved(name) => {
+                Some("a pattern for actors of users: those of the system are for nobody")
+            }
+            () => None,
+        }
+    })
+}
+
+/// Whether a pattern is only like names of the system.
+fn is_for_reserved(name: &str) -> bool {
+    let (start, is_whole) = match name.split_once('*') {
+        Some((start, _)) => (start, false),
+        None => (name, true),
+    };
+    let may_be_anonymous =
+        start.starts_with(ANONYMOUS_PREFIX) || (!is_whole && ANONYMOUS_PREFIX.starts_with(start));
+    RESERVED_PREFIXES.iter().any(|prefix| start.starts_with(prefix)) && !may_be_anonymous
+}
+
+/// What is wrong with a pattern that no identity can be like.
+fn fault_of_identity(pattern: &str) -> Option<&'static str> {
+    let (kind, rest) = pattern.split_once(':').unwrap_or((pattern, ""));
+    match kind {
+        "**" | "anonymous" | "unnamed" if kind == pattern => None,
+        "dns" => {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
+            let is_label = |label: &str| !label.is_empty() && label.chars().all(is_part);
+            let fault =
+                "a host name behind `dns:`, in ASCII (`xn--` for others), without a dot at its end";
+            (!rest.split('.').all(is_label)).then_some(fault)
+        }
+        "ip" | "address" if rest.is_empty() => Some("an address behind the colon"),
+        "ip" if !rest.contains('*') && !is_shown_so(rest) => {
+            Some("an IP address behind `ip:`, in its shortest form and in lower case")
+        }
+        "address" if rest.parse::<IpAddr>().is_ok() && !is_shown_so(rest) => {
+            Some("an IP address in its shortest form and in lower case")
+        }
+        "ip" | "address" => None,
+        "secret" => {
+            let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f' | '*');
+            let is_like = rest.chars().all(is_digit)
+                && (least_len(rest) == 8 || (rest.contains('*') && least_len(rest) < 8));
+            (!is_like).then_some("eight hexadecimal digits behind `secret:`, in lower case")
+        }
+        _ if pattern.ends_with('/') => Some("a pattern that does not end with a slash"),
+        _ if kind.is_empty() || !rest.starts_with("//") || !pattern.is_ascii() => Some(
+            "a URI with `://` in ASCII, or what begins with `dns:`, `ip:`, `address:` or `secret:`, or `anonymous`, or `**` \
+             for everybody",
+        ),
+        _ => None,
+    }
+}
+
+/// Whether an IP address is written as those of peers are.
+fn is_shown_so(address: &str) -> bool {
+    address.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().to_string() == address)
 }
 
 /// Whether a name is like a pattern without separators.
@@ -162,6 +286,11 @@ mod tests {
         assert!(matches("dns:*.Prod.example", "dns:ops.prod.example"));
         assert!(!matches("dns:*.prod.example", "dns:a.b.prod.example"));
         assert!(!matches("dns:*.prod.example", "dns:prod.example"));
+        assert!(matches("dns:**.prod.example", "dns:a.b.prod.example"));
+        assert!(!matches("dns:**", "ip:10.0.0.8") && matches("dns:**", "dns:a"));
+        assert!(
+            matches("address:**", "address:10.0.0.8") && matches("address:*", "address:memory")
+        );
         assert!(matches("address:10.0.0.*", "address:10.0.0.8"));
         assert!(!matches("address:10.0.*", "address:10.0.0.8"));
         assert!(!matches("*", "spiffe://prod.example/a"));
@@ -169,13 +298,145 @@ mod tests {
 
     #[test]
     fn what_can_match_nothing_is_at_fault() {
-        for pattern in ["", "a**", "a/**b/c", "/a", "a/", "a\n"] {
+        let (name, long) = ("a".repeat(255), "a".repeat(256));
+        let path = [name.as_str(); 4].join("/") + "/bb";
+        let wrong = [
+            "",
+            "a**",
+            "a/**b/c",
+            "***",
+            "/a",
+            "a/",
+            "/",
+            "a\n",
+            "a//b",
+            "a//**",
+            "a/b//*",
+            ".",
+            "..",
+            "a/./b",
+            "a/../b",
+            "-a",
+            "_*",
+            "a b",
+            "ä",
+            "a%2fb",
+            "a\\b",
+            "a?",
+            "a:b",
+            "~a",
+            "a~b",
+            "{a,b}",
+            "[ab]",
+            "rakt.system",
+            "rakt.s*",
+            "a/GoAkt*",
+            "GoAktX/**",
+            &long,
+            &path,
+        ];
+        for pattern in wrong {
             assert!(Glob::of_path(pattern).fault().is_some(), "{pattern:?}");
         }
-        for pattern in ["**", "a/**/b", "*"] {
-            assert_eq!(Glob::of_path(pattern).fault(), None);
+        let right = [
+            "**",
+            "a/**/b",
+            "*",
+            "*.b",
+            "*-a",
+            "a-b_c.d",
+            "7/A*",
+            "rakt",
+            "rakt.*",
+            "rakt.a*",
+            "GoAk*",
+            "rakt.anonymous.7-00",
+            "rakt.anonymous.*/**",
+            "Go*",
+            &name,
+            &path[..path.len() - 2 - 1],
+        ];
+        for pattern in right {
+            assert_eq!(Glob::of_path(pattern).fault(), None, "{pattern:?}");
         }
-        assert!(Glob::of_type("").fault().is_some());
+        assert!(Glob::of_path(&"*a".repeat(2048)).fault().is_some());
+        for pattern in ["", "a\u{202e}", &long, &format!("*{long}")] {
+            assert!(Glob::of_type(pattern).fault().is_some(), "{pattern:?}");
+            assert!(Glob::of_kind(pattern).fault().is_some(), "{pattern:?}");
+        }
+        assert!(Glob::of_kind("  ").fault().is_some());
+        for pattern in ["**", "a b", "a/b", "größe", &name] {
+            assert_eq!(Glob::of_type(pattern).fault(), None, "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn who_can_be_nobody_is_at_fault() {
+        for pattern in [
+            "",
+            "*",
+            "shop-7",
+            "ops.prod.example",
+            "10.0.0.8",
+            "DNS:a",
+            "dns:",
+            "dns:a..b",
+            "dns:.a",
+            "dns:a.",
+            "dns:a b",
+            "dns:münchen.example",
+            "dns:a/b",
+            "dns:a:1",
+            "dns:a**",
+            "ip:",
+            "ip:host",
+            "ip:10.0.0.08",
+            "ip:10.0.0",
+            "ip:10.0.0.8:3321",
+            "ip:2001:DB8::1",
+            "ip:2001:db8:0::1",
+            "ip:::ffff:10.0.0.8",
+            "address:",
+            "address:2001:DB8::1",
+            "secret:",
+            "secret:1F2E3D4C",
+            "secret:1f2e3d4",
+            "secret:1f2e3d4c5",
+            "secret:rk1-aaaa",
+            "spiffe:prod/a",
+            "spiffe://prod/",
+            "://a",
+            "spiffe://prod/ä",
+            "anonymous:",
+            "Anonymous",
+            "spiffe://a/b**",
+        ] {
+            assert!(Glob::of_identity(pattern).fault().is_some(), "{pattern:?}");
+        }
+        for pattern in [
+            "**",
+            "anonymous",
+            "dns:a",
+            "dns:*.Prod.example",
+            "dns:**",
+            "dns:_a.b-c",
+            "ip:10.0.0.8",
+            "ip:10.0.0.*",
+            "ip:2001:db8::1",
+            "ip:2001:*",
+            "address:10.0.0.8",
+            "address:memory:7",
+            "address:**",
+            "secret:1f2e3d4c",
+            "secret:*",
+            "spiffe://prod.example/rakt/shop-*",
+            "rakt://dev/*",
+            "spiffe://**",
+            "*://a/b",
+            "https://a.b/c?d=e",
+        ] {
+            assert_eq!(Glob::of_identity(pattern).fault(), None, "{pattern:?}");
+        }
     }
 
     /// The same by trying everything.
