@@ -79,6 +79,13 @@ pub enum Event {
         /// The name of the message, or of the kind to be spawned; empty for all else.
         what: String,
     },
+    /// The file of the [policy](crate::remote::Policy::from_file) has changed and cannot be used; the old policy stays. Told
+    /// once a minute as long as that is so.
+    #[cfg(feature = "remote")]
+    PolicyReloadFailed {
+        /// Why: a [`PolicyError`](crate::remote::PolicyError).
+        reason: Cause,
+    },
     /// The first connection to a peer is open, or the first from it: the two directions are told apart. A node has
     /// several connections to a peer, which together are one link. A peer that has no address, and a GoAkt node that
     /// connects, cannot be known again: each of their connections is a link.

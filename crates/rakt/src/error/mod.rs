@@ -11,9 +11,12 @@
 //! - `declined`: errors that are the asker's business alone
 //! - `outcome`: the error of each operation
 //! - `returned`: what handlers and hooks return
+//! - `policy`, `tls`: what is wrong with files
 
 pub(crate) mod declined;
 pub(crate) mod outcome;
+#[cfg(feature = "remote")]
+pub(crate) mod policy;
 pub(crate) mod refusal;
 pub(crate) mod returned;
 #[cfg(feature = "_tls")]

@@ -15,6 +15,7 @@ use super::random::Random;
 use super::refuse::refuse;
 use super::resources::Resources;
 use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT, next_reader};
+use crate::error::policy::PolicyError;
 #[cfg(feature = "_tls")]
 use crate::error::tls::TlsError;
 use crate::events::{Events, Outlet};
@@ -203,14 +204,33 @@ impl ActorSystem {
     /// read next of them, and lose the watches that it does not allow them; what was read before is handled. Without
     /// remoting nothing happens.
     ///
+    /// A policy [from a file](Policy::from_file) is looked after from then on, also where the one before was in the code;
+    /// and the file of the one before is not looked at any more: what is set here is not undone by a file.
+    ///
     /// # Errors
-    /// A pattern of it is not one, or a role is granted that it does not have; the old policy stays.
+    /// A pattern of it is not one, or a role is granted that it does not have, or it was read from a file and something
+    /// was added to it since; the old policy stays.
     pub fn set_policy(&self, policy: Policy) -> Result<(), ConfigError> {
         policy.check()?;
         if let Some(caller) = self.caller() {
-            caller.dialer.resources.policies.set(policy);
+            caller.dialer.set_policy(policy);
         }
         Ok(())
+    }
+
+    /// Looks at once whether the [file](Policy::from_file) of the policy has changed, as this node does every 10 s, and takes
+    /// what it says if it has. Returns whether it has; it has not where the policy is from no file.
+    ///
+    /// # Errors
+    /// The file cannot be used; the old policy stays.
+    ///
+    /// # Cancel safety
+    /// It is carried out all the same when the future is dropped.
+    pub async fn reload_policy(&self) -> Result<bool, PolicyError> {
+        match self.caller() {
+            Some(caller) => caller.dialer.reload_policy().await,
+            None => Ok(false),
+        }
     }
 
     fn caller(&self) -> Option<&Arc<Caller>> {

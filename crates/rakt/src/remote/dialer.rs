@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rakt_wire::native::{Hello, Lane};
 
+use super::policy::Policy;
 use super::random::Random;
 use super::redial::{Place, Unreached};
 use super::resources::{Resources, log_peer};
+use crate::error::policy::PolicyError;
 #[cfg(feature = "_tls")]
 use crate::error::tls::TlsError;
 use crate::error::{Chain, Refusal};
@@ -54,7 +56,32 @@ impl Dialer {
             };
             dialer.runtime.spawn(super::tls::look_after(layer.clone(), outlet));
         }
+        dialer.watch_policy();
         dialer
+    }
+
+    /// From now on another policy holds, and its file is looked after if it has one.
+    pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy) {
+        self.resources.policies.set(policy);
+        self.watch_policy();
+    }
+
+    fn watch_policy(self: &Arc<Self>) {
+        let Some(nth) = self.resources.policies.nth_file() else { return };
+        let weak = Arc::downgrade(self);
+        let resources = move || {
+            let dialer = weak.upgrade().filter(|dialer| !dialer.is_closed())?;
+            Some(dialer.resources.clone())
+        };
+        self.runtime.spawn(super::policy::look_after(nth, resources));
+    }
+
+    /// See [`ActorSystem::reload_policy`](crate::ActorSystem::reload_policy).
+    pub(crate) async fn reload_policy(&self) -> Result<bool, PolicyError> {
+        let resources = self.resources.clone();
+        let reloaded = self.runtime.spawn_blocking(move || resources.policies.reload()).await;
+        // The runtime is shutting down.
+        reloaded.unwrap_or(Ok(false))
     }
 
     /// See [`ActorSystem::reload_tls`](crate::ActorSystem::reload_tls).

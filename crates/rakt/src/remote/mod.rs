@@ -22,6 +22,7 @@
 //! | `memory` | how much memory there is, for the default of the budget |
 //! | `certificate` | issuing certificates; the shared secret |
 //! | [`policy`](Policy) | roles, and who has them |
+//! | `watched` | files that are looked at now and then |
 //! | [`config`](Config), [`transport`](Transport) | what a user sets |
 //! | `compact`, `latch`, `random`, `refuse`, `ticket`, `weak_map` | tools |
 //!
@@ -68,8 +69,10 @@ mod ticket;
 #[cfg(feature = "_tls")]
 mod tls;
 mod transport;
+mod watched;
 mod weak_map;
 
+pub use crate::error::policy::PolicyError;
 #[cfg(feature = "_tls")]
 pub use certificate::secret::{Secret, SecretError};
 pub use client::Client;

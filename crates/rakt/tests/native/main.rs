@@ -23,6 +23,7 @@
 //! | `own_node.rs` | what if the node that is asked is one's own? |
 //! | `peer.rs` | what does a handler know of the peer that a message came from? |
 //! | `policy.rs` | what may peers do, and what do they hear of what they may not? |
+//! | `policy_file.rs` | what becomes of peers when the file of the policy changes? |
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `references.rs` | what do references mean that travel in messages? |
@@ -75,6 +76,7 @@ mod options;
 mod own_node;
 mod peer;
 mod policy;
+mod policy_file;
 mod processes;
 mod promises;
 #[cfg(feature = "postcard")]

@@ -29,7 +29,7 @@ fn only(verb: Verb, path: &str) -> Policy {
 }
 
 /// Does something to a path, and returns the failure if it is one.
-async fn attempt(raw: &mut Raw, verb: Verb, path: &str) -> Option<Failure> {
+pub(crate) async fn attempt(raw: &mut Raw, verb: Verb, path: &str) -> Option<Failure> {
     let (to, uid) = (path.to_owned(), None);
     let body = encoded(&Echo { text: "hello".to_owned() });
     match verb {

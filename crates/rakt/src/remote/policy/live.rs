@@ -3,18 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rakt_wire::Verb;
+use rakt_wire::{Shown, Verb};
 
 use super::role::is_for_nobody;
 use super::{Policy, Role};
+use crate::error::policy::PolicyError;
 use crate::peer::Identity;
 use crate::sync::Mutex;
 
 /// The policy of a node, which can be replaced while peers are connected.
 pub(crate) struct Policies {
-    current: Mutex<Arc<Policy>>,
+    current: Mutex<Current>,
     /// How often it was replaced.
     epoch: AtomicU64,
+    /// Held while a file is read: what was read first does not take the place of what came after.
+    loading: Mutex<()>,
+}
+
+struct Current {
+    policy: Arc<Policy>,
+    /// How many were given before it. One that was read again is still the same one.
+    nth: u64,
 }
 
 /// What one identity may do, as of some moment.
@@ -25,25 +34,64 @@ pub(crate) struct Rights {
 
 impl Policies {
     pub(crate) fn new(policy: Policy) -> Self {
-        Self { current: Mutex::new(Arc::new(policy)), epoch: AtomicU64::new(0) }
+        let current = Mutex::new(Current { policy: Arc::new(policy), nth: 0 });
+        Self { current, epoch: AtomicU64::new(0), loading: Mutex::default() }
     }
 
     pub(crate) fn current(&self) -> Arc<Policy> {
-        self.current.lock().clone()
+        self.current.lock().policy.clone()
     }
 
     /// From now on another policy holds: for what is read next, of every peer.
     pub(crate) fn set(&self, policy: Policy) {
         let mut current = self.current.lock();
-        *current = Arc::new(policy);
+        current.nth += 1;
+        self.replace(&mut current, policy);
+    }
+
+    fn replace(&self, current: &mut Current, policy: Policy) {
+        current.policy = Arc::new(policy);
         self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which one was given last, if that stands in a file.
+    pub(crate) fn nth_file(&self) -> Option<u64> {
+        let current = self.current.lock();
+        current.policy.source.as_ref().map(|_| current.nth)
+    }
+
+    /// Whether that is still the one that was given last.
+    pub(crate) fn is_nth(&self, nth: u64) -> bool {
+        self.current.lock().nth == nth
+    }
+
+    /// Looks at the file of the policy, if there is one, and takes what it says if that has changed. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be used; the old policy stays.
+    pub(crate) fn reload(&self) -> Result<bool, PolicyError> {
+        let _loading = self.loading.lock();
+        let before = self.current();
+        let Some(source) = &before.source else { return Ok(false) };
+        let Some(policy) = source.changed()? else { return Ok(false) };
+        let mut current = self.current.lock();
+        // Whoever gave another one meanwhile does not want this one any more.
+        if !Arc::ptr_eq(&current.policy, &before) {
+            return Ok(false);
+        }
+        let path = Shown(source.path.display());
+        tracing::info!(%path, "another policy holds");
+        self.replace(&mut current, policy);
+        Ok(true)
     }
 
     /// What holds for an identity.
     pub(crate) fn rights(&self, identity: &Identity) -> Rights {
-        let policy = self.current.lock();
+        let current = self.current.lock();
         // Under the lock, under which it is counted up.
         let epoch = self.epoch.load(Ordering::Relaxed);
+        let policy = current.policy.clone();
+        drop(current);
         Rights { epoch, roles: policy.roles_of(identity) }
     }
 

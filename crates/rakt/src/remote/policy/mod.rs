@@ -2,24 +2,39 @@
 //!
 //! - `glob`: patterns for paths, types and identities
 //! - `role`: what those who have a role may do
+//! - `parse`, `file`, `source`: a policy as text; the file that it stands in
 //! - `live`: the policy that holds at the moment, and what it means for one peer
+//! - `watch`: its file is looked at now and then
 
+mod file;
 mod glob;
 mod live;
+mod parse;
 mod role;
+mod source;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use rakt_wire::Verb;
+use rakt_wire::{Shown, Verb};
 
+use self::source::Source;
 use super::refuse::refuse;
 use crate::system::ConfigError;
 
 pub(crate) use self::glob::Glob;
 pub(crate) use live::{Policies, Rights};
 pub use role::Role;
+pub(crate) use watch::look_after;
+
+/// Patterns in all roles of a policy together: each is looked at for each thing that a peer does for the first time.
+const MAX_PATTERNS: usize = 10_000;
+/// Grants of a policy: each is looked at for each connection, and each time that the policy is replaced.
+const MAX_GRANTS: usize = 10_000;
 
 /// What peers may do here: roles, and the identities that have them.
 ///
@@ -40,7 +55,10 @@ pub use role::Role;
 ///
 /// What a peer is, says its [`Identity`](crate::Identity). Without encryption that is the address that its connection
 /// comes from, which nobody has proven: `address:10.0.0.8`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// All roles of a policy together may have 10,000 patterns, and there may be 10,000 grants. Two policies are equal if they
+/// say the same, wherever they come from.
+#[derive(Clone, Debug)]
 #[must_use = "it has an effect only as an option of a node"]
 pub struct Policy {
     /// What it begins with, for those who read it.
@@ -48,6 +66,8 @@ pub struct Policy {
     everybody: Arc<Role>,
     roles: BTreeMap<String, Arc<Role>>,
     grants: Vec<Grant>,
+    /// Where it was read.
+    source: Option<Source>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +99,13 @@ impl Policy {
 
     fn of(basis: &'static str, everybody: Role) -> Self {
         let (roles, grants) = Default::default();
-        Self { basis, everybody: Arc::new(everybody), roles, grants }
+        Self { basis, everybody: Arc::new(everybody), roles, grants, source: None }
     }
 
     /// Adds a role. Given twice, the last one of that name counts.
     pub fn role(mut self, name: &str, role: Role) -> Self {
         self.roles.insert(name.to_owned(), Arc::new(role));
+        self.note_changed();
         self
     }
 
@@ -94,11 +115,32 @@ impl Policy {
     /// what each of them allows.
     pub fn grant(mut self, identity: &str, role: &str) -> Self {
         self.grants.push(Grant { to: Glob::of_identity(identity), role: role.to_owned() });
+        self.note_changed();
         self
+    }
+
+    /// What is added to a policy from a file would be gone when that is read again.
+    fn note_changed(&mut self) {
+        if let Some(source) = &mut self.source {
+            source.is_changed = true;
+        }
     }
 
     /// Checks that it says what it seems to say.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(source) = self.source.as_ref().filter(|source| source.is_changed) {
+            let allowed = "what the file says and no more: roles and grants are added there";
+            return refuse("policy", &source.path, allowed);
+        }
+        let patterns = self.roles.values().map(|role| role.pattern_count()).sum();
+        for (count, most, allowed) in [
+            (patterns, MAX_PATTERNS, "one whose roles have at most 10000 patterns together"),
+            (self.grants.len(), MAX_GRANTS, "one with at most 10000 grants"),
+        ] {
+            if count > most {
+                return refuse("policy", &format_args!("one with {count}"), allowed);
+            }
+        }
         for role in self.roles.values() {
             if let Some((value, allowed)) = role.fault() {
                 return refuse("policy", &value, allowed);
@@ -116,6 +158,16 @@ impl Policy {
     }
 }
 
+/// Wherever they were read.
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |policy: &Self| (policy.basis, policy.everybody.clone());
+        all(self) == all(other) && self.roles == other.roles && self.grants == other.grants
+    }
+}
+
+impl Eq for Policy {}
+
 impl Default for Policy {
     fn default() -> Self {
         Self::exposed()
@@ -127,10 +179,10 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "everybody ({}): {}", self.basis, self.everybody)?;
         for (name, role) in &self.roles {
-            write!(f, "\nrole {name}: {role}")?;
+            write!(f, "\nrole {}: {role}", Shown(name))?;
         }
         for Grant { to, role } in &self.grants {
-            write!(f, "\ngrant {to}: {role}")?;
+            write!(f, "\ngrant {to}: {}", Shown(role))?;
         }
         Ok(())
     }

@@ -112,6 +112,10 @@ impl Role {
         self
     }
 
+    pub(super) fn pattern_count(&self) -> usize {
+        self.rules.iter().map(|rule| 1 + rule.messages.len() + rule.kinds.len()).sum()
+    }
+
     /// Says what is wrong with it: the pattern, and what is allowed.
     pub(super) fn fault(&self) -> Option<(String, &'static str)> {
         if self.is_misplaced {

@@ -40,6 +40,7 @@ use pems::Place;
 use source::Source;
 
 use super::certificate::secret::Secret;
+use super::watched::EVERY;
 pub(crate) use reason::of_io;
 pub(crate) use renewal::look_after;
 
@@ -137,7 +138,7 @@ impl Tls {
             allow_anonymous: false,
             allow_readable_key: false,
             crl: None,
-            reload_every: Duration::from_secs(10),
+            reload_every: EVERY,
             replace_every: Duration::from_secs(60 * 60),
         }
     }

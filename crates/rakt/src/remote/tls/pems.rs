@@ -1,14 +1,13 @@
 //! Where certificates and keys come from: files that are read again, or text.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use crate::error::tls::TlsError;
+use crate::remote::watched::read;
 
 /// More than any certificate, chain or list of revoked ones of a cluster has. 16 MiB.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -41,9 +40,8 @@ impl Place {
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         match self {
             Self::Text(_, text) => Ok(text.to_vec()),
-            Self::File(path) => {
-                read(path).map_err(|source| TlsError::Unreadable { path: path.clone(), source })
-            }
+            Self::File(path) => read(path, MAX_FILE)
+                .map_err(|source| TlsError::Unreadable { path: path.clone(), source }),
         }
     }
 
@@ -59,15 +57,6 @@ impl Place {
             }
         }
         Ok(())
-    }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MAX_FILE {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "the limit is 16 MiB")),
-        false => Ok(bytes),
     }
 }
 

@@ -17,6 +17,8 @@ use super::verify::unix;
 use crate::error::tls::TlsError;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
+use crate::remote::watched::Complaint;
+use crate::timers;
 
 /// How often the time is looked at. Nothing is read for that, and only what is about to end is verified.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,16 +26,14 @@ const LOOK: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(60);
 /// How often it is told that this node's certificate ends soon, or has not been renewed.
 const REMIND: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often it is told that what is there cannot be loaded.
-const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// What is remembered between two looks.
 #[derive(Default)]
 struct Told {
     /// When it was told last that the certificate ends.
     end: Option<SystemTime>,
-    /// When it was told last that the files cannot be loaded.
-    failure: Option<SystemTime>,
+    /// That the files cannot be loaded.
+    failure: Complaint,
 }
 
 /// Looks after the certificates of a node, or of a client, as long as that is there: `outlet` says so.
@@ -48,7 +48,7 @@ pub(crate) async fn look_after(
         let Some(outlet) = outlet() else { return };
         let now = SystemTime::now();
         if let Some(done) = work.take_if(|work| work.is_finished()) {
-            note(&outlet, &mut told, now, done.await);
+            note(&outlet, &mut told, done.await);
         }
         // Files may be on a network that hangs: nothing else waits for them.
         if work.is_none() && is_due(Some(loaded), now, layer.reload_every()) {
@@ -68,20 +68,11 @@ pub(crate) async fn look_after(
 }
 
 /// What came of looking at the files.
-fn note(
-    outlet: &Outlet,
-    told: &mut Told,
-    now: SystemTime,
-    loaded: Result<Result<bool, TlsError>, JoinError>,
-) {
-    match loaded {
-        Ok(Ok(_)) => told.failure = None,
-        Ok(Err(error)) if is_due(told.failure, now, COMPLAIN) => {
-            told.failure = Some(now);
-            tracing::error!(error = %Chain(&error), "the old certificate stays: the new one cannot be used");
-            outlet.publish(|| Event::TlsReloadFailed { reason: Cause::new(error) });
-        }
-        _ => {}
+fn note(outlet: &Outlet, told: &mut Told, loaded: Result<Result<bool, TlsError>, JoinError>) {
+    let Ok(loaded) = loaded else { return };
+    if let Some(error) = told.failure.note(timers::now(), loaded) {
+        tracing::error!(error = %Chain(&error), "the old certificate stays: the new one cannot be used");
+        outlet.publish(|| Event::TlsReloadFailed { reason: Cause::new(error) });
     }
 }
 
