@@ -40,10 +40,14 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                 } else {
                     let handled = {
                         let mut handling = pin!(actor.handle(message, ctx));
-                        let mut stuck = Stuck::new(&*cell, message_name::<M>);
+                        // Most handlers never wait.
+                        let mut stuck = None;
                         std::future::poll_fn(|cx| match handling.as_mut().poll(cx) {
                             Poll::Ready(handled) => Poll::Ready(handled),
-                            Poll::Pending => stuck.poll(cx).map(Err),
+                            Poll::Pending => {
+                                let begin = || Stuck::new(&*cell, message_name::<M>);
+                                stuck.get_or_insert_with(begin).poll(cx).map(Err)
+                            }
                         })
                         .await
                     };
@@ -135,12 +139,23 @@ pub(crate) fn next<A: Actor, M: Message>(
 }
 
 /// Takes the first of those that a connection brought; `None` if it cannot be read.
+#[inline]
 fn open<M: Message>(
     arrivals: &mut dyn Arrivals,
     reader: u64,
     current: &mut Current,
 ) -> Option<(M, Reply<M::Reply>)> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
+    if let Some(payload) = arrivals.take_plain(current) {
+        let decoded = reading(reader, || wire.message.decode_small(payload));
+        return match decoded {
+            Ok(message) => Some((message, Reply::nowhere())),
+            Err(refusal) => {
+                arrivals.refuse_plain(&refusal);
+                None
+            }
+        };
+    }
     let decode = |payload| reading(reader, || wire.message.decode(payload, arrivals.room()));
     match arrivals.payload().and_then(decode) {
         Ok(Decoded { value, kept }) => {

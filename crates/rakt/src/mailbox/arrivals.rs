@@ -38,8 +38,8 @@ pub(crate) trait Reachable: AnyCell {
 /// taken or refused counts as consumed; the rest is given back to the connection's account as this is
 /// dropped.
 ///
-/// `payload`, `take` and `refuse_first` are called only while there is a first one. What they and
-/// `refuse_all` do, they do outside of locks; all else is called under the lock of a mailbox: it must be quick, and wake nobody
+/// `payload`, `take`, `take_plain` and `refuse_first` are called only while there is a first one. What they,
+/// `refuse_plain` and `refuse_all` do, they do outside of locks; all else is called under the lock of a mailbox: it must be quick, and wake nobody
 /// but the driver of a connection.
 #[allow(dead_code, reason = "for the remote half, which is a feature")]
 pub(crate) trait Arrivals: Send {
@@ -58,6 +58,18 @@ pub(crate) trait Arrivals: Send {
     /// Takes the first one off, and has `current` tell of it. Returns who waits for the reply, if anybody
     /// does.
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker>;
+
+    /// Takes the first one off, if it is small, nothing came with it and nobody waits for its outcome, and has `current`
+    /// tell of it. Returns its payload, to be decoded next: if that fails, it is [refused](Self::refuse_plain).
+    fn take_plain(&mut self, current: &mut Current) -> Option<Bytes> {
+        let _ = current;
+        None
+    }
+
+    /// The one that was just taken as a plain one cannot be read.
+    fn refuse_plain(&mut self, refusal: &Refusal) {
+        let _ = refusal;
+    }
 
     /// Takes the first one off, which cannot be read.
     fn refuse_first(&mut self, refusal: &Refusal);

@@ -32,6 +32,7 @@ impl<R: Send + 'static> Reply<R> {
         Self(Route::Remote(asker, functions))
     }
 
+    #[inline(always)]
     pub(crate) fn is_wanted(&self) -> bool {
         !matches!(self.0, Route::Nowhere)
     }
@@ -45,7 +46,7 @@ impl<R: Send + 'static> Reply<R> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(mut self, reply: Result<R, Refusal>) {
         if self.is_wanted() {
             self.route(reply);

@@ -177,7 +177,7 @@ impl<T> Functions<T> {
     }
 
     /// Reads what is too small to become much, or was written in this process.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode_small(&self, bytes: Bytes) -> Result<T, Refusal> {
         contained(|| (self.decode)(bytes))
             .map_err(|error| Refusal::Undecodable { source: error.into() })
@@ -205,7 +205,8 @@ impl<T> Functions<T> {
     }
 }
 
-fn contained<R>(codec: impl FnOnce() -> Result<R, CodecError>) -> Result<R, CodecError> {
+#[inline(always)]
+pub(crate) fn contained<R>(codec: impl FnOnce() -> Result<R, CodecError>) -> Result<R, CodecError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(codec))
         .unwrap_or_else(|_| Err(CodecError::new("the codec panicked")))
 }
@@ -223,6 +224,24 @@ impl<T> rakt_wire::Encode for Encoded<'_, T> {
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::EncodeError> {
         self.functions.encode(self.value, out).map_err(|error| Cause::from(error).into())
+    }
+}
+
+/// The same for whoever contains more than the codec.
+pub(crate) struct Bare<'a, T> {
+    pub(crate) value: &'a T,
+    pub(crate) functions: &'a Functions<T>,
+}
+
+impl<T> rakt_wire::Encode for Bare<'_, T> {
+    #[inline]
+    fn encoded_len(&self) -> Option<usize> {
+        (self.functions.encoded_len)(self.value)
+    }
+
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::EncodeError> {
+        (self.functions.encode)(self.value, out).map_err(|error| Cause::from(error).into())
     }
 }
 

@@ -41,7 +41,7 @@ pub use codec::Codec;
 #[cfg(feature = "prost")]
 pub use codec::{Prost, ProstOf};
 pub use codec_error::CodecError;
-pub(crate) use declared::{Encoded, Functions, Message, message_name};
+pub(crate) use declared::{Bare, Encoded, Functions, Message, contained, message_name};
 pub use declared::{WireMessage, WireType};
 #[cfg(feature = "prost")]
 pub use outcome::ProstResult;

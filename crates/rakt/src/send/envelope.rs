@@ -14,7 +14,7 @@ use crate::inside::is_inside;
 use crate::mailbox::current::Exclusive;
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::message::allowance::Kept;
-use crate::message::{Encoded, Message, claim_name};
+use crate::message::{Bare, Encoded, Message, claim_name, contained};
 use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
@@ -241,8 +241,9 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         if self.sender.is_some() || self.enclosed.is_some() || !wire.is_claimed() {
             return false;
         }
-        let is_told =
-            remote.tell(wire.name(), &Encoded { value: message, functions: &wire.message });
+        // After a panic of the codec, which leaves nothing behind, the long way runs into it as well, and says so.
+        let payload = Bare { value: message, functions: &wire.message };
+        let is_told = contained(|| Ok(remote.tell(wire.name(), &payload))).unwrap_or(false);
         if is_told {
             self.message = None;
         }
@@ -315,8 +316,11 @@ impl<T, M: Message> Envelope<'_, T, M> {
     }
 
     /// Waits for room no longer.
+    #[inline]
     fn leave(&mut self) {
-        if let (Some(ticket), Target::Local(cell)) = (self.ticket.take(), self.target.target()) {
+        if let Some(ticket) = self.ticket.take()
+            && let Target::Local(cell) = self.target.target()
+        {
             cell.forget_waiter(ticket);
         }
     }

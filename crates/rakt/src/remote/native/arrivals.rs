@@ -205,6 +205,7 @@ impl Host for Actors {
             messages,
             has_confirms,
             senders,
+            taken_type: 0,
             unreturned: Cost { credit: 0, charge: own },
             return_at: u64::from(conn.limits.receiver_window / 4),
         });

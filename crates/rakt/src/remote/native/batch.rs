@@ -15,7 +15,7 @@ use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
-use crate::message::allowance::Room;
+use crate::message::allowance::{Room, SMALL_LEN};
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
@@ -31,6 +31,8 @@ pub(crate) struct Batch {
     pub(crate) has_confirms: bool,
     /// The connection's number for each sender, and the sender.
     pub(crate) senders: Vec<(u32, ActorRef)>,
+    /// The type of the message that was taken last as a plain one.
+    pub(crate) taken_type: u32,
     /// What handled messages cost that has not been given back yet.
     pub(crate) unreturned: Cost,
     /// Give credit back once this much is free, so that a slow handler does not hold it all.
@@ -77,11 +79,11 @@ const WORTH_KEEPING: usize = 25;
 const IS_THERE: &str = "there is a first message";
 
 impl RawMessage {
-    /// Whether nobody waits for its outcome, and nothing came with it.
+    /// Whether it is small, nobody waits for its outcome, and nothing came with it.
     #[inline]
     fn is_plain(&self) -> bool {
-        let is_request = matches!(self.kind, MessageKind::Ask { .. });
-        !is_request && self.sender.is_none() && self.about.is_none()
+        let has_nothing = self.sender.is_none() && self.about.is_none() && self.raw_len.is_none();
+        self.kind == MessageKind::Tell && has_nothing && (self.len as usize) < SMALL_LEN
     }
 
     #[inline]
@@ -115,11 +117,15 @@ impl Batch {
 
     /// Tells the peer that `message` was not delivered.
     fn refuse(&self, message: &RawMessage, refusal: &Refusal) {
-        tracing::debug!(kind = ?message.kind, refusal = %Chain(refusal), "refused a message of a peer");
-        match message.kind {
+        self.refuse_of(message.kind, message.sender, message.type_id, refusal);
+    }
+
+    fn refuse_of(&self, kind: MessageKind, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
+        tracing::debug!(?kind, refusal = %Chain(refusal), "refused a message of a peer");
+        match kind {
             MessageKind::Tell => {
-                let sender = message.sender.and_then(|index| self.senders.get(index as usize));
-                self.conn.nack(self.from, sender.map(|s| s.0), message.type_id, refusal);
+                let sender = sender.and_then(|index| self.senders.get(index as usize));
+                self.conn.nack(self.from, sender.map(|s| s.0), type_id, refusal);
             }
             MessageKind::Confirm { corr } | MessageKind::Ask { corr } => {
                 self.conn.refuse(corr, refusal);
@@ -180,10 +186,6 @@ impl Arrivals for Batch {
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
         let message = self.messages.pop_front()?;
         self.consumed(message.cost());
-        if message.is_plain() {
-            current.begin_plain_from(&self.conn.peer.who);
-            return None;
-        }
         let sender = message.sender.and_then(|index| self.senders.get(index as usize));
         let asker = match message.kind {
             MessageKind::Ask { corr } => Some(RemoteAsker { to: self.conn.clone(), request: corr }),
@@ -195,6 +197,26 @@ impl Arrivals for Batch {
             message.about.map_or((None, None), |about| (about.deadline, about.metadata));
         current.begin_from(&self.conn.peer.who, sender, deadline, metadata, cancellation);
         asker
+    }
+
+    #[inline]
+    fn take_plain(&mut self, current: &mut Current) -> Option<Bytes> {
+        let message = self.messages.front()?;
+        if !message.is_plain() {
+            return None;
+        }
+        let (start, len) = (message.start as usize, message.len as usize);
+        let payload = self.block.slice(start..start + len);
+        let cost = message.cost();
+        self.taken_type = message.type_id;
+        self.messages.pop_front();
+        self.consumed(cost);
+        current.begin_plain_from(&self.conn.peer.who);
+        Some(payload)
+    }
+
+    fn refuse_plain(&mut self, refusal: &Refusal) {
+        self.refuse_of(MessageKind::Tell, None, self.taken_type, refusal);
     }
 
     fn refuse_first(&mut self, refusal: &Refusal) {
@@ -214,6 +236,7 @@ impl Arrivals for Batch {
             messages: self.messages.drain(..n.min(self.messages.len())).collect(),
             has_confirms: self.has_confirms,
             senders: self.senders.clone(),
+            taken_type: 0,
             unreturned: Cost { credit: 0, charge },
             return_at: self.return_at,
         })
