@@ -57,7 +57,8 @@ mod tests {
             .may([Verb::Spawn], "cart-*")
             .kinds("cart")
             .may_spawn("worker")
-            .may_manage_own();
+            .may_manage_own()
+            .own_senders_only();
         let same = Policy::new()
             .role("shop", shop)
             .role("ops", Role::new().may_manage("**"))

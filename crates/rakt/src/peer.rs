@@ -135,6 +135,21 @@ impl Peer {
         own == others && (own.is_proven() || at(self) == at(other))
     }
 
+    /// Whether a host is the one that this is on: the connection comes from there, or it is among the names that it has
+    /// proven.
+    #[allow(dead_code, reason = "for the dialect of GoAkt, which is a feature")]
+    pub(crate) fn has_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let address = Identity::of_address(&host);
+        let is_named = |name: &str| match name.split_once(':') {
+            Some(("dns", named)) => named == host,
+            Some(("ip", named)) => Identity::of_address(named) == address,
+            _ => false,
+        };
+        let has_proven = self.identity().is_proven() && self.identity().names().any(is_named);
+        has_proven || Identity::of_address(self.from()) == address
+    }
+
     /// Where the connection comes from, as the transport says: an IP address and a port over TCP.
     pub fn from(&self) -> &str {
         &self.0.from

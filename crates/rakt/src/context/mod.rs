@@ -104,7 +104,7 @@ impl<A: Send + 'static> Context<A> {
     /// Who sent the message at hand, if an actor did. It may live on another node.
     ///
     /// It is an address for answers and no identity: a peer writes whatever sender it likes. Who may be believed is
-    /// the [`peer`](Self::peer).
+    /// the [`peer`](Self::peer); see also `remote::Role::own_senders_only`.
     pub fn sender(&self) -> Option<&ActorRef> {
         self.current.sender.as_ref()
     }

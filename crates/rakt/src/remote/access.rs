@@ -50,6 +50,26 @@ impl Access {
         }
     }
 
+    /// Whether the sender of a message has to be looked at.
+    pub(crate) fn limits_senders(&self) -> bool {
+        self.rights.limit_senders()
+    }
+
+    /// Whether the peer may send a message in the name of an actor that is not on its own node.
+    ///
+    /// # Errors
+    /// It may not, which has been told to whoever listens here.
+    pub(crate) fn may_as(
+        &self,
+        sender: &str,
+        (verb, path, name): (Verb, &str, &str),
+    ) -> Result<(), Refusal> {
+        match self.rights.allow_as_anybody(verb, path, name) {
+            true => Ok(()),
+            false => Err(self.deny_as(Some(sender), verb, path, name)),
+        }
+    }
+
     /// Whether the peer may have an operation carried out. Where that depends on who has spawned the actor, the
     /// operation is narrowed to the life of it that was looked at.
     ///
@@ -110,11 +130,19 @@ impl Access {
         names
     }
 
-    /// Tells everybody concerned that something is denied.
     #[cold]
     fn deny(&self, verb: Verb, path: &str, what: &str) -> Refusal {
+        self.deny_as(None, verb, path, what)
+    }
+
+    /// Tells everybody concerned that something is denied, in the name of whom if that is why.
+    #[cold]
+    fn deny_as(&self, sender: Option<&str>, verb: Verb, path: &str, what: &str) -> Refusal {
         let identity = self.peer.identity();
-        let text = Denial { verb, path, what, by: identity }.to_string();
+        let mut text = Denial { verb, path, what, by: identity }.to_string();
+        if let Some(sender) = sender {
+            text += &format!(" in the name of {}", Shown(sender));
+        }
         let Resources { outlet, .. } = &*self.resources;
         crate::metrics::denied(verb.name());
         outlet.publish(|| Event::Denied {

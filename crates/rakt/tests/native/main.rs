@@ -27,6 +27,7 @@
 //! | `processes.rs` | what holds when a process is killed, stopped or restarted? |
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `references.rs` | what do references mean that travel in messages? |
+//! | `senders.rs` | in whose name may a peer send, and what do messages of a framework do? |
 //! | `serde_types.rs` | what do serde types become on their way? |
 //! | `routing.rs` | what do pools and routers take from peers? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
@@ -82,6 +83,7 @@ mod promises;
 #[cfg(feature = "postcard")]
 mod references;
 mod routing;
+mod senders;
 #[cfg(feature = "postcard")]
 mod serde_types;
 mod simulated;

@@ -185,6 +185,11 @@ impl<H: Host> Arrivals<H> {
         self.tables.receivers.iter_mut()
     }
 
+    /// The senders that the peer has named, to change what is kept for them.
+    pub fn senders(&mut self) -> impl Iterator<Item = &mut NamedSender<H::Sender>> {
+        self.tables.names.senders.iter_mut()
+    }
+
     /// Takes what has arrived; see [`Inbound::handle_bytes`]. To be [finished](Arrivals::finish) also after
     /// an error.
     ///

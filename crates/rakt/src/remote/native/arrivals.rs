@@ -92,6 +92,7 @@ impl ArrivalsReader {
         self.actors.now = now;
         if self.actors.access.renew() {
             self.arrivals.receivers().for_each(|receiver| receiver.kept.entries.clear());
+            self.arrivals.senders().for_each(|sender| sender.kept = None);
             self.actors.watches.review(&self.actors.access);
         }
     }
@@ -276,10 +277,20 @@ impl Actors {
         let has_about = remaining.is_some() || metadata.is_some() || whole.is_some();
         let about = if has_about { Some(self.about(remaining, metadata, whole)?) } else { None };
         let Known { staged, last_len, .. } = &mut receiver.kept;
-        let sender = message.sender.and_then(|alias| {
-            let known = sender(&mut names.senders[alias as usize], &self.system)?;
-            Some(staged.note_sender(alias, known))
-        });
+        let sender = match message.sender {
+            Some(alias) => {
+                let named = &mut names.senders[alias as usize];
+                let known = match &named.kept {
+                    Some(known) => Some(known.clone()),
+                    None => {
+                        let name = &names.types[type_id as usize];
+                        self.sender(named, (verb, &receiver.path, name))?
+                    }
+                };
+                known.map(|known| staged.note_sender(alias, known))
+            }
+            None => None,
+        };
         if staged.messages.is_empty() {
             staged.messages.reserve_exact(*last_len);
         }
@@ -306,6 +317,27 @@ impl Actors {
         let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
         receiver.kept.entries.remember((type_id, verb, entry));
         Ok(entry)
+    }
+
+    /// The sender that a peer has named, whom no message has needed before, or whom each message needs a right to name.
+    #[cold]
+    fn sender(
+        &self,
+        named: &mut NamedSender<Option<ActorRef>>,
+        message: (Verb, &str, &str),
+    ) -> Result<Option<ActorRef>, Refusal> {
+        let Ok(address) = named.address.parse::<Address>() else { return Ok(None) };
+        // A peer says who it is, and must not have us talk to an actor of the system in its name.
+        if is_reserved(address.path()) {
+            return Ok(None);
+        }
+        let sender = self.system.actor(&address);
+        if self.access.limits_senders() && !self.conn.peer.has(&address) {
+            self.access.may_as(&named.address, message)?;
+        } else {
+            named.kept = Some(sender.clone());
+        }
+        Ok(Some(sender))
     }
 
     /// What most messages do without.
@@ -351,19 +383,6 @@ fn live_cell(
 
 fn missing(system: &ActorSystem, receiver: &NamedReceiver<Known>) -> Refusal {
     find(system, &receiver.path, receiver.uid).err().unwrap_or(Refusal::Stopped)
-}
-
-/// The sender that a peer has named. The reference is made when a message needs it.
-fn sender(named: &mut NamedSender<Option<ActorRef>>, system: &ActorSystem) -> Option<ActorRef> {
-    if named.kept.is_none() {
-        let address = named.address.parse::<Address>().ok()?;
-        // A peer says who it is, and must not have us talk to an actor of the system in its name.
-        if is_reserved(address.path()) {
-            return None;
-        }
-        named.kept = Some(system.actor(&address));
-    }
-    named.kept.clone()
 }
 
 /// Gives back room that was made for as many messages as came the last time, where that is much: these

@@ -23,6 +23,7 @@ use crate::remote::compressors::Prepared;
 use crate::remote::latch::Latch;
 use crate::remote::links::LinkOf;
 use crate::remote::resources::Resources;
+use crate::remote::transport::unbracketed;
 use crate::slot::Slot;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -53,6 +54,15 @@ impl Peer {
     fn place(&self) -> (&str, u16) {
         let place = self.name.split_once('@').and_then(|(_, place)| place.rsplit_once(':'));
         place.map_or((&self.name, 0), |(host, port)| (host, port.parse().unwrap_or(0)))
+    }
+
+    /// Whether that is an actor of the node that this is.
+    pub(super) fn has(&self, address: &Address) -> bool {
+        let (host, port) = self.place();
+        let own_host = unbracketed(host);
+        self.is_node
+            && address.system() == self.system()
+            && (address.host(), address.port()) == (own_host, port)
     }
 
     /// An actor there, or one that is not known any more.

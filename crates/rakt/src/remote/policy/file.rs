@@ -82,7 +82,7 @@ impl Policy {
     /// ```
     ///
     /// `basis` is [`Policy::new`], [`exposed`](Self::exposed) or [`open`](Self::open), a role may have
-    /// `may_spawn`, `may_manage` and `may_manage_own` as well, and `"*"` is every verb. The grants come last, so that a file of which only the beginning
+    /// `own_senders_only`, `may_spawn`, `may_manage` and `may_manage_own` as well, and `"*"` is every verb. The grants come last, so that a file of which only the beginning
     /// has been written never allows more than the whole.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ struct Current {
 pub(crate) struct Rights {
     epoch: u64,
     roles: Box<[Arc<Role>]>,
+    limits_senders: bool,
 }
 
 impl Policies {
@@ -92,7 +93,9 @@ impl Policies {
         let epoch = self.epoch.load(Ordering::Relaxed);
         let policy = current.policy.clone();
         drop(current);
-        Rights { epoch, roles: policy.roles_of(identity) }
+        let roles = policy.roles_of(identity);
+        let limits_senders = roles.iter().any(|role| role.limits_senders());
+        Rights { epoch, roles, limits_senders }
     }
 
     /// Whether another policy holds than the one of which these are.
@@ -115,6 +118,17 @@ impl Rights {
     pub(crate) fn allow(&self, verb: Verb, path: &str, what: &str) -> bool {
         !(verb.has_path() && is_for_nobody(path))
             && self.roles.iter().any(|role| role.allows(verb, path, what))
+    }
+
+    /// Whether there are messages that may be sent in the name of the peer's own actors alone.
+    pub(crate) fn limit_senders(&self) -> bool {
+        self.limits_senders
+    }
+
+    /// Whether there is a rule that allows a message in anybody's name.
+    pub(crate) fn allow_as_anybody(&self, verb: Verb, path: &str, name: &str) -> bool {
+        let mut roles = self.roles.iter().filter(|role| !role.limits_senders());
+        !is_for_nobody(path) && roles.any(|role| role.allows(verb, path, name))
     }
 
     /// Whether actors of a kind may be spawned, by whatever name.

@@ -197,8 +197,12 @@ impl<'a> Field<'a> {
                     field.patterns(Glob::of_path)?.into_iter().fold(role, Role::may_manage)
                 }
                 "may_manage_own" if field.flag()? => role.may_manage_own(),
-                "may_manage_own" => role,
-                _ => return Err(field.unknown("rules, may_spawn, may_manage and may_manage_own")),
+                "own_senders_only" if field.flag()? => role.own_senders_only(),
+                "may_manage_own" | "own_senders_only" => role,
+                _ => {
+                    let known = "rules, may_spawn, may_manage, may_manage_own and own_senders_only";
+                    return Err(field.unknown(known));
+                }
             };
         }
         Ok(role)

@@ -31,6 +31,7 @@ use super::glob::Glob;
 pub struct Role {
     rules: Vec<Rule>,
     manages_own: bool,
+    own_senders_only: bool,
     /// A rule was narrowed where there was none.
     is_misplaced: bool,
 }
@@ -112,6 +113,22 @@ impl Role {
         self
     }
 
+    /// Narrows all that the role allows to tell and ask: messages that name a sender are allowed only if that is an actor
+    /// of the peer's own node. Those that name none are allowed. What another role allows, or the policy everybody,
+    /// it allows with any sender.
+    ///
+    /// A sender is an address for answers, which the peer writes. That it is another's is no lie by itself:
+    /// [`Context::forward`](crate::Context::forward) keeps the first sender, so what a peer forwards for others is refused too.
+    ///
+    /// The own node of a native peer is the one that it says it is, by system, host and port: a certificate proves the
+    /// host, or the system; without TLS and among the holders of one secret nothing does. A [`Client`](super::Client) has no
+    /// address, so it has no senders. Go nodes do not say who they are: theirs is the host that their connection comes from, or
+    /// that is in their certificate.
+    pub fn own_senders_only(mut self) -> Self {
+        self.own_senders_only = true;
+        self
+    }
+
     pub(super) fn pattern_count(&self) -> usize {
         self.rules.iter().map(|rule| 1 + rule.messages.len() + rule.kinds.len()).sum()
     }
@@ -143,6 +160,10 @@ impl Role {
         self.rules.iter().any(allows)
     }
 
+    pub(super) fn limits_senders(&self) -> bool {
+        self.own_senders_only
+    }
+
     pub(super) fn manages_own(&self) -> bool {
         self.manages_own
     }
@@ -171,7 +192,9 @@ pub(super) fn is_for_nobody(path: &str) -> bool {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = self.manages_own.then_some("stop respawn reinstate own actors".to_owned());
-        let rules: Vec<_> = self.rules.iter().map(ToString::to_string).chain(own).collect();
+        let senders = self.own_senders_only.then_some("own senders only".to_owned());
+        let rules = self.rules.iter().map(ToString::to_string);
+        let rules: Vec<_> = rules.chain(own).chain(senders).collect();
         match rules.is_empty() {
             true => f.write_str("nothing"),
             false => f.write_str(&rules.join("; ")),

@@ -34,6 +34,7 @@ rules = [
     { may = ["ping", "kinds"] },
 ]
 may_manage_own = true
+own_senders_only = true
 
 [roles."all of it"]
 rules = [{ may = "*", path = "**" }]
@@ -62,7 +63,8 @@ fn a_file_says_what_can_be_said_in_code() {
         .may([Verb::Spawn], "new-*")
         .kinds("clerk")
         .may([Verb::Ping, Verb::Kinds], "**")
-        .may_manage_own();
+        .may_manage_own()
+        .own_senders_only();
     let all = Role::new().may(Verb::ALL.iter().copied(), "**").may_manage("a/*").may_manage("b");
     let same = Policy::exposed()
         .role("shop", shop)

@@ -79,6 +79,7 @@ impl Names {
     pub(super) fn renew(&mut self) {
         if self.access.renew() {
             self.allowed = None;
+            self.sender = None;
         }
     }
 
@@ -279,6 +280,16 @@ impl GoConn {
             Verb::Stop => names.access.may_manage(&self.system, verb, &path, &mut uid),
             verb => names.may_send(verb, &path, name),
         };
+        let asker = match &read {
+            Some(SystemMessage::AsyncRequest(request)) => &request.reply_to,
+            _ => message.sender,
+        };
+        let allowed = match verb {
+            Verb::Tell | Verb::Ask if names.access.limits_senders() => {
+                allowed.and_then(|()| self.may_name(asker, (verb, &path, name), names))
+            }
+            _ => allowed,
+        };
         let found = allowed.and_then(|()| serve::find(&self.system, &path, uid));
         let cell = found.map_err(|refusal| failed(procedure, message, &refusal))?;
         Ok((cell, read))
@@ -392,6 +403,21 @@ impl GoConn {
             names.sender = Some((text.to_owned(), sender.clone()));
         }
         Ok(sender)
+    }
+
+    /// Whether the peer may send a message whose answers go to that address.
+    fn may_name(
+        &self,
+        asker: &str,
+        message: (Verb, &str, &str),
+        names: &Names,
+    ) -> Result<(), Refusal> {
+        match GoAddress::parse(asker) {
+            Ok(address) if address.is_no_sender() || self.peer.has_host(address.host) => Ok(()),
+            Ok(_) => names.access.may_as(asker, message),
+            // That is told when it is read.
+            Err(_) => Ok(()),
+        }
     }
 
     /// A reference to an actor of a Go node, or to one here; `None` where nobody can be meant.
