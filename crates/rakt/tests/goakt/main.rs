@@ -5,6 +5,7 @@
 //! | `calling.rs` | how do calls to actors on Go nodes end? |
 //! | `delivery.rs` | what becomes of the messages of Go nodes? |
 //! | `limits.rs` | what can a peer that speaks GoAkt, or seems to, not do to a node? |
+//! | `policy.rs` | what may Go nodes do, in whose name, and what do they hear of what they may not? |
 //! | `scripted.rs` | (a Go node that does what a test tells it to) |
 //! | `serving.rs` | what does a Go node find when it talks to a node of rakt? |
 //! | `shutdown.rs` | what becomes of what a Go node has asked when the node shuts down? |
@@ -31,6 +32,7 @@ mod calling;
 mod delivery;
 mod gone;
 mod limits;
+mod policy;
 mod scripted;
 mod serving;
 mod shutdown;

@@ -15,6 +15,7 @@
 //! | `hostile_handshake.rs` | who does not get past the greeting? |
 //! | `hostile_messages.rs` | what becomes of messages that are well-formed and not welcome? |
 //! | `incompatible.rs` | what does a caller hear of a peer that speaks no protocol of ours? |
+//! | `injection.rs` | can what a peer writes be more than one line of a log? |
 //! | `logs.rs` | how much can a peer write to the log? |
 //! | `management.rs` | can the actors of another node be spawned, stopped and asked about? |
 //! | `messaging.rs` | what can be said to an actor on another node, and how is it answered? |
@@ -68,6 +69,7 @@ mod hostile_frames;
 mod hostile_handshake;
 mod hostile_messages;
 mod incompatible;
+mod injection;
 mod logs;
 mod management;
 mod messaging;
