@@ -75,6 +75,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Contestant> {
         local::TIGHT,
         #[cfg(feature = "rakt")]
         crate::rakt_side::CONTESTANT,
+        #[cfg(feature = "rakt")]
+        crate::rakt_side::TLS,
     ];
     OURS.iter().chain(peers::ALL).chain(external::ALL)
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
+#[cfg(feature = "rakt")]
+use crate::contestant::SAME;
 use crate::contestant::{Contestant, Halves};
 use crate::workload::Workload::{
     self, Ask1, Ask64, Bulk, Fan, Links, LocalAsk, LocalTell, Mixed, Spawn, Tell,
@@ -24,6 +26,8 @@ pub(crate) const ALL: &[Contestant] = &[
     GOAKT3_BATCH,
     GOAKT4,
     GOAKT4_ZSTD,
+    #[cfg(feature = "rakt")]
+    GO_TLS,
     ERLANG,
 ];
 
@@ -87,6 +91,17 @@ const GOAKT4_ZSTD: Contestant = Contestant {
     ..GOAKT4
 };
 
+#[cfg(feature = "rakt")]
+const GO_TLS: Contestant = Contestant {
+    name: "go-tls",
+    about: "frames over Go's crypto/tls, TLS 1.3, mutual; no library of actors",
+    marks: "tells not acked; no actors: the reader counts and answers; sender waits for 256 KiB unwritten",
+    workloads: REMOTE,
+    scale: SAME,
+    halves: Halves::Program { program: go_tls },
+    ..GOAKT3
+};
+
 const ERLANG: Contestant = Contestant {
     name: "erlang",
     about: "two Erlang nodes without epmd, `!` and gen_server:call to a plain process",
@@ -105,13 +120,22 @@ pub(crate) fn goakt3() -> Result<Vec<OsString>> {
     goakt("v3", &[])
 }
 
-/// Builds the Go program of a version; `options` come before what it is to do.
-fn goakt(version: &str, options: &[&str]) -> Result<Vec<OsString>> {
-    let program = folder("goakt")?.join(version);
+/// Builds the Go program of a folder; `options` come before what it is to do.
+fn goakt(name: &str, options: &[&str]) -> Result<Vec<OsString>> {
+    let program = folder("goakt")?.join(name);
     let mut build = Command::new("go");
     build.arg("build").arg("-o").arg(&program).arg(".");
-    succeed(build.current_dir(Path::new(BENCH).join("goakt").join(version)))?;
+    succeed(build.current_dir(Path::new(BENCH).join("goakt").join(name)))?;
     Ok([program.into()].into_iter().chain(options.iter().map(OsString::from)).collect())
+}
+
+#[cfg(feature = "rakt")]
+fn go_tls() -> Result<Vec<OsString>> {
+    let certificates = folder("certificates")?;
+    crate::secret::issue_into(&certificates)?;
+    let mut program = goakt("tls", &["--certificates"])?;
+    program.push(certificates.into());
+    Ok(program)
 }
 
 fn erlang() -> Result<Vec<OsString>> {
@@ -124,7 +148,7 @@ fn erlang() -> Result<Vec<OsString>> {
 }
 
 /// Where what is built is kept, by name.
-fn folder(name: &str) -> Result<PathBuf> {
+pub(crate) fn folder(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let folder = this.with_file_name("external").join(name);
     std::fs::create_dir_all(&folder)?;

@@ -6,6 +6,7 @@
 //! - [`workload`], [`message`], [`measured`]: the work, what is sent, what is reported
 //! - [`drive`]: does the work through the client of a library
 //! - [`raw`], [`local`], [`rakt_side`], [`peers`], [`external`]: the contestants
+//! - [`secret`]: what those over TLS verify each other by
 //! - [`process`], [`stats`]: cores, CPU time and memory; medians
 //! - [`report`]: the table, the JSON file, the picture
 
@@ -24,6 +25,8 @@ mod process;
 mod rakt_side;
 mod raw;
 mod report;
+#[cfg(feature = "rakt")]
+mod secret;
 mod stats;
 mod workload;
 

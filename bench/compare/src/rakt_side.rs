@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rakt::prelude::*;
-use rakt::remote::{Config, GoAkt};
+use rakt::remote::{Config, GoAkt, Tls};
 
 use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready, SAME};
 use crate::external::{GOAKT3, REMOTE, goakt3};
 use crate::measured::Measured;
 use crate::message::Note;
 use crate::workload::{Job, TARGETS, Workload};
-use crate::{Result, drive};
+use crate::{Result, drive, secret};
 
 /// The answer to a count waits behind every note sent before.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,6 +27,18 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         serve: |ready| Box::pin(serve(ready, remoting())),
         run: |job| Box::pin(run(job, remoting())),
     },
+};
+
+pub(crate) const TLS: Contestant = Contestant {
+    name: "rakt-tls",
+    about: "rakt over mutual TLS 1.3, by a shared secret",
+    marks: "as rakt; each side has verified the other",
+    workloads: REMOTE,
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(async { serve(ready, encrypted()?).await }),
+        run: |job| Box::pin(async { run(job, encrypted()?).await }),
+    },
+    ..CONTESTANT
 };
 
 pub(crate) const GOAKT3_TO_RAKT: Contestant = Contestant {
@@ -67,6 +79,10 @@ const SYSTEM: &str = "bench";
 
 fn remoting() -> Config {
     Config::new(HOST, 0)
+}
+
+fn encrypted() -> Result<Config> {
+    Ok(remoting().tls(Tls::from_secret(secret::shared()?)))
 }
 
 /// A message to answer with the same payload.

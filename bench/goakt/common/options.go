@@ -30,6 +30,8 @@ type Options struct {
 	Port int
 	// Compression is "none", "zstd", or "" for GoAkt's default.
 	Compression string
+	// Certificates is the folder of ca.pem, node.pem and node.key, for those that speak TLS.
+	Certificates string
 
 	workload   string
 	count      int
@@ -60,6 +62,7 @@ func parse(args []string) (Options, error) {
 	flags.IntVar(&opts.Port, "port", 0, "the server's port; for serve 0 is any free one")
 	flags.StringVar(&pids, "server-pid", "", "the server's processes, with commas")
 	flags.StringVar(&opts.Compression, "compression", "", "none or zstd; GoAkt's default unless given")
+	flags.StringVar(&opts.Certificates, "certificates", "", "a folder with ca.pem, node.pem and node.key, for TLS")
 	flags.IntVar(&opts.batch, "batch", 1, "notes that are told as one batch; 1 is each alone")
 
 	// Options may stand on both sides of the word; a wrong one ends the process.

@@ -17,12 +17,16 @@ mod tonic;
 pub(crate) const ALL: &[Contestant] = &[
     #[cfg(feature = "tonic")]
     tonic::CONTESTANT,
+    #[cfg(all(feature = "tonic", feature = "rakt"))]
+    tonic::TLS,
     #[cfg(feature = "ractor")]
     ractor::CONTESTANT,
     #[cfg(feature = "kameo")]
     kameo::CONTESTANT,
     #[cfg(feature = "nats")]
     nats::CONTESTANT,
+    #[cfg(all(feature = "nats", feature = "rakt"))]
+    nats::TLS,
     #[cfg(feature = "actix")]
     actix::ONE_THREAD,
     #[cfg(feature = "actix")]

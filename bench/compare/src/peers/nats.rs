@@ -1,6 +1,7 @@
 //! NATS: `nats-server`, a process of its own, between client and responder.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use async_nats::{ConnectOptions, Subject, Subscriber};
@@ -46,8 +47,38 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         _ => 1.0,
     },
     check: is_installed,
-    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(serve(ready, None)),
+        run: |job| Box::pin(run(job, None)),
+    },
 };
+
+/// The certificates are issued by rakt.
+#[cfg(feature = "rakt")]
+pub(crate) const TLS: Contestant = Contestant {
+    name: "nats-tls",
+    about: "nats over mutual TLS: crypto/tls in the server, rustls with aws-lc-rs in its clients",
+    marks: "through a broker; unacked, a slow subscriber loses messages; server and clients have verified each other",
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(async { serve(ready, Some(certificates("nats-server")?)).await }),
+        run: |job| Box::pin(async { run(job, Some(certificates("nats-client")?)).await }),
+    },
+    ..CONTESTANT
+};
+
+/// Issues what a process shows, into a folder of its own.
+#[cfg(feature = "rakt")]
+fn certificates(name: &str) -> Result<PathBuf> {
+    use async_nats::rustls::crypto::aws_lc_rs;
+    // Several providers are compiled in, and async-nats takes the one of the process. Another was there before: as good.
+    let _ = aws_lc_rs::default_provider().install_default();
+    let folder = crate::external::folder(name)?;
+    crate::secret::issue_into(&folder)?;
+    Ok(folder)
+}
+
+/// A folder with `ca.pem`, `node.pem` and `node.key`, where all is encrypted.
+type Certificates = Option<PathBuf>;
 
 fn is_installed() -> Result {
     let asked = std::process::Command::new("nats-server").arg("--version").output();
@@ -62,9 +93,9 @@ struct Counted {
     notes: u64,
 }
 
-async fn serve(ready: Ready) -> Result {
-    let (mut server, port) = start_server().await?;
-    let client = connect(port, WAITING).await?;
+async fn serve(ready: Ready, certificates: Certificates) -> Result {
+    let (mut server, port) = start_server(&certificates).await?;
+    let client = connect(port, WAITING, &certificates).await?;
     let mut actors = JoinSet::new();
     for index in 0..=TARGETS {
         // One subscription for all that an actor understands keeps them in order.
@@ -98,7 +129,7 @@ async fn work(client: async_nats::Client, mut messages: Subscriber) -> Result {
 }
 
 /// Starts `nats-server`; it ends with this process.
-async fn start_server() -> Result<(Child, u16)> {
+async fn start_server(certificates: &Certificates) -> Result<(Child, u16)> {
     let program = ["nats-server", "--config", "/dev/stdin"];
     let mut server = process::pinned(&[], program.map(OsString::from))?
         .stdin(Stdio::piped())
@@ -108,6 +139,14 @@ async fn start_server() -> Result<(Child, u16)> {
         .spawn()?;
     let mut stdin = server.stdin.take().ok_or("no pipe")?;
     stdin.write_all(SERVER_CONFIG.as_bytes()).await?;
+    if let Some(folder) = certificates {
+        let path = |name| folder.join(name).display().to_string();
+        let (ca, certificate, key) = (path("ca.pem"), path("node.pem"), path("node.key"));
+        let tls = format!(
+            "tls {{\nca_file: {ca:?}\ncert_file: {certificate:?}\nkey_file: {key:?}\nverify: true\n}}\n"
+        );
+        stdin.write_all(tls.as_bytes()).await?;
+    }
     drop(stdin);
     let mut log = BufReader::new(server.stderr.take().ok_or("no pipe")?).lines();
     while let Some(line) = log.next_line().await? {
@@ -120,22 +159,33 @@ async fn start_server() -> Result<(Child, u16)> {
     Err("nats-server ended before it listened".into())
 }
 
-async fn connect(port: u16, waiting: usize) -> Result<async_nats::Client> {
-    let options =
+async fn connect(
+    port: u16,
+    waiting: usize,
+    certificates: &Certificates,
+) -> Result<async_nats::Client> {
+    let mut options =
         ConnectOptions::new().client_capacity(waiting).subscription_capacity(SUBSCRIPTION_CAPACITY);
+    if let Some(folder) = certificates {
+        options = options
+            .require_tls(true)
+            .add_root_certificates(folder.join("ca.pem"))
+            .add_client_certificate(folder.join("node.pem"), folder.join("node.key"));
+    }
     Ok(options.connect(format!("127.0.0.1:{port}")).await?)
 }
 
-async fn run(job: Job) -> Result<Measured> {
+async fn run(job: Job, certificates: Certificates) -> Result<Measured> {
     if job.workload == Workload::Links {
-        let peer = async || Ok(Client::new(&connect(job.port, WAITING).await?, 0));
+        let connect = async || connect(job.port, WAITING, &certificates).await;
+        let peer = async || Ok(Client::new(&connect().await?, 0));
         return drive::links(peer, job.clone()).await;
     }
     let waiting = match job.workload {
         Workload::Bulk | Workload::Mixed => LARGE_WAITING,
         _ => WAITING,
     };
-    let client = connect(job.port, waiting).await?;
+    let client = connect(job.port, waiting, &certificates).await?;
     let actor = |index| Client::new(&client, index);
     match job.workload {
         Workload::Fan => drive::fan((1..=TARGETS).map(actor).collect(), job).await,

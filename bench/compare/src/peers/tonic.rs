@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
+use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready, SAME};
@@ -32,8 +32,47 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
     ],
     scale: SAME,
     check: EVERYWHERE,
-    halves: Halves::Rust { serve: |ready| Box::pin(serve(ready)), run: |job| Box::pin(run(job)) },
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(serve(ready, Server::builder())),
+        run: |job| Box::pin(run(job, plain)),
+    },
 };
+
+/// The certificates are issued by rakt.
+#[cfg(feature = "rakt")]
+pub(crate) const TLS: Contestant = Contestant {
+    name: "tonic-tls",
+    about: "tonic over mutual TLS, rustls with aws-lc-rs",
+    marks: "no actors; bounded by HTTP/2 windows; each side has verified the other",
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(async { serve(ready, tls::server()?).await }),
+        run: |job| Box::pin(run(job, tls::endpoint)),
+    },
+    ..CONTESTANT
+};
+
+#[cfg(feature = "rakt")]
+mod tls {
+    use tonic::transport::{
+        Certificate, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig,
+    };
+
+    use crate::Result;
+    use crate::secret::{self, Pems};
+
+    pub(super) fn server() -> Result<Server> {
+        let Pems { ca, certificate, key } = secret::issue()?;
+        let config = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        Ok(Server::builder().tls_config(config.client_ca_root(Certificate::from_pem(ca)))?)
+    }
+
+    pub(super) fn endpoint(port: u16) -> Result<Endpoint> {
+        let Pems { ca, certificate, key } = secret::issue()?;
+        let config = ClientTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{port}"))?;
+        Ok(endpoint.tls_config(config.ca_certificate(Certificate::from_pem(ca)))?)
+    }
+}
 
 /// Large notes that wait for their turn in the stream.
 const WAITING: usize = 4;
@@ -77,18 +116,22 @@ impl Counter for Service {
     }
 }
 
-async fn serve(ready: Ready) -> Result {
+async fn serve(ready: Ready, mut server: Server) -> Result {
     let incoming = TcpIncoming::bind((Ipv4Addr::LOCALHOST, 0).into())?.with_nodelay(Some(true));
     ready(incoming.local_addr()?.port(), &[])?;
-    Server::builder()
-        .add_service(CounterServer::new(Service))
-        .serve_with_incoming(incoming)
-        .await?;
+    server.add_service(CounterServer::new(Service)).serve_with_incoming(incoming).await?;
     Ok(())
 }
 
-async fn run(job: Job) -> Result<Measured> {
-    let client = Client::connect(job.port).await?;
+/// Where a server is, and how to speak to it.
+type At = fn(port: u16) -> Result<Endpoint>;
+
+fn plain(port: u16) -> Result<Endpoint> {
+    Ok(Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?)
+}
+
+async fn run(job: Job, at: At) -> Result<Measured> {
+    let client = Client::connect(at(job.port)?).await?;
     match job.workload {
         Workload::Tell | Workload::Bulk => {
             client.take_all(job.warm_up(), job.workload).await?;
@@ -97,7 +140,9 @@ async fn run(job: Job) -> Result<Measured> {
             run.finish()
         }
         Workload::Mixed => drive::mixed(client.clone(), client, job).await,
-        Workload::Links => drive::links(|| Client::connect(job.port), job.clone()).await,
+        Workload::Links => {
+            drive::links(async || Client::connect(at(job.port)?).await, job.clone()).await
+        }
         _ => drive::run(client, job).await,
     }
 }
@@ -116,9 +161,8 @@ struct Told {
 }
 
 impl Client {
-    async fn connect(port: u16) -> Result<Self> {
-        let endpoint = Channel::from_shared(format!("http://127.0.0.1:{port}"))?.tcp_nodelay(true);
-        let service = CounterClient::new(endpoint.connect().await?);
+    async fn connect(to: Endpoint) -> Result<Self> {
+        let service = CounterClient::new(to.tcp_nodelay(true).connect().await?);
         Ok(Self { service, told: Arc::default() })
     }
 
