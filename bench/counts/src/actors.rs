@@ -7,7 +7,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use rakt::message::{Codec, Prost};
 use rakt::prelude::*;
-use rakt::remote::{Compression, Config};
+use rakt::remote::{Compression, Config, Secret, Tls};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Result;
@@ -156,6 +156,15 @@ pub(crate) fn remote_tell(count: u64, compression: Compression) -> Result {
     })
 }
 
+pub(crate) fn remote_tell_tls(count: u64) -> Result {
+    on_one_thread(async move {
+        let tls = Tls::from_secret(Secret::generate());
+        let encrypted = |config: Config| config.tls(tls.clone());
+        let counter = counter_with(&Memory::default(), encrypted).await?;
+        tell(&counter, count).await
+    })
+}
+
 pub(crate) fn remote_ask(count: u64) -> Result {
     on_one_thread(async move {
         let counter = counter_over(&Memory::default(), Compression::default()).await?;
@@ -185,9 +194,17 @@ pub(crate) async fn counter_over(
     network: &Memory,
     compression: Compression,
 ) -> Result<ActorRef<Counter>> {
+    counter_with(network, |config| config.compression(compression)).await
+}
+
+/// The same, as both nodes are configured.
+async fn counter_with(
+    network: &Memory,
+    configured: impl Fn(Config) -> Config,
+) -> Result<ActorRef<Counter>> {
     let start = |name: &str, seed| {
         let config = Config::new("127.0.0.1", 0).transport(network.clone());
-        ActorSystem::builder(name).remoting(config.compression(compression).seed(seed)).start()
+        ActorSystem::builder(name).remoting(configured(config).seed(seed)).start()
     };
     let (near, far) = (start("near", 1).await?, start("far", 2).await?);
     far.spawn("counter", Counter::default).await?;

@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) static ALL: [Path; 14] = [
+pub(crate) static ALL: [Path; 15] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -87,6 +87,12 @@ pub(crate) static ALL: [Path; 14] = [
         about: "the same between nodes without compression",
         count: 20_000,
         run: |count| actors::remote_tell(count, Compression::None),
+    },
+    Path {
+        name: "remote-tell-tls",
+        about: "the same as remote-tell over mutual TLS",
+        count: 20_000,
+        run: actors::remote_tell_tls,
     },
     Path {
         name: "remote-ask",
