@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 
 impl Policy {
     /// What a file in [TOML](https://toml.io) says, 1 MiB at most. It is read here, and again every 10 s by the node that has it as an
-    /// [option](super::Config::policy) or is [given](crate::ActorSystem::set_policy) it: once it says something else, that holds, as if it
+    /// [option](crate::remote::Config::policy) or is [given](crate::ActorSystem::set_policy) it: once it says something else, that holds, as if it
     /// were given to [`set_policy`](crate::ActorSystem::set_policy). A file that is gone or at fault changes nothing: that is
     /// logged once a minute, and told as an
     /// [event](crate::Event::PolicyReloadFailed). [`reload_policy`](crate::ActorSystem::reload_policy) looks at it at once.

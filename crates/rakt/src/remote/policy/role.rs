@@ -121,7 +121,7 @@ impl Role {
     /// [`Context::forward`](crate::Context::forward) keeps the first sender, so what a peer forwards for others is refused too.
     ///
     /// The own node of a native peer is the one that it says it is, by system, host and port: a certificate proves the
-    /// host, or the system; without TLS and among the holders of one secret nothing does. A [`Client`](super::Client) has no
+    /// host, or the system; without TLS and among the holders of one secret nothing does. A [`Client`](crate::remote::Client) has no
     /// address, so it has no senders. Go nodes do not say who they are: theirs is the host that their connection comes from, or
     /// that is in their certificate.
     pub fn own_senders_only(mut self) -> Self {
