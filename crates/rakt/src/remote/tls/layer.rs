@@ -262,7 +262,7 @@ impl TlsLayer {
             return known;
         }
         let identity = match self.holders.is_empty() {
-            true => Names::of(&chain[0]).identity(),
+            true => Names::of(&chain[0]).identity(&chain[0]),
             // Who has a secret has proven no more than that, whatever it writes into its certificate.
             false => self.holders.identity(chain).unwrap_or_else(Identity::anonymous),
         };

@@ -3,7 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
+#[cfg(feature = "tls")]
+use aws_lc_rs::digest;
 use rakt_wire::Shown;
+#[cfg(not(feature = "tls"))]
+use ring::digest;
 use rustls_pki_types::{CertificateDer, DnsName, ServerName};
 use webpki::{EndEntityCert, Error};
 
@@ -39,14 +43,22 @@ impl Names {
         uris.chain(hosts).chain(self.addresses.iter().map(|address| format!("ip:{address}")))
     }
 
-    /// Who it is that has them.
-    pub(crate) fn identity(&self) -> Identity {
+    /// Who it is that has them, in this certificate.
+    pub(crate) fn identity(&self, certificate: &CertificateDer<'_>) -> Identity {
         let mut texts = self.texts().peekable();
         match texts.peek() {
             Some(_) => Identity::proven(texts),
-            None => Identity::proven(["unnamed".to_owned()]),
+            // Two that have no name are not the same.
+            None => Identity::proven([fingerprint(certificate)]),
         }
     }
+}
+
+/// What a certificate is known by that has no name: `sha256:` and 64 hexadecimal digits.
+fn fingerprint(certificate: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, certificate);
+    let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    format!("sha256:{}", hex.collect::<String>())
 }
 
 /// Whether a certificate is for the one that is dialed by that name.
@@ -86,8 +98,9 @@ fn is_url(uri: &str) -> bool {
     if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
         return false;
     }
-    let is_ours =
-        ["dns", "ip", "address", "secret"].iter().any(|own| scheme.eq_ignore_ascii_case(own));
+    let is_ours = ["dns", "ip", "address", "secret", "sha256"]
+        .iter()
+        .any(|own| scheme.eq_ignore_ascii_case(own));
     !is_ours && rest.starts_with("//")
 }
 
@@ -128,7 +141,8 @@ mod tests {
     fn names_are_told_as_a_policy_writes_them() {
         let ip = |text: &str| SanType::IpAddress(text.parse().expect("an address"));
         let all = [ip("10.0.0.8"), dns("Shop-7.Example"), dns("*.shop.example"), ip("2001:db8::1")];
-        let names = Names::of(&certificate([&all[..], &[uri("spiffe://prod/shop")]].concat()));
+        let shown = certificate([&all[..], &[uri("spiffe://prod/shop")]].concat());
+        let names = Names::of(&shown);
         let told: Vec<_> = names.texts().collect();
         let expected = [
             "spiffe://prod/shop",
@@ -138,15 +152,22 @@ mod tests {
             "ip:2001:db8::1",
         ];
         assert_eq!(told, expected);
-        assert!(names.identity().is_proven());
-        assert_eq!(names.identity().names().collect::<Vec<_>>(), expected);
+        let identity = names.identity(&shown);
+        assert!(identity.is_proven());
+        assert_eq!(identity.names().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_uri_cannot_be_taken_for_another_kind_of_name() {
-        for text in
-            ["dns:ops", "DNS:ops", "ip:10.0.0.8", "secret:1f2e3d4c", "address:::1", "anonymous"]
-        {
+        for text in [
+            "dns:ops",
+            "DNS:ops",
+            "ip:10.0.0.8",
+            "secret:1f2e3d4c",
+            "sha256://0",
+            "address:::1",
+            "anonymous",
+        ] {
             assert_eq!(Names::of(&certificate(vec![uri(text)])).texts().count(), 0, "{text}");
         }
         // Nor is a host one of another kind, nor what is no certificate.
@@ -155,7 +176,15 @@ mod tests {
             Some("dns:anonymous")
         );
         assert_eq!(Names::of(&CertificateDer::from(vec![0; 8])), Names::default());
-        let unnamed = Names::of(&certificate(Vec::new())).identity();
-        assert_eq!(unnamed.to_string(), "unnamed");
+    }
+
+    #[test]
+    fn what_has_no_name_is_known_by_what_it_is() {
+        let [one, other] = [(); 2].map(|()| certificate(Vec::new()));
+        let identity = |of: &CertificateDer<'_>| Names::of(of).identity(of).to_string();
+        assert_ne!(identity(&one), identity(&other));
+        let known = identity(&one);
+        let digits = known.strip_prefix("sha256:").expect("a digest");
+        assert!(digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
     }
 }
