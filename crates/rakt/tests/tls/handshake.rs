@@ -43,6 +43,25 @@ async fn whoever_is_not_who_it_says_is_refused_by_name() -> Result {
     Ok(())
 }
 
+/// Who has no host in its certificate may connect, and not say that others reach it anywhere.
+#[tokio::test]
+async fn a_node_without_a_host_in_its_certificate_advertises_none() -> Result {
+    let ca = Ca::new("ca");
+    let server = node("server", ca.tls("server")).await?;
+    let (host, port) = server.advertised();
+    let tls = |name: &str| {
+        let names = vec![uri(&format!("rakt://tests/{name}"))];
+        ca.issue(name, |params| params.subject_alt_names = names).tls(&ca.pem)
+    };
+    assert_eq!(ping(tls("client"), (host, port)).await, Ok(()));
+    let other = node("other", tls("other")).await?;
+    let pinged = within(other.node(host, port).ping()).await;
+    let heard = Chain(&pinged.expect_err("it advertises 127.0.0.1")).to_string();
+    let why = r#"this certificate is for rakt://tests/other, the hello says "127.0.0.1""#;
+    assert!(heard.contains(why), "{heard}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn another_ca_is_named() -> Result {
     let (ca, other) = (Ca::new("ca"), Ca::new("other"));

@@ -309,9 +309,9 @@ impl TlsLayer {
                 return claims(format!("{last:?}"), system);
             }
         }
-        let has_hosts = !names.hosts.is_empty() || !names.addresses.is_empty();
         match advertised {
-            Some(host) if self.verify.is_by_host() && has_hosts => {
+            // One that has only URIs for names is no host: it may connect, and be dialed by nobody.
+            Some(host) if self.verify.is_by_host() => {
                 let is_named =
                     self.name_of(host).is_some_and(|name| is_for(&credential.chain[0], &name));
                 if is_named { Ok(()) } else { claims(names.to_string(), host) }
