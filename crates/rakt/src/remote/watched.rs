@@ -15,8 +15,11 @@ const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// Reads a file that has a certain number of bytes at most.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // With room for all of it, no part of a key is left where it has grown.
+    let len = file.metadata()?.len().min(most) as usize;
+    let mut bytes = Vec::with_capacity(len + 1);
+    file.take(most + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
         true => {
             let text = format!("the limit is {} MiB", most >> 20);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroizing;
 
 use super::error::CertificateError;
 use super::request::{self, Request};
@@ -111,7 +112,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let chain = [certificate.der()].into_iter().chain(&self.intermediates);
         let certificate_pem = chain.map(|der| certificate_pem(der)).collect();
-        let (der, key_pem) = (certificate.der().clone(), key.serialize_pem());
+        let (der, key_pem) = (certificate.der().clone(), key.serialize_pem().into());
         Ok(Issued { certificate_pem, der, key_pem })
     }
 
@@ -142,7 +143,7 @@ impl fmt::Debug for Authority {
 pub struct Issued {
     certificate_pem: String,
     der: CertificateDer<'static>,
-    key_pem: String,
+    key_pem: Zeroizing<String>,
 }
 
 impl Issued {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroizing;
 
 use super::authority::Authority;
 use super::error::CertificateError;
@@ -81,14 +82,15 @@ impl Directory {
     fn authority(&self) -> Result<Authority, CertificateError> {
         let (certificate, key) = (self.path.join("ca.pem"), self.path.join("ca.key"));
         if is_pair(&certificate, &key)? {
-            return Authority::from_pem(&files::read(&certificate)?, &files::read(&key)?);
+            let key = Zeroizing::new(files::read(&key)?);
+            return Authority::from_pem(&files::read(&certificate)?, &key);
         }
         // Authorities are told apart by their names where a certificate does not come from the one that is trusted.
         let name = format!("rakt development {:08x}", fastrand::u32(..));
         let authority = Authority::generate(&name)?;
         files::write_new(
             (&certificate, &authority.certificate_pem()),
-            (&key, &authority.key_pem()),
+            (&key, &Zeroizing::new(authority.key_pem())),
         )?;
         Ok(authority)
     }

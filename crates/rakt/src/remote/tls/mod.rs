@@ -31,6 +31,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 pub use crate::error::tls::TlsError;
 pub use verify::Verify;
 
@@ -94,7 +96,7 @@ impl Tls {
         key: impl AsRef<[u8]>,
         roots: impl AsRef<[u8]>,
     ) -> Self {
-        let text = |name, bytes: &[u8]| Place::Text(name, bytes.into());
+        let text = |name, bytes: &[u8]| Place::Text(name, Zeroizing::new(bytes.into()));
         Self::new(Source::Given {
             certificate: text("certificate", certificate.as_ref()),
             key: text("key", key.as_ref()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use crate::error::tls::TlsError;
 use crate::remote::watched::read;
@@ -16,8 +17,8 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     File(PathBuf),
-    /// An argument of that name.
-    Text(&'static str, Box<[u8]>),
+    /// An argument of that name. It may be a key, of which nothing stays in memory.
+    Text(&'static str, Zeroizing<Box<[u8]>>),
 }
 
 /// Leaves the text out: it may be a key.
@@ -73,7 +74,7 @@ pub(crate) struct Places {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Pems {
     certificate: Vec<u8>,
-    key: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
     roots: Vec<Vec<u8>>,
     crl: Option<Vec<u8>>,
 }
@@ -108,7 +109,7 @@ impl Places {
         }
         Ok(Pems {
             certificate: self.certificate.read()?,
-            key: self.key.read()?,
+            key: self.key.read()?.into(),
             roots: self.roots.iter().map(Place::read).collect::<Result<_, _>>()?,
             crl: self.crl.as_ref().map(Place::read).transpose()?,
         })

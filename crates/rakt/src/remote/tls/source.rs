@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 use super::pems::{Pems, Place, Places};
 use super::verify::{Verifier, Verify};
@@ -111,7 +112,7 @@ impl Supply {
         let authorities = authorities.map_err(failed)?;
         let request = self.request("secret").host(Secret::SERVER_NAME).life(LIFE);
         let own = authorities[0].issue(&request).map_err(failed)?;
-        let text = |name, pem: &str| Place::Text(name, pem.as_bytes().into());
+        let text = |name, pem: &str| Place::Text(name, Zeroizing::new(pem.as_bytes().into()));
         let places = Places {
             certificate: text("certificate", own.certificate_pem()),
             key: text("key", own.key_pem()),
