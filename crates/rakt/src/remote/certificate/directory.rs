@@ -1,6 +1,6 @@
 //! An authority and the nodes that it has issued certificates for, as files in one directory.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +18,9 @@ const RENEWED_BEFORE_END: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A directory with the certificates of an authority and of its nodes, for development: `ca.pem` and `ca.key`, and
 /// for each node `NAME.pem` and `NAME.key`. `rakt cert dev` writes the same.
+///
+/// A directory that others may write into, or that belongs to somebody else, is refused: who can put an authority there
+/// can be any node.
 ///
 /// Several processes may use a directory at a time; a file `.lock` in it keeps them apart. All of it is blocking: at
 /// most a few milliseconds, and the time for which another process has the lock.
@@ -108,10 +111,13 @@ impl Directory {
     /// Until the file is dropped, no other process and no other thread is past this. The system takes the lock of a
     /// process that ends.
     fn lock(&self) -> Result<File, CertificateError> {
-        fs::create_dir_all(&self.path).map_err(files::written(&self.path))?;
+        files::make_directory(&self.path).map_err(files::written(&self.path))?;
+        files::check_directory(&self.path)?;
         let path = self.path.join(".lock");
-        let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
-        file.map_err(files::written(&path))
+        files::check_no_link(&path)?;
+        // What is there stays: somebody else may have made it.
+        let file = File::options().write(true).create(true).truncate(false).open(&path);
+        file.and_then(|file| file.lock().map(|()| file)).map_err(files::written(&path))
     }
 }
 
@@ -136,6 +142,8 @@ fn ends_soon(pem: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Is there for as long as a test runs.
@@ -196,6 +204,34 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
         assert_eq!((mode(&files.key), mode(&place.0.path.join("ca.key"))), (0o600, 0o600));
         assert_eq!(mode(&files.certificate) & 0o600, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn where_others_could_put_certificates_there_are_none() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let place = Place::new("others");
+        let path = &place.0.path;
+        place.0.issue(&node("one")).expect("a certificate");
+        let mode = || fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode() & 0o022, 0, "made by this");
+        for open in [0o777, 0o775, 0o1777] {
+            fs::set_permissions(path, fs::Permissions::from_mode(open)).expect("it is ours");
+            let error = place.0.find_or_issue(&node("one")).expect_err("for others").to_string();
+            assert!(
+                error.contains("others may write into it") && error.contains("chmod"),
+                "{error}"
+            );
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        place.0.find_or_issue(&node("one")).expect("it is safe again");
+        let (lock, precious) = (path.join(".lock"), path.join("precious"));
+        fs::write(&precious, "precious").expect("there is room");
+        fs::remove_file(&lock).expect("it was made");
+        symlink(&precious, &lock).expect("there is no other");
+        let error = place.0.find_or_issue(&node("one")).expect_err("a link").to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        assert_eq!(read(&precious), "precious");
     }
 
     #[test]

@@ -108,6 +108,14 @@ pub enum CertificateError {
         /// The file.
         path: PathBuf,
     },
+    /// Others could put certificates where these are.
+    #[error("{} is no place for keys: {why}", path.display())]
+    Shared {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: &'static str,
+    },
     /// A file cannot be read or written.
     #[error("{} cannot be {verb}", path.display())]
     Io {

@@ -44,6 +44,47 @@ pub(super) fn written(path: &Path) -> impl FnOnce(std::io::Error) -> Certificate
     move |source| CertificateError::Io { path, verb: "written", source }
 }
 
+/// Makes a directory, with those above it, that nobody but its owner can write into.
+pub(super) fn make_directory(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(path)
+}
+
+/// Refuses a directory in which others can put things.
+pub(super) fn check_directory(path: &Path) -> Result<(), CertificateError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let shared = |why| CertificateError::Shared { path: path.to_owned(), why };
+        let found = fs::metadata(path).map_err(written(path))?;
+        if found.permissions().mode() & 0o022 != 0 {
+            return Err(shared("others may write into it: chmod go-w"));
+        }
+        // What the system says of this process belongs to its user; where it says nothing, the mode has to do.
+        let own = fs::metadata("/proc/self").map(|process| process.uid());
+        if own.is_ok_and(|own| found.uid() != own && found.uid() != 0) {
+            return Err(shared("it belongs to another user: chown it, or take another directory"));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Refuses a name that leads elsewhere.
+pub(super) fn check_no_link(path: &Path) -> Result<(), CertificateError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Err(CertificateError::Shared {
+            path: path.to_owned(),
+            why: "it is a symbolic link, and might lead to a file of somebody else: remove it",
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
