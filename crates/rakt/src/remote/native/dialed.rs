@@ -30,6 +30,9 @@ pub(crate) struct Dialed {
     /// Sees to it that another one takes its place.
     #[cfg(feature = "_tls")]
     replace: Option<Replace>,
+    /// Why another one is to take its place, where that is so.
+    #[cfg(feature = "_tls")]
+    retires: Option<Box<str>>,
 }
 
 /// Has another connection take the place of one, and says why.
@@ -110,6 +113,8 @@ impl Dialed {
             successors: Vec::new(),
             #[cfg(feature = "_tls")]
             replace: None,
+            #[cfg(feature = "_tls")]
+            retires: None,
         }
     }
 
@@ -291,6 +296,17 @@ impl Conn<Dialed> {
         self.lock().half.replace = Some(Arc::new(replace));
     }
 
+    /// Has another connection take its place if it is to retire, and is in its place by now.
+    #[cfg(feature = "_tls")]
+    pub(super) fn see_to_successor(&self) {
+        let state = self.lock();
+        let both = state.half.retires.clone().zip(state.half.replace.clone());
+        drop(state);
+        if let Some((why, replace)) = both {
+            replace(&why);
+        }
+    }
+
     /// Takes nothing new, and ends once all requests have their answers: another connection has its place.
     #[cfg(feature = "_tls")]
     pub(super) fn make_way(&self, why: &str) {
@@ -361,10 +377,8 @@ impl Guarded for Conn<Dialed> {
     }
 
     fn retire(&self, why: &str) {
-        let replace = self.lock().half.replace.clone();
-        if let Some(replace) = replace {
-            replace(why);
-        }
+        self.lock().half.retires.get_or_insert_with(|| why.into());
+        self.see_to_successor();
     }
 }
 

@@ -189,6 +189,8 @@ impl Endpoint {
         let connected = self.connect(place, lane).await;
         let up = connected.as_ref().ok().cloned();
         let before = self.put(place, connected);
+        #[cfg(feature = "_tls")]
+        up.iter().for_each(|conn| conn.see_to_successor());
         if let Some(conn) = up.filter(|_| self.dialer.is_closed()) {
             conn.finish(CloseCode::Normal, "closed while it was dialed");
         }

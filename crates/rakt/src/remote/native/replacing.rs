@@ -41,7 +41,8 @@ impl Endpoint {
                 Ok(new) if !self.put_in_place_of(place, &old, &new, &why) => {
                     new.finish(CloseCode::Normal, "another connection was there first");
                 }
-                Ok(_) => {}
+                // It may have been told to retire before it was there.
+                Ok(new) => new.see_to_successor(),
                 Err(error) => {
                     self.could_not_replace(&why, &error);
                     tokio::time::sleep(PAUSE).await;

@@ -200,3 +200,22 @@ async fn who_does_not_want_to_wait_hears_which_bound_is_reached() {
     conn.lock().poll_transmit(&mut Vec::new());
     assert!(ping().is_ok(), "the cancellation has left");
 }
+
+#[cfg(feature = "_tls")]
+#[tokio::test]
+async fn a_connection_that_is_to_retire_stays_so_until_another_has_its_place() {
+    use crate::remote::tls::Guarded;
+    let session = session(Limits::default());
+    let account = Account::new(resources());
+    let conn = Conn::new(account, Dialed::new(&session), &session, crate::Peer::unproven("peer:1"));
+    let told = Arc::<crate::sync::Mutex<Vec<String>>>::default();
+    let heard = told.clone();
+    conn.see_to_successor();
+    conn.on_retire(move |why| heard.lock().push(why.to_owned()));
+    conn.see_to_successor();
+    assert!(told.lock().is_empty(), "it is good");
+    Guarded::retire(&*conn, "it ends soon");
+    // It has come into its place after that.
+    conn.see_to_successor();
+    assert_eq!(*told.lock(), ["it ends soon", "it ends soon"]);
+}
