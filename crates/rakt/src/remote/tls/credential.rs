@@ -92,6 +92,9 @@ impl Credential {
         let mut links = self.links.lock();
         if links.len() == links.capacity() {
             links.retain(|link| link.guarded.strong_count() > 0);
+            // Most peers have one: room for four would be as much as half of what is kept of them here.
+            let more = (links.len() / 2).max(1);
+            links.reserve_exact(more);
         }
         links.push(link);
     }
