@@ -190,6 +190,11 @@ impl Admission {
         source.0.is_some_and(|ip| self.state.lock().known.has(ip, now))
     }
 
+    /// Where it is, as far as limits for addresses hold for it.
+    pub(crate) fn limited(&self, source: Source) -> Source {
+        Source(self.counted(source))
+    }
+
     /// The address whose connections are counted.
     fn counted(&self, source: Source) -> Option<IpAddr> {
         source.limited(self.slots.limits_loopback)
@@ -270,7 +275,7 @@ impl Permit {
 
     /// Where it comes from, as far as limits for addresses hold for it.
     pub(crate) fn counted(&self) -> Source {
-        Source(self.admission.counted(self.source))
+        self.admission.limited(self.source)
     }
 
     /// The peer has greeted.

@@ -1,7 +1,8 @@
-//! How many TLS handshakes may be under way, and how often one address may begin one. Pure: time goes in.
+//! How many TLS handshakes may be under way, how often one address may begin one, and how many are worked on at once.
 //!
 //! A handshake costs this side a signature and a key agreement, and a peer next to nothing: some forged bytes are
-//! enough. What is beyond the limits is closed before any of that; nobody waits for a place.
+//! enough. What is beyond the limits is closed before any of that; nobody waits for a place. Those that have one take
+//! turns, so that there is time left for the connections that are there.
 
 #![cfg_attr(not(feature = "_tls"), allow(dead_code, reason = "for encryption, which is a feature"))]
 
@@ -10,13 +11,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use super::admission::Source;
 use super::refuse::refuse;
+use crate::error::Refusal;
+use crate::message::allowance::Hold;
 use crate::sync::Mutex;
 use crate::system::ConfigError;
 
 /// One place in so many is kept for addresses whose peers have greeted before.
 const KEPT_PART: u32 = 8;
+/// What a connection may have this side keep without counting, before it has shown who it is, in bytes: that is more
+/// than what the first message of a usual one has.
+const UNCOUNTED: u64 = 4 * 1024;
 /// Handshakes are counted anew after this time.
 const COUNTED_FOR: Duration = Duration::from_secs(1);
 
@@ -70,6 +78,8 @@ pub(crate) struct Handshakes {
     /// Whether a loopback address is one like others.
     limits_loopback: bool,
     state: Mutex<State>,
+    /// For those that are worked on: half of the threads have none.
+    turns: Semaphore,
 }
 
 #[derive(Default)]
@@ -87,8 +97,10 @@ struct Own {
 }
 
 impl Handshakes {
-    pub(crate) fn new(limits: HandshakeLimits, limits_loopback: bool) -> Arc<Self> {
-        Arc::new(Self { limits, limits_loopback, state: Mutex::default() })
+    /// Those of a node whose runtime has so many threads.
+    pub(crate) fn new(limits: HandshakeLimits, limits_loopback: bool, threads: usize) -> Arc<Self> {
+        let turns = Semaphore::new((threads / 2).max(1));
+        Arc::new(Self { limits, limits_loopback, state: Mutex::default(), turns })
     }
 
     /// A place for the handshake of a peer, from an address whose peers have greeted before or not.
@@ -147,6 +159,65 @@ pub(crate) struct Handshaking {
     source: Option<IpAddr>,
 }
 
+/// Where a connection comes in that has not shown who it is.
+pub(crate) trait Gate: Send + Sync {
+    /// A place for its handshake.
+    ///
+    /// # Errors
+    /// There is none.
+    fn begin(&self) -> Result<Handshaking, TooMany>;
+
+    /// What it has this side keep counts in this.
+    fn hold(&self) -> Box<dyn Hold>;
+}
+
+/// A connection that comes in.
+pub(crate) struct Entering<'a> {
+    gate: &'a dyn Gate,
+    place: Option<Handshaking>,
+    hold: Option<Box<dyn Hold>>,
+    /// Bytes that count.
+    counted: u64,
+}
+
+impl<'a> Entering<'a> {
+    pub(crate) fn new(gate: &'a dyn Gate) -> Self {
+        Self { gate, place: None, hold: None, counted: 0 }
+    }
+
+    /// It has a place from now on.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn begin(&mut self) -> Result<(), TooMany> {
+        self.place = Some(self.gate.begin()?);
+        Ok(())
+    }
+
+    /// So many bytes of its own are kept as it waits for its peer. What was counted once counts until it is in.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub(crate) fn keep(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let bytes = bytes as u64;
+        if bytes > self.counted.max(UNCOUNTED) {
+            let hold = self.hold.get_or_insert_with(|| self.gate.hold());
+            hold.add(bytes - self.counted)?;
+            self.counted = bytes;
+        }
+        Ok(())
+    }
+
+    /// Its turn to be worked on, until that is dropped. It comes once this thread has looked after those that are in:
+    /// else their requests would wait for all handshakes that are ready to go on.
+    pub(crate) async fn turn(&mut self) -> Option<SemaphorePermit<'_>> {
+        let turns = &self.place.as_ref()?.handshakes.turns;
+        let turn = turns.acquire().await.ok();
+        tokio::task::yield_now().await;
+        turn
+    }
+}
+
 impl Drop for Handshaking {
     fn drop(&mut self) {
         let mut state = self.handshakes.state.lock();
@@ -164,7 +235,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn handshakes(all: u32, each: u32, rate: u32) -> Arc<Handshakes> {
-        Handshakes::new(HandshakeLimits { all, each, rate }, false)
+        Handshakes::new(HandshakeLimits { all, each, rate }, false, 2)
     }
 
     fn source(n: u8) -> Source {
@@ -231,9 +302,71 @@ mod tests {
         let held: Vec<_> = (0..50).map(|_| free.begin(loopback, false, now)).collect();
         assert!(held.iter().all(Result::is_ok));
         let limits = HandshakeLimits { all: 100, each: 1, rate: 10 };
-        let limited = Handshakes::new(limits, true);
+        let limited = Handshakes::new(limits, true, 2);
         let held = limited.begin(loopback, false, now);
         assert!(held.is_ok());
         assert_eq!(limited.begin(loopback, false, now).err(), Some(TooMany::Each(1)));
+    }
+
+    /// With one place for each of its connections, and room for so many bytes of each.
+    struct Narrow(Arc<Handshakes>, u64);
+
+    impl Gate for Narrow {
+        fn begin(&self) -> Result<Handshaking, TooMany> {
+            self.0.begin(Source::of("memory"), false, Instant::now())
+        }
+
+        fn hold(&self) -> Box<dyn Hold> {
+            Box::new(Left(self.1))
+        }
+    }
+
+    struct Left(u64);
+
+    impl Hold for Left {
+        fn add(&mut self, bytes: u64) -> Result<(), Refusal> {
+            self.0 = self.0.checked_sub(bytes).ok_or(Refusal::ShuttingDown)?;
+            Ok(())
+        }
+
+        fn again(&self) -> Box<dyn Hold> {
+            unreachable!("nothing is copied")
+        }
+    }
+
+    #[test]
+    fn what_a_handshake_keeps_counts_beyond_a_few_kib() {
+        let gate = Narrow(handshakes(10, 10, 10), 10 * 1024);
+        let mut entering = Entering::new(&gate);
+        for bytes in [0, 4 * 1024, 5 * 1024, 10 * 1024, 100, 10 * 1024] {
+            assert!(entering.keep(bytes).is_ok(), "{bytes}");
+        }
+        assert!(entering.keep(10 * 1024 + 1).is_err());
+        assert!(Entering::new(&Narrow(handshakes(10, 10, 10), 0)).keep(4 * 1024).is_ok());
+    }
+
+    #[tokio::test]
+    async fn handshakes_take_turns_after_all_else_that_is_ready() {
+        let gate = Narrow(handshakes(10, 10, 10), 0);
+        let [mut one, mut other] = [(); 2].map(|()| Entering::new(&gate));
+        one.begin().and_then(|()| other.begin()).expect("there are places");
+        let at_once = tokio::select! {
+            biased;
+            _ = one.turn() => true,
+            () = std::future::ready(()) => false,
+        };
+        assert!(!at_once, "others are ready");
+        let turn = one.turn().await;
+        assert!(turn.is_some());
+        let mut waiting = std::pin::pin!(other.turn());
+        for _ in 0..100 {
+            tokio::select! {
+                biased;
+                _ = &mut waiting => panic!("one of two threads is for others"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(turn);
+        assert!(waiting.await.is_some());
     }
 }

@@ -19,11 +19,12 @@ use tokio::time::timeout_at;
 
 use super::account::Account;
 use super::admission::{Admission, Greeting, Permit, Source};
+use super::budget::Part;
 use super::caller::Caller;
 use super::config::Config;
 use super::dialer::Dialer;
 use super::handshake::{HandshakeFailure, hello, shake_hands};
-use super::handshakes::Handshakes;
+use super::handshakes::{Gate, Handshakes, Handshaking, TooMany};
 use super::io::{Farewell, say_goodbye};
 use super::known::Known;
 use super::lanes::{Lanes, Turn};
@@ -37,6 +38,7 @@ use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream, unbracketed};
 use super::weak_map::WeakSet;
 use crate::error::{BoxError, Chain};
+use crate::message::allowance::Hold;
 use crate::portable::PortableRef;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -51,6 +53,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the connections have to write their last bytes, and Go nodes to answer them, when this side
 /// closes. 5 s.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So many connections are taken before those that are there have their turn: a thousand that come at the same time
+/// would all go before them.
+const AT_ONCE: u32 = 8;
 
 /// What peers are told when this side closes.
 const SHUTTING_DOWN: &str = "the node is shutting down";
@@ -123,7 +129,11 @@ impl Node {
             },
             caller: Caller::new(dialer, system.call_options().clone()),
             admission: Admission::new(listening.slots),
-            handshakes: Handshakes::new(listening.handshakes, listening.slots.limits_loopback),
+            handshakes: Handshakes::new(
+                listening.handshakes,
+                listening.slots.limits_loopback,
+                system.runtime().metrics().num_workers(),
+            ),
             listener: Mutex::new(Some(listener)),
             inbound: Mutex::default(),
             lanes: Mutex::default(),
@@ -154,7 +164,12 @@ impl Node {
     async fn accept(self: Arc<Self>, system: ActorSystem, mut listener: Box<dyn Listener>) {
         let mut draining = self.draining.subscribe();
         let mut pause = FIRST_PAUSE;
+        let mut taken = 0_u32;
         loop {
+            taken += 1;
+            if taken.is_multiple_of(AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = draining.wait_for(|draining| *draining) => return,
@@ -264,11 +279,8 @@ impl Node {
         let may_be_go = self.goakt.is_some();
         #[cfg(not(feature = "goakt"))]
         let may_be_go = false;
-        let begin = || {
-            let (source, now) = (Source::of(from), now());
-            self.handshakes.begin(source, self.admission.knows(source, now), now)
-        };
-        Opened::of(stream, from, &self.resources().options, begin, may_be_go).await
+        let gate = Entrance { node: self, from };
+        Opened::of(stream, from, &self.resources().options, &gate, may_be_go).await
     }
 
     fn resources(&self) -> &Resources {
@@ -466,6 +478,28 @@ impl RemotingConfig for Config {
 /// Asks a peer to send nothing new.
 fn dismiss(conn: &Conn<Accepted>) {
     conn.write(|writer| writer.goaway(CloseCode::ShuttingDown, SHUTTING_DOWN));
+}
+
+/// Where connections come in.
+struct Entrance<'a> {
+    node: &'a Node,
+    /// Where this one comes from.
+    from: &'a str,
+}
+
+impl Gate for Entrance<'_> {
+    fn begin(&self) -> Result<Handshaking, TooMany> {
+        let (Node { handshakes, admission, .. }, now) = (self.node, now());
+        let source = Source::of(self.from);
+        handshakes.begin(source, admission.knows(source, now), now)
+    }
+
+    fn hold(&self) -> Box<dyn Hold> {
+        let source = self.node.admission.limited(Source::of(self.from));
+        Box::new(
+            Account::of(self.node.caller.dialer.resources.clone(), source).count(Part::Frames, 0),
+        )
+    }
 }
 
 /// A connection that is there.

@@ -6,7 +6,7 @@ use rakt_wire::goakt::Opening;
 use rakt_wire::native::RefuseReason;
 
 use super::config::Options;
-use super::handshakes::{Handshaking, TooMany};
+use super::handshakes::{Entering, Gate};
 use super::known::Known;
 #[cfg(feature = "_tls")]
 use super::tls::Taken;
@@ -38,7 +38,7 @@ const ALPN_FIRST: &str = "what is spoken is not what TLS has agreed on: native p
 
 impl Opened {
     /// Has a peer prove who it is, where it has to, and finds out which dialect it speaks; `None` if it leaves before.
-    /// `begin` has a place for a handshake, or says why there is none.
+    /// It comes in by `gate`.
     ///
     /// # Errors
     /// It has not proven it.
@@ -46,10 +46,12 @@ impl Opened {
         stream: Box<dyn Stream>,
         from: &str,
         options: &Options,
-        begin: impl FnOnce() -> Result<Handshaking, TooMany> + Send,
+        gate: &dyn Gate,
         _may_be_go: bool,
     ) -> Result<Option<Self>, BoxError> {
-        let Some(secured) = secure(stream, from, options, begin).await? else { return Ok(None) };
+        let entering = Entering::new(gate);
+        let secured = secure(stream, from, options, entering).await?;
+        let Some(secured) = secured else { return Ok(None) };
         let (stream, known, early, mut refusal) = secured;
         let opened = Opened { stream, known, early, opening: Opening::Native, refusal: None };
         #[cfg(feature = "goakt")]
@@ -76,11 +78,11 @@ async fn secure(
     stream: Box<dyn Stream>,
     from: &str,
     _options: &Options,
-    _begin: impl FnOnce() -> Result<Handshaking, TooMany> + Send,
+    _entering: Entering<'_>,
 ) -> Result<Option<SecuredStream>, BoxError> {
     #[cfg(feature = "_tls")]
     if let Some(layer) = &_options.layer {
-        return Ok(layer.accept(stream, _begin).await?.map(|taken| match taken {
+        return Ok(layer.accept(stream, _entering).await?.map(|taken| match taken {
             Taken::Secured(secured) => {
                 let known = Known::secured(from, layer, secured.proof, secured.is_native);
                 (secured.stream, known, BytesMut::new(), None)

@@ -1,5 +1,6 @@
 //! Nodes with TLS and peers without, and the reverse: both ends are told, and nobody falls back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rakt::error::Chain;
@@ -7,11 +8,12 @@ use rakt::prelude::*;
 use rakt::remote::{Client, ClientConfig, Config, Tls, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use crate::certificates::Ca;
 use crate::handshake::{node, ping};
 use crate::memory::Memory;
-use crate::strangers::Server;
+use crate::strangers::{Server, client};
 use crate::support::lines::Lines;
 use crate::support::within;
 
@@ -163,15 +165,24 @@ async fn strangers_at_the_port_are_closed_and_logged() {
 async fn a_silent_peer_has_two_seconds() {
     let (ca, (log, _guard), network) = (Ca::new("ca"), Lines::capture(), Memory::default());
     let node = on(&network, Some(ca.tls("server")), |config| config).await;
-    for (first, limit) in [(&b""[..], 2), (b"\x16\x03\x01", 5)] {
+    for (first, limit) in [(&b""[..], 2), (b"\x16\x03\x01", 2)] {
         let dialed = network.dial("127.0.0.1", node.advertised().1, Duration::ZERO).await;
         let (mut stream, start) = (dialed.expect("it listens"), Instant::now());
         stream.write_all(first).await.expect("it is read");
         drop(stream.read_to_end(&mut Vec::new()).await);
         assert_eq!(start.elapsed().as_secs(), limit, "after {first:?}");
     }
+    // Who has shaken hands has as long as everybody to greet.
+    let dialed = network.dial("127.0.0.1", node.advertised().1, Duration::ZERO).await;
+    let (config, start) = (client(Some(&ca.node("client"))), Instant::now());
+    let name = "localhost".try_into().expect("a name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, dialed.expect("it listens"));
+    drop(connected.await.expect("it is good").read_to_end(&mut Vec::new()).await);
+    assert_eq!(start.elapsed().as_secs(), 5);
     let lines = log.take();
     assert!(lines.iter().any(|line| line.contains("the peer sent nothing within 2s")), "{lines:?}");
+    let late = "first message of the peer's handshake was not there within 2s";
+    assert!(lines.iter().any(|line| line.contains(late)), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("did not greet in time")), "{lines:?}");
 }
 

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::certificates::Ca;
 use crate::handshake::{node, ping};
-use crate::strangers::{Server, client, dial, provider, refused, server};
+use crate::strangers::{Server, client, dial, hello, provider, refused, server};
 use crate::support::lines::Lines;
 use crate::support::within;
 
@@ -195,16 +195,6 @@ async fn a_proxy_can_take_nothing_away_from_what_is_offered() {
     let plain = Server::saying(b"\xf7rakt\n\x01\x01\x02\x00\x00\x00\x05\x04\x03abc").await;
     let heard = ping(ca.tls("client"), ("127.0.0.1", plain.port)).await.expect_err("no TLS");
     assert!(heard.contains("what it sends is not TLS"), "{heard}");
-}
-
-/// As a client of this name sends it.
-fn hello() -> Vec<u8> {
-    let config = Arc::new(client(None));
-    let name = ServerName::try_from("localhost").expect("a name");
-    let mut conn = ClientConnection::new(config, name).expect("it is valid");
-    let mut bytes = Vec::new();
-    conn.write_tls(&mut bytes).expect("there is room");
-    bytes
 }
 
 #[tokio::test]

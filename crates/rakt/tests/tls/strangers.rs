@@ -123,6 +123,15 @@ pub(crate) fn client(issued: Option<&Issued>) -> ClientConfig {
     config
 }
 
+/// What such a one sends first.
+pub(crate) fn hello() -> Vec<u8> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let conn = rustls::ClientConnection::new(Arc::new(client(None)), name);
+    let mut bytes = Vec::new();
+    conn.expect("it is valid").write_tls(&mut bytes).expect("there is room");
+    bytes
+}
+
 /// That of one that is dialed, which judges whoever dials it if it asks for certificates.
 pub(crate) fn server(issued: &Issued, judge: Option<Judge>) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(provider())

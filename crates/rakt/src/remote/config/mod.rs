@@ -168,10 +168,11 @@ impl Config {
     }
 
     /// TLS handshakes of peers that may be under way, all together. Default 256, at least 1. A connection beyond them is
-    /// closed before any cryptography; it may hold up to 100 KiB until its handshake is over.
+    /// closed before any cryptography; it may hold up to 100 KiB until its handshake is over, which counts in
+    /// [`memory_budget`](Self::memory_budget) beyond 4 KiB.
     ///
-    /// One in eight is kept for addresses whose peers have greeted within the last half hour. A peer that has sent
-    /// nothing yet has no handshake, and is given up after 2 s.
+    /// One in eight is kept for addresses whose peers have greeted within the last half hour. A peer whose first message is
+    /// not there as a whole has no handshake, and is given up after 2 s.
     #[cfg(feature = "_tls")]
     pub fn max_handshakes(mut self, handshakes: u32) -> Self {
         self.listening.handshakes.all = handshakes;

@@ -12,26 +12,27 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::AsyncReadExt;
 
 use super::credential::{Credential, Guarded, Link};
+use super::hello::{HANDSHAKE, Hello, MAX_HELLO};
 use super::material::{ALPN, Material};
 use super::names::{Names, is_for};
 use super::source::{Holders, Supply};
 use super::stream::{TlsStream, accept, connect};
 use super::verify::Verify;
 use super::{Tls, reason};
+use crate::error::Refusal;
 use crate::error::tls::TlsError;
 use crate::peer::Identity;
-use crate::remote::handshakes::{Handshaking, TooMany};
+use crate::remote::handshakes::{Entering, TooMany};
 use crate::remote::transport::{Stream, unbracketed};
 use crate::sync::Mutex;
 
-/// How long a peer may take to send the first bytes of its handshake. 2 s.
-pub(crate) const FIRST_BYTES: Duration = Duration::from_secs(2);
+/// How long a peer may take to send the first message of its handshake. 2 s.
+pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(2);
 
-/// So many bytes are there for the first ones, as long as a peer is silent. Others follow with its handshake.
+/// So many bytes are there for the first ones, as long as a peer is silent.
 const FIRST_READ: usize = 64;
-
-/// The first byte of each handshake of TLS.
-const HANDSHAKE: u8 = 0x16;
+/// And so many once it is not.
+const NEXT_READ: usize = 2 * 1024;
 
 pub(crate) struct TlsLayer {
     supply: Supply,
@@ -70,7 +71,13 @@ pub(crate) struct Proof {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("the peer sent nothing within {0:?}")]
+    Silent(Duration),
+    #[error("the first message of the peer's handshake was not there within {0:?}")]
     Late(Duration),
+    #[error("the first message of the peer's handshake is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("there is no room for the peer's handshake: {0}")]
+    NoRoom(Refusal),
     #[error("no TLS connection: {0}")]
     Refused(String),
     #[error(transparent)]
@@ -210,27 +217,30 @@ impl TlsLayer {
         Ok(Secured { stream: Box::new(stream), proof, is_native })
     }
 
-    /// The handshake with a peer that has connected here; `None` if it leaves without a word. `begin` tells whether there
-    /// is a place for it once it has begun: what is silent takes none.
+    /// The handshake with a peer that has connected here; `None` if it leaves without a word. It needs a place once its
+    /// first message is there: what is silent or slow takes none.
     pub(crate) async fn accept(
         &self,
         mut stream: Box<dyn Stream>,
-        begin: impl FnOnce() -> Result<Handshaking, TooMany> + Send,
+        mut entering: Entering<'_>,
     ) -> Result<Option<Taken>, Fault> {
         let mut early = BytesMut::with_capacity(FIRST_READ);
-        let first = tokio::time::timeout(FIRST_BYTES, stream.read_buf(&mut early)).await;
-        match first {
-            Err(_) => return Err(Fault::Late(FIRST_BYTES)),
-            // As health checks do that reset the connection.
-            Ok(Ok(0) | Err(_)) => return Ok(None),
-            Ok(Ok(_)) if early[0] != HANDSHAKE => {
-                return Ok(Some(Taken::Plain(stream, early)));
-            }
-            Ok(Ok(_)) => {}
+        let read = read_first(&mut *stream, &mut early, &mut entering);
+        let read = tokio::time::timeout(FIRST_MESSAGE, read).await;
+        match read {
+            Err(_) if early.is_empty() => return Err(Fault::Silent(FIRST_MESSAGE)),
+            Err(_) => return Err(Fault::Late(FIRST_MESSAGE)),
+            Ok(Err(fault)) => return Err(fault),
+            Ok(Ok(())) => {}
         }
-        let _place = begin().map_err(Fault::TooMany)?;
+        match early.first() {
+            None => return Ok(None),
+            Some(&HANDSHAKE) => {}
+            Some(_) => return Ok(Some(Taken::Plain(stream, early))),
+        }
+        entering.begin().map_err(Fault::TooMany)?;
         let material = self.material();
-        let accepted = accept(material.server.clone(), stream, early).await;
+        let accepted = accept(material.server.clone(), stream, early, Some(entering)).await;
         let stream = accepted.map_err(|error| failed(error, CLOSED_BY_DIALER))?;
         let is_native = stream.alpn_protocol() == Some(ALPN);
         let proof = self.proof(&stream, material, None);
@@ -325,6 +335,30 @@ impl Proof {
     /// What connections keep: with the last of them it is forgotten.
     pub(crate) fn credential(&self) -> Option<Arc<Credential>> {
         self.credential.clone()
+    }
+}
+
+/// Reads until the first message is there, or it is known that there is none; what follows it may be there too.
+async fn read_first(
+    stream: &mut dyn Stream,
+    early: &mut BytesMut,
+    entering: &mut Entering<'_>,
+) -> Result<(), Fault> {
+    let mut hello = Hello::default();
+    loop {
+        match stream.read_buf(early).await {
+            // As health checks do that reset the connection.
+            Err(_) if early.is_empty() => return Ok(()),
+            Err(error) => return Err(failed(error, CLOSED_BY_DIALER)),
+            Ok(0) => return Ok(()),
+            Ok(_) if early[0] != HANDSHAKE || hello.is_whole(early) => return Ok(()),
+            Ok(_) if early.len() >= MAX_HELLO => return Err(Fault::TooLong(MAX_HELLO)),
+            Ok(_) => {}
+        }
+        if early.len() == early.capacity() {
+            early.reserve(early.len().clamp(NEXT_READ, MAX_HELLO));
+            entering.keep(early.capacity()).map_err(Fault::NoRoom)?;
+        }
     }
 }
 

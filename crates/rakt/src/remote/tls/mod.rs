@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `mod` | what a user sets: [`Tls`] |
 //! | `layer` | the handshakes of a node, or of a client |
+//! | `hello` | whether the first message of a handshake is there |
 //! | `credential` | a verified certificate, and the connections that it is good for |
 //! | `material` | what handshakes need, replaced as a whole |
 //! | `verify` | whose certificates are accepted: [`Verify`] |
@@ -15,6 +16,7 @@
 //! | `provider` | the cryptography |
 
 mod credential;
+mod hello;
 mod layer;
 mod material;
 mod names;

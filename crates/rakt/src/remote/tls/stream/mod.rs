@@ -21,6 +21,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::client::UnbufferedClientConnection;
@@ -28,7 +29,9 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
+use crate::remote::handshakes::Entering;
 use crate::remote::io::{Farewell, say_goodbye};
 use crate::remote::transport::Stream;
 use room::Room;
@@ -37,6 +40,11 @@ use step::{Session, Step, Task, Turn};
 /// What a peer may send without a byte of data, in bytes: tickets, updates of keys, and the longest record as long as
 /// it is not complete.
 const MAX_BARE_LEN: usize = 64 * 1024;
+
+/// How long a peer that has come in may be waited for, in all, once its first message is there. 2 s.
+const REST: Duration = Duration::from_secs(2);
+/// What is said of one for which that is not enough.
+const TOO_SLOW: &str = "the peer has not gone on with it within 2s";
 
 /// A TLS connection after its handshake.
 pub(crate) struct TlsStream {
@@ -56,7 +64,7 @@ pub(crate) struct TlsStream {
     is_shut: bool,
     /// Received since the last data, in bytes.
     bare_len: usize,
-    failed: Option<rustls::Error>,
+    failed: Option<Box<rustls::Error>>,
 }
 
 /// The handshake of the side that dialed.
@@ -69,7 +77,7 @@ pub(crate) async fn connect(
     stream: Box<dyn Stream>,
 ) -> io::Result<TlsStream> {
     let session = UnbufferedClientConnection::new(config, name).map_err(invalid)?;
-    Box::new(TlsStream::new(Session::Dialed(session), stream)).shake_hands().await
+    Box::new(TlsStream::new(Session::Dialed(session), stream)).shake_hands(None).await
 }
 
 /// The handshake of the side that took the connection, of which `early` has been read.
@@ -80,11 +88,12 @@ pub(crate) async fn accept(
     config: Arc<ServerConfig>,
     stream: Box<dyn Stream>,
     early: BytesMut,
+    entering: Option<Entering<'_>>,
 ) -> io::Result<TlsStream> {
     let session = UnbufferedServerConnection::new(config).map_err(invalid)?;
     let mut stream = Box::new(TlsStream::new(Session::Accepted(session), stream));
     stream.unread.put(&early);
-    stream.shake_hands().await
+    stream.shake_hands(entering).await
 }
 
 impl TlsStream {
@@ -114,8 +123,8 @@ impl TlsStream {
     }
 
     /// In boxes: what a future may hold makes the task of a connection larger as long as that lives.
-    async fn shake_hands(mut self: Box<Self>) -> io::Result<Self> {
-        let Err(error) = poll_fn(|cx| self.poll_handshake(cx)).await else {
+    async fn shake_hands(mut self: Box<Self>, entering: Option<Entering<'_>>) -> io::Result<Self> {
+        let Err(error) = Box::pin(self.go_on(entering)).await else {
             return Ok(*self);
         };
         // The peer reads the alert before it sees that the connection is gone.
@@ -124,7 +133,36 @@ impl TlsStream {
         Err(error)
     }
 
-    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Shakes hands. A peer that comes in has its turns, and little time of its own between them.
+    async fn go_on(&mut self, mut entering: Option<Entering<'_>>) -> io::Result<()> {
+        let mut left = REST;
+        loop {
+            let is_over = match &mut entering {
+                Some(entering) => {
+                    self.unread.lend();
+                    entering.keep(self.unread.kept_len()).map_err(io::Error::other)?;
+                    let _turn = entering.turn().await;
+                    self.work_out()?
+                }
+                None => self.work_out()?,
+            };
+            let exchanged = poll_fn(|cx| self.poll_exchange(is_over, cx));
+            if entering.is_some() {
+                let since = Instant::now();
+                let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, TOO_SLOW));
+                tokio::time::timeout(left, exchanged).await.unwrap_or_else(late)?;
+                left = left.saturating_sub(since.elapsed());
+            } else {
+                exchanged.await?;
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what can be done with what was received; true if the handshake is over.
+    fn work_out(&mut self) -> io::Result<bool> {
         while !self.has_ended {
             match self.step(&mut ReadBuf::new(&mut []), Task::Open)? {
                 Step::Moved | Step::Opened | Step::Sealed(_) => {}
@@ -132,17 +170,19 @@ impl TlsStream {
                 Step::Ready => {
                     self.bare_len = 0;
                     self.unread.lend();
-                    ready!(self.poll_drain(cx))?;
-                    return Pin::new(&mut self.stream).poll_flush(cx);
+                    return Ok(true);
                 }
-                Step::Starved => {
-                    ready!(self.poll_drain(cx))?;
-                    ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-                    ready!(self.poll_receive(cx))?;
-                }
+                Step::Starved => return Ok(false),
             }
         }
-        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Sends what is there to be sent, and reads once unless the handshake is over.
+    fn poll_exchange(&mut self, is_over: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if is_over { Poll::Ready(Ok(())) } else { self.poll_receive(cx) }
     }
 
     /// Has rustls go on by one step.
@@ -152,7 +192,7 @@ impl TlsStream {
     /// data, and behind data no handshake message has begun.
     fn step(&mut self, into: &mut ReadBuf<'_>, task: Task<'_>) -> io::Result<Step> {
         if let Some(error) = &self.failed {
-            return Err(invalid(error.clone()));
+            return Err(invalid((**error).clone()));
         }
         let unread = if self.is_held { &mut [] } else { self.unread.filled_mut() };
         let mut turn = Turn { into, rest: &mut self.rest, unsent: &mut self.unsent, task };
@@ -175,7 +215,7 @@ impl TlsStream {
             }
         }
         self.unread.clear();
-        invalid(self.failed.insert(error).clone())
+        invalid((**self.failed.insert(Box::new(error))).clone())
     }
 
     /// Opens as many records as the reader has room for, and at least one if there is one.
@@ -221,7 +261,7 @@ impl TlsStream {
     /// Reads once.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(error) = &self.failed {
-            return Poll::Ready(Err(invalid(error.clone())));
+            return Poll::Ready(Err(invalid((**error).clone())));
         }
         let vacant = self.unread.vacant();
         if vacant.is_empty() || self.bare_len > MAX_BARE_LEN {

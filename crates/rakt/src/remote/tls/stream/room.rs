@@ -49,6 +49,14 @@ impl Room {
         &mut self.bytes[self.start..self.end]
     }
 
+    /// What it takes up while nothing happens, in bytes.
+    pub(super) fn kept_len(&self) -> usize {
+        match self.end - self.start {
+            waiting if waiting > KEPT_LEN => self.bytes.len(),
+            waiting => waiting,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use rustls::{AlertDescription, CertificateError, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-use super::super::accept as our_accept;
-use super::support::{By, OURS, PAIRS, THEIRS, accept, connect, connected, inner, oracle_connect};
+use super::support::{
+    By, OURS, PAIRS, THEIRS, accept, connect, connected, inner, oracle_connect, our_accept,
+};
 
 const ROOM: usize = 256 * 1024;
 

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, duplex, split};
 
 use super::super::room::{RECORD_LEN, SEALED_LEN};
-use super::super::{TlsStream, accept as our_accept, connect as our_connect};
-use super::support::{By, Choppy, OURS, PAIRS, connected, name, oracle_connect};
+use super::super::{TlsStream, connect as our_connect};
+use super::support::{By, Choppy, OURS, PAIRS, connected, name, oracle_connect, our_accept};
 use crate::remote::transport::Stream;
 
 /// What one side does: the lengths of the pieces of each write, and of the reader's buffers.

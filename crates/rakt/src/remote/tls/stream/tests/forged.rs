@@ -12,8 +12,8 @@ use rustls::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::super::{MAX_BARE_LEN, TlsStream, accept as our_accept, connect as our_connect};
-use super::support::{OURS, inner, name, oracle_connect};
+use super::super::{MAX_BARE_LEN, TlsStream, connect as our_connect};
+use super::support::{OURS, inner, name, oracle_connect, our_accept};
 use crate::remote::tls::provider::provider;
 
 /// A peer that has the keys, and no manners.

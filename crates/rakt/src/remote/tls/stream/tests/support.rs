@@ -15,8 +15,18 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
+use super::super::TlsStream;
 use crate::remote::tls::provider::provider;
 use crate::remote::transport::Stream;
+
+/// Without a node whose limits it could reach.
+pub(super) async fn our_accept(
+    config: Arc<ServerConfig>,
+    stream: Box<dyn Stream>,
+    early: BytesMut,
+) -> io::Result<TlsStream> {
+    super::super::accept(config, stream, early, None).await
+}
 
 /// What one CA has issued.
 pub(super) struct Certificates {
@@ -124,7 +134,7 @@ pub(super) async fn accept(
 ) -> io::Result<Box<dyn Stream>> {
     let early = BytesMut::new();
     Ok(match by {
-        By::Us => Box::new(super::super::accept(config.into(), Box::new(stream), early).await?),
+        By::Us => Box::new(our_accept(config.into(), Box::new(stream), early).await?),
         By::Oracle => {
             Box::new(tokio_rustls::TlsAcceptor::from(config.into()).accept(stream).await?)
         }
