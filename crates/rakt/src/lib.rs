@@ -101,7 +101,7 @@ pub use actor::{Accepts, Actor, Handler};
 pub use context::{Context, ReplyLater};
 pub use dispatch::ActorType;
 pub use error::declined::{Declined, OrDecline};
-pub use error::outcome::{AskError, OperationError, SpawnError, TellError};
+pub use error::outcome::{AskError, FeedError, OperationError, SpawnError, TellError};
 pub use error::refusal::Refusal;
 pub use error::returned::{BoxError, Result};
 pub use events::{DeadLetter, Event, Events, RestartReason, StopReason, Terminated, WatchId};

@@ -55,7 +55,7 @@ pub use bounds::{
     VERSION_MAX, VERSION_MIN,
 };
 pub use dialing::{
-    Dialing, Freed, Left, Need, NotSent, Outgoing, Refused, Replies, Sender, Sent, Settled,
+    Dialing, Freed, Left, Need, NotSent, Outgoing, Refused, Replies, Sender, Sent, Settled, Staged,
     Unanswered,
 };
 pub use error::{CloseCode, LinkError};

@@ -46,14 +46,14 @@ impl Outbound {
         }
         frame.end();
         entry.credit = entry.credit.saturating_sub(cost(payload_len) as i64);
-        self.tells.accept();
+        self.tells.accept(1);
         true
     }
 }
 
 /// Begins a tell, up to its payload.
 #[inline]
-fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
+pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
     let start = out.len();
     match (u8::try_from(receiver), u8::try_from(type_id)) {
         (Ok(receiver @ 0..0x80), Ok(type_id @ 0..0x80)) => {

@@ -33,8 +33,8 @@ pub(super) struct Tells {
 
 impl Tells {
     #[inline]
-    pub(super) fn accept(&mut self) {
-        self.accepted = self.accepted.saturating_add(1);
+    pub(super) fn accept(&mut self, count: u64) {
+        self.accepted = self.accepted.saturating_add(count);
     }
 
     /// So many large ones are dropped.
@@ -89,7 +89,7 @@ impl Tells {
 
     /// The nonce of a ping behind all that was given out, requests included: nothing is accepted after it.
     pub(super) fn fence(&mut self) -> u64 {
-        self.accept();
+        self.accept(1);
         self.given = self.given.saturating_add(1);
         self.fence = Some(self.given);
         self.ping()
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_pong_proves_what_is_before_its_ping() {
         let mut tells = Tells::default();
-        (0..3).for_each(|_| tells.accept());
+        (0..3).for_each(|_| tells.accept(1));
         assert_eq!((tells.unsent(), tells.unproven(), tells.ping()), (3, 0, 0));
         assert!(!tells.give(2), "two are large");
         assert_eq!((tells.unsent(), tells.unproven(), tells.ping()), (2, 1, 1));
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_fence_has_a_nonce_of_its_own_and_is_no_tell() {
         let mut tells = Tells::default();
-        tells.accept();
+        tells.accept(1);
         tells.give(0);
         assert_eq!(tells.ping(), 1);
         assert_eq!(tells.fence(), 2);
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn a_proof_is_asked_for_now_and_then_and_at_once_where_it_is_awaited() {
         let mut tells = Tells::default();
-        (1..PROOF_STEP).for_each(|_| tells.accept());
+        (1..PROOF_STEP).for_each(|_| tells.accept(1));
         assert!(!tells.give(0));
-        tells.accept();
+        tells.accept(1);
         assert!(tells.give(0));
         tells.ping();
         tells.await_proof();
         assert!(!tells.give(0), "there is nothing to prove");
-        tells.accept();
+        tells.accept(1);
         assert!(tells.give(0));
     }
 }

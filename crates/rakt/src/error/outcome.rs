@@ -53,6 +53,44 @@ impl<M> Error for TellError<M> {
     }
 }
 
+/// A [sink](crate::ActorRef::sink) or [stream](crate::ActorRef::tell_stream) of tells, of which not all were accepted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FeedError {
+    /// Whom they were for.
+    pub target: Address,
+    /// Why one was not accepted.
+    pub refusal: Refusal,
+    /// How many were accepted before it, since the sink was made: the first of all that were fed, if nothing failed before.
+    pub accepted: u64,
+    /// How many that were fed are dropped, that one included: they were not sent.
+    pub dropped: u64,
+}
+
+impl FeedError {
+    /// Whether the same may succeed later. That it is safe is certain for what is [dropped](Self::dropped).
+    pub fn is_worth_retrying(&self) -> bool {
+        self.refusal.is_transient()
+    }
+}
+
+impl fmt::Display for FeedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, refusal, accepted, dropped } = self;
+        write!(
+            f,
+            "after {accepted} messages to {target} the next {dropped} were not sent: {refusal}"
+        )
+    }
+}
+
+/// The text tells the refusal, so the source is what caused that.
+impl Error for FeedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.refusal.source()
+    }
+}
+
 /// An [`ask`](crate::ActorRef::ask) or a confirmed tell that did not succeed.
 ///
 /// `Debug` and `Display` never show the message.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
-use rakt_wire::native::{Alias, Outgoing as Message, Sender};
-use rakt_wire::{Address, Encode, Operation};
+use rakt_wire::native::{Alias, Outgoing as Message, Sender, Staged};
+use rakt_wire::{Address, Encode, EncodeError, Operation, Wish};
 
 #[cfg(feature = "goakt")]
 use super::goakt;
@@ -14,7 +14,9 @@ use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
 use crate::error::Refusal;
 use crate::events::WatchId;
-use crate::reference::{Life, Outgoing, RemoteActor, Requested, SendState, Target, unwatchable};
+use crate::reference::{
+    Life, Outgoing, RemoteActor, Requested, SendState, Stage, Target, unwatchable,
+};
 use crate::signal::Signalled;
 use crate::sync::Mutex;
 
@@ -50,7 +52,9 @@ fn no_goakt() -> Refusal {
 
 /// The connection last used and its number for the receiver, so that the next message finds both
 /// without a search.
-type Last = Option<(Arc<Conn<Dialed>>, Option<Alias>)>;
+type Last = Option<LastUsed>;
+
+type LastUsed = (Arc<Conn<Dialed>>, Option<Alias>);
 
 impl RemoteTarget {
     pub(crate) fn new(
@@ -115,14 +119,7 @@ impl RemoteTarget {
         for _ in 0..4 {
             // Held while sending: it spares each message a reference of its own to the connection.
             let mut last = self.last.lock();
-            let (conn, alias) = match &mut *last {
-                Some(last) => last,
-                empty => {
-                    let conn = std::task::ready!(endpoint.poll_conn(self.place, waker))?;
-                    self.expected().check(&conn.peer)?;
-                    empty.insert((conn, None))
-                }
-            };
+            let (conn, alias) = std::task::ready!(self.poll_last(endpoint, &mut last, waker))?;
             if !is_small && !state.is_prepared_for(conn) {
                 let conn = conn.clone();
                 drop(last);
@@ -149,6 +146,65 @@ impl RemoteTarget {
             }
             None => Poll::Ready(Err(endpoint.unreachable("the connection ended"))),
         }
+    }
+
+    /// The connection to send over, and its number for the receiver, if it has one.
+    fn poll_last<'a>(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        last: &'a mut Last,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<&'a mut LastUsed, Refusal>> {
+        Poll::Ready(Ok(match last {
+            Some(last) => last,
+            empty => {
+                let conn = std::task::ready!(endpoint.poll_conn(self.place, waker))?;
+                self.expected().check(&conn.peer)?;
+                empty.insert((conn, None))
+            }
+        }))
+    }
+
+    /// Whether a payload goes the short way.
+    #[inline]
+    fn is_small(&self, payload: &dyn Encode) -> bool {
+        payload.encoded_len().is_some_and(|len| len < self.short_below)
+    }
+
+    /// Gives tells that are written down to the connection, waiting for one, and for room, where needed.
+    fn poll_staged(
+        &self,
+        type_name: &'static str,
+        tells: &mut Staged,
+        state: &mut native::SendState,
+        waker: &Waker,
+    ) -> Poll<Result<(), Refusal>> {
+        let Peer::Native(endpoint) = &self.peer else { return Poll::Ready(Ok(())) };
+        let (wish, payload) = (Wish::Tell, &[].as_slice());
+        let (reply_name, sender, remaining, metadata) = (None, None, None, None);
+        let outgoing =
+            Outgoing { wish, type_name, reply_name, payload, sender, remaining, metadata };
+        for _ in 0..4 {
+            let mut last = self.last.lock();
+            let polled = self.poll_last(endpoint, &mut last, Some(waker));
+            let (conn, alias) = std::task::ready!(polled)?;
+            let message = self.message(&outgoing, *alias);
+            let (driver, taken) = conn.poll_staged(&message, tells, state, waker);
+            match &taken {
+                Poll::Ready(Ok(receiver)) => *alias = Some(*receiver),
+                Poll::Ready(Err(NotTaken::Gone)) => *last = None,
+                _ => {}
+            }
+            drop(last);
+            driver.wake();
+            match std::task::ready!(taken) {
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(NotTaken::Refused(refusal)) => return Poll::Ready(Err(refusal)),
+                Err(NotTaken::Gone) => {}
+            }
+        }
+        waker.wake_by_ref();
+        Poll::Pending
     }
 
     /// A message by its names.
@@ -225,7 +281,7 @@ impl RemoteActor for RemoteTarget {
     }
 
     fn tell(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
-        if payload.encoded_len().is_none_or(|len| len >= self.short_below) {
+        if !self.is_small(payload) {
             return false;
         }
         let last = self.last.lock();
@@ -234,6 +290,11 @@ impl RemoteActor for RemoteTarget {
         drop(last);
         driver.wake();
         true
+    }
+
+    fn stage(self: Arc<Self>) -> Option<Box<dyn Stage>> {
+        let (tells, state) = (Staged::default(), native::SendState::default());
+        (self.short_below > 0).then(|| Box::new(StagedTells { target: self, tells, state }) as _)
     }
 
     fn why_waiting(&self) -> Option<Refusal> {
@@ -278,5 +339,43 @@ impl RemoteActor for RemoteTarget {
         if let Peer::Native(endpoint) = &self.peer {
             endpoint.unwatch(watch);
         }
+    }
+}
+
+/// A connection is given what is written down once it has as many bytes.
+const FULL_LEN: usize = 16 * 1024;
+
+/// Tells of one type to an actor on a node of our own protocol.
+struct StagedTells {
+    target: Arc<RemoteTarget>,
+    tells: Staged,
+    state: native::SendState,
+}
+
+impl Stage for StagedTells {
+    fn count(&self) -> u64 {
+        self.tells.count()
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.tells.len() >= FULL_LEN
+    }
+
+    #[inline]
+    fn push(&mut self, payload: &dyn Encode) -> Result<bool, EncodeError> {
+        let is_small = self.target.is_small(payload);
+        if is_small {
+            self.tells.push(payload)?;
+        }
+        Ok(is_small)
+    }
+
+    fn poll_flush(&mut self, type_name: &'static str, waker: &Waker) -> Poll<Result<(), Refusal>> {
+        self.target.poll_staged(type_name, &mut self.tells, &mut self.state, waker)
+    }
+
+    fn clear(&mut self) {
+        self.tells.clear();
     }
 }

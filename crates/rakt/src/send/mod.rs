@@ -37,13 +37,15 @@
 //! - `message_for`: which messages can be sent to whom; `calls`: what can be done with a reference
 //! - `envelope`: a message on its way to be accepted, by a mailbox or a connection
 //! - `request`: a message whose outcome is awaited
-//! - `together`: several of those at once
+//! - `batch`: several of those at once
+//! - `sink`: many messages to one actor, of which none is awaited
 
 mod batch;
 mod calls;
 mod envelope;
 pub(crate) mod message_for;
 mod request;
+mod sink;
 
 use std::fmt;
 use std::future::Future;
@@ -64,6 +66,7 @@ use crate::reference::ActorRef;
 
 pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
 pub use batch::{AskAll, TellAll};
+pub use sink::TellSink;
 
 use envelope::{Envelope, Held};
 use message_for::MessageFor;
@@ -197,6 +200,18 @@ impl<'a, T, M: Message + MessageFor<T>> Tell<'a, T, M> {
             Poll::Ready(Err((refusal, message))) => Err(self.error(refusal, message)),
             Poll::Pending => unreachable!("nothing waits without a waker"),
         }
+    }
+
+    /// Ready when the message is accepted, however long that takes.
+    fn poll_accepted(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TellError<M>>> {
+        if self.envelope.tell_shortly() {
+            return Poll::Ready(Ok(()));
+        }
+        let accepted = self.envelope.poll_accept(Wish::Tell, None, Some(cx.waker()));
+        accepted.map(|accepted| match accepted {
+            Ok(_) => Ok(()),
+            Err((refusal, message)) => Err(self.error(refusal, message)),
+        })
     }
 
     fn error(&self, refusal: Refusal, message: M) -> TellError<M> {

@@ -32,6 +32,7 @@
 //! | `serde_types.rs` | what do serde types become on their way? |
 //! | `routing.rs` | what do pools and routers take from peers? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
+//! | `sink.rs` | what becomes of messages that are fed to a sink, or taken from a stream? |
 //! | `slow.rs` | how long may a peer take for a frame? |
 //! | `unconfirmed.rs` | how many tells may be lost with a connection? |
 //! | `topic.rs` | who hears what is published? |
@@ -89,6 +90,7 @@ mod senders;
 #[cfg(feature = "postcard")]
 mod serde_types;
 mod simulated;
+mod sink;
 mod slow;
 mod streams;
 mod topic;

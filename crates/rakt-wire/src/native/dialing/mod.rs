@@ -15,16 +15,19 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `pending.rs` | requests without an answer: a generational slab |
+//! | `staged.rs` | tells that are written down before a connection takes them |
 //! | `replies.rs` | what arrives, and how it is settled |
 
 mod pending;
 mod replies;
+mod staged;
 
 use std::fmt;
 use std::time::Duration;
 
 use self::pending::{MAX_PENDING, Pending};
 pub use self::replies::{Refused, Replies, Settled};
+pub use self::staged::Staged;
 use super::error::CloseCode;
 use super::hello::{Limits, Session};
 use super::message::{Head, MessageKind};
@@ -216,7 +219,7 @@ impl<P> Dialing<P> {
             return Err(NotSent::Failed(error));
         }
         if corr.is_none() {
-            self.writer.out.tells.accept();
+            self.writer.out.tells.accept(1);
         }
         Ok(Sent { receiver, corr })
     }

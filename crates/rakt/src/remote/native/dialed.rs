@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rakt_wire::native::{
     Alias, CloseCode, Dialing, Freed, HIGH_WATER, Limits, LinkError, Need, NotSent, Outgoing,
-    Payload, Refused, Replies, Role, SendError, Session, Settled, Side, TRANSMIT_TARGET,
+    Payload, Refused, Replies, Role, SendError, Session, Settled, Side, Staged, TRANSMIT_TARGET,
 };
 use rakt_wire::{Encode, Metadata, Operation, Wish};
 
@@ -275,6 +275,35 @@ impl Conn<Dialed> {
             woken.into_iter().for_each(Waker::wake);
         }
         result
+    }
+
+    /// Takes tells that are written down, or notes the sender in the line of those that wait. Also returns the driver, if
+    /// it took any.
+    pub(crate) fn poll_staged(
+        self: &Arc<Self>,
+        message: &Outgoing<'_>,
+        tells: &mut Staged,
+        send_state: &mut SendState,
+        waker: &Waker,
+    ) -> (ToWake, Poll<Result<Alias, NotTaken>>) {
+        let mut state = self.lock();
+        let before = tells.count();
+        let sent = state.half.session.tell_staged(message, tells);
+        let woken = state.half.wake_freed();
+        let has_told = tells.count() < before;
+        let driver = if has_told { state.driver_of_tell() } else { ToWake::Nobody };
+        let taken = match sent {
+            Ok(receiver) => Poll::Ready(Ok(receiver)),
+            Err(NotSent::Closed) => Poll::Ready(Err(NotTaken::Gone)),
+            Err(NotSent::Failed(error)) => Poll::Ready(Err(NotTaken::Refused(not_sent(error)))),
+            Err(NotSent::Wait(need, _)) => {
+                send_state.ticket.wait(self, &mut state.half.line, waker, need);
+                Poll::Pending
+            }
+        };
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        (driver, taken)
     }
 
     /// Takes a tell the [short way](Dialing::tell). Nothing where it was not taken.
