@@ -29,6 +29,7 @@
 //! | `promises.rs` | do order, at most once, one outcome and the bounds hold? |
 //! | `references.rs` | what do references mean that travel in messages? |
 //! | `senders.rs` | in whose name may a peer send, and what do messages of a framework do? |
+//! | `respawned.rs` | what becomes of messages to a name that another actor has taken? |
 //! | `serde_types.rs` | what do serde types become on their way? |
 //! | `routing.rs` | what do pools and routers take from peers? |
 //! | `simulated.rs` | do they hold while the network is cut and hosts restart? |
@@ -85,6 +86,7 @@ mod processes;
 mod promises;
 #[cfg(feature = "postcard")]
 mod references;
+mod respawned;
 mod routing;
 mod senders;
 #[cfg(feature = "postcard")]

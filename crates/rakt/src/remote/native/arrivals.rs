@@ -60,6 +60,18 @@ struct Known {
     last_len: usize,
 }
 
+impl Known {
+    /// The first message of a read has come. All that the read brings goes to one actor, as it is known by the places of
+    /// types in that one's list: the actor that had the name before, where that has not ended, or whoever has it now.
+    #[inline]
+    fn begin_read(&mut self) {
+        if self.cell.as_ref().is_some_and(|cell| cell.has_ended()) {
+            self.cell = None;
+            self.entries.clear();
+        }
+    }
+}
+
 /// Where types of the peer's are in an actor's list, by what they are used for.
 #[derive(Default)]
 struct Entries {
@@ -217,9 +229,7 @@ impl Host for Actors {
         if !has_room {
             return batch.refuse_all(&conn.account.exhausted(Part::Messages));
         }
-        let Some(cell) = live_cell(&self.system, receiver) else {
-            return batch.refuse_all(&missing(&self.system, receiver));
-        };
+        let cell = receiver.kept.cell.clone().expect("it has told where its types are");
         if batch.has_confirms {
             batch.check_confirmed(&*cell);
         }
@@ -266,6 +276,9 @@ impl Actors {
     ) -> Result<(), Refusal> {
         let Message { kind, type_id, remaining, metadata, raw_len, body, .. } = message;
         let verb = kind.verb();
+        if receiver.kept.staged.messages.is_empty() {
+            receiver.kept.begin_read();
+        }
         let entry = match receiver.kept.entries.find(type_id, verb) {
             Some(entry) => entry,
             None => self.accept(receiver, &names.types, type_id, verb)?,
@@ -311,8 +324,13 @@ impl Actors {
     ) -> Result<u16, Refusal> {
         let name = &types[type_id as usize];
         self.access.may(verb, &receiver.path, name)?;
-        let system = &self.system;
-        let Some(cell) = live_cell(system, receiver) else { return Err(missing(system, receiver)) };
+        let cell = match &receiver.kept.cell {
+            Some(cell) => cell,
+            None => {
+                let found = find(&self.system, &receiver.path, receiver.uid)?;
+                receiver.kept.cell.insert(found)
+            }
+        };
         let entry = cell.accepted(name);
         let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
         receiver.kept.entries.remember((type_id, verb, entry));
@@ -360,29 +378,6 @@ impl Actors {
         let bytes = (metadata.encoded_len() + pairs) as u64;
         self.conn.account.charged(Part::Messages, bytes)
     }
-}
-
-/// The actor that is meant, if it lives.
-fn live_cell(
-    system: &ActorSystem,
-    receiver: &mut NamedReceiver<Known>,
-) -> Option<Arc<dyn Reachable>> {
-    let known = &mut receiver.kept;
-    match &known.cell {
-        Some(cell) if !cell.has_ended() => return Some(cell.clone()),
-        Some(_) => {
-            known.cell = None;
-            known.entries.clear();
-        }
-        None => {}
-    }
-    let found = find(system, &receiver.path, receiver.uid).ok()?;
-    known.cell = Some(found.clone());
-    Some(found)
-}
-
-fn missing(system: &ActorSystem, receiver: &NamedReceiver<Known>) -> Refusal {
-    find(system, &receiver.path, receiver.uid).err().unwrap_or(Refusal::Stopped)
 }
 
 /// Gives back room that was made for as many messages as came the last time, where that is much: these
