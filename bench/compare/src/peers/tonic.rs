@@ -61,12 +61,20 @@ mod tls {
     use crate::secret::{self, Pems};
 
     pub(super) fn server() -> Result<Server> {
+        choose_provider();
         let Pems { ca, certificate, key } = secret::issue()?;
         let config = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
         Ok(Server::builder().tls_config(config.client_ca_root(Certificate::from_pem(ca)))?)
     }
 
+    /// Other contestants bring ring as well, and rustls then wants to be told.
+    fn choose_provider() {
+        // An error says that it has been told.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+
     pub(super) fn endpoint(port: u16) -> Result<Endpoint> {
+        choose_provider();
         let Pems { ca, certificate, key } = secret::issue()?;
         let config = ClientTlsConfig::new().identity(Identity::from_pem(certificate, key));
         let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{port}"))?;
