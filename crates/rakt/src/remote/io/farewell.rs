@@ -11,7 +11,7 @@ use crate::remote::transport::Stream;
 /// How long a connection that ends with a reason waits for the peer to take it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How much a peer may still send meanwhile, in bytes.
-const FAREWELL_LEN: usize = 1024 * 1024;
+pub(crate) const FAREWELL_LEN: usize = 1024 * 1024;
 
 /// Room for what a peer sends meanwhile, which is thrown away.
 const SCRATCH_LEN: usize = 4 * 1024;

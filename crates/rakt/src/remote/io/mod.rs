@@ -23,6 +23,8 @@ pub(crate) mod spare;
 mod stand_in;
 
 pub(crate) use dial::dial;
+#[cfg(feature = "_tls")]
+pub(crate) use farewell::FAREWELL_LEN;
 pub(crate) use farewell::{Farewell, say_goodbye};
 pub(crate) use pace::Pace;
 pub(crate) use pump::Pump;

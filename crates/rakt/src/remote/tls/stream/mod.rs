@@ -32,7 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::remote::handshakes::Entering;
-use crate::remote::io::{Farewell, say_goodbye};
+use crate::remote::io::{FAREWELL_LEN, Farewell, say_goodbye};
 use crate::remote::transport::Stream;
 use room::Room;
 use step::{Session, Step, Task, Turn};
@@ -60,7 +60,7 @@ pub(crate) struct TlsStream {
     unsent: Room,
     /// Nothing more comes from the peer.
     has_ended: bool,
-    /// Nothing more is sealed.
+    /// Nothing more is sealed, and nothing opened.
     is_shut: bool,
     /// Received since the last data, in bytes.
     bare_len: usize,
@@ -264,7 +264,8 @@ impl TlsStream {
             return Poll::Ready(Err(invalid((**error).clone())));
         }
         let vacant = self.unread.vacant();
-        if vacant.is_empty() || self.bare_len > MAX_BARE_LEN {
+        let most = if self.is_shut { FAREWELL_LEN } else { MAX_BARE_LEN };
+        if vacant.is_empty() || self.bare_len > most {
             let flood = "the peer sends no data, but more of all else than is taken from it";
             return Poll::Ready(Err(self.fail(rustls::Error::General(flood.to_owned()))));
         }
@@ -282,6 +283,16 @@ impl TlsStream {
             true => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             false => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Reads to the end, and drops what comes: behind our last word nobody needs that. Rustls must not see it, since it
+    /// would answer what it cannot open with an alert, and panics where it has said its last word.
+    fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.has_ended {
+            self.unread.clear();
+            ready!(self.poll_receive(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Has the socket take all that is sealed.
@@ -309,6 +320,9 @@ impl AsyncRead for TlsStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let (this, before) = (self.get_mut(), buf.remaining());
+        if this.is_shut {
+            return this.poll_drop(cx);
+        }
         if !this.rest.is_empty() {
             let len = this.rest.len().min(before);
             buf.put_slice(&this.rest.split_to(len));

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::Notify;
 
 use super::super::room::{RECORD_LEN, SEALED_LEN};
 use super::super::{TlsStream, connect as our_connect};
@@ -18,6 +19,12 @@ use crate::remote::transport::Stream;
 struct Script {
     writes: Vec<Vec<usize>>,
     reads: Vec<usize>,
+}
+
+impl Script {
+    fn text(&self) -> Vec<u8> {
+        text(self.writes.iter().flatten().sum())
+    }
 }
 
 fn piece_len() -> impl Strategy<Value = usize> {
@@ -39,8 +46,13 @@ fn text(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()
 }
 
-async fn write_all(mut to: WriteHalf<Box<dyn Stream>>, script: &Script) -> io::Result<()> {
-    let text = text(script.writes.iter().flatten().sum());
+/// Closes once all is `heard` on this side: a stream that was shut down opens nothing more.
+async fn write_all(
+    mut to: WriteHalf<Box<dyn Stream>>,
+    script: &Script,
+    heard: &Notify,
+) -> io::Result<()> {
+    let text = script.text();
     let mut left = &text[..];
     for (i, lens) in script.writes.iter().enumerate() {
         let (mut now, later) = left.split_at(lens.iter().sum());
@@ -62,12 +74,22 @@ async fn write_all(mut to: WriteHalf<Box<dyn Stream>>, script: &Script) -> io::R
             to.flush().await?;
         }
     }
+    to.flush().await?;
+    heard.notified().await;
     to.shutdown().await
 }
 
-async fn read_all(mut from: ReadHalf<Box<dyn Stream>>, script: &Script) -> io::Result<Vec<u8>> {
+/// Reads to the end, and tells when so much is there.
+async fn read_all(
+    mut from: ReadHalf<Box<dyn Stream>>,
+    script: &Script,
+    (expected, heard): (usize, &Notify),
+) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     for len in script.reads.iter().cycle() {
+        if read.len() == expected {
+            heard.notify_one();
+        }
         let mut buf = vec![0; *len];
         match from.read(&mut buf).await? {
             0 => break,
@@ -83,16 +105,18 @@ async fn exchange(pair: (By, By), near: &Script, far: &Script, most: usize, seed
     let (dialed, accepted) = (Choppy::new(dialed, most, seed), Choppy::new(accepted, most, !seed));
     let (dialed, accepted) = connected(pair.0, pair.1, dialed, accepted).await.expect("connected");
     let ((near_read, near_write), (far_read, far_write)) = (split(dialed), split(accepted));
+    let (near_heard, far_heard) = (Notify::new(), Notify::new());
+    let (near_text, far_text) = (near.text(), far.text());
     let (sent, answered, got, heard) = tokio::join!(
-        write_all(near_write, near),
-        write_all(far_write, far),
-        read_all(far_read, far),
-        read_all(near_read, near),
+        write_all(near_write, near, &near_heard),
+        write_all(far_write, far, &far_heard),
+        read_all(far_read, far, (near_text.len(), &far_heard)),
+        read_all(near_read, near, (far_text.len(), &near_heard)),
     );
     sent.expect("sent");
     answered.expect("answered");
-    assert!(got.expect("got") == text(near.writes.iter().flatten().sum()));
-    assert!(heard.expect("heard") == text(far.writes.iter().flatten().sum()));
+    assert!(got.expect("got") == near_text);
+    assert!(heard.expect("heard") == far_text);
 }
 
 fn run<T>(what: impl Future<Output = T>) -> T {

@@ -12,7 +12,7 @@ use rustls::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::super::{MAX_BARE_LEN, TlsStream, connect as our_connect};
+use super::super::{FAREWELL_LEN, MAX_BARE_LEN, TlsStream, connect as our_connect};
 use super::support::{OURS, inner, name, oracle_connect, our_accept};
 use crate::remote::tls::provider::provider;
 
@@ -196,6 +196,29 @@ async fn one_may_write_while_records_wait_for_room() {
         assert_eq!(rest, [*byte; 990]);
         assert!(far.rest.is_empty());
     }
+}
+
+/// Rustls would answer with an alert, and panic because it has said that nothing more comes.
+#[tokio::test]
+async fn what_comes_behind_our_end_is_dropped() {
+    let (mut near, mut far) = Forger::dialed().await;
+    far.shutdown().await.expect("shut down");
+    near.send(ContentType::ApplicationData, b"late").await;
+    near.link.write_all(&[23, 3, 3, 0, 32]).await.expect("written");
+    near.link.write_all(&vec![7; FAREWELL_LEN / 2]).await.expect("written");
+    near.link.shutdown().await.expect("shut down");
+    assert_eq!(far.read(&mut [0; 10]).await.expect("the end"), 0);
+}
+
+#[tokio::test]
+async fn what_comes_behind_our_end_is_bounded() {
+    let (mut near, mut far) = Forger::dialed().await;
+    far.shutdown().await.expect("shut down");
+    let junk = vec![7; 3 * FAREWELL_LEN];
+    let (read, written) =
+        tokio::join!(async move { far.read_u8().await }, near.link.write_all(&junk));
+    assert!(matches!(inner(&read.expect_err("an error")), Some(Error::General(_))));
+    assert!(written.is_err());
 }
 
 /// A suite whose keys are good for few records.
