@@ -1,6 +1,11 @@
-//! What the targets run: kept with the tests of the crate, which run the same functions over the corpus.
+//! What the targets run: kept with the tests of the crates, which run the same functions over the corpus.
 
+#[cfg(feature = "node")]
+#[path = "../../crates/rakt/tests/fuzz/mod.rs"]
+mod nodes;
 #[path = "../../crates/rakt-wire/tests/fuzz/mod.rs"]
 mod targets;
 
+#[cfg(feature = "node")]
+pub use nodes::*;
 pub use targets::*;

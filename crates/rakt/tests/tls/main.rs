@@ -1,6 +1,8 @@
 //! Encrypted connections: who gets one, who does not, and what both ends are told.
 
 mod certificates;
+#[cfg(all(feature = "tls", feature = "goakt"))]
+mod corpus;
 mod flood;
 #[cfg(feature = "goakt")]
 mod goakt;
