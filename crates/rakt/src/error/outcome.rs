@@ -61,7 +61,7 @@ pub struct FeedError {
     pub target: Address,
     /// Why one was not accepted.
     pub refusal: Refusal,
-    /// How many were accepted before it, since the sink was made: the first of all that were fed, if nothing failed before.
+    /// How many were accepted before it, since the sink was made.
     pub accepted: u64,
     /// How many that were fed are dropped, that one included: they were not sent.
     pub dropped: u64,
@@ -79,7 +79,7 @@ impl fmt::Display for FeedError {
         let Self { target, refusal, accepted, dropped } = self;
         write!(
             f,
-            "after {accepted} messages to {target} the next {dropped} were not sent: {refusal}"
+            "of the messages to {target} {accepted} were accepted and {dropped} were not sent: {refusal}"
         )
     }
 }

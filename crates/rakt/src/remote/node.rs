@@ -105,7 +105,7 @@ impl Node {
             };
             options.start_tls(system.name(), &[listens, &host])?;
             if let Some(layer) = &options.layer {
-                layer.check_advertised(&host);
+                layer.note_own(system.name(), &host);
             }
         }
         tracing::info!(system = system.name(), %host, port, "listening");

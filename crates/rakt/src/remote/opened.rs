@@ -32,7 +32,7 @@ pub(crate) enum Opening {
 
 /// What a peer hears that does not encrypt.
 #[cfg(feature = "_tls")]
-const TLS_ONLY: &str = "this node takes TLS only";
+const TLS_ONLY: &str = "this node takes TLS only: whoever dials it needs `Config::tls` too";
 /// What a peer hears that has agreed to speak something else.
 const ALPN_FIRST: &str = "what is spoken is not what TLS has agreed on: native peers offer the protocol \"rakt/1\", Go nodes none";
 

@@ -18,9 +18,12 @@ use crate::reference::{ActorRef, Stage, Target};
 const TURN: usize = 1024;
 
 impl<A: 'static> ActorRef<A> {
-    /// A sink for messages to this actor, for a producer that has many of them. What is fed is written down, up to
-    /// 16 KiB of it, and a connection takes that together, which costs less than as many tells; an actor of this process, or of a Go
-    /// node, takes messages one by one.
+    /// A sink for messages to this actor, for a producer that has many of them. What is fed is encoded at once and kept
+    /// here; a connection takes it together, when it is 16 KiB or by a [`flush`](TellSink::flush), which costs less than as
+    /// many tells. Nothing else sends it: **what is not flushed is lost with the sink**. An actor of this process, or of a Go node,
+    /// takes messages one by one.
+    ///
+    /// Accepted means what it does for a `tell`: what the far side turns down after that becomes a dead letter here.
     ///
     /// ```
     /// use rakt::prelude::*;

@@ -172,7 +172,7 @@ async fn an_error_says_how_many_were_accepted_and_how_many_are_dropped() -> Resu
     assert!(matches!(error.refusal, Refusal::Unreachable { .. }), "{error:?}");
     assert_eq!((error.accepted, error.dropped), (1, 3));
     assert!(error.is_worth_retrying());
-    let text = format!("after 1 messages to {} the next 3 were not sent: ", error.target);
+    let text = format!("of the messages to {} 1 were accepted and 3 were not sent: ", error.target);
     assert!(error.to_string().starts_with(&text), "{error}");
     assert_eq!((sink.accepted(), sink.staged()), (1, 0));
     Ok(())

@@ -55,7 +55,10 @@ pub struct Secret(Zeroizing<[u8; RANDOM_LEN]>);
 ///
 /// It does not say what the text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a secret made by \"rakt secret new\": passwords can be guessed from outside")]
+#[error(
+    "this is not a secret made by \"rakt secret new\": one that was mistyped \
+         or cut off is none, nor is a password, which can be guessed from outside"
+)]
 #[non_exhaustive]
 pub struct SecretError;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
@@ -48,6 +48,8 @@ pub(crate) struct TlsLayer {
     /// The certificates of the peers that are connected, by a hash of their chain.
     credentials: Mutex<HashMap<u64, Weak<Credential>>>,
     hasher: RandomState,
+    /// The system of this node, and the host by which it is reached, once they are known.
+    own: OnceLock<(Box<str>, Box<str>)>,
 }
 
 /// A connection after its handshake.
@@ -129,6 +131,7 @@ impl TlsLayer {
             loading: Mutex::default(),
             credentials: Mutex::default(),
             hasher: RandomState::new(),
+            own: OnceLock::new(),
         }))
     }
 
@@ -167,15 +170,17 @@ impl TlsLayer {
         self.credentials.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Tells if peers that dial this node by the host that it advertises will not find that in its certificate.
-    pub(crate) fn check_advertised(&self, host: &str) {
-        let material = self.material();
-        let names = material.names();
-        let found = self.name_of(host).is_some_and(|name| is_for(&material.own, &name));
-        if self.verify.is_by_host() && !found {
-            tracing::warn!(
-                "peers that dial {host} will refuse this certificate: its names are {names}"
-            );
+    /// This node is that system, and is reached by that host.
+    pub(crate) fn note_own(&self, system: &str, host: &str) {
+        let _ = self.own.set((system.into(), host.into()));
+        self.check_own();
+    }
+
+    /// Tells if peers with the same options as this node will refuse it for what its certificate says.
+    pub(super) fn check_own(&self) {
+        let Some((system, host)) = self.own.get() else { return };
+        if let Err(why) = self.check_names(&self.material().own, system, Some(host)) {
+            tracing::warn!("peers will refuse this node: {why}");
         }
     }
 
@@ -309,22 +314,33 @@ impl TlsLayer {
         advertised: Option<&str>,
     ) -> Result<(), String> {
         let Some(credential) = &proof.credential else { return Ok(()) };
-        let names = Names::of(&credential.chain[0]);
-        let claims = |what: String, said: &str| {
-            Err(format!("this certificate is for {what}, the hello says {said:?}"))
+        self.check_names(&credential.chain[0], system, advertised)
+    }
+
+    fn check_names(
+        &self,
+        leaf: &CertificateDer<'_>,
+        system: &str,
+        advertised: Option<&str>,
+    ) -> Result<(), String> {
+        let names = Names::of(leaf);
+        let claims = |what: String, said: &str, mend: &str| {
+            let text = format!("this certificate is for {what}, the hello says {said:?}");
+            Err(format!("{text}: issue one that has this name, or {mend}"))
         };
         for uri in &names.uris {
             let last = uri.rsplit('/').next().unwrap_or(uri);
             if (self.verify.is_by_uri() || uri.starts_with("rakt://")) && last != system {
-                return claims(format!("{last:?}"), system);
+                let mend = "use it for the system that it names";
+                return claims(format!("{last:?}"), system, mend);
             }
         }
         match advertised {
             // One that has only URIs for names is no host: it may connect, and be dialed by nobody.
             Some(host) if self.verify.is_by_host() => {
-                let is_named =
-                    self.name_of(host).is_some_and(|name| is_for(&credential.chain[0], &name));
-                if is_named { Ok(()) } else { claims(names.to_string(), host) }
+                let is_named = self.name_of(host).is_some_and(|name| is_for(leaf, &name));
+                let mend = "advertise a host that it has (`Config::advertised_host`)";
+                if is_named { Ok(()) } else { claims(names.to_string(), host, mend) }
             }
             _ => Ok(()),
         }

@@ -209,9 +209,10 @@ fn of_alert(alert: AlertDescription) -> String {
             "no_application_protocol",
         ),
         AlertDescription::ProtocolVersion => (OLD_TLS, "protocol_version"),
-        AlertDescription::UnexpectedMessage => {
-            ("it takes no TLS, only plain connections", "unexpected_message")
-        }
+        AlertDescription::UnexpectedMessage => (
+            "it takes no TLS, only plain connections: it needs `Config::tls` too",
+            "unexpected_message",
+        ),
         other => return format!("it has ended the handshake ({other:?})"),
     };
     format!("{what} (alert {name})")

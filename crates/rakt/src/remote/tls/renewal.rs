@@ -121,6 +121,7 @@ impl TlsLayer {
         let names = material.names();
         let left = reason::span(material.good_until.duration_since(now).unwrap_or_default());
         tracing::info!(%names, %left, "certificates are renewed");
+        self.check_own();
         self.review(now, true);
         Ok(true)
     }
