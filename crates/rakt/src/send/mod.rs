@@ -203,6 +203,7 @@ impl<'a, T, M: Message + MessageFor<T>> Tell<'a, T, M> {
     }
 
     /// Ready when the message is accepted, however long that takes.
+    #[inline]
     fn poll_accepted(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TellError<M>>> {
         if self.envelope.tell_shortly() {
             return Poll::Ready(Ok(()));
@@ -226,15 +227,9 @@ impl<T, M: Message + MessageFor<T>> Future for Tell<'_, T, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.envelope.tell_shortly() {
-            return Poll::Ready(Ok(()));
-        }
-        match this.envelope.poll_accept(Wish::Tell, None, Some(cx.waker())) {
-            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err((refusal, message))) => {
-                return Poll::Ready(Err(this.error(refusal, message)));
-            }
-            Poll::Pending => {}
+        let accepted = this.poll_accepted(cx);
+        if accepted.is_ready() {
+            return accepted;
         }
         let limit = this.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
         if limit.poll(cx, this.envelope.ticks()).is_pending() {
