@@ -31,24 +31,31 @@ usage: compare [options]
   --svg FILE          draws the medians into FILE as well
   --from FILE         measures nothing: tells and draws of FILE, which --json wrote,
                       what --only, --workload and --pin leave
+  --instructions      counts user-space instructions a message, by valgrind, instead of
+                      measuring; of --workload tell, ask-1, ask-64, local-tell, local-ask,
+                      with one worker in each process; heeds --only, --pin (default none),
+                      --scale and --limit
   --list              names the contestants
 ";
 
 /// Rounds that one comparison may have.
 const MAX_ROUNDS: usize = 1000;
+/// Worker threads that one process may have.
+const MAX_WORKERS: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) enum Command {
     Help,
     Compare(CompareArgs),
     Pinned { cpus: Vec<usize>, program: Vec<OsString> },
-    Serve { contestant: String },
-    Client { contestant: String, job: Job },
+    Serve { contestant: String, workers: Option<usize> },
+    Client { contestant: String, job: Job, workers: Option<usize> },
 }
 
 #[derive(Debug)]
 pub(crate) struct CompareArgs {
     pub(crate) list: bool,
+    pub(crate) instructions: bool,
     pub(crate) only: Vec<String>,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) pins: Pins,
@@ -83,6 +90,7 @@ impl Default for CompareArgs {
     fn default() -> Self {
         Self {
             list: false,
+            instructions: false,
             only: contestant::all().map(|contestant| contestant.name.to_owned()).collect(),
             workloads: Workload::ALL.to_vec(),
             pins: Pins::Both,
@@ -103,12 +111,11 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
     while let Some(arg) = parser.next()? {
         match arg {
             Value(word) if word == "pinned" => return pinned(parser),
-            Value(word) if word == "serve" => {
-                return Ok(Command::Serve { contestant: parser.value()?.string()? });
-            }
+            Value(word) if word == "serve" => return serve(parser),
             Value(word) if word == "client" || word == "local" => return client(parser),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => args.list = true,
+            Long("instructions") => args.instructions = true,
             Long("only") => args.only = list(&mut parser)?,
             Long("workload") => args.workloads = list(&mut parser)?,
             Long("pin") => {
@@ -134,7 +141,43 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
     for name in &args.only {
         contestant::find(name)?;
     }
+    if args.instructions {
+        countable(&mut args)?;
+    }
     Ok(Command::Compare(args))
+}
+
+/// Leaves of all workloads those whose instructions are counted, unless others were named.
+fn countable(args: &mut CompareArgs) -> Result {
+    if args.json.is_some() || args.svg.is_some() || args.from.is_some() {
+        return Err("--instructions prints its table, and neither writes nor reads files".into());
+    }
+    if args.workloads == Workload::ALL {
+        args.workloads.retain(|workload| workload.counted().is_some());
+    }
+    match args.workloads.iter().find(|workload| workload.counted().is_none()) {
+        Some(other) => Err(format!("--instructions does not count {}", other.name()).into()),
+        None => Ok(()),
+    }
+}
+
+/// What follows `serve`.
+fn serve(mut parser: lexopt::Parser) -> Result<Command> {
+    let (contestant, mut workers) = (parser.value()?.string()?, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("workers") => workers = Some(worker_count(parser.value()?.parse()?)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Serve { contestant, workers })
+}
+
+fn worker_count(count: usize) -> Result<usize> {
+    match count {
+        1..=MAX_WORKERS => Ok(count),
+        _ => Err(format!("--workers is from 1 to {MAX_WORKERS}").into()),
+    }
 }
 
 /// What follows `pinned`: cores, and a program with its arguments behind `--`.
@@ -157,12 +200,14 @@ fn pinned(mut parser: lexopt::Parser) -> Result<Command> {
 fn client(mut parser: lexopt::Parser) -> Result<Command> {
     let contestant = parser.value()?.string()?;
     let (mut workload, mut count, mut port, mut server_pids) = (None, None, 0, Vec::new());
+    let mut workers = None;
     while let Some(arg) = parser.next()? {
         match arg {
             Long("workload") => workload = Some(parser.value()?.string()?.parse()?),
             Long("count") => count = Some(parser.value()?.parse()?),
             Long("port") => port = parser.value()?.parse()?,
             Long("server-pid") => server_pids = list(&mut parser)?,
+            Long("workers") => workers = Some(worker_count(parser.value()?.parse()?)?),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -171,7 +216,8 @@ fn client(mut parser: lexopt::Parser) -> Result<Command> {
     if !workload.is_local() && (port == 0 || server_pids.is_empty()) {
         return Err("a client needs --port and --server-pid".into());
     }
-    Ok(Command::Client { contestant, job: Job { workload, count, port, server_pids } })
+    let job = Job { workload, count, port, server_pids };
+    Ok(Command::Client { contestant, job, workers })
 }
 
 fn list<T>(parser: &mut lexopt::Parser) -> Result<Vec<T>>
@@ -208,15 +254,33 @@ mod tests {
         assert!(parsed("--pin here").is_err());
         assert!(parsed("client raw --workload tell --count 8").is_err());
         assert!(parsed("pinned --cpu 1").is_err());
+        assert!(parsed("serve raw --workers 0").is_err());
+        assert!(parsed("--instructions --workload tell,bulk").is_err());
+        assert!(parsed("--instructions --json figures.json").is_err());
+    }
+
+    #[test]
+    fn instructions_are_counted_of_what_can_be_counted() {
+        let Ok(Command::Compare(args)) = parsed("--instructions") else { panic!("a comparison") };
+        assert!(args.instructions);
+        let names: Vec<&str> = args.workloads.iter().map(|workload| workload.name()).collect();
+        assert_eq!(names, ["ask-1", "ask-64", "tell", "local-tell", "local-ask"]);
     }
 
     #[test]
     fn the_command_lines_of_the_halves_are_understood() {
-        let line = "client raw --workload ask-1 --count 8 --port 80 --server-pid 7,9";
-        let Ok(Command::Client { contestant, job }) = parsed(line) else { panic!("a client") };
+        let line = "client raw --workload ask-1 --count 8 --port 80 --server-pid 7,9 --workers 2";
+        let Ok(Command::Client { contestant, job, workers }) = parsed(line) else {
+            panic!("a client")
+        };
+        assert_eq!(workers, Some(2));
         assert_eq!((contestant.as_str(), job.workload), ("raw", Workload::Ask1));
         assert_eq!((job.count, job.port, job.server_pids), (8, 80, vec![7, 9]));
         assert!(parsed("local mpsc --workload spawn --count 8").is_ok());
+        let Ok(Command::Serve { contestant, workers }) = parsed("serve raw --workers 3") else {
+            panic!("a server")
+        };
+        assert_eq!((contestant.as_str(), workers), ("raw", Some(3)));
         let Ok(Command::Pinned { cpus, program }) =
             parsed("pinned --cpu 0 --cpu 1 -- prog serve --cpu 5")
         else {

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::Result;
+use crate::callgrind::Profile;
 use crate::contestant::{Contestant, Halves, Program};
 use crate::measured::Measured;
 use crate::process::{self, Pin};
@@ -18,6 +19,33 @@ use crate::workload::Workload;
 
 /// How long a server may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one may take to end when it is told to.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the processes of a measurement run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) pin: Pin,
+    /// Threads of each runtime; `None` is as many as the process may use cores.
+    pub(crate) workers: Option<usize>,
+    /// Longest time for the client.
+    pub(crate) limit: Duration,
+}
+
+/// Instructions in user space, from start to end of each process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instructions {
+    pub(crate) client: u64,
+    /// `None` where the workload is local.
+    pub(crate) server: Option<u64>,
+}
+
+/// What comes before the programs on their command lines.
+#[derive(Default)]
+struct Under {
+    client: Vec<OsString>,
+    server: Vec<OsString>,
+}
 
 /// A contestant that can run here.
 pub(crate) struct Starter {
@@ -32,6 +60,8 @@ pub(crate) struct Starter {
 struct Words {
     before: Vec<OsString>,
     after: Vec<OsString>,
+    /// Whether it is this program, which is told how many workers it has.
+    is_this: bool,
 }
 
 impl Starter {
@@ -41,8 +71,11 @@ impl Starter {
         let this = Words {
             before: vec![std::env::current_exe()?.into()],
             after: vec![contestant.name.into()],
+            is_this: true,
         };
-        let other = |program: Program| program().map(|before| Words { before, after: Vec::new() });
+        let other = |program: Program| {
+            program().map(|before| Words { before, after: Vec::new(), is_this: false })
+        };
         let (server, client) = match contestant.halves {
             Halves::Rust { .. } | Halves::Local { .. } => (this.clone(), this),
             Halves::Program { program } => {
@@ -62,33 +95,73 @@ impl Starter {
         &self,
         workload: Workload,
         count: u64,
-        pin: Pin,
-        limit: Duration,
+        how: Running,
     ) -> Result<Measured> {
-        let (client_cpus, server_cpus) = pin.cpus()?;
+        Ok(self.run(workload, count, how, &Under::default()).await?.0)
+    }
+
+    /// The same under callgrind; `None` where a part of the server is another program.
+    pub(crate) async fn instructions(
+        &self,
+        workload: Workload,
+        count: u64,
+        how: Running,
+    ) -> Result<Option<Instructions>> {
+        let (client, server) = (Profile::new("client"), Profile::new("server"));
+        let under = Under { client: client.words(), server: server.words() };
+        let (_, running) = self.run(workload, count, how, &under).await?;
+        let server = match running {
+            Some(running) if running.pids.len() > 1 => return Ok(None),
+            Some(running) => {
+                running.end().await?;
+                Some(server.instructions()?)
+            }
+            None => None,
+        };
+        Ok(Some(Instructions { client: client.instructions()?, server }))
+    }
+
+    /// Gives the server as well, which goes on; none where the workload is local.
+    async fn run(
+        &self,
+        workload: Workload,
+        count: u64,
+        how: Running,
+        under: &Under,
+    ) -> Result<(Measured, Option<Server>)> {
+        let (client_cpus, server_cpus) = how.pin.cpus()?;
         let job = ["--workload".into(), workload.name().into(), "--count".into()];
         let job = job.into_iter().chain([count.to_string()]);
         if workload.is_local() {
-            let mut cpus = client_cpus;
-            cpus.extend(server_cpus);
-            let mut alone = self.client.command("local", &cpus)?;
+            let cpus = [client_cpus, server_cpus].concat();
+            let mut alone = self.client.command(&under.client, "local", &cpus, how.workers)?;
             alone.args(job);
-            return output(alone, limit).await;
+            return Ok((output(alone, how.limit).await?, None));
         }
-        let server = Server::start(self.server.command("serve", &server_cpus)?).await?;
+        let server = self.server.command(&under.server, "serve", &server_cpus, how.workers)?;
+        let server = Server::start(server).await?;
         let pids: Vec<String> = server.pids.iter().map(u32::to_string).collect();
-        let mut client = self.client.command("client", &client_cpus)?;
+        let mut client = self.client.command(&under.client, "client", &client_cpus, how.workers)?;
         client.args(job).args(["--port", &server.port.to_string()]);
         client.args(["--server-pid", &pids.join(",")]);
-        output(client, limit).await
+        Ok((output(client, how.limit).await?, Some(server)))
     }
 }
 
 impl Words {
-    /// One half, in a process group of its own.
-    fn command(&self, half: &str, cpus: &[usize]) -> Result<Command> {
-        let program = self.before.iter().cloned().chain([half.into()]);
+    /// One half, in a process group of its own; `under` comes before all other words.
+    fn command(
+        &self,
+        under: &[OsString],
+        half: &str,
+        cpus: &[usize],
+        workers: Option<usize>,
+    ) -> Result<Command> {
+        let program = under.iter().chain(&self.before).cloned().chain([half.into()]);
         let mut command = process::pinned(cpus, program.chain(self.after.iter().cloned()))?;
+        if let Some(workers) = workers.filter(|_| self.is_this) {
+            command.args(["--workers", &workers.to_string()]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         command.kill_on_drop(true).process_group(0);
         Ok(command)
@@ -112,7 +185,7 @@ struct Server {
     port: u16,
     pids: Vec<u32>,
     _group: Group,
-    _child: Child,
+    child: Child,
 }
 
 impl Server {
@@ -127,7 +200,17 @@ impl Server {
         let (port, others) = ready(&line)?;
         let own = child.id().ok_or("the server ended at once")?;
         let pids = [own].into_iter().chain(others).collect();
-        Ok(Self { port, pids, _group: group, _child: child })
+        Ok(Self { port, pids, _group: group, child })
+    }
+
+    /// Tells it to end, so that who watches it can write down what was seen.
+    async fn end(mut self) -> Result {
+        let pid = self.child.id().ok_or("the server has ended before its client")?;
+        kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;
+        timeout(END_TIMEOUT, self.child.wait())
+            .await
+            .map_err(|_| format!("the server did not end within {END_TIMEOUT:?}"))??;
+        Ok(())
     }
 }
 

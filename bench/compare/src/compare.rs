@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use crate::Result;
 use crate::args::CompareArgs;
-use crate::child::Starter;
+use crate::child::{Running, Starter};
 use crate::contestant;
+use crate::instructions;
 use crate::report::{Contender, Report, Row, Section, Settings};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
@@ -16,6 +17,9 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
             println!("{:<16}{}", contestant.name, contestant.about);
         }
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.instructions {
+        return on_one_thread(instructions::run(args));
     }
     // Opened first: a path that cannot be written should not cost a whole comparison.
     let earlier = args.from.as_deref().map(read).transpose()?;
@@ -28,11 +32,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
             });
             report
         }
-        None => {
-            // One thread: a child is told of its parent's end when the thread that started it ends.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(compare(args))?
-        }
+        None => on_one_thread(compare(args))?,
     };
     print!("{report}");
     if let Some(file) = json {
@@ -42,6 +42,11 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
         std::io::Write::write_all(&mut file, report.svg().as_bytes())?;
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A child is told of its parent's end when the thread that started it ends.
+fn on_one_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 /// What a comparison before wrote.
@@ -78,7 +83,8 @@ async fn compare(args: &CompareArgs) -> Result<Report> {
                 let starter = starter.ok_or("a row is of a contestant that runs")?;
                 let scale = args.scale * (starter.contestant.scale)(section.workload);
                 let count = section.workload.count(scale);
-                match starter.measure(section.workload, count, section.pin, args.limit).await {
+                let how = Running { pin: section.pin, workers: None, limit: args.limit };
+                match starter.measure(section.workload, count, how).await {
                     Ok(measured) => row.rounds.push(Some(measured)),
                     Err(error) => {
                         eprintln!("{}: {error}", row.contestant);

@@ -31,6 +31,13 @@ pub(crate) struct Contestant {
     pub(crate) halves: Halves,
 }
 
+impl Contestant {
+    /// Whether both halves are this program, as far as it starts them.
+    pub(crate) fn is_this_program(&self) -> bool {
+        matches!(self.halves, Halves::Rust { .. } | Halves::Local { .. })
+    }
+}
+
 /// How the halves of a contestant are started; each is a process of its own.
 ///
 /// A server has one actor that counts notes, answers an echo with its payload, and answers a count

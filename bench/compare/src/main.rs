@@ -2,6 +2,7 @@
 //!
 //! - [`args`]: the command line
 //! - [`compare`]: the rounds; [`child`] starts this program and others as server and as client
+//! - [`instructions`]: instructions instead of time, as [`callgrind`] counts them
 //! - [`contestant`]: what takes part, and the contract it meets
 //! - [`workload`], [`message`], [`measured`]: the work, what is sent, what is reported
 //! - [`drive`]: does the work through the client of a library
@@ -11,11 +12,13 @@
 //! - [`report`]: the table, the JSON file, the picture
 
 mod args;
+mod callgrind;
 mod child;
 mod compare;
 mod contestant;
 mod drive;
 mod external;
+mod instructions;
 mod local;
 mod measured;
 mod message;
@@ -48,8 +51,8 @@ fn main() -> ExitCode {
         }
         Command::Compare(args) => compare::run(&args),
         Command::Pinned { cpus, program } => match process::become_pinned(&cpus, &program)? {},
-        Command::Serve { contestant } => serve(&contestant),
-        Command::Client { contestant, job } => client(&contestant, job),
+        Command::Serve { contestant, workers } => serve(&contestant, workers),
+        Command::Client { contestant, job, workers } => client(&contestant, job, workers),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("compare: {error}");
@@ -58,14 +61,14 @@ fn main() -> ExitCode {
 }
 
 /// The server half: prints `ready PORT` and works until it is killed.
-fn serve(contestant: &str) -> Result<ExitCode> {
+fn serve(contestant: &str, workers: Option<usize>) -> Result<ExitCode> {
     let serve = match contestant::find(contestant)?.halves {
         Halves::Rust { serve, .. } => serve,
         #[cfg(feature = "rakt")]
         Halves::RustServer { serve, .. } => serve,
         _ => return Err(format!("{contestant} has no server in this program").into()),
     };
-    runtime()?.block_on(async {
+    runtime(workers)?.block_on(async {
         let ready = |port: u16, others: &[u32]| {
             let mut stdout = std::io::stdout().lock();
             write!(stdout, "ready {port}")?;
@@ -80,7 +83,7 @@ fn serve(contestant: &str) -> Result<ExitCode> {
 
 /// The client half, or both where the workload is local: does one workload and prints what it measured
 /// as one line of JSON.
-fn client(contestant: &str, job: Job) -> Result<ExitCode> {
+fn client(contestant: &str, job: Job, workers: Option<usize>) -> Result<ExitCode> {
     let run = match contestant::find(contestant)?.halves {
         Halves::Rust { run, .. } | Halves::Local { run } => run,
         #[cfg(feature = "rakt")]
@@ -88,12 +91,16 @@ fn client(contestant: &str, job: Job) -> Result<ExitCode> {
         _ => return Err(format!("{contestant} has no client in this program").into()),
     };
     // On a task of its own: the thread of `block_on` is no worker, and wakes more slowly.
-    let measured = runtime()?.block_on(async { tokio::spawn(run(job)).await? })?;
+    let measured = runtime(workers)?.block_on(async { tokio::spawn(run(job)).await? })?;
     println!("{}", serde_json::to_string(&measured)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// As many workers as this process may use cores, so one where it is pinned.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+/// Unless it is told, as many workers as this process may use cores, so one where it is pinned.
+fn runtime(workers: Option<usize>) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build()
 }

@@ -109,6 +109,18 @@ impl Workload {
         ((self.full_count() as f64 * scale) as u64).max(least)
     }
 
+    /// Messages of the two runs whose difference is in instructions what a message costs; `None` where time
+    /// or other things say how many there are.
+    pub(crate) fn counted(self) -> Option<[u64; 2]> {
+        match self {
+            Self::Ask1 => Some([1000, 5000]),
+            Self::Ask64 => Some([6400, 32_000]),
+            Self::Tell | Self::LocalTell => Some([20_000, 120_000]),
+            Self::LocalAsk => Some([5000, 25_000]),
+            Self::Fan | Self::Bulk | Self::Mixed | Self::Links | Self::Spawn => None,
+        }
+    }
+
     /// Bytes in the payload of one message; with `mixed`, of one ask.
     pub(crate) fn payload_len(self) -> usize {
         match self {
@@ -144,8 +156,13 @@ pub(crate) struct Job {
 impl Job {
     /// Messages to send before the clock starts, so that caches and windows have opened.
     pub(crate) fn warm_up(&self) -> u64 {
-        (self.count / 20).max(1)
+        warm_up(self.count)
     }
+}
+
+/// See [`Job::warm_up`].
+pub(crate) fn warm_up(count: u64) -> u64 {
+    (count / 20).max(1)
 }
 
 /// That every note arrived, as the server counts them.

@@ -6,6 +6,8 @@
 mod svg;
 mod table;
 
+pub(crate) use table::number;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -97,7 +97,7 @@ fn costs(row: &Row, workload: Workload) -> String {
 }
 
 /// A number with as many decimals as it deserves, and its thousands apart.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value < 100.0 {
         return format!("{value:.2}");
     }
