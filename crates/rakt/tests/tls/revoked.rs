@@ -13,19 +13,25 @@ use crate::handshake::{node, ping};
 use crate::support::lines::Lines;
 
 /// A file with a list, gone with the test.
-struct List(PathBuf);
+pub(crate) struct List(PathBuf);
 
 impl List {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         static LISTS: AtomicU64 = AtomicU64::new(0);
         let n = LISTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("rakt-revoked-{}-{n}.crl", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, text).expect("there is room");
-        Self(path)
+        let list = Self(path);
+        list.put(text);
+        list
     }
 
-    fn of(&self, tls: Tls) -> Tls {
+    /// Replaces it.
+    pub(crate) fn put(&self, text: &str) {
+        std::fs::write(&self.0, text).expect("there is room");
+    }
+
+    pub(crate) fn of(&self, tls: Tls) -> Tls {
         tls.crl(&self.0)
     }
 }

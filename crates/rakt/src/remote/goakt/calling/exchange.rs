@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -13,6 +13,7 @@ use rakt_wire::native::Transmit;
 use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::node::GoNode;
 use super::refusal;
+use super::standing::Verdict;
 use crate::error::{Cause, Refusal};
 use crate::remote::account::Account;
 use crate::remote::io::{Buffers, Fault, Pump, Reading, Session};
@@ -64,8 +65,7 @@ impl Exchanger {
 
     /// Whether the node has sent nothing and not closed the connection, as far as that is known here.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let link = &self.0.session.link;
-        link.client.is_usable() && !link.standing.is_over() && self.0.is_quiet()
+        self.0.session.link.client.is_usable() && self.0.is_quiet()
     }
 
     /// What the connection holds of what its node has.
@@ -73,9 +73,15 @@ impl Exchanger {
         &self.0.session.link.account
     }
 
-    /// Nothing is asked for a while.
-    pub(super) fn rest(&mut self) {
+    /// Nothing is asked for a while: `keeper` has it, and is woken when it is over.
+    pub(super) fn rest(&mut self, keeper: &Waker) {
         self.0.rest();
+        self.0.session.link.standing.watch(keeper);
+    }
+
+    /// Why nothing more may be asked over it, if so.
+    pub(super) fn over(&self) -> Option<Cause> {
+        self.0.session.link.standing.over()
     }
 
     /// It is about to be dropped.
@@ -89,9 +95,16 @@ impl Session for Exchange {
 
     fn poll_transmit(
         &mut self,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         io: &mut Buffers,
     ) -> Poll<Result<(), Self::End>> {
+        if let Verdict::Forbidden(why) = self.link.standing.watch(cx.waker()) {
+            self.link.log_forbidden(&why);
+            return Poll::Ready(Err(Err(match self.has_left {
+                true => Failed::Lost(why),
+                false => Failed::Unsent(why),
+            })));
+        }
         if io.unwritten.is_empty() {
             let transmitted = self.link.client.poll_transmit(now(), io.unwritten.bytes());
             transmitted.map_err(|error| match self.has_left {

@@ -52,7 +52,6 @@ impl Lease {
             conn.closes("the peer sent more than was asked for, or goes down");
             return;
         }
-        conn.rest();
         let dialer = &endpoint.node.dialer;
         if endpoint.pool.put(conn, permit, || dialer.is_closed()) {
             dialer.runtime.spawn(reap(endpoint.clone()));
@@ -60,12 +59,12 @@ impl Lease {
     }
 }
 
-/// Closes idle connections when they are old. It keeps the endpoint, and they with it.
+/// Closes idle connections when they are old, or may not be used any more. It keeps the endpoint, and they with it.
 async fn reap(endpoint: Arc<Endpoint>) {
     while let Some(until) = endpoint.pool.reap() {
         tokio::select! {
             () = tokio::time::sleep_until(until.into()) => {}
-            () = endpoint.pool.closed() => {}
+            () = endpoint.pool.changed() => {}
         }
     }
 }

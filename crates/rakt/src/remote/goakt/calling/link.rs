@@ -13,6 +13,7 @@ use crate::peer::Peer;
 use crate::remote::account::Account;
 use crate::remote::goakt::limits::Held;
 use crate::remote::known::Known;
+use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 
 /// Most that is read at once, in bytes.
@@ -140,6 +141,12 @@ impl Link {
                 Cause::new(FirstBroken { hint: ClientError::Closed { is_first: true }, source })
             }
         }
+    }
+
+    /// The node is not to be trusted any more: the connection is closed.
+    pub(super) fn log_forbidden(&self, why: &Cause) {
+        let (peer, resources) = (&*self.node.peer, &self.node.dialer.resources);
+        log_peer!(resources, peer, warn, "closing a connection", %peer, reason = %why);
     }
 
     /// The node has answered, so it is there and understood.

@@ -17,6 +17,7 @@ use super::link::{self, Failed, Link, READ_LEN, Use};
 use super::outbox::Outbox;
 use super::queue::{Group, Queue};
 use super::refusal;
+use super::standing::Verdict;
 use super::successor::{Next, Successor};
 use crate::answer::{Fate, Reply};
 use crate::error::{Cause, Refusal};
@@ -265,17 +266,20 @@ impl Session for Pipeline {
     type End = End;
 
     fn is_woken(&self) -> bool {
-        self.outbox.is_woken()
+        self.outbox.is_woken() || self.link.standing.is_woken()
     }
 
     fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
         self.outbox.set_driver(cx.waker());
-        if self.link.standing.is_forbidden() {
-            let why = "the certificate of the node is not trusted any more".into();
-            return Poll::Ready(Err(End::Failed(Failed::Lost(why))));
-        }
-        if self.link.standing.is_over() && self.closes.is_none() {
-            self.successor.poll(&self.endpoint, USE, cx);
+        match self.link.standing.watch(cx.waker()) {
+            Verdict::Forbidden(why) => {
+                self.link.log_forbidden(&why);
+                return Poll::Ready(Err(End::Failed(Failed::Lost(why))));
+            }
+            Verdict::Retired(_) if self.closes.is_none() => {
+                self.successor.poll(&self.endpoint, USE, cx);
+            }
+            Verdict::Retired(_) | Verdict::Good => {}
         }
         if io.is_written() {
             self.fill(io)?;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -21,15 +22,25 @@ pub(super) struct Pool {
     waiting: AtomicUsize,
     max_idle: usize,
     idle_timeout: Duration,
-    closed: Notify,
+    reaper: Arc<Reaper>,
 }
 
 #[derive(Default)]
 struct Idle {
     /// With the time since when they are, the oldest first.
     conns: Vec<(Exchanger, Instant)>,
-    /// A task closes those that are old.
+    /// A task closes those that are old, or may not be used any more.
     is_reaped: bool,
+}
+
+/// Has that task look again.
+#[derive(Default)]
+struct Reaper(Notify);
+
+impl Wake for Reaper {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 impl Pool {
@@ -40,7 +51,7 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             max_idle,
             idle_timeout,
-            closed: Notify::new(),
+            reaper: Arc::default(),
         }
     }
 
@@ -58,21 +69,28 @@ impl Pool {
     pub(super) fn take_idle(&self) -> Option<Exchanger> {
         loop {
             let (mut conn, since) = self.idle.lock().conns.pop()?;
-            if now().saturating_duration_since(since) < self.idle_timeout && conn.is_quiet() {
-                return Some(conn);
+            let is_old = now().saturating_duration_since(since) >= self.idle_timeout;
+            match conn.over() {
+                Some(why) => conn.closes(why),
+                None if !is_old && conn.is_quiet() => return Some(conn),
+                None => conn.closes("idle, and closed by the peer or too old"),
             }
-            conn.closes("idle, and closed by the peer or too old");
         }
     }
 
     /// Takes a connection back. True if from now on somebody has to [reap](Self::reap).
     pub(super) fn put(
         &self,
-        conn: Exchanger,
+        mut conn: Exchanger,
         permit: OwnedSemaphorePermit,
         is_closed: impl FnOnce() -> bool,
     ) -> bool {
         let mut idle = self.idle.lock();
+        conn.rest(&Waker::from(self.reaper.clone()));
+        if conn.over().is_some() {
+            // Whoever had it was told, and looks no more.
+            self.reaper.0.notify_one();
+        }
         idle.conns.push((conn, now()));
         let was_reaped = std::mem::replace(&mut idle.is_reaped, true);
         // Closing marks the dialer before it looks here.
@@ -88,17 +106,21 @@ impl Pool {
         !was_reaped
     }
 
-    /// Closes those that have been idle for too long; returns when to look again.
+    /// Closes those that have been idle for too long or may not be used any more; returns when to look again.
     pub(super) fn reap(&self) -> Option<Instant> {
         let now = now();
         let is_old = |since: Instant| now.saturating_duration_since(since) >= self.idle_timeout;
         let mut idle = self.idle.lock();
-        let old: Vec<_> = idle.conns.extract_if(.., |(_, since)| is_old(*since)).collect();
+        let old: Vec<_> = idle
+            .conns
+            .extract_if(.., |(conn, since)| is_old(*since) || conn.over().is_some())
+            .collect();
         let oldest = idle.conns.first().map(|(_, since)| *since);
         idle.is_reaped = oldest.is_some();
         drop(idle);
         for (mut conn, _) in old {
-            conn.closes("idle");
+            let why = conn.over().unwrap_or_else(|| "idle".into());
+            conn.closes(why);
         }
         oldest.map(|since| since + self.idle_timeout)
     }
@@ -108,12 +130,12 @@ impl Pool {
         self.permits.close();
         let idle = std::mem::take(&mut self.idle.lock().conns);
         drop(idle);
-        self.closed.notify_one();
+        self.reaper.0.notify_one();
     }
 
-    /// Completes when the pool is closed.
-    pub(super) async fn closed(&self) {
-        self.closed.notified().await;
+    /// Completes when one of the idle ones may not be used any more, or the pool is closed.
+    pub(super) async fn changed(&self) {
+        self.reaper.0.notified().await;
     }
 }
 

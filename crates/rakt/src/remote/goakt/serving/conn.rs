@@ -1,7 +1,7 @@
 //! One connection from a Go node, as everybody but its driver sees it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use rakt_wire::Failure;
 use rakt_wire::goakt::{GoError, Payload, Procedure, Response};
 
 use super::terms::Terms;
-use crate::error::Refusal;
+use crate::error::{Cause, Refusal};
 use crate::events::Outlet;
 use crate::peer::Peer;
 use crate::remote::account::Account;
@@ -31,6 +31,8 @@ pub(crate) struct GoConn {
     pub(super) peer: Peer,
     shared: Mutex<Shared>,
     pub(super) account: Arc<Account>,
+    /// Why the peer is not to be heard any more.
+    forbidden: OnceLock<Cause>,
     /// The stream is closed.
     pub(crate) gone: Latch,
 }
@@ -132,10 +134,11 @@ impl Answer {
 #[cfg(feature = "_tls")]
 impl crate::remote::tls::Guarded for GoConn {
     fn forbid(&self, why: &str) {
-        let peer = self.peer.from();
-        log_peer!(self.resources, peer, warn, "closing a connection", %peer, reason = why);
-        self.close();
-        self.give_up();
+        if self.forbidden.set(why.into()).is_ok() {
+            let peer = self.peer.from();
+            log_peer!(self.resources, peer, warn, "closing a connection", %peer, reason = why);
+            self.touch();
+        }
     }
 
     /// Whoever dialed it sees to that.
@@ -155,6 +158,7 @@ impl GoConn {
             resources,
             system,
             peer,
+            forbidden: OnceLock::new(),
             shared: Mutex::default(),
             gone: Latch::default(),
         })
@@ -443,6 +447,11 @@ impl GoConn {
     /// Whether nothing more is taken from the peer.
     pub(super) fn is_closing(&self) -> bool {
         self.shared.lock().is_closing
+    }
+
+    /// Why the peer is not to be heard any more, if so.
+    pub(super) fn forbidden(&self) -> Option<&Cause> {
+        self.forbidden.get()
     }
 
     /// Where dead letters go.

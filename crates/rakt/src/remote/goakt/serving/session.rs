@@ -290,6 +290,11 @@ impl Session for Serve {
     type End = End;
 
     fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
+        if let Some(why) = self.conn.forbidden() {
+            // What has arrived is not looked at, and what was asked for gets no answer: the peer cannot be told why, and
+            // an actor may have begun to handle it.
+            return Poll::Ready(Err(End { reason: why.clone(), is_open: true }));
+        }
         let mut has_moved = self.hand_on(io)?;
         has_moved |= self.respond(io.unwritten.len(), (!has_moved).then_some(cx.waker()));
         if io.unwritten.is_empty() {
