@@ -17,6 +17,8 @@ mod tonic;
 pub(crate) const ALL: &[Contestant] = &[
     #[cfg(feature = "tonic")]
     tonic::CONTESTANT,
+    #[cfg(feature = "tonic")]
+    tonic::CHANNEL,
     #[cfg(all(feature = "tonic", feature = "rakt"))]
     tonic::TLS,
     #[cfg(feature = "ractor")]
