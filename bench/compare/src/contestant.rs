@@ -83,6 +83,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Contestant> {
         #[cfg(feature = "rakt")]
         crate::rakt_side::CONTESTANT,
         #[cfg(feature = "rakt")]
+        crate::rakt_side::SINK,
+        #[cfg(feature = "rakt")]
         crate::rakt_side::TLS,
     ];
     OURS.iter().chain(peers::ALL).chain(external::ALL)

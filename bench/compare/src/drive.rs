@@ -53,17 +53,32 @@ pub(crate) async fn run(client: impl Client, job: Job) -> Result<Measured> {
             run.finish()
         }
         Workload::Tell | Workload::Bulk | Workload::LocalTell => {
-            tell(&client, job.warm_up(), &payload).await?;
-            let before = client.count().await?;
-            let run = job.start()?;
-            tell(&client, job.count, &payload).await?;
-            check_count(client.count().await? - before, job.count)?;
-            run.finish()
+            let tell = |client, count, payload| async move { tell(&client, count, &payload).await };
+            tell_by(tell, client, job).await
         }
         Workload::Fan | Workload::Mixed | Workload::Links | Workload::Spawn => {
             Err(format!("{} needs more than one actor", job.workload.name()).into())
         }
     }
+}
+
+/// The workloads with one producer and one receiver; `tell` sends so many notes, and completes as a
+/// [`Client::tell`] of the last one would.
+pub(crate) async fn tell_by<C: Client, F>(
+    tell: impl Fn(C, u64, Bytes) -> F,
+    receiver: C,
+    job: Job,
+) -> Result<Measured>
+where
+    F: Future<Output = Result> + Send,
+{
+    let payload = payload(job.workload.payload_len());
+    tell(receiver.clone(), job.warm_up(), payload.clone()).await?;
+    let before = receiver.count().await?;
+    let run = job.start()?;
+    tell(receiver.clone(), job.count, payload).await?;
+    check_count(receiver.count().await? - before, job.count)?;
+    run.finish()
 }
 
 async fn tell(client: &impl Client, count: u64, payload: &Bytes) -> Result {
@@ -109,29 +124,55 @@ fn share(count: u64, index: usize, tasks: usize) -> u64 {
 
 /// [`Workload::Fan`]; `targets` are all on one server.
 pub(crate) async fn fan<C: Client>(targets: Vec<C>, job: Job) -> Result<Measured> {
+    fan_by(tell_in_turn::<C>, targets, job).await
+}
+
+async fn tell_in_turn<C: Client>(targets: Arc<[C]>, count: u64, payload: Bytes) -> Result {
+    for target in targets.iter().cycle().take(count as usize) {
+        target.tell(payload.clone()).await?;
+    }
+    Ok(())
+}
+
+/// The same; `tell` sends so many notes to some targets in turn, the work of one producer.
+pub(crate) async fn fan_by<C: Client, F>(
+    tell: impl Fn(Arc<[C]>, u64, Bytes) -> F + Copy,
+    targets: Vec<C>,
+    job: Job,
+) -> Result<Measured>
+where
+    F: Future<Output = Result> + Send + 'static,
+{
     if targets.len() != TARGETS {
         return Err(format!("fan needs {TARGETS} actors").into());
     }
     let payload = payload(job.workload.payload_len());
-    spread(&targets, 0, job.warm_up(), &payload).await?;
+    spread(tell, &targets, 0, job.warm_up(), &payload).await?;
     let run = job.start()?;
-    spread(&targets, job.warm_up(), job.count, &payload).await?;
+    spread(tell, &targets, job.warm_up(), job.count, &payload).await?;
     run.finish()
 }
 
 /// Every producer goes round its own targets, and then asks all of them for their counts.
-async fn spread<C: Client>(targets: &[C], before: u64, count: u64, payload: &Bytes) -> Result {
+async fn spread<C: Client, F>(
+    tell: impl Fn(Arc<[C]>, u64, Bytes) -> F,
+    targets: &[C],
+    before: u64,
+    count: u64,
+    payload: &Bytes,
+) -> Result
+where
+    F: Future<Output = Result> + Send + 'static,
+{
     let mut producers = JoinSet::new();
     for producer in 0..PRODUCERS {
-        let own: Vec<C> = targets.iter().skip(producer).step_by(PRODUCERS).cloned().collect();
+        let own: Arc<[C]> = targets.iter().skip(producer).step_by(PRODUCERS).cloned().collect();
         let [before, share] = [before, count].map(|count| share(count, producer, PRODUCERS));
-        let payload = payload.clone();
+        let told = tell(own.clone(), share, payload.clone());
         producers.spawn(async move {
-            for target in own.iter().cycle().take(share as usize) {
-                target.tell(payload.clone()).await?;
-            }
+            told.await?;
             let counts: JoinSet<_> =
-                own.into_iter().map(|target| async move { target.count().await }).collect();
+                own.iter().cloned().map(|target| async move { target.count().await }).collect();
             let counted = counts.join_all().await.into_iter().sum::<Result<u64>>()?;
             check_count(counted, before + share)
         });

@@ -1,5 +1,6 @@
 //! rakt, as a user would write it, with its defaults; and either half of it with GoAkt as the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,18 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         serve: |ready| Box::pin(serve(ready, remoting())),
         run: |job| Box::pin(run(job, remoting())),
     },
+};
+
+pub(crate) const SINK: Contestant = Contestant {
+    name: "rakt-sink",
+    about: "rakt whose tells are fed to a sink for each receiver, which is flushed at the end",
+    marks: "as rakt; what is fed waits for 16 KiB of it, or for a flush",
+    workloads: &[Workload::Tell, Workload::Fan],
+    halves: Halves::Rust {
+        serve: |ready| Box::pin(serve(ready, remoting())),
+        run: |job| Box::pin(run_by_sinks(job)),
+    },
+    ..CONTESTANT
 };
 
 pub(crate) const TLS: Contestant = Contestant {
@@ -165,14 +178,7 @@ async fn run(job: Job, config: Config) -> Result<Measured> {
         }
         Workload::Spawn => drive::spawn(spawn, job).await,
         Workload::Links => drive::links(|| connect(config.clone(), port), job).await,
-        Workload::Fan => {
-            let system = listening(config).await?;
-            let mut targets = Vec::with_capacity(TARGETS);
-            for index in 0..TARGETS {
-                targets.push(find(&system, port, &target(index)).await?);
-            }
-            drive::fan(targets, job).await
-        }
+        Workload::Fan => drive::fan(targets(config, port).await?, job).await,
         Workload::Mixed => {
             let system = listening(config).await?;
             let asked = find(&system, port, COUNTER).await?;
@@ -181,6 +187,32 @@ async fn run(job: Job, config: Config) -> Result<Measured> {
         }
         _ => drive::run(connect(config, port).await?, job).await,
     }
+}
+
+async fn run_by_sinks(job: Job) -> Result<Measured> {
+    if job.workload == Workload::Fan {
+        return drive::fan_by(feed_in_turn, targets(remoting(), job.port).await?, job).await;
+    }
+    drive::tell_by(feed, connect(remoting(), job.port).await?, job).await
+}
+
+async fn feed(target: Client, count: u64, payload: Bytes) -> Result {
+    let mut sink = target.0.sink();
+    for _ in 0..count {
+        sink.feed(Note { payload: payload.clone() }).await?;
+    }
+    Ok(sink.flush().await?)
+}
+
+async fn feed_in_turn(targets: Arc<[Client]>, count: u64, payload: Bytes) -> Result {
+    let mut sinks: Vec<_> = targets.iter().map(|target| target.0.sink()).collect();
+    for index in (0..sinks.len()).cycle().take(count as usize) {
+        sinks[index].feed(Note { payload: payload.clone() }).await?;
+    }
+    for sink in &mut sinks {
+        sink.flush().await?;
+    }
+    Ok(())
 }
 
 async fn spawn(count: u64) -> Result<Vec<ActorRef<Counter>>> {
@@ -195,6 +227,16 @@ async fn spawn(count: u64) -> Result<Vec<ActorRef<Counter>>> {
 /// A system of its own that has found the counter.
 async fn connect(config: Config, port: u16) -> Result<Client> {
     find(&listening(config).await?, port, COUNTER).await
+}
+
+/// Those of [`Workload::Fan`], seen from one system.
+async fn targets(config: Config, port: u16) -> Result<Vec<Client>> {
+    let system = listening(config).await?;
+    let mut targets = Vec::with_capacity(TARGETS);
+    for index in 0..TARGETS {
+        targets.push(find(&system, port, &target(index)).await?);
+    }
+    Ok(targets)
 }
 
 async fn find(system: &ActorSystem, port: u16, name: &str) -> Result<Client> {

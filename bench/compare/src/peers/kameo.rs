@@ -15,8 +15,7 @@ use tokio::sync::Semaphore;
 use crate::contestant::{Contestant, EVERYWHERE, Halves, Ready};
 use crate::drive::Client as _;
 use crate::measured::Measured;
-use crate::message::payload;
-use crate::workload::{Job, TARGETS, Workload, check_count};
+use crate::workload::{Job, TARGETS, Workload};
 use crate::{Result, drive};
 
 pub(crate) const CONTESTANT: Contestant = Contestant {
@@ -146,14 +145,7 @@ async fn run(job: Job) -> Result<Measured> {
             drive::run(Local(Counter::spawn(Counter::default())), job).await
         }
         Workload::Tell | Workload::Bulk => {
-            let first = connect(job.port).await?;
-            let payload = payload(job.workload.payload_len());
-            tell(&first, job.warm_up(), &payload).await?;
-            let before = first.count().await?;
-            let run = job.start()?;
-            tell(&first, job.count, &payload).await?;
-            check_count(first.count().await? - before, job.count)?;
-            run.finish()
+            drive::tell_by(tell_in_window, connect(job.port).await?, job).await
         }
         Workload::Fan => {
             let others = others(&connect(job.port).await?, TARGETS).await?;
@@ -280,7 +272,7 @@ impl drive::Client for Remote {
 }
 
 /// Keeps a window of tells under way, each acknowledged.
-async fn tell(actor: &Remote, count: u64, payload: &Bytes) -> Result {
+async fn tell_in_window(actor: Remote, count: u64, payload: Bytes) -> Result {
     let tells = (0..count).map(|_| actor.tell(payload.clone()));
     stream::iter(tells).buffer_unordered(WINDOW).try_for_each(|()| future::ready(Ok(()))).await
 }
