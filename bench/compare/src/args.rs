@@ -18,11 +18,13 @@ usage: compare [options]
 
   --only A,B          these contestants (see --list); default all
   --workload A,B      of ask-1, ask-64, tell, fan, bulk, mixed, links,
-                      local-tell, local-ask, spawn; default all
+                      local-tell, local-tell-8, local-ask, spawn; default all
   --pin WHERE         split: client and server on a core each
                       one: both on one core; none: as the scheduler likes
                       both: split, and the asks and the local rows on one core
                       as well (default)
+  --workers N,M       threads of each runtime, whatever cores it may use; several values
+                      give a table each; default: as many as it may use cores
   --rounds N          rounds, interleaved; the table gives medians; default 5
   --scale X           multiplies every count; default 1
   --quick             --rounds 1 --scale 0.005: shows that it works, measures nothing
@@ -30,7 +32,7 @@ usage: compare [options]
   --json FILE         writes every round to FILE as well
   --svg FILE          draws the medians into FILE as well
   --from FILE         measures nothing: tells and draws of FILE, which --json wrote,
-                      what --only, --workload and --pin leave
+                      what --only, --workload, --pin and --workers leave
   --instructions      counts user-space instructions a message, by valgrind, instead of
                       measuring; of --workload tell, ask-1, ask-64, local-tell, local-ask,
                       with one worker in each process; heeds --only, --pin (default none),
@@ -59,6 +61,8 @@ pub(crate) struct CompareArgs {
     pub(crate) only: Vec<String>,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) pins: Pins,
+    /// Of each process; none is [`Section::workers`](crate::report::Section::workers) of `None`.
+    pub(crate) workers: Vec<usize>,
     pub(crate) rounds: usize,
     pub(crate) scale: f64,
     pub(crate) limit: Duration,
@@ -94,6 +98,7 @@ impl Default for CompareArgs {
             only: contestant::all().map(|contestant| contestant.name.to_owned()).collect(),
             workloads: Workload::ALL.to_vec(),
             pins: Pins::Both,
+            workers: Vec::new(),
             rounds: 5,
             scale: 1.0,
             limit: Duration::from_secs(120),
@@ -122,6 +127,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
                 let name = parser.value()?.string()?;
                 args.pins = if name == "both" { Pins::Both } else { Pins::Only(name.parse()?) };
             }
+            Long("workers") => args.workers = list(&mut parser)?,
             Long("rounds") => args.rounds = parser.value()?.parse()?,
             Long("scale") => args.scale = parser.value()?.parse()?,
             Long("quick") => (args.rounds, args.scale) = (1, 0.005),
@@ -141,6 +147,9 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
     for name in &args.only {
         contestant::find(name)?;
     }
+    for &count in &args.workers {
+        worker_count(count)?;
+    }
     if args.instructions {
         countable(&mut args)?;
     }
@@ -151,6 +160,9 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
 fn countable(args: &mut CompareArgs) -> Result {
     if args.json.is_some() || args.svg.is_some() || args.from.is_some() {
         return Err("--instructions prints its table, and neither writes nor reads files".into());
+    }
+    if !args.workers.is_empty() {
+        return Err("--instructions has one worker in each process".into());
     }
     if args.workloads == Workload::ALL {
         args.workloads.retain(|workload| workload.counted().is_some());
@@ -243,6 +255,13 @@ mod tests {
         assert_eq!(args.pins.of(Workload::Ask1), [Pin::Split, Pin::One]);
         assert_eq!(args.pins.of(Workload::Tell), [Pin::Split]);
         assert_eq!((args.rounds, args.scale), (5, 1.0));
+        assert!(args.workers.is_empty());
+    }
+
+    #[test]
+    fn several_numbers_of_workers_are_compared_in_one_run() {
+        let Ok(Command::Compare(args)) = parsed("--workers 1,2,8") else { panic!("a comparison") };
+        assert_eq!(args.workers, [1, 2, 8]);
     }
 
     #[test]
@@ -255,6 +274,9 @@ mod tests {
         assert!(parsed("client raw --workload tell --count 8").is_err());
         assert!(parsed("pinned --cpu 1").is_err());
         assert!(parsed("serve raw --workers 0").is_err());
+        assert!(parsed("--workers 1,0").is_err());
+        assert!(parsed("--workers 2000").is_err());
+        assert!(parsed("--instructions --workers 2").is_err());
         assert!(parsed("--instructions --workload tell,bulk").is_err());
         assert!(parsed("--instructions --json figures.json").is_err());
     }

@@ -159,8 +159,12 @@ impl Words {
     ) -> Result<Command> {
         let program = under.iter().chain(&self.before).cloned().chain([half.into()]);
         let mut command = process::pinned(cpus, program.chain(self.after.iter().cloned()))?;
-        if let Some(workers) = workers.filter(|_| self.is_this) {
-            command.args(["--workers", &workers.to_string()]);
+        if let Some(workers) = workers.map(|workers| workers.to_string()) {
+            if self.is_this {
+                command.args(["--workers", &workers]);
+            }
+            // What others are told by, also those that this program starts.
+            command.env("GOMAXPROCS", &workers).env("ERL_FLAGS", format!("+S {workers}:{workers}"));
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         command.kill_on_drop(true).process_group(0);

@@ -27,9 +27,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     let svg = args.svg.as_deref().map(create).transpose()?;
     let report = match earlier {
         Some(mut report) => {
-            report.retain(&args.only, |workload, pin| {
-                args.workloads.contains(&workload) && args.pins.of(workload).contains(&pin)
-            });
+            report.retain(&args.only, |section| is_wanted(args, section));
             report
         }
         None => on_one_thread(compare(args))?,
@@ -83,7 +81,8 @@ async fn compare(args: &CompareArgs) -> Result<Report> {
                 let starter = starter.ok_or("a row is of a contestant that runs")?;
                 let scale = args.scale * (starter.contestant.scale)(section.workload);
                 let count = section.workload.count(scale);
-                let how = Running { pin: section.pin, workers: None, limit: args.limit };
+                let &mut Section { pin, workers, .. } = section;
+                let how = Running { pin, workers, limit: args.limit };
                 match starter.measure(section.workload, count, how).await {
                     Ok(measured) => row.rounds.push(Some(measured)),
                     Err(error) => {
@@ -99,17 +98,81 @@ async fn compare(args: &CompareArgs) -> Result<Report> {
     Ok(Report { settings, contenders, sections })
 }
 
-/// A section for each workload and place of which somebody takes part.
+/// Whether a section of an earlier comparison is among what is told; any number of workers is, unless
+/// some are named.
+fn is_wanted(args: &CompareArgs, section: &Section) -> bool {
+    let &Section { workload, pin, workers, .. } = section;
+    args.workloads.contains(&workload)
+        && args.pins.of(workload).contains(&pin)
+        && (args.workers.is_empty() || workers.is_some_and(|count| args.workers.contains(&count)))
+}
+
+/// A section for each workload, place and number of workers of which somebody takes part.
 fn sections(args: &CompareArgs, starters: &[Starter]) -> Vec<Section> {
+    let workers: Vec<Option<usize>> = match &args.workers[..] {
+        [] => vec![None],
+        counts => counts.iter().copied().map(Some).collect(),
+    };
     let mut sections = Vec::new();
     for &workload in &args.workloads {
         let rows = || {
             let takes_part = |s: &&Starter| s.contestant.workloads.contains(&workload);
             starters.iter().filter(takes_part).map(|s| Row::new(s.contestant.name)).collect()
         };
-        let pins = args.pins.of(workload).iter();
-        sections.extend(pins.map(|&pin| Section { workload, pin, rows: rows() }));
+        for &pin in args.pins.of(workload) {
+            let section = |workers| Section { workload, pin, workers, rows: rows() };
+            sections.extend(workers.iter().copied().map(section));
+        }
     }
     sections.retain(|section| !section.rows.is_empty());
     sections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Command, parse};
+
+    fn args(line: &str) -> CompareArgs {
+        let words = ["compare"].into_iter().chain(line.split_whitespace()).map(Into::into);
+        let Ok(Command::Compare(args)) = parse(words) else { panic!("a comparison: {line}") };
+        args
+    }
+
+    #[test]
+    fn there_is_a_section_for_each_place_and_number_of_workers() -> Result {
+        let starters = [Starter::prepare(contestant::find("raw")?)?];
+        let names = |line: &str| {
+            let sections = sections(&args(line), &starters);
+            sections.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(names("--workload tell"), ["tell, a core for client and server each"]);
+        assert_eq!(
+            names("--workload ask-1,spawn --workers 1,2"),
+            [
+                "ask-1, a core for client and server each, 1 worker",
+                "ask-1, a core for client and server each, 2 workers",
+                "ask-1, all on one core, 1 worker",
+                "ask-1, all on one core, 2 workers",
+            ]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn an_earlier_comparison_is_told_with_any_workers_unless_some_are_named() {
+        let section = |workers| Section {
+            workload: crate::workload::Workload::Tell,
+            pin: crate::process::Pin::Split,
+            workers,
+            rows: Vec::new(),
+        };
+        let kept = |line: &str| {
+            let args = args(line);
+            [None, Some(1), Some(2)].map(|workers| is_wanted(&args, &section(workers)))
+        };
+        assert_eq!(kept(""), [true; 3]);
+        assert_eq!(kept("--workers 2"), [false, false, true]);
+        assert_eq!(kept("--pin one"), [false; 3]);
+    }
 }

@@ -53,6 +53,9 @@ impl Contender {
 pub(crate) struct Section {
     pub(crate) workload: Workload,
     pub(crate) pin: Pin,
+    /// Threads of each runtime; `None` is as many as its process may use cores.
+    #[serde(default)]
+    pub(crate) workers: Option<usize>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -131,15 +134,20 @@ impl fmt::Display for Section {
             (Pin::One, _) => "all on one core",
             (Pin::None, _) => "not pinned",
         };
-        write!(f, "{}, {place}", self.workload.name())
+        write!(f, "{}, {place}", self.workload.name())?;
+        match self.workers {
+            Some(1) => write!(f, ", 1 worker"),
+            Some(workers) => write!(f, ", {workers} workers"),
+            None => Ok(()),
+        }
     }
 }
 
 impl Report {
     /// Keeps the sections for which `is_wanted` says so, and of these the contestants named.
-    pub(crate) fn retain(&mut self, names: &[String], is_wanted: impl Fn(Workload, Pin) -> bool) {
+    pub(crate) fn retain(&mut self, names: &[String], is_wanted: impl Fn(&Section) -> bool) {
         self.contenders.retain(|contender| names.contains(&contender.name));
-        self.sections.retain(|section| is_wanted(section.workload, section.pin));
+        self.sections.retain(is_wanted);
         for section in &mut self.sections {
             section.rows.retain(|row| names.contains(&row.contestant));
         }
@@ -193,7 +201,7 @@ mod tests {
     fn a_workload_is_compared_with_the_bare_row_of_its_kind() {
         let rows = || ["raw", "raw-mux", "raw-channel", "mpsc"].map(|name| row(name, &[])).into();
         let names = |workload| {
-            let section = Section { workload, pin: Pin::Split, rows: rows() };
+            let section = Section { workload, pin: Pin::Split, workers: None, rows: rows() };
             let name = |row: Option<&Row>| row.map(|row| row.contestant.clone());
             (name(section.floor()), name(section.shape()))
         };
@@ -209,7 +217,7 @@ mod tests {
     fn a_report_reads_back_from_json_and_a_part_of_it_can_be_kept() {
         let section = |workload, names: [&str; 2]| {
             let rows = names.map(|name| row(name, &[Some(8.0), None])).into();
-            Section { workload, pin: Pin::Split, rows }
+            Section { workload, pin: Pin::Split, workers: Some(2), rows }
         };
         let report = Report {
             settings: Settings { rounds: 2, scale: 0.5 },
@@ -230,9 +238,17 @@ mod tests {
         let json = serde_json::to_string(&report).expect("it is written");
         let mut read: Report = serde_json::from_str(&json).expect("it is read");
         assert_eq!(read.to_string(), report.to_string());
-        read.retain(&["rakt".to_owned()], |workload, _| workload != Workload::Fan);
+        read.retain(&["rakt".to_owned()], |section| section.workload != Workload::Fan);
         let kept = read.sections.iter().map(|s| (s.workload, s.rows.len()));
         assert_eq!(kept.collect::<Vec<_>>(), [(Workload::Tell, 1)]);
         assert_eq!(read.contenders.len(), 1);
+    }
+
+    #[test]
+    fn a_section_that_says_nothing_of_workers_reads_as_one_with_the_default() {
+        let json = r#"{"workload": "ask-1", "pin": "one", "rows": []}"#;
+        let section: Section = serde_json::from_str(json).expect("it is read");
+        assert_eq!(section.workers, None);
+        assert_eq!(section.to_string(), "ask-1, all on one core");
     }
 }

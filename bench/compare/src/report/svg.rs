@@ -144,7 +144,7 @@ mod tests {
     fn the_best_is_on_top_and_has_the_longest_bar() {
         let values = [("raw", 8e6), ("nats", 1e6), ("rakt", 4e6)];
         let rows = values.map(|(name, value)| row(name, &[Some(value)])).into();
-        let section = Section { workload: Workload::Tell, pin: Pin::Split, rows };
+        let section = Section { workload: Workload::Tell, pin: Pin::Split, workers: None, rows };
         let report = Report {
             settings: Settings { rounds: 1, scale: 1.0 },
             contenders: Vec::new(),
@@ -163,6 +163,9 @@ mod tests {
     #[test]
     fn a_section_without_figures_is_left_out() {
         let rows = vec![row("raw", &[None])];
-        assert!(Panel::of(&Section { workload: Workload::Tell, pin: Pin::One, rows }).is_none());
+        assert!(
+            Panel::of(&Section { workload: Workload::Tell, pin: Pin::One, workers: None, rows })
+                .is_none()
+        );
     }
 }

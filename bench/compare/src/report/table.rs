@@ -139,7 +139,12 @@ mod tests {
         let report = Report {
             settings: Settings { rounds: 2, scale: 1.0 },
             contenders: vec![contender("raw", None), contender("nats", Some("no nats-server"))],
-            sections: vec![Section { workload: Workload::Tell, pin: Pin::Split, rows }],
+            sections: vec![Section {
+                workload: Workload::Tell,
+                pin: Pin::Split,
+                workers: None,
+                rows,
+            }],
         };
         let table = report.to_string();
         assert!(!report.is_complete());
