@@ -13,7 +13,7 @@ use crate::measured::{Figure, Measured, latencies};
 use crate::message::{BULK_LEN, payload};
 use crate::process::resident_memory;
 use crate::workload::{
-    ASKERS, ASKS_PER_LINK, Job, MIXED_LIMIT, PRODUCERS, TARGETS, Workload, check_count,
+    ASKERS, ASKS_PER_LINK, Job, MIXED_LIMIT, PRODUCERS, TARGETS, TELLERS, Workload, check_count,
 };
 
 /// One actor, seen from whoever sends to it.
@@ -56,14 +56,15 @@ pub(crate) async fn run(client: impl Client, job: Job) -> Result<Measured> {
             let tell = |client, count, payload| async move { tell(&client, count, &payload).await };
             tell_by(tell, client, job).await
         }
+        Workload::LocalTell8 => tell_by(tell_concurrently, client, job).await,
         Workload::Fan | Workload::Mixed | Workload::Links | Workload::Spawn => {
             Err(format!("{} needs more than one actor", job.workload.name()).into())
         }
     }
 }
 
-/// The workloads with one producer and one receiver; `tell` sends so many notes, and completes as a
-/// [`Client::tell`] of the last one would.
+/// The workloads in which one receiver is told; `tell` sends so many notes, and completes as
+/// the last [`Client::tell`] of them would.
 pub(crate) async fn tell_by<C: Client, F>(
     tell: impl Fn(C, u64, Bytes) -> F,
     receiver: C,
@@ -86,6 +87,17 @@ async fn tell(client: &impl Client, count: u64, payload: &Bytes) -> Result {
         client.tell(payload.clone()).await?;
     }
     Ok(())
+}
+
+/// By [`TELLERS`] tasks; completes when each has told its share.
+async fn tell_concurrently(client: impl Client, count: u64, payload: Bytes) -> Result {
+    let mut tellers = JoinSet::new();
+    for teller in 0..TELLERS {
+        let share = share(count, teller, TELLERS);
+        let (client, payload) = (client.clone(), payload.clone());
+        tellers.spawn(async move { tell(&client, share, &payload).await });
+    }
+    tellers.join_all().await.into_iter().collect()
 }
 
 async fn ask(client: &impl Client, count: u64, payload: &Bytes) -> Result {
@@ -320,6 +332,7 @@ mod tests {
             (Workload::Tell, vec!["messages/s"]),
             (Workload::Bulk, vec!["MB/s"]),
             (Workload::LocalTell, vec!["messages/s"]),
+            (Workload::LocalTell8, vec!["messages/s"]),
             (Workload::LocalAsk, vec!["asks/s"]),
         ] {
             let measured = run(Counter::default(), job(workload)).await?;
@@ -342,6 +355,7 @@ mod tests {
     async fn a_lost_message_fails_the_run() {
         let lossy = || Counter { loses: 10, ..Counter::default() };
         assert!(run(lossy(), job(Workload::Tell)).await.is_err());
+        assert!(run(lossy(), job(Workload::LocalTell8)).await.is_err());
         let targets = std::iter::repeat_with(lossy).take(TARGETS).collect();
         assert!(fan(targets, job(Workload::Fan)).await.is_err());
     }

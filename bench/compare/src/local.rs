@@ -17,7 +17,7 @@ pub(crate) const DEFAULT: Contestant = Contestant {
     name: "mpsc",
     about: "a tokio task that counts, behind a channel for 1024 messages; a oneshot for each ask",
     marks: "bounded at 1024",
-    workloads: &[Workload::LocalTell, Workload::LocalAsk, Workload::Spawn],
+    workloads: &[Workload::LocalTell, Workload::LocalTell8, Workload::LocalAsk, Workload::Spawn],
     scale: SAME,
     check: EVERYWHERE,
     halves: Halves::Local { run: |job| Box::pin(run(job, CAPACITY)) },
@@ -27,7 +27,7 @@ pub(crate) const TIGHT: Contestant = Contestant {
     name: "mpsc-tight",
     about: "mpsc with room for 32 messages",
     marks: "bounded at 32",
-    workloads: &[Workload::LocalTell, Workload::LocalAsk],
+    workloads: &[Workload::LocalTell, Workload::LocalTell8, Workload::LocalAsk],
     halves: Halves::Local { run: |job| Box::pin(run(job, TIGHT_CAPACITY)) },
     ..DEFAULT
 };

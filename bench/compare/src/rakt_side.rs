@@ -171,7 +171,7 @@ fn target(index: usize) -> String {
 async fn run(job: Job, config: Config) -> Result<Measured> {
     let port = job.port;
     match job.workload {
-        Workload::LocalTell | Workload::LocalAsk => {
+        Workload::LocalTell | Workload::LocalTell8 | Workload::LocalAsk => {
             let system = ActorSystem::builder("local").start().await?;
             let counter = system.spawn(COUNTER, Counter::default).await?;
             drive::run(Client(counter), job).await

@@ -14,6 +14,8 @@ pub(crate) const ASKERS: usize = 64;
 pub(crate) const PRODUCERS: usize = 20;
 /// Actors that they send to: producer `p` to those whose index leaves `p` when divided by [`PRODUCERS`].
 pub(crate) const TARGETS: usize = 2000;
+/// Tasks that tell in [`Workload::LocalTell8`].
+pub(crate) const TELLERS: usize = 8;
 /// Asks for each peer in [`Workload::Links`].
 pub(crate) const ASKS_PER_LINK: u64 = 20;
 /// [`Workload::Mixed`] ends after this long, however many asks were answered.
@@ -40,6 +42,9 @@ pub(crate) enum Workload {
     Links,
     /// [`Self::Tell`] within one process.
     LocalTell,
+    /// The same by 8 producers.
+    #[serde(rename = "local-tell-8")]
+    LocalTell8,
     /// One ask after the other within one process.
     LocalAsk,
     /// Starting actors that then have nothing to do.
@@ -47,7 +52,7 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ask1,
         Self::Ask64,
         Self::Tell,
@@ -56,6 +61,7 @@ impl Workload {
         Self::Mixed,
         Self::Links,
         Self::LocalTell,
+        Self::LocalTell8,
         Self::LocalAsk,
         Self::Spawn,
     ];
@@ -70,6 +76,7 @@ impl Workload {
             Self::Mixed => "mixed",
             Self::Links => "links",
             Self::LocalTell => "local-tell",
+            Self::LocalTell8 => "local-tell-8",
             Self::LocalAsk => "local-ask",
             Self::Spawn => "spawn",
         }
@@ -77,7 +84,7 @@ impl Workload {
 
     /// Whether it happens within one process.
     pub(crate) fn is_local(self) -> bool {
-        matches!(self, Self::LocalTell | Self::LocalAsk | Self::Spawn)
+        matches!(self, Self::LocalTell | Self::LocalTell8 | Self::LocalAsk | Self::Spawn)
     }
 
     /// Whether it is worth a second look with both sides on one core, where nothing waits for another
@@ -91,7 +98,7 @@ impl Workload {
         match self {
             Self::Ask1 => 40_000,
             Self::Ask64 => 200_000,
-            Self::Tell | Self::Fan | Self::LocalTell => 4_000_000,
+            Self::Tell | Self::Fan | Self::LocalTell | Self::LocalTell8 => 4_000_000,
             Self::Bulk => 1024,
             Self::Mixed => 2000,
             Self::Links => 1000,
@@ -117,7 +124,8 @@ impl Workload {
             Self::Ask64 => Some([6400, 32_000]),
             Self::Tell | Self::LocalTell => Some([20_000, 120_000]),
             Self::LocalAsk => Some([5000, 25_000]),
-            Self::Fan | Self::Bulk | Self::Mixed | Self::Links | Self::Spawn => None,
+            Self::Fan | Self::Bulk | Self::Mixed | Self::Links => None,
+            Self::LocalTell8 | Self::Spawn => None,
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) const ONE_THREAD: Contestant = Contestant {
     name: "actix",
     about: "actix: sender and actors on one thread; do_send for tells, send for asks",
     marks: "do_send is unbounded",
-    workloads: &[Workload::LocalTell, Workload::LocalAsk, Workload::Spawn],
+    workloads: &[Workload::LocalTell, Workload::LocalTell8, Workload::LocalAsk, Workload::Spawn],
     scale: SAME,
     check: EVERYWHERE,
     halves: Halves::Local { run: |job| Box::pin(run(job, Threads::One)) },
@@ -21,7 +21,7 @@ pub(crate) const ONE_THREAD: Contestant = Contestant {
 pub(crate) const TWO_THREADS: Contestant = Contestant {
     name: "actix-2",
     about: "actix with the actor on an arbiter of its own: a thread for it and one for the sender",
-    workloads: &[Workload::LocalTell, Workload::LocalAsk],
+    workloads: &[Workload::LocalTell, Workload::LocalTell8, Workload::LocalAsk],
     scale: |workload| match workload {
         Workload::LocalAsk => 0.1,
         _ => 1.0,

@@ -30,6 +30,7 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         Workload::Bulk,
         Workload::Mixed,
         Workload::LocalTell,
+        Workload::LocalTell8,
         Workload::LocalAsk,
         Workload::Spawn,
     ],
@@ -141,7 +142,7 @@ async fn serve(ready: Ready) -> Result {
 async fn run(job: Job) -> Result<Measured> {
     match job.workload {
         Workload::Spawn => drive::spawn(start, job).await,
-        Workload::LocalTell | Workload::LocalAsk => {
+        Workload::LocalTell | Workload::LocalTell8 | Workload::LocalAsk => {
             drive::run(Local(Counter::spawn(Counter::default())), job).await
         }
         Workload::Tell | Workload::Bulk => {

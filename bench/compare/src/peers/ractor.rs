@@ -29,6 +29,7 @@ pub(crate) const CONTESTANT: Contestant = Contestant {
         Workload::Fan,
         Workload::Bulk,
         Workload::LocalTell,
+        Workload::LocalTell8,
         Workload::LocalAsk,
         Workload::Spawn,
     ],
@@ -118,7 +119,7 @@ async fn serve(ready: Ready) -> Result {
 async fn run(job: Job) -> Result<Measured> {
     match job.workload {
         Workload::Spawn => drive::spawn(async |count| Ok(start(count).await?), job).await,
-        Workload::LocalTell | Workload::LocalAsk => {
+        Workload::LocalTell | Workload::LocalTell8 | Workload::LocalAsk => {
             let (counter, _) = Actor::spawn(None, Counter, ()).await?;
             drive::run(Client(counter), job).await
         }
