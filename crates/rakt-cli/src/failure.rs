@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use rakt::error::Chain;
-use rakt::remote::SecretError;
 use rakt::remote::certificate::CertificateError;
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -26,6 +25,11 @@ impl Failure {
         Self { mend: Some(mend.into()), ..self }
     }
 
+    /// This one, and another behind it.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self::new(format!("{self}error: {}", other.to_string().trim_end()))
+    }
+
     /// A file that cannot be read.
     pub(crate) fn read(path: &Path, error: &io::Error) -> Self {
         Self::new(format!("{} cannot be read: {error}", path.display()))
@@ -42,12 +46,6 @@ impl fmt::Display for Failure {
 impl From<CertificateError> for Failure {
     fn from(error: CertificateError) -> Self {
         Self::new(Chain(&error).to_string())
-    }
-}
-
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Self {
-        Self::new(error.to_string())
     }
 }
 

@@ -51,13 +51,22 @@ impl Certificate {
         self.names.first().map_or("nobody: it has no name", String::as_str)
     }
 
+    /// Whether it has this name of a host, or this address.
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        let name = match host.parse::<IpAddr>() {
+            Ok(address) => format!("ip:{address}"),
+            Err(_) => format!("dns:{}", host.to_ascii_lowercase()),
+        };
+        self.names.contains(&name)
+    }
+
     /// How long it is still valid.
     pub(super) fn left(&self) -> String {
         span(self.not_after.timestamp() - ASN1Time::now().timestamp())
     }
 
     /// How long it is valid from now, or how long it is not.
-    fn standing(&self) -> String {
+    pub(super) fn standing(&self) -> String {
         let (now, end) = (ASN1Time::now().timestamp(), self.not_after.timestamp());
         if now < self.not_before.timestamp() {
             "not valid yet".into()

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Node(node::Options),
     /// Make the certificate of a node that cannot take a shared secret, such as one of Go.
     FromSecret(from_secret::Options),
-    /// Show what is in a file of certificates.
+    /// Show what is in files of certificates.
     Show(show::Options),
     /// Connect to a node, and tell whether it is accepted and what it says of a certificate of yours.
     Check(check::Options),

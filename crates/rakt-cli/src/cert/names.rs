@@ -26,9 +26,13 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn request(&self, name: &str) -> Request {
-        let hosts = self.host.iter().chain(&self.also);
         let request = Request::new(name).life(DAY.saturating_mul(self.days));
-        hosts.fold(request, |request, host| request.host(host))
+        self.hosts().fold(request, |request, host| request.host(host))
+    }
+
+    /// All hosts that were given.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.host.iter().chain(&self.also).map(String::as_str)
     }
 
     /// The name that all nodes have, if one was given.

@@ -32,6 +32,11 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> 
 pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     let bytes = fs::read(path).map_err(|error| Failure::read(path, &error))?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-        Failure::new(format!("there is no unencrypted private key in {}", path.display()))
+        let failure =
+            Failure::new(format!("there is no unencrypted private key in {}", path.display()));
+        match CertificateDer::from_pem_slice(&bytes) {
+            Ok(_) => failure.mend("it is a certificate: give the key that belongs to it, .key"),
+            Err(_) => failure,
+        }
     })
 }

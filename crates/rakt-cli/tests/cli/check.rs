@@ -41,6 +41,7 @@ fn nodes_of_one_authority_accept_each_other() {
         "CN=one",
         "is accepted as rakt://dev/one, for 90 days more",
         "it accepts certs/two.pem as rakt://dev/two",
+        "it greets as the system \"one\", reached by 127.0.0.1:",
     ] {
         assert!(done.out.contains(part), "{part} is not in {done:?}");
     }
@@ -161,6 +162,50 @@ async fn a_node_without_tls_is_known_as_one() -> rakt::Result {
     Ok(())
 }
 
+/// It is greeted as by a peer, so that there is nothing puzzling in its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_tls_takes_the_check_for_a_peer() -> rakt::Result {
+    let place = place("plain-greeted");
+    let config = remote::Config::new("127.0.0.1", 0);
+    let system = ActorSystem::builder("one").remoting(config).start().await?;
+    let mut events = system.events();
+    let node = SocketAddr::from(([127, 0, 0, 1], system.advertised().1));
+    tokio::task::spawn_blocking(move || check(&place, node, BOTH)).await?;
+    system.shutdown().await;
+    let mut peers = Vec::new();
+    while let Some(event) = events.next().await {
+        if let rakt::Event::LinkUp { peer } = event {
+            peers.push(peer);
+        }
+    }
+    assert!(matches!(&peers[..], [peer] if peer.starts_with("two@")), "{peers:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_refused_that_says_of_itself_what_its_certificate_does_not() -> rakt::Result {
+    let tls = |place: &Place, name: &str| {
+        let file = |kind: &str| place.path(&format!("certs/{name}.{kind}"));
+        remote::Tls::from_files(file("pem"), file("key"), place.path("certs/ca.pem"))
+    };
+    let place = place("another-system");
+    let config = remote::Config::new("127.0.0.1", 0).tls(tls(&place, "two"));
+    let done = checked(place, config, |place, node| check(place, node, BOTH)).await?;
+    let reason = "as the system \"one\", and its certificate is for the system \"two\"";
+    refused(&done, reason, "or name its system \"two\"");
+    let place = self::place("advertised");
+    let config = remote::Config::new("127.0.0.1", 0).tls(tls(&place, "one"));
+    let config = config.advertised_host("shop.example");
+    let all = checked(place, config, |place, node| {
+        [BOTH, "--ca certs/ca.pem --cert certs/two.pem --key certs/two.key --server-name localhost"]
+            .map(|options| check(place, node, options))
+    });
+    for done in all.await? {
+        refused(&done, "it is reached by \"shop.example\"", "--host shop.example");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_of_rakt_with_tls_says_the_same_as_the_checks() -> rakt::Result {
     let place = place("rakt");
@@ -198,7 +243,7 @@ async fn a_node_with_a_secret_is_checked_by_the_secret_and_by_files_of_it() -> r
     assert!(secret.code == 0 && secret.out.contains("accepted as secret:"), "{secret:?}");
     assert!(secret.out.contains("accepts a holder of the secret as secret:"), "{secret:?}");
     assert!(files.code == 0 && files.out.contains("it accepts of-secret/go.pem"), "{files:?}");
-    refused(&other, "does not come from the authority of the secret", "give the node this secret");
+    refused(&other, "the node has another secret", "give the node this secret");
     Ok(())
 }
 
@@ -209,8 +254,7 @@ async fn checked<T: Send + 'static>(
     check: impl FnOnce(&Place, SocketAddr) -> T + Send + 'static,
 ) -> rakt::Result<T> {
     let system = ActorSystem::builder("one").remoting(config).start().await?;
-    let (host, port) = system.advertised();
-    let node = format!("{host}:{port}").parse()?;
+    let node = SocketAddr::from(([127, 0, 0, 1], system.advertised().1));
     let found = tokio::task::spawn_blocking(move || check(&place, node)).await?;
     system.shutdown().await;
     Ok(found)

@@ -56,10 +56,21 @@ fn no_key_is_overwritten_and_an_authority_is_used_again() {
     let place = Place::new("again");
     place.ok("cert dev one");
     let (authority, key) = (place.read("certs/ca.pem"), place.read("certs/one.key"));
-    for line in ["cert dev one", "cert node one --host one.example --dir certs"] {
-        let Done { code, err, .. } = place.rakt(line);
-        assert!(code == 1 && err.contains("one.pem is there already"), "{code} {err}");
-    }
+    let Done { code, err, .. } = place.rakt("cert node one --host one.example --dir certs");
+    assert!(code == 1 && err.contains("one.pem is there already"), "{code} {err}");
+    let out = place.ok("cert dev new one --host one.example --host 127.0.0.1");
+    assert!(
+        out.contains("new: certs/new.pem and certs/new.key\n"),
+        "what is missing is made: {out}"
+    );
+    assert!(out.contains("one: certs/one.pem was there, and is as it was: 90 days left"), "{out}");
+    assert!(out.contains("it is not for one.example: remove it and its key"), "{out}");
+    assert!(
+        place
+            .ok("cert show certs/new.pem")
+            .contains("dns:one.example, dns:localhost, ip:127.0.0.1, ip:::1\n")
+    );
+    assert_eq!(place.read("certs/one.key"), key);
     std::fs::remove_file(place.path("certs/one.pem")).expect("it was there");
     let Done { code, err, .. } = place.rakt("cert dev one");
     assert!(code == 1 && err.contains("one.key is there already"), "{code} {err}");
@@ -94,7 +105,21 @@ fn a_fault_names_what_is_wrong_and_a_senseless_line_is_another_code() {
         ("cert node a --host a --ca certs/one.pem --ca-key certs/one.key", 1, "is a node's"),
         ("cert show certs/one.key", 1, "mend: it is a private key, which is not shown"),
         ("cert show nowhere", 1, "nowhere cannot be read"),
-        ("cert from-secret a --host a", 1, "mend: put it into a file"),
+        ("cert show", 2, "required"),
+        ("cert from-secret a --host a", 1, "mend: put the secret into a file"),
+        ("cert from-secret a --host a", 1, "variable RAKT_SECRET is not set"),
+        (
+            "cert from-secret a --host a --secret-file certs/one.pem",
+            1,
+            "certs/one.pem cannot be used: this is not a secret",
+        ),
+        (
+            "cert check a:1 --ca certs/ca.pem --cert certs/one.pem --key certs/ca.pem",
+            1,
+            "mend: it is a certificate: give the key",
+        ),
+        ("secret new --out certs/one.pem", 1, "certs/one.pem is there already"),
+        ("secret new --out nowhere/secret", 1, "nowhere/secret cannot be written"),
         ("cert dev ../one", 2, "files are named after it"),
         ("cert dev", 2, "required"),
         ("cert check nowhere --ca certs/ca.pem", 2, "a port is missing"),
@@ -105,6 +130,43 @@ fn a_fault_names_what_is_wrong_and_a_senseless_line_is_another_code() {
         let done = place.rakt(line);
         assert!(done.code == code && done.err.contains(text), "rakt {line}: {done:?}");
         assert_eq!(done.out, "", "rakt {line}");
+    }
+}
+
+#[test]
+fn several_files_are_shown_and_what_is_none_is_told() {
+    let place = Place::new("several");
+    place.ok("cert dev one two");
+    let shown = place.ok("cert show certs/one.pem certs/ca.pem");
+    assert!(shown.contains("certs/one.pem, certificate 1 of 1"), "{shown}");
+    assert!(shown.contains("certs/ca.pem, certificate 1 of 1"), "{shown}");
+    let mixed = place.rakt("cert show nowhere certs/one.key certs/two.pem");
+    assert!(
+        mixed.code == 1 && mixed.out.contains("certs/two.pem, certificate 1 of 1"),
+        "{mixed:?}"
+    );
+    for part in ["nowhere cannot be read", "error: there is no certificate in certs/one.key"] {
+        assert!(mixed.err.contains(part), "{mixed:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_file_is_shown_to_nobody() {
+    let place = Place::new("secret-file");
+    let done = place.ok("secret new --out rakt.secret");
+    let secret = place.read("rakt.secret");
+    assert!(secret.starts_with("rk1-") && secret.trim().len() == 56, "{secret}");
+    assert!(done.contains("rakt.secret") && !done.contains(&secret[4..12]), "{done}");
+    place.ok("cert from-secret go --host go.example --secret-file rakt.secret");
+    let again = place.rakt("secret new --out rakt.secret");
+    assert!(again.code == 1 && again.err.contains("is there already"), "{again:?}");
+    assert_eq!(place.read("rakt.secret"), secret);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode =
+            std::fs::metadata(place.path("rakt.secret")).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }
 
@@ -165,6 +227,7 @@ fn a_secret_gives_go_nodes_their_files_and_is_taken_from_no_argument() {
     );
     let guessed = place.rakt_with("cert from-secret b --host b", "hunter2", Some("hunter2"));
     assert!(guessed.code == 1 && guessed.err.contains("rakt secret new"), "{guessed:?}");
+    assert!(guessed.err.contains("variable RAKT_SECRET cannot be used"), "{guessed:?}");
     assert!(!guessed.err.contains("hunter2"), "{guessed:?}");
 }
 

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use rakt_wire::native::{Handshake, Hello};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject;
@@ -121,22 +123,37 @@ impl Node<'_> {
         let (config, listener) =
             (Arc::new(config), TcpListener::bind("127.0.0.1:0").expect("a port"));
         let address = listener.local_addr().expect("an address");
+        // The system has the name that its certificate has.
+        let system = self.certificate.rsplit('/').next().expect("a name");
+        let mut hello = Hello::new(system, [1; 16]);
+        hello.advertised = Some((address.ip().to_string(), address.port()));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let config = config.clone();
-                std::thread::spawn(move || serve(config, stream));
+                let (config, hello) = (config.clone(), hello.clone());
+                std::thread::spawn(move || serve(config, stream, hello));
             }
         });
         address
     }
 }
 
-fn serve(config: Arc<ServerConfig>, stream: TcpStream) {
+fn serve(config: Arc<ServerConfig>, stream: TcpStream, hello: Hello) {
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let connection = ServerConnection::new(config).expect("a configuration");
     let mut stream = StreamOwned::new(connection, stream);
     // To the end of what the peer says: it is not to lose the alert because something of it was not read.
-    let _ = stream.read(&mut [0; 64]);
+    let (mut handshake, mut read) = (Handshake::accept(hello), BytesMut::new());
+    let mut some = [0; 1024];
+    while let Ok(len @ 1..) = stream.read(&mut some) {
+        read.extend_from_slice(&some[..len]);
+        let greeted = handshake.handle_bytes(&mut read);
+        if let Some(bytes) = handshake.poll_transmit() {
+            let _ = stream.write_all(&bytes);
+        }
+        if !matches!(greeted, Ok(None)) {
+            break;
+        }
+    }
     let _ = stream.flush();
     let _ = stream.sock.shutdown(std::net::Shutdown::Write);
     let _ = stream.sock.read_to_end(&mut Vec::new());

@@ -251,8 +251,12 @@ impl Handshake {
             Role::Acceptor => refusal(reason),
             // The acceptor's side is open since it sent its hello, so it expects frames of an open link.
             Role::Dialer => {
+                let code = match reason {
+                    RefuseReason::Denied(_) => CloseCode::Denied,
+                    _ => CloseCode::Protocol,
+                };
                 let mut out = Vec::new();
-                put_reason(&mut out, FrameKind::Close, CloseCode::Protocol, &reason.to_string());
+                put_reason(&mut out, FrameKind::Close, code, &reason.to_string());
                 out.into()
             }
         });

@@ -93,7 +93,7 @@ pub enum Refusal {
     #[error("dropped from a full mailbox")]
     Dropped,
     /// The peer does not allow this.
-    #[error("not allowed")]
+    #[error("denied")]
     Denied {
         /// What is not allowed.
         source: Cause,

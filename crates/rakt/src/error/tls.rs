@@ -30,12 +30,14 @@ pub enum TlsError {
         mode: u32,
     },
     /// There is no certificate, or no key, where one belongs.
-    #[error("{place} holds no {wanted} in PEM")]
+    #[error("{place} holds no {wanted} in PEM{}", instead(*found))]
     Missing {
         /// The file, or the argument.
         place: String,
         /// What belongs there.
         wanted: &'static str,
+        /// What is there, if it is known what that is: `a certificate`.
+        found: Option<&'static str>,
     },
     /// What is there cannot be used.
     #[error("{place} cannot be used")]
@@ -67,4 +69,11 @@ pub enum TlsError {
         /// The name.
         name: String,
     },
+}
+
+fn instead(found: Option<&str>) -> String {
+    match found {
+        Some(found) => format!(", but {found}: is it the right file?"),
+        None => String::new(),
+    }
 }

@@ -4,12 +4,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rakt_wire::native::{Hello, Lane};
+use rakt_wire::native::{HandshakeError, Hello, Lane, RefuseReason};
 
 use super::policy::Policy;
 use super::random::Random;
 use super::redial::{Place, Unreached};
 use super::resources::{Resources, log_peer};
+#[cfg(feature = "_tls")]
+use super::tls::Fault;
 use crate::error::policy::PolicyError;
 #[cfg(feature = "_tls")]
 use crate::error::tls::TlsError;
@@ -81,7 +83,9 @@ impl Dialer {
         let resources = self.resources.clone();
         let reloaded = self.runtime.spawn_blocking(move || resources.policies.reload()).await;
         // The runtime is shutting down.
-        reloaded.unwrap_or(Ok(false))
+        let reloaded = reloaded.unwrap_or(Ok(None))?;
+        reloaded.iter().for_each(|reloaded| reloaded.log());
+        Ok(reloaded.is_some())
     }
 
     /// See [`ActorSystem::reload_tls`](crate::ActorSystem::reload_tls).
@@ -109,7 +113,11 @@ impl Dialer {
         let pause = self.unreached.lock().failed(place, now(), why.clone(), &jitter);
         if let Some(pause) = pause {
             let (resources, peer) = (&self.resources, place.to_string());
-            log_peer!(resources, &peer, info, "no link", why = %Chain(&why), ?pause);
+            match is_refused(&why) {
+                // That does not pass by itself.
+                true => log_peer!(resources, &peer, warn, "no link", why = %Chain(&why), ?pause),
+                false => log_peer!(resources, &peer, info, "no link", why = %Chain(&why), ?pause),
+            }
         }
     }
 
@@ -121,4 +129,21 @@ impl Dialer {
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
+}
+
+/// Whether there is no connection because one of both ends does not accept who the other is.
+fn is_refused(why: &Refusal) -> bool {
+    let (Refusal::Unreachable { source, .. } | Refusal::Incompatible { source, .. }) = why else {
+        return false;
+    };
+    let source = source.get_ref();
+    #[cfg(feature = "_tls")]
+    if let Some(fault) = source.downcast_ref() {
+        return matches!(fault, Fault::Refused(_) | Fault::RefusedByPeer(_));
+    }
+    use HandshakeError::{Refused, RefusedByPeer};
+    matches!(
+        source.downcast_ref(),
+        Some(Refused(RefuseReason::Denied(_)) | RefusedByPeer(RefuseReason::Denied(_)))
+    )
 }

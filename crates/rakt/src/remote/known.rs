@@ -2,8 +2,10 @@
 
 use rakt_wire::native::{Hello, RefuseReason};
 
+use super::handshake::HandshakeFailure;
 #[cfg(feature = "_tls")]
 use super::tls::{Guarded, Proof, TlsLayer};
+use crate::error::Cause;
 use crate::peer::Peer;
 
 /// What is known of the other end of a connection before it has said a word of its dialect.
@@ -64,9 +66,21 @@ impl Known {
         if let Some(Secured { layer, proof, .. }) = &self.secured {
             let advertised = _hello.advertised.as_ref().map(|(host, _)| &**host);
             let checked = layer.check_hello(proof, &_hello.system, advertised);
-            return checked.map_err(RefuseReason::Denied);
+            return checked.map_err(|wrong| RefuseReason::Denied(wrong.to_string()));
         }
         Ok(())
+    }
+
+    /// Why a greeting came to nothing, where the peer was dialed: whether it accepts this node it says only then.
+    pub(crate) fn why_broken(&self, failure: HandshakeFailure) -> Cause {
+        #[cfg(feature = "_tls")]
+        if let Some(Secured { layer, .. }) = &self.secured
+            && let HandshakeFailure::Io(error) = &failure
+            && let Some(fault) = layer.fault_of(error)
+        {
+            return Cause::new(fault);
+        }
+        Cause::new(failure)
     }
 
     /// Has a connection be told when its peer is not to be trusted any more.

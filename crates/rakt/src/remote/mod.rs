@@ -74,7 +74,7 @@ mod weak_map;
 
 pub use crate::error::policy::PolicyError;
 #[cfg(feature = "_tls")]
-pub use certificate::secret::{Secret, SecretError};
+pub use certificate::secret::{Secret, SecretError, SecretVariableError};
 pub use client::Client;
 pub use config::{ClientConfig, Config};
 #[cfg(feature = "goakt")]
@@ -83,5 +83,5 @@ pub use node_ref::{NodeRef, SpawnOn};
 pub use policy::{Policy, Role};
 pub use rakt_wire::{Compression, Verb};
 #[cfg(feature = "_tls")]
-pub use tls::{Tls, TlsError, Verify};
+pub use tls::{ClaimError, Tls, TlsError, Verify, check_claims};
 pub use transport::{Listener, Opening, Stream, Transport};

@@ -30,9 +30,9 @@ use super::known::Known;
 use super::lanes::{Lanes, Turn};
 use super::latch::Latch;
 use super::native::{Accepted, ArrivalsReader, Conn, drive, leave};
-use super::opened::Opened;
 #[cfg(not(feature = "goakt"))]
 use super::opened::Opening;
+use super::opened::{Opened, is_by_peer};
 use super::random::Random;
 use super::resources::{Resources, log_peer};
 use super::transport::{Listener, Stream, unbracketed};
@@ -221,8 +221,15 @@ impl Node {
             Ok(Ok(Some(opened))) => opened,
             Ok(Ok(None)) => return tracing::debug!(%from, "a peer left without a word"),
             Ok(Err(error)) => {
-                let error = Chain(&*error);
-                log_peer!(self.resources(), &from, warn, "refused a peer", %from, %error);
+                let (resources, shown) = (self.resources(), Chain(&*error));
+                match is_by_peer(&error) {
+                    true => {
+                        log_peer!(resources, &from, warn, "a peer refuses this node", %from, error = %shown)
+                    }
+                    false => {
+                        log_peer!(resources, &from, warn, "refused a peer", %from, error = %shown)
+                    }
+                }
                 return;
             }
             Err(_) => return self.was_late(&from),

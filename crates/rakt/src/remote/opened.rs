@@ -9,7 +9,7 @@ use super::config::Options;
 use super::handshakes::{Entering, Gate};
 use super::known::Known;
 #[cfg(feature = "_tls")]
-use super::tls::Taken;
+use super::tls::{Fault, Taken};
 use super::transport::Stream;
 use crate::error::BoxError;
 
@@ -94,4 +94,12 @@ async fn secure(
         }));
     }
     Ok(Some((stream, Known::plain(from), BytesMut::new(), None)))
+}
+
+/// Whether a connection came to nothing because the peer does not accept this node.
+pub(crate) fn is_by_peer(_error: &BoxError) -> bool {
+    #[cfg(feature = "_tls")]
+    return matches!(_error.downcast_ref(), Some(Fault::RefusedByPeer(_)));
+    #[cfg(not(feature = "_tls"))]
+    false
 }

@@ -74,7 +74,11 @@ impl fmt::Display for Exposed {
 impl fmt::Display for ExposedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let argument = self.argument.unwrap_or_default();
-        write!(f, "{}({argument}) accepts {}", self.kind, self.accepts.join(", "))
+        write!(f, "{}({argument}) accepts ", self.kind)?;
+        match self.accepts.is_empty() {
+            true => f.write_str("no messages"),
+            false => f.write_str(&self.accepts.join(", ")),
+        }
     }
 }
 

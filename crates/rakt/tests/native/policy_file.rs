@@ -158,6 +158,10 @@ async fn what_cannot_be_used_changes_nothing_and_is_told_once_a_minute() {
     assert_eq!(told.len(), 3, "{told:#?}");
     assert!(told.iter().all(|line| line.contains("policy.toml cannot be read")), "{told:#?}");
     assert!(is_allowed(&target).await, "the old one stays");
+    // What is wrong in another way is told at once.
+    place.write(b"");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    lines.only("basis: it is missing");
     place.write(may("'tell'"));
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert!(!is_allowed(&target).await, "it is back");

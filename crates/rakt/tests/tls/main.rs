@@ -23,3 +23,4 @@ mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod told;

@@ -67,7 +67,7 @@ async fn refused(ca: &Ca, revoked: &Issued, list: &List, verify: &Verify) {
     let is_on_it = node("client", tls()).await.expect("it knows nothing of the list");
     let heard = ping(with_list("client"), is_on_it.advertised()).await.expect_err("it was revoked");
     assert!(heard.contains("its certificate was revoked"), "{heard}");
-    let line = log.with("refused a peer").await;
+    let line = log.with("a peer refuses this node").await;
     assert!(line.contains("this node's certificate was revoked"), "{line}");
     // All others talk.
     let other = good(ca, "client").verify(verify.clone());

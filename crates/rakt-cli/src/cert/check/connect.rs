@@ -1,4 +1,4 @@
-//! A handshake, as a node does it: TLS 1.3, the protocol `rakt/1`, and a certificate if there is one.
+//! A connection, as a node makes it: TLS 1.3, the protocol `rakt/1`, a certificate if there is one, and the greeting.
 
 use std::fmt;
 use std::io;
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rakt::remote::ClaimError;
+use rakt_wire::native::{Hello, RefuseReason};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -19,12 +21,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::greeting::{Greeted, greet};
 use crate::failure::{Failure, Result};
 
-/// For the connection, and for the handshake.
+/// For the connection, for the handshake, and for the greeting.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A node judges our certificate after the handshake is over for us. It says so at once if it does not accept it, and
-/// nothing if it does: then it waits for our greeting.
+/// A node judges our certificate after the handshake is over for us. One that does not greet says so at once if it does
+/// not accept it, and nothing if it does.
 const JUDGEMENT: Duration = Duration::from_millis(500);
 const PROTOCOL: &[u8] = b"rakt/1";
 
@@ -34,8 +37,15 @@ pub(super) struct Dialer<'a> {
     pub(super) name: ServerName<'static>,
     pub(super) roots: RootCertStore,
     pub(super) own: Option<Arc<CertifiedKey>>,
+    /// Whether it is to be a node of rakt.
     pub(super) offers_rakt: bool,
+    /// As which system we greet.
+    pub(super) system: &'a str,
+    /// Whether the node is the one of its certificate.
+    pub(super) check: &'a (dyn Fn(&CertificateDer<'_>, &Hello) -> ClaimResult + Sync),
 }
+
+type ClaimResult = std::result::Result<(), ClaimError>;
 
 /// What came of it.
 pub(super) struct Answer {
@@ -47,11 +57,15 @@ pub(super) struct Answer {
 }
 
 pub(super) enum Ending {
-    /// Both ends accept each other.
-    Open {
-        speaks_rakt: bool,
-    },
+    /// Both ends accept the certificate of the other, and it goes on in a protocol without a name.
+    Open,
+    /// The greeting is over, or was refused by one end.
+    Greeted(Greeted),
+    /// The node says of itself what its certificate does not.
+    Untrue(ClaimError),
     Failed(io::Error),
+    /// There was no answer to the greeting.
+    Silent,
 }
 
 pub(super) fn provider() -> CryptoProvider {
@@ -87,19 +101,46 @@ impl Dialer<'_> {
         }
         let connector = TlsConnector::from(Arc::new(config));
         let ending = match timeout(PATIENCE, connector.connect(self.name, stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(PROTOCOL) => {
+                let leaf = witness.chain().into_iter().next();
+                let leaf = leaf.unwrap_or_else(|| Vec::new().into());
+                greeting(stream, self.system, |hello| (self.check)(&leaf, hello)).await
+            }
             Ok(Ok(stream)) => judgement(stream).await,
             Ok(Err(error)) => Ending::Failed(error),
             Err(_) => Ending::Failed(io::ErrorKind::TimedOut.into()),
         };
-        let chain = witness.chain.lock().map(|chain| chain.clone()).unwrap_or_default();
+        let chain = witness.chain();
         Ok(Answer { chain, was_asked: shown.was_asked.load(Ordering::Relaxed), ending })
     }
 }
 
+/// Greets the node, which may refuse us for our certificate or for our greeting, as we may refuse it.
+async fn greeting(
+    mut stream: TlsStream<TcpStream>,
+    system: &str,
+    check: impl Fn(&Hello) -> ClaimResult,
+) -> Ending {
+    let mut untrue = None;
+    let greeted = greet(&mut stream, system, |hello| {
+        check(hello).map_err(|wrong| {
+            let told = RefuseReason::Denied(wrong.to_string());
+            untrue = Some(wrong);
+            told
+        })
+    });
+    let ending = match timeout(PATIENCE, greeted).await {
+        Ok(Ok(greeted)) => Ending::Greeted(greeted),
+        Ok(Err(error)) => Ending::Failed(error),
+        Err(_) => Ending::Silent,
+    };
+    // The node sees an orderly end.
+    let _ = timeout(JUDGEMENT, stream.shutdown()).await;
+    untrue.map_or(ending, Ending::Untrue)
+}
+
 /// Waits for what the node says of us.
 async fn judgement(mut stream: TlsStream<TcpStream>) -> Ending {
-    let speaks_rakt = stream.get_ref().1.alpn_protocol() == Some(PROTOCOL);
-    let open = Ending::Open { speaks_rakt };
     match timeout(JUDGEMENT, stream.read(&mut [0; 64])).await {
         Ok(Ok(1..)) | Err(_) => {}
         Ok(Ok(0)) => return Ending::Failed(io::ErrorKind::UnexpectedEof.into()),
@@ -107,13 +148,19 @@ async fn judgement(mut stream: TlsStream<TcpStream>) -> Ending {
     }
     // The node sees an orderly end.
     let _ = timeout(JUDGEMENT, stream.shutdown()).await;
-    open
+    Ending::Open
 }
 
 /// The verifier of every rustls client, which leaves the chain to be shown also where it does not accept it.
 struct Witness {
     verifier: Arc<WebPkiServerVerifier>,
     chain: Mutex<Vec<CertificateDer<'static>>>,
+}
+
+impl Witness {
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.lock().map(|chain| chain.clone()).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for Witness {

@@ -2,12 +2,13 @@
 //!
 //! | files | what is in them |
 //! | --- | --- |
-//! | `connect` | a handshake, as a node does it |
+//! | `connect`, `greeting` | a connection and its greeting, as a node makes them |
 //! | `ours` | whom we trust, and who we are |
 //! | `reason` | why it has failed, and what mends that |
 //! | `plain` | whether a node speaks without TLS |
 
 mod connect;
+mod greeting;
 mod ours;
 mod plain;
 mod reason;
@@ -17,7 +18,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rustls_pki_types::ServerName;
+use rakt::remote::check_claims;
+use rakt_wire::native::Hello;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use self::connect::{Answer, Ending};
 use self::ours::Ours;
@@ -84,6 +87,12 @@ async fn check(options: &Options) -> Result<(String, bool)> {
     let Target { host, port } = &options.target;
     let ours = Ours::read(options)?;
     let name = options.server_name.as_deref().unwrap_or(ours.server_name.unwrap_or(host));
+    let check = |leaf: &CertificateDer<'_>, hello: &Hello| {
+        let advertised = hello.advertised.as_ref().map(|(host, _)| host.as_str());
+        // All who hold a secret are equal, and what is dialed has the name that was given.
+        let is_known = |it: &&str| ours.server_name.is_some() || (*it == host && name != host);
+        check_claims(leaf, &hello.system, advertised.filter(|it| !is_known(it)))
+    };
     let dialer = connect::Dialer {
         target: (host, *port),
         name: ServerName::try_from(name.to_owned())
@@ -91,6 +100,8 @@ async fn check(options: &Options) -> Result<(String, bool)> {
         roots: ours.roots.clone(),
         own: ours.pair.clone(),
         offers_rakt: !options.goakt,
+        system: &ours.system,
+        check: &check,
     };
     let answer = dialer.dial().await?;
     let mut report = String::new();
@@ -112,15 +123,20 @@ async fn verdict(options: &Options, ours: &Ours, name: &str, answer: &Answer) ->
     let Target { host, port } = &options.target;
     let error = match &answer.ending {
         Ending::Failed(error) => error,
-        Ending::Open { speaks_rakt } if *speaks_rakt || options.goakt => {
-            return accepted(options, ours, answer);
+        Ending::Greeted(Ok(hello)) => return accepted(options, ours, answer, Some(hello)),
+        Ending::Greeted(Err(error)) => return Err(reason::of_greeting(error)),
+        Ending::Untrue(wrong) => return Err(reason::of_claim(wrong)),
+        Ending::Silent => {
+            return Err(Failure::new("the node has not answered the greeting within 5 s")
+                .mend("its log may tell why: is its machine out of breath?"));
         }
-        Ending::Open { .. } => {
+        Ending::Open if options.goakt => return accepted(options, ours, answer, None),
+        Ending::Open => {
             return Err(Failure::new("it speaks TLS, but does not name the protocol rakt/1")
                 .mend("give --goakt if it is a node of GoAkt; nodes of rakt do not talk to other services"));
         }
     };
-    if answer.chain.is_empty() && plain::speaks_rakt(host, *port).await {
+    if answer.chain.is_empty() && plain::speaks_rakt(host, *port, &ours.system).await {
         return Err(Failure::new("this node speaks plain rakt, no TLS")
             .mend("give it Config::tls, or dial it without TLS"));
     }
@@ -128,7 +144,12 @@ async fn verdict(options: &Options, ours: &Ours, name: &str, answer: &Answer) ->
     Err(reason::of(error, &reason::Known { ours, name, leaf: leaf.as_ref() }))
 }
 
-fn accepted(options: &Options, ours: &Ours, answer: &Answer) -> Result<String> {
+fn accepted(
+    options: &Options,
+    ours: &Ours,
+    answer: &Answer,
+    hello: Option<&Hello>,
+) -> Result<String> {
     let Target { host, port } = &options.target;
     let mut text = format!("ok: {host}:{port} is accepted");
     if let Some(der) = answer.chain.first() {
@@ -137,6 +158,11 @@ fn accepted(options: &Options, ours: &Ours, answer: &Answer) -> Result<String> {
         let _ = write!(text, " as {identity}, for {} more", node.left());
     }
     text.push('\n');
+    if let Some(Hello { system, advertised, .. }) = hello {
+        let reached = advertised.as_ref().map(|(host, port)| format!(", reached by {host}:{port}"));
+        let _ =
+            writeln!(text, "ok: it greets as the system {system:?}{}", reached.unwrap_or_default());
+    }
     let shown = &ours.shown;
     match (&ours.pair, answer.was_asked) {
         (Some(pair), true) => {

@@ -11,6 +11,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Options, connect};
+use crate::cert::describe::Certificate;
 use crate::cert::pem;
 use crate::failure::{Failure, Result};
 use crate::secret;
@@ -26,7 +27,12 @@ pub(super) struct Ours {
     /// How the authority and our certificate are called in texts.
     pub(super) authority: String,
     pub(super) shown: String,
+    /// As which actor system we greet. A certificate may be for one alone.
+    pub(super) system: String,
 }
+
+/// The one of a certificate that names none.
+const SYSTEM: &str = "rakt-cert-check";
 
 impl Ours {
     pub(super) fn read(options: &Options) -> Result<Self> {
@@ -45,7 +51,11 @@ impl Ours {
         };
         let shown = options.cert.as_ref().map_or("it".into(), |path| path.display().to_string());
         let roots = roots(pem::certificates(ca)?, &authority)?;
-        Ok(Self { roots, pair, server_name: None, identity: None, authority, shown })
+        let system = match &pair {
+            Some(pair) => system(&Certificate::read(&pair.cert[0])?),
+            None => SYSTEM.to_owned(),
+        };
+        Ok(Self { roots, pair, server_name: None, identity: None, authority, shown, system })
     }
 
     /// What a node makes of the secret as it starts.
@@ -67,8 +77,18 @@ impl Ours {
             identity: Some(secret.identity()?),
             authority: "the secret".into(),
             shown: "a holder of the secret".into(),
+            system: SYSTEM.to_owned(),
         })
     }
+}
+
+/// The one that a certificate names, as nodes look for it: in the last segment of a URI.
+fn system(own: &Certificate) -> String {
+    let mut uris = own.names.iter().filter(|name| name.contains("://"));
+    let first = uris.clone().next();
+    let named = uris.find(|uri| uri.starts_with("rakt://")).or(first);
+    let last = named.and_then(|uri| uri.rsplit('/').next()).filter(|last| !last.is_empty());
+    last.unwrap_or(SYSTEM).to_owned()
 }
 
 fn roots(certificates: Vec<CertificateDer<'static>>, shown: &str) -> Result<RootCertStore> {

@@ -2,28 +2,30 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rakt_wire::native::{HandshakeError, RefuseReason};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// A preface of versions that nobody speaks, and an empty HELLO: a node that speaks plain rakt answers with its own
-/// preface, and a refusal for the versions. `docs/PROTOCOL.md` has both.
-const GREETING: &[u8] = b"\xf7rakt\n\xff\xff\x01\0\0\0\0";
-const MAGIC: &[u8] = b"\xf7rakt\n";
-/// Where the code of the refusal is, behind the preface and the header of a frame.
-const CODE_AT: usize = 13;
-const INCOMPATIBLE: u8 = 1;
+use super::greeting::{Greeted, greet};
+
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether the node refuses these versions. One that takes TLS alone refuses everything, with another code.
-pub(super) async fn speaks_rakt(host: &str, port: u16) -> bool {
-    timeout(PATIENCE, answer(host, port)).await.is_ok_and(|answer| answer.is_some())
+/// Whether the node greets, or has another reason not to than who asks. One that takes TLS alone lets nobody in.
+pub(super) async fn speaks_rakt(host: &str, port: u16, system: &str) -> bool {
+    let answer = timeout(PATIENCE, answer(host, port, system)).await;
+    match answer.ok().flatten() {
+        None => false,
+        Some(Ok(_)) => true,
+        Some(Err(HandshakeError::RefusedByPeer(RefuseReason::Denied(_)))) => false,
+        Some(Err(error)) => !matches!(error, HandshakeError::NotRakt { .. }),
+    }
 }
 
-async fn answer(host: &str, port: u16) -> Option<()> {
+async fn answer(host: &str, port: u16, system: &str) -> Option<Greeted> {
     let mut stream = TcpStream::connect((host, port)).await.ok()?;
-    stream.write_all(GREETING).await.ok()?;
-    let mut answer = [0; CODE_AT + 1];
-    stream.read_exact(&mut answer).await.ok()?;
-    (answer.starts_with(MAGIC) && answer[CODE_AT] == INCOMPATIBLE).then_some(())
+    let greeted = greet(&mut stream, system, |_| Ok(())).await.ok()?;
+    // The node sees an orderly end.
+    let _ = stream.shutdown().await;
+    Some(greeted)
 }

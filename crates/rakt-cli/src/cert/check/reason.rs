@@ -2,6 +2,9 @@
 
 use std::io::{self, ErrorKind};
 
+use rakt::error::Chain;
+use rakt::remote::ClaimError;
+use rakt_wire::native::{HandshakeError, RefuseReason};
 use rustls::{AlertDescription, CertificateError, Error};
 
 use super::ours::Ours;
@@ -53,18 +56,24 @@ fn of_io(error: &io::Error, known: &Known<'_>) -> Failure {
 fn of_their_certificate(error: &CertificateError, known: &Known<'_>) -> Failure {
     let (ca, name) = (&known.ours.authority, known.name);
     let issuer = known.leaf.map_or("somebody", |leaf| &leaf.issuer);
-    let names = known.leaf.map_or_else(String::new, |leaf| leaf.names.join(", "));
+    let names = known.leaf.map(|leaf| leaf.names.join(", "));
+    let names = names.filter(|names| !names.is_empty()).unwrap_or_else(|| "none".into());
     match error {
+        CertificateError::BadSignature if known.ours.identity.is_some() => {
+            Failure::new("the node has another secret")
+                .mend("give the node this secret, or have each trust that of the other while it is changed")
+        }
+        CertificateError::UnknownIssuer if known.ours.identity.is_some() => {
+            Failure::new(format!("the node has no secret, but a certificate that names {issuer:?} as its issuer"))
+                .mend("give the node this secret, or check it with --ca")
+        }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Failure::new(format!(
             "the certificate of the node does not come from the authority of {ca}: it names {issuer:?} as its issuer"
         ))
-        .mend(match known.ours.identity {
-            Some(_) => "give the node this secret, or trust both while it is changed",
-            None => {
-                "give --ca the certificate of that authority, or the node a certificate of this one; those between \
-                 the two belong into the node's file"
-            }
-        }),
+        .mend(
+            "give --ca the certificate of that authority, or the node a certificate of this one; those between the two \
+             belong into the node's file",
+        ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             let end = known.leaf.map_or_else(String::new, |leaf| format!(" on {}", day(leaf.not_after)));
             Failure::new(format!("the certificate of the node, or of its authority, has ended{end}"))
@@ -92,6 +101,10 @@ fn of_their_certificate(error: &CertificateError, known: &Known<'_>) -> Failure 
 fn of_alert(alert: AlertDescription, known: &Known<'_>) -> Failure {
     let own = &known.ours.shown;
     match alert {
+        AlertDescription::DecryptError if known.ours.identity.is_some() => {
+            Failure::new("the node has another secret, and does not trust this one any more")
+                .mend("have it trust this one too while the secret is changed: Tls::also_trust")
+        }
         AlertDescription::CertificateRequired => {
             Failure::new("the node asks for a certificate").mend("show one: --cert FILE --key FILE")
         }
@@ -119,4 +132,42 @@ fn of_alert(alert: AlertDescription, known: &Known<'_>) -> Failure {
         other => Failure::new(format!("the node has refused the handshake: {other:?}"))
             .mend("its log tells why"),
     }
+}
+
+/// The node is not the one of its certificate, so all its peers refuse it.
+pub(super) fn of_claim(wrong: &ClaimError) -> Failure {
+    match wrong {
+        ClaimError::System { certified, said } => Failure::new(format!(
+            "peers refuse this node: it greets as the system {said:?}, and its certificate is for the system {certified:?}"
+        ))
+        .mend(format!("give it a certificate for {said:?}, or name its system {certified:?}")),
+        ClaimError::Host { certified, said } => Failure::new(format!(
+            "peers refuse this node: it says that it is reached by {said:?}, and its certificate is for {certified}"
+        ))
+        .mend(format!(
+            "issue one with --host {said}, or have it advertise a host that is in it: Config::advertised_host"
+        )),
+        other => Failure::new(format!("peers refuse this node: {other}"))
+            .mend("give it a certificate for what it says of itself"),
+    }
+}
+
+/// The greeting has come to nothing.
+pub(super) fn of_greeting(error: &HandshakeError) -> Failure {
+    let HandshakeError::RefusedByPeer(reason) = error else {
+        let text = Chain(error);
+        return Failure::new(format!("peers cannot talk to this node: {text}"))
+            .mend("is it a node of rakt, and of a version that they know?");
+    };
+    let mend = match reason {
+        RefuseReason::TooManyConnections => {
+            "it has as many connections as it may: Config::max_connections and those beside it"
+        }
+        RefuseReason::ShuttingDown => "it is about to end: try again when it has started",
+        RefuseReason::IncompatibleVersion { .. } | RefuseReason::UnknownRequiredFeature(_) => {
+            "take the same version of rakt on both sides"
+        }
+        _ => "its log tells why, and when",
+    };
+    Failure::new(format!("the node refuses whoever greets it like this: {reason}")).mend(mend)
 }

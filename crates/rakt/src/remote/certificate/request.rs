@@ -71,16 +71,20 @@ impl Request {
     pub(super) fn params(&self) -> Result<CertificateParams, CertificateError> {
         let mut params = named(&self.name)?;
         (params.not_before, params.not_after) = period(&self.name, self.start, self.life)?;
-        for host in &self.hosts {
-            params.subject_alt_names.push(host_name(host)?);
-        }
-        for uri in &self.uris {
-            params.subject_alt_names.push(uri_name(uri)?);
+        let hosts = self.hosts.iter().map(|host| host_name(host));
+        for name in hosts.chain(self.uris.iter().map(|uri| uri_name(uri))) {
+            let name = name?;
+            // Several who ask for one may each have named the same host.
+            if !params.subject_alt_names.contains(&name) {
+                params.subject_alt_names.push(name);
+            }
         }
         if params.subject_alt_names.is_empty() {
             return Err(CertificateError::NoNames { name: self.name.clone() });
         }
-        if let Some(second) = self.uris.iter().filter(|uri| uri.starts_with("spiffe:")).nth(1) {
+        let mut of_spiffe = self.uris.iter().filter(|uri| uri.starts_with("spiffe:"));
+        let first = of_spiffe.next();
+        if let Some(second) = of_spiffe.find(|uri| Some(*uri) != first) {
             let (name, second) = (self.name.clone(), second.clone());
             return Err(CertificateError::TwoSpiffe { name, second });
         }
@@ -214,6 +218,14 @@ mod tests {
             params.subject_alt_names,
             [dns, SanType::IpAddress("::1".parse().expect("an address"))]
         );
+    }
+
+    #[test]
+    fn a_name_that_is_given_twice_is_written_once() {
+        let hosts = ["127.0.0.1", "Shop.example", "127.0.0.1", "shop.example", "::1", "0:0::1"];
+        let request = hosts.into_iter().fold(Request::new("a"), Request::host);
+        let params = request.uri("rakt://a/b").uri("rakt://a/b").params().expect("names");
+        assert_eq!(params.subject_alt_names.len(), 4, "{:?}", params.subject_alt_names);
     }
 
     #[test]

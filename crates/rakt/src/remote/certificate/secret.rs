@@ -62,6 +62,28 @@ pub struct Secret(Zeroizing<[u8; RANDOM_LEN]>);
 #[non_exhaustive]
 pub struct SecretError;
 
+/// There is no secret in an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretVariableError {
+    /// There is no such variable.
+    #[error(
+        "the environment variable {variable} is not set: it is to hold what \"rakt secret new\" has made"
+    )]
+    NotSet {
+        /// Its name.
+        variable: String,
+    },
+    /// Its text is no secret.
+    #[error("the environment variable {variable} cannot be used")]
+    Invalid {
+        /// Its name.
+        variable: String,
+        /// Why not.
+        source: SecretError,
+    },
+}
+
 impl Secret {
     /// The host that the certificates of all holders have in common, beside their own: `rakt.internal`. A client of
     /// GoAkt knows one name for all nodes.
@@ -76,6 +98,27 @@ impl Secret {
         let mut random = Zeroizing::new([0; RANDOM_LEN]);
         getrandom::fill(&mut *random).expect("the operating system has randomness");
         Self(random)
+    }
+
+    /// The secret in an environment variable, such as `RAKT_SECRET`.
+    ///
+    /// ```no_run
+    /// use rakt::remote::{Config, Secret, Tls};
+    ///
+    /// let tls = Tls::from_secret(Secret::from_env("RAKT_SECRET")?);
+    /// let config = Config::new("0.0.0.0", 3321).tls(tls);
+    /// # Ok::<_, rakt::remote::SecretVariableError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set, or its text is no secret. The error names it, and does not say what the text is.
+    pub fn from_env(variable: &str) -> Result<Self, SecretVariableError> {
+        let name = || variable.to_owned();
+        let text = std::env::var_os(variable);
+        let text = text.ok_or_else(|| SecretVariableError::NotSet { variable: name() })?;
+        let parsed = text.to_str().ok_or(SecretError).and_then(str::parse);
+        parsed.map_err(|source| SecretVariableError::Invalid { variable: name(), source })
     }
 
     /// The text that [`parse`](str::parse) takes: whoever reads it can be any node.

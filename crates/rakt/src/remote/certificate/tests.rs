@@ -11,6 +11,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::secret::Secret;
 use super::*;
+use crate::error::Chain;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -160,6 +161,17 @@ fn keys_are_not_in_debug_texts() {
         assert!(!texts.contains(hidden), "{texts}");
     }
     assert_eq!(format!("{secret:?}"), "Secret(..)");
+}
+
+#[test]
+fn a_variable_without_a_secret_is_named_and_not_shown() {
+    let error = Secret::from_env("RAKT_NO_SUCH_VARIABLE").expect_err("it is not set").to_string();
+    assert!(error.contains("variable RAKT_NO_SUCH_VARIABLE is not set"), "{error}");
+    // One that is there, and no secret.
+    let error = Secret::from_env("CARGO_MANIFEST_DIR").expect_err("a path");
+    let error = Chain(&error).to_string();
+    assert!(error.contains("variable CARGO_MANIFEST_DIR cannot be used: this is not"), "{error}");
+    assert!(!error.contains(env!("CARGO_MANIFEST_DIR")), "{error}");
 }
 
 #[test]

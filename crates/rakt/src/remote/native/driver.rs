@@ -122,7 +122,11 @@ impl<R: Reader> Driver<R> {
         let finished = self.reader.finish(block);
         let in_rate = self.rate.handle_frames(now, self.reader.take_cheap());
         in_rate.map_err(|many| End::Told(CloseCode::Limit, many.to_string()))?;
-        if let Some((_, text)) = self.reader.take_goodbye() {
+        if let Some((code, text)) = self.reader.take_goodbye() {
+            if code == CloseCode::Denied {
+                let (peer, from) = self.conn.peer.shown();
+                log_peer!(self.conn.resources, from, warn, "a peer refuses this node", %peer, why = %text);
+            }
             self.conn.close(format!("the peer closed the connection: {text}"));
         }
         handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))

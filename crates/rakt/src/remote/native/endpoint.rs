@@ -283,7 +283,7 @@ impl Endpoint {
                 return Err(self.unreachable(Cause::new(error)));
             }
             Err(error @ (HandshakeFailure::Silent | HandshakeFailure::Io(_))) => {
-                return Err(self.unreachable(Cause::new(error)));
+                return Err(self.unreachable(known.why_broken(error)));
             }
         };
         let from = self.peer();

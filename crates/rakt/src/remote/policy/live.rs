@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rakt_wire::{Shown, Verb};
 
+use super::changes::{Changes, Counts};
 use super::role::is_for_nobody;
 use super::{Policy, Role};
 use crate::error::policy::PolicyError;
@@ -24,6 +25,20 @@ struct Current {
     policy: Arc<Policy>,
     /// How many were given before it. One that was read again is still the same one.
     nth: u64,
+}
+
+/// The file of the policy says something else than before.
+pub(crate) struct Reloaded {
+    path: String,
+    says: String,
+    changed: String,
+}
+
+impl Reloaded {
+    pub(crate) fn log(&self) {
+        let Self { path, says, changed } = self;
+        tracing::info!(%path, %says, %changed, "the file of the policy has changed: what it says holds from now on");
+    }
 }
 
 /// What one identity may do, as of some moment.
@@ -70,20 +85,23 @@ impl Policies {
     ///
     /// # Errors
     /// It cannot be used; the old policy stays.
-    pub(crate) fn reload(&self) -> Result<bool, PolicyError> {
+    pub(crate) fn reload(&self) -> Result<Option<Reloaded>, PolicyError> {
         let _loading = self.loading.lock();
         let before = self.current();
-        let Some(source) = &before.source else { return Ok(false) };
-        let Some(policy) = source.changed()? else { return Ok(false) };
+        let Some(source) = &before.source else { return Ok(None) };
+        let Some(policy) = source.changed()? else { return Ok(None) };
         let mut current = self.current.lock();
         // Whoever gave another one meanwhile does not want this one any more.
         if !Arc::ptr_eq(&current.policy, &before) {
-            return Ok(false);
+            return Ok(None);
         }
-        let path = Shown(source.path.display());
-        tracing::info!(%path, "another policy holds");
+        let reloaded = Reloaded {
+            path: Shown(source.path.display()).to_string(),
+            says: Counts(&policy).to_string(),
+            changed: Changes(&before, &policy).to_string(),
+        };
         self.replace(&mut current, policy);
-        Ok(true)
+        Ok(Some(reloaded))
     }
 
     /// What holds for an identity.

@@ -4,8 +4,9 @@
 //! - `role`: what those who have a role may do
 //! - `parse`, `file`, `source`: a policy as text; the file that it stands in
 //! - `live`: the policy that holds at the moment, and what it means for one peer
-//! - `watch`: its file is looked at now and then
+//! - `watch`, `changes`: its file is looked at now and then; what has changed in it
 
+mod changes;
 mod file;
 mod glob;
 mod live;

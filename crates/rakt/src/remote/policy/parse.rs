@@ -263,7 +263,12 @@ impl<'a> Field<'a> {
         let roles = self.texts("a role of the file", |field, role| {
             let known = || {
                 let names: Vec<_> = policy.roles.keys().map(String::as_str).collect();
-                format!("a role of the file: {}", names.join(", "))
+                match names.is_empty() {
+                    true => {
+                        "a role of the file, which has none: `[roles.NAME]` begins one".to_owned()
+                    }
+                    false => format!("a role of the file: {}", names.join(", ")),
+                }
             };
             match policy.roles.contains_key(role) {
                 true => Ok(role),

@@ -129,6 +129,10 @@ impl Role {
         self
     }
 
+    pub(super) fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
     pub(super) fn pattern_count(&self) -> usize {
         self.rules.iter().map(|rule| 1 + rule.messages.len() + rule.kinds.len()).sum()
     }

@@ -170,7 +170,13 @@ const FAULTS: &[(&str, usize, &str, &str, &str)] = &[
         "no such key",
         "may, path, messages and kinds",
     ),
-    ("basis = 'open'\n[grants]\n'dns:a' = 'b'", 3, "grants.\"dns:a\"", "it is \"b\"", "a role"),
+    (
+        "basis = 'open'\n[grants]\n'dns:a' = 'b'",
+        3,
+        "grants.\"dns:a\"",
+        "it is \"b\"",
+        "a role of the file, which has none: `[roles.NAME]` begins one",
+    ),
     (
         "basis = 'open'\n[roles.a]\n[roles.c]\n[grants]\n'dns:a' = ['a', 'b']",
         5,

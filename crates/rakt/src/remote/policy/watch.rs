@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::live::Reloaded;
 use crate::error::{Cause, Chain};
 use crate::events::Event;
 use crate::remote::resources::Resources;
@@ -21,6 +22,7 @@ pub(crate) async fn look_after(nth: u64, resources: impl Fn() -> Option<Arc<Reso
         // Files may be on a network that hangs.
         let reload = tokio::task::spawn_blocking(move || there.policies.reload());
         let Ok(reloaded) = reload.await else { continue };
+        reloaded.iter().flatten().for_each(Reloaded::log);
         if let Some(error) = complaint.note(now(), reloaded) {
             tracing::error!(error = %Chain(&error), "the old policy stays: the new one cannot be used");
             let reason = Cause::new(error);

@@ -11,10 +11,11 @@ use rakt_wire::Dialect;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::AsyncReadExt;
 
+use super::claims::{self, ClaimError, server_name};
 use super::credential::{Credential, Guarded, Link};
 use super::hello::{HANDSHAKE, Hello, MAX_HELLO};
 use super::material::{ALPN, Material};
-use super::names::{Names, is_for};
+use super::names::Names;
 use super::source::{Holders, Supply};
 use super::stream::{TlsStream, accept, connect};
 use super::verify::Verify;
@@ -80,8 +81,14 @@ pub(crate) enum Fault {
     TooLong(usize),
     #[error("there is no room for the peer's handshake: {0}")]
     NoRoom(Refusal),
+    /// By this node.
     #[error("no TLS connection: {0}")]
     Refused(String),
+    /// Of this node, by the peer: with an alert.
+    #[error("no TLS connection: {0}")]
+    RefusedByPeer(String),
+    #[error("no TLS connection: {0}")]
+    Closed(&'static str),
     #[error(transparent)]
     TooMany(TooMany),
     #[error("the TLS handshake broke off")]
@@ -179,7 +186,8 @@ impl TlsLayer {
     /// Tells if peers with the same options as this node will refuse it for what its certificate says.
     pub(super) fn check_own(&self) {
         let Some((system, host)) = self.own.get() else { return };
-        if let Err(why) = self.check_names(&self.material().own, system, Some(host)) {
+        if let Err(wrong) = self.check_names(&self.material().own, system, Some(host)) {
+            let why = wrong.seen_by_its_owner(&self.supply.certificate());
             tracing::warn!("peers will refuse this node: {why}");
         }
     }
@@ -213,7 +221,7 @@ impl TlsLayer {
             false => &material.client,
         };
         let connected = connect(config.clone(), name.clone(), stream).await;
-        let stream = connected.map_err(|error| failed(error, CLOSED_BY_ACCEPTOR))?;
+        let stream = connected.map_err(|error| self.fault(error, CLOSED_BY_ACCEPTOR))?;
         let agreed = stream.alpn_protocol() == Some(ALPN);
         if is_native && !agreed {
             return Err(Fault::Refused(NO_NODE.to_owned()));
@@ -246,10 +254,30 @@ impl TlsLayer {
         entering.begin().map_err(Fault::TooMany)?;
         let material = self.material();
         let accepted = accept(material.server.clone(), stream, early, Some(entering)).await;
-        let stream = accepted.map_err(|error| failed(error, CLOSED_BY_DIALER))?;
+        let stream = accepted.map_err(|error| self.fault(error, CLOSED_BY_DIALER))?;
         let is_native = stream.alpn_protocol() == Some(ALPN);
         let proof = self.proof(&stream, material, None);
         Ok(Some(Taken::Secured(Secured { stream: Box::new(stream), proof, is_native })))
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn reason(&self, error: &rustls::Error) -> String {
+        if self.holders.is_empty() { reason::of(error) } else { reason::of_holder(error) }
+    }
+
+    /// What is told of a handshake that has failed.
+    fn fault(&self, error: io::Error, closed: &'static str) -> Fault {
+        self.fault_of(&error).unwrap_or_else(|| broken(error, closed))
+    }
+
+    /// What is told of a stream that has failed, where TLS says why.
+    pub(crate) fn fault_of(&self, error: &io::Error) -> Option<Fault> {
+        let error = reason::inside(error)?;
+        let text = self.reason(error);
+        Some(match error {
+            rustls::Error::AlertReceived(_) => Fault::RefusedByPeer(text),
+            _ => Fault::Refused(text),
+        })
     }
 
     fn proof(
@@ -312,7 +340,7 @@ impl TlsLayer {
         proof: &Proof,
         system: &str,
         advertised: Option<&str>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ClaimError> {
         let Some(credential) = &proof.credential else { return Ok(()) };
         self.check_names(&credential.chain[0], system, advertised)
     }
@@ -322,28 +350,8 @@ impl TlsLayer {
         leaf: &CertificateDer<'_>,
         system: &str,
         advertised: Option<&str>,
-    ) -> Result<(), String> {
-        let names = Names::of(leaf);
-        let claims = |what: String, said: &str, mend: &str| {
-            let text = format!("this certificate is for {what}, the hello says {said:?}");
-            Err(format!("{text}: issue one that has this name, or {mend}"))
-        };
-        for uri in &names.uris {
-            let last = uri.rsplit('/').next().unwrap_or(uri);
-            if (self.verify.is_by_uri() || uri.starts_with("rakt://")) && last != system {
-                let mend = "use it for the system that it names";
-                return claims(format!("{last:?}"), system, mend);
-            }
-        }
-        match advertised {
-            // One that has only URIs for names is no host: it may connect, and be dialed by nobody.
-            Some(host) if self.verify.is_by_host() => {
-                let is_named = self.name_of(host).is_some_and(|name| is_for(leaf, &name));
-                let mend = "advertise a host that it has (`Config::advertised_host`)";
-                if is_named { Ok(()) } else { claims(names.to_string(), host, mend) }
-            }
-            _ => Ok(()),
-        }
+    ) -> Result<(), ClaimError> {
+        claims::check(leaf, (system, advertised), &self.verify, |host| self.name_of(host))
     }
 }
 
@@ -365,7 +373,7 @@ async fn read_first(
         match stream.read_buf(early).await {
             // As health checks do that reset the connection.
             Err(_) if early.is_empty() => return Ok(()),
-            Err(error) => return Err(failed(error, CLOSED_BY_DIALER)),
+            Err(error) => return Err(broken(error, CLOSED_BY_DIALER)),
             Ok(0) => return Ok(()),
             Ok(_) if early[0] != HANDSHAKE || hello.is_whole(early) => return Ok(()),
             Ok(_) if early.len() >= MAX_HELLO => return Err(Fault::TooLong(MAX_HELLO)),
@@ -391,17 +399,8 @@ const CLOSED_BY_DIALER: &str = "the peer closed the connection before the handsh
      it did not like this node's certificate";
 const NO_NODE: &str = "the peer has not agreed to speak \"rakt/1\": it is no node of rakt";
 
-/// What is told of a handshake that has failed.
-fn failed(error: io::Error, closed: &str) -> Fault {
-    match reason::of_io(&error) {
-        Some(text) => Fault::Refused(text),
-        // As soon as not all was read that was sent, the end of a connection is a reset one.
-        None if ENDS.contains(&error.kind()) => Fault::Refused(closed.to_owned()),
-        None => Fault::Io(error),
-    }
-}
-
-/// A name or an IP address, as certificates have them.
-fn server_name(host: &str) -> Option<ServerName<'static>> {
-    ServerName::try_from(unbracketed(host).to_owned()).ok()
+/// What is told of a handshake that has come to nothing without a word of TLS.
+fn broken(error: io::Error, closed: &'static str) -> Fault {
+    // As soon as not all was read that was sent, the end of a connection is a reset one.
+    if ENDS.contains(&error.kind()) { Fault::Closed(closed) } else { Fault::Io(error) }
 }

@@ -8,6 +8,7 @@
 //! | `credential` | a verified certificate, and the connections that it is good for |
 //! | `material` | what handshakes need, replaced as a whole |
 //! | `verify` | whose certificates are accepted: [`Verify`] |
+//! | `claims` | what a node says of itself, held against its certificate |
 //! | `names` | the names in a certificate, and whom they make of a peer |
 //! | `reason` | why a handshake failed; what is wrong with a node's own certificates is a [`TlsError`] |
 //! | `renewal` | certificates over time: reloading, and connections that end with theirs |
@@ -15,6 +16,7 @@
 //! | `stream` | an encrypted connection as a stream |
 //! | `provider` | the cryptography |
 
+mod claims;
 mod credential;
 mod hello;
 mod layer;
@@ -36,10 +38,11 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use crate::error::tls::TlsError;
+pub use claims::{ClaimError, check_claims};
 pub use verify::Verify;
 
 pub(crate) use credential::Guarded;
-pub(crate) use layer::{Proof, Taken, TlsLayer};
+pub(crate) use layer::{Fault, Proof, Taken, TlsLayer};
 use pems::Place;
 use source::Source;
 

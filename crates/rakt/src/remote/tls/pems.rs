@@ -104,12 +104,15 @@ pub(crate) struct Parsed {
 impl Places {
     /// Reads all of them.
     pub(crate) fn read(&self, allow_readable_key: bool) -> Result<Pems, TlsError> {
-        if !allow_readable_key {
+        let key_pem: Zeroizing<_> = self.key.read()?.into();
+        // Everybody may read a certificate: where one stands for the key, its mode is not what is wrong.
+        let has_key = !matches!(key(&self.key, &key_pem), Err(TlsError::Missing { .. }));
+        if has_key && !allow_readable_key {
             self.key.check_mode()?;
         }
         Ok(Pems {
             certificate: self.certificate.read()?,
-            key: self.key.read()?.into(),
+            key: key_pem,
             roots: self.roots.iter().map(Place::read).collect::<Result<_, _>>()?,
             crl: self.crl.as_ref().map(Place::read).transpose()?,
         })
@@ -140,9 +143,7 @@ const NOT_WHOLE: &str = "it is not whole, or no PEM";
 fn all<T: PemObject>(place: &Place, pem: &[u8], wanted: &'static str) -> Result<Vec<T>, TlsError> {
     let found: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
     match found {
-        Ok(found) if found.is_empty() => {
-            Err(TlsError::Missing { place: place.to_string(), wanted })
-        }
+        Ok(found) if found.is_empty() => Err(missing(place, pem, wanted)),
         Ok(found) => Ok(found),
         // What the parser says shows bytes.
         Err(_) => Err(TlsError::Invalid { place: place.to_string(), source: NOT_WHOLE.into() }),
@@ -152,10 +153,33 @@ fn all<T: PemObject>(place: &Place, pem: &[u8], wanted: &'static str) -> Result<
 fn key(place: &Place, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     use rustls_pki_types::pem::Error;
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        Error::NoItemsFound => {
-            TlsError::Missing { place: place.to_string(), wanted: "private key" }
-        }
+        Error::NoItemsFound => missing(place, pem, "private key"),
         // What the parser says of a key must not show a part of it.
         _ => TlsError::Invalid { place: place.to_string(), source: NOT_WHOLE.into() },
     })
+}
+
+fn missing(place: &Place, pem: &[u8], wanted: &'static str) -> TlsError {
+    TlsError::Missing { place: place.to_string(), wanted, found: found(pem) }
+}
+
+/// What a text is that is not what it should be, as far as its first line of PEM says that.
+fn found(pem: &[u8]) -> Option<&'static str> {
+    // The end of the label: keys have that of their kind in front.
+    const KINDS: [(&[u8], &str); 6] = [
+        (b"CERTIFICATE REQUEST", "a request for a certificate"),
+        (b"CERTIFICATE", "a certificate"),
+        (b"CRL", "a list of revoked certificates"),
+        (b"PUBLIC KEY", "a public key"),
+        (b"ENCRYPTED PRIVATE KEY", "a private key with a password"),
+        (b"PRIVATE KEY", "a private key"),
+    ];
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    // A sequence that is longer than 127 bytes.
+    if let [0x30, 0x81 | 0x82, ..] = pem {
+        return Some("something in DER, which OpenSSL makes PEM of");
+    }
+    let at = pem.windows(BEGIN.len()).position(|window| window == BEGIN)? + BEGIN.len();
+    let label = pem[at..].split(|byte| *byte == b'-').next()?;
+    KINDS.iter().find(|(kind, _)| label.ends_with(kind)).map(|(_, what)| *what)
 }

@@ -252,7 +252,37 @@ fn presented_names(presented: &[String]) -> String {
     listed(presented.iter().map(name))
 }
 
+/// What is wrong, where the certificate of this node comes of a secret, and a peer's should.
+pub(super) fn of_holder(error: &Error) -> String {
+    const GIVE: &str = "give both the same, or have each trust that of the other while it is changed (`Tls::also_trust`)";
+    match error {
+        // The authorities of all secrets have one name, and each its own key.
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            format!("it has another secret than this node: {GIVE}")
+        }
+        Error::AlertReceived(AlertDescription::DecryptError) => {
+            format!("it has another secret than this node: {GIVE} (alert decrypt_error)")
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate does not come of a secret, and this node goes by one: give it the secret, or files that \
+             `rakt cert from-secret` makes"
+                .to_owned()
+        }
+        Error::AlertReceived(AlertDescription::UnknownCA) => {
+            "it does not go by a secret as this node does, but by a CA: give it the secret, or files that \
+             `rakt cert from-secret` makes (alert unknown_ca)"
+                .to_owned()
+        }
+        other => of(other),
+    }
+}
+
+/// The error of TLS that an error of a stream comes from.
+pub(super) fn inside(error: &std::io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// What is wrong, where an error of a stream comes from TLS.
 pub(crate) fn of_io(error: &std::io::Error) -> Option<String> {
-    error.get_ref()?.downcast_ref::<Error>().map(of)
+    inside(error).map(of)
 }

@@ -145,7 +145,7 @@ impl TlsLayer {
             }
             let known = checked.iter().position(|(name, _)| *name == link.dialed);
             let at = known.unwrap_or_else(|| {
-                let found = Checked::new(credential, &material, link.dialed.as_ref(), now);
+                let found = self.checked((credential, &material, link.dialed.as_ref()), now);
                 checked.push((link.dialed.clone(), found));
                 checked.len() - 1
             });
@@ -171,6 +171,14 @@ impl TlsLayer {
                 false => return,
             };
             credential.look_again(next);
+        }
+    }
+
+    fn checked(&self, of: Checking<'_>, now: SystemTime) -> Checked {
+        match check(of, now) {
+            Err(error) => Checked::Refused(self.reason(&error)),
+            Ok(()) if check(of, now + of.0.ahead()).is_err() => Checked::Ends,
+            Ok(()) => Checked::Good,
         }
     }
 
@@ -202,25 +210,12 @@ enum Checked {
     Refused(String),
 }
 
-impl Checked {
-    fn new(
-        credential: &Credential,
-        material: &Material,
-        dialed: Option<&ServerName<'static>>,
-        now: SystemTime,
-    ) -> Self {
-        let of = (credential, material, dialed);
-        match check(of, now) {
-            Err(error) => Self::Refused(reason::of(&error)),
-            Ok(()) if check(of, now + credential.ahead()).is_err() => Self::Ends,
-            Ok(()) => Self::Good,
-        }
-    }
-}
+/// A peer, what this node trusts, and the name by which it has dialed that peer.
+type Checking<'a> = (&'a Credential, &'a Material, Option<&'a ServerName<'static>>);
 
 /// Whether a peer would be accepted at that time.
 fn check(
-    (credential, material, dialed): (&Credential, &Material, Option<&ServerName<'static>>),
+    (credential, material, dialed): Checking<'_>,
     at: SystemTime,
 ) -> Result<(), rustls::Error> {
     let (leaf, rest) =

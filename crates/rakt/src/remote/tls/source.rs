@@ -72,6 +72,15 @@ impl Supply {
         Ok((places, pems))
     }
 
+    /// How the certificate of this node is called in texts.
+    pub(super) fn certificate(&self) -> String {
+        match &self.source {
+            Source::Given { certificate, .. } => certificate.to_string(),
+            Source::Directory(path) => format!("the certificate in {}", path.display()),
+            Source::Secrets(_) => "the certificate of the secret".to_owned(),
+        }
+    }
+
     fn request(&self, kind: &str) -> Request {
         let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let mut all: Vec<_> = hosts.into_iter().chain(self.hosts.iter().cloned()).collect();
