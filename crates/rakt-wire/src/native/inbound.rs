@@ -253,7 +253,12 @@ impl Inbound {
     /// The message is put together at the very end, and inlined: moving it from place to place was half
     /// of the time that a small one took.
     #[inline(always)]
-    fn read_message(&self, kind: FrameKind, body: &[u8], end: usize) -> Result<Message, LinkError> {
+    pub(super) fn read_message(
+        &self,
+        kind: FrameKind,
+        body: &[u8],
+        end: usize,
+    ) -> Result<Message, LinkError> {
         let mut reader = Reader::new(body);
         let front = read_front(&mut reader, kind).map_err(malformed(kind))?;
         let options = match front.has_options() {

@@ -55,10 +55,14 @@ impl Outbound {
 #[inline]
 pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
     let start = out.len();
-    match (u8::try_from(receiver), u8::try_from(type_id)) {
-        (Ok(receiver @ 0..0x80), Ok(type_id @ 0..0x80)) => {
-            let kind = FrameKind::Tell as u8;
-            out.extend_from_slice(&[kind, 0, 0, 0, 0, 0, receiver, 0, type_id]);
+    const TELL: u8 = FrameKind::Tell as u8;
+    match (receiver, type_id) {
+        (0..0x80, 0..0x80) => {
+            out.extend_from_slice(&[TELL, 0, 0, 0, 0, 0, receiver as u8, 0, type_id as u8]);
+        }
+        (0x80..0x4000, 0..0x80) => {
+            let (low, high) = (receiver as u8 | 0x80, (receiver >> 7) as u8);
+            out.extend_from_slice(&[TELL, 0, 0, 0, 0, 0, low, high, 0, type_id as u8]);
         }
         _ => {
             begin_frame(out, FrameKind::Tell);
@@ -72,9 +76,9 @@ pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draf
 }
 
 impl Inbound {
-    /// Reads what most frames are: a tell without options or sender, whose numbers have a byte each. Returns it with a
-    /// body of the right length, and what comes after it; nothing where it is another frame, is not all there, or breaks
-    /// a rule, which the long way finds out.
+    /// Reads what most frames are: a tell without options or sender, whose receiver has a number of two bytes at most and
+    /// whose type one of one. Returns it with a body of the right length, and what comes after it; nothing where it is
+    /// another frame, is not all there, or breaks a rule, which the long way finds out.
     #[inline(always)]
     pub(super) fn read_tell<'a>(
         &self,
@@ -82,17 +86,21 @@ impl Inbound {
         after: &'a [u8],
     ) -> Option<(Message, &'a [u8])> {
         const TELL: u8 = FrameKind::Tell as u8;
-        let (&[TELL, ref len @ ..], &[0, receiver, 0, type_id, ..]) = (header, after) else {
-            return None;
+        let &[TELL, ref len @ ..] = header else { return None };
+        let (receiver, type_id, head_len) = match *after {
+            [0, receiver @ 0..0x80, 0, type_id, ..] => (receiver.into(), type_id, 4),
+            [0, low @ 0x80..=0xff, high @ 1..0x80, 0, type_id, ..] => {
+                (u32::from(low & 0x7f) | (u32::from(high) << 7), type_id, 5)
+            }
+            _ => return None,
         };
         let len = u32::from_be_bytes(*len);
-        let payload_len = len.checked_sub(4)?;
+        let payload_len = len.checked_sub(head_len)?;
         let next = after.get(len as usize..)?;
-        let (receiver, type_id) = (u32::from(receiver), u32::from(type_id));
         let is_fine = self.peer == Role::Dialer
-            && (receiver | type_id) < 0x80
+            && type_id < 0x80
             && receiver < self.receivers
-            && type_id < self.types
+            && u32::from(type_id) < self.types
             && len <= self.limits.max_frame_len
             && payload_len <= self.limits.max_message_len;
         is_fine.then_some((
@@ -100,7 +108,7 @@ impl Inbound {
                 kind: MessageKind::Tell,
                 receiver,
                 sender: None,
-                type_id,
+                type_id: type_id.into(),
                 remaining: None,
                 metadata: None,
                 raw_len: None,
@@ -108,5 +116,43 @@ impl Inbound {
             },
             next,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::native::Limits;
+
+    proptest! {
+        #[test]
+        fn what_is_read_shortly_reads_the_same_at_length(
+            body in prop::collection::vec(select(&[0, 1, 2, 5, 0x7f, 0x80, 0x81, 0xff]), 0..10),
+            more in prop::collection::vec(any::<u8>(), 0..4),
+            is_of_dialer: bool,
+        ) {
+            let role = if is_of_dialer { Role::Acceptor } else { Role::Dialer };
+            let mut inbound = Inbound::new(role, Limits::default());
+            (inbound.receivers, inbound.types) = (1000, 3);
+            let [a, b, c, d] = (body.len() as u32).to_be_bytes();
+            let header = [FrameKind::Tell as u8, a, b, c, d];
+            let after: Vec<u8> = body.iter().chain(&more).copied().collect();
+            let short = inbound.read_tell(&header, &after);
+            let long = inbound.read_message(FrameKind::Tell, &body, body.len());
+            if let Some((short, next)) = short {
+                let long = long.expect("it is as good as any");
+                prop_assert!(is_of_dialer);
+                prop_assert_eq!(next, more);
+                prop_assert_eq!(short.body.len(), long.body.len());
+                prop_assert_eq!(Message { body: long.body.clone(), ..short }, long);
+            } else if let (&[0, 0..0x80, 0, ..] | &[0, 0x80..=0xff, 1..0x80, 0, ..], Ok(_), true) =
+                (&*body, long, is_of_dialer)
+            {
+                prop_assert!(false, "{body:?} is left to the long way");
+            }
+        }
     }
 }
