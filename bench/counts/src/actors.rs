@@ -165,6 +165,41 @@ pub(crate) fn remote_tell_tls(count: u64) -> Result {
     })
 }
 
+pub(crate) fn remote_fan(count: u64) -> Result {
+    const TELLERS: usize = 20;
+    const COUNTERS: usize = 2000;
+    on_one_thread(async move {
+        let (near, far) = nodes(&Memory::default(), |config| config).await?;
+        let (host, port) = far.advertised();
+        let mut counters = Vec::with_capacity(COUNTERS);
+        for n in 0..COUNTERS {
+            let name = format!("counter-{n}");
+            far.spawn(&*name, Counter::default).await?;
+            counters.push(near.node(host, port).lookup(&*name).await?.ok_or("it is not there")?);
+        }
+        let mut tellers = Vec::new();
+        for teller in 0..TELLERS {
+            let own: Vec<ActorRef<Counter>> =
+                counters.iter().skip(teller).step_by(TELLERS).cloned().collect();
+            tellers.push(tokio::spawn(async move {
+                let share = count as usize / TELLERS;
+                for counter in own.iter().cycle().take(share) {
+                    counter.tell(Note { payload: PAYLOAD }).await?;
+                }
+                let mut notes = 0;
+                for counter in &own {
+                    notes += counter.ask(Count {}).await?.notes;
+                }
+                expect(notes, share as u64)
+            }));
+        }
+        for teller in tellers {
+            teller.await??;
+        }
+        Ok(())
+    })
+}
+
 pub(crate) fn remote_ask(count: u64) -> Result {
     on_one_thread(async move {
         let counter = counter_over(&Memory::default(), Compression::default()).await?;
@@ -202,14 +237,22 @@ async fn counter_with(
     network: &Memory,
     configured: impl Fn(Config) -> Config,
 ) -> Result<ActorRef<Counter>> {
+    let (near, far) = nodes(network, configured).await?;
+    far.spawn("counter", Counter::default).await?;
+    let (host, port) = far.advertised();
+    Ok(near.node(host, port).lookup("counter").await?.ok_or("the far node has no counter")?)
+}
+
+/// The near node and the far one.
+async fn nodes(
+    network: &Memory,
+    configured: impl Fn(Config) -> Config,
+) -> Result<(ActorSystem, ActorSystem)> {
     let start = |name: &str, seed| {
         let config = Config::new("127.0.0.1", 0).transport(network.clone());
         ActorSystem::builder(name).remoting(configured(config).seed(seed)).start()
     };
-    let (near, far) = (start("near", 1).await?, start("far", 2).await?);
-    far.spawn("counter", Counter::default).await?;
-    let (host, port) = far.advertised();
-    Ok(near.node(host, port).lookup("counter").await?.ok_or("the far node has no counter")?)
+    Ok((start("near", 1).await?, start("far", 2).await?))
 }
 
 async fn tell(counter: &ActorRef<Counter>, count: u64) -> Result {

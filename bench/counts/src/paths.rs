@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) static ALL: [Path; 15] = [
+pub(crate) static ALL: [Path; 16] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -93,6 +93,12 @@ pub(crate) static ALL: [Path; 15] = [
         about: "the same as remote-tell over mutual TLS",
         count: 20_000,
         run: actors::remote_tell_tls,
+    },
+    Path {
+        name: "remote-fan",
+        about: "the same as remote-tell from 20 tasks to 2,000 actors, each in its turn",
+        count: 20_000,
+        run: actors::remote_fan,
     },
     Path {
         name: "remote-ask",
