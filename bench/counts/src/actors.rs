@@ -175,7 +175,7 @@ pub(crate) fn remote_fan(count: u64) -> Result {
         for n in 0..COUNTERS {
             let name = format!("counter-{n}");
             far.spawn(&*name, Counter::default).await?;
-            counters.push(near.node(host, port).lookup(&*name).await?.ok_or("it is not there")?);
+            counters.push(near.node(host, port).lookup(&name).await?.ok_or("it is not there")?);
         }
         let mut tellers = Vec::new();
         for teller in 0..TELLERS {

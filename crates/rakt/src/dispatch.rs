@@ -1,6 +1,7 @@
 //! The loop that hands messages of one type to their handler.
 
 use std::any::{Any, TypeId};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -19,7 +20,7 @@ use crate::message::reader::reading;
 use crate::message::{Message, message_name};
 use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Takes, Target};
 use crate::send::message_for::sealed::Sealed;
-use crate::stuck::{Killed, Stuck};
+use crate::stuck::{self, Killed};
 
 /// Handles messages of type `M`. See [`Dispatch`].
 pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
@@ -30,8 +31,10 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
     Box::pin(async move {
         let cell = ctx.cell.clone();
         ctx.message = Some(message_name::<M>);
+        // Stays where it is from message to message: it is large, and most have none.
+        let mut reply = Reply::nowhere();
         loop {
-            while let Some((message, reply)) = next::<A, M>(work, ctx) {
+            while let Some(message) = next::<A, M>(work, ctx, &mut reply) {
                 if let Err(refusal) = ctx.extract() {
                     if !reply.is_wanted() {
                         ctx.lose::<M>(&refusal);
@@ -41,20 +44,15 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
                     let handled = {
                         let mut handling = pin!(actor.handle(message, ctx));
                         // Most handlers never wait.
-                        let mut stuck = None;
-                        std::future::poll_fn(|cx| match handling.as_mut().poll(cx) {
-                            Poll::Ready(handled) => Poll::Ready(handled),
-                            Poll::Pending => {
-                                let begin = || Stuck::new(&*cell, message_name::<M>);
-                                stuck.get_or_insert_with(begin).poll(cx).map(Err)
-                            }
-                        })
-                        .await
+                        match poll_fn(|cx| Poll::Ready(handling.as_mut().poll(cx))).await {
+                            Poll::Ready(handled) => handled,
+                            Poll::Pending => stuck::wait(handling, &cell, message_name::<M>).await,
+                        }
                     };
                     match handled {
                         Ok(value) => reply.send(Ok(value)),
                         Err(error) if error.is::<Deferred>() => {
-                            ctx.settle::<M>(reply, Dispatch(dispatch::<A, M>))
+                            ctx.settle::<M>(reply.take(), Dispatch(dispatch::<A, M>))
                         }
                         Err(error) if error.is::<Declined>() => {
                             let Declined(refusal) = *error.downcast().expect("it is one");
@@ -102,10 +100,14 @@ pub(crate) fn front<A: Actor>(work: &mut Work<A>, ctx: &Context<A>) -> Option<Di
 
 /// Takes the first `M` from the front that is still wanted, and has the context tell of it. Those that are
 /// not count as well: however many there are, others get their turn.
+///
+/// `reply` is nowhere before, and where the reply to the message goes after.
+#[inline(always)]
 pub(crate) fn next<A: Actor, M: Message>(
     work: &mut Work<A>,
     ctx: &mut Context<A>,
-) -> Option<(M, Reply<M::Reply>)> {
+    reply: &mut Reply<M::Reply>,
+) -> Option<M> {
     loop {
         let taken = match work.items().front_mut()? {
             Item::Local { run, .. } => {
@@ -114,7 +116,7 @@ pub(crate) fn next<A: Actor, M: Message>(
                 if run.is_empty() {
                     work.end_run();
                 }
-                letter.map(|letter| letter.open(&mut ctx.current))
+                letter.map(|letter| letter.open(&mut ctx.current, reply))
             }
             Item::Remote(arrivals) => match arrivals.first() {
                 None => {
@@ -123,13 +125,16 @@ pub(crate) fn next<A: Actor, M: Message>(
                 }
                 Some(entry) if ctx.entry(entry).type_id != TypeId::of::<M>() => return None,
                 Some(_) => {
-                    open(&mut **arrivals, ctx.cell.system.call_options().reader, &mut ctx.current)
+                    let reader = ctx.cell.system.call_options().reader;
+                    open(&mut **arrivals, reader, &mut ctx.current, reply)
                 }
             },
         };
-        if let Some((message, reply)) = taken {
-            let unwanted = if reply.is_wanted() { ctx.why_unwanted() } else { None };
-            let Some(refusal) = unwanted else { return Some((message, reply)) };
+        if let Some(message) = taken {
+            if !reply.is_wanted() {
+                return Some(message);
+            }
+            let Some(refusal) = ctx.why_unwanted() else { return Some(message) };
             reply.send(Err(refusal));
         }
         if ctx.count_message() {
@@ -144,12 +149,13 @@ fn open<M: Message>(
     arrivals: &mut dyn Arrivals,
     reader: u64,
     current: &mut Current,
-) -> Option<(M, Reply<M::Reply>)> {
+    reply: &mut Reply<M::Reply>,
+) -> Option<M> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
     if let Some(payload) = arrivals.take_plain(current) {
         let decoded = reading(reader, || wire.message.decode_small(payload));
         return match decoded {
-            Ok(message) => Some((message, Reply::nowhere())),
+            Ok(message) => Some(message),
             Err(refusal) => {
                 arrivals.refuse_plain(&refusal);
                 None
@@ -163,7 +169,10 @@ fn open<M: Message>(
             if kept.is_some() {
                 current.attached().kept = Exclusive::new(kept);
             }
-            Some((value, asker.map_or(Reply::nowhere(), |asker| Reply::remote(asker, &wire.reply))))
+            if let Some(asker) = asker {
+                *reply = Reply::remote(asker, &wire.reply);
+            }
+            Some(value)
         }
         Err(refusal) => {
             arrivals.refuse_first(&refusal);

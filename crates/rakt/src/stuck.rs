@@ -5,7 +5,7 @@
 //! a look has its task woken at the next one, where it sees for how many looks it has waited. One that does not wait
 //! costs nothing.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(10);
 const LOOKS: u64 = TOLD_AFTER.as_secs() / LOOK.as_secs() + 1;
 
 /// Looks after a handler that waits.
-pub(crate) struct Stuck<'a, A> {
+struct Stuck<'a, A> {
     cell: &'a ActorCell<A>,
     /// Names the type of the message.
     message: fn() -> &'static str,
@@ -40,13 +40,35 @@ enum Watch {
     Told,
 }
 
+/// The outcome of a handler that has just been polled and waits, or why it is to end now.
+pub(crate) async fn wait<A, T>(
+    mut handling: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
+    cell: &ActorCell<A>,
+    message: fn() -> &'static str,
+) -> Result<T, BoxError>
+where
+    A: Send + 'static,
+{
+    let mut stuck = Stuck::new(cell, message);
+    let mut is_polled = true;
+    poll_fn(|cx| {
+        if !std::mem::take(&mut is_polled)
+            && let Poll::Ready(handled) = handling.as_mut().poll(cx)
+        {
+            return Poll::Ready(handled);
+        }
+        stuck.poll(cx).map(Err)
+    })
+    .await
+}
+
 impl<'a, A: Send + 'static> Stuck<'a, A> {
-    pub(crate) fn new(cell: &'a ActorCell<A>, message: fn() -> &'static str) -> Self {
+    fn new(cell: &'a ActorCell<A>, message: fn() -> &'static str) -> Self {
         Self { cell, message, timer: None, watch: Watch::Running }
     }
 
     /// The code waits: says why it is to end now, if it is.
-    pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<BoxError> {
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<BoxError> {
         if self.cell.hold(cx.waker()) {
             return Poll::Ready(Box::new(Killed));
         }

@@ -114,11 +114,15 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
     }
 
     /// Sees to it that the actor runs, if it rests or dozes.
-    fn rouse(&self, mut state: MutexGuard<'_, State<B, D>>) {
-        if let Phase::Held(_) = state.phase {
-            // It looks up when its handler is done.
-            return;
+    #[inline]
+    fn rouse(&self, state: MutexGuard<'_, State<B, D>>) {
+        // One that is held looks up when its handler is done.
+        if !matches!(state.phase, Phase::Working | Phase::Held(_)) {
+            self.rouse_from_rest(state);
         }
+    }
+
+    fn rouse_from_rest(&self, mut state: MutexGuard<'_, State<B, D>>) {
         let phase = std::mem::replace(&mut state.phase, Phase::Working);
         drop(state);
         match phase {

@@ -71,7 +71,7 @@ impl<R: Send + 'static> Handoff<R> {
         let mut meeting = self.0.lock();
         match std::mem::replace(&mut *meeting, Meeting::Over) {
             Meeting::Neither => *meeting = Meeting::Given(reply),
-            Meeting::Settled(to) => {
+            Meeting::Settled(mut to) => {
                 drop(meeting);
                 to.send(reply);
             }
@@ -80,7 +80,7 @@ impl<R: Send + 'static> Handoff<R> {
         }
     }
 
-    pub(super) fn settle(&self, to: Reply<R>) {
+    pub(super) fn settle(&self, mut to: Reply<R>) {
         let mut meeting = self.0.lock();
         match std::mem::replace(&mut *meeting, Meeting::Over) {
             Meeting::Neither => *meeting = Meeting::Settled(to),

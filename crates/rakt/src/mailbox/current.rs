@@ -85,6 +85,19 @@ impl Current {
         }
     }
 
+    /// The next message, with nothing but perhaps a sender.
+    #[inline(always)]
+    pub(crate) fn begin_plain(&mut self, sender: Option<ActorRef>) {
+        self.sender = sender;
+        self.deadline = None;
+        if !matches!(self.cancellation, Cancellation::Never) {
+            self.cancellation = Cancellation::Never;
+        }
+        if !matches!(self.extra, Extra::Nothing) {
+            self.extra = Extra::Nothing;
+        }
+    }
+
     /// The next message, which came from a peer. Where the one before came from it too, nothing is counted.
     #[inline]
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
@@ -116,7 +129,9 @@ impl Current {
         match &self.extra {
             Extra::From(before) if before.is(peer) => {
                 (self.sender, self.deadline) = (None, None);
-                self.cancellation = Cancellation::Never;
+                if !matches!(self.cancellation, Cancellation::Never) {
+                    self.cancellation = Cancellation::Never;
+                }
             }
             _ => self.begin_from(peer, None, None, None, Cancellation::Never),
         }

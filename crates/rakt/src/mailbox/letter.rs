@@ -53,17 +53,19 @@ impl<R: Send + 'static> Default for About<R> {
 }
 
 impl<R: Send + 'static> About<R> {
-    /// Makes a letter with this the one at hand, and returns where its reply goes.
+    /// Makes a letter with this the one at hand; `asker` becomes where its reply goes.
     fn open(
         self,
-        asker: Reply<R>,
+        asker: &mut Reply<R>,
         sender: Option<ActorRef>,
         deadline: Option<Instant>,
         current: &mut Current,
-    ) -> Reply<R> {
+    ) {
         let Self { deadline: own, metadata, reply, token, kept, peer } = self;
-        let reply = if reply.is_wanted() { reply } else { asker };
-        current.begin(sender, deadline.or(own), metadata, reply.cancellation());
+        if reply.is_wanted() {
+            *asker = reply;
+        }
+        current.begin(sender, deadline.or(own), metadata, asker.cancellation());
         if let Some(peer) = peer {
             current.set_peer(peer);
         }
@@ -73,17 +75,11 @@ impl<R: Send + 'static> About<R> {
         if kept.is_some() {
             current.attached().kept = Exclusive::new(kept);
         }
-        reply
-    }
-}
-
-impl<R: Send + 'static> Asker<R> {
-    pub(crate) fn into_reply(mut self) -> Reply<R> {
-        self.0.take().map_or(Reply::nowhere(), Reply::local)
     }
 }
 
 impl<R: Send + 'static> Drop for Asker<R> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.0.take() {
             drop(Reply::local(slot));
@@ -92,24 +88,36 @@ impl<R: Send + 'static> Drop for Asker<R> {
 }
 
 impl<M: Message> Letter<M> {
+    /// A message with nothing that its handler could learn about it.
+    #[inline]
+    pub(crate) fn plain(message: M) -> Self {
+        Self { message, asker: Asker(None), sender: None, about: None }
+    }
+
     /// Takes the letter apart, into what a handler gets and what it can ask its context for.
     ///
     /// Always inlined: else it depends on how the crate is cut into units, and that on where code stands.
     #[inline(always)]
-    pub(crate) fn open(self, current: &mut Current) -> (M, Reply<M::Reply>) {
-        let Self { message, asker, sender, about } = self;
-        let deadline = asker.0.as_ref().and_then(|slot| slot.deadline());
-        let reply = asker.into_reply();
+    pub(crate) fn open(self, current: &mut Current, reply: &mut Reply<M::Reply>) -> M {
+        let Self { message, mut asker, sender, about } = self;
+        if asker.0.is_none() && about.is_none() {
+            current.begin_plain(sender);
+            return message;
+        }
+        let slot = asker.0.take();
+        let deadline = slot.as_ref().and_then(|slot| slot.deadline());
+        *reply = slot.map_or(Reply::nowhere(), Reply::local);
         match about {
             None => current.begin(sender, deadline, None, reply.cancellation()),
-            Some(about) => return (message, about.open(reply, sender, deadline, current)),
+            Some(about) => about.open(reply, sender, deadline, current),
         }
-        (message, reply)
+        message
     }
 
     /// Answers whoever waits for a reply; the message is lost.
     fn refuse(self, refusal: Refusal) {
-        let (message, reply) = self.open(&mut Current::default());
+        let mut reply = Reply::nowhere();
+        let message = self.open(&mut Current::default(), &mut reply);
         reply.send(Err(refusal));
         // Whoever discards a message is not to die of its destructor.
         let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(message)));

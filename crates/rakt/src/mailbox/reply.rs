@@ -46,11 +46,17 @@ impl<R: Send + 'static> Reply<R> {
         }
     }
 
+    /// Sends the reply, if it is still wanted; after that it is not.
     #[inline(always)]
-    pub(crate) fn send(mut self, reply: Result<R, Refusal>) {
+    pub(crate) fn send(&mut self, reply: Result<R, Refusal>) {
         if self.is_wanted() {
             self.route(reply);
         }
+    }
+
+    /// Has somebody else reply.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::nowhere())
     }
 
     fn route(&mut self, reply: Result<R, Refusal>) {

@@ -136,7 +136,15 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     }
 
     /// Adds what the context propagator wrote to the metadata that the sender gave.
+    #[inline]
     fn inject(&mut self) -> Result<(), Refusal> {
+        if self.enclosed.is_none() && self.target.target().call_options().propagator.is_none() {
+            return Ok(());
+        }
+        self.inject_enclosed()
+    }
+
+    fn inject_enclosed(&mut self) -> Result<(), Refusal> {
         let is_carried = self.enclosed.as_ref().is_some_and(|enclosed| enclosed.carried.is_some());
         if !is_carried && self.target.target().call_options().propagator.is_some() {
             self.carry(&Extensions::default());
@@ -233,21 +241,35 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         matches!(self.target.target(), Target::Local(cell) if is_inside(&**cell))
     }
 
-    /// Has a connection take a tell the [short way](crate::reference::RemoteActor::tell). False where it did not.
+    /// Has a tell taken the short way: by a mailbox that has room, or by a [connection](crate::reference::RemoteActor::tell).
+    /// False where it was not; the long way says why, or waits.
     #[inline]
     pub(super) fn tell_shortly(&mut self) -> bool {
-        let Target::Remote(remote) = self.target.target() else { return false };
-        let (Some(message), Some(wire)) = (&self.message, M::wire()) else { return false };
-        if self.sender.is_some() || self.enclosed.is_some() || !wire.is_claimed() {
+        if self.sender.is_some() || self.enclosed.is_some() {
             return false;
         }
-        // After a panic of the codec, which leaves nothing behind, the long way runs into it as well, and says so.
-        let payload = Bare { value: message, functions: &wire.message };
-        let is_told = contained(|| Ok(remote.tell(wire.name(), &payload))).unwrap_or(false);
-        if is_told {
-            self.message = None;
+        match self.target.target() {
+            Target::Local(cell) => {
+                if self.ticket.is_some() || cell.call_options().propagator.is_some() {
+                    return false;
+                }
+                let mut letter = self.message.take().map(Letter::plain);
+                let _ = M::push(&**cell, &mut letter, None);
+                self.message = letter.map(|letter| letter.message);
+            }
+            Target::Remote(remote) => {
+                let (Some(message), Some(wire)) = (&self.message, M::wire()) else { return false };
+                if !wire.is_claimed() {
+                    return false;
+                }
+                // After a panic of the codec, which leaves nothing behind, the long way runs into it as well, and says so.
+                let payload = Bare { value: message, functions: &wire.message };
+                if contained(|| Ok(remote.tell(wire.name(), &payload))).unwrap_or(false) {
+                    self.message = None;
+                }
+            }
         }
-        is_told
+        self.message.is_none()
     }
 
     fn offer_to_connection(

@@ -13,6 +13,7 @@ use crate::error::{AskError, Chain, Refusal, SpawnError, TellError};
 use crate::events::Event;
 use crate::mailbox::letter::{Asker, Letter};
 use crate::mailbox::queue::Intake;
+use crate::mailbox::reply::Reply;
 use crate::message::Message;
 use crate::reference::{ActorRef, Push, Target};
 use crate::spawn::Spawn;
@@ -245,7 +246,8 @@ fn show<'a, A: Actor>(
     work: &'a mut Work<A>,
 ) -> Dispatched<'a> {
     Box::pin(async move {
-        while let Some((Look(look), _)) = next::<A, Look<A>>(work, ctx) {
+        let mut reply = Reply::nowhere();
+        while let Some(Look(look)) = next::<A, Look<A>>(work, ctx, &mut reply) {
             look(actor);
             if ctx.count_message() {
                 break;

@@ -76,24 +76,23 @@ impl<D: Copy> Queue<D> {
             return Offer::Refused(refusal);
         }
         let ticket = waiter.as_ref().and_then(|(ticket, _)| **ticket);
-        if self.has_room_for(ticket, bounds) {
-            self.push_letter(letter, dispatch);
-            return Offer::Accepted;
-        }
-        match (bounds.overflow, waiter) {
-            (Overflow::DropOldest, _) => {
-                let oldest = self.pop_oldest();
-                self.push_letter(letter, dispatch);
-                oldest.map_or(Offer::Accepted, Offer::Replaced)
+        let oldest = if self.has_room_for(ticket, bounds) {
+            None
+        } else {
+            match (bounds.overflow, waiter) {
+                (Overflow::DropOldest, _) => self.pop_oldest(),
+                (Overflow::Wait, Some((ticket, waker))) => {
+                    self.waiters.get_or_insert_default().wait(ticket, waker);
+                    return Offer::Waiting;
+                }
+                (Overflow::Wait, None) | (Overflow::Refuse, _) => {
+                    let capacity = bounds.capacity.into();
+                    return Offer::Refused(Refusal::MailboxFull { capacity });
+                }
             }
-            (Overflow::Wait, Some((ticket, waker))) => {
-                self.waiters.get_or_insert_default().wait(ticket, waker);
-                Offer::Waiting
-            }
-            (Overflow::Wait, None) | (Overflow::Refuse, _) => {
-                Offer::Refused(Refusal::MailboxFull { capacity: bounds.capacity.into() })
-            }
-        }
+        };
+        self.push_letter(letter, dispatch);
+        oldest.map_or(Offer::Accepted, Offer::Replaced)
     }
 
     /// Takes in what a connection brought. Returns what is dropped: of these messages, or older ones.
@@ -287,6 +286,7 @@ impl<D: Copy> Queue<D> {
         self.items.push_back(item);
     }
 
+    #[inline]
     fn push_letter<L: Loose + ?Sized>(&mut self, letter: &mut L, dispatch: D) {
         self.len += 1;
         if let Some(Item::Local { run, .. }) = self.items.back_mut()
