@@ -249,6 +249,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_program_is_told_how_many_workers_it_has() -> Result {
+        let told = |is_this, workers| -> Result<String> {
+            let words = Words { before: vec!["PROG".into()], after: Vec::new(), is_this };
+            let command = words.command(&["valgrind".into()], "serve", &[], workers)?;
+            let command = command.as_std();
+            let args = command.get_args().skip_while(|arg| *arg != "valgrind");
+            let envs = command.get_envs().filter_map(|(_, value)| value);
+            let line: Vec<_> = args.chain(envs).map(|word| word.to_string_lossy()).collect();
+            Ok(line.join(" "))
+        };
+        assert_eq!(told(true, Some(2))?, "valgrind PROG serve --workers 2 +S 2:2 2");
+        assert_eq!(told(false, Some(2))?, "valgrind PROG serve +S 2:2 2");
+        assert_eq!(told(true, None)?, "valgrind PROG serve");
+        Ok(())
+    }
+
+    #[test]
     fn a_server_names_its_port_and_its_other_processes() {
         assert_eq!(ready("ready 80").ok(), Some((80, vec![])));
         assert_eq!(ready("ready 80 7 8").ok(), Some((80, vec![7, 8])));

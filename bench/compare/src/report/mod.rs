@@ -54,7 +54,6 @@ pub(crate) struct Section {
     pub(crate) workload: Workload,
     pub(crate) pin: Pin,
     /// Threads of each runtime; `None` is as many as its process may use cores.
-    #[serde(default)]
     pub(crate) workers: Option<usize>,
     pub(crate) rows: Vec<Row>,
 }
