@@ -182,7 +182,7 @@ fn what_is_encrypted_may_be_anywhere_and_its_options_have_ranges() {
     assert_eq!(client(brief), Err("replace_connections_every"));
     assert_eq!(client(tls().replace_connections_every(Duration::from_secs(1))), Ok(()));
     assert_eq!(client(tls().verify(Verify::uri("spiffe://prod/*"))), Ok(()));
-    for pattern in ["", "spiffe://prod/", "spiffe://prod/a**"] {
+    for pattern in ["", "spiffe://prod/", "spiffe://prod/a**", "dns:a", "secret:*", "anonymous"] {
         assert_eq!(client(tls().verify(Verify::uri(pattern))), Err("verify"), "{pattern:?}");
     }
 }

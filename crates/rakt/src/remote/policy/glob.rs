@@ -97,6 +97,16 @@ impl Glob {
         }
     }
 
+    /// The same of one with which only the URIs of certificates are compared.
+    #[cfg(feature = "_tls")]
+    pub(crate) fn fault_as_uri(&self) -> Option<&'static str> {
+        let is_of_uris = self.of == Of::Identity('/') && self.text.contains("://");
+        let may_match = is_of_uris || &*self.text == "**";
+        self.fault().or((!may_match).then_some(
+            "a URI with `://` as it stands in certificates, such as `spiffe://prod.example/rakt/*`, or `**` for all",
+        ))
+    }
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         let Some(separator) = self.separator() else { return is_like(&self.text, text) };
         let (wanted, found) = (self.parts(&self.text), self.parts(text));
@@ -177,35 +187,74 @@ fn is_for_reserved(name: &str) -> bool {
 fn fault_of_identity(pattern: &str) -> Option<&'static str> {
     let (kind, rest) = pattern.split_once(':').unwrap_or((pattern, ""));
     match kind {
-        "**" | "anonymous" | "unnamed" if kind == pattern => None,
-        "dns" => {
-            let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
-            let is_label = |label: &str| !label.is_empty() && label.chars().all(is_part);
-            let fault =
-                "a host name behind `dns:`, in ASCII (`xn--` for others), without a dot at its end";
-            (!rest.split('.').all(is_label)).then_some(fault)
-        }
+        "**" | "anonymous" if kind == pattern => None,
+        "dns" => fault_of_host(rest),
         "ip" | "address" if rest.is_empty() => Some("an address behind the colon"),
-        "ip" if !rest.contains('*') && !is_shown_so(rest) => {
+        "ip" if !is_like_an_ip(rest) => {
             Some("an IP address behind `ip:`, in its shortest form and in lower case")
         }
         "address" if rest.parse::<IpAddr>().is_ok() && !is_shown_so(rest) => {
             Some("an IP address in its shortest form and in lower case")
         }
         "ip" | "address" => None,
-        "secret" => {
-            let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f' | '*');
-            let is_like = rest.chars().all(is_digit)
-                && (least_len(rest) == 8 || (rest.contains('*') && least_len(rest) < 8));
-            (!is_like).then_some("eight hexadecimal digits behind `secret:`, in lower case")
+        "secret" if !is_like_digits(rest, 8) => {
+            Some("eight hexadecimal digits behind `secret:`, in lower case")
         }
+        "sha256" if !is_like_digits(rest, 64) => {
+            Some("64 hexadecimal digits behind `sha256:`, in lower case")
+        }
+        "secret" | "sha256" => None,
         _ if pattern.ends_with('/') => Some("a pattern that does not end with a slash"),
-        _ if kind.is_empty() || !rest.starts_with("//") || !pattern.is_ascii() => Some(
-            "a URI with `://` in ASCII, or what begins with `dns:`, `ip:`, `address:` or `secret:`, or `anonymous`, or `**` \
-             for everybody",
+        _ if !rest.starts_with("//") || !is_uri(kind, pattern) => Some(
+            "a URI with `://` in ASCII, or what begins with `dns:`, `ip:`, `address:`, `secret:` or `sha256:`, or \
+             `anonymous`, or `**` for everybody",
         ),
         _ => None,
     }
+}
+
+/// What the names of other identities than URIs begin with: no URI of a certificate does, in whatever case.
+pub(crate) const KINDS: [&str; 5] = ["dns", "ip", "address", "secret", "sha256"];
+
+fn is_uri(scheme: &str, pattern: &str) -> bool {
+    let is_kind = KINDS.iter().any(|kind| scheme.eq_ignore_ascii_case(kind));
+    !scheme.is_empty() && !is_kind && pattern.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What is wrong with a pattern that no name of a host in a certificate can be like.
+fn fault_of_host(pattern: &str) -> Option<&'static str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
+    let is_label = |label: &str| {
+        let is_whole = !label.is_empty() && label.chars().all(is_part);
+        is_whole && !label.starts_with('-') && !label.ends_with('-') && least_len(label) <= 63
+    };
+    if !pattern.split('.').all(is_label) || least_len(pattern) > 253 {
+        return Some(
+            "a host name behind `dns:`, in ASCII (`xn--` for others), without a dot at its end",
+        );
+    }
+    let last = pattern.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some("a host name behind `dns:`; an IP address stands behind `ip:`")
+}
+
+/// Whether a pattern is like one that has so many hexadecimal digits.
+fn is_like_digits(pattern: &str, len: usize) -> bool {
+    let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f' | '*');
+    let least = least_len(pattern);
+    pattern.chars().all(is_digit) && (least == len || (pattern.contains('*') && least < len))
+}
+
+/// Whether a pattern is like an IP address as those of peers are written.
+fn is_like_an_ip(pattern: &str) -> bool {
+    if !pattern.contains('*') {
+        return is_shown_so(pattern);
+    }
+    // None of them has both colons and dots.
+    let is_old = |c: char| matches!(c, '0'..='9' | '.' | '*');
+    let is_new = |c: char| matches!(c, '0'..='9' | 'a'..='f' | ':' | '*');
+    let labels = pattern.split('.').count();
+    pattern.chars().all(is_new) || (pattern.chars().all(is_old) && labels <= 4)
 }
 
 /// Whether an IP address is written as those of peers are.
@@ -388,7 +437,17 @@ mod tests {
             "dns:a/b",
             "dns:a:1",
             "dns:a**",
+            "dns:-a.b",
+            "dns:a-.b",
+            "dns:10.0.0.8",
+            "dns:a.7",
+            &format!("dns:{}", "a".repeat(64)),
+            &format!("dns:{}", ["a"; 128].join(".")),
             "ip:",
+            "ip:host*",
+            "ip:10.0.0.*.8",
+            "ip:2001:DB8:*",
+            "ip:10.a*",
             "ip:host",
             "ip:10.0.0.08",
             "ip:10.0.0",
@@ -403,6 +462,13 @@ mod tests {
             "secret:1f2e3d4",
             "secret:1f2e3d4c5",
             "secret:rk1-aaaa",
+            "sha256:",
+            "sha256:1f2e3d4c",
+            &format!("sha256:{}", "A".repeat(64)),
+            "unnamed",
+            "DNS://a",
+            "Secret://a",
+            "spiffe://prod/a b",
             "spiffe:prod/a",
             "spiffe://prod/",
             "://a",
@@ -429,6 +495,13 @@ mod tests {
             "address:**",
             "secret:1f2e3d4c",
             "secret:*",
+            &format!("sha256:{}", "a7".repeat(32)),
+            "sha256:1f2e*",
+            &format!("dns:{}.7a", "a".repeat(63)),
+            "dns:7.*",
+            "ip:*",
+            "ip:10.*.*.8",
+            "ip:**",
             "spiffe://prod.example/rakt/shop-*",
             "rakt://dev/*",
             "spiffe://**",
@@ -436,6 +509,24 @@ mod tests {
             "https://a.b/c?d=e",
         ] {
             assert_eq!(Glob::of_identity(pattern).fault(), None, "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_uri_of_a_certificate_is_at_fault() {
+        let digest = format!("sha256:{}", "a7".repeat(32));
+        for pattern in
+            ["dns:a", "dns:**", "ip:10.0.0.8", "address:a", "secret:*", &digest, "anonymous"]
+        {
+            assert_eq!(Glob::of_identity(pattern).fault(), None, "{pattern:?}");
+            let fault = Glob::of_identity(pattern).fault_as_uri();
+            assert!(fault.is_some_and(|fault| fault.contains("a URI")), "{pattern:?}");
+        }
+        for pattern in ["address:a://b", "dns:a://b", "", "spiffe://prod/"] {
+            assert!(Glob::of_identity(pattern).fault_as_uri().is_some(), "{pattern:?}");
+        }
+        for pattern in ["**", "spiffe://prod.example/**", "*://a/b", "rakt://tests/a"] {
+            assert_eq!(Glob::of_identity(pattern).fault_as_uri(), None, "{pattern:?}");
         }
     }
 

@@ -28,6 +28,8 @@ use super::refuse::refuse;
 use crate::system::ConfigError;
 
 pub(crate) use self::glob::Glob;
+#[cfg(feature = "_tls")]
+pub(crate) use self::glob::KINDS;
 pub(crate) use live::{Policies, Rights};
 pub use role::Role;
 pub(crate) use watch::look_after;
@@ -111,7 +113,7 @@ impl Policy {
     }
 
     /// Gives a role to those of whose names one is like `identity`: `spiffe://prod.example/rakt/shop-*`,
-    /// `dns:ops.prod.example`, `ip:10.0.0.8`, `anonymous`, `address:10.0.0.*`. A `*` stands for any characters within a
+    /// `dns:ops.prod.example`, `ip:10.0.0.8`, `sha256:` and a fingerprint, `anonymous`, `address:10.0.0.*`. A `*` stands for any characters within a
     /// segment of a URI or a label of a host's name, and `**` for one or several of those. Who has several roles may do
     /// what each of them allows.
     pub fn grant(mut self, identity: &str, role: &str) -> Self {

@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, DnsName, ServerName};
 use webpki::{EndEntityCert, Error};
 
 use crate::peer::Identity;
+use crate::remote::policy::KINDS;
 
 /// The names of a certificate, for showing and for grants. They are those of a peer only once its certificate has
 /// been verified, and nothing that is dialed is compared with them.
@@ -98,9 +99,7 @@ fn is_url(uri: &str) -> bool {
     if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
         return false;
     }
-    let is_ours = ["dns", "ip", "address", "secret", "sha256"]
-        .iter()
-        .any(|own| scheme.eq_ignore_ascii_case(own));
+    let is_ours = KINDS.iter().any(|kind| scheme.eq_ignore_ascii_case(kind));
     !is_ours && rest.starts_with("//")
 }
 

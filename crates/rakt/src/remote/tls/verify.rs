@@ -66,7 +66,7 @@ impl Verify {
     /// What is wrong with it, if anything is: an option of that value must be something else.
     pub(crate) fn fault(&self) -> Option<(String, &'static str)> {
         match &self.0 {
-            Rule::Uri(pattern) => Some((pattern.to_string(), pattern.fault()?)),
+            Rule::Uri(pattern) => Some((pattern.to_string(), pattern.fault_as_uri()?)),
             Rule::Host | Rule::Chain => None,
         }
     }
