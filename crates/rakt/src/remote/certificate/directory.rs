@@ -234,6 +234,22 @@ mod tests {
         assert_eq!(read(&precious), "precious");
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        use std::os::unix::fs::chown;
+        let place = Place::new("owner");
+        place.0.issue(&node("one")).expect("a certificate");
+        if let Err(error) = chown(&place.0.path, Some(12_345), None) {
+            println!("left out: only root may give a directory away: {error}");
+            return;
+        }
+        let error = place.0.find_or_issue(&node("one")).expect_err("not ours").to_string();
+        assert!(error.contains("belongs to another user"), "{error}");
+        chown(&place.0.path, Some(0), None).expect("root may");
+        place.0.find_or_issue(&node("one")).expect("it is ours again");
+    }
+
     #[test]
     fn what_is_there_is_used_and_not_overwritten() {
         let place = Place::new("there");
