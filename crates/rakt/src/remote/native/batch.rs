@@ -83,7 +83,7 @@ impl RawMessage {
     #[inline]
     fn is_plain(&self) -> bool {
         let has_nothing = self.sender.is_none() && self.about.is_none() && self.raw_len.is_none();
-        self.kind == MessageKind::Tell && has_nothing && (self.len as usize) < SMALL_LEN
+        matches!(self.kind, MessageKind::Tell) && has_nothing && (self.len as usize) < SMALL_LEN
     }
 
     #[inline]
@@ -206,13 +206,12 @@ impl Arrivals for Batch {
             return None;
         }
         let (start, len) = (message.start as usize, message.len as usize);
-        let payload = self.block.slice(start..start + len);
-        let cost = message.cost();
         self.taken_type = message.type_id;
-        self.messages.pop_front();
-        self.consumed(cost);
+        // It owns nothing, as `is_plain` has seen: there is nothing to look for as it is dropped.
+        std::mem::forget(self.messages.pop_front());
+        self.consumed(Cost { credit: rakt_wire::cost(len), charge: MESSAGE_COST });
         current.begin_plain_from(&self.conn.peer.who);
-        Some(payload)
+        Some(self.block.slice(start..start + len))
     }
 
     fn refuse_plain(&mut self, refusal: &Refusal) {
