@@ -11,24 +11,8 @@ use tokio::net::TcpListener;
 use crate::hostile::{ECHO, Raw, Target, define, define_receiver, encoded, frame, hello};
 use crate::messages::Echo;
 use crate::nodes::config;
-use crate::support::lines::Lines;
+use crate::support::lines::{Lines, TEXTS, is_harmless};
 use crate::support::within;
-
-/// What a terminal obeys, what begins another line, and what turns text around or is not seen.
-const TEXTS: [&str; 8] = [
-    "a\nINFO all is well",
-    "a\r\nINFO all is well",
-    "a\u{1b}[2J\u{1b}]0;owned\u{7}",
-    "a\u{9b}1mINFO",
-    "a\u{202e}llew si lla OFNI",
-    "a\u{2066}b\u{2069}",
-    "a\u{2028}INFO\u{2029}",
-    "a\u{0}\u{200b}\u{feff}",
-];
-
-fn is_harmless(text: &str) -> bool {
-    rakt_wire::controls_at(text).is_none()
-}
 
 /// Fails with what it is told.
 #[derive(Default)]

@@ -3,6 +3,22 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+/// What a terminal obeys, what begins another line, and what turns text around or is not seen.
+pub(crate) const TEXTS: [&str; 8] = [
+    "a\nINFO all is well",
+    "a\r\nINFO all is well",
+    "a\u{1b}[2J\u{1b}]0;owned\u{7}",
+    "a\u{9b}1mINFO",
+    "a\u{202e}llew si lla OFNI",
+    "a\u{2066}b\u{2069}",
+    "a\u{2028}INFO\u{2029}",
+    "a\u{0}\u{200b}\u{feff}",
+];
+
+pub(crate) fn is_harmless(text: &str) -> bool {
+    rakt_wire::controls_at(text).is_none()
+}
+
 /// The lines of the log, from the start of the test on.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);

@@ -7,6 +7,7 @@ mod flood;
 #[cfg(feature = "goakt")]
 mod goakt;
 mod handshake;
+mod injection;
 mod limits;
 #[allow(dead_code, reason = "not every test program needs each of them")]
 #[path = "../support/memory.rs"]
