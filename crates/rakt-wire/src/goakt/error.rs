@@ -195,12 +195,21 @@ impl GoError {
             }
         };
         let room = MAX_DETAIL_LEN.saturating_sub(hint.len());
-        Failure::with_detail(code, format!("{}{hint}", cut_text(text, room)))
+        Failure::with_detail(code, format!("{}{hint}", cut_text(without_code(text, code), room)))
     }
 
     /// Whether the node that says so is going down, or has never served: its connections are of no use.
     pub fn is_node_down(&self) -> bool {
         self.code == ErrorCode::FailedPrecondition && self.message.contains(REMOTING_OFF)
+    }
+}
+
+/// A text without the code that a node of rakt has put before it, which the failure says itself.
+fn without_code(text: &str, code: Code) -> &str {
+    match text.strip_prefix(code.as_str()) {
+        Some("") => "",
+        Some(rest) => rest.strip_prefix(": ").unwrap_or(text),
+        None => text,
     }
 }
 
@@ -340,6 +349,14 @@ mod tests {
         assert!(hint.contains("the IP address and port that it is bound to"), "{hint}");
         assert!(GoError::new(E::FailedPrecondition, REMOTING_OFF).is_node_down());
         assert!(!GoError::cluster_off().is_node_down());
+        for failure in [
+            Failure::with_detail(C::Denied, "to stop it"),
+            Failure::with_detail(C::ResourceExhausted, "no room"),
+            Failure::new(C::Cancelled),
+        ] {
+            let (code, text) = told(P::Ask, ADDRESS, failure.clone());
+            assert_eq!(GoError::new(code, text).into_failure(P::Ask), failure);
+        }
         let long = GoError::new(E::InvalidArgument, format!("invalid host{}", "x".repeat(5000)));
         assert_eq!(long.into_failure(P::Ask).detail.len(), MAX_DETAIL_LEN);
     }
