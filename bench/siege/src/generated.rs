@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::honest::Honest;
 use crate::judge::{self, Outcome, SETTLE};
 use crate::limits::Limits;
+use crate::over::Over;
 use crate::phrase::Phrase;
 use crate::process::{Node, resident};
 use crate::strangers::Strangers;
@@ -59,7 +60,7 @@ pub(crate) fn sample(cases: Vec<Case>, seed: u64) -> Vec<Case> {
 pub(crate) async fn run(
     strangers: &Arc<Strangers>,
     cases: Vec<Case>,
-    limits: Limits,
+    (limits, over): (Limits, &'static Over),
     lanes: usize,
 ) -> Result<Vec<Outcome>> {
     let queue = Arc::new(Mutex::new(VecDeque::from(cases)));
@@ -67,7 +68,8 @@ pub(crate) async fn run(
     for _ in 0..lanes {
         let (queue, strangers) = (queue.clone(), strangers.clone());
         running.spawn(async move {
-            let (mut lane, mut outcomes) = (Lane { strangers, limits, besieged: None }, Vec::new());
+            let (mut lane, mut outcomes) =
+                (Lane { strangers, limits, over, besieged: None }, Vec::new());
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             while let Some(case) = next() {
                 let outcome = lane.attack(&case).await?;
@@ -88,20 +90,22 @@ pub(crate) async fn run(
 struct Lane {
     strangers: Arc<Strangers>,
     limits: Limits,
+    over: &'static Over,
     besieged: Option<Besieged>,
 }
 
 struct Besieged {
     node: Node,
+    over: &'static Over,
     honest: Honest,
     p99_alone: Duration,
     phrases: Vec<Arc<Phrase>>,
 }
 
 impl Besieged {
-    async fn start(limits: Limits) -> Result<Self> {
-        let mut node = Node::start(limits, None).await?;
-        let honest = Honest::start(node.port)?;
+    async fn start(limits: Limits, over: &'static Over) -> Result<Self> {
+        let mut node = Node::start(limits, over, None).await?;
+        let honest = Honest::start(node.port, over)?;
         // Whatever is only needed once has been there before the node counts as idle.
         tokio::time::sleep(ALONE).await;
         honest.take();
@@ -109,7 +113,7 @@ impl Besieged {
         let mut seen = honest.take();
         node.idle = node.status().await?;
         let phrases = catalogue::phrases(node.port);
-        Ok(Self { node, honest, p99_alone: seen.p99(), phrases })
+        Ok(Self { node, over, honest, p99_alone: seen.p99(), phrases })
     }
 }
 
@@ -128,7 +132,7 @@ impl Lane {
     async fn attack_once(&mut self, case: &Case) -> Result<Outcome> {
         let mut besieged = match self.besieged.take() {
             Some(besieged) => besieged,
-            None => Besieged::start(self.limits).await?,
+            None => Besieged::start(self.limits, self.over).await?,
         };
         let mut outcome = besieged.attack(&self.strangers, case, self.limits).await?;
         // The next one is for a node that is as it was.
@@ -148,14 +152,14 @@ impl Besieged {
         case: &Case,
         limits: Limits,
     ) -> Result<Outcome> {
-        let Self { node, honest, p99_alone, phrases } = self;
+        let Self { node, over, honest, p99_alone, phrases } = self;
         let phrase = phrases.get(case.phrase).ok_or("the catalogue is the same for all nodes")?;
         node.hold(true).await?;
         honest.take();
         let sampler = Sampler::start(node.pid);
         let connections = case.strategy.connections(phrase);
         let until = Instant::now() + ATTACK;
-        let attack = case.strategy.run(node.port, phrase.clone(), connections, until);
+        let attack = case.strategy.run((node.port, *over), phrase.clone(), connections, until);
         strangers.attack(attack).await?;
         let mut seen = honest.take();
         let idle = node.idle;

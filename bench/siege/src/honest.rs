@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rakt::prelude::*;
-use rakt::remote::{Client, ClientConfig};
+use rakt::remote::Client;
 use tokio::sync::oneshot;
 
 use crate::Result;
 use crate::node::{CALM, Echo, SYSTEM};
+use crate::over::Over;
 
 /// How long an ask may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ pub(crate) struct Honest {
 
 impl Honest {
     /// In a thread of its own, so that it waits for nobody but the node.
-    pub(crate) fn start(port: u16) -> Result<Self> {
+    pub(crate) fn start(port: u16, over: &'static Over) -> Result<Self> {
         let seen = Arc::<Mutex<Seen>>::default();
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,8 +43,8 @@ impl Honest {
             move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = regular(port, &seen) => {}
-                        () = newcomers(port, &seen) => {}
+                        () = regular(port, over, &seen) => {}
+                        () = newcomers(port, over, &seen) => {}
                         _ = stopped => {}
                     }
                 });
@@ -88,8 +89,8 @@ async fn ask(client: &Client, port: u16) -> Result<(), String> {
     answer.map(drop).map_err(|error| rakt::error::Chain(&error).to_string())
 }
 
-async fn regular(port: u16, seen: &Mutex<Seen>) {
-    let Ok(client) = Client::new("honest", ClientConfig::new()) else { return };
+async fn regular(port: u16, over: &Over, seen: &Mutex<Seen>) {
+    let Ok(client) = Client::new("honest", over.client()) else { return };
     loop {
         let started = Instant::now();
         let answer = ask(&client, port).await;
@@ -98,10 +99,10 @@ async fn regular(port: u16, seen: &Mutex<Seen>) {
     }
 }
 
-async fn newcomers(port: u16, seen: &Mutex<Seen>) {
+async fn newcomers(port: u16, over: &Over, seen: &Mutex<Seen>) {
     loop {
         tokio::time::sleep(NEWCOMER).await;
-        let Ok(client) = Client::new("newcomer", ClientConfig::new()) else { return };
+        let Ok(client) = Client::new("newcomer", over.client()) else { return };
         if let Err(refusal) = ask(&client, port).await {
             lock(seen).refusals.push(format!("a newcomer: {refusal}"));
         }

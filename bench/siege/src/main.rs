@@ -4,6 +4,7 @@
 //! - [`node`]: the node that is besieged; [`limits`]: what it is started with; [`process`]: how its parent sees it
 //! - [`phrase`]: what can be said; [`greeting`], [`native`], [`goakt`]: in which bytes; [`catalogue`]: all of it
 //! - [`peer`]: a connection that speaks in bytes; [`strategy`]: the ways to say something; [`strangers`]: the threads for it
+//! - [`over`]: plain connections or TLS
 //! - [`honest`]: whoever must not notice; [`judge`]: what is asked of the node
 //! - [`generated`]: every phrase in every way; [`siege`]: all of them at once
 
@@ -16,6 +17,7 @@ mod judge;
 mod limits;
 mod native;
 mod node;
+mod over;
 mod peer;
 mod phrase;
 mod process;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 
 use crate::limits::{Limits, Scale};
+use crate::over::Over;
 use crate::strangers::Strangers;
 
 /// Any error; this program only reports them.
@@ -42,10 +45,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const HELP: &str = "\
 siege: what strangers can make a node hold
 
-usage: siege generated [--limits half|one|twice] [--only TEXT] [--sample SEED] [--lanes N]
+usage: siege generated [--limits half|one|twice] [--only TEXT] [--sample SEED] [--lanes N] [--over plain|tls]
                         every phrase in every way, with a budget of 64 MiB; --only those whose name has TEXT;
-                        --sample: each phrase in one way, which the seed says
-       siege [--seconds N] [--connections N] [--seed N]
+                        --sample: each phrase in one way, which the seed says; --over tls: behind a handshake, for
+                        which all have certificates of one authority
+       siege [--seconds N] [--connections N] [--seed N] [--over plain|tls]
                         a node in 512 MiB with default limits, and everything at once (120 s, 200, 1)
 ";
 
@@ -84,12 +88,14 @@ fn run(args: &[&str]) -> Result<ExitCode> {
 
 async fn generate(mut options: &[&str]) -> Result<ExitCode> {
     let (mut scale, mut only, mut seed, mut lanes) = (Scale::One, "", None, 2);
+    let mut over = "plain";
     while let [name, value, rest @ ..] = options {
         match *name {
             "--limits" => scale = Scale::parse(value)?,
             "--only" => only = value,
             "--sample" => seed = Some(value.parse()?),
             "--lanes" => lanes = value.parse()?,
+            "--over" => over = value,
             other => return Err(format!("there is no option {other}").into()),
         }
         options = rest;
@@ -99,9 +105,10 @@ async fn generate(mut options: &[&str]) -> Result<ExitCode> {
         cases = generated::sample(cases, seed);
         println!("sample {seed}");
     }
-    let strangers = Arc::new(Strangers::gather()?);
+    let (strangers, over) = (Arc::new(Strangers::gather()?), Over::parse(over)?);
     println!("{}", judge::heading());
-    let outcomes = generated::run(&strangers, cases, Limits::generated(scale), lanes).await?;
+    let outcomes =
+        generated::run(&strangers, cases, (Limits::generated(scale), over), lanes).await?;
     let failed = outcomes.iter().filter(|outcome| !outcome.violations().is_empty()).count();
     let slow = outcomes.iter().filter(|outcome| outcome.is_slow()).count();
     println!("\n{}", judge::summary(&outcomes));
@@ -110,17 +117,19 @@ async fn generate(mut options: &[&str]) -> Result<ExitCode> {
 }
 
 async fn besiege(mut options: &[&str]) -> Result<ExitCode> {
-    let (mut seconds, mut connections, mut seed) = (120, 200, 1);
+    let (mut seconds, mut connections, mut seed, mut over) = (120, 200, 1, "plain");
     while let [name, value, rest @ ..] = options {
         match *name {
             "--seconds" => seconds = value.parse()?,
             "--connections" => connections = value.parse()?,
             "--seed" => seed = value.parse()?,
+            "--over" => over = value,
             other => return Err(format!("there is no option {other}").into()),
         }
         options = rest;
     }
-    let outcome = siege::run(Duration::from_secs(seconds), connections, seed).await?;
+    let outcome =
+        siege::run(Over::parse(over)?, Duration::from_secs(seconds), connections, seed).await?;
     println!("{}\n{outcome}", judge::heading());
     let has_failed = !outcome.violations().is_empty();
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::Result;
 use crate::limits::Limits;
+use crate::over::Over;
 
 /// The name of the node's actor system.
 pub(crate) const SYSTEM: &str = "besieged";
@@ -154,6 +155,7 @@ impl Handler<Many> for Worker {
 
 /// Runs until the parent closes its end.
 pub(crate) async fn run(limits: Limits) -> Result {
+    let config = Over::apply_told(Config::new("127.0.0.1", 0))?;
     let (hold, held) = watch::channel(false);
     let system = ActorSystem::builder(SYSTEM)
         .register(KIND, Kind::new(|| Worker::new(Manner::Fast)).passivate_after(IDLE_LIFE))
@@ -162,7 +164,7 @@ pub(crate) async fn run(limits: Limits) -> Result {
             Kind::with_argument(|_: &Echo| Worker::new(Manner::Fast)).passivate_after(IDLE_LIFE),
         )
         // Whatever a stranger asks for is to cost what it can cost.
-        .remoting(limits.apply(Config::new("127.0.0.1", 0).policy(Policy::open()), GoAkt::new()))
+        .remoting(limits.apply(config.policy(Policy::open()), GoAkt::new()))
         .start()
         .await?;
     system.spawn(CALM, || Worker::new(Manner::Fast)).await?;

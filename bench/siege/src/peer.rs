@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rakt_wire::goakt::StreamEncoder;
 use rakt_wire::native::{Handshake, Hello};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpSocket;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Result;
+use crate::over::{Over, Stream};
 use crate::phrase::{At, Opening, Phrase};
 
 /// How long a node may take for a connection and the greeting.
@@ -27,17 +27,21 @@ pub(crate) enum Ears {
 }
 
 /// Whom to dial, and where from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Line {
     pub(crate) port: u16,
+    pub(crate) over: &'static Over,
     pub(crate) source: Ipv4Addr,
 }
+
+type Reader = ReadHalf<Box<dyn Stream>>;
+type Writer = WriteHalf<Box<dyn Stream>>;
 
 /// A connection that has gone through its greeting.
 pub(crate) struct Peer {
     /// Parts of the phrase that have been said.
     said: u64,
-    writer: OwnedWriteHalf,
+    writer: Writer,
     encoder: Option<StreamEncoder>,
     /// Whoever does not listen keeps its ear all the same: without it the connection would be reset.
     _ear: Ear,
@@ -45,7 +49,7 @@ pub(crate) struct Peer {
 
 enum Ear {
     Open(#[expect(dead_code, reason = "it listens until it is dropped")] AbortOnDropHandle<()>),
-    Shut(#[expect(dead_code, reason = "it is kept and not read")] OwnedReadHalf),
+    Shut(#[expect(dead_code, reason = "it is kept and not read")] Reader),
 }
 
 impl Peer {
@@ -61,7 +65,9 @@ impl Peer {
         socket.bind(SocketAddr::new(line.source.into(), 0))?;
         let stream = socket.connect(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), line.port)).await?;
         stream.set_nodelay(true)?;
-        let (mut reader, mut writer) = stream.into_split();
+        let is_go = matches!(phrase.opening, Opening::GoAkt(_));
+        let stream = line.over.secure(stream, is_go).await?;
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let encoder = match phrase.opening {
             Opening::Native => {
                 greet(&mut reader, &mut writer).await?;
@@ -94,21 +100,27 @@ impl Peer {
             return Ok(());
         }
         let Some(encoder) = &mut self.encoder else {
-            return Ok(self.writer.write_all(bytes).await?);
+            return write(&mut self.writer, bytes).await;
         };
         let mut out = Vec::new();
         encoder.encode(bytes, &mut out)?;
-        Ok(self.writer.write_all(&out).await?)
+        write(&mut self.writer, &out).await
     }
 }
 
+/// Over TLS some of it may wait for the flush.
+async fn write(writer: &mut Writer, bytes: &[u8]) -> Result {
+    writer.write_all(bytes).await?;
+    Ok(writer.flush().await?)
+}
+
 /// The handshake of rakt's own protocol.
-async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> Result {
+async fn greet(reader: &mut Reader, writer: &mut Writer) -> Result {
     let mut hello = Hello::new("mallory", [13; 16]);
     hello.compressions.clear();
     let mut handshake = Handshake::dial(hello);
     let first = handshake.poll_transmit().ok_or("the dialer speaks first")?;
-    writer.write_all(&first).await?;
+    write(writer, &first).await?;
     let mut read = BytesMut::new();
     while handshake.handle_bytes(&mut read)?.is_none() {
         if reader.read_buf(&mut read).await? == 0 {
@@ -119,7 +131,7 @@ async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> Resul
 }
 
 /// Reads until the node closes.
-async fn listen(mut reader: OwnedReadHalf) {
+async fn listen(mut reader: Reader) {
     let mut heard = vec![0; 64 * 1024];
     while matches!(reader.read(&mut heard).await, Ok(1..)) {}
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::Result;
 use crate::limits::Limits;
+use crate::over::Over;
 
 /// How long a node may take until it is ready, and until it answers its parent.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ pub(crate) struct Status {
 
 impl Node {
     /// Starts a node, with so many bytes of data at most where that is given.
-    pub(crate) async fn start(limits: Limits, data: Option<u64>) -> Result<Self> {
+    pub(crate) async fn start(limits: Limits, over: &Over, data: Option<u64>) -> Result<Self> {
         let this = std::env::current_exe()?;
         let mut command = match data {
             None => Command::new(&this),
@@ -57,7 +58,7 @@ impl Node {
             }
         };
         command.arg("node").args(limits.to_args()).env("_RJEM_MALLOC_CONF", ALLOCATOR);
-        command.envs(SYSTEM_ALLOCATOR);
+        command.envs(SYSTEM_ALLOCATOR).envs(over.to_env());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let input = child.stdin.take().ok_or("the node has an input")?;

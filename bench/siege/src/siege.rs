@@ -11,6 +11,7 @@ use crate::generated::Sampler;
 use crate::honest::Honest;
 use crate::judge::{self, Outcome, SETTLE, mib};
 use crate::limits::{Limits, MIB, Scale};
+use crate::over::Over;
 use crate::peer::Line;
 use crate::phrase::Phrase;
 use crate::process::Node;
@@ -31,11 +32,16 @@ const HELD: Duration = Duration::from_secs(4);
 const RELEASED: Duration = Duration::from_secs(1);
 
 /// Besieges a node from `connections` connections for `time`.
-pub(crate) async fn run(time: Duration, connections: u64, seed: u64) -> Result<Outcome> {
+pub(crate) async fn run(
+    over: &'static Over,
+    time: Duration,
+    connections: u64,
+    seed: u64,
+) -> Result<Outcome> {
     let strangers = Strangers::gather()?;
     let limits = Limits { budget: None, scale: Scale::One };
-    let mut node = Node::start(limits, Some(MEMORY)).await?;
-    let honest = Honest::start(node.port)?;
+    let mut node = Node::start(limits, over, Some(MEMORY)).await?;
+    let honest = Honest::start(node.port, over)?;
     sleep(ALONE / 2).await;
     honest.take();
     sleep(ALONE).await;
@@ -46,7 +52,7 @@ pub(crate) async fn run(time: Duration, connections: u64, seed: u64) -> Result<O
 
     let until = Instant::now() + time;
     let phrases = Arc::new(catalogue::phrases(node.port));
-    let attack = strangers.attack(besiege(node.port, phrases, connections, seed, until));
+    let attack = strangers.attack(besiege((node.port, over), phrases, connections, seed, until));
     let watched = tokio::select! {
         ended = attack => ended,
         failed = report(&mut node, &sampler) => failed,
@@ -103,7 +109,7 @@ async fn report(node: &mut Node, sampler: &Sampler) -> Result {
 
 /// Each connection says one thing in one way for a while, and then another.
 async fn besiege(
-    port: u16,
+    (port, over): (u16, &'static Over),
     phrases: Arc<Vec<Arc<Phrase>>>,
     connections: u64,
     seed: u64,
@@ -120,7 +126,7 @@ async fn besiege(
                 let Some(strategy) = dice.choice(catalogue::strategies(phrase)) else { return };
                 let span = dice.u128(AT_LEAST.as_millis()..AT_MOST.as_millis());
                 let enough = Instant::now() + Duration::from_millis(span as u64);
-                let line = Line { port, source };
+                let line = Line { port, over, source };
                 let _ = timeout_at(enough.min(until), strategy.besiege(line, phrase)).await;
                 // The catalogue has phrases that end a connection at once.
                 tokio::task::yield_now().await;

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Result;
+use crate::over::Over;
 use crate::peer::{Ears, Line, Peer};
 use crate::phrase::{Opening, Phrase, Size};
 
@@ -82,7 +83,7 @@ impl Strategy {
     /// Says `phrase` in this way over `connections` connections until `until`, and then leaves.
     pub(crate) async fn run(
         self,
-        port: u16,
+        (port, over): (u16, &'static Over),
         phrase: Arc<Phrase>,
         connections: usize,
         until: Instant,
@@ -91,7 +92,7 @@ impl Strategy {
         for n in 0..connections {
             // Strangers come from elsewhere than the honest client.
             let source = Ipv4Addr::new(127, 0, 1, (n % 4 + 1) as u8);
-            let line = Line { port, source };
+            let line = Line { port, over, source };
             let phrase = phrase.clone();
             peers.spawn(async move {
                 let _ = timeout_at(until, self.besiege(line, &phrase)).await;
