@@ -25,6 +25,8 @@ const KEPT_PART: u32 = 8;
 /// What a connection may have this side keep without counting, before it has shown who it is, in bytes: that is more
 /// than what the first message of a usual one has.
 const UNCOUNTED: u64 = 4 * 1024;
+/// What TLS itself keeps for a handshake that is under way, in bytes: `tests/memory` compares it with what is there.
+const SESSION: u64 = 10 * 1024;
 /// Handshakes are counted anew after this time.
 const COUNTED_FOR: Duration = Duration::from_secs(1);
 
@@ -201,11 +203,22 @@ impl<'a> Entering<'a> {
     pub(crate) fn keep(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bytes = bytes as u64;
         if bytes > self.counted.max(UNCOUNTED) {
-            let hold = self.hold.get_or_insert_with(|| self.gate.hold());
-            hold.add(bytes - self.counted)?;
+            self.count(bytes - self.counted)?;
             self.counted = bytes;
         }
         Ok(())
+    }
+
+    /// TLS keeps what it needs for it from now on, until it is in.
+    ///
+    /// # Errors
+    /// There is no room for that.
+    pub(crate) fn keep_session(&mut self) -> Result<(), Refusal> {
+        self.count(SESSION)
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.hold.get_or_insert_with(|| self.gate.hold()).add(bytes)
     }
 
     /// Its turn to be worked on, until that is dropped. It comes once this thread has looked after those that are in:
@@ -342,6 +355,7 @@ mod tests {
             assert!(entering.keep(bytes).is_ok(), "{bytes}");
         }
         assert!(entering.keep(10 * 1024 + 1).is_err());
+        assert!(entering.keep_session().is_err(), "it counts as well");
         assert!(Entering::new(&Narrow(handshakes(10, 10, 10), 0)).keep(4 * 1024).is_ok());
     }
 

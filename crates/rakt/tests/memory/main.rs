@@ -30,6 +30,10 @@ mod hostile;
 mod memory;
 #[path = "../support/messages.rs"]
 mod messages;
+#[cfg(feature = "_tls")]
+#[allow(dead_code, reason = "the tests of TLS use the rest")]
+#[path = "../tls/strangers.rs"]
+mod strangers;
 #[expect(dead_code, reason = "the tests of what peers do use the rest")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -252,6 +252,7 @@ impl TlsLayer {
             Some(_) => return Ok(Some(Taken::Plain(stream, early))),
         }
         entering.begin().map_err(Fault::TooMany)?;
+        entering.keep_session().map_err(Fault::NoRoom)?;
         let material = self.material();
         let accepted = accept(material.server.clone(), stream, early, Some(entering)).await;
         let stream = accepted.map_err(|error| self.fault(error, CLOSED_BY_DIALER))?;

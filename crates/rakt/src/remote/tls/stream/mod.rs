@@ -93,6 +93,8 @@ pub(crate) async fn accept(
     let session = UnbufferedServerConnection::new(config).map_err(invalid)?;
     let mut stream = Box::new(TlsStream::new(Session::Accepted(session), stream));
     stream.unread.put(&early);
+    // Else it would be there twice until the handshake is over.
+    drop(early);
     stream.shake_hands(entering).await
 }
 
