@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::farewell::{dial, dial_as};
 use crate::memory::Memory;
 use crate::nodes::{config, link_down, node_with};
+use crate::support::lines::keep_interest;
 use crate::support::within;
 
 /// The lines of a log, each with the second of the paused clock in which it was written.
@@ -38,6 +39,7 @@ impl io::Write for Lines {
 impl Lines {
     /// All that has been written so far on this thread.
     fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        keep_interest();
         let lines = Self { start: Instant::now(), lines: Arc::default() };
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -124,6 +124,18 @@ async fn what_changes_in_the_file_holds_within_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_of_the_file_is_logged_once() {
+    let (lines, _guard) = Lines::capture();
+    let place = Place::new("logged", &may(ALL));
+    let (_here, _there, target) = pair(place.policy()).await;
+    place.write(may("'tell'"));
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert!(!is_allowed(&target).await);
+    let line = lines.only("the file of the policy has changed");
+    assert!(line.contains("roles: 1 changed"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_used_changes_nothing_and_is_told_once_a_minute() {
     let (lines, _guard) = Lines::capture();
     let place = Place::new("broken", &may(ALL));

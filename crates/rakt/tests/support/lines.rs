@@ -1,7 +1,7 @@
 //! What is logged on the thread of a test, where its actors and nodes run as well.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What a terminal obeys, what begins another line, and what turns text around or is not seen.
 pub(crate) const TEXTS: [&str; 8] = [
@@ -37,6 +37,7 @@ impl io::Write for Lines {
 impl Lines {
     /// All that is written on this thread until the guard goes.
     pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        keep_interest();
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -83,4 +84,16 @@ impl Lines {
             Err(_) => panic!("no line with {part:?} in {before:#?}"),
         }
     }
+}
+
+/// Whoever captures the log of a thread calls this before: else tests on other threads decide what is in it.
+///
+/// `tracing` notes at a line's first use whether anybody wants it. While there is one subscriber alone it asks the thread
+/// that comes by, and one that captures nothing says "nobody", for all threads. Of two it asks both.
+pub(crate) fn keep_interest() {
+    static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| {
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO);
+        tracing::Dispatch::new(subscriber.with_writer(io::sink).finish())
+    });
 }
