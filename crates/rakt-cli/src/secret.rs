@@ -10,7 +10,7 @@ use rakt::remote::{Secret, SecretError};
 
 use crate::failure::{self, Failure, Result};
 
-const VARIABLE: &str = "RAKT_SECRET";
+pub(crate) const VARIABLE: &str = "RAKT_SECRET";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -65,13 +65,18 @@ impl Source {
     pub(crate) fn read(&self) -> Result<Secret> {
         match &self.secret_file {
             Some(path) => read(path),
-            None => Secret::from_env(VARIABLE).map_err(|error| {
-                Failure::new(Chain(&error).to_string()).mend(format!(
-                    "put the secret into a file and give --secret-file FILE, pipe it to --secret-file -, or set {VARIABLE}"
-                ))
-            }),
+            None => from_env(),
         }
     }
+}
+
+/// The secret in the environment.
+pub(crate) fn from_env() -> Result<Secret> {
+    Secret::from_env(VARIABLE).map_err(|error| {
+        Failure::new(Chain(&error).to_string()).mend(format!(
+            "put the secret into a file and give --secret-file FILE, pipe it to --secret-file -, or set {VARIABLE}"
+        ))
+    })
 }
 
 /// The secret in a file, or in the standard input for `-`.

@@ -46,9 +46,15 @@ impl Certificate {
         })
     }
 
-    /// The name by which the peer is shown.
-    pub(super) fn identity(&self) -> &str {
-        self.names.first().map_or("nobody: it has no name", String::as_str)
+    /// The name by which the peer is shown: its fingerprint if it has none.
+    pub(super) fn identity(&self) -> String {
+        let fingerprint = || format!("sha256:{}", self.sha256.replace(':', ""));
+        self.names.first().cloned().unwrap_or_else(fingerprint)
+    }
+
+    /// How holders of a secret are known whose authority this is: [`Secret::identity`](rakt::remote::Secret::identity).
+    pub(super) fn secret_identity(&self) -> String {
+        format!("secret:{}", self.sha256.split(':').take(4).collect::<String>())
     }
 
     /// Whether it has this name of a host, or this address.
@@ -155,5 +161,25 @@ fn key(read: &X509Certificate<'_>) -> String {
         (Ok(PublicKey::EC(point)), _) => format!("ECDSA, P-{}", point.key_size().min(521)),
         (Ok(PublicKey::RSA(rsa)), _) => format!("RSA, {} bits", rsa.key_size()),
         (_, oid) => oid.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rakt::remote::Secret;
+
+    use super::*;
+
+    #[test]
+    fn whom_a_certificate_means_is_what_nodes_say() -> Result<()> {
+        let secret = Secret::generate();
+        // An authority has no names.
+        let nameless = Certificate::read(secret.authority()?.certificate_der())?;
+        assert_eq!(nameless.secret_identity(), secret.identity()?);
+        let digits = secret.identity()?.split_off("secret:".len());
+        let identity = nameless.identity();
+        assert!(identity.starts_with(&format!("sha256:{digits}")), "{identity}");
+        assert_eq!(identity.len(), "sha256:".len() + 64, "{identity}");
+        Ok(())
     }
 }

@@ -234,15 +234,20 @@ async fn a_node_with_a_secret_is_checked_by_the_secret_and_by_files_of_it() -> r
     place.write("other-secret", &place.ok("secret new"));
     place.ok("cert from-secret go --secret-file secret --dir of-secret");
     let config = remote::Config::new("127.0.0.1", 0).tls(remote::Tls::from_secret(text.parse()?));
-    let all = checked(place, config, |place, node| {
+    let all = checked(place, config, move |place, node| {
         let files = "--ca of-secret/ca.pem --cert of-secret/go.pem --key of-secret/go.key --server-name rakt.internal";
-        ["--secret-file secret", files, "--secret-file other-secret"]
-            .map(|options| check(place, node, options))
+        let done = ["--secret-file secret", files, "--secret-file other-secret"]
+            .map(|options| check(place, node, options));
+        let by_variable = place.rakt_with(&format!("cert check {node}"), "", Some(&text));
+        (done, by_variable)
     });
-    let [secret, files, other] = all.await?;
+    let ([secret, files, other], by_variable) = all.await?;
+    assert_eq!((by_variable.code, &by_variable.out), (0, &secret.out), "{by_variable:?}");
+    let identity = secret.out.lines().last().and_then(|line| line.rsplit(' ').next());
+    let as_files = format!("it accepts of-secret/go.pem as {}", identity.expect("one"));
     assert!(secret.code == 0 && secret.out.contains("accepted as secret:"), "{secret:?}");
     assert!(secret.out.contains("accepts a holder of the secret as secret:"), "{secret:?}");
-    assert!(files.code == 0 && files.out.contains("it accepts of-secret/go.pem"), "{files:?}");
+    assert!(files.code == 0 && files.out.contains(&as_files), "{files:?}");
     refused(&other, "the node has another secret", "give the node this secret");
     Ok(())
 }

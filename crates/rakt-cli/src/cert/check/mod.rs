@@ -32,15 +32,15 @@ pub(crate) struct Options {
     /// Where the node listens, as peers dial it: `HOST:PORT`, `[IPv6]:PORT`.
     #[arg(value_name = "HOST:PORT", value_parser = target)]
     target: Target,
-    /// The authority that the node's certificate has to come from.
-    #[arg(long, value_name = "FILE", required_unless_present = "secret_file")]
+    /// The authority that the node's certificate has to come from. Default: that of the secret.
+    #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// In place of an authority and a certificate: the file with the secret that the node shares; `-` is the standard
-    /// input.
+    /// input. Default: the environment variable `RAKT_SECRET`, unless there is an authority.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ca", "cert"])]
     secret_file: Option<PathBuf>,
     /// A certificate to show to the node.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca"])]
     cert: Option<PathBuf>,
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", requires = "cert")]
@@ -61,6 +61,9 @@ struct Target {
 }
 
 fn target(text: &str) -> std::result::Result<Target, String> {
+    if text.contains("://") {
+        return Err("give the host and the port alone: HOST:PORT".into());
+    }
     let (host, port) = text.rsplit_once(':').ok_or("a port is missing: HOST:PORT")?;
     let port = port.parse().map_err(|_| "the port is no number up to 65535")?;
     let is_bracketed = host.starts_with('[') && host.ends_with(']');
@@ -152,9 +155,12 @@ fn accepted(
 ) -> Result<String> {
     let Target { host, port } = &options.target;
     let mut text = format!("ok: {host}:{port} is accepted");
+    // The certificate that a node makes of its secret tells that it has one; such a node knows its peers by the secret.
+    let mut is_of_secret = false;
     if let Some(der) = answer.chain.first() {
         let node = Certificate::read(der)?;
-        let identity = ours.identity.as_deref().unwrap_or(node.identity());
+        let identity = ours.identity.clone().unwrap_or_else(|| node.identity());
+        is_of_secret = node.names.iter().any(|name| name.starts_with("rakt://secret/"));
         let _ = write!(text, " as {identity}, for {} more", node.left());
     }
     text.push('\n');
@@ -167,7 +173,9 @@ fn accepted(
     match (&ours.pair, answer.was_asked) {
         (Some(pair), true) => {
             let own = Certificate::read(&pair.cert[0])?;
-            let identity = ours.identity.as_deref().unwrap_or(own.identity());
+            let with_secret = ours.with_secret.clone().filter(|_| is_of_secret);
+            let identity = ours.identity.clone().or(with_secret);
+            let identity = identity.unwrap_or_else(|| own.identity());
             let _ = writeln!(text, "ok: it accepts {shown} as {identity}");
         }
         (Some(_), false) => {

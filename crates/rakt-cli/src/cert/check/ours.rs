@@ -24,6 +24,8 @@ pub(super) struct Ours {
     pub(super) server_name: Option<&'static str>,
     /// As whom nodes know each other, if it is not by the names in certificates.
     pub(super) identity: Option<String>,
+    /// As whom a node with a secret knows us, if our authority is that of its secret.
+    pub(super) with_secret: Option<String>,
     /// How the authority and our certificate are called in texts.
     pub(super) authority: String,
     pub(super) shown: String,
@@ -39,7 +41,14 @@ impl Ours {
         match (&options.secret_file, &options.ca) {
             (Some(path), _) => Self::of_secret(&secret::read(path)?),
             (None, Some(ca)) => Self::of_files(options, ca),
-            (None, None) => Err(Failure::new("an authority is missing: --ca FILE")),
+            (None, None) if std::env::var_os(secret::VARIABLE).is_none() => {
+                let missing =
+                    "there is nothing to check the node by: neither an authority nor a secret";
+                let mend =
+                    format!("give --ca FILE or --secret-file FILE, or set {}", secret::VARIABLE);
+                Err(Failure::new(missing).mend(mend))
+            }
+            (None, None) => Self::of_secret(&secret::from_env()?),
         }
     }
 
@@ -50,12 +59,26 @@ impl Ours {
             _ => None,
         };
         let shown = options.cert.as_ref().map_or("it".into(), |path| path.display().to_string());
-        let roots = roots(pem::certificates(ca)?, &authority)?;
+        let trusted = pem::certificates(ca)?;
+        let with_secret = match &trusted[..] {
+            [only] => Some(Certificate::read(only)?.secret_identity()),
+            _ => None,
+        };
+        let roots = roots(trusted, &authority)?;
         let system = match &pair {
             Some(pair) => system(&Certificate::read(&pair.cert[0])?),
             None => SYSTEM.to_owned(),
         };
-        Ok(Self { roots, pair, server_name: None, identity: None, authority, shown, system })
+        Ok(Self {
+            roots,
+            pair,
+            server_name: None,
+            identity: None,
+            with_secret,
+            authority,
+            shown,
+            system,
+        })
     }
 
     /// What a node makes of the secret as it starts.
@@ -75,6 +98,7 @@ impl Ours {
             pair: Some(Arc::new(pair)),
             server_name: Some(Secret::SERVER_NAME),
             identity: Some(secret.identity()?),
+            with_secret: None,
             authority: "the secret".into(),
             shown: "a holder of the secret".into(),
             system: SYSTEM.to_owned(),
@@ -105,6 +129,12 @@ fn pair(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
     let pair = CertifiedKey::from_der(chain, pem::key(key)?, &connect::provider());
     pair.map(Arc::new).map_err(|error| {
         let (certificate, key) = (certificate.display(), key.display());
-        Failure::new(format!("{key} is not the key of {certificate}: {error}"))
+        match error {
+            rustls::Error::InconsistentKeys(_) => {
+                Failure::new(format!("{key} is not the key of {certificate}"))
+                    .mend("give the two files that were made together")
+            }
+            other => Failure::new(format!("{key} cannot be used for {certificate}: {other}")),
+        }
     })
 }
