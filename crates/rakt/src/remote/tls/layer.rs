@@ -150,8 +150,8 @@ impl TlsLayer {
         self.replace_every
     }
 
-    /// What has changed since it was loaded, if anything has.
-    pub(super) fn load(&self, now: SystemTime) -> Result<Option<Arc<Material>>, TlsError> {
+    /// Takes what has changed since it was loaded, if anything has, and says what that is.
+    pub(super) fn load(&self, now: SystemTime) -> Result<Option<String>, TlsError> {
         let _loading = self.loading.lock();
         let (places, pems) = self.supply.read(now)?;
         let (before, verified) = (self.material(), (&self.verify, self.allow_anonymous));
@@ -168,8 +168,9 @@ impl TlsLayer {
                 return Err(error);
             }
         };
-        *self.material.lock() = material.clone();
-        Ok(Some(material))
+        let changed = material.pems.changed(&before.pems);
+        *self.material.lock() = material;
+        Ok(Some(changed))
     }
 
     /// The certificates over which peers are connected.

@@ -85,6 +85,21 @@ impl Pems {
         self.roots == other.roots && self.crl == other.crl
     }
 
+    /// What is different from what there was before, in words for the log.
+    pub(super) fn changed(&self, before: &Self) -> String {
+        let mut changed = Vec::new();
+        if (&self.certificate, &self.key) != (&before.certificate, &before.key) {
+            changed.push("certificate");
+        }
+        if self.roots != before.roots {
+            changed.push("CAs");
+        }
+        if self.crl != before.crl {
+            changed.push("revocations");
+        }
+        changed.join(", ")
+    }
+
     /// The same certificate and key with what others trust.
     pub(super) fn trusting(&self, other: &Self) -> Self {
         let Self { certificate, key, .. } = self.clone();
@@ -182,4 +197,29 @@ fn found(pem: &[u8]) -> Option<&'static str> {
     let at = pem.windows(BEGIN.len()).position(|window| window == BEGIN)? + BEGIN.len();
     let label = pem[at..].split(|byte| *byte == b'-').next()?;
     KINDS.iter().find(|(kind, _)| label.ends_with(kind)).map(|(_, what)| *what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_changed_is_named() {
+        let pems = |certificate: &str, key: &str, roots: &str, crl: Option<&str>| Pems {
+            certificate: certificate.into(),
+            key: Zeroizing::new(key.into()),
+            roots: vec![roots.into()],
+            crl: crl.map(Into::into),
+        };
+        let before = pems("one", "its key", "a CA", None);
+        for (now, changed) in [
+            (pems("two", "its key", "a CA", None), "certificate"),
+            (pems("one", "another key", "a CA", None), "certificate"),
+            (pems("one", "its key", "two CAs", None), "CAs"),
+            (pems("one", "its key", "a CA", Some("a list")), "revocations"),
+            (pems("two", "another key", "two CAs", None), "certificate, CAs"),
+        ] {
+            assert_eq!(now.changed(&before), changed);
+        }
+    }
 }

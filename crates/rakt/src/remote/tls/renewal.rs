@@ -117,10 +117,11 @@ impl TlsLayer {
     /// It cannot be used; all stays as it was.
     pub(crate) fn reload(&self) -> Result<bool, TlsError> {
         let now = SystemTime::now();
-        let Some(material) = self.load(now)? else { return Ok(false) };
+        let Some(changed) = self.load(now)? else { return Ok(false) };
+        let material = self.material();
         let names = material.names();
         let left = reason::span(material.good_until.duration_since(now).unwrap_or_default());
-        tracing::info!(%names, %left, "certificates are renewed");
+        tracing::info!(%changed, %names, %left, "TLS is renewed");
         self.check_own();
         self.review(now, true);
         Ok(true)
