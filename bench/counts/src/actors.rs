@@ -157,12 +157,17 @@ pub(crate) fn remote_tell(count: u64, compression: Compression) -> Result {
 }
 
 pub(crate) fn remote_tell_tls(count: u64) -> Result {
-    on_one_thread(async move {
-        let tls = Tls::from_secret(Secret::generate());
-        let encrypted = |config: Config| config.tls(tls.clone());
-        let counter = counter_with(&Memory::default(), encrypted).await?;
-        tell(&counter, count).await
-    })
+    on_one_thread(async move { tell(&counter_over_tls().await?, count).await })
+}
+
+pub(crate) fn remote_ask_tls(count: u64) -> Result {
+    on_one_thread(async move { ask(&counter_over_tls().await?, count).await })
+}
+
+/// A reference to a counter on another node, over mutual TLS.
+async fn counter_over_tls() -> Result<ActorRef<Counter>> {
+    let tls = Tls::from_secret(Secret::generate());
+    counter_with(&Memory::default(), |config| config.tls(tls.clone())).await
 }
 
 pub(crate) fn remote_fan(count: u64) -> Result {

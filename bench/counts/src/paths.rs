@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) static ALL: [Path; 16] = [
+pub(crate) static ALL: [Path; 17] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -105,6 +105,12 @@ pub(crate) static ALL: [Path; 16] = [
         about: "an ask and its reply from node to node, one at a time",
         count: 2_000,
         run: actors::remote_ask,
+    },
+    Path {
+        name: "remote-ask-tls",
+        about: "the same as remote-ask over mutual TLS",
+        count: 2_000,
+        run: actors::remote_ask_tls,
     },
     Path {
         name: "remote-ask-64",

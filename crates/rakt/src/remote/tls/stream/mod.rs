@@ -231,6 +231,8 @@ impl TlsStream {
                 drop(self.poll_drain(cx));
             }
             match step? {
+                // Most often: what rustls may still want to say goes before the next that is sealed.
+                Step::Opened if self.unread.is_empty() => return Ok(()),
                 Step::Opened => {
                     self.is_held = !self.unread.has_record(into.remaining());
                     if self.is_held {

@@ -140,7 +140,9 @@ fn seal<D>(
         let mut piece = &piece[..piece.len().min(SEALED_LEN - taken)];
         taken += piece.len();
         if piece.len() >= RECORD_LEN || (joined == 0 && i + 1 == pieces.len()) {
-            filled += traffic.encrypt(&record[..take(&mut joined)], &mut room[filled..])?;
+            if joined > 0 {
+                filled += traffic.encrypt(&record[..take(&mut joined)], &mut room[filled..])?;
+            }
             filled += traffic.encrypt(piece, &mut room[filled..])?;
             continue;
         }
@@ -153,6 +155,8 @@ fn seal<D>(
             }
         }
     }
-    filled += traffic.encrypt(&record[..joined], &mut room[filled..])?;
+    if joined > 0 {
+        filled += traffic.encrypt(&record[..joined], &mut room[filled..])?;
+    }
     Ok((filled, taken))
 }
