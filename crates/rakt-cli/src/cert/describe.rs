@@ -102,7 +102,7 @@ impl fmt::Display for Certificate {
 pub(super) fn day(time: ASN1Time) -> String {
     let time = time.to_datetime();
     let (hour, minute) = (time.hour(), time.minute());
-    format!("{} {hour:02}:{minute:02}", time.date())
+    format!("{} {hour:02}:{minute:02} UTC", time.date())
 }
 
 /// A time in whole days, or in hours where it is short.
