@@ -52,7 +52,7 @@ impl Outbound {
 }
 
 /// Begins a tell, up to its payload.
-#[inline]
+#[inline(always)]
 pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
     let start = out.len();
     const TELL: u8 = FrameKind::Tell as u8;

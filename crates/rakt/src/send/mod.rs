@@ -203,16 +203,30 @@ impl<'a, T, M: Message + MessageFor<T>> Tell<'a, T, M> {
     }
 
     /// Ready when the message is accepted, however long that takes.
-    #[inline]
     fn poll_accepted(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TellError<M>>> {
-        if self.envelope.tell_shortly() {
-            return Poll::Ready(Ok(()));
-        }
         let accepted = self.envelope.poll_accept(Wish::Tell, None, Some(cx.waker()));
         accepted.map(|accepted| match accepted {
             Ok(_) => Ok(()),
             Err((refusal, message)) => Err(self.error(refusal, message)),
         })
+    }
+
+    /// Ready when the message is accepted, or when its time is over.
+    #[inline(never)]
+    fn poll_within_limit(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TellError<M>>> {
+        let accepted = self.poll_accepted(cx);
+        if accepted.is_ready() {
+            return accepted;
+        }
+        let limit = self.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
+        if limit.poll(cx, self.envelope.ticks()).is_pending() {
+            return Poll::Pending;
+        }
+        let refusal = self.envelope.late();
+        match self.envelope.take_back() {
+            Some(message) => Poll::Ready(Err(self.error(refusal, message))),
+            None => Poll::Pending,
+        }
     }
 
     fn error(&self, refusal: Refusal, message: M) -> TellError<M> {
@@ -225,21 +239,12 @@ impl<T, M: Message + MessageFor<T>> Unpin for Tell<'_, T, M> {}
 impl<T, M: Message + MessageFor<T>> Future for Tell<'_, T, M> {
     type Output = Result<(), TellError<M>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let accepted = this.poll_accepted(cx);
-        if accepted.is_ready() {
-            return accepted;
+        if self.envelope.tell_shortly() {
+            return Poll::Ready(Ok(()));
         }
-        let limit = this.limit.get_or_insert_with(|| Limit::new(DEFAULT_TELL_TIMEOUT));
-        if limit.poll(cx, this.envelope.ticks()).is_pending() {
-            return Poll::Pending;
-        }
-        let refusal = this.envelope.late();
-        match this.envelope.take_back() {
-            Some(message) => Poll::Ready(Err(this.error(refusal, message))),
-            None => Poll::Pending,
-        }
+        self.poll_within_limit(cx)
     }
 }
 
