@@ -80,7 +80,7 @@ func tlsChecks() []check {
 			return x.expectRefused(ctx, secretNode, func(o *secure.Options) {
 				bySecret(o)
 				o.Certificate = "go"
-			}, "remote error: tls: unknown certificate authority", "not issued by a CA that this node trusts")
+			}, "remote error: tls: unknown certificate authority", "does not come of a secret, and this node goes by one")
 		}},
 	}
 }

@@ -66,7 +66,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
     };
     "a shared secret, and a certificate of a CA" => |x| {
         let tls = secure::by_secret(&x.certs)?;
-        refused(x, STRICT, Some(tls), GoAkt::new(), "not issued by a CA that this node trusts").await
+        refused(x, STRICT, Some(tls), GoAkt::new(), "does not come of a secret, and this node goes by one").await
     };
 };
 
