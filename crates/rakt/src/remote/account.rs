@@ -19,6 +19,9 @@ use crate::message::allowance::{Hold, Room};
 /// What one read leaves of an unfinished frame at most, but for one that is longer than a chunk.
 const FRAME_LEN: usize = READ_LEN + CHUNK_LEN;
 
+/// Where one part in so many of what there is for messages is in use, less is read for a while.
+const AHEAD_PART: u64 = 8;
+
 /// What has been read and cannot be handled yet, as it counts, in bytes.
 #[derive(Default)]
 pub(crate) struct Unread {
@@ -57,6 +60,14 @@ impl Account {
     /// count until they are [released](Self::release).
     pub(crate) fn charge(&self, part: Part, bytes: u64) -> bool {
         self.resources.budget.add(&self.share, part, bytes)
+    }
+
+    /// Whether messages that are not handled yet take up a good part of what all may have, and this connection has had its
+    /// share in that.
+    pub(crate) fn is_ahead(&self) -> bool {
+        let all = self.limit(Part::Messages) / AHEAD_PART;
+        let own = self.share.used(Part::Messages);
+        own > all / 16 && self.resources.budget.used(Part::Messages) > all
     }
 
     /// Counts bytes that are here already until the result is dropped.
@@ -285,6 +296,22 @@ mod tests {
         assert_eq!((held, used()), (10, 10), "what does not fit changes nothing");
         drop(account);
         assert_eq!(used(), 0);
+    }
+
+    #[test]
+    fn a_connection_is_ahead_once_much_waits_of_which_it_has_its_share() {
+        let resources = resources();
+        let [one, other, idle] = [(); 3].map(|()| Account::new(resources.clone()));
+        let much = one.limit(Messages) / AHEAD_PART;
+        one.charge(Messages, much / 2);
+        assert!(!one.is_ahead(), "there is room");
+        // However many connections it comes by.
+        other.charge(Messages, much / 2 + 1);
+        idle.charge(Messages, 1000);
+        assert!(one.is_ahead() && other.is_ahead());
+        assert!(!idle.is_ahead(), "it is not its fault");
+        other.release_all(Messages);
+        assert!(!one.is_ahead());
     }
 
     #[test]

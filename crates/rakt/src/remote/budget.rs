@@ -89,7 +89,6 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    #[cfg(any(test, feature = "goakt"))]
     pub(crate) fn used(&self, part: Part) -> u64 {
         self.used[part as usize].load(Ordering::Relaxed)
     }
@@ -235,7 +234,7 @@ impl Budget {
         crowd.iter().for_each(|share| self.close(share));
     }
 
-    #[cfg(test)]
+    /// How much all use for `part`.
     pub(crate) fn used(&self, part: Part) -> u64 {
         self.used[part as usize].load(Ordering::Relaxed)
     }

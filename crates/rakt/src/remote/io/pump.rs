@@ -21,6 +21,9 @@ use crate::timers::now;
 const MAX_SLICES: usize = 16;
 /// What a read counts in a turn at least.
 const LEAST_COUNT: usize = TURN_LEN / 8;
+/// Most turns in a row in which nothing is read because others have so much to handle: they may not come to it at all.
+/// While a turn is waited for, the runtime runs some sixty other tasks.
+const MOST_PASSED: u32 = 32;
 
 /// A session and the stream that it speaks over.
 pub(crate) struct Pump<S> {
@@ -35,6 +38,8 @@ pub(crate) struct Pump<S> {
     timer: Pin<Box<Sleep>>,
     /// Others have their turn before it goes on.
     has_paused: bool,
+    /// Turns in a row in which nothing was read, as the session [is ahead](Session::is_ahead).
+    passed: u32,
 }
 
 impl<S: Session> Pump<S> {
@@ -47,7 +52,16 @@ impl<S: Session> Pump<S> {
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));
         let io = Buffers::new(early);
-        Self { stream, session, io, write_timeout, stuck_since: None, timer, has_paused: false }
+        Self {
+            stream,
+            session,
+            io,
+            write_timeout,
+            stuck_since: None,
+            timer,
+            has_paused: false,
+            passed: 0,
+        }
     }
 
     /// Has what was read before handled. Once, before it is polled.
@@ -108,7 +122,12 @@ impl<S: Session> Pump<S> {
 
     /// Goes on until nothing moves, or others have waited long enough. `cx` is woken for what comes next.
     fn take_turn(&mut self, cx: &mut Context<'_>) -> Result<(), S::End> {
-        while !self.io.turn.is_over() {
+        let passes = self.passed < MOST_PASSED && self.session.is_ahead();
+        self.passed = if passes { self.passed + 1 } else { 0 };
+        if passes {
+            self.write(cx)?;
+        }
+        while !passes && !self.io.turn.is_over() {
             self.write(cx)?;
             if self.read(cx)? || self.io.turn.is_over() {
                 continue;

@@ -67,6 +67,11 @@ pub(crate) trait Session: Send {
     /// The stream has failed.
     fn handle_fault(&mut self, fault: Fault) -> Self::End;
 
+    /// Whether so much of what was read is not handled yet that who handles it is to come first, for a while.
+    fn is_ahead(&self) -> bool {
+        false
+    }
+
     /// Whether the waker of the last [`poll_transmit`](Self::poll_transmit) has been woken since.
     fn is_woken(&self) -> bool {
         false

@@ -331,6 +331,10 @@ impl<R: Reader> Session for Driver<R> {
         self.conn.lock().is_woken()
     }
 
+    fn is_ahead(&self) -> bool {
+        self.conn.account.is_ahead()
+    }
+
     fn beat(&mut self) {
         self.conn.write(Writer::ping);
     }
