@@ -21,8 +21,8 @@ use crate::timers::now;
 const MAX_SLICES: usize = 16;
 /// What a read counts in a turn at least.
 const LEAST_COUNT: usize = TURN_LEN / 8;
-/// Most turns in a row in which nothing is read because others have so much to handle: they may not come to it at all.
-/// While a turn is waited for, the runtime runs some sixty other tasks.
+/// Most turns in a row, after one that was full, in which nothing is read because others have so much to handle: they may
+/// not come to it at all. While a turn is waited for, the runtime runs some sixty other tasks.
 const MOST_PASSED: u32 = 32;
 
 /// A session and the stream that it speaks over.
@@ -38,8 +38,8 @@ pub(crate) struct Pump<S> {
     timer: Pin<Box<Sleep>>,
     /// Others have their turn before it goes on.
     has_paused: bool,
-    /// Turns in a row in which nothing was read, as the session [is ahead](Session::is_ahead).
-    passed: u32,
+    /// Turns in which nothing is read, for as long as the session [is ahead](Session::is_ahead).
+    passes: u32,
 }
 
 impl<S: Session> Pump<S> {
@@ -60,7 +60,7 @@ impl<S: Session> Pump<S> {
             stuck_since: None,
             timer,
             has_paused: false,
-            passed: 0,
+            passes: 0,
         }
     }
 
@@ -122,13 +122,13 @@ impl<S: Session> Pump<S> {
 
     /// Goes on until nothing moves, or others have waited long enough. `cx` is woken for what comes next.
     fn take_turn(&mut self, cx: &mut Context<'_>) -> Result<(), S::End> {
-        let passes = self.passed < MOST_PASSED && self.session.is_ahead();
-        self.passed = if passes { self.passed + 1 } else { 0 };
-        if passes {
+        let passes = self.passes > 0 && self.session.is_ahead();
+        self.passes = if passes { self.passes - 1 } else { 0 };
+        while !self.io.turn.is_over() {
             self.write(cx)?;
-        }
-        while !passes && !self.io.turn.is_over() {
-            self.write(cx)?;
+            if passes {
+                break;
+            }
             if self.read(cx)? || self.io.turn.is_over() {
                 continue;
             }
@@ -136,6 +136,9 @@ impl<S: Session> Pump<S> {
             if !self.keep_time(cx)? {
                 return Ok(());
             }
+        }
+        if !passes {
+            self.passes = MOST_PASSED;
         }
         // Where nobody else is ready, the runtime looks at its sockets and timers before this task
         // goes on. Woken at once, it would look only every 61st time, and all other connections would

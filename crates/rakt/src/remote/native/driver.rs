@@ -332,7 +332,8 @@ impl<R: Reader> Session for Driver<R> {
     }
 
     fn is_ahead(&self) -> bool {
-        self.conn.account.is_ahead()
+        // A dialer always reads.
+        R::Half::ROLE == Role::Acceptor && self.conn.account.is_ahead()
     }
 
     fn beat(&mut self) {
