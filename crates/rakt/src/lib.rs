@@ -56,6 +56,7 @@ mod context;
 mod dispatch;
 pub mod error;
 mod events;
+pub mod grain;
 mod inside;
 mod kind;
 mod limit;

@@ -1,0 +1,126 @@
+//! Which grain is meant, and the path of the actor that it is while it lives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rakt_wire::{AddressError, MAX_NAME_LEN, validate_name};
+
+/// The first segment of the path of every grain; no other actor has it as its name.
+pub(crate) const ROOT: &str = "grains";
+
+/// Begins the segment of a key that is no name by itself, or could be taken for such a segment.
+const ESCAPED: &str = "x.";
+
+/// A grain: its kind, and its key among those of the kind.
+///
+/// A key is any text of 1 to 255 bytes, as long as it takes up no more than that where it is written into the path of
+/// the actor: of letters, digits, `-`, `_` and `.` each takes up one byte there, of the rest three.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrainId {
+    kind: Arc<str>,
+    key: Arc<str>,
+}
+
+impl GrainId {
+    /// The grain `key` of `kind`.
+    ///
+    /// # Errors
+    /// If the kind is no [name](crate::ActorSystem::spawn), or the key is empty or too long.
+    pub fn new(kind: &str, key: &str) -> Result<Self, AddressError> {
+        validate_name(kind)?;
+        Self::of_kind(kind.into(), key)
+    }
+
+    /// The same, for a kind whose name is valid.
+    pub(crate) fn of_kind(kind: Arc<str>, key: &str) -> Result<Self, AddressError> {
+        let what = "the key of a grain";
+        let len = segment(key).len();
+        match len {
+            _ if key.is_empty() => Err(AddressError::Empty { what }),
+            len if len > MAX_NAME_LEN => {
+                Err(AddressError::TooLong { what, len, limit: MAX_NAME_LEN })
+            }
+            _ => Ok(Self { kind, key: key.into() }),
+        }
+    }
+
+    /// The name of the kind.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The path of the actor that it is while it lives.
+    pub fn path(&self) -> String {
+        format!("{ROOT}/{}/{}", self.kind, segment(&self.key))
+    }
+}
+
+impl fmt::Debug for GrainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GrainId({self})")
+    }
+}
+
+/// Kind and key, with a `/` between them.
+impl fmt::Display for GrainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.key.escape_debug())
+    }
+}
+
+/// A key as a segment of a path. No two keys have the same one.
+fn segment(key: &str) -> String {
+    if validate_name(key).is_ok() && !key.starts_with(ESCAPED) {
+        return key.to_owned();
+    }
+    let mut segment = ESCAPED.to_owned();
+    for byte in key.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => segment.push(byte.into()),
+            _ => segment.push_str(&format!(".{byte:02x}")),
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rakt_wire::validate_path;
+
+    use super::*;
+
+    #[test]
+    fn a_plain_key_is_its_own_segment() {
+        let path = |key: &str| GrainId::new("cart", key).map(|id| id.path());
+        assert_eq!(path("42"), Ok("grains/cart/42".into()));
+        assert_eq!(path("a.b"), Ok("grains/cart/a.b".into()));
+        assert_eq!(path("a/b"), Ok("grains/cart/x.a.2fb".into()));
+        assert_eq!(path("x.a"), Ok("grains/cart/x.x.2ea".into()));
+        assert_eq!(path("rakt.a"), Ok("grains/cart/x.rakt.2ea".into()));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert!(GrainId::new("", "1").is_err() && GrainId::new("a/b", "1").is_err());
+        let error = GrainId::new("cart", "").expect_err("it is empty");
+        assert!(error.to_string().contains("key"), "{error}");
+        assert!(GrainId::new("cart", &"a".repeat(255)).is_ok());
+        let error = GrainId::new("cart", &"a".repeat(256)).expect_err("it is too long");
+        assert!(error.to_string().contains("255"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_has_a_valid_path_of_its_own(a in "(?s).{1,20}", b in "(?s)[x.a2]{1,6}|.{1,20}") {
+            let [a, b] = [a, b].map(|key| GrainId::new("cart", &key).expect("it is short"));
+            prop_assert_eq!(validate_path(&a.path()), Ok(()));
+            prop_assert_eq!(a == b, a.path() == b.path());
+        }
+    }
+}
