@@ -1,0 +1,33 @@
+//! The decisions of a cluster of rakt nodes, without I/O.
+//!
+//! Words of peers, answers of the register and time go in; what to do comes out. There is no runtime, socket, clock or
+//! randomness in this crate, so that a whole cluster can be replayed in a test, and a model checker runs what is shipped
+//! (`tests/model`). Times are [`Duration`](std::time::Duration)s since an origin that the caller chooses once, on a clock that
+//! also counts while the machine sleeps.
+//!
+//! **The cluster is being built.** Nothing of rakt uses this crate yet, and it is not published. There is:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`node`] | who a node is: [`NodeId`], [`Incarnation`], [`Seat`] |
+//! | [`epoch`] | the order of views and of the lives of a grain |
+//! | [`slots`] | which slot a grain is in, and which member owns it |
+//! | [`view`] | the one document that says who is a member, its bytes, which view may follow which |
+//!
+//! Inside, an import goes down the floors in `ARCHITECTURE.md` and never up.
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is fine")
+)]
+
+pub mod epoch;
+pub mod node;
+pub mod slots;
+pub mod view;
+
+pub use epoch::{Epoch, Stamp};
+pub use node::{Incarnation, NodeId, Seat};
+pub use slots::{Slot, SlotRule};
+pub use view::{Member, State, View};
