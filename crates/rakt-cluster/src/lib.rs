@@ -13,6 +13,11 @@
 //! | [`epoch`] | the order of views and of the lives of a grain |
 //! | [`slots`] | which slot a grain is in, and which member owns it |
 //! | [`view`] | the one document that says who is a member, its bytes, which view may follow which |
+//! | [`register`] | what holds the view must do, as outcomes |
+//! | [`lease`] | how long a node may act after it has read that it is a member |
+//! | [`takeover`] | how long others wait before they take what was its |
+//! | [`propose`] | how a change is put into a view |
+//! | [`sim`] | a register for tests |
 //!
 //! Inside, an import goes down the floors in `ARCHITECTURE.md` and never up.
 #![forbid(unsafe_code)]
@@ -23,8 +28,13 @@
 )]
 
 pub mod epoch;
+pub mod lease;
 pub mod node;
+pub mod propose;
+pub mod register;
+pub mod sim;
 pub mod slots;
+pub mod takeover;
 pub mod view;
 
 pub use epoch::{Epoch, Stamp};

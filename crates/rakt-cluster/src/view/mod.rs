@@ -24,6 +24,8 @@ mod codec;
 mod follow;
 mod member;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use follow::{Refused, Step};

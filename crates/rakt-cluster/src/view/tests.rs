@@ -1,38 +1,11 @@
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use std::collections::BTreeSet;
-
 use rakt_wire::DecodeError;
 
+use super::testing::{draft, member, view};
 use super::*;
 use crate::node::Incarnation;
-
-pub(crate) fn member(id: u128, joined: u64, state: State) -> Member {
-    Member {
-        id: NodeId(id),
-        incarnation: Incarnation(id + 100),
-        joined,
-        state,
-        host: "10.0.0.1".into(),
-        port: 3320,
-        roles: BTreeSet::new(),
-        zone: String::new(),
-        weight: 100,
-        level: 1,
-    }
-}
-
-fn draft(version: u64, members: Vec<Member>) -> Draft {
-    let lease = Duration::from_secs(8);
-    let slots = SlotRule::One;
-    Draft { cluster: 7, origin: 1, generation: 1, version, slots, lease, level: 1, members }
-}
-
-fn view(version: u64, states: &[State]) -> View {
-    let members = (1..).zip(states).map(|(id, state)| member(id, 1, *state)).collect();
-    View::new(draft(version, members)).expect("a view")
-}
 
 fn any_state() -> impl Strategy<Value = u8> {
     0..4_u8
