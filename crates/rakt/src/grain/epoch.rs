@@ -17,6 +17,28 @@ pub struct Epoch {
     pub counter: u64,
 }
 
+impl Epoch {
+    /// All parts, for a store that keeps it in one field: the later epoch has the greater bytes.
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let parts = [self.generation, self.view, self.counter];
+        for (bytes, part) in bytes.chunks_exact_mut(8).zip(parts) {
+            bytes.copy_from_slice(&part.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The epoch whose [bytes](Self::to_bytes) these are.
+    pub fn from_bytes(bytes: [u8; 24]) -> Self {
+        let mut parts = [0; 3];
+        for (part, bytes) in parts.iter_mut().zip(bytes.chunks_exact(8)) {
+            *part = bytes.iter().fold(0, |part, byte| part << 8 | u64::from(*byte));
+        }
+        let [generation, view, counter] = parts;
+        Self { generation, view, counter }
+    }
+}
+
 /// The parts with dots between them, the greatest first.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,5 +67,22 @@ impl Writer {
         incarnation.copy_from_slice(&self.incarnation);
         uid.copy_from_slice(&self.uid.to_be_bytes());
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn bytes_have_the_order_of_their_epochs(a in any::<[u64; 3]>(), mut b in any::<[u64; 3]>(), same in 0_usize..4) {
+            b[..same].copy_from_slice(&a[..same]);
+            let [a, b] = [a, b].map(|[generation, view, counter]| Epoch { generation, view, counter });
+            prop_assert_eq!(Epoch::from_bytes(a.to_bytes()), a);
+            prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
+        }
     }
 }

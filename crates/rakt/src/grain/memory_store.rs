@@ -92,7 +92,7 @@ impl GrainStore for MemoryStore {
         name: &str,
         reminder: Reminder,
     ) -> Result<(), StoreError> {
-        self.rows.lock().reminders.insert((grain.clone(), name.to_owned()), reminder);
+        self.rows.lock().reminders.insert((grain.clone(), name.to_owned()), cut(reminder));
         Ok(())
     }
 
@@ -127,13 +127,19 @@ impl GrainStore for MemoryStore {
     async fn settle(&self, due: &DueReminder, next: Option<Reminder>) -> Result<(), StoreError> {
         let mut rows = self.rows.lock();
         let key = (due.grain.clone(), due.name.clone());
-        if rows.reminders.get(&key) != Some(&due.reminder) {
+        if rows.reminders.get(&key) != Some(&cut(due.reminder)) {
             return Ok(());
         }
         match next {
-            Some(next) => rows.reminders.insert(key, next),
+            Some(next) => rows.reminders.insert(key, cut(next)),
             None => rows.reminders.remove(&key),
         };
         Ok(())
     }
+}
+
+/// As every other store would have it.
+fn cut(reminder: Reminder) -> Reminder {
+    let (due, every) = reminder.to_millis();
+    Reminder::from_millis(due, every)
 }

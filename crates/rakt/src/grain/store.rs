@@ -102,7 +102,8 @@ pub struct Stored {
     pub state: Option<Bytes>,
 }
 
-/// When a grain is to be reminded, and how often. Stores keep both to the millisecond.
+/// When a grain is to be reminded, and how often. Stores keep both to the millisecond, and [may](Self::to_millis) cut
+/// off the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it, and it is all there is")]
 pub struct Reminder {
@@ -110,6 +111,40 @@ pub struct Reminder {
     pub due: SystemTime,
     /// After how long again, for one that repeats itself.
     pub every: Option<Duration>,
+}
+
+/// From 1970 to the end of the year 9999.
+const END_OF_TIMES: Duration = Duration::from_secs(253_402_300_799);
+
+impl Reminder {
+    /// When it is due, in milliseconds since 1970, and after how many again, for a store that keeps numbers: what is
+    /// finer is cut off, but a repetition is never 0 that was more. What is too far away is as far as can be.
+    pub fn to_millis(&self) -> (i64, Option<i64>) {
+        let whole = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let due = match self.due.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => whole(after),
+            Err(error) => {
+                let before = error.duration();
+                let cut = Duration::from_nanos(999_999);
+                whole(before.saturating_add(cut)).saturating_neg()
+            }
+        };
+        let some = |every: Duration| whole(every).max(i64::from(!every.is_zero()));
+        (due, self.every.map(some))
+    }
+
+    /// The reminder of which these are the [milliseconds](Self::to_millis).
+    pub fn from_millis(due: i64, every: Option<i64>) -> Self {
+        let away = Duration::from_millis(due.unsigned_abs());
+        let epoch = SystemTime::UNIX_EPOCH;
+        // What one system has a time for, another one may not have: then it is as far away as every system's times are.
+        let due = match due {
+            ..0 => epoch.checked_sub(away).unwrap_or(epoch),
+            0.. => epoch.checked_add(away).unwrap_or(epoch + END_OF_TIMES),
+        };
+        let every = every.map(|every| Duration::from_millis(every.try_into().unwrap_or(0)));
+        Self { due, every }
+    }
 }
 
 /// A reminder whose time has come.
@@ -317,5 +352,26 @@ impl<S: GrainStore> GrainStore for Arc<S> {
         next: Option<Reminder>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         S::settle(self, due, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reminders_are_cut_to_the_millisecond_and_to_what_there_is() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let (ms, micros) = (Duration::from_millis, Duration::from_micros);
+        let millis = |due, every| Reminder { due, every }.to_millis();
+        assert_eq!(millis(epoch + micros(1_999), Some(micros(1_999))), (1, Some(1)));
+        assert_eq!(millis(epoch - micros(1_999), Some(micros(1))), (-2, Some(1)));
+        assert_eq!(millis(epoch - ms(2), Some(ms(0))), (-2, Some(0)));
+        assert_eq!(millis(epoch, Some(Duration::MAX)), (0, Some(i64::MAX)));
+        for whole in [-1_000, -1, 0, 1, 1_000, END_OF_TIMES.as_millis() as i64] {
+            let reminder = Reminder::from_millis(whole, Some(5));
+            assert_eq!(reminder.to_millis(), (whole, Some(5)));
+        }
+        let _ = (Reminder::from_millis(i64::MIN, Some(-1)), Reminder::from_millis(i64::MAX, None));
     }
 }

@@ -15,6 +15,7 @@
 )]
 //! - [`Gate`]: holds a handler still until the test lets it go on
 //! - [`within`]: a limit for what is waited for
+//! - [`store`]: whether a store of grains keeps its promises; [`FaultyStore`]: one that fails when the test says so
 //!
 //! All of it works on tokio's paused clock (`#[tokio::test(start_paused = true)]`), on which time passes only
 //! when everybody has done what can be done. There a wait that is in vain ends at once, and not after its limit.
@@ -26,6 +27,7 @@ mod probe;
 #[cfg(feature = "remote")]
 mod simulation;
 mod solo;
+pub mod store;
 mod wait;
 
 pub use gate::Gate;
@@ -35,4 +37,5 @@ pub use probe::{Probe, Request};
 #[cfg(feature = "remote")]
 pub use simulation::{Simulation, simulate, simulate_seed};
 pub use solo::{Failure, Solo};
+pub use store::faulty::FaultyStore;
 pub use wait::{LIMIT, within};

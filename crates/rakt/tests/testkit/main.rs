@@ -5,12 +5,16 @@
 //! | `network.rs` | does a line do what the test says, and nothing else? |
 //! | `probe.rs` | what does a probe receive, answer and say when it is disappointed? |
 //! | `simulation.rs` | does a seed repeat a run, and is it named when that fails? |
+//! | `faulty_store.rs` | does a store fail as the test says, and tell what was written? |
 //! | `solo.rs` | what can be seen of one actor alone? |
+//! | `store.rs` | does the suite for stores find whatever breaks a promise? |
 
+mod faulty_store;
 mod network;
 mod probe;
 mod simulation;
 mod solo;
+mod store;
 
 use std::time::Duration;
 
