@@ -38,6 +38,7 @@ codes! {
         22 Unsupported "unsupported" "The node does not know this operation.";
         23 Internal "internal" "Anything else, codes of newer peers included.";
         24 Declined "declined" "The handler turned the request down, and is well.";
+        25 ActivationFailed "activation failed" "The grain did not come to life, so the message was not handled.";
     }
 }
 
@@ -75,6 +76,8 @@ pub enum Bound {
     Subscribers,
     /// Futures and streams that run beside an actor.
     Tasks,
+    /// Grains of a kind that live at once.
+    Grains,
     /// One that this version does not know.
     Other(Box<OtherBound>),
 }
@@ -89,7 +92,7 @@ pub struct OtherBound {
 }
 
 impl Bound {
-    const KNOWN: [Self; 15] = [
+    const KNOWN: [Self; 16] = [
         Self::OutboundBuffer,
         Self::ReceiverWindow,
         Self::InFlight,
@@ -105,6 +108,7 @@ impl Bound {
         Self::SpawnRate,
         Self::Subscribers,
         Self::Tasks,
+        Self::Grains,
     ];
 
     fn parts(&self) -> (u64, &str, &str) {
@@ -124,6 +128,7 @@ impl Bound {
             Self::SpawnRate => (13, "spawns of one peer in a second", "spawns"),
             Self::Subscribers => (14, "subscribers of one topic", "subscribers"),
             Self::Tasks => (15, "futures and streams beside an actor", "tasks"),
+            Self::Grains => (16, "grains of one kind that live at once", "grains"),
             Self::Other(other) => (other.number, &other.name, ""),
         }
     }
@@ -144,7 +149,8 @@ impl Bound {
             | Self::SpawnedByPeer
             | Self::Spawned
             | Self::SpawnRate
-            | Self::Subscribers => false,
+            | Self::Subscribers
+            | Self::Grains => false,
         }
     }
 

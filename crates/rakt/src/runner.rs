@@ -28,7 +28,7 @@ use tracing::Span;
 use crate::actor::Actor;
 use crate::cell::Next;
 use crate::contained::{Contained, contain, span_of};
-use crate::context::{ActorCell, Body, Context, Work};
+use crate::context::{ActorCell, Body, Context, GrainHook, Origin, Work};
 use crate::dispatch::front;
 use crate::error::{Cause, Chain, Refusal};
 use crate::events::{Event, RestartReason, StopReason, Terminated};
@@ -131,10 +131,10 @@ impl<A: Actor> Runner<A> {
     /// Starts a new actor in the caller's task, and lays it to rest.
     pub(crate) async fn start(
         cell: Arc<ActorCell<A>>,
-        factory: Box<dyn Fn() -> A + Send + Sync>,
+        origin: Box<dyn Origin<A>>,
     ) -> Result<(), Fault> {
-        let actor = contain(&factory)?;
-        let body = Body { factory, actor, extra: None, has_stopped: false, pauses: 0 };
+        let actor = contain(|| origin.build())?;
+        let body = Body { origin, actor, extra: None, has_stopped: false, pauses: 0 };
         let mut runner = Self::wake(cell, Box::new(body));
         // What is rare is boxed: the future of a start is to be small.
         if let Err(fault) = runner.hook_started().await {
@@ -143,7 +143,10 @@ impl<A: Actor> Runner<A> {
             return Err(fault);
         }
         runner.ctx.system().publish(|| Event::ActorStarted { path: runner.ctx.path().to_owned() });
-        if let Some(after) = runner.ctx.cell.setup.passivate_after() {
+        // Grains are looked after by their kind.
+        if runner.body.origin.grain().is_none()
+            && let Some(after) = runner.ctx.cell.setup.passivate_after()
+        {
             let cell = &runner.ctx.cell;
             cell.keep_passivation(passivation(cell, after));
         }
@@ -416,7 +419,7 @@ impl<A: Actor> Runner<A> {
         self.stop_children(&StopReason::Stopped).await;
         self.hook_stopped().await;
         self.ctx.forget_the_past(&mut self.work);
-        let new = contain(&self.body.factory)?;
+        let new = contain(|| self.body.origin.build())?;
         contain_drop(std::mem::replace(&mut self.body.actor, new), &self.ctx);
         self.body.has_stopped = false;
         self.hook_started().await?;
@@ -436,10 +439,11 @@ impl<A: Actor> Runner<A> {
         self.stop_children(&reason).await;
         self.hook_stopped().await;
         self.ctx.forget_the_past(&mut self.work);
-        while let Some(item) = self.work.pop_front() {
-            cell.discard(item, &Refusal::Stopped);
+        let mut left = std::mem::take(&mut self.work);
+        if self.body.origin.grain().is_none() {
+            cell.discard_all(&mut left, &Refusal::Stopped);
         }
-        self.drop_actor();
+        let origin = self.drop_actor();
         cell.system.forget(&*cell);
         cell.system.publish(|| Event::ActorStopped {
             path: cell.path.to_string(),
@@ -449,11 +453,16 @@ impl<A: Actor> Runner<A> {
         if let Some(parent) = &cell.parent {
             parent.signal(Signal::ChildGone { uid: cell.uid });
         }
+        if let Some(grain) = origin.grain() {
+            grain.end(&cell, left);
+        }
     }
 
-    fn drop_actor(self) {
+    fn drop_actor(self) -> Box<dyn Origin<A>> {
         let Self { body, ctx, .. } = self;
-        contain_drop(body.actor, &ctx);
+        let Body { origin, actor, .. } = *body;
+        contain_drop(actor, &ctx);
+        origin
     }
 
     async fn stop_children(&mut self, reason: &StopReason) {
@@ -481,7 +490,26 @@ impl<A: Actor> Runner<A> {
             let killed = || Err(Fault::Error(Box::new(Killed)));
             until_killed(&cell, pin!(started)).await.unwrap_or_else(killed)
         };
-        self.after_message(started)
+        self.after_message(started)?;
+        match self.body.origin.grain() {
+            Some(_) => Box::pin(self.hook_of_grain(GrainHook::Activate)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Runs what a grain does besides.
+    async fn hook_of_grain(&mut self, hook: GrainHook) -> Result<(), Fault> {
+        let cell = self.ctx.cell.clone();
+        let Body { origin, actor, .. } = &mut *self.body;
+        let Some(grain) = origin.grain() else { return Ok(()) };
+        let ended = {
+            let code = grain.run(hook, actor, &mut self.ctx);
+            let (parent, span) = (&mut self.parent, self.span.as_deref());
+            let ended = Contained { actor: cell.uid, parent, span, code };
+            let killed = || Err(Fault::Error(Box::new(Killed)));
+            until_killed(&cell, pin!(ended)).await.unwrap_or_else(killed)
+        };
+        self.after_message(ended)
     }
 
     /// Runs the hook once for each actor, also where several tries to replace it fail.
@@ -490,6 +518,10 @@ impl<A: Actor> Runner<A> {
             return;
         }
         let cell = self.ctx.cell.clone();
+        if self.body.origin.grain().is_some() && self.ctx.is_to_be_saved() {
+            let passivated = Box::pin(self.hook_of_grain(GrainHook::Passivate)).await;
+            self.log_failed_hook("the passivate hook failed", passivated);
+        }
         let stopped = {
             let code = Box::pin(self.body.actor.stopped(&mut self.ctx));
             let (parent, span) = (&mut self.parent, self.span.as_deref());
@@ -501,11 +533,15 @@ impl<A: Actor> Runner<A> {
                     .unwrap_or(Err(Fault::TimedOut(LAST_WORDS))),
             }
         };
-        if let Err(fault) = self.after_message(stopped) {
-            let fault = self.cause_of(fault);
-            if self.may_log("the stopped hook failed") {
-                tracing::warn!(actor = %self.ctx.path(), fault = %Chain(&fault), "the stopped hook failed");
-            }
+        let stopped = self.after_message(stopped);
+        self.log_failed_hook("the stopped hook failed", stopped);
+    }
+
+    fn log_failed_hook(&self, what: &'static str, ended: Result<(), Fault>) {
+        let Err(fault) = ended else { return };
+        let fault = self.cause_of(fault);
+        if self.may_log(what) {
+            tracing::warn!(actor = %self.ctx.path(), fault = %Chain(&fault), "{what}");
         }
     }
 

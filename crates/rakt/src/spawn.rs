@@ -11,8 +11,8 @@ use rakt_wire::{ANONYMOUS_PREFIX, MAX_PATH_LEN, validate_name, validate_path};
 
 use crate::actor::{Accepts, Actor};
 use crate::cell::{Cell, Setup};
-use crate::context::{ActorCell, ActorClass, Children, Context};
-use crate::error::{BoxError, Refusal, SpawnError};
+use crate::context::{ActorCell, ActorClass, Children, Context, Origin};
+use crate::error::{AddressError, BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
@@ -50,7 +50,7 @@ pub struct Spawn<'a, A: Actor> {
     path: String,
     /// The name is made up: it begins with a prefix that no user's name has.
     is_anonymous: bool,
-    factory: Factory<A>,
+    origin: Box<dyn Origin<A>>,
     setup: Setup,
     parent: Option<Parent<'a>>,
 }
@@ -60,8 +60,6 @@ impl<A: Actor> fmt::Debug for Spawn<'_, A> {
         f.debug_struct("Spawn").field("path", &self.path).finish_non_exhaustive()
     }
 }
-
-type Factory<A> = Box<dyn Fn() -> A + Send + Sync>;
 
 /// The parent of a child, and where it keeps its children.
 pub(crate) type Parent<'a> = (Arc<dyn AnyCell>, &'a mut Children);
@@ -74,8 +72,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
         setup: Setup,
         parent: Option<Parent<'a>>,
     ) -> Self {
-        let factory = Box::new(factory);
-        Self { system, path, is_anonymous: false, factory, setup, parent }
+        let origin = Box::new(factory);
+        Self { system, path, is_anonymous: false, origin, setup, parent }
     }
 
     fn anonymous(mut self) -> Self {
@@ -143,16 +141,16 @@ impl<'a, A: Actor> Spawn<'a, A> {
     }
 
     pub(crate) async fn start_cell(self) -> Result<Arc<ActorCell<A>>, SpawnError> {
-        let (unstarted, factory) = self.reserve()?;
-        match Runner::start(unstarted.cell().clone(), factory).await {
+        let (unstarted, origin) = self.reserve()?;
+        match Runner::start(unstarted.cell().clone(), origin).await {
             Ok(()) => Ok(unstarted.defuse()),
             Err(fault) => Err(unstarted.failed(fault)),
         }
     }
 
     /// The actor's cell, at its place in the registry and among its parent's children.
-    fn reserve(self) -> Result<(Unstarted<A>, Factory<A>), SpawnError> {
-        let Self { system, path, is_anonymous, factory, setup, parent } = self;
+    fn reserve(self) -> Result<(Unstarted<A>, Box<dyn Origin<A>>), SpawnError> {
+        let Self { system, path, is_anonymous, origin, setup, parent } = self;
         match is_anonymous {
             true => check_path(&path)?,
             false => check_name(&path, parent.as_ref().map(|(parent, _)| &**parent))?,
@@ -166,7 +164,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
         if let Some(children) = children {
             children.insert(cell.uid, cell.clone());
         }
-        Ok((Unstarted(Some(cell)), factory))
+        Ok((Unstarted(Some(cell)), origin))
     }
 }
 
@@ -234,7 +232,9 @@ fn of_type<A: Actor>(found: &ActorRef) -> Option<Arc<ActorCell<A>>> {
 }
 
 /// What all actors of this type have in common, made once.
-fn class_of<A: Actor>(system: &ActorSystem) -> Result<Arc<ActorClass<A>>, DuplicateName> {
+pub(crate) fn class_of<A: Actor>(
+    system: &ActorSystem,
+) -> Result<Arc<ActorClass<A>>, DuplicateName> {
     let classes = &system.0.classes;
     if let Some(known) = classes.lock().get(&TypeId::of::<A>())
         && let Ok(class) = known.clone().downcast()
@@ -247,7 +247,10 @@ fn class_of<A: Actor>(system: &ActorSystem) -> Result<Arc<ActorClass<A>>, Duplic
     Ok(class)
 }
 
-fn register<A: Actor>(system: &ActorSystem, cell: &Arc<ActorCell<A>>) -> Result<(), SpawnError> {
+pub(crate) fn register<A: Actor>(
+    system: &ActorSystem,
+    cell: &Arc<ActorCell<A>>,
+) -> Result<(), SpawnError> {
     if !system.0.registry.add(cell.clone()) {
         return Err(SpawnError::NameTaken { name: cell.path.to_string() });
     }
@@ -263,11 +266,18 @@ fn register<A: Actor>(system: &ActorSystem, cell: &Arc<ActorCell<A>>) -> Result<
     Ok(())
 }
 
+/// What the paths of grains begin with.
+pub(crate) const GRAINS: &str = "grains";
+
 /// The name is all that follows the parent's path: with a `/` in it, it would pose as the child of
 /// an actor that knows nothing of it.
 fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError> {
     let name = match parent {
         Some(parent) => &path[parent.path().len() + 1..],
+        None if path == GRAINS => {
+            let source = AddressError::Reserved { name: path.to_owned(), prefix: GRAINS };
+            return Err(SpawnError::InvalidName { name: path.to_owned(), source });
+        }
         None => path,
     };
     // The parent's path is valid, so with the name's only the length of both is left to look at.

@@ -196,6 +196,13 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         }
     }
 
+    /// The same of all that is left.
+    pub(crate) fn discard_all(&self, left: &mut WorkBatch<D>, refusal: &Refusal) {
+        while let Some(item) = left.pop_front() {
+            self.discard(item, refusal);
+        }
+    }
+
     /// Takes the next messages; if there is nothing to do, lays the body to rest instead.
     pub(crate) fn take_or_rest(&self, body: Box<B>, work: &mut WorkBatch<D>) -> Next<B> {
         let mut state = self.state.lock();
@@ -314,6 +321,11 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
         if matches!(state.queue.intake, Intake::Suspended | Intake::Paused) {
             state.queue.put_back(work);
         }
+    }
+
+    /// Puts what another life of the actor has left in front of what has come since.
+    pub(crate) fn take_over(&self, left: &mut WorkBatch<D>) {
+        self.state.lock().queue.put_back(left);
     }
 
     pub(crate) fn intake(&self) -> Intake {
@@ -586,9 +598,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
     fn abandon(&self, refusal: &Refusal) {
         let mut work = WorkBatch::default();
         self.close(&mut work);
-        while let Some(item) = work.pop_front() {
-            self.discard(item, refusal);
-        }
+        self.discard_all(&mut work, refusal);
     }
 }
 

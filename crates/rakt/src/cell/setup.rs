@@ -1,6 +1,6 @@
 //! What holds for all actors of a type, and what the spawner of one decides.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) passivate_after: Option<Duration>,
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) kind: Option<Arc<str>>,
+    /// What a grain is besides: only its own module knows the type.
+    pub(crate) grain: Option<Arc<dyn Any + Send + Sync>>,
     /// What is held for it as long as it lives, where a peer has spawned it.
     pub(crate) lease: Option<Arc<Lease>>,
 }
@@ -100,6 +102,10 @@ impl Setup {
 
     pub(crate) fn kind(&self) -> Option<&Arc<str>> {
         self.options.as_ref()?.kind.as_ref()
+    }
+
+    pub(crate) fn grain(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.options.as_ref()?.grain.as_ref()
     }
 
     pub(super) fn lease(&self) -> Option<&Arc<Lease>> {

@@ -36,7 +36,9 @@ pub(crate) use later::Deferred;
 use later::Handoff;
 pub use later::ReplyLater;
 pub use state::Context;
-pub(crate) use state::{ActorCell, ActorClass, Body, Children, Dispatch, Dispatched, Work};
+pub(crate) use state::{
+    ActorCell, ActorClass, Body, Children, Dispatch, Dispatched, GrainHook, GrainLife, Origin, Work,
+};
 
 impl<A> std::fmt::Debug for Context<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -156,6 +156,11 @@ impl<A: Send + 'static> Context<A> {
         self.stop_reason = Some(reason);
     }
 
+    /// Whether the actor ends in good order, so that what it knows is worth being kept.
+    pub(crate) fn is_to_be_saved(&self) -> bool {
+        matches!(&self.stop_reason, Some(reason) if !matches!(reason, StopReason::Failed(_)))
+    }
+
     pub(crate) fn decider(&mut self) -> &mut Decider {
         &mut self.extra.get_or_insert_default().decider
     }

@@ -45,13 +45,51 @@ pub(crate) type Work<A> = WorkBatch<Dispatch<A>>;
 
 /// The state of an actor, which only its runner touches.
 pub(crate) struct Body<A> {
-    pub(crate) factory: Box<dyn Fn() -> A + Send + Sync>,
+    pub(crate) origin: Box<dyn Origin<A>>,
     pub(crate) actor: A,
     pub(crate) extra: Option<Box<Extra<A>>>,
     /// Its `stopped` hook has run, and no new actor is in its place yet.
     pub(crate) has_stopped: bool,
     /// How often the actor has been made to wait for its restart.
     pub(crate) pauses: u32,
+}
+
+/// Where the actor of a cell comes from: builds one, now and on every restart.
+pub(crate) trait Origin<A>: Send + Sync {
+    fn build(&self) -> A;
+
+    /// What the actor does besides if it is a grain.
+    fn grain(&self) -> Option<&dyn GrainLife<A>> {
+        None
+    }
+}
+
+impl<A, F: Fn() -> A + Send + Sync> Origin<A> for F {
+    fn build(&self) -> A {
+        self()
+    }
+}
+
+/// What the actor of a grain does besides.
+#[derive(Clone, Copy)]
+pub(crate) enum GrainHook {
+    /// Gets the state that was saved, and takes it over; after `started`.
+    Activate,
+    /// Saves its state; before `stopped`, unless it has failed.
+    Passivate,
+}
+
+/// One activation of a grain.
+pub(crate) trait GrainLife<A>: Send + Sync {
+    fn run<'a>(
+        &'a self,
+        hook: GrainHook,
+        actor: &'a mut A,
+        ctx: &'a mut Context<A>,
+    ) -> Dispatched<'a>;
+
+    /// The activation is over. What it has not handled is for the next one.
+    fn end(&self, cell: &ActorCell<A>, left: Work<A>);
 }
 
 /// Handles messages of one type from the front of the work, and those that come after; until another

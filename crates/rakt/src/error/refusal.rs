@@ -86,6 +86,13 @@ pub enum Refusal {
         /// What the handler said, as text, with its causes.
         source: Cause,
     },
+    /// The grain did not come to life: its [`activate`](crate::grain::Grain::activate) failed or took too long, or
+    /// its store did. The message was not handled.
+    #[error("the grain did not come to life")]
+    ActivationFailed {
+        /// What went wrong, as text, with its causes.
+        source: Cause,
+    },
     /// The handler ended without a reply.
     #[error("the actor gave no reply")]
     NoReply,
@@ -174,6 +181,7 @@ impl Refusal {
                 | Self::MailboxFull { .. }
                 | Self::ResourceExhausted { .. }
                 | Self::DeadlineExceeded
+                | Self::ActivationFailed { .. }
                 | Self::Dropped
                 | Self::ShuttingDown
                 | Self::Unreachable { .. }
@@ -228,6 +236,7 @@ impl Refusal {
             Self::Unencodable { source } => caused(Code::Unencodable, source),
             Self::Declined { source } => caused(Code::Declined, source),
             Self::HandlerFailed { source } => caused(Code::HandlerFailed, source),
+            Self::ActivationFailed { source } => caused(Code::ActivationFailed, source),
             Self::NoReply => Failure::new(Code::NoReply),
             Self::Dropped => Failure::new(Code::Dropped),
             Self::Denied { source } => caused(Code::Denied, source),
@@ -266,6 +275,7 @@ impl Refusal {
             Code::Unencodable => Self::Unencodable { source: failure.cause() },
             Code::Declined => Self::Declined { source: failure.cause() },
             Code::HandlerFailed => Self::HandlerFailed { source: failure.cause() },
+            Code::ActivationFailed => Self::ActivationFailed { source: failure.cause() },
             Code::NoReply => Self::NoReply,
             Code::Dropped => Self::Dropped,
             Code::Denied => Self::Denied { source: failure.cause() },
@@ -330,6 +340,7 @@ mod tests {
             Refusal::Unencodable { source: cause() },
             Refusal::HandlerFailed { source: cause() },
             Refusal::Declined { source: cause() },
+            Refusal::ActivationFailed { source: cause() },
             Refusal::NoReply,
             Refusal::Dropped,
             Refusal::Denied { source: cause() },

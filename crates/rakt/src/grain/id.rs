@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use rakt_wire::{AddressError, MAX_NAME_LEN, validate_name};
 
-/// The first segment of the path of every grain; no other actor has it as its name.
-pub(crate) const ROOT: &str = "grains";
+use crate::spawn::GRAINS;
 
 /// Begins the segment of a key that is no name by itself, or could be taken for such a segment.
 const ESCAPED: &str = "x.";
@@ -56,7 +55,7 @@ impl GrainId {
 
     /// The path of the actor that it is while it lives.
     pub fn path(&self) -> String {
-        format!("{ROOT}/{}/{}", self.kind, segment(&self.key))
+        format!("{GRAINS}/{}/{}", self.kind, segment(&self.key))
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) looks: Arc<Ticks>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) kinds: Kinds,
+    pub(crate) grains: Grains,
     pub(crate) shutting_down: AtomicBool,
     /// The shutdown is over.
     pub(crate) is_over: AtomicBool,
@@ -88,6 +89,44 @@ pub struct ShutdownReport {
     pub dropped_messages: u64,
     /// Actors that had not ended when the time was up.
     pub unfinished: Vec<String>,
+}
+
+/// The kinds of grains that live here, by name.
+pub(crate) type Grains = BTreeMap<&'static str, Arc<dyn GrainHost>>;
+
+/// A kind of grains that live here.
+pub(crate) trait GrainHost: Any + Send + Sync {
+    /// Checks what can be wrong with it: its name, and those of its messages.
+    fn check(&self) -> Result<(), GrainFault>;
+    /// Looks after its grains from now on.
+    fn begin(self: Arc<Self>, system: &ActorSystem);
+    /// What there is to know of it.
+    fn report(&self) -> GrainReport;
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// What is wrong with a kind of grains.
+pub(crate) enum GrainFault {
+    Name(AddressError),
+    DuplicateName(DuplicateName),
+}
+
+/// The grains of one kind in this process, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrainReport {
+    /// The name of the kind.
+    pub kind: &'static str,
+    /// How many live: from the first message to the end of `passivate`.
+    pub active: usize,
+    /// How many may live at once.
+    pub limit: usize,
+    /// How many activations there were since the start.
+    pub activations: u64,
+    /// How many of those failed.
+    pub failures: u64,
+    /// The keys of those that live, in no order.
+    pub keys: Vec<String>,
 }
 
 /// What connects a system to other nodes.

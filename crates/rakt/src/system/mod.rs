@@ -23,6 +23,7 @@ use crate::error::Refusal;
 use crate::error::tls::TlsError;
 use crate::events::StopReason;
 use crate::kind::Kind;
+use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::portable::resolve_by;
 use crate::propagate::ContextPropagator;
@@ -34,9 +35,8 @@ use crate::sync::Mutex;
 use crate::ticks::Ticks;
 use crate::watchdog;
 
-pub use core::ExposedKind;
-pub use core::{ActorSystem, ShutdownReport};
-use core::{Inner, Kinds, Progress};
+pub use core::{ActorSystem, ExposedKind, GrainReport, ShutdownReport};
+use core::{GrainFault, Grains, Inner, Kinds, Progress};
 pub use exposed::{Exposed, ExposedActors};
 
 /// What a system is to be, before it starts.
@@ -44,7 +44,8 @@ pub use exposed::{Exposed, ExposedActors};
 pub struct SystemBuilder {
     name: String,
     kinds: Kinds,
-    duplicate_kind: Option<String>,
+    pub(crate) grains: Grains,
+    pub(crate) duplicate_kind: Option<String>,
     ask_timeout: Duration,
     shutdown_timeout: Duration,
     propagator: Option<Arc<dyn ContextPropagator>>,
@@ -177,6 +178,12 @@ impl SystemBuilder {
         }
         self.kinds.check_names().map_err(|source| StartError::InvalidKind { source })?;
         self.kinds.check()?;
+        for grains in self.grains.values() {
+            grains.check().map_err(|fault| match fault {
+                GrainFault::Name(source) => StartError::InvalidKind { source },
+                GrainFault::DuplicateName(duplicate) => duplicate.into(),
+            })?;
+        }
         let runtime = tokio::runtime::Handle::current();
         if std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
             return Err(StartError::NoTimers);
@@ -184,6 +191,9 @@ impl SystemBuilder {
         let (remoting, system) = self.assemble(runtime);
         if let Some(config) = remoting {
             config.start(system.clone()).await?;
+        }
+        for grains in system.0.grains.values() {
+            grains.clone().begin(&system);
         }
         let inner = Arc::downgrade(&system.0);
         watchdog::look_after(inner);
@@ -211,6 +221,7 @@ impl SystemBuilder {
             call_options: Arc::new(call_options),
             shutdown_timeout: self.shutdown_timeout,
             kinds: self.kinds,
+            grains: self.grains,
             shutting_down: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             progress: tokio::sync::watch::Sender::new(Progress::Running),
@@ -229,6 +240,7 @@ impl ActorSystem {
         SystemBuilder {
             name: name.into(),
             kinds: Kinds::default(),
+            grains: Grains::new(),
             duplicate_kind: None,
             ask_timeout: DEFAULT_ASK_TIMEOUT,
             shutdown_timeout: Duration::from_secs(30),
@@ -260,14 +272,10 @@ impl ActorSystem {
         if let Some(node) = self.remoting() {
             node.drain();
         }
-        let actors = self.0.registry.top_level();
-        for actor in &actors {
-            actor.signal(Signal::Stop { finish: true, reason: StopReason::Shutdown });
-        }
+        // Grains last, since the others may still need them.
         let all_ended = async {
-            for actor in &actors {
-                ended(&**actor).await;
-            }
+            stop_all(&self.0.registry.top_level()).await;
+            stop_all(&self.0.registry.grains()).await;
         };
         let mut unfinished = Vec::new();
         if tokio::time::timeout(self.0.shutdown_timeout, all_ended).await.is_err() {
@@ -320,6 +328,16 @@ impl ActorSystem {
             Ok(Progress::Over(report)) => report.clone(),
             _ => ShutdownReport::default(),
         }
+    }
+}
+
+/// Has actors handle what is queued, and waits for their end.
+async fn stop_all(actors: &[Arc<dyn Reachable>]) {
+    for actor in actors {
+        actor.signal(Signal::Stop { finish: true, reason: StopReason::Shutdown });
+    }
+    for actor in actors {
+        ended(&**actor).await;
     }
 }
 

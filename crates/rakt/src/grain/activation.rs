@@ -1,0 +1,137 @@
+//! One life of a grain, and what it has stored.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::epoch::{Epoch, Writer};
+use super::id::GrainId;
+use super::kind::Terms;
+use super::store::{AnyStore, ClaimError, Reminder, SaveError, StoreError};
+use crate::error::BoxError;
+use crate::sync::Mutex;
+
+/// One life of a grain.
+pub(super) struct Activation {
+    pub(super) id: GrainId,
+    terms: Arc<Terms>,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    claim: (Epoch, Writer),
+    /// The version of what is stored.
+    version: u64,
+    state: Option<Bytes>,
+    /// Somebody else has taken over, or whether the last write is stored is not known: the truth is in the store alone.
+    is_out_of_date: bool,
+}
+
+/// A grain of a kind without a store was to keep something.
+#[derive(Debug, thiserror::Error)]
+#[error("the kind {0:?} has no store: see `GrainKind::store`")]
+struct NoStore(String);
+
+/// A state is too long to be saved.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a state of {len} bytes is longer than the limit of {limit}: see `GrainKind::max_state_len`"
+)]
+struct StateTooLong {
+    len: usize,
+    limit: usize,
+}
+
+impl Activation {
+    pub(super) fn new(id: GrainId, terms: Arc<Terms>, claim: (Epoch, Writer)) -> Self {
+        let held = Held { claim, version: 0, state: None, is_out_of_date: false };
+        Self { id, terms, held: Mutex::new(held) }
+    }
+
+    fn store(&self) -> Result<&dyn AnyStore, NoStore> {
+        let store = self.terms.store.as_deref();
+        store.ok_or_else(|| NoStore(self.id.kind().to_owned()))
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.held.lock().claim.0
+    }
+
+    /// What is stored, as far as this activation knows.
+    pub(super) fn state(&self) -> Option<Bytes> {
+        self.held.lock().state.clone()
+    }
+
+    /// Claims the grain, and reads what is stored. `raise` says what is later than an epoch that the store has seen.
+    pub(super) async fn claim(
+        &self,
+        raise: &(dyn Fn(Epoch) -> Epoch + Sync),
+    ) -> Result<(), BoxError> {
+        let Ok(store) = self.store() else { return Ok(()) };
+        let (epoch, writer) = self.held.lock().claim;
+        let claimed = match store.claim(&self.id, epoch, writer).await {
+            Err(ClaimError::Superseded { by }) => {
+                let epoch = raise(by);
+                tracing::warn!(grain = %self.id, %by, %epoch, "the store has seen a later epoch");
+                self.held.lock().claim.0 = epoch;
+                store.claim(&self.id, epoch, writer).await
+            }
+            claimed => claimed,
+        };
+        let stored = claimed?;
+        let mut held = self.held.lock();
+        held.is_out_of_date = false;
+        held.version = stored.as_ref().map_or(0, |stored| stored.version);
+        held.state = stored.and_then(|stored| stored.state);
+        Ok(())
+    }
+
+    /// Replaces what is stored. After [`SaveError::Fenced`] and [`SaveError::Unknown`] nothing more is written.
+    pub(super) async fn save(&self, state: Option<Bytes>) -> Result<(), SaveError> {
+        let not_saved =
+            |error: BoxError| SaveError::NotSaved { source: crate::error::Cause::new(error) };
+        let store = self.store().map_err(|error| not_saved(error.into()))?;
+        let (len, limit) = (state.as_ref().map_or(0, Bytes::len), self.terms.max_state_len);
+        if len > limit {
+            return Err(not_saved(StateTooLong { len, limit }.into()));
+        }
+        let (claim, version) = {
+            let mut held = self.held.lock();
+            if held.is_out_of_date {
+                return Err(SaveError::Fenced);
+            }
+            // Until it has answered: this may be dropped before.
+            held.is_out_of_date = true;
+            (held.claim, held.version)
+        };
+        let saved = store.save(&self.id, claim, version, state.clone()).await;
+        let mut held = self.held.lock();
+        match saved {
+            Ok(version) => {
+                (held.version, held.state, held.is_out_of_date) = (version, state, false);
+                Ok(())
+            }
+            Err(error) => {
+                held.is_out_of_date = !matches!(error, SaveError::NotSaved { .. });
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) async fn remind(
+        &self,
+        name: &str,
+        after: Duration,
+        every: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        let store = self.store().map_err(StoreError::new)?;
+        let due = SystemTime::now().checked_add(after);
+        let due = due.ok_or_else(|| StoreError::new("no clock shows a time so late"))?;
+        store.remind(&self.id, name, Reminder { due, every }).await
+    }
+
+    pub(super) async fn forget(&self, name: &str) -> Result<(), StoreError> {
+        self.store().map_err(StoreError::new)?.forget(&self.id, name).await
+    }
+}

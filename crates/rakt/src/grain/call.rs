@@ -1,0 +1,268 @@
+//! Messages to grains on their way: the futures of `tell` and `ask`.
+//!
+//! Each sends to the activation that takes in messages, as to any actor. If that has closed meanwhile the message comes
+//! back, and goes to the one after it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
+
+use rakt_wire::Metadata;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::Grain;
+use super::reference::GrainRef;
+use crate::actor::{Actor, Handler};
+use crate::context::{ActorCell, Context};
+use crate::error::{AskError, Bound, Refusal, TellError};
+use crate::limit::Limit;
+use crate::message::{Message, message_name};
+use crate::reference::{ActorRef, Target};
+use crate::send::{Ask, DEFAULT_TELL_TIMEOUT, Tell, TryTell};
+
+/// A message, and what it takes to send it to an activation of a grain.
+struct Call<'a, G: Grain, M> {
+    grain: &'a GrainRef<G>,
+    /// Not there while it is being sent.
+    message: Option<M>,
+    limit: Limit,
+    sender: Option<ActorRef>,
+    metadata: Option<Metadata>,
+    /// The activation that it was sent to last.
+    last: Option<Arc<ActorCell<G>>>,
+    room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
+}
+
+impl<'a, G: Grain, M> Call<'a, G, M> {
+    fn new(grain: &'a GrainRef<G>, message: M, limit: Duration) -> Self {
+        Self {
+            grain,
+            message: Some(message),
+            limit: Limit::new(limit),
+            sender: None,
+            metadata: None,
+            last: None,
+            room: None,
+        }
+    }
+
+    /// An activation that takes in messages, as far as is known.
+    fn poll_enter(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<ActorRef<G>, Refusal>> {
+        let mut permit = None;
+        loop {
+            if let Some(cell) = self.grain.enter(self.last.as_ref(), &mut permit)? {
+                (self.room, self.last) = (None, Some(cell.clone()));
+                return Poll::Ready(Ok(ActorRef::from_target(Target::Local(cell))));
+            }
+            let Some(hosted) = self.grain.hosted() else { return Poll::Pending };
+            let room = self.room.get_or_insert_with(|| Box::pin(hosted.clone().room()));
+            match room.as_mut().poll(cx) {
+                Poll::Ready(free) => permit = Some(free),
+                Poll::Pending => {
+                    ready!(self.limit.poll(cx, self.grain.system.ticks()));
+                    return Poll::Ready(Err(self.no_room()));
+                }
+            }
+        }
+    }
+
+    fn no_room(&self) -> Refusal {
+        let limit = self.grain.hosted().map_or(0, |hosted| hosted.limit as u64);
+        Refusal::ResourceExhausted { bound: Bound::Grains, limit }
+    }
+
+    /// The time that is left.
+    fn left(&mut self) -> Duration {
+        if self.last.is_none() && self.room.is_none() {
+            return self.limit.limit;
+        }
+        let until = self.limit.deadline();
+        until.map_or(self.limit.limit, |until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// The options that a tell and an ask share.
+macro_rules! call_options {
+    () => {
+        /// Names the sender, whom the grain can answer.
+        pub fn sender<S>(mut self, sender: &ActorRef<S>) -> Self {
+            self.call.sender = Some(sender.untyped());
+            self
+        }
+
+        /// Sends metadata along. Replaces what was given before.
+        pub fn metadata(mut self, metadata: Metadata) -> Self {
+            self.call.metadata = Some(metadata);
+            self
+        }
+
+        /// How long to wait.
+        pub fn timeout(mut self, limit: Duration) -> Self {
+            self.call.limit = Limit::new(limit);
+            self
+        }
+
+        /// Sends it as a part of the work on the message at hand: the actor is the sender, and waits no longer than the
+        /// asker of that message does.
+        pub fn within<A: Actor>(mut self, ctx: &Context<A>) -> Self {
+            self.call.sender = Some(ctx.me().untyped());
+            if let Some(deadline) = ctx.deadline() {
+                self.call.limit = Limit::new(self.call.limit.limit).until(deadline);
+            }
+            self
+        }
+    };
+}
+
+macro_rules! show_call {
+    ($future:ident) => {
+        impl<G: Grain, M: Message> fmt::Debug for $future<'_, G, M> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($future))
+                    .field("target", self.call.grain)
+                    .field("message", &format_args!("{}", message_name::<M>()))
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+show_call!(GrainTell);
+show_call!(GrainAsk);
+
+/// The future of [`GrainRef::tell`].
+#[must_use = "a message is sent when this is awaited"]
+pub struct GrainTell<'a, G: Grain, M: Message> {
+    call: Call<'a, G, M>,
+    sending: Option<Tell<'static, G, M>>,
+}
+
+impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
+    pub(super) fn new(grain: &'a GrainRef<G>, message: M) -> Self {
+        Self { call: Call::new(grain, message, DEFAULT_TELL_TIMEOUT), sending: None }
+    }
+
+    call_options!();
+
+    pub(super) fn now(mut self) -> TryTell<M> {
+        let mut message = self.call.message.take().expect("nothing was sent yet");
+        let mut last = None;
+        loop {
+            let refusal = match self.call.grain.enter(last.as_ref(), &mut None) {
+                Ok(Some(cell)) => {
+                    let target = ActorRef::<G>::from_target(Target::Local(cell.clone()));
+                    match target.try_tell(message) {
+                        Err(error) if error.refusal == Refusal::Stopped => {
+                            (message, last) = (error.message, Some(cell));
+                            continue;
+                        }
+                        told => return told,
+                    }
+                }
+                Ok(None) => {
+                    if let Some(hosted) = self.call.grain.hosted() {
+                        hosted.make_room();
+                    }
+                    self.call.no_room()
+                }
+                Err(refusal) => refusal,
+            };
+            return Err(TellError { target: self.call.grain.address(), refusal, message });
+        }
+    }
+}
+
+impl<G: Grain, M: Message> Unpin for GrainTell<'_, G, M> {}
+
+impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
+    type Output = Result<(), TellError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let Self { call, sending } = &mut *self;
+        loop {
+            if let Some(tell) = sending {
+                match ready!(Pin::new(tell).poll(cx)) {
+                    Err(error) if error.refusal == Refusal::Stopped => {
+                        (*sending, call.message) = (None, Some(error.message));
+                    }
+                    told => return Poll::Ready(told),
+                }
+            }
+            let left = call.left();
+            let entered = ready!(call.poll_enter(cx));
+            let Some(message) = call.message.take() else { return Poll::Pending };
+            let target = match entered {
+                Ok(target) => target,
+                Err(refusal) => {
+                    let target = call.grain.address();
+                    return Poll::Ready(Err(TellError { target, refusal, message }));
+                }
+            };
+            let mut tell = Tell::owned(target, message).timeout(left);
+            if let Some(sender) = &call.sender {
+                tell = tell.sender(sender);
+            }
+            if let Some(metadata) = &call.metadata {
+                tell = tell.metadata(metadata.clone());
+            }
+            *sending = Some(tell);
+        }
+    }
+}
+
+/// The future of [`GrainRef::ask`].
+#[must_use = "a message is sent when this is awaited"]
+pub struct GrainAsk<'a, G: Grain, M: Message> {
+    call: Call<'a, G, M>,
+    sending: Option<Ask<'static, G, M>>,
+}
+
+impl<'a, G: Handler<M> + Grain, M: Message> GrainAsk<'a, G, M> {
+    pub(super) fn new(grain: &'a GrainRef<G>, message: M) -> Self {
+        Self { call: Call::new(grain, message, grain.system.ask_timeout()), sending: None }
+    }
+
+    call_options!();
+}
+
+impl<G: Grain, M: Message> Unpin for GrainAsk<'_, G, M> {}
+
+impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
+    type Output = Result<M::Reply, AskError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let Self { call, sending } = &mut *self;
+        loop {
+            if let Some(ask) = sending {
+                match ready!(Pin::new(ask).poll(cx)) {
+                    Err(AskError::NotSent { refusal: Refusal::Stopped, message, .. }) => {
+                        (*sending, call.message) = (None, Some(message));
+                    }
+                    answered => return Poll::Ready(answered),
+                }
+            }
+            let left = call.left();
+            let entered = ready!(call.poll_enter(cx));
+            let Some(message) = call.message.take() else { return Poll::Pending };
+            let target = match entered {
+                Ok(target) => target,
+                Err(refusal) => {
+                    let target = call.grain.address();
+                    return Poll::Ready(Err(AskError::NotSent { target, refusal, message }));
+                }
+            };
+            let mut ask = Ask::owned(target, message).timeout(left);
+            if let Some(sender) = &call.sender {
+                ask = ask.sender(sender);
+            }
+            if let Some(metadata) = &call.metadata {
+                ask = ask.metadata(metadata.clone());
+            }
+            *sending = Some(ask);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Where a grain lives, one life after the other.
+//!
+//! ```text
+//!            enter                         ended, nothing left
+//!  vacant ──────────▶ current, begun ─────────────────────────▶ vacant
+//!                        │       ▲
+//!        it takes in     │       │ the one before has ended: what it has left is in front, and this one begins
+//!        no more, enter  ▼       │
+//!                     current, not begun: messages gather in its mailbox
+//! ```
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Grain;
+use super::activation::Activation;
+use super::hosted::{Hosted, Seat};
+use super::id::GrainId;
+use crate::cell::Cell;
+use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
+use crate::error::{Cause, Chain, Refusal};
+use crate::events::StopReason;
+use crate::mailbox::arrivals::Reachable;
+use crate::runner::Runner;
+use crate::spawn::{class_of, register};
+use crate::sync::Mutex;
+use crate::system::core::ActorSystem;
+
+/// Where a grain lives.
+pub(super) struct Place<G: Grain> {
+    pub(super) kind: Arc<Hosted<G>>,
+    pub(super) id: GrainId,
+    life: Mutex<Life<G>>,
+}
+
+/// Whoever lives there.
+struct Life<G: Grain> {
+    current: Option<Arc<ActorCell<G>>>,
+    seat: Option<Seat>,
+}
+
+impl<G: Grain> Place<G> {
+    pub(super) fn new(kind: Arc<Hosted<G>>, id: GrainId) -> Self {
+        Self { kind, id, life: Mutex::new(Life { current: None, seat: None }) }
+    }
+
+    /// The activation that takes in messages, if there is one.
+    pub(super) fn living(&self) -> Option<Arc<ActorCell<G>>> {
+        self.life.lock().current.clone()
+    }
+
+    /// The activation that takes in messages; a new one where there is none, or where it is `closed`, which takes in no
+    /// more. `None` where there is no room for one, and no `permit`.
+    ///
+    /// # Errors
+    /// The node shuts down.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        system: &ActorSystem,
+        closed: Option<&Arc<ActorCell<G>>>,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<Option<Arc<ActorCell<G>>>, Refusal> {
+        let mut life = self.life.lock();
+        if let Some(current) = &life.current
+            && !closed.is_some_and(|closed| Arc::ptr_eq(closed, current))
+        {
+            return Ok(Some(current.clone()));
+        }
+        if system.is_shutting_down() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let is_first = life.current.is_none();
+        if is_first {
+            let Some(permit) = permit.take().or_else(|| self.kind.try_room()) else {
+                return Ok(None);
+            };
+            life.seat = Some(self.kind.sit_down(self, permit));
+        }
+        let cell = self.new_cell(system);
+        life.current = Some(cell.clone());
+        drop(life);
+        // Another one begins once the one before has ended.
+        if is_first {
+            self.clone().begin(cell.clone());
+        }
+        Ok(Some(cell))
+    }
+
+    fn new_cell(&self, system: &ActorSystem) -> Arc<ActorCell<G>> {
+        let uid = system.next_uid();
+        let (epoch, writer) = self.kind.next_epoch(uid);
+        let terms = self.kind.terms.clone();
+        let activation = Activation::new(self.id.clone(), terms, (epoch, writer));
+        let mut setup = self.kind.setup.clone();
+        setup.options().grain = Some(Arc::new(activation));
+        let class = class_of::<G>(system).expect("its names were checked at the start");
+        let path = self.id.path().into_boxed_str();
+        Cell::new(system.clone(), path, uid, class, setup, None)
+    }
+
+    /// Has a task bring the activation to life.
+    fn begin(self: Arc<Self>, cell: Arc<ActorCell<G>>) {
+        let runtime = cell.system.runtime().clone();
+        runtime.spawn(async move {
+            let system = cell.system.clone();
+            // Then it was told why.
+            if register(&system, &cell).is_err() {
+                return self.end(&cell, Work::<G>::default());
+            }
+            let origin = Box::new(Living(self.clone()));
+            let Err(fault) = Runner::start(cell.clone(), origin).await else { return };
+            let source = Cause::described(&fault);
+            self.kind.count_failure();
+            if system.outlet().actor_log.allows("a grain did not come to life", &*cell.path) {
+                let fault = Chain(&source);
+                tracing::warn!(grain = %self.id, %fault, "a grain did not come to life");
+            }
+            cell.abandon(&Refusal::ActivationFailed { source });
+            system.forget(&*cell);
+            cell.end(&StopReason::Failed("it did not come to life".into()));
+            self.end(&cell, Work::<G>::default());
+        });
+    }
+
+    /// An activation has ended. What it has left is for the next one, which begins now if there is anything to do.
+    fn end(self: &Arc<Self>, ended: &ActorCell<G>, mut left: Work<G>) {
+        let mut life = self.life.lock();
+        let is_last = life.current.as_ref().is_some_and(|current| current.uid == ended.uid);
+        if is_last {
+            if left.is_empty() {
+                let Life { current, seat } = &mut *life;
+                let (current, seat) = (current.take(), seat.take());
+                drop(life);
+                if let Some(seat) = seat {
+                    self.kind.stand_up(seat);
+                }
+                drop(current);
+                return;
+            }
+            life.current = Some(self.new_cell(&ended.system));
+        }
+        let Some(next) = life.current.clone() else { return };
+        drop(life);
+        next.take_over(&mut left);
+        self.clone().begin(next);
+    }
+}
+
+impl<G: Grain> Drop for Place<G> {
+    fn drop(&mut self) {
+        self.kind.forget(self.id.key());
+    }
+}
+
+/// One activation, as its runner knows it.
+struct Living<G: Grain>(Arc<Place<G>>);
+
+impl<G: Grain> Origin<G> for Living<G> {
+    fn build(&self) -> G {
+        (self.0.kind.factory)()
+    }
+
+    fn grain(&self) -> Option<&dyn GrainLife<G>> {
+        Some(self)
+    }
+}
+
+impl<G: Grain> GrainLife<G> for Living<G> {
+    fn run<'a>(
+        &'a self,
+        hook: GrainHook,
+        actor: &'a mut G,
+        ctx: &'a mut Context<G>,
+    ) -> Dispatched<'a> {
+        match hook {
+            GrainHook::Activate => Box::pin(async move {
+                let limit = self.0.kind.terms.activation_timeout;
+                let activated = async {
+                    let raise = |seen| self.0.kind.raise_above(seen);
+                    ctx.activation().claim(&raise).await?;
+                    actor.activate(ctx).await
+                };
+                match tokio::time::timeout(limit, activated).await {
+                    Ok(activated) => activated,
+                    Err(_) => Err(format!("it was not activated within {limit:?}").into()),
+                }
+            }),
+            GrainHook::Passivate => Box::pin(actor.passivate(ctx)),
+        }
+    }
+
+    fn end(&self, cell: &ActorCell<G>, left: Work<G>) {
+        self.0.end(cell, left);
+    }
+}

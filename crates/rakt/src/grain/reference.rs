@@ -1,0 +1,160 @@
+//! References to grains.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use rakt_wire::Address;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Grain;
+use super::call::{GrainAsk, GrainTell};
+use super::hosted::Hosted;
+use super::place::Place;
+use crate::actor::Handler;
+use crate::context::ActorCell;
+use crate::error::{Cause, Refusal};
+use crate::message::Message;
+use crate::send::TryTell;
+use crate::spawn::GRAINS;
+use crate::system::core::ActorSystem;
+
+/// A reference to a grain: it never goes stale, and needs no grain to live.
+///
+/// Made by [`ActorSystem::grain`]. Cheap to clone; it does not keep the grain alive.
+pub struct GrainRef<G: Grain> {
+    pub(super) system: ActorSystem,
+    key: Arc<str>,
+    place: Result<Arc<Place<G>>, Refusal>,
+}
+
+impl<G: Grain> Clone for GrainRef<G> {
+    fn clone(&self) -> Self {
+        Self { system: self.system.clone(), key: self.key.clone(), place: self.place.clone() }
+    }
+}
+
+impl<G: Grain> fmt::Debug for GrainRef<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GrainRef({self})")
+    }
+}
+
+/// Its kind and its key.
+impl<G: Grain> fmt::Display for GrainRef<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", G::KIND, self.key.escape_debug())
+    }
+}
+
+/// Two references are equal if they are to the same grain of the same system.
+impl<G: Grain> PartialEq for GrainRef<G> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.system.0, &other.system.0) && self.key == other.key
+    }
+}
+
+impl<G: Grain> Eq for GrainRef<G> {}
+
+impl<G: Grain> Hash for GrainRef<G> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl ActorSystem {
+    /// The grain of type `G` with this key. Nothing happens until it is sent a message: a key that no grain can have, and
+    /// a kind that is not [registered](crate::SystemBuilder::grain), are errors of that.
+    pub fn grain<G: Grain>(&self, key: impl AsRef<str>) -> GrainRef<G> {
+        let key = key.as_ref();
+        let not_here = || Refusal::KindNotRegistered { kind: G::KIND.to_owned() };
+        let place = self.hosted::<G>().ok_or_else(not_here).and_then(|hosted| {
+            let place = Hosted::place(&hosted, key);
+            place.map_err(|error| Refusal::InvalidArgument { source: Cause::new(error) })
+        });
+        GrainRef { system: self.clone(), key: key.into(), place }
+    }
+}
+
+impl<G: Grain> GrainRef<G> {
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether the grain lives at this moment, here.
+    pub fn is_active(&self) -> bool {
+        self.place.as_ref().is_ok_and(|place| place.living().is_some())
+    }
+
+    /// Sends a message, which brings the grain to life where it is not. Await the result for it to be sent.
+    ///
+    /// The future completes when the message is in the mailbox. As [`ActorRef::tell`](crate::ActorRef::tell) it waits
+    /// while that is full, and also while so many grains live that there is [no room](super::GrainKind::limit) for one
+    /// more; at most as long as [`GrainTell::timeout`] says.
+    ///
+    /// Messages from one sender to one grain arrive in the order sent, and each at most once. What is in the mailbox of a
+    /// grain that ends is handled by its next activation; what is in that of one that does not come to life becomes a
+    /// dead letter.
+    ///
+    /// # Errors
+    /// [`TellError`](crate::TellError) says why the message was not accepted, and holds it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it completes, the message was not sent.
+    pub fn tell<M: Message>(&self, message: M) -> GrainTell<'_, G, M>
+    where
+        G: Handler<M>,
+    {
+        GrainTell::new(self, message)
+    }
+
+    /// Sends a message as [`tell`](Self::tell), and waits for nothing.
+    ///
+    /// # Errors
+    /// As [`tell`](Self::tell), and where that would wait.
+    pub fn try_tell<M: Message>(&self, message: M) -> TryTell<M>
+    where
+        G: Handler<M>,
+    {
+        GrainTell::new(self, message).now()
+    }
+
+    /// Sends a message as [`tell`](Self::tell), and waits for the reply. See [`ActorRef::ask`](crate::ActorRef::ask).
+    ///
+    /// # Errors
+    /// [`AskError`](crate::AskError): [`Refusal::ActivationFailed`] where the grain did not come to life.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the grain may have handled the message.
+    pub fn ask<M: Message>(&self, message: M) -> GrainAsk<'_, G, M>
+    where
+        G: Handler<M>,
+    {
+        GrainAsk::new(self, message)
+    }
+
+    /// What errors call it.
+    pub(super) fn address(&self) -> Address {
+        let path = match &self.place {
+            Ok(place) => place.id.path(),
+            Err(_) => GRAINS.to_owned(),
+        };
+        self.system.address_of(&path)
+    }
+
+    /// The activation to send to, if there is one or room for one.
+    pub(super) fn enter(
+        &self,
+        closed: Option<&Arc<ActorCell<G>>>,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<Option<Arc<ActorCell<G>>>, Refusal> {
+        let place = self.place.as_ref().map_err(Clone::clone)?;
+        place.enter(&self.system, closed, permit)
+    }
+
+    /// The grains of the kind that live here, where they do.
+    pub(super) fn hosted(&self) -> Option<&Arc<Hosted<G>>> {
+        self.place.as_ref().ok().map(|place| &place.kind)
+    }
+}
