@@ -14,6 +14,7 @@ use crate::cell::{Cell, Setup};
 use crate::context::{ActorCell, ActorClass, Children, Context, Origin};
 use crate::error::{AddressError, BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
+use crate::grain::id::GRAINS;
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
@@ -60,6 +61,9 @@ impl<A: Actor> fmt::Debug for Spawn<'_, A> {
         f.debug_struct("Spawn").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+/// An actor that has its place, and where it comes from.
+type Reserved<A> = (Unstarted<A>, Box<dyn Origin<A>>);
 
 /// The parent of a child, and where it keeps its children.
 pub(crate) type Parent<'a> = (Arc<dyn AnyCell>, &'a mut Children);
@@ -149,7 +153,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
     }
 
     /// The actor's cell, at its place in the registry and among its parent's children.
-    fn reserve(self) -> Result<(Unstarted<A>, Box<dyn Origin<A>>), SpawnError> {
+    fn reserve(self) -> Result<Reserved<A>, SpawnError> {
         let Self { system, path, is_anonymous, origin, setup, parent } = self;
         match is_anonymous {
             true => check_path(&path)?,
@@ -265,9 +269,6 @@ pub(crate) fn register<A: Actor>(
     crate::metrics::actor_started();
     Ok(())
 }
-
-/// What the paths of grains begin with.
-pub(crate) const GRAINS: &str = "grains";
 
 /// The name is all that follows the parent's path: with a `/` in it, it would pose as the child of
 /// an actor that knows nothing of it.

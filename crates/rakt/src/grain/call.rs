@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::Grain;
 use super::reference::GrainRef;
+use super::room::{make_room, room};
 use crate::actor::{Actor, Handler};
 use crate::context::{ActorCell, Context};
 use crate::error::{AskError, Bound, Refusal, TellError};
@@ -58,8 +59,8 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
                 (self.room, self.last) = (None, Some(cell.clone()));
                 return Poll::Ready(Ok(ActorRef::from_target(Target::Local(cell))));
             }
-            let Some(hosted) = self.grain.hosted() else { return Poll::Pending };
-            let room = self.room.get_or_insert_with(|| Box::pin(hosted.clone().room()));
+            let Some(kind) = self.grain.kind() else { return Poll::Pending };
+            let room = self.room.get_or_insert_with(|| Box::pin(room(kind.clone())));
             match room.as_mut().poll(cx) {
                 Poll::Ready(free) => permit = Some(free),
                 Poll::Pending => {
@@ -71,7 +72,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
     }
 
     fn no_room(&self) -> Refusal {
-        let limit = self.grain.hosted().map_or(0, |hosted| hosted.limit as u64);
+        let limit = self.grain.kind().map_or(0, |kind| kind.limit as u64);
         Refusal::ResourceExhausted { bound: Bound::Grains, limit }
     }
 
@@ -82,6 +83,55 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
         }
         let until = self.limit.deadline();
         until.map_or(self.limit.limit, |until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl<G: Grain> GrainRef<G> {
+    /// Sends a message, which brings the grain to life where it is not. Await the result for it to be sent.
+    ///
+    /// The future completes when the message is in the mailbox. As [`ActorRef::tell`](crate::ActorRef::tell) it waits
+    /// while that is full, and also while so many grains live that there is [no room](super::GrainKind::limit) for one
+    /// more; at most as long as [`GrainTell::timeout`] says.
+    ///
+    /// Messages from one sender to one grain arrive in the order sent, and each at most once. What is in the mailbox of a
+    /// grain that ends is handled by its next activation; what is in that of one that does not come to life becomes a
+    /// dead letter.
+    ///
+    /// # Errors
+    /// [`TellError`](crate::TellError) says why the message was not accepted, and holds it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it completes, the message was not sent.
+    pub fn tell<M: Message>(&self, message: M) -> GrainTell<'_, G, M>
+    where
+        G: Handler<M>,
+    {
+        GrainTell::new(self, message)
+    }
+
+    /// Sends a message as [`tell`](Self::tell), and waits for nothing.
+    ///
+    /// # Errors
+    /// As [`tell`](Self::tell), and where that would wait.
+    pub fn try_tell<M: Message>(&self, message: M) -> TryTell<M>
+    where
+        G: Handler<M>,
+    {
+        GrainTell::new(self, message).now()
+    }
+
+    /// Sends a message as [`tell`](Self::tell), and waits for the reply. See [`ActorRef::ask`](crate::ActorRef::ask).
+    ///
+    /// # Errors
+    /// [`AskError`](crate::AskError): [`Refusal::ActivationFailed`] where the grain did not come to life.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the grain may have handled the message.
+    pub fn ask<M: Message>(&self, message: M) -> GrainAsk<'_, G, M>
+    where
+        G: Handler<M>,
+    {
+        GrainAsk::new(self, message)
     }
 }
 
@@ -164,8 +214,8 @@ impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
                     }
                 }
                 Ok(None) => {
-                    if let Some(hosted) = self.call.grain.hosted() {
-                        hosted.make_room();
+                    if let Some(kind) = self.call.grain.kind() {
+                        make_room(kind);
                     }
                     self.call.no_room()
                 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rakt_wire::{AddressError, MAX_NAME_LEN, validate_name};
 
-use crate::spawn::GRAINS;
+/// What the paths of all grains begin with; no other actor has it as its name.
+pub(crate) const GRAINS: &str = "grains";
 
 /// Begins the segment of a key that is no name by itself, or could be taken for such a segment.
 const ESCAPED: &str = "x.";

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Grain;
-use super::hosted::Hosted;
 use super::store::{AnyStore, GrainStore};
 use crate::cell::Setup;
 use crate::mailbox::Mailbox;
 use crate::supervision::Supervision;
-use crate::system::SystemBuilder;
 
-/// A kind of grains, and how they are run: for [`SystemBuilder::grain`].
+/// A kind of grains, and how they are run: for [`SystemBuilder::grain`](crate::SystemBuilder::grain).
 #[must_use = "it has an effect only where it is registered"]
 pub struct GrainKind<G> {
     pub(super) factory: Arc<dyn Fn() -> G + Send + Sync>,
@@ -127,17 +125,6 @@ impl<G: Grain> GrainKind<G> {
     /// How long a handler of such a grain may take. See [`Spawn::handler_timeout`](crate::Spawn::handler_timeout).
     pub fn handler_timeout(mut self, limit: Duration) -> Self {
         self.setup.options().handler_timeout = Some(limit);
-        self
-    }
-}
-
-impl SystemBuilder {
-    /// Has grains of a kind live in this system. Default: none. A kind that is registered twice is an error of
-    /// [`start`](Self::start), and so is one whose name is not valid.
-    pub fn grain<G: Grain>(mut self, kind: GrainKind<G>) -> Self {
-        if self.grains.insert(G::KIND, Arc::new(Hosted::new(kind))).is_some() {
-            self.duplicate_kind.get_or_insert_with(|| G::KIND.to_owned());
-        }
         self
     }
 }

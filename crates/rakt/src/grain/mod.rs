@@ -52,7 +52,8 @@
 //! ```
 //!
 //! - `id`: which grain is meant; `epoch`: which life of it
-//! - `kind`: what holds for all grains of a kind; `hosted`: those of a kind that live here
+//! - `kind`: what holds for all grains of a kind; `hosted`: the same of a kind whose grains live here; `host`: what is done
+//!   for all of those; `table`: their places by their keys; `room`: how there comes to be room for one more
 //! - `place`: where a grain lives, one life after the other; `activation`: one such life, and what it has stored
 //! - `context`: what the code of a grain can do besides
 //! - `reference`, `call`: how it is sent messages
@@ -63,14 +64,17 @@ mod activation;
 mod call;
 mod context;
 mod epoch;
+mod host;
 mod hosted;
-mod id;
+pub(crate) mod id;
 mod kind;
 mod memory_store;
 mod place;
 mod reference;
 mod reminders;
+mod room;
 mod store;
+mod table;
 
 use std::future::Future;
 

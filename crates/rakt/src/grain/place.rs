@@ -10,6 +10,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,9 +28,12 @@ use crate::spawn::{class_of, register};
 use crate::sync::Mutex;
 use crate::system::core::ActorSystem;
 
+/// A kind of grains that live here.
+pub(super) type Kind<G> = Hosted<G, Place<G>>;
+
 /// Where a grain lives.
 pub(super) struct Place<G: Grain> {
-    pub(super) kind: Arc<Hosted<G>>,
+    pub(super) kind: Arc<Kind<G>>,
     pub(super) id: GrainId,
     life: Mutex<Life<G>>,
 }
@@ -41,7 +45,7 @@ struct Life<G: Grain> {
 }
 
 impl<G: Grain> Place<G> {
-    pub(super) fn new(kind: Arc<Hosted<G>>, id: GrainId) -> Self {
+    pub(super) fn new(kind: Arc<Kind<G>>, id: GrainId) -> Self {
         Self { kind, id, life: Mutex::new(Life { current: None, seat: None }) }
     }
 
@@ -75,7 +79,7 @@ impl<G: Grain> Place<G> {
             let Some(permit) = permit.take().or_else(|| self.kind.try_room()) else {
                 return Ok(None);
             };
-            life.seat = Some(self.kind.sit_down(self, permit));
+            life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
         }
         let cell = self.new_cell(system);
         life.current = Some(cell.clone());
@@ -111,7 +115,7 @@ impl<G: Grain> Place<G> {
             let origin = Box::new(Living(self.clone()));
             let Err(fault) = Runner::start(cell.clone(), origin).await else { return };
             let source = Cause::described(&fault);
-            self.kind.count_failure();
+            self.kind.failures.fetch_add(1, Ordering::Relaxed);
             if system.outlet().actor_log.allows("a grain did not come to life", &*cell.path) {
                 let fault = Chain(&source);
                 tracing::warn!(grain = %self.id, %fault, "a grain did not come to life");
@@ -133,7 +137,7 @@ impl<G: Grain> Place<G> {
                 let (current, seat) = (current.take(), seat.take());
                 drop(life);
                 if let Some(seat) = seat {
-                    self.kind.stand_up(seat);
+                    self.kind.places.stand_up(seat.number);
                 }
                 drop(current);
                 return;
@@ -149,7 +153,7 @@ impl<G: Grain> Place<G> {
 
 impl<G: Grain> Drop for Place<G> {
     fn drop(&mut self) {
-        self.kind.forget(self.id.key());
+        self.kind.places.forget(self.id.key());
     }
 }
 

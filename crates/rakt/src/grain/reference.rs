@@ -4,19 +4,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rakt_wire::Address;
+use rakt_wire::{Address, AddressError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Grain;
-use super::call::{GrainAsk, GrainTell};
-use super::hosted::Hosted;
-use super::place::Place;
-use crate::actor::Handler;
+use super::id::{GRAINS, GrainId};
+use super::place::{Kind, Place};
 use crate::context::ActorCell;
 use crate::error::{Cause, Refusal};
-use crate::message::Message;
-use crate::send::TryTell;
-use crate::spawn::GRAINS;
 use crate::system::core::ActorSystem;
 
 /// A reference to a grain: it never goes stale, and needs no grain to live.
@@ -63,14 +58,24 @@ impl<G: Grain> Hash for GrainRef<G> {
 }
 
 impl ActorSystem {
+    /// The kind, if grains of it live here.
+    fn hosted<G: Grain>(&self) -> Option<Arc<Kind<G>>> {
+        self.0.grains.get(G::KIND)?.clone().as_any().downcast().ok()
+    }
+
     /// The grain of type `G` with this key. Nothing happens until it is sent a message: a key that no grain can have, and
     /// a kind that is not [registered](crate::SystemBuilder::grain), are errors of that.
     pub fn grain<G: Grain>(&self, key: impl AsRef<str>) -> GrainRef<G> {
         let key = key.as_ref();
         let not_here = || Refusal::KindNotRegistered { kind: G::KIND.to_owned() };
-        let place = self.hosted::<G>().ok_or_else(not_here).and_then(|hosted| {
-            let place = Hosted::place(&hosted, key);
-            place.map_err(|error| Refusal::InvalidArgument { source: Cause::new(error) })
+        let place = self.hosted::<G>().ok_or_else(not_here).and_then(|kind| {
+            let place = kind.places.get_or_make(key, || {
+                let id = GrainId::of_kind(kind.name.clone(), key)?;
+                Ok(Place::new(kind.clone(), id))
+            });
+            place.map_err(|error: AddressError| Refusal::InvalidArgument {
+                source: Cause::new(error),
+            })
         });
         GrainRef { system: self.clone(), key: key.into(), place }
     }
@@ -85,53 +90,6 @@ impl<G: Grain> GrainRef<G> {
     /// Whether the grain lives at this moment, here.
     pub fn is_active(&self) -> bool {
         self.place.as_ref().is_ok_and(|place| place.living().is_some())
-    }
-
-    /// Sends a message, which brings the grain to life where it is not. Await the result for it to be sent.
-    ///
-    /// The future completes when the message is in the mailbox. As [`ActorRef::tell`](crate::ActorRef::tell) it waits
-    /// while that is full, and also while so many grains live that there is [no room](super::GrainKind::limit) for one
-    /// more; at most as long as [`GrainTell::timeout`] says.
-    ///
-    /// Messages from one sender to one grain arrive in the order sent, and each at most once. What is in the mailbox of a
-    /// grain that ends is handled by its next activation; what is in that of one that does not come to life becomes a
-    /// dead letter.
-    ///
-    /// # Errors
-    /// [`TellError`](crate::TellError) says why the message was not accepted, and holds it.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped before it completes, the message was not sent.
-    pub fn tell<M: Message>(&self, message: M) -> GrainTell<'_, G, M>
-    where
-        G: Handler<M>,
-    {
-        GrainTell::new(self, message)
-    }
-
-    /// Sends a message as [`tell`](Self::tell), and waits for nothing.
-    ///
-    /// # Errors
-    /// As [`tell`](Self::tell), and where that would wait.
-    pub fn try_tell<M: Message>(&self, message: M) -> TryTell<M>
-    where
-        G: Handler<M>,
-    {
-        GrainTell::new(self, message).now()
-    }
-
-    /// Sends a message as [`tell`](Self::tell), and waits for the reply. See [`ActorRef::ask`](crate::ActorRef::ask).
-    ///
-    /// # Errors
-    /// [`AskError`](crate::AskError): [`Refusal::ActivationFailed`] where the grain did not come to life.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped, the grain may have handled the message.
-    pub fn ask<M: Message>(&self, message: M) -> GrainAsk<'_, G, M>
-    where
-        G: Handler<M>,
-    {
-        GrainAsk::new(self, message)
     }
 
     /// What errors call it.
@@ -154,7 +112,7 @@ impl<G: Grain> GrainRef<G> {
     }
 
     /// The grains of the kind that live here, where they do.
-    pub(super) fn hosted(&self) -> Option<&Arc<Hosted<G>>> {
+    pub(super) fn kind(&self) -> Option<&Arc<Kind<G>>> {
         self.place.as_ref().ok().map(|place| &place.kind)
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
 use super::Grain;
-use super::hosted::Hosted;
 use super::store::{AnyStore, DueReminder, Reminder};
 use crate::actor::Handler;
 use crate::context::Context;
@@ -37,9 +36,8 @@ impl<G: Grain> Handler<Reminded> for G {
 }
 
 /// Sees to the reminders of a kind until the system shuts down.
-pub(super) fn begin<G: Grain>(kind: Arc<Hosted<G>>, system: &ActorSystem) {
-    let Some(store) = kind.terms.store.clone() else { return };
-    let (over, interval) = (system.shutdown_begun(), kind.terms.reminder_interval);
+pub(super) fn begin<G: Grain>(store: Arc<dyn AnyStore>, interval: Duration, system: &ActorSystem) {
+    let over = system.shutdown_begun();
     let reminding = {
         let system = system.clone();
         async move {

@@ -1,0 +1,110 @@
+//! What is done for all grains of a kind that live here: they are registered, looked after and told of.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rakt_wire::validate_name;
+
+use super::Grain;
+use super::hosted::Hosted;
+use super::kind::GrainKind;
+use super::place::{Kind, Place};
+use super::reminders;
+use crate::actor::Accepts;
+use crate::signal::{Signal, Signalled};
+use crate::system::SystemBuilder;
+use crate::system::core::{ActorSystem, GrainFault, GrainHost, GrainReport};
+use crate::timers::now;
+
+/// Grains are looked through for those that are idle by so many at a time, before others get a turn.
+const SWEPT: usize = 1024;
+
+/// All that live at the moment, by some at a time.
+fn living<G: Grain>(kind: &Kind<G>) -> impl Iterator<Item = Vec<Arc<Place<G>>>> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let (some, after) = kind.places.from(next?, SWEPT);
+        next = after;
+        Some(some)
+    })
+}
+
+/// Tells those that are idle for longer than they may be to end.
+async fn sweep<G: Grain>(kind: &Kind<G>, idle: Duration) {
+    for some in living(kind) {
+        let now = now();
+        for cell in some.iter().filter_map(|place| place.living()) {
+            if cell.rested_for(now).is_some_and(|rested| rested >= idle) {
+                cell.signal(Signal::Passivate);
+            }
+        }
+        drop(some);
+        tokio::task::yield_now().await;
+    }
+}
+
+impl<G: Grain> GrainHost for Kind<G> {
+    fn check(&self) -> Result<(), GrainFault> {
+        validate_name(&self.name).map_err(GrainFault::Name)?;
+        Accepts::<G>::of_actor().map(drop).map_err(GrainFault::DuplicateName)
+    }
+
+    fn begin(self: Arc<Self>, system: &ActorSystem) {
+        let (over, kind) = (system.shutdown_begun(), Arc::downgrade(&self));
+        let idle = self.setup.passivate_after().expect("it has a default");
+        system.runtime().spawn(async move {
+            let swept = async {
+                let interval = (idle / 4).clamp(Duration::from_millis(1), Duration::from_secs(15));
+                loop {
+                    tokio::time::sleep(interval).await;
+                    let Some(kind) = kind.upgrade() else { return };
+                    sweep(&kind, idle).await;
+                }
+            };
+            tokio::select! {
+                () = over => {}
+                () = swept => {}
+            }
+        });
+        if let Some(store) = self.terms.store.clone() {
+            reminders::begin::<G>(store, self.terms.reminder_interval, system);
+        }
+    }
+
+    fn report(&self) -> GrainReport {
+        let keys: Vec<_> = living(self).flatten().map(|place| place.id.key().to_owned()).collect();
+        GrainReport {
+            kind: G::KIND,
+            active: keys.len(),
+            limit: self.limit,
+            activations: self.activations.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            keys,
+        }
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl SystemBuilder {
+    /// Has grains of a kind live in this system. Default: none. A kind that is registered twice is an error of
+    /// [`start`](Self::start), and so is one whose name is not valid.
+    pub fn grain<G: Grain>(mut self, kind: GrainKind<G>) -> Self {
+        let kind: Arc<Kind<G>> = Arc::new(Hosted::new(kind));
+        if self.grains.insert(G::KIND, kind).is_some() {
+            self.duplicate_kind.get_or_insert_with(|| G::KIND.to_owned());
+        }
+        self
+    }
+}
+
+impl ActorSystem {
+    /// The grains of each kind that live here. Takes time that grows with their number.
+    pub fn grains(&self) -> Vec<GrainReport> {
+        self.0.grains.values().map(|kind| kind.report()).collect()
+    }
+}
