@@ -113,7 +113,7 @@ impl Kind {
 
     /// The supervision of such actors. See [`Spawn::supervision`](crate::Spawn::supervision).
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.setup.options().supervision = Some(supervision);
+        self.setup.options().supervision = Some(Arc::new(supervision));
         self
     }
 

@@ -93,7 +93,7 @@ impl<'a, A: Actor> Spawn<'a, A> {
 
     /// What happens when the actor fails. Default: see [`Supervision`].
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.setup.options().supervision = Some(supervision);
+        self.setup.options().supervision = Some(Arc::new(supervision));
         self
     }
 

@@ -396,7 +396,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
             refuse_signal(signal);
         }
         // Peers first: whoever waits here for the end may close the connections next, as a shutdown does.
-        for notify in calls.into_values() {
+        for notify in calls.into_iter().flat_map(|calls| calls.into_values()) {
             notify(reason);
         }
         for (watch, watcher) in watchers {
@@ -590,7 +590,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
 
     fn unwatch_call(&self, key: WatchKey) {
         let mut state = self.state.lock();
-        let call = state.rare.as_mut().and_then(|rare| rare.calls.remove(&key));
+        let call = state.rare.as_mut().and_then(|rare| rare.calls.as_mut()?.remove(&key));
         drop(state);
         drop(call);
     }

@@ -21,7 +21,8 @@ pub(super) struct Rare {
     /// Who waits for the end.
     pub(super) waiting: Vec<oneshot::Sender<StopReason>>,
     /// Who is called at the end, by key: peers make many of them, and take them back one by one.
-    pub(super) calls: HashMap<WatchKey, Notify>,
+    #[expect(clippy::box_collection, reason = "few actors have any, and many have the rest")]
+    pub(super) calls: Option<Box<HashMap<WatchKey, Notify>>>,
     pub(super) ended: Option<StopReason>,
     /// What its code waits for is not waited for any more.
     pub(super) is_killed: bool,
@@ -62,7 +63,7 @@ impl Rare {
         let is_time = |len: usize| len >= MANY && len.is_power_of_two();
         match watcher {
             Watcher::Call { key, notify } => {
-                self.calls.insert(key, notify);
+                self.calls.get_or_insert_default().insert(key, notify);
             }
             Watcher::Actor { watcher, watch } => {
                 if is_time(self.watchers.len()) {

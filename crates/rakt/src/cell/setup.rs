@@ -63,7 +63,7 @@ pub(crate) struct Setup {
 /// What most spawners do not decide.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
-    pub(crate) supervision: Option<Supervision>,
+    pub(crate) supervision: Option<Arc<Supervision>>,
     pub(crate) passivate_after: Option<Duration>,
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) kind: Option<Arc<str>>,
@@ -76,7 +76,7 @@ pub(crate) struct Options {
 impl Setup {
     pub(crate) fn change(&mut self, changes: Changes) {
         if let Some(supervision) = changes.supervision {
-            self.options().supervision = Some(supervision);
+            self.options().supervision = Some(Arc::new(supervision));
         }
         if let Some(idle) = changes.passivate_after {
             self.options().passivate_after = (idle < Duration::MAX).then_some(idle);
@@ -88,7 +88,7 @@ impl Setup {
     }
 
     pub(crate) fn supervision(&self) -> Option<&Supervision> {
-        self.options.as_ref()?.supervision.as_ref()
+        self.options.as_ref()?.supervision.as_deref()
     }
 
     pub(crate) fn passivate_after(&self) -> Option<Duration> {

@@ -118,7 +118,7 @@ impl<G: Grain> GrainKind<G> {
 
     /// The supervision of such a grain. See [`Spawn::supervision`](crate::Spawn::supervision).
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.setup.options().supervision = Some(supervision);
+        self.setup.options().supervision = Some(Arc::new(supervision));
         self
     }
 

@@ -9,6 +9,7 @@
 //! | `goakt_peers.rs` | what do connections of Go nodes keep? |
 //! | `hostile_peers.rs` | how much can peers make a node hold that try to? |
 //! | `idle_actors.rs` | what does an idle actor cost? |
+//! | `idle_grains.rs` | what does a grain cost, while it lives and when it does not? |
 //! | `idle_peers.rs`, `tls_peers.rs` | what does a peer cost that is connected and says nothing? |
 
 mod allocator;
@@ -46,6 +47,7 @@ mod goakt_peers;
 #[cfg(target_os = "linux")]
 mod hostile_peers;
 mod idle_actors;
+mod idle_grains;
 mod idle_peers;
 #[cfg(feature = "_tls")]
 mod tls_peers;
