@@ -13,6 +13,8 @@ mod compiled {
     #[cfg(feature = "goakt")]
     #[doc = include_str!("goakt.md")]
     struct GoAkt;
+    #[doc = include_str!("grains.md")]
+    struct Grains;
     #[cfg(feature = "serde")]
     #[doc = include_str!("guide.md")]
     struct Guide;
