@@ -563,7 +563,7 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Reachable for Cell<B, D
     }
 
     fn accepted(&self, wire_name: &str) -> Option<u16> {
-        self.class.by_name.get(wire_name).copied()
+        self.class.accepted(wire_name)
     }
 
     fn wire_names(&self) -> Vec<&'static str> {

@@ -39,6 +39,11 @@ impl<D, R> Class<D, R> {
         Self { entries: Vec::new(), by_name: HashMap::new(), run }
     }
 
+    /// The number of the message of that wire name.
+    pub(crate) fn accepted(&self, wire_name: &str) -> Option<u16> {
+        self.by_name.get(wire_name).copied()
+    }
+
     /// Adds a message, unless it is there; then it has the wire name as well.
     pub(crate) fn add(&mut self, entry: Entry<D>) {
         let known = self.entries.iter().position(|known| known.type_id == entry.type_id);

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::Grain;
 use super::reference::GrainRef;
 use super::room::{make_room, room};
 use crate::actor::{Actor, Handler};
-use crate::context::{ActorCell, Context};
+use crate::context::Context;
 use crate::error::{AskError, Bound, Refusal, TellError};
 use crate::limit::Limit;
 use crate::message::{Message, message_name};
@@ -33,8 +32,8 @@ struct Call<'a, G: Grain, M> {
     limit: Limit,
     sender: Option<ActorRef>,
     metadata: Option<Metadata>,
-    /// The activation that it was sent to last.
-    last: Option<Arc<ActorCell<G>>>,
+    /// The number of the activation that it was sent to last.
+    last: Option<u64>,
     room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
 }
 
@@ -55,8 +54,8 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
     fn poll_enter(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<ActorRef<G>, Refusal>> {
         let mut permit = None;
         loop {
-            if let Some(cell) = self.grain.enter(self.last.as_ref(), &mut permit)? {
-                (self.room, self.last) = (None, Some(cell.clone()));
+            if let Some(cell) = self.grain.enter(self.last, &mut permit)? {
+                (self.room, self.last) = (None, Some(cell.uid));
                 return Poll::Ready(Ok(ActorRef::from_target(Target::Local(cell))));
             }
             let Some(kind) = self.grain.kind() else { return Poll::Pending };
@@ -202,12 +201,13 @@ impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
         let mut message = self.call.message.take().expect("nothing was sent yet");
         let mut last = None;
         loop {
-            let refusal = match self.call.grain.enter(last.as_ref(), &mut None) {
+            let refusal = match self.call.grain.enter(last, &mut None) {
                 Ok(Some(cell)) => {
-                    let target = ActorRef::<G>::from_target(Target::Local(cell.clone()));
+                    let uid = cell.uid;
+                    let target = ActorRef::<G>::from_target(Target::Local(cell));
                     match target.try_tell(message) {
                         Err(error) if error.refusal == Refusal::Stopped => {
-                            (message, last) = (error.message, Some(cell));
+                            (message, last) = (error.message, Some(uid));
                             continue;
                         }
                         told => return told,

@@ -12,10 +12,16 @@ use super::hosted::Hosted;
 use super::kind::GrainKind;
 use super::place::{Kind, Place};
 use super::reminders;
-use crate::actor::Accepts;
+use super::room::room;
+use crate::actor::{Accepts, Handler};
+use crate::context::Context;
+use crate::error::{Refusal, Result};
+use crate::mailbox::arrivals::Reachable;
+use crate::message::Message;
 use crate::signal::{Signal, Signalled};
+use crate::spawn::class_of;
 use crate::system::SystemBuilder;
-use crate::system::core::{ActorSystem, GrainFault, GrainHost, GrainReport};
+use crate::system::core::{Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainReport};
 use crate::timers::now;
 
 /// Grains are looked through for those that are idle by so many at a time, before others get a turn.
@@ -45,10 +51,48 @@ async fn sweep<G: Grain>(kind: &Kind<G>, idle: Duration) {
     }
 }
 
+/// Is answered once the grain lives.
+struct Wake;
+
+impl Message for Wake {
+    type Reply = ();
+}
+
+impl<G: Grain> Handler<Wake> for G {
+    async fn handle(&mut self, _: Wake, _: &mut Context<Self>) -> Result {
+        Ok(())
+    }
+}
+
 impl<G: Grain> GrainHost for Kind<G> {
-    fn check(&self) -> Result<(), GrainFault> {
+    fn check(&self) -> std::result::Result<(), GrainFault> {
         validate_name(&self.name).map_err(GrainFault::Name)?;
         Accepts::<G>::of_actor().map(drop).map_err(GrainFault::DuplicateName)
+    }
+
+    fn accepted(&self, system: &ActorSystem, wire_name: &str) -> Option<u16> {
+        class_of::<G>(system).ok()?.accepted(wire_name)
+    }
+
+    fn enter(self: Arc<Self>, system: &ActorSystem, key: &str, closed: Option<u64>) -> Entering {
+        let (system, place) = (system.clone(), Place::of(&self, key));
+        Box::pin(async move {
+            let (place, mut permit) = (place?, None);
+            loop {
+                if let Some(cell) = place.enter(&system, closed, &mut permit)? {
+                    return Ok(cell as Arc<dyn Reachable>);
+                }
+                permit = Some(room(self.clone()).await);
+            }
+        })
+    }
+
+    fn activate(&self, system: &ActorSystem, key: &str) -> Activating {
+        let grain = system.grain::<G>(key);
+        Box::pin(async move {
+            let asked = grain.ask(Wake).await;
+            asked.map_err(|error| error.refusal().cloned().unwrap_or(Refusal::DeadlineExceeded))
+        })
     }
 
     fn begin(self: Arc<Self>, system: &ActorSystem) {

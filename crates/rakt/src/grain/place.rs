@@ -20,7 +20,7 @@ use super::hosted::{Hosted, Seat};
 use super::id::GrainId;
 use crate::cell::Cell;
 use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
-use crate::error::{Cause, Chain, Refusal};
+use crate::error::{AddressError, Cause, Chain, Refusal};
 use crate::events::StopReason;
 use crate::mailbox::arrivals::Reachable;
 use crate::runner::Runner;
@@ -45,8 +45,17 @@ struct Life<G: Grain> {
 }
 
 impl<G: Grain> Place<G> {
-    pub(super) fn new(kind: Arc<Kind<G>>, id: GrainId) -> Self {
-        Self { kind, id, life: Mutex::new(Life { current: None, seat: None }) }
+    /// Where the grain of that key lives, now or later.
+    ///
+    /// # Errors
+    /// No grain can have that key.
+    pub(super) fn of(kind: &Arc<Kind<G>>, key: &str) -> Result<Arc<Self>, Refusal> {
+        let place = kind.places.get_or_make(key, || {
+            let id = GrainId::of_kind(kind.name.clone(), key)?;
+            let life = Mutex::new(Life { current: None, seat: None });
+            Ok(Self { kind: kind.clone(), id, life })
+        });
+        place.map_err(|error: AddressError| Refusal::InvalidArgument { source: Cause::new(error) })
     }
 
     /// The activation that takes in messages, if there is one.
@@ -54,20 +63,20 @@ impl<G: Grain> Place<G> {
         self.life.lock().current.clone()
     }
 
-    /// The activation that takes in messages; a new one where there is none, or where it is `closed`, which takes in no
-    /// more. `None` where there is no room for one, and no `permit`.
+    /// The activation that takes in messages; a new one where there is none, or where its number is that of `closed`, which
+    /// takes in no more. `None` where there is no room for one, and no `permit`.
     ///
     /// # Errors
     /// The node shuts down.
     pub(super) fn enter(
         self: &Arc<Self>,
         system: &ActorSystem,
-        closed: Option<&Arc<ActorCell<G>>>,
+        closed: Option<u64>,
         permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Option<Arc<ActorCell<G>>>, Refusal> {
         let mut life = self.life.lock();
         if let Some(current) = &life.current
-            && !closed.is_some_and(|closed| Arc::ptr_eq(closed, current))
+            && closed != Some(current.uid)
         {
             return Ok(Some(current.clone()));
         }

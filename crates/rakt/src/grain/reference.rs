@@ -4,14 +4,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rakt_wire::{Address, AddressError};
+use rakt_wire::Address;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Grain;
-use super::id::{GRAINS, GrainId};
+use super::id::GRAINS;
 use super::place::{Kind, Place};
 use crate::context::ActorCell;
-use crate::error::{Cause, Refusal};
+use crate::error::Refusal;
 use crate::system::core::ActorSystem;
 
 /// A reference to a grain: it never goes stale, and needs no grain to live.
@@ -68,15 +68,8 @@ impl ActorSystem {
     pub fn grain<G: Grain>(&self, key: impl AsRef<str>) -> GrainRef<G> {
         let key = key.as_ref();
         let not_here = || Refusal::KindNotRegistered { kind: G::KIND.to_owned() };
-        let place = self.hosted::<G>().ok_or_else(not_here).and_then(|kind| {
-            let place = kind.places.get_or_make(key, || {
-                let id = GrainId::of_kind(kind.name.clone(), key)?;
-                Ok(Place::new(kind.clone(), id))
-            });
-            place.map_err(|error: AddressError| Refusal::InvalidArgument {
-                source: Cause::new(error),
-            })
-        });
+        let place = self.hosted::<G>().ok_or_else(not_here);
+        let place = place.and_then(|kind| Place::of(&kind, key));
         GrainRef { system: self.clone(), key: key.into(), place }
     }
 }
@@ -104,7 +97,7 @@ impl<G: Grain> GrainRef<G> {
     /// The activation to send to, if there is one or room for one.
     pub(super) fn enter(
         &self,
-        closed: Option<&Arc<ActorCell<G>>>,
+        closed: Option<u64>,
         permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Option<Arc<ActorCell<G>>>, Refusal> {
         let place = self.place.as_ref().map_err(Clone::clone)?;

@@ -95,15 +95,30 @@ pub struct ShutdownReport {
 pub(crate) type Grains = BTreeMap<&'static str, Arc<dyn GrainHost>>;
 
 /// A kind of grains that live here.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
 pub(crate) trait GrainHost: Any + Send + Sync {
     /// Checks what can be wrong with it: its name, and those of its messages.
     fn check(&self) -> Result<(), GrainFault>;
+    /// The number of a message among those that peers may send to such grains.
+    fn accepted(&self, system: &ActorSystem, wire_name: &str) -> Option<u16>;
+    /// The activation of a grain that takes in messages, which is not the one of that number; one is begun where there is
+    /// none, once there is room for it.
+    fn enter(self: Arc<Self>, system: &ActorSystem, key: &str, closed: Option<u64>) -> Entering;
+    /// Brings a grain to life, if it does not live, and waits until it does.
+    fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
     /// What there is to know of it.
     fn report(&self) -> GrainReport;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
+
+/// A grain about to take in messages.
+pub(crate) type Entering =
+    Pin<Box<dyn Future<Output = Result<Arc<dyn Reachable>, Refusal>> + Send>>;
+
+/// A grain that is brought to life.
+pub(crate) type Activating = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// What is wrong with a kind of grains.
 pub(crate) enum GrainFault {

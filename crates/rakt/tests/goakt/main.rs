@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `calling.rs` | how do calls to actors on Go nodes end? |
 //! | `delivery.rs` | what becomes of the messages of Go nodes? |
+//! | `grains.rs` | what can Go nodes do with grains? |
 //! | `limits.rs` | what can a peer that speaks GoAkt, or seems to, not do to a node? |
 //! | `policy.rs` | what may Go nodes do, in whose name, and what do they hear of what they may not? |
 //! | `scripted.rs` | (a Go node that does what a test tells it to) |
@@ -31,6 +32,7 @@ mod support;
 mod calling;
 mod delivery;
 mod gone;
+mod grains;
 mod limits;
 mod policy;
 mod scripted;

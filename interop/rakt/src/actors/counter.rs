@@ -11,11 +11,32 @@ use crate::messages::{Count, CountRequest, Note};
 #[derive(Default)]
 pub struct Counter(HashMap<String, Seen>);
 
+/// What came of one sender.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     notes: u64,
     violations: u64,
     last: u64,
+}
+
+impl Seen {
+    /// Notes a note among those of all senders.
+    pub(super) fn note(all: &mut HashMap<String, Self>, note: Note) {
+        let seen = all.entry(note.sender).or_default();
+        seen.notes += 1;
+        seen.violations += u64::from(note.number != seen.last.wrapping_add(1));
+        seen.last = note.number;
+    }
+
+    /// What came of one sender, or of all where none is named.
+    pub(super) fn count(all: &HashMap<String, Self>, sender: &str) -> Count {
+        let mut count = Count::default();
+        for (_, seen) in all.iter().filter(|(name, _)| sender.is_empty() || sender == *name) {
+            count.notes += seen.notes;
+            count.violations += seen.violations;
+        }
+        count
+    }
 }
 
 echoes! { Counter: BytesValue, StringValue, Empty }
@@ -29,22 +50,13 @@ impl Actor for Counter {
 
 impl Handler<Note> for Counter {
     async fn handle(&mut self, note: Note, ctx: &mut Context<Self>) -> Result {
-        let seen = self.0.entry(note.sender).or_default();
-        seen.notes += 1;
-        seen.violations += u64::from(note.number != seen.last.wrapping_add(1));
-        seen.last = note.number;
+        Seen::note(&mut self.0, note);
         unanswered(ctx)
     }
 }
 
 impl Handler<CountRequest> for Counter {
     async fn handle(&mut self, request: CountRequest, _: &mut Context<Self>) -> Result<Count> {
-        let is_meant = |name: &str| request.sender.is_empty() || request.sender == name;
-        let mut count = Count::default();
-        for (_, seen) in self.0.iter().filter(|(name, _)| is_meant(name)) {
-            count.notes += seen.notes;
-            count.violations += seen.violations;
-        }
-        Ok(count)
+        Ok(Seen::count(&self.0, &request.sender))
     }
 }

@@ -3,15 +3,18 @@
 //! - here: those that answer with what they are given
 //! - `counter`: notes that come in order, or do not
 //! - `requests`: those that send to other nodes
+//! - `tally`: a grain that does what several of them do
 
 mod counter;
 mod requests;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rakt::SystemBuilder;
+use rakt::grain::GrainKind;
 use rakt::prelude::*;
 use rakt::supervision::Directive;
 use sha2::{Digest, Sha256};
@@ -19,13 +22,18 @@ use sha2::{Digest, Sha256};
 use crate::messages::{BytesValue, Delay, Empty, Fail, Produce, StringValue, bytes};
 pub use counter::Counter;
 pub use requests::{Board, Forwarder, Outcomes, Replier, Requester, Tracer};
+pub use tally::Tally;
 
 /// What one message can ask of `Slow` at most.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Lets peers spawn the kinds of the contract.
 pub fn register(builder: SystemBuilder) -> SystemBuilder {
-    builder.kind::<Counter>("main.worker").kind::<Refuser>("main.refuser")
+    let resume = Supervision::always(Directive::Resume);
+    builder
+        .kind::<Counter>("main.worker")
+        .kind::<Refuser>("main.refuser")
+        .grain(GrainKind::<Tally>::new().supervision(resume))
 }
 
 /// Starts the actors on `system`.

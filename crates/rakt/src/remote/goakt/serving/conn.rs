@@ -94,6 +94,8 @@ pub(super) enum Answer {
     Done,
     Replies(Replies),
     Address(String),
+    /// What a grain has answered, if it did more than to acknowledge a message.
+    GrainReply(Option<(&'static str, Vec<u8>)>),
     Error(GoError),
 }
 
@@ -111,6 +113,10 @@ impl Answer {
         match self {
             Self::Done => send(&Response::Done),
             Self::Address(address) => send(&Response::Address(&address)),
+            Self::GrainReply(reply) => {
+                let payload = reply.as_ref().map(|(type_name, bytes)| Payload { type_name, bytes });
+                send(&Response::GrainReply(payload))
+            }
             Self::Error(error) => send(&Response::Error(error)),
             Self::Replies(replies) => {
                 let mut start = 0;
@@ -126,6 +132,7 @@ impl Answer {
     fn len(&self) -> usize {
         match self {
             Self::Replies(replies) => replies.bytes.len(),
+            Self::GrainReply(Some((_, bytes))) => bytes.len(),
             _ => 0,
         }
     }

@@ -90,7 +90,7 @@ impl GoConn {
                 (messages, Way::Ask { left, timeout: timeout.min(LONGEST) })
             }
             request => {
-                self.operate(id, &request, until, access);
+                self.operate(id, &request, (metadata, until), access);
                 return None;
             }
         };

@@ -8,6 +8,7 @@
 //! | `ahead` | what is read and not looked at, to hear of it when the peer goes |
 //! | `handing` | a request whose messages go on their way one after another |
 //! | `requests`, `operations` | from a message to the actor it is for; what is not a message |
+//! | `grains` | messages to grains, and to bring one to life |
 //! | `spawning` | what a Go node wants of an actor that it spawns |
 //! | `framework`, `delivery` | messages for the node itself; what a mailbox holds, and where replies go |
 //! | `conn` | the requests that wait for their responses, as actors see them |
@@ -22,6 +23,7 @@ mod ahead;
 mod conn;
 mod delivery;
 mod framework;
+mod grains;
 mod handing;
 mod operations;
 mod requests;

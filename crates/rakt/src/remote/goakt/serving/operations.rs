@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rakt_wire::goakt::{GoError, Procedure, Purpose, Request, proto};
-use rakt_wire::{Code, Failure, Operation, Outcome, is_reserved};
+use rakt_wire::goakt::{GoError, Procedure, Purpose, Request};
+use rakt_wire::{Metadata, Operation, Outcome, is_reserved};
 
 use super::conn::{Answer, GoConn};
 use crate::error::Refusal;
@@ -19,14 +19,17 @@ impl GoConn {
         self: &Arc<Self>,
         id: u64,
         request: &Request,
-        until: Option<Instant>,
+        (metadata, until): (Metadata, Option<Instant>),
         access: &Access,
     ) {
         self.open_operation(id);
         let procedure = request.procedure();
         let operation = match request.purpose() {
             Purpose::Operation(operation) => Ok(operation),
-            Purpose::Grain(grain) => Err(self.refuse_grain(procedure, grain)),
+            Purpose::Grain(grain) => {
+                let called = self.call_grain(id, request, grain, (metadata, until), access);
+                return called.unwrap_or_else(|error| self.answer(id, Answer::Error(error)));
+            }
             Purpose::Refused(error) => Err(error),
             _ => Err(GoError::cluster_off()),
         };
@@ -95,17 +98,6 @@ impl GoConn {
                 let subject = if procedure == Procedure::Spawn { subject } else { &address };
                 Answer::Error(GoError::from_failure(procedure, subject, &refusal.to_wire()))
             }
-        }
-    }
-
-    /// The answer of a node that has no grains of that kind: here is where grains come in one day.
-    fn refuse_grain(&self, procedure: Procedure, grain: &proto::Grain) -> GoError {
-        match self.terms.local.grain(grain) {
-            Ok(identity) => {
-                let failure = Failure::new(Code::KindNotRegistered);
-                GoError::from_failure(procedure, &identity.to_string(), &failure)
-            }
-            Err(error) => error,
         }
     }
 }
