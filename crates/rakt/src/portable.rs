@@ -1,5 +1,6 @@
 //! References as data: how one leaves the process, and becomes a reference again where it arrives.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -127,6 +128,9 @@ impl<A> ActorRef<A> {
 #[allow(dead_code, reason = "for messages of serde, which is a feature")]
 pub(crate) trait Resolve: Send + Sync {
     fn resolve(self: Arc<Self>, portable: &PortableRef) -> ActorRef;
+
+    /// Itself, for those who make other references than to actors: of a system it is what that is made of.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// Everybody who reads messages, by number.

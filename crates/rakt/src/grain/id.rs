@@ -1,6 +1,7 @@
 //! Which grain is meant, and the path of the actor that it is while it lives.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use rakt_wire::{AddressError, MAX_NAME_LEN, validate_name};
@@ -54,6 +55,11 @@ impl GrainId {
         &self.key
     }
 
+    /// Kind and key, with a `/` between them, to be [parsed](FromStr) again. A key may hold any character.
+    pub fn to_text(&self) -> String {
+        format!("{}/{}", self.kind, self.key)
+    }
+
     /// The path of the actor that it is while it lives.
     pub fn path(&self) -> String {
         format!("{GRAINS}/{}/{}", self.kind, segment(&self.key))
@@ -66,7 +72,17 @@ impl fmt::Debug for GrainId {
     }
 }
 
-/// Kind and key, with a `/` between them.
+/// What [`GrainId::to_text`] writes.
+impl FromStr for GrainId {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (kind, key) = text.split_once('/').unwrap_or((text, ""));
+        Self::new(kind, key)
+    }
+}
+
+/// Kind and key, with a `/` between them, for people: what of a key cannot be shown is written as Rust does it.
 impl fmt::Display for GrainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind, self.key.escape_debug())
@@ -120,6 +136,7 @@ mod tests {
         fn every_key_has_a_valid_path_of_its_own(a in "(?s).{1,20}", b in "(?s)[x.a2]{1,6}|.{1,20}") {
             let [a, b] = [a, b].map(|key| GrainId::new("cart", &key).expect("it is short"));
             prop_assert_eq!(validate_path(&a.path()), Ok(()));
+            prop_assert_eq!(a.to_text().parse(), Ok(a.clone()));
             prop_assert_eq!(a == b, a.path() == b.path());
         }
     }

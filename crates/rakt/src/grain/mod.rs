@@ -57,6 +57,7 @@
 //! - `place`: where a grain lives, one life after the other; `activation`: one such life, and what it has stored
 //! - `context`: what the code of a grain can do besides
 //! - `reference`, `call`: how it is sent messages
+//! - `portable`: grains in messages
 //! - `store`: where grains keep what outlives them; `memory_store`: one that is gone with the process
 //! - `reminders`: messages to grains that do not live
 
@@ -70,6 +71,8 @@ pub(crate) mod id;
 mod kind;
 mod memory_store;
 mod place;
+#[cfg(feature = "serde")]
+mod portable;
 mod reference;
 mod reminders;
 mod room;

@@ -1,5 +1,6 @@
 //! Calls to other nodes: the peers that are known here, and references to their actors.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -127,6 +128,10 @@ impl Caller {
 impl Resolve for Caller {
     fn resolve(self: Arc<Self>, portable: &PortableRef) -> ActorRef {
         Self::resolve(&self, portable)
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages by address, and references that arrive as data.
 
+use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
@@ -85,6 +86,10 @@ impl ActorSystem {
 impl Resolve for Inner {
     fn resolve(self: Arc<Self>, portable: &PortableRef) -> ActorRef {
         ActorSystem(self).resolve(portable)
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
     }
 }
 

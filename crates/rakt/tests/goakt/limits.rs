@@ -174,6 +174,9 @@ async fn what_has_not_asked_for_anything_in_time_is_closed() {
         &request[..4],
         &request[..request.len() - 1],
     ] {
+        if bytes == b"GET " && !cfg!(feature = "brotli") {
+            continue;
+        }
         let (before, mut peer) = (Instant::now(), node.dial().await);
         peer.write(bytes).await;
         peer.rest().await;

@@ -6,6 +6,7 @@
 //! | `failures.rs` | what if a grain does not come to life, or fails? |
 //! | `life.rs` | when does a grain live, and what becomes of messages in between? |
 //! | `limit.rs` | how many live at once? |
+//! | `portable.rs` | can a message hold grains? |
 //! | `reminders.rs` | does a reminder find a grain that does not live? |
 //! | `state.rs` | what outlives an activation, and who may write it? |
 
@@ -16,6 +17,8 @@ mod calls;
 mod failures;
 mod life;
 mod limit;
+#[cfg(feature = "serde")]
+mod portable;
 mod reminders;
 mod state;
 
