@@ -2,7 +2,7 @@
 //!
 //! Words of peers, answers of the register and time go in; what to do comes out. There is no runtime, socket, clock or
 //! randomness in this crate, so that a whole cluster can be replayed in a test, and a model checker runs what is shipped
-//! (`tests/model`). Times are [`Duration`](std::time::Duration)s since an origin that the caller chooses once, on a clock that
+//! (`src/model`, for tests alone). Times are [`Duration`](std::time::Duration)s since an origin that the caller chooses once, on a clock that
 //! also counts while the machine sleeps.
 //!
 //! **The cluster is being built.** Nothing of rakt uses this crate yet, and it is not published. There is:
@@ -16,6 +16,7 @@
 //! | [`register`] | what holds the view must do, as outcomes |
 //! | [`lease`] | how long a node may act after it has read that it is a member |
 //! | [`takeover`] | how long others wait before they take what was its |
+//! | [`directory`] | where grains live: who owns a slot, how it changes hands, what hosts promise |
 //! | [`propose`] | how a change is put into a view |
 //! | [`sim`] | a register for tests |
 //!
@@ -27,8 +28,11 @@
     allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is fine")
 )]
 
+pub mod directory;
 pub mod epoch;
 pub mod lease;
+#[cfg(test)]
+mod model;
 pub mod node;
 pub mod propose;
 pub mod register;
