@@ -17,6 +17,8 @@
 //! | [`lease`] | how long a node may act after it has read that it is a member |
 //! | [`takeover`] | how long others wait before they take what was its |
 //! | [`directory`] | where grains live: who owns a slot, how it changes hands, what hosts promise |
+//! | [`failure`] | who does not answer, and what that is enough for |
+//! | [`placement`] | where a grain is activated |
 //! | [`propose`] | how a change is put into a view |
 //! | [`sim`] | a register for tests |
 //!
@@ -30,10 +32,12 @@
 
 pub mod directory;
 pub mod epoch;
+pub mod failure;
 pub mod lease;
 #[cfg(test)]
 mod model;
 pub mod node;
+pub mod placement;
 pub mod propose;
 pub mod register;
 pub mod sim;
