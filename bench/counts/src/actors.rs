@@ -5,6 +5,7 @@ use std::future::Future;
 use std::hint::black_box;
 
 use bytes::Bytes;
+use rakt::grain::{Grain, GrainKind};
 use rakt::message::{Codec, Prost};
 use rakt::prelude::*;
 use rakt::remote::{Compression, Config, Secret, Tls};
@@ -98,6 +99,36 @@ pub(crate) fn local_ask(count: u64) -> Result {
     on_one_thread(async move {
         let system = ActorSystem::builder("local").start().await?;
         ask(&system.spawn("counter", Counter::default).await?, count).await
+    })
+}
+
+impl Grain for Counter {
+    const KIND: &'static str = "counter";
+}
+
+/// Runs a system with grains.
+async fn with_grains() -> Result<ActorSystem> {
+    Ok(ActorSystem::builder("local").grain(GrainKind::<Counter>::new()).start().await?)
+}
+
+pub(crate) fn grain_ask(count: u64) -> Result {
+    on_one_thread(async move {
+        let grain = with_grains().await?.grain::<Counter>("one");
+        for _ in 0..count {
+            black_box(grain.ask(Echo { payload: PAYLOAD }).await?);
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn grain_activate(count: u64) -> Result {
+    on_one_thread(async move {
+        let system = with_grains().await?;
+        for n in 0..count {
+            let grain = system.grain::<Counter>(format!("grain-{n:08}"));
+            black_box(grain.ask(Echo { payload: PAYLOAD }).await?);
+        }
+        Ok(())
     })
 }
 

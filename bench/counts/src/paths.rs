@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) static ALL: [Path; 17] = [
+pub(crate) static ALL: [Path; 19] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -75,6 +75,18 @@ pub(crate) static ALL: [Path; 17] = [
         about: "an actor, up to where it rests",
         count: 2_000,
         run: actors::spawn,
+    },
+    Path {
+        name: "grain-ask",
+        about: "the same as local-ask, to a grain that lives",
+        count: 5_000,
+        run: actors::grain_ask,
+    },
+    Path {
+        name: "grain-activate",
+        about: "an ask that brings a grain to life, found by its key, and its reply",
+        count: 2_000,
+        run: actors::grain_activate,
     },
     Path {
         name: "remote-tell",

@@ -1,5 +1,6 @@
 //! Which grain is meant, and the path of the actor that it is while it lives.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -29,19 +30,19 @@ impl GrainId {
     /// If the kind is no [name](crate::ActorSystem::spawn), or the key is empty or too long.
     pub fn new(kind: &str, key: &str) -> Result<Self, AddressError> {
         validate_name(kind)?;
-        Self::of_kind(kind.into(), key)
+        Self::of_kind(kind.into(), key.into())
     }
 
     /// The same, for a kind whose name is valid.
-    pub(crate) fn of_kind(kind: Arc<str>, key: &str) -> Result<Self, AddressError> {
+    pub(crate) fn of_kind(kind: Arc<str>, key: Arc<str>) -> Result<Self, AddressError> {
         let what = "the key of a grain";
-        let len = segment(key).len();
+        let len = segment(&key).len();
         match len {
             _ if key.is_empty() => Err(AddressError::Empty { what }),
             len if len > MAX_NAME_LEN => {
                 Err(AddressError::TooLong { what, len, limit: MAX_NAME_LEN })
             }
-            _ => Ok(Self { kind, key: key.into() }),
+            _ => Ok(Self { kind, key }),
         }
     }
 
@@ -53,6 +54,11 @@ impl GrainId {
     /// The key.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The key, to be shared.
+    pub(crate) fn shared_key(&self) -> Arc<str> {
+        self.key.clone()
     }
 
     /// Kind and key, with a `/` between them, to be [parsed](FromStr) again. A key may hold any character.
@@ -90,9 +96,9 @@ impl fmt::Display for GrainId {
 }
 
 /// A key as a segment of a path. No two keys have the same one.
-fn segment(key: &str) -> String {
+fn segment(key: &str) -> Cow<'_, str> {
     if validate_name(key).is_ok() && !key.starts_with(ESCAPED) {
-        return key.to_owned();
+        return Cow::Borrowed(key);
     }
     let mut segment = ESCAPED.to_owned();
     for byte in key.bytes() {
@@ -101,7 +107,7 @@ fn segment(key: &str) -> String {
             _ => segment.push_str(&format!(".{byte:02x}")),
         }
     }
-    segment
+    Cow::Owned(segment)
 }
 
 #[cfg(test)]

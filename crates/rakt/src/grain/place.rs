@@ -50,7 +50,7 @@ impl<G: Grain> Place<G> {
     /// # Errors
     /// No grain can have that key.
     pub(super) fn of(kind: &Arc<Kind<G>>, key: &str) -> Result<Arc<Self>, Refusal> {
-        let place = kind.places.get_or_make(key, || {
+        let place = kind.places.get_or_make(key, |key| {
             let id = GrainId::of_kind(kind.name.clone(), key)?;
             let life = Mutex::new(Life { current: None, seat: None });
             Ok(Self { kind: kind.clone(), id, life })

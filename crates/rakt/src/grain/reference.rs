@@ -70,7 +70,8 @@ impl ActorSystem {
         let not_here = || Refusal::KindNotRegistered { kind: G::KIND.to_owned() };
         let place = self.hosted::<G>().ok_or_else(not_here);
         let place = place.and_then(|kind| Place::of(&kind, key));
-        GrainRef { system: self.clone(), key: key.into(), place }
+        let key = place.as_ref().map_or_else(|_| key.into(), |place| place.id.shared_key());
+        GrainRef { system: self.clone(), key, place }
     }
 }
 

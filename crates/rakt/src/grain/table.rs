@@ -44,14 +44,15 @@ impl<P> Table<P> {
     pub(super) fn get_or_make<E>(
         &self,
         key: &str,
-        make: impl FnOnce() -> Result<P, E>,
+        make: impl FnOnce(Arc<str>) -> Result<P, E>,
     ) -> Result<Arc<P>, E> {
         let mut shard = self.shard(key).lock();
         if let Some(known) = shard.get(key).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let made = Arc::new(make()?);
-        shard.insert(key.into(), Arc::downgrade(&made));
+        let key: Arc<str> = key.into();
+        let made = Arc::new(make(key.clone())?);
+        shard.insert(key, Arc::downgrade(&made));
         Ok(made)
     }
 
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     fn get(table: &Table<u32>, key: &str, value: u32) -> Arc<u32> {
-        table.get_or_make(key, || Ok::<_, Infallible>(value)).expect("it is made")
+        table.get_or_make(key, |_| Ok::<_, Infallible>(value)).expect("it is made")
     }
 
     #[test]
