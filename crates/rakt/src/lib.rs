@@ -154,8 +154,8 @@ pub use reference::{ActorRef, AnyActor, Recipient, Takes};
 pub use send::message_for::MessageFor;
 pub use spawn::{Spawn, SpawnOrExisting};
 pub use system::{
-    ActorSystem, ConfigError, Exposed, ExposedActors, ExposedKind, ShutdownReport, StartError,
-    SystemBuilder,
+    ActorSystem, ConfigError, Exposed, ExposedActors, ExposedGrains, ExposedKind, ShutdownReport,
+    StartError, SystemBuilder,
 };
 pub use tasks::Task;
 pub use timers::Timer;

@@ -10,6 +10,8 @@
 //! | `rakt_denied_total`: what the policy has not allowed peers | counter | `verb`: `tell`, `ask`, `stop`, .. |
 //! | `rakt_unconfirmed_tells_total`: messages, see `Event::LinkDown` | counter | |
 //! | `rakt_actors` | gauge | |
+//! | `rakt_grains`: those that live | gauge | `kind` |
+//! | `rakt_grain_activations_total`, `rakt_grain_activation_failures_total` | counter | `kind` |
 //! | `rakt_certificate_expiry_timestamp_seconds`: when the node's own certificate ends | gauge | |
 //!
 //! They are counted by the read, the write or the batch, not by the message.
@@ -58,6 +60,20 @@ mod reported {
     pub(crate) fn actor_ended() {
         metrics::gauge!("rakt_actors").decrement(1);
     }
+
+    pub(crate) fn grain_began(kind: &'static str) {
+        metrics::gauge!("rakt_grains", "kind" => kind).increment(1);
+        metrics::counter!("rakt_grain_activations_total", "kind" => kind).increment(1);
+    }
+
+    pub(crate) fn grain_failed(kind: &'static str) {
+        metrics::counter!("rakt_grain_activation_failures_total", "kind" => kind).increment(1);
+        grain_ended(kind);
+    }
+
+    pub(crate) fn grain_ended(kind: &'static str) {
+        metrics::gauge!("rakt_grains", "kind" => kind).decrement(1);
+    }
 }
 
 #[cfg(not(feature = "metrics"))]
@@ -73,6 +89,9 @@ mod reported {
     pub(crate) fn denied(_: &'static str) {}
     pub(crate) fn actor_started() {}
     pub(crate) fn actor_ended() {}
+    pub(crate) fn grain_began(_: &'static str) {}
+    pub(crate) fn grain_failed(_: &'static str) {}
+    pub(crate) fn grain_ended(_: &'static str) {}
 }
 
 pub(crate) use reported::*;

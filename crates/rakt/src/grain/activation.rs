@@ -87,6 +87,11 @@ impl Activation {
         Ok(())
     }
 
+    /// Whether somebody else has taken over, or may have: nothing is saved any more.
+    pub(super) fn is_out_of_date(&self) -> bool {
+        self.held.lock().is_out_of_date
+    }
+
     /// Replaces what is stored. After [`SaveError::Fenced`] and [`SaveError::Unknown`] nothing more is written.
     pub(super) async fn save(&self, state: Option<Bytes>) -> Result<(), SaveError> {
         let not_saved =

@@ -7,6 +7,7 @@ use super::Grain;
 use super::activation::Activation;
 use super::epoch::Epoch;
 use super::id::GrainId;
+use super::reference::GrainRef;
 use super::store::{SaveError, StoreError};
 use crate::context::Context;
 use crate::error::{BoxError, Cause};
@@ -41,6 +42,15 @@ impl<G: Grain> Context<G> {
         self.grain_activation()
             .map(|activation| activation.id.clone())
             .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The grain that this is, for whoever is to write to it: unlike [`me`](Context::me), which is over with this activation,
+    /// it never is.
+    ///
+    /// # Panics
+    /// If this was spawned as an actor, and is no grain.
+    pub fn grain_ref(&self) -> GrainRef<G> {
+        self.system().grain(self.grain_id().key())
     }
 
     /// Which life of the grain this is. Greater than those of all lives before.

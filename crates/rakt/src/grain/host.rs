@@ -70,6 +70,10 @@ impl<G: Grain> GrainHost for Kind<G> {
         Accepts::<G>::of_actor().map(drop).map_err(GrainFault::DuplicateName)
     }
 
+    fn wire_names(&self) -> Vec<&'static str> {
+        Accepts::<G>::of_actor().map(|accepts| accepts.wire_names().collect()).unwrap_or_default()
+    }
+
     fn accepted(&self, system: &ActorSystem, wire_name: &str) -> Option<u16> {
         class_of::<G>(system).ok()?.accepted(wire_name)
     }
@@ -96,6 +100,8 @@ impl<G: Grain> GrainHost for Kind<G> {
     }
 
     fn begin(self: Arc<Self>, system: &ActorSystem) {
+        // The list of messages is user code: from now on it is known, and not asked for under a lock.
+        let _ = class_of::<G>(system);
         let (over, kind) = (system.shutdown_begun(), Arc::downgrade(&self));
         let idle = self.setup.passivate_after().expect("it has a default");
         system.runtime().spawn(async move {

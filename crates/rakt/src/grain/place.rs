@@ -122,7 +122,9 @@ impl<G: Grain> Place<G> {
                 return self.end(&cell, Work::<G>::default());
             }
             let origin = Box::new(Living(self.clone()));
+            crate::metrics::grain_began(G::KIND);
             let Err(fault) = Runner::start(cell.clone(), origin).await else { return };
+            crate::metrics::grain_failed(G::KIND);
             let source = Cause::described(&fault);
             self.kind.failures.fetch_add(1, Ordering::Relaxed);
             if system.outlet().actor_log.allows("a grain did not come to life", &*cell.path) {
@@ -199,11 +201,16 @@ impl<G: Grain> GrainLife<G> for Living<G> {
                     Err(_) => Err(format!("it was not activated within {limit:?}").into()),
                 }
             }),
+            // What it has to save would be refused.
+            GrainHook::Passivate if ctx.activation().is_out_of_date() => {
+                Box::pin(std::future::ready(Ok(())))
+            }
             GrainHook::Passivate => Box::pin(actor.passivate(ctx)),
         }
     }
 
     fn end(&self, cell: &ActorCell<G>, left: Work<G>) {
+        crate::metrics::grain_ended(G::KIND);
         self.0.end(cell, left);
     }
 }

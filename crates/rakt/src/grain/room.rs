@@ -13,17 +13,20 @@ use crate::timers::now;
 /// So many living grains are looked at for one that can end in favour of another.
 const LOOKED_AT: usize = 64;
 
-/// How long somebody waits for a grain to end before another one is asked to.
+/// How long somebody waits for a grain to end before another one is asked to; twice as long each time, up to a second, as
+/// many may wait.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Room for one more, which others make where there is none.
 pub(super) async fn room<G: Grain>(kind: Arc<Kind<G>>) -> OwnedSemaphorePermit {
     let mut free = std::pin::pin!(kind.room.clone().acquire_owned());
+    let mut patience = PATIENCE;
     loop {
         make_room(&kind);
-        if let Ok(permit) = tokio::time::timeout(PATIENCE, &mut free).await {
+        if let Ok(permit) = tokio::time::timeout(patience, &mut free).await {
             return permit.expect("it is never closed");
         }
+        patience = Duration::from_secs(1).min(2 * patience);
     }
 }
 

@@ -99,6 +99,8 @@ pub(crate) type Grains = BTreeMap<&'static str, Arc<dyn GrainHost>>;
 pub(crate) trait GrainHost: Any + Send + Sync {
     /// Checks what can be wrong with it: its name, and those of its messages.
     fn check(&self) -> Result<(), GrainFault>;
+    /// What peers may send to such grains.
+    fn wire_names(&self) -> Vec<&'static str>;
     /// The number of a message among those that peers may send to such grains.
     fn accepted(&self, system: &ActorSystem, wire_name: &str) -> Option<u16>;
     /// The activation of a grain that takes in messages, which is not the one of that number; one is begun where there is
@@ -348,6 +350,8 @@ impl ActorSystem {
                 let (failed, cause) = (failed.uid(), cause.clone());
                 parent.signal(Signal::ApplyToOthers { failed, decision, cause });
             }
+            // Grains have nothing to do with each other.
+            None if failed.path().contains('/') => {}
             None => {
                 for actor in self.0.registry.top_level() {
                     if actor.uid() != failed.uid() {

@@ -15,11 +15,24 @@ use super::core::{ActorSystem, ExposedKind};
 pub struct Exposed {
     /// What peers may spawn.
     pub kinds: Vec<ExposedKind>,
-    /// The actors that live now and were not spawned as one of the kinds: those of one list of messages are together.
+    /// The kinds of grains, whether any of them live or not.
+    pub grains: Vec<ExposedGrains>,
+    /// The actors that live now, and are neither grains nor spawned as one of the kinds: those of one list of messages are
+    /// together.
     /// Routers and topics are among them.
     pub actors: Vec<ExposedActors>,
     /// The [policy](crate::SystemBuilder::remoting), as it prints itself; `None` without remoting.
     pub policy: Option<String>,
+}
+
+/// A kind of grains, and what peers may send to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExposedGrains {
+    /// The name of the kind.
+    pub kind: &'static str,
+    /// The wire names of the messages that they accept from peers.
+    pub accepts: Vec<&'static str>,
 }
 
 /// Actors that accept the same messages from peers.
@@ -42,13 +55,21 @@ impl ActorSystem {
     /// at every actor.
     pub fn exposed(&self) -> Exposed {
         let policy = self.remoting().map(|remoting| remoting.policy());
-        Exposed { kinds: self.kinds().exposed(), actors: self.exposed_actors(), policy }
+        let kinds = self.0.grains.iter();
+        let grains = kinds.map(|(kind, host)| ExposedGrains { kind, accepts: host.wire_names() });
+        Exposed {
+            kinds: self.kinds().exposed(),
+            grains: grains.collect(),
+            actors: self.exposed_actors(),
+            policy,
+        }
     }
 
     fn exposed_actors(&self) -> Vec<ExposedActors> {
         let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for cell in self.0.registry.all() {
-            if cell.kind().is_none() && !cell.path().split('/').any(is_reserved) {
+            let is_grain = cell.parent().is_none() && cell.path().contains('/');
+            if cell.kind().is_none() && !is_grain && !cell.path().split('/').any(is_reserved) {
                 all.entry(cell.wire_names()).or_default().push(cell.path().to_owned());
             }
         }
@@ -65,8 +86,9 @@ impl ActorSystem {
 impl fmt::Display for Exposed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = self.kinds.iter().map(|kind| format!("kind {kind}"));
+        let grains = self.grains.iter().map(|grains| format!("grains {grains}"));
         let actors = self.actors.iter().map(|actors| format!("actors {actors}"));
-        let lines: Vec<_> = kinds.chain(actors).chain(self.policy.clone()).collect();
+        let lines: Vec<_> = kinds.chain(grains).chain(actors).chain(self.policy.clone()).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -74,12 +96,18 @@ impl fmt::Display for Exposed {
 impl fmt::Display for ExposedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let argument = self.argument.unwrap_or_default();
-        write!(f, "{}({argument}) accepts ", self.kind)?;
-        match self.accepts.is_empty() {
-            true => f.write_str("no messages"),
-            false => f.write_str(&self.accepts.join(", ")),
-        }
+        write!(f, "{}({argument}) accepts {}", self.kind, listed(&self.accepts))
     }
+}
+
+impl fmt::Display for ExposedGrains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} accept {}", self.kind, listed(&self.accepts))
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "no messages".to_owned() } else { names.join(", ") }
 }
 
 impl fmt::Display for ExposedActors {
@@ -88,9 +116,6 @@ impl fmt::Display for ExposedActors {
         if self.count > self.paths.len() {
             write!(f, " and {} more", self.count - self.paths.len())?;
         }
-        match self.accepts.is_empty() {
-            true => f.write_str(" accept no messages"),
-            false => write!(f, " accept {}", self.accepts.join(", ")),
-        }
+        write!(f, " accept {}", listed(&self.accepts))
     }
 }

@@ -37,7 +37,7 @@ use crate::watchdog;
 
 pub use core::{ActorSystem, ExposedKind, GrainReport, ShutdownReport};
 use core::{GrainFault, Grains, Inner, Kinds, Progress};
-pub use exposed::{Exposed, ExposedActors};
+pub use exposed::{Exposed, ExposedActors, ExposedGrains};
 
 /// What a system is to be, before it starts.
 #[must_use = "a system is there once this was started"]

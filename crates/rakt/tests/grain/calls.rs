@@ -113,3 +113,12 @@ async fn a_question_within_a_handler_has_its_deadline() {
     // Whose timer is first does not matter.
     assert!(matches!(relayed, Ok(true) | Err(AskError::Timeout { .. })), "{relayed:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_peers_may_send_to_grains_is_told_whether_they_live_or_not() {
+    let system = system(counters(&Seen::default())).await;
+    let before = system.exposed();
+    assert_eq!(before.to_string(), "grains counter accept no messages");
+    system.grain::<Counter>("a").ask(Count).await.expect("it counts");
+    assert_eq!(system.exposed(), before);
+}

@@ -108,3 +108,21 @@ async fn an_actor_that_was_spawned_is_no_grain() {
     let error = actor.ask(TellEpoch).await.expect_err("it has none");
     assert!(error.to_string().contains("failed"), "{error}");
 }
+
+/// A strategy for siblings is of no concern to grains, nor to the actors without a parent.
+#[tokio::test(start_paused = true)]
+async fn a_grain_has_no_siblings() {
+    let seen = Seen::default();
+    let supervision = Supervision::always(rakt::supervision::Directive::Stop);
+    let supervision = supervision.strategy(rakt::supervision::Strategy::OneForAll);
+    let system = system(counters(&seen).supervision(supervision)).await;
+    struct Plain;
+    impl Actor for Plain {}
+    let plain = system.spawn("plain", || Plain).await.expect("it starts");
+    let (a, b) = (system.grain::<Counter>("a"), system.grain::<Counter>("b"));
+    b.ask(Count).await.expect("it counts");
+    a.ask(Fail).await.expect_err("it fails");
+    ended(&a).await;
+    assert_eq!(b.ask(Count).await.expect("it counts"), 2);
+    assert_eq!(plain.is_alive(), Some(true));
+}

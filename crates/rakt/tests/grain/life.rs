@@ -171,3 +171,28 @@ async fn a_shutdown_passivates_all_after_the_actors() {
     let error = grains[0].ask(Count).await.expect_err("no more grains");
     assert_eq!(error.refusal(), Some(&Refusal::ShuttingDown));
 }
+
+/// Whom a grain tells of itself by its grain reference reaches each of its lives.
+#[tokio::test(start_paused = true)]
+async fn a_grain_can_be_written_to_by_whom_it_has_told_of_itself() {
+    #[derive(Message)]
+    #[rakt(reply = (GrainRef<Counter>, ActorRef<Counter>))]
+    struct WhoAreYou;
+    impl Handler<WhoAreYou> for Counter {
+        async fn handle(
+            &mut self,
+            _: WhoAreYou,
+            ctx: &mut Context<Self>,
+        ) -> Result<(GrainRef<Counter>, ActorRef<Counter>)> {
+            Ok((ctx.grain_ref(), ctx.me()))
+        }
+    }
+    let system = system(counters(&Seen::default())).await;
+    let (grain, life) = system.grain::<Counter>("a").ask(WhoAreYou).await.expect("it answers");
+    assert_eq!(life.ask(Count).await.expect("it counts"), 1);
+    grain.ask(Stop).await.expect("it stops");
+    ended(&grain).await;
+    assert_eq!(grain.ask(Count).await.expect("it counts"), 1);
+    let error = life.ask(Count).await.expect_err("that life is over");
+    assert_eq!(error.refusal(), Some(&Refusal::Stopped));
+}

@@ -1,6 +1,10 @@
 //! What outlives an activation, and who may write it.
 
+use std::time::Duration;
+
 use rakt::grain::{Epoch, GrainId, GrainStore, MemoryStore, SaveError, Writer};
+use rakt::supervision::Directive;
+use rakt::testkit::{FaultyStore, store};
 
 use super::*;
 
@@ -176,4 +180,95 @@ async fn without_a_store_nothing_is_saved() {
     let grain = system.grain::<Sum>("a");
     let error = grain.ask(SaveBytes(1)).await.expect("it answers").expect("there is no store");
     assert!(error.contains("has no store"), "{error}");
+}
+
+/// It does, whatever its handler and its supervision make of the error.
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_the_claim_ends() {
+    let store = Arc::new(MemoryStore::new());
+    let resumed = sums().supervision(Supervision::always(Directive::Resume));
+    let system = system(resumed.store(store.clone())).await;
+    let grain = system.grain::<Sum>("a");
+    grain.ask(Add(1)).await.expect("it adds");
+    let elsewhere = Writer { incarnation: [9; 16], uid: 1 };
+    let later = Epoch { generation: u64::MAX / 2, view: 3, counter: 0 };
+    store.claim(&id("a"), later, elsewhere).await.expect("it is later");
+    let said = grain.ask(SaveBytes(1)).await.expect("it answers").expect("it is not saved");
+    assert!(said.contains("taken over"), "{said}");
+    assert_eq!(grain.ask(Add(1)).await.expect("it adds"), 2, "by another activation");
+    assert_eq!(system.grains()[0].activations, 2);
+}
+
+/// Nobody knows whether it was written: nothing more is, and the next activation reads the truth.
+#[tokio::test(start_paused = true)]
+async fn after_a_save_of_which_nobody_knows_nothing_more_is_written() {
+    /// What two saves in one handler say.
+    #[derive(Message)]
+    #[rakt(reply = [Option<String>; 2])]
+    struct SaveTwice;
+    impl Handler<SaveTwice> for Sum {
+        async fn handle(
+            &mut self,
+            _: SaveTwice,
+            ctx: &mut Context<Self>,
+        ) -> Result<[Option<String>; 2]> {
+            let mut said = [const { None }; 2];
+            for (n, said) in (1..).zip(&mut said) {
+                let saved = ctx.save(&Saved { sum: 100 * n, ..Saved::default() }).await;
+                *said = saved.err().map(|error| error.to_string());
+            }
+            Ok(said)
+        }
+    }
+    let store = Arc::new(FaultyStore::new(MemoryStore::new()));
+    let system = system(sums().store(store.clone())).await;
+    let grain = system.grain::<Sum>("a");
+    grain.ask(Add(5)).await.expect("it adds");
+    for (fault, sum) in [
+        (store::Fault::LoseReply, 101),
+        // It is not there yet as the next activation claims, and is refused then.
+        (store::Fault::Late(Duration::from_secs(60)), 102),
+    ] {
+        store.next(store::Call::Save, fault);
+        let said = grain.ask(SaveTwice).await.expect("it answers").map(Option::unwrap_or_default);
+        assert!(said[0].contains("not known") && said[1].contains("taken over"), "{said:?}");
+        assert_eq!(grain.ask(Add(1)).await.expect("it adds"), sum);
+    }
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(grain.ask(Add(0)).await.expect("it adds"), 102);
+    store.assert_fenced();
+}
+
+/// I5: with a store that fails in all ways, what was confirmed is there, and nothing is counted twice.
+#[tokio::test(start_paused = true)]
+async fn what_was_confirmed_is_there_whatever_the_store_does() {
+    for seed in 0..20 {
+        let odds = store::Odds::none()
+            .lost(0.1)
+            .failed(0.1)
+            .late(0.1, Duration::from_secs(2))
+            .delayed(0.2, Duration::from_secs(1));
+        let store = Arc::new(FaultyStore::seeded(MemoryStore::new(), seed, odds));
+        let system = system(sums().store(store.clone())).await;
+        let grain = system.grain::<Sum>("a");
+        let (mut confirmed, mut tried, mut last) = (0, 0, 0);
+        for n in 0..100 {
+            tried += 1;
+            if let Ok(sum) = grain.ask(Add(1)).await {
+                assert!(sum > last, "seed {seed}: {sum} after {last}");
+                (confirmed, last) = (confirmed + 1, sum);
+            }
+            if n % 10 == 9 {
+                let _ = grain.ask(End).await;
+            }
+        }
+        store.set_odds(store::Odds::none());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let sum = grain.ask(Add(0)).await.expect("the store is well");
+        assert!(
+            confirmed > 0 && confirmed <= sum && sum <= tried,
+            "seed {seed}: {confirmed} {sum}"
+        );
+        store.assert_fenced();
+    }
 }
