@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::Grain;
 use super::reference::GrainRef;
 use super::room::{make_room, room};
 use crate::actor::{Actor, Handler};
-use crate::context::Context;
+use crate::context::{ActorCell, Context};
 use crate::error::{AskError, Bound, Refusal, TellError};
 use crate::limit::Limit;
 use crate::message::{Message, message_name};
@@ -37,6 +38,9 @@ struct Call<'a, G: Grain, M> {
     room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
 }
 
+/// An activation, and what to send to it for how long.
+type Found<G, M> = Result<(ActorRef<G>, M, Duration), (Refusal, M)>;
+
 impl<'a, G: Grain, M> Call<'a, G, M> {
     fn new(grain: &'a GrainRef<G>, message: M, limit: Duration) -> Self {
         Self {
@@ -50,13 +54,24 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
         }
     }
 
+    /// Where the message is to be sent next, and how long that may take; or why it cannot be.
+    fn poll_target(&mut self, cx: &mut TaskContext<'_>) -> Poll<Found<G, M>> {
+        let left = self.left();
+        let entered = ready!(self.poll_enter(cx));
+        let Some(message) = self.message.take() else { return Poll::Pending };
+        Poll::Ready(match entered {
+            Ok(cell) => Ok((ActorRef::from_target(Target::Local(cell)), message, left)),
+            Err(refusal) => Err((refusal, message)),
+        })
+    }
+
     /// An activation that takes in messages, as far as is known.
-    fn poll_enter(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<ActorRef<G>, Refusal>> {
+    fn poll_enter(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Arc<ActorCell<G>>, Refusal>> {
         let mut permit = None;
         loop {
             if let Some(cell) = self.grain.enter(self.last, &mut permit)? {
                 (self.room, self.last) = (None, Some(cell.uid));
-                return Poll::Ready(Ok(ActorRef::from_target(Target::Local(cell))));
+                return Poll::Ready(Ok(cell));
             }
             let Some(kind) = self.grain.kind() else { return Poll::Pending };
             let room = self.room.get_or_insert_with(|| Box::pin(room(kind.clone())));
@@ -242,12 +257,9 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
                     told => return Poll::Ready(told),
                 }
             }
-            let left = call.left();
-            let entered = ready!(call.poll_enter(cx));
-            let Some(message) = call.message.take() else { return Poll::Pending };
-            let target = match entered {
-                Ok(target) => target,
-                Err(refusal) => {
+            let (target, message, left) = match ready!(call.poll_target(cx)) {
+                Ok(found) => found,
+                Err((refusal, message)) => {
                     let target = call.grain.address();
                     return Poll::Ready(Err(TellError { target, refusal, message }));
                 }
@@ -295,12 +307,9 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
                     answered => return Poll::Ready(answered),
                 }
             }
-            let left = call.left();
-            let entered = ready!(call.poll_enter(cx));
-            let Some(message) = call.message.take() else { return Poll::Pending };
-            let target = match entered {
-                Ok(target) => target,
-                Err(refusal) => {
+            let (target, message, left) = match ready!(call.poll_target(cx)) {
+                Ok(found) => found,
+                Err((refusal, message)) => {
                     let target = call.grain.address();
                     return Poll::Ready(Err(AskError::NotSent { target, refusal, message }));
                 }
