@@ -195,9 +195,11 @@ impl Directory {
             };
         }
         // Also for what was reported and has ended since: an owner that is dead may know of the end, and have a lease.
-        let waits = after.iter().filter(|seat| !self.waits.over(&self.view, **seat, now));
-        if let Some(until) = waits.filter_map(|seat| self.waits.until(*seat)).max() {
-            return Found::Until(until);
+        let mut open =
+            after.iter().filter(|seat| !self.waits.over(&self.view, **seat, now)).peekable();
+        if open.peek().is_some() {
+            let until = open.filter_map(|seat| self.waits.until(*seat)).max();
+            return until.map_or(Found::Moving, Found::Until);
         }
         let grants = lease.may_grant(now)
             || (!self.guards.hold(Guard::Half) && lease.may_host(now))

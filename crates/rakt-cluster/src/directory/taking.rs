@@ -123,18 +123,16 @@ impl Directory {
     /// Says again what has not been answered: pulls, questions to all, and questions after claims.
     #[must_use]
     pub fn again(&self) -> Vec<Command> {
-        let at = self.view.stamp();
-        let mut out = Vec::new();
+        let (mut pulls, mut asks) =
+            (BTreeMap::<Seat, Vec<Slot>>::new(), BTreeMap::<Seat, Vec<Slot>>::new());
+        let (at, mut out) = (self.view.stamp(), Vec::new());
         for (slot, tenure) in &self.tenures {
-            let slots = vec![*slot];
             match tenure {
-                Tenure::Pulling { from } => {
-                    out.push(Command::Send { to: *from, word: Word::Pull { at, slots } });
-                }
+                Tenure::Pulling { from } => pulls.entry(*from).or_default().push(*slot),
                 Tenure::Asking { heard, .. } => {
-                    let silent = self.view.hosts().filter(|seat| !heard.contains(seat));
-                    let word = Word::Ask { at, slots };
-                    out.extend(silent.map(|to| Command::Send { to, word: word.clone() }));
+                    for seat in self.view.hosts().filter(|seat| !heard.contains(seat)) {
+                        asks.entry(seat).or_default().push(*slot);
+                    }
                 }
                 Tenure::Held { entries, .. } if self.view.owner(*slot) == Some(self.me) => {
                     let claims = entries.iter().filter(|(_, entry)| entry.uid.is_none());
@@ -143,6 +141,14 @@ impl Directory {
                 Tenure::Held { .. } | Tenure::Sealed { .. } => {}
             }
         }
+        out.extend(
+            pulls
+                .into_iter()
+                .map(|(to, slots)| Command::Send { to, word: Word::Pull { at, slots } }),
+        );
+        out.extend(
+            asks.into_iter().map(|(to, slots)| Command::Send { to, word: Word::Ask { at, slots } }),
+        );
         out
     }
 

@@ -234,7 +234,7 @@ fn a_new_cluster_counts_from_a_higher_generation() {
 
 #[test]
 fn who_has_answered_a_new_owner_refuses_grants_of_older_ones() {
-    cluster(3, KILL).without(&[Guard::FloorOnAsk]).breaks();
+    endless(3, KILL).without(&[Guard::FloorOnAsk]).breaks();
 }
 
 #[test]

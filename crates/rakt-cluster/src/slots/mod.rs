@@ -77,9 +77,18 @@ impl SlotRule {
         slot: Slot,
         members: impl IntoIterator<Item = (NodeId, u16)>,
     ) -> Option<NodeId> {
+        self.best(slot, members.into_iter().map(|(id, weight)| (seed(id), id, weight)))
+    }
+
+    /// As [`owner`](Self::owner), of members whose seeds are known.
+    pub(crate) fn best(
+        self,
+        slot: Slot,
+        members: impl Iterator<Item = (u64, NodeId, u16)>,
+    ) -> Option<NodeId> {
         let mut best: Option<(u64, u64, NodeId)> = None;
-        for (id, weight) in members.into_iter().filter(|(_, weight)| *weight > 0) {
-            let (cost, weight) = (cost(draw(id, slot)), u64::from(weight));
+        for (seed, id, weight) in members.filter(|(.., weight)| *weight > 0) {
+            let (cost, weight) = (cost(draw(seed, slot)), u64::from(weight));
             // A cost has 38 bits and a weight 16.
             let better = best.is_none_or(|(least, of, holder)| {
                 (cost.wrapping_mul(of), id) < (least.wrapping_mul(weight), holder)
@@ -92,10 +101,15 @@ impl SlotRule {
     }
 }
 
+/// What a member's draws begin with.
+pub(crate) fn seed(id: NodeId) -> u64 {
+    xxh64(&id.0.to_be_bytes())
+}
+
 /// What a member draws for a slot: any of the 2⁶⁴ numbers.
-fn draw(id: NodeId, slot: Slot) -> u64 {
+fn draw(seed: u64, slot: Slot) -> u64 {
     let steps = u64::from(slot.0).wrapping_add(1);
-    let mut x = xxh64(&id.0.to_be_bytes()).wrapping_add(steps.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut x = seed.wrapping_add(steps.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::epoch::Stamp;
 use crate::node::{NodeId, Seat};
-use crate::slots::{Slot, SlotRule, xxh64};
+use crate::slots::{Slot, SlotRule, seed, xxh64};
 
 mod codec;
 mod follow;
@@ -41,6 +41,8 @@ pub use member::{
 pub struct View {
     digest: u64,
     draft: Draft,
+    /// The seeds of those that may own slots: each is worked out once, and not for each of 4,096.
+    owners: Vec<(u64, NodeId, u16)>,
 }
 
 impl View {
@@ -52,7 +54,9 @@ impl View {
         draft.check()?;
         let bytes = codec::encode(&draft);
         member::in_range("the length", bytes.len() as u64, 0, MAX_VIEW_LEN as u64)?;
-        Ok(Self { digest: xxh64(&bytes), draft })
+        let up = draft.members.iter().filter(|member| member.state == State::Up);
+        let owners = up.map(|member| (seed(member.id), member.id, member.weight)).collect();
+        Ok(Self { digest: xxh64(&bytes), draft, owners })
     }
 
     /// Its bytes, as the register has them.
@@ -161,7 +165,7 @@ impl View {
     /// Who owns a slot: one that is Up, or nobody if none has weight.
     #[must_use]
     pub fn owner(&self, slot: Slot) -> Option<Seat> {
-        let id = self.slots().owner(slot, self.up().map(|member| (member.id, member.weight)))?;
+        let id = self.slots().best(slot, self.owners.iter().copied())?;
         self.node(id).map(Member::seat)
     }
 }
