@@ -74,7 +74,7 @@ async fn a_statement_that_takes_too_long_is_undone() -> rakt::Result {
     let server = Server::start().await;
     let client = server.client().await;
     store_of(&server).await;
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(2);
     let builder = PostgresStore::builder(server.config()).connections(1).timeout(limit);
     let store = builder.connect().await?;
     let claim = (epoch(1), WRITER);
@@ -85,9 +85,9 @@ async fn a_statement_that_takes_too_long_is_undone() -> rakt::Result {
     let Err(SaveError::NotSaved { source }) = late else { panic!("the server knows: {late:?}") };
     assert!(Chain(source.get_ref()).to_string().contains("statement timeout"), "{source:?}");
     // Whoever has the only connection holds up the others, but not for ever.
-    let both = [0, 1].map(|over| {
+    let both = [(), ()].map(|()| {
         let store = store.clone();
-        tokio::spawn(async move { store.save(&grain(1), claim, over, None).await })
+        tokio::spawn(async move { store.save(&grain(1), claim, 0, None).await })
     });
     for save in both {
         let save = save.await?;
@@ -96,7 +96,7 @@ async fn a_statement_that_takes_too_long_is_undone() -> rakt::Result {
     client.batch_execute("COMMIT").await?;
     // A call that is given up frees its place, whatever the server still does.
     hold(&client).await;
-    let given_up = tokio::time::timeout(limit / 10, store.save(&grain(1), claim, 0, None)).await;
+    let given_up = tokio::time::timeout(limit / 20, store.save(&grain(1), claim, 0, None)).await;
     assert!(given_up.is_err(), "it waits for the row");
     client.batch_execute("COMMIT").await?;
     let stored = store.claim(&grain(1), epoch(2), WRITER).await?;
