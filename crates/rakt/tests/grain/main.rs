@@ -9,6 +9,7 @@
 //! | `portable.rs` | can a message hold grains? |
 //! | `reminders.rs` | does a reminder find a grain that does not live? |
 //! | `state.rs` | what outlives an activation, and who may write it? |
+//! | `storm.rs` | what may never happen, whatever comes together? |
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,6 +22,7 @@ mod limit;
 mod portable;
 mod reminders;
 mod state;
+mod storm;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
