@@ -1,5 +1,7 @@
 //! What a declaration says, and what it expands to.
 
+use std::borrow::Cow;
+
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
@@ -22,6 +24,15 @@ pub(crate) struct Declaration {
 pub(crate) struct Wire {
     pub(crate) name: Name,
     pub(crate) codec: Option<Codec>,
+}
+
+impl Wire {
+    fn codec(&self, message: &TokenStream) -> Cow<'_, Codec> {
+        match &self.codec {
+            Some(codec) => Cow::Borrowed(codec),
+            None => Cow::Owned(Codec::Prost(message.span())),
+        }
+    }
 }
 
 /// `String`, or `Pong as "demo.Pong"`.
@@ -82,6 +93,7 @@ impl Name {
 }
 
 /// What writes and reads a message and its reply.
+#[derive(Clone)]
 pub(crate) enum Codec {
     Prost(Span),
     Serde(Span),
@@ -156,6 +168,7 @@ impl ToTokens for Declaration {
             return;
         };
         let body = self.wire_type(wire, &reply);
+        let codec = wire.codec(message).expand(rakt);
         tokens.extend(quote! {
             impl #rakt::Message for #message {
                 type Reply = #reply;
@@ -163,6 +176,28 @@ impl ToTokens for Declaration {
                 #[inline]
                 fn wire() -> ::core::option::Option<&'static #rakt::message::WireType<Self>> {
                     ::core::option::Option::Some(<Self as #rakt::message::WireMessage>::wire_type())
+                }
+
+                #[inline]
+                fn wire_len(&self) -> ::core::option::Option<usize> {
+                    <#codec as #rakt::message::Codec<Self>>::encoded_len(self)
+                }
+
+                #[inline]
+                fn wire_encode(
+                    &self,
+                    out: &mut ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<(), #rakt::message::CodecError> {
+                    <#codec as #rakt::message::Codec<Self>>::encode(self, out)
+                }
+
+                #[inline(always)]
+                fn wire_decode(
+                    block: &#rakt::message::Block,
+                    start: usize,
+                    len: usize,
+                ) -> ::core::result::Result<Self, #rakt::message::CodecError> {
+                    <#codec as #rakt::message::Codec<Self>>::decode_in(block, start, len)
                 }
             }
 
@@ -180,9 +215,8 @@ impl Declaration {
     /// The `static` that holds the wire type. Names that are given make it a constant.
     fn wire_type(&self, wire: &Wire, reply: &TokenStream) -> TokenStream {
         let Self { rakt, message, .. } = self;
-        let usual = Codec::Prost(message.span());
-        let codec = wire.codec.as_ref().unwrap_or(&usual);
-        let reply_codec = match (codec, &self.reply) {
+        let codec = wire.codec(message);
+        let reply_codec = match (&*codec, &self.reply) {
             (Codec::Prost(_), Some(reply)) if is_result(&reply.ty) => {
                 let rakt = located(rakt, reply.ty.span());
                 quote_spanned!(reply.ty.span()=> #rakt::message::ProstResult)

@@ -10,17 +10,18 @@ use crate::actor::{Actor, Handler};
 use crate::cell::Door;
 use crate::context::{ActorCell, Context, Deferred, Dispatch, Dispatched, Work};
 use crate::error::{Cause, Declined, Refusal};
-use crate::mailbox::arrivals::Arrivals;
+use crate::mailbox::arrivals::{Arrivals, InBlock, Plain};
 use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::letter::{Letter, Run};
 use crate::mailbox::reply::Reply;
 use crate::mailbox::work_batch::Item;
 use crate::message::allowance::Decoded;
 use crate::message::reader::reading;
-use crate::message::{Message, message_name};
+use crate::message::{Message, contained, message_name};
 use crate::reference::{ActorRef, AnyActor, AnyCell, Push, Takes, Target};
 use crate::send::message_for::sealed::Sealed;
 use crate::stuck::{self, Killed};
+use crate::system::core::ActorSystem;
 
 /// Handles messages of type `M`. See [`Dispatch`].
 pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
@@ -33,45 +34,40 @@ pub(crate) fn dispatch<'a, A: Handler<M>, M: Message>(
         ctx.message = Some(message_name::<M>);
         // Stays where it is from message to message: it is large, and most have none.
         let mut reply = Reply::nowhere();
+        let mut plain = Plain::UNKNOWN;
         loop {
-            while let Some(message) = next::<A, M>(work, ctx, &mut reply) {
-                if let Err(refusal) = ctx.extract() {
-                    if !reply.is_wanted() {
-                        ctx.lose::<M>(&refusal);
-                    }
-                    reply.send(Err(refusal));
-                } else {
-                    let handled = {
-                        let mut handling = pin!(actor.handle(message, ctx));
-                        // Most handlers never wait.
-                        match poll_fn(|cx| Poll::Ready(handling.as_mut().poll(cx))).await {
-                            Poll::Ready(handled) => handled,
-                            Poll::Pending => stuck::wait(handling, &cell, message_name::<M>).await,
-                        }
+            loop {
+                let handled = {
+                    let handling = match next::<A, M>(work, ctx, &mut reply, &mut plain) {
+                        Some(message) => actor.handle(message, ctx),
+                        None => break,
                     };
-                    match handled {
-                        Ok(value) => reply.send(Ok(value)),
-                        Err(error) if error.is::<Deferred>() => {
-                            ctx.settle::<M>(reply.take(), Dispatch(dispatch::<A, M>))
-                        }
-                        Err(error) if error.is::<Declined>() => {
-                            let Declined(refusal) = *error.downcast().expect("it is one");
-                            if !reply.is_wanted() {
-                                ctx.lose::<M>(&refusal);
-                            }
-                            reply.send(Err(refusal));
-                        }
-                        Err(error) if error.is::<Killed>() => {
-                            // It may have done a part of its work.
-                            let source = Cause::described(&*error);
-                            reply.send(Err(Refusal::HandlerFailed { source }));
-                            return Ok(());
-                        }
-                        Err(error) => {
-                            let source = Cause::described(&*error);
-                            reply.send(Err(Refusal::HandlerFailed { source }));
-                            return Err(error);
-                        }
+                    let mut handling = pin!(handling);
+                    // Most handlers never wait.
+                    match poll_fn(|cx| Poll::Ready(handling.as_mut().poll(cx))).await {
+                        Poll::Ready(handled) => handled,
+                        Poll::Pending => stuck::wait(handling, &cell, message_name::<M>).await,
+                    }
+                };
+                match handled {
+                    Ok(value) => reply.send(Ok(value)),
+                    Err(error) if error.is::<Deferred>() => {
+                        ctx.settle::<M>(reply.take(), Dispatch(dispatch::<A, M>))
+                    }
+                    Err(error) if error.is::<Declined>() => {
+                        let Declined(refusal) = *error.downcast().expect("it is one");
+                        refuse::<A, M>(ctx, &mut reply, refusal);
+                    }
+                    Err(error) if error.is::<Killed>() => {
+                        // It may have done a part of its work.
+                        let source = Cause::described(&*error);
+                        reply.send(Err(Refusal::HandlerFailed { source }));
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        let source = Cause::described(&*error);
+                        reply.send(Err(Refusal::HandlerFailed { source }));
+                        return Err(error);
                     }
                 }
                 if ctx.count_message() {
@@ -98,15 +94,68 @@ pub(crate) fn front<A: Actor>(work: &mut Work<A>, ctx: &Context<A>) -> Option<Di
     }
 }
 
+/// Turns a message down, whose sender hears of it if it waits for a reply.
+#[cold]
+fn refuse<A: Actor, M: Message>(ctx: &Context<A>, reply: &mut Reply<M::Reply>, refusal: Refusal) {
+    if !reply.is_wanted() {
+        ctx.lose::<M>(&refusal);
+    }
+    reply.send(Err(refusal));
+}
+
 /// Takes the first `M` from the front that is still wanted, and has the context tell of it. Those that are
 /// not count as well: however many there are, others get their turn.
 ///
-/// `reply` is nowhere before, and where the reply to the message goes after.
+/// `reply` is nowhere before, and where the reply to the message goes after. `plain` is what plain messages of the type
+/// have, once that is known.
 #[inline(always)]
 pub(crate) fn next<A: Actor, M: Message>(
     work: &mut Work<A>,
     ctx: &mut Context<A>,
     reply: &mut Reply<M::Reply>,
+    plain: &mut Plain,
+) -> Option<M> {
+    // What most messages are, inlined without what is in the way of the others.
+    let taken = match work.items().front_mut()? {
+        Item::Remote(arrivals) => match arrivals.take_plain(*plain, &mut ctx.current) {
+            None => return next_at_length(work, ctx, reply, plain),
+            Some(payload) => match read::<M>(payload, &ctx.cell.system) {
+                Ok(message) => return Some(message),
+                Err(refusal) => {
+                    arrivals.refuse_plain(&refusal);
+                    None
+                }
+            },
+        },
+        Item::Local { run, .. } => {
+            let run = (&mut **run as &mut dyn Any).downcast_mut::<Run<M>>()?;
+            let letter = run.next();
+            if run.is_empty() {
+                work.end_run();
+            }
+            match letter.map(Letter::into_plain) {
+                Some(Ok((message, sender))) => {
+                    ctx.current.begin_plain(sender);
+                    return Some(message);
+                }
+                Some(Err(letter)) => Some(letter.open(&mut ctx.current, reply)),
+                None => None,
+            }
+        }
+    };
+    match taken.and_then(|message| if_wanted(message, ctx, reply)) {
+        None if !ctx.count_message() => next_at_length(work, ctx, reply, plain),
+        taken => taken,
+    }
+}
+
+/// The same for whatever is at the front.
+#[inline(never)]
+fn next_at_length<A: Actor, M: Message>(
+    work: &mut Work<A>,
+    ctx: &mut Context<A>,
+    reply: &mut Reply<M::Reply>,
+    plain: &mut Plain,
 ) -> Option<M> {
     loop {
         let taken = match work.items().front_mut()? {
@@ -124,18 +173,14 @@ pub(crate) fn next<A: Actor, M: Message>(
                     continue;
                 }
                 Some(entry) if ctx.entry(entry).type_id != TypeId::of::<M>() => return None,
-                Some(_) => {
-                    let reader = ctx.cell.system.call_options().reader;
-                    open(&mut **arrivals, reader, &mut ctx.current, reply)
+                Some(entry) => {
+                    *plain = Plain::of(entry);
+                    open(&mut **arrivals, &ctx.cell.system, &mut ctx.current, reply)
                 }
             },
         };
-        if let Some(message) = taken {
-            if !reply.is_wanted() {
-                return Some(message);
-            }
-            let Some(refusal) = ctx.why_unwanted() else { return Some(message) };
-            reply.send(Err(refusal));
+        if let Some(message) = taken.and_then(|message| if_wanted(message, ctx, reply)) {
+            return Some(message);
         }
         if ctx.count_message() {
             return None;
@@ -143,25 +188,42 @@ pub(crate) fn next<A: Actor, M: Message>(
     }
 }
 
+/// A message, unless it is turned down: nobody waits for its reply any more, or what came with it cannot be read.
+#[inline(always)]
+fn if_wanted<A: Actor, M: Message>(
+    message: M,
+    ctx: &mut Context<A>,
+    reply: &mut Reply<M::Reply>,
+) -> Option<M> {
+    let unwanted = if reply.is_wanted() { ctx.why_unwanted() } else { None };
+    match unwanted.map_or_else(|| ctx.extract(), Err) {
+        Ok(()) => Some(message),
+        Err(refusal) => {
+            refuse::<A, M>(ctx, reply, refusal);
+            None
+        }
+    }
+}
+
+/// Reads a plain one of those that a connection brought.
+#[inline(always)]
+fn read<M: Message>(payload: InBlock<'_>, system: &ActorSystem) -> Result<M, Refusal> {
+    let (start, len) = payload.place();
+    reading(system.call_options().reader, || {
+        contained(|| M::wire_decode(payload.block, start, len))
+            .map_err(|error| Refusal::Undecodable { source: error.into() })
+    })
+}
+
 /// Takes the first of those that a connection brought; `None` if it cannot be read.
-#[inline]
 fn open<M: Message>(
     arrivals: &mut dyn Arrivals,
-    reader: u64,
+    system: &ActorSystem,
     current: &mut Current,
     reply: &mut Reply<M::Reply>,
 ) -> Option<M> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
-    if let Some(payload) = arrivals.take_plain(current) {
-        let decoded = reading(reader, || wire.message.decode_small(payload));
-        return match decoded {
-            Ok(message) => Some(message),
-            Err(refusal) => {
-                arrivals.refuse_plain(&refusal);
-                None
-            }
-        };
-    }
+    let reader = system.call_options().reader;
     let decode = |payload| reading(reader, || wire.message.decode(payload, arrivals.room()));
     match arrivals.payload().and_then(decode) {
         Ok(Decoded { value, kept }) => {

@@ -34,13 +34,63 @@ pub(crate) trait Reachable: AnyCell {
     fn abandon(&self, refusal: &Refusal);
 }
 
+/// Where the type of a message is in an actor's list, and whether the message is plain. One look tells both.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plain(u32);
+
+impl Plain {
+    /// No message has this.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+    const NOT: u32 = 1 << 16;
+
+    #[inline]
+    pub(crate) fn of(entry: u16) -> Self {
+        Self(entry.into())
+    }
+
+    /// The same place, with a message that is not plain.
+    #[inline]
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn unless(self, is_plain: bool) -> Self {
+        Self(self.0 | if is_plain { 0 } else { Self::NOT })
+    }
+
+    /// Where the type is in the list.
+    #[inline]
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn entry(self) -> u16 {
+        self.0 as u16
+    }
+}
+
+/// Where a small payload is in the block that was read. Two words, which a function returns in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct InBlock<'a> {
+    pub(crate) block: &'a Bytes,
+    place: u64,
+}
+
+impl<'a> InBlock<'a> {
+    #[inline]
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn new(block: &'a Bytes, start: u32, len: u32) -> Self {
+        Self { block, place: u64::from(start) << 32 | u64::from(len) }
+    }
+
+    /// Where it begins, and how long it is.
+    #[inline]
+    pub(crate) fn place(self) -> (usize, usize) {
+        ((self.place >> 32) as usize, self.place as u32 as usize)
+    }
+}
+
 /// The messages for one actor that a connection brought together, in the order they are handled. What is
 /// taken or refused counts as consumed; the rest is given back to the connection's account as this is
 /// dropped.
 ///
-/// `payload`, `take`, `take_plain` and `refuse_first` are called only while there is a first one. What they,
-/// `refuse_plain` and `refuse_all` do, they do outside of locks; all else is called under the lock of a mailbox: it must be quick, and wake nobody
-/// but the driver of a connection.
+/// `payload`, `take` and `refuse_first` are called only while there is a first one. What they, `take_plain`,
+/// `refuse_plain` and `refuse_all` do, they do outside of locks; all else is called under the lock of a mailbox: it must
+/// be quick, and wake nobody but the driver of a connection.
 #[allow(dead_code, reason = "for the remote half, which is a feature")]
 pub(crate) trait Arrivals: Send {
     /// How many there are.
@@ -59,10 +109,11 @@ pub(crate) trait Arrivals: Send {
     /// does.
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker>;
 
-    /// Takes the first one off, if it is small, nothing came with it and nobody waits for its outcome, and has `current`
-    /// tell of it. Returns its payload, to be decoded next: if that fails, it is [refused](Self::refuse_plain).
-    fn take_plain(&mut self, current: &mut Current) -> Option<Bytes> {
-        let _ = current;
+    /// Takes the first one off, if there is one and it is `plain`: its type is at that place of the actor's list, it is
+    /// small, nothing came with it and nobody waits for its outcome. Has `current` tell of it, and returns its payload, to
+    /// be decoded next: if that fails, it is [refused](Self::refuse_plain).
+    fn take_plain(&mut self, plain: Plain, current: &mut Current) -> Option<InBlock<'_>> {
+        let _ = (plain, current);
         None
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Current {
     pub(crate) sender: Option<ActorRef>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Cancellation,
+    /// There may be something of that. Most messages have nothing, as the one before: to begin one costs one look.
+    has_any: bool,
     extra: Extra,
 }
 
@@ -74,6 +76,7 @@ impl Current {
         metadata: Option<Metadata>,
         cancellation: Cancellation,
     ) {
+        self.has_any = true;
         self.sender = sender;
         self.deadline = deadline;
         self.cancellation = cancellation;
@@ -88,14 +91,18 @@ impl Current {
     /// The next message, with nothing but perhaps a sender.
     #[inline(always)]
     pub(crate) fn begin_plain(&mut self, sender: Option<ActorRef>) {
-        self.sender = sender;
-        self.deadline = None;
-        if !matches!(self.cancellation, Cancellation::Never) {
-            self.cancellation = Cancellation::Never;
+        if sender.is_some() || self.has_any {
+            self.begin_of(sender);
         }
         if !matches!(self.extra, Extra::Nothing) {
             self.extra = Extra::Nothing;
         }
+    }
+
+    fn begin_of(&mut self, sender: Option<ActorRef>) {
+        self.has_any = sender.is_some();
+        (self.sender, self.deadline) = (sender, None);
+        self.cancellation = Cancellation::Never;
     }
 
     /// The next message, which came from a peer. Where the one before came from it too, nothing is counted.
@@ -122,19 +129,18 @@ impl Current {
         }
     }
 
-    /// The next message, which came from a peer, and nothing with it.
+    /// Whether the message at hand came from that peer, and nothing with it.
     #[inline]
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn is_plain_from(&self, peer: &Peer) -> bool {
+        !self.has_any && matches!(&self.extra, Extra::From(before) if before.is(peer))
+    }
+
+    /// The next message, which came from a peer, and nothing with it.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn begin_plain_from(&mut self, peer: &Peer) {
-        match &self.extra {
-            Extra::From(before) if before.is(peer) => {
-                (self.sender, self.deadline) = (None, None);
-                if !matches!(self.cancellation, Cancellation::Never) {
-                    self.cancellation = Cancellation::Never;
-                }
-            }
-            _ => self.begin_from(peer, None, None, None, Cancellation::Never),
-        }
+        self.begin_from(peer, None, None, None, Cancellation::Never);
+        self.has_any = false;
     }
 
     /// The message at hand came from a peer at first.

@@ -94,6 +94,13 @@ impl<M: Message> Letter<M> {
         Self { message, asker: Asker(None), sender: None, about: None }
     }
 
+    /// The message and its sender, if there is nothing more, as with most tells; else the letter.
+    #[inline(always)]
+    pub(crate) fn into_plain(self) -> Result<(M, Option<ActorRef>), Self> {
+        let is_plain = self.asker.0.is_none() && self.about.is_none();
+        if is_plain { Ok((self.message, self.sender)) } else { Err(self) }
+    }
+
     /// Takes the letter apart, into what a handler gets and what it can ask its context for.
     ///
     /// Always inlined: else it depends on how the crate is cut into units, and that on where code stands.

@@ -39,6 +39,32 @@ pub trait Message: Send + Sized + 'static {
     fn wire() -> Option<&'static WireType<Self>> {
         None
     }
+
+    // What the codec of the wire type does. The macros write these as calls of the codec, which can then be inlined
+    // where a message is sent and handled.
+
+    #[doc(hidden)]
+    #[inline]
+    fn wire_len(&self) -> Option<usize> {
+        Self::wire().and_then(|wire| (wire.message.encoded_len)(self))
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    fn wire_encode(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        Self::wire().map_or_else(|| Err(no_codec()), |wire| (wire.message.encode)(self, out))
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    fn wire_decode(block: &Bytes, start: usize, len: usize) -> Result<Self, CodecError> {
+        Self::wire()
+            .map_or_else(|| Err(no_codec()), |wire| (wire.message.decode_in)(block, start, len))
+    }
+}
+
+fn no_codec() -> CodecError {
+    CodecError::new("it stays in the process")
 }
 
 /// A message that crosses the wire: peers know it by its name.
@@ -140,6 +166,7 @@ pub(crate) struct Functions<T> {
     encoded_len: fn(&T) -> Option<usize>,
     encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
     decode: fn(Bytes) -> Result<T, CodecError>,
+    decode_in: fn(&Bytes, usize, usize) -> Result<T, CodecError>,
     decode_within: fn(Bytes, &mut Allowance<'_>) -> Result<T, CodecError>,
 }
 
@@ -150,6 +177,7 @@ impl<T> Functions<T> {
             encoded_len: C::encoded_len,
             encode: C::encode,
             decode: C::decode,
+            decode_in: C::decode_in,
             decode_within: C::decode_within,
         }
     }
@@ -177,7 +205,6 @@ impl<T> Functions<T> {
     }
 
     /// Reads what is too small to become much, or was written in this process.
-    #[inline(always)]
     pub(crate) fn decode_small(&self, bytes: Bytes) -> Result<T, Refusal> {
         contained(|| (self.decode)(bytes))
             .map_err(|error| Refusal::Undecodable { source: error.into() })

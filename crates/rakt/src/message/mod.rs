@@ -11,6 +11,7 @@
 //! - `allowance`: how much memory a value of a peer may take up
 //! - `counted`: what a serde value takes up, as it is read
 //! - `outcome`: replies of protobuf that are a value or an error
+//! - `part`: a payload that lies in a block with others
 //! - `reader`: for whom a message is read, and with that the references in it
 //! - `walk`: what a protobuf message takes up
 
@@ -22,6 +23,7 @@ mod counted;
 pub(crate) mod declared;
 #[cfg(feature = "prost")]
 mod outcome;
+mod part;
 #[allow(dead_code, reason = "for messages of serde, which is a feature")]
 pub(crate) mod reader;
 #[cfg(feature = "serde")]
@@ -121,6 +123,8 @@ macro_rules! messages {
     ($($declarations:tt)*) => { $crate::message::declare! { $crate $($declarations)* } };
 }
 
+#[doc(hidden)]
+pub use bytes::Bytes as Block;
 #[doc(hidden)]
 pub use rakt_macros::messages as declare;
 

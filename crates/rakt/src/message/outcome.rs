@@ -62,10 +62,9 @@ where
         {
             let inner = bytes.slice(bytes.len() - rest.remaining()..);
             return match key {
-                OK => T::decode(inner).map(Ok),
-                _ => E::decode(inner).map(Err),
-            }
-            .map_err(CodecError::new);
+                OK => Prost::decode(inner).map(Ok),
+                _ => Prost::decode(inner).map(Err),
+            };
         }
         one_of(Prost::decode(bytes)?)
     }

@@ -1,7 +1,5 @@
 //! Messages that wait let go of the block of bytes that they were read in.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 /// Payloads up to this many bytes are worth copying to let go of their block.
@@ -13,12 +11,16 @@ const COMPACT_LEN: usize = 16 * 1024;
 pub(crate) fn compact<M>(
     block: &Bytes,
     percent: usize,
-    messages: &mut VecDeque<M>,
+    messages: &mut [M],
     span: for<'a> fn(&'a mut M) -> Option<(&'a mut u32, u32)>,
 ) -> Option<Bytes> {
-    let len: usize = messages.iter_mut().filter_map(span).map(|(_, len)| len as usize).sum();
-    if len > COMPACT_LEN && len > block.len() / 100 * percent {
-        return None;
+    let most = COMPACT_LEN.max(block.len() / 100 * percent);
+    let mut len = 0;
+    for (_, more) in messages.iter_mut().filter_map(span) {
+        len += more as usize;
+        if len > most {
+            return None;
+        }
     }
     let mut copied = Vec::with_capacity(len);
     for (start, len) in messages.iter_mut().filter_map(span) {

@@ -11,6 +11,7 @@ use crate::context::{ActorCell, Context, Dispatch, Dispatched, Work};
 use crate::dispatch::next;
 use crate::error::{AskError, Chain, Refusal, SpawnError, TellError};
 use crate::events::Event;
+use crate::mailbox::arrivals::Plain;
 use crate::mailbox::letter::{Asker, Letter};
 use crate::mailbox::queue::Intake;
 use crate::mailbox::reply::Reply;
@@ -246,8 +247,8 @@ fn show<'a, A: Actor>(
     work: &'a mut Work<A>,
 ) -> Dispatched<'a> {
     Box::pin(async move {
-        let mut reply = Reply::nowhere();
-        while let Some(Look(look)) = next::<A, Look<A>>(work, ctx, &mut reply) {
+        let (mut reply, mut plain) = (Reply::nowhere(), Plain::UNKNOWN);
+        while let Some(Look(look)) = next::<A, Look<A>>(work, ctx, &mut reply, &mut plain) {
             look(actor);
             if ctx.count_message() {
                 break;

@@ -19,7 +19,8 @@ use super::driver::Reader;
 use super::serve::{Watches, serve};
 use crate::error::{Chain, Refusal};
 use crate::mailbox::arrivals::Arrivals as _;
-use crate::mailbox::arrivals::Reachable;
+use crate::mailbox::arrivals::{Plain, Reachable};
+use crate::message::allowance::SMALL_LEN;
 use crate::reference::ActorRef;
 use crate::remote::access::Access;
 use crate::remote::account::Charge;
@@ -56,8 +57,8 @@ struct Known {
     /// Which of the peer's types the actor accepts and the peer may tell it, or ask, and where they are in its list.
     entries: Entries,
     staged: Staged,
-    /// How many messages the last batch had, as a hint for the next one.
-    last_len: usize,
+    /// How many messages the last two batches had, as a hint for the next one: a full read is often cut in two.
+    last_lens: [usize; 2],
 }
 
 impl Known {
@@ -83,7 +84,7 @@ struct Entries {
 /// The messages of the read at hand for one receiver.
 #[derive(Default)]
 struct Staged {
-    messages: VecDeque<RawMessage>,
+    messages: Vec<RawMessage>,
     has_confirms: bool,
     senders: Vec<(u32, ActorRef)>,
     /// What they count together besides their block, in bytes.
@@ -208,14 +209,14 @@ impl Host for Actors {
                 Err(refusal) => (Block::default(), Some(refusal)),
             },
         };
-        receiver.kept.last_len = messages.len();
+        receiver.kept.last_lens = [messages.len(), receiver.kept.last_lens[0]];
         trim(&mut messages);
         let own = BATCH_COST + block.uncounted_len();
         let mut batch = Box::new(Batch {
             conn: conn.clone(),
             from,
             block,
-            messages,
+            messages: messages.into_iter(),
             has_confirms,
             senders,
             taken_type: 0,
@@ -289,7 +290,7 @@ impl Actors {
         };
         let has_about = remaining.is_some() || metadata.is_some() || whole.is_some();
         let about = if has_about { Some(self.about(remaining, metadata, whole)?) } else { None };
-        let Known { staged, last_len, .. } = &mut receiver.kept;
+        let Known { staged, last_lens, .. } = &mut receiver.kept;
         let sender = match message.sender {
             Some(alias) => {
                 let named = &mut names.senders[alias as usize];
@@ -305,12 +306,16 @@ impl Actors {
             None => None,
         };
         if staged.messages.is_empty() {
-            staged.messages.reserve_exact(*last_len);
+            staged.messages.reserve_exact(last_lens[0].max(last_lens[1]));
         }
         staged.has_confirms |= matches!(kind, MessageKind::Confirm { .. });
-        let raw = RawMessage { entry, kind, sender, type_id, start, len, raw_len, about };
+        let has_nothing = sender.is_none() && about.is_none() && raw_len.is_none();
+        let is_plain =
+            matches!(kind, MessageKind::Tell) && has_nothing && (len as usize) < SMALL_LEN;
+        let plain = Plain::of(entry).unless(is_plain);
+        let raw = RawMessage { plain, kind, sender, type_id, start, len, raw_len, about };
         staged.charge += raw.cost().charge;
-        staged.messages.push_back(raw);
+        staged.messages.push(raw);
         Ok(())
     }
 
@@ -382,7 +387,7 @@ impl Actors {
 
 /// Gives back room that was made for as many messages as came the last time, where that is much: these
 /// may wait for long, and only what they are counts against the budget.
-fn trim(messages: &mut VecDeque<RawMessage>) {
+fn trim(messages: &mut Vec<RawMessage>) {
     if messages.capacity() > 2 * messages.len() + MANY_SPARE {
         messages.shrink_to_fit();
     }
@@ -525,7 +530,7 @@ mod tests {
     #[test]
     fn a_few_messages_do_not_keep_the_room_of_many() {
         let message = || RawMessage {
-            entry: 0,
+            plain: Plain::of(0),
             kind: MessageKind::Tell,
             sender: None,
             type_id: 0,
@@ -535,7 +540,7 @@ mod tests {
             about: None,
         };
         for (room, len) in [(7000, 1), (7000, 3000), (8, 1), (3000, 3000)] {
-            let mut messages = VecDeque::with_capacity(room);
+            let mut messages = Vec::with_capacity(room);
             messages.extend((0..len).map(|_| message()));
             trim(&mut messages);
             assert_eq!(messages.len(), len);

@@ -1,8 +1,8 @@
 //! The messages for one actor that one read from a connection brought.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use std::vec;
 
 use bytes::Bytes;
 use rakt_wire::Metadata;
@@ -12,10 +12,10 @@ use super::accepted::Accepted;
 use super::block::{Block, Cost};
 use super::conn::Conn;
 use crate::error::{Chain, Refusal};
-use crate::mailbox::arrivals::{Arrivals, Reachable};
+use crate::mailbox::arrivals::{Arrivals, InBlock, Plain, Reachable};
 use crate::mailbox::current::Current;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
-use crate::message::allowance::{Room, SMALL_LEN};
+use crate::message::allowance::Room;
 use crate::reference::ActorRef;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
@@ -26,7 +26,7 @@ pub(crate) struct Batch {
     pub(crate) conn: Arc<Conn<Accepted>>,
     pub(crate) from: Alias,
     pub(crate) block: Block,
-    pub(crate) messages: VecDeque<RawMessage>,
+    pub(crate) messages: vec::IntoIter<RawMessage>,
     /// Some of them are confirmed tells.
     pub(crate) has_confirms: bool,
     /// The connection's number for each sender, and the sender.
@@ -46,8 +46,9 @@ const MESSAGE_COST: u64 = 128;
 
 /// One message as it came, not decoded yet.
 pub(crate) struct RawMessage {
-    /// Index into the actor's list of accepted messages.
-    pub(crate) entry: u16,
+    /// Where its type is in the actor's list of accepted messages. A plain message is small, nobody waits for its
+    /// outcome, and nothing came with it.
+    pub(crate) plain: Plain,
     pub(crate) kind: MessageKind,
     /// Index into the senders of the batch.
     pub(crate) sender: Option<u32>,
@@ -79,13 +80,6 @@ const WORTH_KEEPING: usize = 25;
 const IS_THERE: &str = "there is a first message";
 
 impl RawMessage {
-    /// Whether it is small, nobody waits for its outcome, and nothing came with it.
-    #[inline]
-    fn is_plain(&self) -> bool {
-        let has_nothing = self.sender.is_none() && self.about.is_none() && self.raw_len.is_none();
-        matches!(self.kind, MessageKind::Tell) && has_nothing && (self.len as usize) < SMALL_LEN
-    }
-
     #[inline]
     pub(crate) fn cost(&self) -> Cost {
         let whole = self.about.as_ref().and_then(|about| about.whole.as_ref());
@@ -136,7 +130,7 @@ impl Batch {
     /// A confirmed tell says that the message can be handled, so these are decoded to see, and those that
     /// cannot be are refused.
     pub(crate) fn check_confirmed(&mut self, cell: &dyn Reachable) {
-        let mut messages = std::mem::take(&mut self.messages);
+        let mut messages: Vec<_> = std::mem::take(&mut self.messages).collect();
         let mut refused = Cost::default();
         messages.retain(|message| {
             if !matches!(message.kind, MessageKind::Confirm { .. }) {
@@ -144,14 +138,15 @@ impl Batch {
             }
             let payload = self.payload_of(message);
             let room = &self.conn.account;
-            let checked = payload.and_then(|payload| cell.check(message.entry, payload, room));
+            let checked =
+                payload.and_then(|payload| cell.check(message.plain.entry(), payload, room));
             if let Err(refusal) = &checked {
                 self.refuse(message, refusal);
                 refused.add(message.cost());
             }
             checked.is_ok()
         });
-        self.messages = messages;
+        self.messages = messages.into_iter();
         self.consumed(refused);
     }
 
@@ -163,6 +158,17 @@ impl Batch {
             self.conn.consumed(self.from, std::mem::take(&mut self.unreturned));
         }
     }
+
+    /// Takes a plain one with which credit goes back, or that is the first of a peer.
+    #[cold]
+    #[inline(never)]
+    fn take_first_plain(&mut self, current: &mut Current) -> InBlock<'_> {
+        let message = self.messages.next().expect(IS_THERE);
+        self.taken_type = message.type_id;
+        self.consumed(message.cost());
+        current.begin_plain_from(&self.conn.peer.who);
+        InBlock::new(&self.block, message.start, message.len)
+    }
 }
 
 impl Arrivals for Batch {
@@ -171,12 +177,12 @@ impl Arrivals for Batch {
     }
 
     fn first(&self) -> Option<u16> {
-        self.messages.front().map(|message| message.entry)
+        self.messages.as_slice().first().map(|message| message.plain.entry())
     }
 
     #[inline]
     fn payload(&self) -> Result<Bytes, Refusal> {
-        self.payload_of(self.messages.front().expect(IS_THERE))
+        self.payload_of(self.messages.as_slice().first().expect(IS_THERE))
     }
 
     fn room(&self) -> &dyn Room {
@@ -184,7 +190,7 @@ impl Arrivals for Batch {
     }
 
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
-        let message = self.messages.pop_front()?;
+        let message = self.messages.next()?;
         self.consumed(message.cost());
         let sender = message.sender.and_then(|index| self.senders.get(index as usize));
         let asker = match message.kind {
@@ -200,18 +206,21 @@ impl Arrivals for Batch {
     }
 
     #[inline]
-    fn take_plain(&mut self, current: &mut Current) -> Option<Bytes> {
-        let message = self.messages.front()?;
-        if !message.is_plain() {
+    fn take_plain(&mut self, plain: Plain, current: &mut Current) -> Option<InBlock<'_>> {
+        let message = self.messages.as_slice().first()?;
+        if message.plain != plain {
             return None;
         }
-        let (start, len) = (message.start as usize, message.len as usize);
+        let (start, len) = (message.start, message.len);
+        let credit = self.unreturned.credit + rakt_wire::cost(len as usize);
+        if credit >= self.return_at || !current.is_plain_from(&self.conn.peer.who) {
+            return Some(self.take_first_plain(current));
+        }
+        self.unreturned = Cost { credit, charge: self.unreturned.charge + MESSAGE_COST };
         self.taken_type = message.type_id;
-        // It owns nothing, as `is_plain` has seen: there is nothing to look for as it is dropped.
-        std::mem::forget(self.messages.pop_front());
-        self.consumed(Cost { credit: rakt_wire::cost(len), charge: MESSAGE_COST });
-        current.begin_plain_from(&self.conn.peer.who);
-        Some(self.block.slice(start..start + len))
+        // As a plain one it owns nothing: there is nothing to look for as it is dropped.
+        std::mem::forget(self.messages.next());
+        Some(InBlock::new(&self.block, start, len))
     }
 
     fn refuse_plain(&mut self, refusal: &Refusal) {
@@ -219,7 +228,7 @@ impl Arrivals for Batch {
     }
 
     fn refuse_first(&mut self, refusal: &Refusal) {
-        if let Some(message) = self.messages.pop_front() {
+        if let Some(message) = self.messages.next() {
             self.consumed(message.cost());
             self.refuse(&message, refusal);
         }
@@ -232,7 +241,7 @@ impl Arrivals for Batch {
             conn: self.conn.clone(),
             from: self.from,
             block: self.block.clone(),
-            messages: self.messages.drain(..n.min(self.messages.len())).collect(),
+            messages: self.messages.by_ref().take(n).collect::<Vec<_>>().into_iter(),
             has_confirms: self.has_confirms,
             senders: self.senders.clone(),
             taken_type: 0,
@@ -242,7 +251,7 @@ impl Arrivals for Batch {
     }
 
     fn compact(&mut self) {
-        let copied = compact(&self.block, WORTH_KEEPING, &mut self.messages, |message| {
+        let copied = compact(&self.block, WORTH_KEEPING, self.messages.as_mut_slice(), |message| {
             let is_in_block = message.about.as_ref().is_none_or(|about| about.whole.is_none());
             is_in_block.then_some((&mut message.start, message.len))
         });
@@ -255,7 +264,7 @@ impl Arrivals for Batch {
         if !std::mem::take(&mut self.has_confirms) {
             return;
         }
-        for message in &mut self.messages {
+        for message in self.messages.as_mut_slice() {
             if let MessageKind::Confirm { corr } = message.kind {
                 self.conn.confirm(corr);
                 message.kind = MessageKind::Tell;
@@ -264,7 +273,7 @@ impl Arrivals for Batch {
     }
 
     fn refuse_all(mut self: Box<Self>, refusal: &Refusal) {
-        while let Some(message) = self.messages.pop_front() {
+        while let Some(message) = self.messages.next() {
             self.refuse(&message, refusal);
             self.unreturned.add(message.cost());
         }
@@ -273,7 +282,8 @@ impl Arrivals for Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.messages.iter().for_each(|message| self.unreturned.add(message.cost()));
+        let messages = self.messages.as_slice().iter();
+        messages.for_each(|message| self.unreturned.add(message.cost()));
         if self.unreturned.charge > 0 {
             self.conn.consumed(self.from, self.unreturned);
         }

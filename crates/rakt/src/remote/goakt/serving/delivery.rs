@@ -171,9 +171,10 @@ impl Arrivals for Batch {
     }
 
     fn compact(&mut self) {
-        let copied = compact(&self.block, WORTH_KEEPING, &mut self.messages, |message| {
-            Some((&mut message.start, message.len))
-        });
+        let copied =
+            compact(&self.block, WORTH_KEEPING, self.messages.make_contiguous(), |message| {
+                Some((&mut message.start, message.len))
+            });
         if let Some(copied) = copied {
             self.block = copied;
         }
