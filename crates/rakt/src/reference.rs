@@ -299,10 +299,10 @@ pub(crate) trait RemoteActor: Send + Sync {
     ) -> Poll<Result<Option<RemoteAnswer>, Refusal>>;
 
     /// Gives a tell to a connection that has its names already, credit and room for it. The tell has no sender and
-    /// nothing with it. False where anything is not so: then nothing was sent, and [`poll_send`](Self::poll_send) does
+    /// nothing with it, and is `len` bytes long, where that is known. False where anything is not so: then nothing was sent, and [`poll_send`](Self::poll_send) does
     /// it, or says why it cannot be done.
-    fn tell(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
-        let _ = (type_name, payload);
+    fn tell(&self, type_name: &'static str, len: Option<usize>, payload: &dyn Encode) -> bool {
+        let _ = (type_name, len, payload);
         false
     }
 

@@ -169,6 +169,16 @@ impl<'a> Draft<'a> {
         end_frame(self.out, self.start);
         self.is_done = true;
     }
+
+    /// Ends a frame whose body is known to have so many bytes.
+    #[inline(always)]
+    pub(super) fn end_with(mut self, body_len: u32) {
+        let frame = self.out.get_mut(self.start..).unwrap_or_default();
+        if let Some([_, len @ ..]) = frame.first_chunk_mut::<HEADER_LEN>() {
+            *len = body_len.to_be_bytes();
+        }
+        self.is_done = true;
+    }
 }
 
 impl Drop for Draft<'_> {

@@ -16,39 +16,49 @@ use crate::base::varint::put_varint;
 impl Outbound {
     /// Accepts a tell of which nothing has to be looked up, and which nothing keeps waiting. False where that is not so:
     /// nothing was sent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tell(
         &mut self,
         receiver: Alias,
         type_name: &'static str,
         payload: &dyn Encode,
     ) -> bool {
-        let Some(type_id) = self.tables.types.last(key_of(type_name)) else { return false };
+        let Some(type_id) = self.tables.types.last(key_of(type_name)) else { return no() };
         if self.data.capacity() == 0 {
             self.make_room();
         }
         let is_current = self.is_current(receiver);
-        let others = self.control.len().saturating_add(self.close.len());
-        let small = self.data.len().saturating_add(others);
-        let Some(entry) = self.tables.get_mut(receiver.id) else { return false };
-        if !is_current || entry.credit <= 0 || entry.is_busy || small >= HIGH_WATER {
-            return false;
+        // They are in memory together: no sum of their lengths is too large.
+        let others = self.control.len().wrapping_add(self.close.len());
+        let small = self.data.len().wrapping_add(others);
+        let Some(entry) = self.tables.get_mut(receiver.id) else { return no() };
+        if !(is_current & (entry.credit > 0) & !entry.is_busy & (small < HIGH_WATER)) {
+            return no();
         }
+        let body_at = self.data.len().wrapping_add(HEADER_LEN);
         let frame = begin_tell(&mut self.data, receiver.id, type_id);
-        let head_len = frame.body_len();
+        let payload_at = frame.out.len();
         if payload.encode(frame.out).is_err() {
-            return false;
+            return no();
         }
-        let body_len = frame.body_len();
-        let payload_len = body_len.saturating_sub(head_len);
+        let payload_len = frame.out.len().wrapping_sub(payload_at);
+        let body_len = payload_len.wrapping_add(payload_at.wrapping_sub(body_at));
         if body_len > self.chunk_len || payload_len as u64 > self.limits.max_message_len.into() {
-            return false;
+            return no();
         }
-        frame.end();
-        entry.credit = entry.credit.saturating_sub(cost(payload_len) as i64);
+        frame.end_with(body_len as u32);
+        // It gets no lower than a chunk is long.
+        entry.credit = entry.credit.wrapping_sub(cost(payload_len) as i64);
         self.tells.accept(1);
         true
     }
+}
+
+/// Says that something is rare, so that the compiler inlines what is called where it is not so.
+#[cold]
+#[inline(never)]
+fn no() -> bool {
+    false
 }
 
 /// Begins a tell, up to its payload.
@@ -58,11 +68,11 @@ pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draf
     const TELL: u8 = FrameKind::Tell as u8;
     match (receiver, type_id) {
         (0..0x80, 0..0x80) => {
-            out.extend_from_slice(&[TELL, 0, 0, 0, 0, 0, receiver as u8, 0, type_id as u8]);
+            put(out, [TELL, 0, 0, 0, 0, 0, receiver as u8, 0, type_id as u8]);
         }
         (0x80..0x4000, 0..0x80) => {
             let (low, high) = (receiver as u8 | 0x80, (receiver >> 7) as u8);
-            out.extend_from_slice(&[TELL, 0, 0, 0, 0, 0, low, high, 0, type_id as u8]);
+            put(out, [TELL, 0, 0, 0, 0, 0, low, high, 0, type_id as u8]);
         }
         _ => {
             begin_frame(out, FrameKind::Tell);
@@ -73,6 +83,12 @@ pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draf
         }
     }
     Draft { out, start, is_done: false }
+}
+
+/// Appends a few bytes, as `extend_from_slice` does, which would be a call of its own for so few.
+#[inline(always)]
+fn put<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
+    out.extend((0..N).map(|at| bytes.get(at).copied().unwrap_or_default()));
 }
 
 impl Inbound {

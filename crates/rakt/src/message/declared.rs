@@ -254,21 +254,18 @@ impl<T> rakt_wire::Encode for Encoded<'_, T> {
     }
 }
 
-/// The same for whoever contains more than the codec.
-pub(crate) struct Bare<'a, T> {
-    pub(crate) value: &'a T,
-    pub(crate) functions: &'a Functions<T>,
-}
+/// A message, for whoever contains more than the codec.
+pub(crate) struct Bare<'a, M>(pub(crate) &'a M);
 
-impl<T> rakt_wire::Encode for Bare<'_, T> {
+impl<M: Message> rakt_wire::Encode for Bare<'_, M> {
     #[inline]
     fn encoded_len(&self) -> Option<usize> {
-        (self.functions.encoded_len)(self.value)
+        self.0.wire_len()
     }
 
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rakt_wire::EncodeError> {
-        (self.functions.encode)(self.value, out).map_err(|error| Cause::from(error).into())
+        self.0.wire_encode(out).map_err(|error| Cause::from(error).into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A reference to an actor on another node.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use rakt_wire::native::{Alias, Outgoing as Message, Sender, Staged};
@@ -31,6 +32,7 @@ pub(crate) struct RemoteTarget {
     /// Payloads below so many bytes go the [short way](RemoteActor::tell).
     short_below: usize,
     last: Mutex<Last>,
+    first: OnceLock<First>,
 }
 
 /// How the node of an actor is reached.
@@ -55,6 +57,31 @@ fn no_goakt() -> Refusal {
 type Last = Option<LastUsed>;
 
 type LastUsed = (Arc<Conn<Dialed>>, Option<Alias>);
+
+/// The connection that was used first, for tells that need only the lock of that.
+struct First {
+    conn: Arc<Conn<Dialed>>,
+    /// Its number for the receiver; [`NO_NUMBER`] once another connection is used.
+    receiver: AtomicU64,
+}
+
+/// Stands for no number of a receiver.
+const NO_NUMBER: u64 = u64::MAX;
+
+impl First {
+    #[inline]
+    fn receiver(&self) -> Option<Alias> {
+        let number = self.receiver.load(Ordering::Relaxed);
+        let (epoch, id) = ((number >> 32) as u32, number as u32);
+        (number != NO_NUMBER).then_some(Alias { id, epoch })
+    }
+
+    /// Notes the number; a connection that is used no more has none.
+    fn set_receiver(&self, receiver: Option<Alias>) {
+        let number = |Alias { id, epoch }: Alias| u64::from(epoch) << 32 | u64::from(id);
+        self.receiver.store(receiver.map_or(NO_NUMBER, number), Ordering::Relaxed);
+    }
+}
 
 impl RemoteTarget {
     pub(crate) fn new(
@@ -97,8 +124,8 @@ impl RemoteTarget {
             }
             _ => 0,
         };
-        let last = Mutex::default();
-        Arc::new(Self { peer, options, address, path, place, life, short_below, last })
+        let (last, first) = (Mutex::default(), OnceLock::new());
+        Arc::new(Self { peer, options, address, path, place, life, short_below, last, first })
     }
 
     pub(crate) fn uid(&self) -> Option<u64> {
@@ -129,13 +156,13 @@ impl RemoteTarget {
             let message = self.message(outgoing, *alias);
             match std::task::ready!(conn.poll_send(&message, outgoing.payload, state, waker)) {
                 Ok(Sent { receiver, answer, driver }) => {
-                    *alias = Some(receiver);
+                    self.note(conn, alias, receiver);
                     drop(last);
                     driver.wake();
                     return Poll::Ready(Ok(answer));
                 }
                 Err(NotTaken::Refused(refusal)) => return Poll::Ready(Err(refusal)),
-                Err(NotTaken::Gone) => *last = None,
+                Err(NotTaken::Gone) => self.forget(&mut last),
             }
         }
         // Two connections ended while they were tried; whoever waits tries again soon.
@@ -165,6 +192,38 @@ impl RemoteTarget {
         }))
     }
 
+    /// A connection has taken something, and goes by that number for the receiver.
+    #[inline]
+    fn note(&self, conn: &Arc<Conn<Dialed>>, known: &mut Option<Alias>, receiver: Alias) {
+        if *known != Some(receiver) {
+            *known = Some(receiver);
+            let first = || First { conn: conn.clone(), receiver: AtomicU64::new(NO_NUMBER) };
+            let first = self.first.get_or_init(first);
+            if Arc::ptr_eq(&first.conn, conn) {
+                first.set_receiver(Some(receiver));
+            }
+        }
+    }
+
+    /// A tell by the connection that was used last, which is not the first.
+    #[inline(never)]
+    fn tell_by_last(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
+        let last = self.last.lock();
+        let Some((conn, Some(receiver))) = &*last else { return false };
+        let Some(driver) = conn.tell(*receiver, type_name, payload) else { return false };
+        drop(last);
+        driver.wake();
+        true
+    }
+
+    /// The connection is of no use any more.
+    fn forget(&self, last: &mut Last) {
+        *last = None;
+        if let Some(first) = self.first.get() {
+            first.set_receiver(None);
+        }
+    }
+
     /// Whether a payload goes the short way.
     #[inline]
     fn is_small(&self, payload: &dyn Encode) -> bool {
@@ -191,8 +250,8 @@ impl RemoteTarget {
             let message = self.message(&outgoing, *alias);
             let (driver, taken) = conn.poll_staged(&message, tells, state, waker);
             match &taken {
-                Poll::Ready(Ok(receiver)) => *alias = Some(*receiver),
-                Poll::Ready(Err(NotTaken::Gone)) => *last = None,
+                Poll::Ready(Ok(receiver)) => self.note(conn, alias, *receiver),
+                Poll::Ready(Err(NotTaken::Gone)) => self.forget(&mut last),
                 _ => {}
             }
             drop(last);
@@ -280,14 +339,13 @@ impl RemoteActor for RemoteTarget {
         }
     }
 
-    fn tell(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
-        if !self.is_small(payload) {
+    fn tell(&self, type_name: &'static str, len: Option<usize>, payload: &dyn Encode) -> bool {
+        if len.is_none_or(|len| len >= self.short_below) {
             return false;
         }
-        let last = self.last.lock();
-        let Some((conn, Some(receiver))) = &*last else { return false };
-        let Some(driver) = conn.tell(*receiver, type_name, payload) else { return false };
-        drop(last);
+        let first = self.first.get().and_then(|first| Some((&first.conn, first.receiver()?)));
+        let Some((conn, receiver)) = first else { return self.tell_by_last(type_name, payload) };
+        let Some(driver) = conn.tell(receiver, type_name, payload) else { return false };
         driver.wake();
         true
     }

@@ -1,5 +1,7 @@
 //! A message on its way to be accepted, by a mailbox or a connection.
 
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use crate::inside::is_inside;
 use crate::mailbox::current::Exclusive;
 use crate::mailbox::letter::{About, Asker, Letter};
 use crate::message::allowance::Kept;
-use crate::message::{Bare, Encoded, Message, claim_name, contained};
+use crate::message::{Bare, Encoded, Message, claim_name};
 use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
@@ -44,7 +46,8 @@ pub(super) struct Envelope<'a, T, M: Message> {
     /// Not there any more once it was accepted.
     message: Option<M>,
     pub(super) sender: Option<ActorRef>,
-    enclosed: Option<Box<Enclosed>>,
+    /// Taken out where this is dropped: what drops it is long, and few messages have any.
+    enclosed: ManuallyDrop<Option<Box<Enclosed>>>,
     /// The metadata is complete.
     is_injected: bool,
     /// One task polls this and nothing else for its outcome.
@@ -95,7 +98,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             target,
             message: Some(message),
             sender: None,
-            enclosed: None,
+            enclosed: ManuallyDrop::new(None),
             is_injected: false,
             is_alone: false,
             ticket: None,
@@ -149,7 +152,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         if !is_carried && self.target.target().call_options().propagator.is_some() {
             self.carry(&Extensions::default());
         }
-        let Some(enclosed) = &mut self.enclosed else { return Ok(()) };
+        let Some(enclosed) = &mut *self.enclosed else { return Ok(()) };
         if let Some(carried) = enclosed.carried.take().transpose()? {
             let metadata = enclosed.metadata.get_or_insert_default();
             for (key, value) in carried.iter() {
@@ -213,7 +216,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         (wish, deadline): (Wish, Option<Instant>),
     ) -> Offered<M> {
         self.sender = letter.sender;
-        if let (Some(enclosed), Some(about)) = (&mut self.enclosed, letter.about) {
+        if let (Some(enclosed), Some(about)) = (&mut *self.enclosed, letter.about) {
             (enclosed.metadata, enclosed.token) = (about.metadata, about.token);
             enclosed.peer = about.peer;
             enclosed.kept = Exclusive::new(about.kept);
@@ -263,8 +266,10 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
                     return false;
                 }
                 // After a panic of the codec, which leaves nothing behind, the long way runs into it as well, and says so.
-                let payload = Bare { value: message, functions: &wire.message };
-                if contained(|| Ok(remote.tell(wire.name(), &payload))).unwrap_or(false) {
+                let told = AssertUnwindSafe(|| {
+                    remote.tell(wire.name(), message.wire_len(), &Bare(message))
+                });
+                if catch_unwind(told).unwrap_or(false) {
                     self.message = None;
                 }
             }
@@ -349,9 +354,19 @@ impl<T, M: Message> Envelope<'_, T, M> {
 }
 
 impl<T, M: Message> Drop for Envelope<'_, T, M> {
+    #[inline]
     fn drop(&mut self) {
         self.leave();
+        if let Some(enclosed) = self.enclosed.take() {
+            drop_enclosed(enclosed);
+        }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_enclosed(enclosed: Box<Enclosed>) {
+    drop(enclosed);
 }
 
 fn not_propagated(error: impl Into<BoxError>) -> Refusal {

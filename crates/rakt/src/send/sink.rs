@@ -155,8 +155,7 @@ impl<T: 'static, M: Message + MessageFor<T>> TellSink<T, M> {
         if let (Some(stage), Some(wire)) = (&mut self.stage, M::wire())
             && wire.is_claimed()
         {
-            let payload = Bare { value: &message, functions: &wire.message };
-            match contained(|| stage.push(&payload).map_err(CodecError::new)) {
+            match contained(|| stage.push(&Bare(&message)).map_err(CodecError::new)) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) => {

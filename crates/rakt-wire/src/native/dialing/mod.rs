@@ -227,7 +227,7 @@ impl<P> Dialing<P> {
     /// Accepts what most messages are: a small tell without a sender, to a receiver with a number, of the same type as
     /// the message before. As [`send`](Self::send) in everything but that it does nothing, and returns false, where
     /// that has to do more than write a frame, or would not accept it.
-    #[inline]
+    #[inline(always)]
     pub fn tell(&mut self, receiver: Alias, type_name: &'static str, payload: &dyn Encode) -> bool {
         let is_told = self.writer.is_open() && self.writer.out.tell(receiver, type_name, payload);
         self.is_used |= is_told;

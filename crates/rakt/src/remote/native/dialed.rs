@@ -307,7 +307,7 @@ impl Conn<Dialed> {
     }
 
     /// Takes a tell the [short way](Dialing::tell). Nothing where it was not taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tell(
         &self,
         receiver: Alias,
