@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use rakt_wire::{Address, Encode, EncodeError, Metadata, Operation, Outcome, Wish};
+use rakt_wire::native::Staged;
+use rakt_wire::{Address, Encode, Metadata, Operation, Outcome, Wish};
 use tokio::sync::oneshot;
 
 use crate::answer::RemoteAnswer;
@@ -306,8 +307,9 @@ pub(crate) trait RemoteActor: Send + Sync {
         false
     }
 
-    /// Where tells to it can be written down; `None` where they are to be told one by one.
-    fn stage(self: Arc<Self>) -> Option<Box<dyn Stage>> {
+    /// What takes tells to it that are written down, if their payloads are below so many bytes; `None` where all are to be
+    /// told one by one.
+    fn stage(self: Arc<Self>) -> Option<(Box<dyn Stage>, usize)> {
         None
     }
 
@@ -325,26 +327,16 @@ pub(crate) trait RemoteActor: Send + Sync {
     fn unwatch(&self, watch: WatchId);
 }
 
-/// Tells of one type to an actor on another node that are written down, until a connection takes them together.
+/// What takes tells of one type to an actor on another node that are written down.
 pub(crate) trait Stage: Send {
-    /// How many there are.
-    fn count(&self) -> u64;
-
-    /// Whether they are to be taken before another one is written down.
-    fn is_full(&self) -> bool;
-
-    /// Writes a tell down. False, and it was not, for one that is not small.
-    ///
-    /// # Errors
-    /// What the payload said.
-    fn push(&mut self, payload: &dyn Encode) -> Result<bool, EncodeError>;
-
     /// Has a connection take all of them, waiting for one, and for room, where needed. After an error those that were
     /// not taken are there still.
-    fn poll_flush(&mut self, type_name: &'static str, waker: &Waker) -> Poll<Result<(), Refusal>>;
-
-    /// Drops all of them.
-    fn clear(&mut self);
+    fn poll_flush(
+        &mut self,
+        type_name: &'static str,
+        tells: &mut Staged,
+        waker: &Waker,
+    ) -> Poll<Result<(), Refusal>>;
 }
 
 /// Tells a watcher that an actor cannot be watched where it is.

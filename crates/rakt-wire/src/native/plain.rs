@@ -61,15 +61,21 @@ fn no() -> bool {
     false
 }
 
+/// Begins a tell whose numbers are both below 128, up to its payload.
+#[inline(always)]
+pub(super) fn begin_short_tell(out: &mut Vec<u8>, receiver: u8, type_id: u8) -> Draft<'_> {
+    let start = out.len();
+    put(out, [FrameKind::Tell as u8, 0, 0, 0, 0, 0, receiver, 0, type_id]);
+    Draft { out, start, is_done: false }
+}
+
 /// Begins a tell, up to its payload.
 #[inline(always)]
-pub(super) fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
+fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
     let start = out.len();
     const TELL: u8 = FrameKind::Tell as u8;
     match (receiver, type_id) {
-        (0..0x80, 0..0x80) => {
-            put(out, [TELL, 0, 0, 0, 0, 0, receiver as u8, 0, type_id as u8]);
-        }
+        (0..0x80, 0..0x80) => return begin_short_tell(out, receiver as u8, type_id as u8),
         (0x80..0x4000, 0..0x80) => {
             let (low, high) = (receiver as u8 | 0x80, (receiver >> 7) as u8);
             put(out, [TELL, 0, 0, 0, 0, 0, low, high, 0, type_id as u8]);

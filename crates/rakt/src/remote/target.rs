@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use rakt_wire::native::{Alias, Outgoing as Message, Sender, Staged};
-use rakt_wire::{Address, Encode, EncodeError, Operation, Wish};
+use rakt_wire::{Address, Encode, Operation, Wish};
 
 #[cfg(feature = "goakt")]
 use super::goakt;
@@ -224,12 +224,6 @@ impl RemoteTarget {
         }
     }
 
-    /// Whether a payload goes the short way.
-    #[inline]
-    fn is_small(&self, payload: &dyn Encode) -> bool {
-        payload.encoded_len().is_some_and(|len| len < self.short_below)
-    }
-
     /// Gives tells that are written down to the connection, waiting for one, and for room, where needed.
     fn poll_staged(
         &self,
@@ -350,9 +344,9 @@ impl RemoteActor for RemoteTarget {
         true
     }
 
-    fn stage(self: Arc<Self>) -> Option<Box<dyn Stage>> {
-        let (tells, state) = (Staged::default(), native::SendState::default());
-        (self.short_below > 0).then(|| Box::new(StagedTells { target: self, tells, state }) as _)
+    fn stage(self: Arc<Self>) -> Option<(Box<dyn Stage>, usize)> {
+        let (short_below, state) = (self.short_below, native::SendState::default());
+        (short_below > 0).then(|| (Box::new(ToConn { target: self, state }) as _, short_below))
     }
 
     fn why_waiting(&self) -> Option<Refusal> {
@@ -400,40 +394,19 @@ impl RemoteActor for RemoteTarget {
     }
 }
 
-/// A connection is given what is written down once it has as many bytes.
-const FULL_LEN: usize = 16 * 1024;
-
-/// Tells of one type to an actor on a node of our own protocol.
-struct StagedTells {
+/// Gives tells of one type to a node of our own protocol.
+struct ToConn {
     target: Arc<RemoteTarget>,
-    tells: Staged,
     state: native::SendState,
 }
 
-impl Stage for StagedTells {
-    fn count(&self) -> u64 {
-        self.tells.count()
-    }
-
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.tells.len() >= FULL_LEN
-    }
-
-    #[inline]
-    fn push(&mut self, payload: &dyn Encode) -> Result<bool, EncodeError> {
-        let is_small = self.target.is_small(payload);
-        if is_small {
-            self.tells.push(payload)?;
-        }
-        Ok(is_small)
-    }
-
-    fn poll_flush(&mut self, type_name: &'static str, waker: &Waker) -> Poll<Result<(), Refusal>> {
-        self.target.poll_staged(type_name, &mut self.tells, &mut self.state, waker)
-    }
-
-    fn clear(&mut self) {
-        self.tells.clear();
+impl Stage for ToConn {
+    fn poll_flush(
+        &mut self,
+        type_name: &'static str,
+        tells: &mut Staged,
+        waker: &Waker,
+    ) -> Poll<Result<(), Refusal>> {
+        self.target.poll_staged(type_name, tells, &mut self.state, waker)
     }
 }

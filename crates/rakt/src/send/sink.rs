@@ -1,11 +1,13 @@
 //! Many tells to one actor: fed to a sink, or taken from a stream.
 
 use std::fmt;
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use rakt_wire::native::Staged;
 
 use super::Tell;
 use super::message_for::MessageFor;
@@ -13,6 +15,9 @@ use crate::error::outcome::FeedError;
 use crate::error::{Cause, Refusal};
 use crate::message::{Bare, CodecError, Message, contained, message_name};
 use crate::reference::{ActorRef, Stage, Target};
+
+/// A connection is given what is written down once it has as many bytes.
+const FULL_LEN: usize = 16 * 1024;
 
 /// So many messages of a stream are taken before other tasks have their turn.
 const TURN: usize = 1024;
@@ -52,7 +57,9 @@ impl<A: 'static> ActorRef<A> {
             (Target::Remote(remote), Some(_)) => remote.clone().stage(),
             _ => None,
         };
-        TellSink { target: self.clone(), stage, one: None, accepted: 0 }
+        let (stage, short_below) = stage.map_or((None, 0), |(stage, below)| (Some(stage), below));
+        let (target, tells) = (self.clone(), Staged::default());
+        TellSink { target, tells, short_below, stage, one: None, accepted: 0 }
     }
 
     /// Tells all messages of a stream in its order, as by [`sink`](Self::sink), and returns how many they were once they
@@ -99,7 +106,10 @@ impl<A: 'static> ActorRef<A> {
 #[must_use = "what is fed is sent by a flush, and dropped with the sink"]
 pub struct TellSink<T: 'static, M: Message> {
     target: ActorRef<T>,
-    /// What is written down, where that is possible.
+    /// What is written down.
+    tells: Staged,
+    /// What has payloads below so many bytes is, as long as something takes it.
+    short_below: usize,
     stage: Option<Box<dyn Stage>>,
     /// A message that is told by itself, behind those.
     one: Option<Tell<'static, T, M>>,
@@ -115,9 +125,13 @@ impl<T: 'static, M: Message + MessageFor<T>> TellSink<T, M> {
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the message was not taken.
-    pub async fn feed(&mut self, message: M) -> Result<(), FeedError> {
-        std::future::poll_fn(|cx| self.poll_room(cx)).await?;
-        self.take(message)
+    #[inline]
+    pub fn feed(&mut self, message: M) -> impl Future<Output = Result<(), FeedError>> {
+        let mut message = Some(message);
+        std::future::poll_fn(move |cx| {
+            std::task::ready!(self.poll_room(cx))?;
+            Poll::Ready(message.take().map_or(Ok(()), |message| self.take(message)))
+        })
     }
 
     /// Completes when all that was fed is accepted: by a mailbox of this process, or by the outbound queue of a connection.
@@ -138,24 +152,28 @@ impl<T: 'static, M: Message + MessageFor<T>> TellSink<T, M> {
 
     /// How many are fed and not accepted yet.
     pub fn staged(&self) -> u64 {
-        let staged = self.stage.as_ref().map_or(0, |stage| stage.count());
-        staged + u64::from(self.one.is_some())
+        self.tells.count() + u64::from(self.one.is_some())
     }
 
     /// Ready when a message may be taken.
     #[inline]
     fn poll_room(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), FeedError>> {
-        let is_full = self.stage.as_ref().is_some_and(|stage| stage.is_full());
-        if is_full || self.one.is_some() { self.poll_all(cx) } else { Poll::Ready(Ok(())) }
+        let has_room = self.tells.len() < FULL_LEN && self.one.is_none();
+        if has_room { Poll::Ready(Ok(())) } else { self.poll_all(cx) }
     }
 
     #[inline]
     fn take(&mut self, message: M) -> Result<(), FeedError> {
         assert!(self.one.is_none(), "a sink takes a message only once it is ready for one");
-        if let (Some(stage), Some(wire)) = (&mut self.stage, M::wire())
-            && wire.is_claimed()
-        {
-            match contained(|| stage.push(&Bare(&message)).map_err(CodecError::new)) {
+        if M::wire().is_some_and(|wire| wire.is_claimed()) {
+            let written = contained(|| {
+                let is_short = message.wire_len().is_some_and(|len| len < self.short_below);
+                if is_short {
+                    self.tells.push(&Bare(&message)).map_err(CodecError::new)?;
+                }
+                Ok(is_short)
+            });
+            match written {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) => {
@@ -164,18 +182,23 @@ impl<T: 'static, M: Message + MessageFor<T>> TellSink<T, M> {
                 }
             }
         }
-        self.one = Some(Tell::owned(self.target.clone(), message));
+        self.tell_apart(message);
         Ok(())
     }
 
+    #[inline(never)]
+    fn tell_apart(&mut self, message: M) {
+        self.one = Some(Tell::owned(self.target.clone(), message));
+    }
+
     fn poll_all(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), FeedError>> {
-        if let Some(stage) = self.stage.as_mut().filter(|stage| stage.count() > 0) {
-            let before = stage.count();
-            let flushed = stage.poll_flush(message_name::<M>(), cx.waker());
-            let left = stage.count();
+        if let Some(stage) = self.stage.as_mut().filter(|_| !self.tells.is_empty()) {
+            let before = self.tells.count();
+            let flushed = stage.poll_flush(message_name::<M>(), &mut self.tells, cx.waker());
+            let left = self.tells.count();
             self.accepted += before - left;
             if let Err(refusal) = std::task::ready!(flushed) {
-                stage.clear();
+                self.tells.clear();
                 let dropped = left + u64::from(self.one.take().is_some());
                 return Poll::Ready(Err(self.failed(refusal, dropped)));
             }

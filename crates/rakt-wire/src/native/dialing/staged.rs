@@ -10,7 +10,7 @@ use crate::native::frame::HEADER_LEN;
 use crate::native::message::{Head, MessageKind};
 use crate::native::outbound::Outbound;
 use crate::native::payload::{Payload, SendError};
-use crate::native::plain::begin_tell;
+use crate::native::plain::begin_short_tell;
 use crate::native::tables::Alias;
 use crate::operation::Wish;
 
@@ -28,7 +28,6 @@ pub struct Staged {
     /// What comes before has been taken.
     start: usize,
     count: u64,
-    cost: u64,
     /// The longest payload.
     longest: usize,
     /// The numbers in the frames.
@@ -41,17 +40,23 @@ impl Staged {
     /// # Errors
     /// What the payload said; nothing of it is kept.
     #[inline]
-    pub fn push(&mut self, payload: &dyn Encode) -> Result<(), EncodeError> {
+    pub fn push(&mut self, payload: &impl Encode) -> Result<(), EncodeError> {
         let (receiver, type_id) = self.numbers;
-        let frame = begin_tell(&mut self.frames, receiver.into(), type_id.into());
-        let head_len = frame.body_len();
+        let frame = begin_short_tell(&mut self.frames, receiver, type_id);
+        let payload_at = frame.out.len();
         payload.encode(frame.out)?;
-        let len = frame.body_len().saturating_sub(head_len);
-        frame.end();
-        self.count = self.count.saturating_add(1);
-        self.cost = self.cost.saturating_add(cost(len));
+        let len = frame.out.len().saturating_sub(payload_at);
+        frame.end_with(len.saturating_add(HEAD_LEN - HEADER_LEN) as u32);
+        self.count = self.count.wrapping_add(1);
         self.longest = self.longest.max(len);
         Ok(())
+    }
+
+    /// What they cost together.
+    fn cost(&self) -> u64 {
+        let heads = self.count.saturating_mul(HEAD_LEN as u64);
+        let payloads = (self.len() as u64).saturating_sub(heads);
+        self.count.saturating_mul(cost(0)).saturating_add(payloads)
     }
 
     /// How many there are.
@@ -60,7 +65,7 @@ impl Staged {
     }
 
     /// How many bytes they are.
-    #[inline]
+    #[inline(always)]
     pub fn len(&self) -> usize {
         self.frames.len().saturating_sub(self.start)
     }
@@ -74,7 +79,7 @@ impl Staged {
     /// Drops all, and keeps the room.
     pub fn clear(&mut self) {
         self.frames.clear();
-        (self.start, self.count, self.cost, self.longest) = (0, 0, 0, 0);
+        (self.start, self.count, self.longest) = (0, 0, 0);
     }
 
     fn frames(&self) -> &[u8] {
@@ -92,7 +97,6 @@ impl Staged {
     fn take_first(&mut self, len: usize) {
         self.start = self.start.saturating_add(HEAD_LEN).saturating_add(len);
         self.count = self.count.saturating_sub(1);
-        self.cost = self.cost.saturating_sub(cost(len));
         if self.is_empty() {
             self.clear();
         }
@@ -194,7 +198,7 @@ impl Outbound {
         let is_short = body_len <= self.chunk_len
             && staged.longest as u64 <= u64::from(self.limits.max_message_len);
         let Some(entry) = self.tables.get_mut(receiver.id) else { return false };
-        let cost = i64::try_from(staged.cost).unwrap_or(i64::MAX);
+        let cost = i64::try_from(staged.cost()).unwrap_or(i64::MAX);
         if !is_short || cost > entry.credit {
             return false;
         }
@@ -209,5 +213,29 @@ impl Outbound {
         self.tells.accept(staged.count);
         staged.clear();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staged_tells_cost_what_each_does_alone() {
+        let mut staged = Staged::default();
+        let payloads = [&[1_u8; 5][..], &[], &[2; 900]];
+        for payload in payloads {
+            staged.push(&payload).expect("it is bytes");
+        }
+        assert_eq!((staged.count(), staged.longest), (3, 900));
+        let mut left = payloads.iter().map(|payload| cost(payload.len())).sum::<u64>();
+        assert_eq!(staged.cost(), left);
+        for payload in payloads {
+            assert_eq!(staged.first(), Some(payload));
+            staged.take_first(payload.len());
+            left -= cost(payload.len());
+            assert_eq!(staged.cost(), left);
+        }
+        assert!(staged.is_empty());
     }
 }
