@@ -3,7 +3,7 @@
 //! It goes by the same rules as any message. Where one of them would have more done than to write a frame or to note one, or
 //! would refuse it, the tell is left to the code for all messages, which finds that out once more and says it.
 
-use super::frame::{Draft, FrameKind, HEADER_LEN, begin_frame};
+use super::frame::{Draft, FrameKind, HEADER_LEN};
 use super::inbound::Inbound;
 use super::message::{Body, Message, MessageKind, Span};
 use super::outbound::Outbound;
@@ -57,7 +57,7 @@ impl Outbound {
 /// Says that something is rare, so that the compiler inlines what is called where it is not so.
 #[cold]
 #[inline(never)]
-fn no() -> bool {
+pub(super) fn no() -> bool {
     false
 }
 
@@ -72,23 +72,21 @@ pub(super) fn begin_short_tell(out: &mut Vec<u8>, receiver: u8, type_id: u8) -> 
 /// Begins a tell, up to its payload.
 #[inline(always)]
 fn begin_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
-    let start = out.len();
-    const TELL: u8 = FrameKind::Tell as u8;
     match (receiver, type_id) {
-        (0..0x80, 0..0x80) => return begin_short_tell(out, receiver as u8, type_id as u8),
-        (0x80..0x4000, 0..0x80) => {
-            let (low, high) = (receiver as u8 | 0x80, (receiver >> 7) as u8);
-            put(out, [TELL, 0, 0, 0, 0, 0, low, high, 0, type_id as u8]);
-        }
-        _ => {
-            begin_frame(out, FrameKind::Tell);
-            out.push(0);
-            put_varint(out, receiver.into());
-            out.push(0);
-            put_varint(out, type_id.into());
-        }
+        (0..0x80, 0..0x80) => begin_short_tell(out, receiver as u8, type_id as u8),
+        _ => begin_long_tell(out, receiver, type_id),
     }
-    Draft { out, start, is_done: false }
+}
+
+#[cold]
+#[inline(never)]
+fn begin_long_tell(out: &mut Vec<u8>, receiver: u32, type_id: u32) -> Draft<'_> {
+    let frame = Draft::begin(out, FrameKind::Tell);
+    frame.out.push(0);
+    put_varint(frame.out, receiver.into());
+    frame.out.push(0);
+    put_varint(frame.out, type_id.into());
+    frame
 }
 
 /// Appends a few bytes, as `extend_from_slice` does, which would be a call of its own for so few.

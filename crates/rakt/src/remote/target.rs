@@ -206,6 +206,7 @@ impl RemoteTarget {
     }
 
     /// A tell by the connection that was used last, which is not the first.
+    #[cold]
     #[inline(never)]
     fn tell_by_last(&self, type_name: &'static str, payload: &dyn Encode) -> bool {
         let last = self.last.lock();
@@ -335,11 +336,11 @@ impl RemoteActor for RemoteTarget {
 
     fn tell(&self, type_name: &'static str, len: Option<usize>, payload: &dyn Encode) -> bool {
         if len.is_none_or(|len| len >= self.short_below) {
-            return false;
+            return rarely();
         }
         let first = self.first.get().and_then(|first| Some((&first.conn, first.receiver()?)));
         let Some((conn, receiver)) = first else { return self.tell_by_last(type_name, payload) };
-        let Some(driver) = conn.tell(receiver, type_name, payload) else { return false };
+        let Some(driver) = conn.tell(receiver, type_name, payload) else { return rarely() };
         driver.wake();
         true
     }
@@ -392,6 +393,13 @@ impl RemoteActor for RemoteTarget {
             endpoint.unwatch(watch);
         }
     }
+}
+
+/// Says that something is rare, so that the compiler inlines what is called where it is not so.
+#[cold]
+#[inline(never)]
+fn rarely() -> bool {
+    false
 }
 
 /// Gives tells of one type to a node of our own protocol.

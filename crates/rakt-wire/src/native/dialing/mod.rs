@@ -32,6 +32,7 @@ use super::error::CloseCode;
 use super::hello::{Limits, Session};
 use super::message::{Head, MessageKind};
 use super::payload::{Payload, SendError};
+use super::plain::no;
 use super::tables::Alias;
 pub use super::tables::Sender;
 use super::transmit::Transmit;
@@ -229,7 +230,10 @@ impl<P> Dialing<P> {
     /// that has to do more than write a frame, or would not accept it.
     #[inline(always)]
     pub fn tell(&mut self, receiver: Alias, type_name: &'static str, payload: &dyn Encode) -> bool {
-        let is_told = self.writer.is_open() && self.writer.out.tell(receiver, type_name, payload);
+        if !self.writer.is_open() {
+            return no();
+        }
+        let is_told = self.writer.out.tell(receiver, type_name, payload);
         self.is_used |= is_told;
         is_told
     }

@@ -207,12 +207,18 @@ impl Half for Dialed {
 impl State<Dialed> {
     /// The driver after a tell: it writes when there is nothing else to do, or once there is much to write, which
     /// another thread may do while this one goes on.
-    #[inline]
+    #[inline(always)]
     fn driver_of_tell(&mut self) -> ToWake {
+        let is_awake = self.is_woken() && !self.is_deferred();
+        if is_awake { ToWake::Nobody } else { self.sleeping_driver_of_tell() }
+    }
+
+    #[inline(never)]
+    fn sleeping_driver_of_tell(&mut self) -> ToWake {
         if let Some(driver) = self.defer_driver() {
             return ToWake::Later(driver);
         }
-        if !self.is_deferred() || self.half.session.writer().buffered() < TRANSMIT_TARGET {
+        if self.half.session.writer().buffered() < TRANSMIT_TARGET {
             return ToWake::Nobody;
         }
         self.take_driver().map_or(ToWake::Nobody, ToWake::Now)
