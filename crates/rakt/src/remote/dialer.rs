@@ -94,7 +94,9 @@ impl Dialer {
         let Some(layer) = self.resources.options.layer.clone() else { return Ok(false) };
         let reloaded = self.runtime.spawn_blocking(move || layer.reload()).await;
         // The runtime is shutting down.
-        reloaded.unwrap_or(Ok(false))
+        let renewed = reloaded.unwrap_or(Ok(None))?;
+        renewed.iter().for_each(|renewed| renewed.log());
+        Ok(renewed.is_some())
     }
 
     /// The lane of the `n`th connection to a place, after so many of them have retired, and the turn of the next in it. A lane is the same for the

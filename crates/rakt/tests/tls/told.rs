@@ -136,3 +136,26 @@ async fn a_file_that_is_another_is_called_what_it_is() -> Result {
     }
     Ok(())
 }
+
+/// By itself, and when it is told to look.
+#[tokio::test]
+async fn a_renewal_is_told_with_what_has_changed() -> Result {
+    let ca = Ca::new("ca");
+    let (log, _guard) = Lines::capture();
+    let files = Files::new("told-renewal", &ca.node("server"), &ca.pem)?;
+    let server = node("server", files.tls()).await?;
+    for by_itself in [true, false] {
+        let next = ca.node("server");
+        files.put(&next, &ca.pem)?;
+        if !by_itself {
+            // Whether it has looked by itself meanwhile, or does so now.
+            server.reload_tls().await?;
+        }
+        let line = log.with("TLS is renewed").await;
+        assert!(
+            line.contains("INFO") && line.contains("changed=") && line.contains("server"),
+            "{line}"
+        );
+    }
+    Ok(())
+}

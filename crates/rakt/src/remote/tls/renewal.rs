@@ -42,7 +42,7 @@ pub(crate) async fn look_after(
     outlet: impl Fn() -> Option<Arc<Outlet>> + Send,
 ) {
     let (mut told, mut loaded, mut swept) = (Told::default(), SystemTime::now(), SystemTime::now());
-    let mut work: Option<JoinHandle<Result<bool, TlsError>>> = None;
+    let mut work: Option<JoinHandle<Reloaded>> = None;
     loop {
         tokio::time::sleep(LOOK.min(layer.reload_every())).await;
         let Some(outlet) = outlet() else { return };
@@ -67,9 +67,30 @@ pub(crate) async fn look_after(
     }
 }
 
+/// What a look at the files has brought.
+type Reloaded = Result<Option<Renewed>, TlsError>;
+
+/// TLS goes by other files now.
+pub(crate) struct Renewed {
+    changed: String,
+    names: String,
+    left: String,
+}
+
+impl Renewed {
+    /// Tells of it, where the log of the system is: files are read on a thread of another.
+    pub(crate) fn log(&self) {
+        let Self { changed, names, left } = self;
+        tracing::info!(%changed, %names, %left, "TLS is renewed");
+    }
+}
+
 /// What came of looking at the files.
-fn note(outlet: &Outlet, told: &mut Told, loaded: Result<Result<bool, TlsError>, JoinError>) {
+fn note(outlet: &Outlet, told: &mut Told, loaded: Result<Reloaded, JoinError>) {
     let Ok(loaded) = loaded else { return };
+    if let Ok(Some(renewed)) = &loaded {
+        renewed.log();
+    }
     if let Some(error) = told.failure.note(timers::now(), loaded) {
         tracing::error!(error = %Chain(&error), "the old certificate stays: the new one cannot be used");
         outlet.publish(|| Event::TlsReloadFailed { reason: Cause::new(error) });
@@ -115,16 +136,16 @@ impl TlsLayer {
     ///
     /// # Errors
     /// It cannot be used; all stays as it was.
-    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+    pub(crate) fn reload(&self) -> Reloaded {
         let now = SystemTime::now();
-        let Some(changed) = self.load(now)? else { return Ok(false) };
+        let Some(changed) = self.load(now)? else { return Ok(None) };
         let material = self.material();
         let names = material.names();
         let left = reason::span(material.good_until.duration_since(now).unwrap_or_default());
-        tracing::info!(%changed, %names, %left, "TLS is renewed");
+        let renewed = Renewed { changed, names: names.to_string(), left: left.to_string() };
         self.check_own();
         self.review(now, true);
-        Ok(true)
+        Ok(Some(renewed))
     }
 
     /// Ends the connections whose peers are not to be trusted any more, and has those replaced that soon will not be.
