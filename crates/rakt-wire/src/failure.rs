@@ -303,7 +303,7 @@ mod tests {
             assert_eq!(Code::from_u8(number), Some(code));
         }
         assert_eq!(Code::from_u8(0), None);
-        assert_eq!(Code::from_u8(25), None);
+        assert_eq!(Code::from_u8(Code::ALL.len() as u8 + 1), None);
     }
 
     #[test]
