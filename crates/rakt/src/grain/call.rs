@@ -74,7 +74,9 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
                 return Poll::Ready(Ok(cell));
             }
             let Some(kind) = self.grain.kind() else { return Poll::Pending };
-            let room = self.room.get_or_insert_with(|| Box::pin(room(kind.clone())));
+            let room = self
+                .room
+                .get_or_insert_with(|| Box::pin(room(kind.clone(), self.grain.system.clone())));
             match room.as_mut().poll(cx) {
                 Poll::Ready(free) => permit = Some(free),
                 Poll::Pending => {
@@ -230,7 +232,7 @@ impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
                 }
                 Ok(None) => {
                     if let Some(kind) = self.call.grain.kind() {
-                        make_room(kind);
+                        make_room(kind, 1);
                     }
                     self.call.no_room()
                 }

@@ -86,7 +86,7 @@ impl<G: Grain> GrainHost for Kind<G> {
                 if let Some(cell) = place.enter(&system, closed, &mut permit)? {
                     return Ok(cell as Arc<dyn Reachable>);
                 }
-                permit = Some(room(self.clone()).await);
+                permit = Some(room(self.clone(), system.clone()).await);
             }
         })
     }

@@ -1,10 +1,10 @@
 //! A kind of grains that live here, as the place of each of them needs it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::Grain;
 use super::epoch::{Epoch, Writer};
@@ -23,6 +23,10 @@ pub(super) struct Hosted<G, P> {
     /// A permit for each that lives.
     pub(super) room: Arc<Semaphore>,
     pub(super) limit: usize,
+    /// How many wait for room, and whether a task sees to it that there is some.
+    pub(super) waiting: AtomicUsize,
+    pub(super) is_making_room: AtomicBool,
+    pub(super) is_asked: Notify,
     pub(super) activations: AtomicU64,
     pub(super) failures: AtomicU64,
     generation: AtomicU64,
@@ -47,6 +51,9 @@ impl<G: Grain, P> Hosted<G, P> {
             places: Table::new(),
             room: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
             limit,
+            waiting: AtomicUsize::new(0),
+            is_making_room: AtomicBool::new(false),
+            is_asked: Notify::new(),
             activations: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             generation: AtomicU64::new(since_epoch.as_secs()),

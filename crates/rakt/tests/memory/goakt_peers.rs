@@ -157,3 +157,80 @@ async fn an_idle_connection_keeps_no_buffer() {
     let each = (here() - before) / 64;
     assert!(each < (24 * KIB) as i64, "{each} bytes");
 }
+
+/// Comes to life when the test lets it.
+struct Late(support::Gate);
+
+impl Actor for Late {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Keep>();
+    }
+}
+
+impl rakt::grain::Grain for Late {
+    const KIND: &'static str = "main.late";
+
+    async fn activate(&mut self, _: &mut Context<Self>) -> Result {
+        self.0.pass().await;
+        Ok(())
+    }
+}
+
+impl Handler<Keep> for Late {
+    async fn handle(&mut self, _: Keep, _: &mut Context<Self>) -> Result {
+        Ok(())
+    }
+}
+
+/// Messages to grains that do not come to life, or for which there is no room, wait: what they take up is what is
+/// counted for them.
+#[tokio::test]
+async fn what_waits_for_grains_is_counted() -> Result {
+    let _turn = TURN.lock().await;
+    const CALLS: usize = 60;
+    const LEN: usize = 1000;
+    for limit in [1, 1000] {
+        let gate = support::Gate::default();
+        let at_gate = gate.clone();
+        let kind = rakt::grain::GrainKind::built_by(move || Late(at_gate.clone())).limit(limit);
+        let set = |config: remote::Config| config.goakt(remote::GoAkt::new());
+        let node = Node::built(set, |builder| builder.grain(kind)).await;
+        let mut peer = node.dial().await;
+        let keep = Keep { payload: vec![7; LEN].into() };
+        let (type_name, bytes) = ("test.Keep", prost::Message::encode_to_vec(&keep));
+        // A connection that has been used.
+        gate.open();
+        let call = |key: String| {
+            let grain = rakt_wire::goakt::grain("main.late", &key, "127.0.0.1", peer.port);
+            let message = rakt_wire::goakt::Payload { type_name, bytes: &bytes };
+            Call::TellGrain { grain: Box::new(grain), message }
+        };
+        let first = call("first".into());
+        let rest: Vec<_> = (0..CALLS).map(|n| call(format!("k{n}"))).collect();
+        assert_eq!(peer.call(&first).await, Answer::Done);
+        gate.entered().await;
+        let before = here();
+        for call in &rest {
+            peer.send(call).await;
+        }
+        // All are on their way: of one kind that many live, of the other all wait for room.
+        for _ in 0..if limit == 1 { 0 } else { CALLS } {
+            gate.entered().await;
+        }
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let held = (here() - before) as usize / CALLS;
+        println!("bytes of a message of {LEN} that waits, with {limit} grains: {held}");
+        // A task of 3 KiB counts besides the payload, and what of a grain is there counts for the limit of its kind.
+        assert!(held < LEN + 3 * KIB + if limit == 1 { 0 } else { 3 * KIB }, "{held}");
+        for _ in 0..CALLS {
+            gate.open();
+        }
+        // Each makes room for the next, long before their 5 s are over.
+        for _ in 0..CALLS {
+            assert_eq!(peer.answer().await, Answer::Done);
+        }
+    }
+    Ok(())
+}

@@ -34,8 +34,9 @@ use crate::timers::now;
 /// How long a message to a grain may take that says nothing of it, as on a Go node.
 const TELL_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a message takes up besides its payload and its headers, in bytes, while it waits for its grain.
-const OVERHEAD: u64 = 1024;
+/// What a message takes up besides its payload and its headers, in bytes, while it waits for its grain: a task, and an
+/// activation in part.
+const OVERHEAD: u64 = 3072;
 
 /// A grain of a kind that lives here.
 struct Grain {
