@@ -25,7 +25,7 @@ use self::pool::{Failed, Once, Pool};
 pub const TABLES: &str = include_str!("tables.sql");
 
 /// The default of [`Builder::connections`].
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
 /// The default of [`Builder::timeout`]. A grain has 10 s to come to life, and its store ought to say by then why it does not.
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// The largest state, in bytes: half of what a message to the server can hold.
@@ -86,7 +86,7 @@ impl<T> Builder<T> {
     }
 
     /// How many connections there are at most, and so how many calls at the same time; more of them wait for their turn.
-    /// Default 4, at least 1. The server has a process for each.
+    /// Default 8, at least 1. They are made as they are needed. The server has a process for each.
     #[must_use]
     pub fn connections(mut self, count: usize) -> Self {
         self.connections = count.max(1);

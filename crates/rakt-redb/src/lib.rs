@@ -119,21 +119,26 @@ impl Builder {
     }
 
     fn open_now(&self, path: &Path) -> Result<RedbStore, OpenError> {
-        let failed = |source| OpenError::Failed { path: path.to_owned(), source };
-        let mut builder = Database::builder();
-        let db =
-            builder.set_cache_size(self.cache_len).create(path).map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
-                error => failed(Cause::new(error)),
-            })?;
-        match tables::prepare(&db) {
-            Ok(tables::FORMAT) => {}
-            Ok(found) => return Err(OpenError::Format { path: path.to_owned(), found }),
-            Err(error) => return Err(failed(Cause::new(error))),
-        }
-        sync_directory(path).map_err(|error| failed(Cause::new(error)))?;
-        Ok(RedbStore(Arc::new(Shared::new(db, self.quick_repair))))
+        let (path, cache_len) = (path.to_owned(), self.cache_len);
+        let open = move || open_file(&path, cache_len);
+        Ok(RedbStore(Arc::new(Shared::new(open()?, Box::new(open), self.quick_repair))))
     }
+}
+
+fn open_file(path: &Path, cache_len: usize) -> Result<Database, OpenError> {
+    let failed = |source| OpenError::Failed { path: path.to_owned(), source };
+    let mut builder = Database::builder();
+    let db = builder.set_cache_size(cache_len).create(path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
+        error => failed(Cause::new(error)),
+    })?;
+    match tables::prepare(&db) {
+        Ok(tables::FORMAT) => {}
+        Ok(found) => return Err(OpenError::Format { path: path.to_owned(), found }),
+        Err(error) => return Err(failed(Cause::new(error))),
+    }
+    sync_directory(path).map_err(|error| failed(Cause::new(error)))?;
+    Ok(db)
 }
 
 /// A new file is one only when its directory says so on the disk.
@@ -210,13 +215,12 @@ impl GrainStore for RedbStore {
     ) -> Result<Vec<DueReminder>, StoreError> {
         let (shared, kind) = (self.0.clone(), kind.to_owned());
         let looking = tokio::task::spawn_blocking(move || {
-            let found = shared.db.begin_read().map_err(redb::Error::from);
-            let found = found.and_then(|found| tables::due(&found, &kind, now, most));
+            let found = shared.with(|db| tables::due(&db.begin_read()?, &kind, now, most));
             // Whoever hears of it may take it that the file is released.
             drop(shared);
             found
         });
-        looking.await.map_err(StoreError::new)?.map_err(StoreError::new)
+        Ok(looking.await.map_err(StoreError::new)??)
     }
 
     async fn settle(&self, due: &DueReminder, next: Option<Reminder>) -> Result<(), StoreError> {

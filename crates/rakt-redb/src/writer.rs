@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rakt::error::Cause;
 use redb::Database;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::OpenError;
 use crate::tables::{Change, Tables};
 
 /// Most calls in one transaction.
@@ -27,9 +28,14 @@ pub(crate) enum Failed {
     Unknown(#[source] Cause),
 }
 
+/// Opens the file.
+type Open = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
 /// What the clones of a store share.
 pub(crate) struct Shared {
-    pub(crate) db: Database,
+    /// None while it cannot be opened again.
+    db: RwLock<Option<Database>>,
+    open: Open,
     quick_repair: bool,
     places: Arc<Semaphore>,
     queue: Mutex<Queue>,
@@ -91,9 +97,29 @@ fn gone() -> Failed {
 }
 
 impl Shared {
-    pub(crate) fn new(db: Database, quick_repair: bool) -> Self {
+    pub(crate) fn new(db: Database, open: Open, quick_repair: bool) -> Self {
         let places = Arc::new(Semaphore::new(MOST_WAITING));
-        Self { db, quick_repair, places, queue: Mutex::default() }
+        Self { db: RwLock::new(Some(db)), open, quick_repair, places, queue: Mutex::default() }
+    }
+
+    /// Begins something with the database. After an error of the disk that does nothing more until it is opened again,
+    /// which may succeed: there is room again, or the network is back.
+    pub(crate) fn with<T>(
+        &self,
+        begin: impl Fn(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, Failed> {
+        let before = |error| Failed::Before(Cause::new(error));
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        match db.as_ref().map(&begin) {
+            Some(Err(redb::Error::PreviousIo)) | None => {}
+            Some(outcome) => return outcome.map_err(before),
+        }
+        drop(db);
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // It lets go of the file first.
+        *db = None;
+        let opened = (self.open)().map_err(|error| Failed::Before(Cause::new(error)))?;
+        begin(db.insert(opened)).map_err(before)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -126,7 +152,7 @@ impl Shared {
         fn before(error: impl Into<redb::Error>) -> Failed {
             Failed::Before(Cause::new(error.into()))
         }
-        let mut writing = self.db.begin_write().map_err(before)?;
+        let mut writing = self.with(|db| Ok(db.begin_write()?))?;
         writing.set_quick_repair(self.quick_repair);
         let mut changed = false;
         {
