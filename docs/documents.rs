@@ -20,6 +20,8 @@ mod compiled {
     struct Guide;
     #[doc = include_str!("security.md")]
     struct Security;
+    #[doc = include_str!("stores.md")]
+    struct Stores;
     #[doc = include_str!("PROTOCOL.md")]
     struct Protocol;
 }
