@@ -23,6 +23,7 @@ use super::message::{self, FLAG_COMPRESSED, FLAG_METADATA, Head, MessageKind, pu
 use super::nacks::Nacks;
 use super::operations::{put_failure, put_operation, put_outcome, put_terminated};
 use super::payload::{Payload, SendError};
+use super::pieces::{Pieces, hand_over};
 use super::role::Role;
 use super::tables::{Alias, Full, Tables, key_of};
 use super::tells::Tells;
@@ -52,6 +53,8 @@ pub struct Outbound {
     pub(super) tables: Tables,
     pub(super) control: Vec<u8>,
     pub(super) data: Vec<u8>,
+    /// Parts of `data` that are not written there.
+    pub(super) pieces: Pieces,
     /// How much of `data` was given out last.
     expected: usize,
     large: Queue,
@@ -77,6 +80,7 @@ impl Outbound {
             tables: Tables::new(limits),
             control: Vec::new(),
             data: Vec::new(),
+            pieces: Pieces::default(),
             expected: 0,
             large: Queue::new(chunk_len),
             close: Vec::new(),
@@ -475,9 +479,8 @@ impl Outbound {
 
     /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out.
     pub fn buffered(&self) -> usize {
-        [self.control.len(), self.data.len(), self.large.held_len(), self.close.len()]
-            .into_iter()
-            .fold(0, usize::saturating_add)
+        let small = [self.control.len(), self.data.len(), self.pieces.len(), self.close.len()];
+        small.into_iter().fold(self.large.held_len(), usize::saturating_add)
     }
 
     /// The part of [`Outbound::buffered`] that is large bodies.
@@ -523,8 +526,8 @@ impl Outbound {
         hand_over(&mut self.control, out.bytes());
         if !self.data.is_empty() {
             self.expected = self.data.len();
-            hand_over(&mut self.data, out.bytes());
         }
+        self.pieces.hand_over(&mut self.data, out);
         let (large, tables) = (&mut self.large, &mut self.tables);
         if !large.is_empty() {
             large.put_chunks(out, before.saturating_add(TRANSMIT_TARGET), |large| {
@@ -583,18 +586,4 @@ pub(super) fn put_reason(out: &mut Vec<u8>, kind: FrameKind, code: CloseCode, te
     out.push(code.as_u8());
     put_string(out, cut_text(text, MAX_REASON_LEN));
     end_frame(out, start);
-}
-
-/// Moves everything from `from` to `to`, by trading places where that is possible.
-#[inline]
-fn hand_over(from: &mut Vec<u8>, to: &mut Vec<u8>) {
-    if from.is_empty() {
-        return;
-    }
-    if to.is_empty() {
-        std::mem::swap(from, to);
-    } else {
-        to.extend_from_slice(from);
-        from.clear();
-    }
 }

@@ -30,6 +30,7 @@ impl Outbound {
         let is_current = self.is_current(receiver);
         // They are in memory together: no sum of their lengths is too large.
         let others = self.control.len().wrapping_add(self.close.len());
+        let others = others.wrapping_add(self.pieces.len());
         let small = self.data.len().wrapping_add(others);
         let Some(entry) = self.tables.get_mut(receiver.id) else { return no() };
         if !(is_current & (entry.credit > 0) & !entry.is_busy & (small < HIGH_WATER)) {

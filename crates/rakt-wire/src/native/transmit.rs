@@ -15,6 +15,10 @@ pub trait Transmit {
     /// Appends a part of a large payload.
     fn put_payload(&mut self, payload: Bytes);
 
+    /// Inserts payloads before bytes of [`bytes`](Self::bytes) that were appended last, by their places from `start` on. They
+    /// come in the order of their places, and after all payloads that were put so far.
+    fn insert(&mut self, start: usize, payloads: impl Iterator<Item = (usize, Bytes)>);
+
     /// Bytes to write.
     fn len(&self) -> usize;
 
@@ -31,6 +35,17 @@ impl Transmit for Vec<u8> {
 
     fn put_payload(&mut self, payload: Bytes) {
         self.extend_from_slice(&payload);
+    }
+
+    fn insert(&mut self, start: usize, payloads: impl Iterator<Item = (usize, Bytes)>) {
+        let appended = self.split_off(start.min(self.len()));
+        let mut from = 0;
+        for (at, payload) in payloads {
+            self.extend_from_slice(appended.get(from..at).unwrap_or_default());
+            self.extend_from_slice(&payload);
+            from = at;
+        }
+        self.extend_from_slice(appended.get(from..).unwrap_or_default());
     }
 
     fn len(&self) -> usize {
@@ -151,6 +166,13 @@ impl Transmit for Segments {
         if !payload.is_empty() {
             self.payload_len = self.payload_len.saturating_add(payload.len());
             self.payloads.push_back((self.bytes.len(), payload));
+        }
+    }
+
+    fn insert(&mut self, start: usize, payloads: impl Iterator<Item = (usize, Bytes)>) {
+        for (at, payload) in payloads.filter(|(_, payload)| !payload.is_empty()) {
+            self.payload_len = self.payload_len.saturating_add(payload.len());
+            self.payloads.push_back((start.saturating_add(at), payload));
         }
     }
 

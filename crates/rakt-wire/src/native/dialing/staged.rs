@@ -1,8 +1,8 @@
 //! Tells of one type to one receiver that are written down before a connection takes them.
 //!
 //! They are frames already, as other plain ones are, with the numbers of names that the last connection gave:
-//! what fits the credit and the room of a connection goes to its outbound buffer as one piece. Where its numbers are others
-//! they are put in place of those.
+//! what fits the credit and the room of a connection goes to its outbound buffer as one piece, which is not copied if it is
+//! long. Where its numbers are others they are put in place of those.
 
 use super::{Dialing, NotSent, Outgoing};
 use crate::base::encode::{Encode, EncodeError, cost};
@@ -16,6 +16,11 @@ use crate::operation::Wish;
 
 /// What comes before the payload in a staged frame.
 const HEAD_LEN: usize = HEADER_LEN + 4;
+
+/// So many bytes are given out where they lie: fewer are copied, which takes less than another piece to write.
+const PIECE_LEN: usize = 8 * 1024;
+/// Room beyond what was taken the last time.
+const MORE_LEN: usize = 1024;
 
 /// Where the numbers of the receiver and of the type are in a frame.
 const RECEIVER_AT: usize = HEADER_LEN + 1;
@@ -206,11 +211,17 @@ impl Outbound {
         if staged.numbers != (number, type_number) {
             staged.set_numbers((number, type_number));
         }
-        if self.data.capacity() == 0 {
-            self.make_room();
-        }
-        self.data.extend_from_slice(staged.frames());
         self.tells.accept(staged.count);
+        if staged.start == 0 && staged.len() >= PIECE_LEN {
+            // Likely as many come again; the last of them may be a little longer.
+            let next = Vec::with_capacity(staged.len().saturating_add(MORE_LEN));
+            self.pieces.push(self.data.len(), std::mem::replace(&mut staged.frames, next));
+        } else {
+            if self.data.capacity() == 0 {
+                self.make_room();
+            }
+            self.data.extend_from_slice(staged.frames());
+        }
         staged.clear();
         true
     }
