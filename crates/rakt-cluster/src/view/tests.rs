@@ -100,6 +100,20 @@ fn a_count_reserves_no_more_than_the_bytes_can_fill() {
 }
 
 #[test]
+fn roles_have_one_order_in_bytes() {
+    let mut draft = draft(1, vec![member(1, 1, State::Up)]);
+    draft.members[0].roles = ["aa".to_owned(), "bb".to_owned()].into();
+    let bytes = View::new(draft).expect("a view").encode();
+    let at = bytes.windows(6).position(|six| six == b"\x02aa\x02bb").expect("the roles");
+    for roles in [b"\x02bb\x02aa", b"\x02aa\x02aa"] {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 6].copy_from_slice(roles);
+        let refused = View::decode(&bytes);
+        assert!(matches!(refused, Err(ViewError::Decode(DecodeError::Invalid { .. }))));
+    }
+}
+
+#[test]
 fn a_view_of_an_unknown_rule_or_form_is_refused() {
     let mut bytes = view(1, &[State::Up]).encode();
     bytes[20] = 2;
