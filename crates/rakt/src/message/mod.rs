@@ -23,6 +23,7 @@ mod counted;
 pub(crate) mod declared;
 #[cfg(feature = "prost")]
 mod outcome;
+#[cfg(feature = "prost")]
 mod part;
 #[allow(dead_code, reason = "for messages of serde, which is a feature")]
 pub(crate) mod reader;
