@@ -7,7 +7,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rakt::error::Cause;
@@ -21,6 +21,10 @@ use self::writer::{Failed, Shared};
 
 /// The default of [`Builder::cache_len`].
 const CACHE_LEN: usize = 64 << 20;
+/// The default of [`Builder::lock_timeout`].
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked whether a file is released.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// The largest state, in bytes.
 const MAX_STATE_LEN: usize = 1 << 30;
 
@@ -41,6 +45,7 @@ pub struct RedbStore(Arc<Shared>);
 pub struct Builder {
     cache_len: usize,
     quick_repair: bool,
+    lock_timeout: Duration,
 }
 
 /// Why a file could not be opened.
@@ -82,7 +87,7 @@ impl RedbStore {
 
     /// With other options than the default ones.
     pub fn builder() -> Builder {
-        Builder { cache_len: CACHE_LEN, quick_repair: false }
+        Builder { cache_len: CACHE_LEN, quick_repair: false, lock_timeout: LOCK_TIMEOUT }
     }
 }
 
@@ -99,6 +104,14 @@ impl Builder {
     #[must_use]
     pub fn quick_repair(mut self, quick: bool) -> Self {
         self.quick_repair = quick;
+        self
+    }
+
+    /// How long it waits for somebody else to let go of the file: a process that ends, or a store before this one that
+    /// still does what it was asked by who has not waited for it. Default 1 s.
+    #[must_use]
+    pub fn lock_timeout(mut self, limit: Duration) -> Self {
+        self.lock_timeout = limit;
         self
     }
 
@@ -121,7 +134,17 @@ impl Builder {
     fn open_now(&self, path: &Path) -> Result<RedbStore, OpenError> {
         let (path, cache_len) = (path.to_owned(), self.cache_len);
         let open = move || open_file(&path, cache_len);
-        Ok(RedbStore(Arc::new(Shared::new(open()?, Box::new(open), self.quick_repair))))
+        let until = Instant::now() + self.lock_timeout;
+        let db = loop {
+            match open() {
+                // On a thread for what blocks.
+                Err(OpenError::InUse { .. }) if Instant::now() < until => {
+                    std::thread::sleep(LOCK_INTERVAL);
+                }
+                opened => break opened?,
+            }
+        };
+        Ok(RedbStore(Arc::new(Shared::new(db, Box::new(open), self.quick_repair))))
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rakt::grain::{Epoch, GrainId, GrainStore, Writer};
 use rakt_redb::{OpenError, RedbStore};
@@ -82,7 +83,8 @@ async fn what_a_killed_process_was_told_to_be_saved_is_there() -> rakt::Result {
             saved.insert(n.parse()?, version.parse()?);
             told += 1;
             if told == 40 + 13 * round {
-                let error = RedbStore::open(&path).await.expect_err("the process has it");
+                let impatient = RedbStore::builder().lock_timeout(Duration::ZERO);
+                let error = impatient.open(&path).await.expect_err("the process has it");
                 assert!(matches!(error, OpenError::InUse { .. }), "{error}");
                 child.kill()?;
                 // What it has said before is still read.

@@ -49,10 +49,21 @@ async fn a_file_that_is_in_use_or_none_of_its_own_is_refused() -> rakt::Result {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("grains");
     let store = RedbStore::open(&path).await?;
-    let error = RedbStore::open(&path).await.expect_err("it is open");
+    let impatient = RedbStore::builder().lock_timeout(Duration::ZERO);
+    let error = impatient.open(&path).await.expect_err("it is open");
     assert!(matches!(&error, OpenError::InUse { path: named } if *named == path), "{error}");
+    // The next one waits for those who are about to let go, as for what nobody waits for any more.
+    let next = tokio::spawn({
+        let path = path.clone();
+        async move { RedbStore::builder().lock_timeout(rakt::testkit::LIMIT).open(path).await }
+    });
+    let given_up = store.due("cart", SystemTime::now(), 1);
+    drop(tokio::time::timeout(Duration::ZERO, given_up).await);
+    for n in 0..20 {
+        store.claim(&grain(&n.to_string()), EPOCH, WRITER).await?;
+    }
     drop(store);
-    RedbStore::open(&path).await?;
+    drop(next.await??);
 
     let other = dir.path().join("other");
     std::fs::write(&other, "something else entirely")?;
