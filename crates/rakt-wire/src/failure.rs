@@ -128,7 +128,7 @@ impl Bound {
             Self::SpawnRate => (13, "spawns of one peer in a second", "spawns"),
             Self::Subscribers => (14, "subscribers of one topic", "subscribers"),
             Self::Tasks => (15, "futures and streams beside an actor", "tasks"),
-            Self::Grains => (16, "grains of one kind that live at once", "grains"),
+            Self::Grains => (16, "room for living grains of one kind", "grains"),
             Self::Other(other) => (other.number, &other.name, ""),
         }
     }

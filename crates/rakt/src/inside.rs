@@ -35,6 +35,11 @@ pub(crate) fn is_inside(cell: &dyn AnyCell) -> bool {
     watchdog::handled_here() == cell.uid()
 }
 
+/// Whether this is called by the code of some actor.
+pub(crate) fn is_inside_any() -> bool {
+    watchdog::handled_here() != 0
+}
+
 /// Whether this is called by the code of the actor, or of one below it.
 pub(crate) fn is_inside_family(cell: &dyn AnyCell) -> bool {
     if is_inside(cell) {

@@ -162,6 +162,7 @@ pub use timers::Timer;
 
 /// What most files that define or use actors need. Every other path to a type is its only one.
 pub mod prelude {
+    pub use crate::grain::{Grain, GrainKind, GrainRef};
     #[cfg(feature = "remote")]
     pub use crate::remote;
     pub use crate::{

@@ -165,13 +165,6 @@ impl Registry {
         actors
     }
 
-    /// The actors that are grains: they have no parent, and a path below the root of grains.
-    pub(crate) fn grains(&self) -> Vec<Arc<dyn Reachable>> {
-        let mut actors = self.all();
-        actors.retain(|cell| cell.path().contains('/') && cell.parent().is_none());
-        actors
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }

@@ -251,10 +251,7 @@ pub(crate) fn class_of<A: Actor>(
     Ok(class)
 }
 
-pub(crate) fn register<A: Actor>(
-    system: &ActorSystem,
-    cell: &Arc<ActorCell<A>>,
-) -> Result<(), SpawnError> {
+fn register<A: Actor>(system: &ActorSystem, cell: &Arc<ActorCell<A>>) -> Result<(), SpawnError> {
     if !system.0.registry.add(cell.clone()) {
         return Err(SpawnError::NameTaken { name: cell.path.to_string() });
     }

@@ -131,6 +131,11 @@ impl Activation {
         every: Option<Duration>,
     ) -> Result<(), StoreError> {
         let store = self.store().map_err(StoreError::new)?;
+        if name.is_empty() || every.is_some_and(|every| every.is_zero()) {
+            return Err(StoreError::new(
+                "a reminder has a name, and no time of zero to repeat itself after",
+            ));
+        }
         let due = SystemTime::now().checked_add(after);
         let due = due.ok_or_else(|| StoreError::new("no clock shows a time so late"))?;
         store.remind(&self.id, name, Reminder { due, every }).await

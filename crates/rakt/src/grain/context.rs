@@ -91,7 +91,7 @@ impl<G: Grain> Context<G> {
         self.replace_state(Some(bytes.into())).await
     }
 
-    /// Deletes what is stored, but for the claim and its epoch.
+    /// Deletes what is stored, but for the claim and its epoch. Reminders stay.
     ///
     /// # Errors
     /// As [`save`](Self::save).
@@ -121,7 +121,8 @@ impl<G: Grain> Context<G> {
     /// and waits behind others.
     ///
     /// # Errors
-    /// [`StoreError`]: it may be noted or not; or the kind has no store.
+    /// [`StoreError`]: it may be noted or not; or the kind has no store, the name is empty, or it is to repeat itself after
+    /// no time.
     ///
     /// # Cancel safety
     /// If the future is dropped, it may be noted or not.

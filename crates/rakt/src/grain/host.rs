@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::error::{Refusal, Result};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::Message;
+use crate::reference::AnyCell;
 use crate::signal::{Signal, Signalled};
 use crate::spawn::class_of;
 use crate::system::SystemBuilder;
@@ -121,6 +122,11 @@ impl<G: Grain> GrainHost for Kind<G> {
         if let Some(store) = self.terms.store.clone() {
             reminders::begin::<G>(store, self.terms.reminder_interval, system);
         }
+    }
+
+    fn living(&self) -> Vec<Arc<dyn AnyCell>> {
+        let cells = living(self).flatten().filter_map(|place| place.living());
+        cells.map(|cell| cell as Arc<dyn AnyCell>).collect()
     }
 
     fn report(&self) -> GrainReport {

@@ -15,8 +15,9 @@ const ESCAPED: &str = "x.";
 
 /// A grain: its kind, and its key among those of the kind.
 ///
-/// A key is any text of 1 to 255 bytes, as long as it takes up no more than that where it is written into the path of
-/// the actor: of letters, digits, `-`, `_` and `.` each takes up one byte there, of the rest three.
+/// A key is any text that takes up at most 255 bytes where it is written into the path of the actor: as many as it has,
+/// where it is a [name](crate::ActorSystem::spawn) by itself; else two more, and each byte that is no letter, digit, `-` or
+/// `_` takes up three.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrainId {
     kind: Arc<str>,
@@ -35,7 +36,7 @@ impl GrainId {
 
     /// The same, for a kind whose name is valid.
     pub(crate) fn of_kind(kind: Arc<str>, key: Arc<str>) -> Result<Self, AddressError> {
-        let what = "the key of a grain";
+        let what = "the key of a grain, as a path has it,";
         let len = segment(&key).len();
         match len {
             _ if key.is_empty() => Err(AddressError::Empty { what }),

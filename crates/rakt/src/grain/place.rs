@@ -22,9 +22,10 @@ use crate::cell::Cell;
 use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
 use crate::error::{AddressError, Cause, Chain, Refusal};
 use crate::events::StopReason;
+use crate::inside::is_inside_any;
 use crate::mailbox::arrivals::Reachable;
 use crate::runner::Runner;
-use crate::spawn::{class_of, register};
+use crate::spawn::class_of;
 use crate::sync::Mutex;
 use crate::system::core::ActorSystem;
 
@@ -67,7 +68,7 @@ impl<G: Grain> Place<G> {
     /// takes in no more. `None` where there is no room for one, and no `permit`.
     ///
     /// # Errors
-    /// The node shuts down.
+    /// The node shuts down, and this is not called by an actor.
     pub(super) fn enter(
         self: &Arc<Self>,
         system: &ActorSystem,
@@ -80,7 +81,8 @@ impl<G: Grain> Place<G> {
         {
             return Ok(Some(current.clone()));
         }
-        if system.is_shutting_down() {
+        // What actors and other grains finish may need it; then the shutdown waits for it as well.
+        if system.is_shutting_down() && !is_inside_any() {
             return Err(Refusal::ShuttingDown);
         }
         let is_first = life.current.is_none();
@@ -117,10 +119,12 @@ impl<G: Grain> Place<G> {
         let runtime = cell.system.runtime().clone();
         runtime.spawn(async move {
             let system = cell.system.clone();
-            // Then it was told why.
-            if register(&system, &cell).is_err() {
+            if system.0.is_over.load(Ordering::Acquire) || !system.0.registry.add(cell.clone()) {
+                cell.abandon(&Refusal::ShuttingDown);
+                cell.end(&StopReason::Shutdown);
                 return self.end(&cell, Work::<G>::default());
             }
+            crate::metrics::actor_started();
             let origin = Box::new(Living(self.clone()));
             crate::metrics::grain_began(G::KIND);
             let Err(fault) = Runner::start(cell.clone(), origin).await else { return };
@@ -150,6 +154,8 @@ impl<G: Grain> Place<G> {
                 if let Some(seat) = seat {
                     self.kind.places.stand_up(seat.number);
                 }
+                // The next one may be told to end.
+                self.kind.is_asked.notify_one();
                 drop(current);
                 return;
             }

@@ -8,10 +8,13 @@ use rakt_wire::Address;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Grain;
-use super::id::GRAINS;
+use super::id::{GRAINS, GrainId};
 use super::place::{Kind, Place};
 use crate::context::ActorCell;
-use crate::error::Refusal;
+use crate::error::{AddressError, Refusal};
+use crate::events::StopReason;
+use crate::reference::ended;
+use crate::signal::{Signal, Signalled};
 use crate::system::core::ActorSystem;
 
 /// A reference to a grain: it never goes stale, and needs no grain to live.
@@ -58,6 +61,11 @@ impl<G: Grain> Hash for GrainRef<G> {
 }
 
 impl ActorSystem {
+    /// The grain that this names, if it is of the kind of `G`.
+    pub fn grain_of<G: Grain>(&self, id: &GrainId) -> Option<GrainRef<G>> {
+        (id.kind() == G::KIND).then(|| self.grain(id.key()))
+    }
+
     /// The kind, if grains of it live here.
     fn hosted<G: Grain>(&self) -> Option<Arc<Kind<G>>> {
         self.0.grains.get(G::KIND)?.clone().as_any().downcast().ok()
@@ -79,6 +87,27 @@ impl<G: Grain> GrainRef<G> {
     /// The key.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Kind and key as data, for stores and messages. See [`ActorSystem::grain_of`].
+    ///
+    /// # Errors
+    /// No grain can have that key.
+    pub fn id(&self) -> Result<GrainId, AddressError> {
+        GrainId::new(G::KIND, &self.key)
+    }
+
+    /// Has the grain end once it has handled what is queued, and waits for that: it is passivated. Where it does not live
+    /// nothing happens. A message that comes meanwhile brings it to life again.
+    ///
+    /// # Cancel safety
+    /// The grain ends even if the future is dropped after its first poll.
+    pub async fn deactivate(&self) {
+        let living = self.place.as_ref().ok().and_then(|place| place.living());
+        if let Some(cell) = living {
+            cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
+            ended(&*cell).await;
+        }
     }
 
     /// Whether the grain lives at this moment, here.

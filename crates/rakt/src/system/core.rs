@@ -110,6 +110,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
+    /// The activations that live now, or are about to.
+    fn living(&self) -> Vec<Arc<dyn AnyCell>>;
     /// What there is to know of it.
     fn report(&self) -> GrainReport;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;

@@ -23,11 +23,10 @@ use crate::error::Refusal;
 use crate::error::tls::TlsError;
 use crate::events::StopReason;
 use crate::kind::Kind;
-use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::portable::resolve_by;
 use crate::propagate::ContextPropagator;
-use crate::reference::ended;
+use crate::reference::{AnyCell, ended};
 use crate::registry::Registry;
 use crate::signal::Signal;
 use crate::stuck::LOOK;
@@ -272,10 +271,18 @@ impl ActorSystem {
         if let Some(node) = self.remoting() {
             node.drain();
         }
-        // Grains last, since the others may still need them.
+        // Grains last, since the others may still need them; again and again, since they may need each other.
         let all_ended = async {
-            stop_all(&self.0.registry.top_level()).await;
-            stop_all(&self.0.registry.grains()).await;
+            let actors = self.0.registry.top_level();
+            stop_all(actors.iter().map(|actor| &**actor as &dyn AnyCell)).await;
+            loop {
+                let living = self.0.grains.values().flat_map(|kind| kind.living());
+                let living: Vec<_> = living.collect();
+                if living.is_empty() {
+                    break;
+                }
+                stop_all(living.iter().map(|grain| &**grain)).await;
+            }
         };
         let mut unfinished = Vec::new();
         if tokio::time::timeout(self.0.shutdown_timeout, all_ended).await.is_err() {
@@ -332,12 +339,12 @@ impl ActorSystem {
 }
 
 /// Has actors handle what is queued, and waits for their end.
-async fn stop_all(actors: &[Arc<dyn Reachable>]) {
-    for actor in actors {
+async fn stop_all(actors: impl Iterator<Item = &dyn AnyCell> + Clone) {
+    for actor in actors.clone() {
         actor.signal(Signal::Stop { finish: true, reason: StopReason::Shutdown });
     }
     for actor in actors {
-        ended(&**actor).await;
+        ended(actor).await;
     }
 }
 

@@ -196,3 +196,71 @@ async fn a_grain_can_be_written_to_by_whom_it_has_told_of_itself() {
     let error = life.ask(Count).await.expect_err("that life is over");
     assert_eq!(error.refusal(), Some(&Refusal::Stopped));
 }
+
+/// What was accepted before a shutdown is handled, also where the grain has not begun to live.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_handles_what_was_accepted() {
+    let seen = Seen::default();
+    let system = system(counters(&seen)).await;
+    for n in 0..30 {
+        let grain = system.grain::<Counter>(format!("k{n}"));
+        for _ in 0..3 {
+            grain.tell(Count).await.expect("it is accepted");
+        }
+    }
+    let report = within(system.shutdown()).await;
+    assert_eq!((report.dropped_messages, report.unfinished), (0, vec![]));
+    let passivated = seen.take().into_iter().filter(|line| line.ends_with("at 3"));
+    assert_eq!(passivated.count(), 30);
+}
+
+/// Grains that are at work may need each other to the last: whom one asks is brought to life once more.
+#[tokio::test(start_paused = true)]
+async fn a_grain_can_ask_another_during_a_shutdown() {
+    #[derive(Message)]
+    #[rakt(reply = u64)]
+    struct AskOf(Gate, String);
+    impl Handler<AskOf> for Counter {
+        async fn handle(
+            &mut self,
+            AskOf(gate, key): AskOf,
+            ctx: &mut Context<Self>,
+        ) -> Result<u64> {
+            gate.pass().await;
+            Ok(ctx.system().grain::<Counter>(key).ask(Count).within(ctx).await?)
+        }
+    }
+    let (seen, gate) = (Seen::default(), Gate::default());
+    let system = system(counters(&seen)).await;
+    let [a, b] = ["a", "b"].map(|key| system.grain::<Counter>(key));
+    b.ask(Count).await.expect("it counts");
+    let of_living = begun(a.ask(AskOf(gate.clone(), "b".into()))).await;
+    let of_new = begun(b.ask(AskOf(gate.clone(), "c".into()))).await;
+    gate.entered().await;
+    gate.entered().await;
+    let mut shutdown = begun(system.shutdown()).await;
+    let from_outside = system.grain::<Counter>("d").ask(Count).await.expect_err("no new ones");
+    assert_eq!(from_outside.refusal(), Some(&Refusal::ShuttingDown));
+    gate.open();
+    gate.open();
+    let both = async { (of_living.await, of_new.await) };
+    let (report, (of_living, of_new)) = within(async { tokio::join!(&mut shutdown, both) }).await;
+    assert!(of_living.is_ok() && of_new.is_ok(), "{of_living:?} {of_new:?}");
+    assert_eq!((report.dropped_messages, report.unfinished), (0, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grain_is_deactivated_from_outside() {
+    let seen = Seen::default();
+    let system = system(counters(&seen)).await;
+    let grain = system.grain::<Counter>("a");
+    within(grain.deactivate()).await;
+    assert_eq!(seen.take(), [""; 0], "it did not live");
+    grain.tell(Count).await.expect("it is sent");
+    within(grain.deactivate()).await;
+    assert_eq!(seen.take(), ["activate a", "passivate a at 1"]);
+    let id = grain.id().expect("it is a key");
+    assert_eq!(system.grain_of::<Counter>(&id), Some(grain));
+    let other = rakt::grain::GrainId::new("cart", "a").expect("it is a key");
+    assert_eq!(system.grain_of::<Counter>(&other), None);
+}

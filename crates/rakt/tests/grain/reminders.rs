@@ -135,3 +135,17 @@ async fn a_reminder_that_fails_comes_again() {
     assert_eq!(noted.every, None, "it is the same one, later");
     system.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_is_no_reminder_is_refused() {
+    let Kit { kind, .. } = kit();
+    let system = system(kind.store(MemoryStore::new())).await;
+    let grain = system.grain::<Sleeper>("a");
+    for remind in [
+        Remind("", Duration::ZERO, None),
+        Remind("x", Duration::ZERO, Some(Duration::ZERO)),
+        Remind("x", Duration::MAX, None),
+    ] {
+        grain.ask(remind).await.expect_err("it is none");
+    }
+}
