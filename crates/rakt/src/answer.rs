@@ -77,6 +77,9 @@ impl Reply {
 /// A connection that can give up on a request.
 pub(crate) trait Cancel: Send + Sync {
     fn cancel(&self, corr: u64);
+
+    /// Writes what was asked, where that has not been done.
+    fn write_now(&self) {}
 }
 
 /// The future of a request's end. Dropped before that, it cancels the request.
@@ -90,6 +93,14 @@ pub(crate) struct RemoteAnswer {
 impl RemoteAnswer {
     pub(crate) fn over(conn: Arc<dyn Cancel>, corr: u64, answer: Answer<Fate>) -> Self {
         Self { answer, cancels: Some((conn, corr)) }
+    }
+
+    /// Has the request written, where whoever waits for its end is to see to that.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn write_now(&self) {
+        if let Some((conn, _)) = &self.cancels {
+            conn.write_now();
+        }
     }
 
     pub(crate) fn of_slot(answer: Answer<Fate>) -> Self {

@@ -270,6 +270,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) sender: Option<&'a ActorRef>,
     pub(crate) remaining: Option<Duration>,
     pub(crate) metadata: Option<&'a Metadata>,
+    /// The task that sends it looks for the outcome next, and waits for nothing else.
+    pub(crate) is_alone: bool,
 }
 
 /// Where a sender stands in a line for a connection, and what it has prepared; it leaves as this is dropped.

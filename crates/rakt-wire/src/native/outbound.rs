@@ -500,6 +500,22 @@ impl Outbound {
         self.buffered() == 0 && self.pong.is_none() && self.nacks.is_empty() && !self.wants_fence
     }
 
+    /// Whether there is something to give, all of it in small buffers.
+    #[inline]
+    pub(super) fn is_little(&self) -> bool {
+        self.capacity() <= IDLE_CAPACITY && self.large.is_empty() && !self.is_empty()
+    }
+
+    /// Whether there is nothing to give, and no large buffer to be given up.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_empty() && self.capacity() <= IDLE_CAPACITY
+    }
+
+    fn capacity(&self) -> usize {
+        self.control.capacity().max(self.data.capacity())
+    }
+
     /// Appends what to write next to `out`; false when there is nothing.
     ///
     /// Control comes first, then small frames, then chunks of the large bodies in turn until [`TRANSMIT_TARGET`] bytes
@@ -508,8 +524,7 @@ impl Outbound {
     #[inline]
     pub fn poll_transmit(&mut self, out: &mut impl Transmit) -> bool {
         // Asked after each read and each write, it mostly has nothing.
-        let capacity = self.control.capacity().max(self.data.capacity());
-        if self.is_empty() && capacity <= IDLE_CAPACITY {
+        if self.is_at_rest() {
             return false;
         }
         self.transmit(out)

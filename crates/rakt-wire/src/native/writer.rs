@@ -96,8 +96,22 @@ impl Writer {
 
     /// Whether what is buffered makes one small write.
     #[inline]
-    pub(super) fn is_lone(&self) -> bool {
+    pub(super) fn is_small(&self) -> bool {
         !self.out.is_empty() && self.out.buffered() < CHUNK_LEN
+    }
+
+    /// Whether nothing is to be sent, and no large buffer to be given up, of a connection that goes on. All is written
+    /// that was given out.
+    #[inline]
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        self.writing = 0;
+        self.is_open() && self.out.is_at_rest()
+    }
+
+    /// Whether what is buffered is little, of a connection that goes on, and leaves no large buffer behind.
+    #[inline]
+    pub(super) fn is_little(&self) -> bool {
+        self.is_open() && self.out.is_little()
     }
 
     /// Takes nothing new any more.
@@ -182,6 +196,13 @@ pub trait Side {
 
     /// How the connection is to end once everything is written, if it is.
     fn ending(&self) -> Option<(CloseCode, &str)>;
+
+    /// Whether there is nothing to do for a connection that goes on. All is written that was given out.
+    fn is_at_rest(&mut self) -> bool;
+
+    /// A little is buffered, and nothing more is likely to be: nothing else is in flight, and the last answer or request
+    /// came alone.
+    fn is_lone(&self) -> bool;
 
     /// A little is buffered, and other requests are in flight, so that more is likely to be buffered in
     /// a moment.

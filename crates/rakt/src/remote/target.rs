@@ -9,7 +9,7 @@ use rakt_wire::{Address, Encode, Operation, Wish};
 
 #[cfg(feature = "goakt")]
 use super::goakt;
-use super::native::{self, Conn, Dialed, Endpoint, Expected, NotTaken, Sent, Watched};
+use super::native::{self, Conn, Dialed, Endpoint, Expected, NotTaken, Sent, ToWake, Watched};
 use super::request::NodeRequest;
 use crate::answer::RemoteAnswer;
 use crate::call_options::CallOptions;
@@ -154,11 +154,15 @@ impl RemoteTarget {
                 continue;
             }
             let message = self.message(outgoing, *alias);
-            match std::task::ready!(conn.poll_send(&message, outgoing.payload, state, waker)) {
+            let payload = (outgoing.payload, outgoing.is_alone);
+            match std::task::ready!(conn.poll_send(&message, payload, state, waker)) {
                 Ok(Sent { receiver, answer, driver }) => {
                     self.note(conn, alias, receiver);
                     drop(last);
-                    driver.wake();
+                    match (&driver, &answer) {
+                        (ToWake::Asker, Some(answer)) => answer.write_now(),
+                        _ => driver.wake(),
+                    }
                     return Poll::Ready(Ok(answer));
                 }
                 Err(NotTaken::Refused(refusal)) => return Poll::Ready(Err(refusal)),
@@ -236,8 +240,17 @@ impl RemoteTarget {
         let Peer::Native(endpoint) = &self.peer else { return Poll::Ready(Ok(())) };
         let (wish, payload) = (Wish::Tell, &[].as_slice());
         let (reply_name, sender, remaining, metadata) = (None, None, None, None);
-        let outgoing =
-            Outgoing { wish, type_name, reply_name, payload, sender, remaining, metadata };
+        let is_alone = false;
+        let outgoing = Outgoing {
+            wish,
+            type_name,
+            reply_name,
+            payload,
+            sender,
+            remaining,
+            metadata,
+            is_alone,
+        };
         for _ in 0..4 {
             let mut last = self.last.lock();
             let polled = self.poll_last(endpoint, &mut last, Some(waker));

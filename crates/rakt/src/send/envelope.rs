@@ -305,6 +305,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             sender: self.sender.as_ref(),
             remaining,
             metadata: self.enclosed.as_ref().and_then(|enclosed| enclosed.metadata.as_ref()),
+            is_alone: self.is_alone,
         };
         match remote.poll_send(&outgoing, &mut state, waker) {
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(Receipt::Accepted)),

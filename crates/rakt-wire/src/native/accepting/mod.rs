@@ -62,6 +62,8 @@ pub struct Accepting<B> {
     /// Requests without an answer. Those of the read at hand are counted at its end, and some are
     /// answered by then.
     in_flight: i64,
+    /// The last request came with others.
+    has_company: bool,
     cancelled: Cancelled,
     /// The peer begins nothing new, and all that it has begun has arrived.
     is_peer_drained: bool,
@@ -81,6 +83,7 @@ impl<B: ReplyBudget> Accepting<B> {
             writer: Writer::new(Role::Acceptor, limits),
             limits,
             in_flight: 0,
+            has_company: false,
             cancelled: Cancelled::default(),
             is_peer_drained: false,
             credit: Credit::default(),
@@ -209,6 +212,9 @@ impl<B: ReplyBudget> Accepting<B> {
     /// Counts requests that came in.
     fn count_requests(&mut self, new: u32) -> Result<(), LinkError> {
         self.in_flight = self.in_flight.saturating_add(i64::from(new));
+        if new > 0 {
+            self.has_company = new > 1;
+        }
         // A peer that has given up on a request counts it no more, though its handler may be at it.
         let given_up = self.cancelled.len() as i64;
         if self.in_flight == 0 {
@@ -327,8 +333,18 @@ impl<B: ReplyBudget> Side for Accepting<B> {
         self.writer.ending(|| self.is_done())
     }
 
+    #[inline]
+    fn is_at_rest(&mut self) -> bool {
+        self.writer.is_at_rest() && self.noted == 0 && self.has_few_requests()
+    }
+
+    #[inline]
+    fn is_lone(&self) -> bool {
+        self.in_flight == 0 && !self.has_company && self.writer.is_little()
+    }
+
     fn expects_more(&self) -> bool {
-        self.in_flight > 0 && self.writer.is_lone()
+        self.in_flight > 0 && self.writer.is_small()
     }
 }
 

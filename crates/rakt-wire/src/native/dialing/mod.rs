@@ -53,6 +53,8 @@ pub struct Dialing<P> {
     /// Cancellations that were not given out yet. An operation may overtake them, and the peer would see
     /// more requests than agreed.
     unsent_cancels: usize,
+    /// The last request that ended did so with others: those who asked are about to ask again.
+    has_company: bool,
     is_retired: bool,
 }
 
@@ -169,6 +171,7 @@ impl<P> Dialing<P> {
             is_retired: false,
             is_used: false,
             unsent_cancels: 0,
+            has_company: false,
         }
     }
 
@@ -284,6 +287,12 @@ impl<P> Dialing<P> {
     #[inline]
     pub fn has_freed(&self) -> bool {
         !self.freed.is_empty()
+    }
+
+    /// Nobody waits for any of that.
+    #[inline]
+    pub fn forget_freed(&mut self) {
+        self.freed.clear();
     }
 
     /// Whose need may have been met since the last call; `None` when all is told.
@@ -443,8 +452,18 @@ impl<P> Side for Dialing<P> {
         self.writer.ending(|| self.pending.len() == 0 && self.writer.out.tells.unproven() == 0)
     }
 
+    #[inline]
+    fn is_at_rest(&mut self) -> bool {
+        self.writer.is_at_rest()
+    }
+
+    #[inline]
+    fn is_lone(&self) -> bool {
+        self.pending.len() == 1 && !self.has_company && self.writer.is_little()
+    }
+
     fn expects_more(&self) -> bool {
-        self.pending.len() > 1 && self.writer.is_lone()
+        self.pending.len() > 1 && self.writer.is_small()
     }
 }
 

@@ -174,6 +174,7 @@ impl<P> Dialing<P> {
             }
         }
         if self.pending.len() < before {
+            self.has_company = before.saturating_sub(self.pending.len()) > 1;
             self.freed.push(Freed::InFlight);
         }
         if let Some(nonce) = ping.take() {

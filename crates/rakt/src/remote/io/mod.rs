@@ -29,5 +29,5 @@ pub(crate) use farewell::{Farewell, say_goodbye};
 pub(crate) use pace::Pace;
 pub(crate) use pump::Pump;
 pub(crate) use rate::Rate;
-pub(crate) use session::{Buffers, Fault, Reading, Session};
+pub(crate) use session::{Buffers, Fault, Reading, Session, WriteNow};
 pub(crate) use stand_in::Pumps;

@@ -36,8 +36,14 @@ pub(crate) struct Pump<S> {
     /// Since when the peer takes nothing.
     stuck_since: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// The timer wakes the task that polled it last.
+    is_timed: bool,
     /// Others have their turn before it goes on.
     has_paused: bool,
+    /// Wakes the task that polled it last.
+    waker: Option<Waker>,
+    /// How a write failed that was not its task's.
+    failed: Option<io::Error>,
     /// Turns in which nothing is read, for as long as the session [is ahead](Session::is_ahead).
     passes: u32,
 }
@@ -59,7 +65,10 @@ impl<S: Session> Pump<S> {
             write_timeout,
             stuck_since: None,
             timer,
+            is_timed: false,
             has_paused: false,
+            waker: None,
+            failed: None,
             passes: 0,
         }
     }
@@ -110,10 +119,39 @@ impl<S: Session> Pump<S> {
         }
     }
 
+    /// Writes what is to be written, in place of the task that runs it, where nothing is in the way; says whether that
+    /// is done. Otherwise that task is to be woken, and goes on from there.
+    pub(super) fn write_now(&mut self) -> bool {
+        let is_free = self.io.is_written() && !self.has_paused && self.failed.is_none();
+        if !is_free || !self.session.transmit_now(&mut self.io) {
+            return false;
+        }
+        // What the stream waits for, that task waits for.
+        let Some(waker) = self.waker.take() else { return false };
+        self.io.turn = Turn::default();
+        let pushed = self.poll_push(&mut Context::from_waker(&waker));
+        self.waker = Some(waker);
+        match pushed {
+            Poll::Ready(Ok(())) => {
+                self.io.unwritten.shrink(IDLE_CAPACITY);
+                return self.io.is_written();
+            }
+            Poll::Ready(Err(error)) => self.failed = Some(error),
+            Poll::Pending => {
+                self.stuck_since.get_or_insert_with(now);
+            }
+        }
+        false
+    }
+
     /// Goes on until the connection ends.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<S::End> {
         self.io.turn = Turn::default();
         self.has_paused = false;
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+            self.is_timed = false;
+        }
         match self.take_turn(cx) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
@@ -176,6 +214,9 @@ impl<S: Session> Pump<S> {
     /// Pushes what is to be written into the stream, as much as this turn allows, and flushes that: TLS
     /// may keep the last record back.
     fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         while !self.io.unwritten.is_empty() {
             self.io.is_flushed = false;
             let n = ready!(self.poll_write_some(cx))?;
@@ -264,8 +305,11 @@ impl<S: Session> Pump<S> {
         // It is only moved closer: that it goes off early costs less than to move it each time.
         if self.timer.is_elapsed() || self.timer.deadline() > due {
             self.timer.as_mut().reset(due);
+        } else if self.is_timed {
+            return Ok(false);
         }
-        if self.timer.as_mut().poll(cx).is_pending() {
+        self.is_timed = self.timer.as_mut().poll(cx).is_pending();
+        if self.is_timed {
             return Ok(false);
         }
         let now = now();

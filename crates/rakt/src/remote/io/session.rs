@@ -1,6 +1,7 @@
 //! What a dialect does on one side of a connection.
 
 use std::io;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,15 @@ pub(super) const TURN_LEN: usize = 256 * 1024;
 pub(crate) trait Session: Send {
     /// Why it ends.
     type End: Send;
+
+    /// By this others have written what they add, without the task of the connection. Once, at the beginning.
+    fn lend_writer(&mut self, _writer: Weak<dyn WriteNow>) {}
+
+    /// Adds what is to be written to nothing that is, for it to be written by whoever had that added; false where that
+    /// is left to the task of the connection.
+    fn transmit_now(&mut self, _io: &mut Buffers) -> bool {
+        false
+    }
 
     /// Does what can be done without further bytes of the peer, and adds to what is to be written. It is
     /// called whether or not all that was added before has been written: what is added then is held
@@ -86,6 +96,14 @@ pub(crate) trait Session: Send {
     fn end(&mut self, _end: Self::End, _io: Buffers) -> Option<Farewell> {
         None
     }
+}
+
+/// A connection, for those who have something to say there that is little and comes alone: to write it themselves is
+/// less than to have another task do so.
+pub(crate) trait WriteNow: Send + Sync {
+    /// Writes it, if nobody else is at it; says whether that is done. If it is not, the task of the connection is to be
+    /// woken.
+    fn write_now(&self) -> bool;
 }
 
 /// Where the next bytes of a peer go.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::pump::Pump;
-use super::session::Session;
+use super::session::{Session, WriteNow};
 use crate::remote::latch::Latch;
 use crate::remote::weak_map::shrink;
 use crate::sync::Mutex;
@@ -57,6 +57,10 @@ impl Pumps {
         let shared = Arc::new(Shared { state: Mutex::new(state), over: Latch::default() });
         let place = Arc::as_ptr(&shared).addr();
         let weak: Weak<dyn HeldUp> = Arc::downgrade(&shared) as _;
+        let writer: Weak<dyn WriteNow> = Arc::downgrade(&shared) as _;
+        if let Some(pump) = &mut shared.state.lock().pump {
+            pump.session.lend_writer(writer);
+        }
         self.0.lock().insert(place, weak);
         let first = First { pumps: self, place, shared };
         if !first.shared.run(FIRST).await {
@@ -136,6 +140,13 @@ impl<S: Session + 'static> HeldUp for Shared<S> {
             *beat = Some(now);
             pump.beat();
         }
+    }
+}
+
+impl<S: Session + 'static> WriteNow for Shared<S> {
+    fn write_now(&self) -> bool {
+        let Some(mut state) = self.state.try_lock() else { return false };
+        state.pump.as_mut().is_some_and(Pump::write_now)
     }
 }
 

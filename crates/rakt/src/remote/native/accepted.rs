@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session};
+use rakt_wire::native::{Accepting, Alias, Payload, ReplyBudget, Role, Session, Side};
 use rakt_wire::{Encode, Outcome};
 
 use super::block::Cost;
-use super::conn::{Conn, Half, Leftover, touch};
+use super::conn::{Conn, Half, Leftover, State, touch};
 use super::watches::to_wire;
 use crate::error::Refusal;
 use crate::events::StopReason;
@@ -19,6 +19,7 @@ use crate::remote::cancel_wakers::CancelWakers;
 use crate::remote::compressors::Prepared;
 #[cfg(feature = "_tls")]
 use crate::remote::tls::Guarded;
+use crate::sync::MutexGuard;
 
 /// A session and the handlers that want to hear of cancellations.
 pub(crate) struct Accepted {
@@ -63,6 +64,11 @@ impl Half for Accepted {
         self.session.is_backed_up()
     }
 
+    #[inline]
+    fn is_at_rest(&mut self) -> bool {
+        self.session.is_at_rest()
+    }
+
     fn close(&mut self) -> Leftover {
         self.session.close();
         Leftover { wakers: self.cancel_wakers.take_all().collect(), ..Leftover::default() }
@@ -87,8 +93,19 @@ impl Conn<Accepted> {
         }
     }
 
+    /// The receiver's mailbox has a message, and is locked: the driver writes that.
     pub(super) fn confirm(&self, corr: u64) {
-        self.reply(corr, None, &[].as_slice());
+        touch(self.answered(corr, Payload::Encode(&[].as_slice())));
+    }
+
+    /// Adds an answer to what is to be written.
+    fn answered(&self, corr: u64, payload: Payload<'_>) -> MutexGuard<'_, State<Accepted>> {
+        let mut state = self.lock();
+        state.half.settle(corr);
+        if let Err(error) = state.half.session.reply(corr, payload) {
+            tracing::debug!(peer = %self.peer.name, %error, "a reply was not sent");
+        }
+        state
     }
 
     pub(super) fn nack(&self, from: Alias, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
@@ -133,12 +150,12 @@ impl ReplyTo for Conn<Accepted> {
             Ok(payload) => payload,
             Err(refusal) => return self.refuse(corr, &refusal),
         };
-        let mut state = self.lock();
-        state.half.settle(corr);
-        if let Err(error) = state.half.session.reply(corr, payload) {
-            tracing::debug!(peer = %self.peer.name, %error, "a reply was not sent");
+        let mut state = self.answered(corr, payload);
+        if !state.is_lone() {
+            return touch(state);
         }
-        touch(state);
+        drop(state);
+        self.write_now();
     }
 
     fn refuse(&self, corr: u64, refusal: &Refusal) {

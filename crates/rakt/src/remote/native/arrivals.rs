@@ -14,7 +14,7 @@ use rakt_wire::{Address, Failure, Metadata, Verb, is_reserved};
 use super::accepted::{Accepted, Replies};
 use super::batch::{BATCH_COST, Batch, RawAbout, RawMessage};
 use super::block::{Block, Cost};
-use super::conn::Conn;
+use super::conn::{Conn, Half};
 use super::driver::Reader;
 use super::serve::{Watches, serve};
 use crate::error::{Chain, Refusal};
@@ -154,7 +154,8 @@ impl Host for Actors {
     type Replies = Replies;
 
     fn accepting<T>(&mut self, f: impl FnOnce(&mut Accepting<Replies>) -> T) -> T {
-        self.conn.with(f)
+        // The driver writes what comes of it once it is done with the read: nobody has to wake it.
+        f(self.conn.lock().half.session())
     }
 
     fn cancelled(&mut self, corr: u64) {

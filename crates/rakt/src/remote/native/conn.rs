@@ -7,8 +7,8 @@
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::error::{Cause, Destination, Refusal};
 use crate::events::DeadLetter;
 use crate::remote::account::Account;
 use crate::remote::compressors::Prepared;
+use crate::remote::io::WriteNow;
 use crate::remote::latch::Latch;
 use crate::remote::links::LinkOf;
 use crate::remote::resources::Resources;
@@ -126,6 +127,9 @@ pub(crate) trait Half: Send + 'static {
         false
     }
 
+    /// Whether there is nothing to do, now that all is written that was given out.
+    fn is_at_rest(&mut self) -> bool;
+
     /// Whether it is about to end, and waits for a word of the peer alone.
     fn is_spent(&mut self) -> bool {
         false
@@ -159,6 +163,8 @@ pub(crate) struct Conn<H: Half> {
     pub(crate) limits: Limits,
     pub(crate) compression: Compression,
     state: Mutex<State<H>>,
+    /// Writes in place of the driver.
+    writer: OnceLock<Weak<dyn WriteNow>>,
     /// Whether any request was ever cancelled: spares the others a look.
     pub(super) any_cancelled: AtomicBool,
     over: AtomicBool,
@@ -215,6 +221,7 @@ impl<H: Half> Conn<H> {
                 forbidden: None,
                 closed: None,
             }),
+            writer: OnceLock::new(),
             any_cancelled: AtomicBool::new(false),
             over: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -272,6 +279,20 @@ impl<H: Half> Conn<H> {
                 f(session.writer_mut());
             }
         });
+    }
+
+    /// By this what is said here is [written at once](Self::write_now).
+    pub(super) fn lend_writer(&self, writer: Weak<dyn WriteNow>) {
+        let _ = self.writer.set(writer);
+    }
+
+    /// Writes what there is to write if it [is alone](State::is_lone) still, in place of the driver, or has that do it.
+    /// To be called with no lock held.
+    pub(super) fn write_now(&self) {
+        let writer = self.writer.get().and_then(Weak::upgrade);
+        if !writer.is_some_and(|writer| writer.write_now()) {
+            touch(self.lock());
+        }
     }
 
     /// Encodes and compresses a payload that should not be encoded under the lock.
@@ -435,6 +456,21 @@ impl<H> State<H> {
 }
 
 impl<H: Half> State<H> {
+    /// For the driver, when all is written that was given out: whether there is nothing to do, and it is woken when there
+    /// is.
+    #[inline]
+    pub(crate) fn is_at_rest(&mut self, waker: &Waker) -> bool {
+        let is_known = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
+        is_known && self.forbidden.is_none() && self.half.is_at_rest()
+    }
+
+    /// Whether what there is to write is little, nothing more is to be expected, and the driver has nothing to do:
+    /// whoever had it added may write it.
+    #[inline]
+    pub(super) fn is_lone(&mut self) -> bool {
+        self.driver.is_some() && self.forbidden.is_none() && self.half.session().is_lone()
+    }
+
     /// For the driver: gives out all that is left to write, and why the connection ends.
     pub(crate) fn farewell(&mut self, code: CloseCode, reason: &str, now: bool) -> Vec<u8> {
         let session = self.half.session();

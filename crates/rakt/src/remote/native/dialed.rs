@@ -82,6 +82,8 @@ pub(crate) struct Sent {
 pub(crate) enum ToWake {
     /// Somebody has woken it already.
     Nobody,
+    /// Nobody: whoever waits for the answer [writes](RemoteAnswer::write_now) it.
+    Asker,
     Now(Waker),
     /// See [`wake_later`].
     Later(Waker),
@@ -91,7 +93,7 @@ impl ToWake {
     #[inline]
     pub(crate) fn wake(self) {
         match self {
-            Self::Nobody => {}
+            Self::Nobody | Self::Asker => {}
             Self::Now(driver) => driver.wake(),
             Self::Later(driver) => wake_later(&driver),
         }
@@ -130,7 +132,14 @@ impl Dialed {
     /// Who may go on by what has changed.
     #[inline]
     pub(super) fn wake_freed(&mut self) -> Vec<Waker> {
-        if self.session.has_freed() { self.wake_met() } else { Vec::new() }
+        match self.session.has_freed() {
+            false => Vec::new(),
+            true if self.line.is_empty() && self.successors.is_empty() => {
+                self.session.forget_freed();
+                Vec::new()
+            }
+            true => self.wake_met(),
+        }
     }
 
     /// The line is walked once, however often the peer has given credit in what was read.
@@ -177,6 +186,11 @@ impl Half for Dialed {
         }
         self.session.handle_written();
         self.wake_freed()
+    }
+
+    #[inline]
+    fn is_at_rest(&mut self) -> bool {
+        self.line.is_empty() && self.session.is_at_rest()
     }
 
     fn is_idle(&mut self) -> bool {
@@ -227,11 +241,11 @@ impl State<Dialed> {
 
 impl Conn<Dialed> {
     /// Takes a message, or notes the sender in the line of those that wait. A payload is small, or
-    /// [prepared](SendState::prepare).
+    /// [prepared](SendState::prepare). Whoever sends it may be [alone](crate::reference::Outgoing::is_alone).
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         message: &Outgoing<'_>,
-        payload: &dyn Encode,
+        (payload, is_alone): (&dyn Encode, bool),
         send_state: &mut SendState,
         waker: Option<&Waker>,
     ) -> Poll<Result<Sent, NotTaken>> {
@@ -242,7 +256,7 @@ impl Conn<Dialed> {
         let mut state = self.lock();
         let mut answer = None;
         let sent = state.half.session.send(message, payload, || {
-            let (slot, waiting) = Slot::new();
+            let (slot, waiting) = Slot::expected(None, waker.filter(|_| is_alone));
             answer = Some(waiting);
             slot
         });
@@ -256,6 +270,7 @@ impl Conn<Dialed> {
                         .map(|(corr, answer)| RemoteAnswer::over(self.clone(), corr, answer)),
                     driver: match message.wish {
                         Wish::Tell => state.driver_of_tell(),
+                        Wish::Confirm | Wish::Ask if is_alone && state.is_lone() => ToWake::Asker,
                         Wish::Confirm | Wish::Ask => match state.take_driver() {
                             Some(driver) => ToWake::Now(driver),
                             None => ToWake::Nobody,
@@ -418,6 +433,10 @@ impl Guarded for Conn<Dialed> {
 }
 
 impl Cancel for Conn<Dialed> {
+    fn write_now(&self) {
+        Self::write_now(self);
+    }
+
     fn cancel(&self, corr: u64) {
         let mut state = self.lock();
         if state.half.session.cancel(corr).is_some() {

@@ -1,6 +1,6 @@
 //! Native connections as sessions of the pump: what both sides of one have in common.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::block::COPIED_LEN;
 use super::conn::{Conn, Half};
 use crate::error::Cause;
 use crate::remote::account::Unread;
-use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Rate, Reading, Session};
+use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Rate, Reading, Session, WriteNow};
 use crate::remote::resources::log_peer;
 use crate::remote::transport::Stream;
 use crate::timers::now;
@@ -67,6 +67,8 @@ pub(crate) struct Driver<R: Reader> {
     /// The peer is not read from until it has taken more.
     is_held_back: bool,
     last_use: Instant,
+    /// Something was sent since, and an answer to it is to come: the connection is in use until then.
+    is_used: bool,
     liveness: Liveness,
     pace: Pace,
     rate: Rate,
@@ -100,6 +102,7 @@ pub(crate) fn drive<R: Reader + 'static>(
         has_waited: false,
         is_held_back: false,
         last_use: now,
+        is_used: false,
         liveness: Liveness::new(now, options.read_idle_timeout),
         pace: Pace::new(options.min_rate),
         rate: Rate::new(options.control_rate),
@@ -130,6 +133,13 @@ impl<R: Reader> Driver<R> {
             self.conn.close(format!("the peer closed the connection: {text}"));
         }
         handled.and(finished).map_err(|error| End::Told(error.close_code(), error.close_text()))
+    }
+
+    /// What was sent without the driver counts as of now: it is not that long ago.
+    fn note_use(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_used) {
+            self.last_use = now;
+        }
     }
 
     /// Notes whether what has arrived ends in the middle of a frame. `taken` of it was handled, and so much
@@ -179,8 +189,27 @@ impl<R: Reader> Driver<R> {
 impl<R: Reader> Session for Driver<R> {
     type End = End;
 
+    fn lend_writer(&mut self, writer: Weak<dyn WriteNow>) {
+        self.conn.lend_writer(writer);
+    }
+
+    fn transmit_now(&mut self, io: &mut Buffers) -> bool {
+        let mut state = self.conn.lock();
+        let is_lone = state.is_lone();
+        if is_lone {
+            state.poll_transmit(&mut io.unwritten);
+        }
+        is_lone
+    }
+
     fn poll_transmit(&mut self, cx: &mut Context<'_>, io: &mut Buffers) -> Poll<Result<(), End>> {
         let mut state = self.conn.lock();
+        // Asked after each read and each write, it mostly has nothing to do.
+        if io.is_written() && !self.is_held_back && state.is_at_rest(cx.waker()) {
+            self.is_used |= state.half.take_used();
+            (self.has_written, self.has_waited) = (false, false);
+            return Poll::Pending;
+        }
         state.set_driver(cx.waker());
         if state.half.session().writer().is_closed() {
             return Poll::Ready(Err(End::Quiet("closed here".into())));
@@ -207,7 +236,7 @@ impl<R: Reader> Session for Driver<R> {
                 wakers = state.half.written();
             }
             if state.half.take_used() {
-                self.last_use = now();
+                (self.last_use, self.is_used) = (now(), false);
             }
         }
         self.is_held_back = state.half.is_backed_up();
@@ -247,6 +276,7 @@ impl<R: Reader> Session for Driver<R> {
 
     fn handle_read(&mut self, now: Instant, io: &mut Buffers) -> Result<(), End> {
         self.liveness.handle_read(now);
+        self.note_use(now);
         let unread = &mut io.unread;
         let handled = self.reader.handle_bytes(now, unread);
         // After an error the spans noted before it still refer to what was read.
@@ -254,7 +284,10 @@ impl<R: Reader> Session for Driver<R> {
         let (arrived, unread_len) = (unread.len() - self.left.0, unread.len() - len);
         let block = if len <= COPIED_LEN {
             let copy = Bytes::copy_from_slice(&unread[..len]);
-            unread.advance(len);
+            match unread_len {
+                0 => unread.clear(),
+                _ => unread.advance(len),
+            }
             copy
         } else {
             unread.split_to(len).freeze()
@@ -295,6 +328,7 @@ impl<R: Reader> Session for Driver<R> {
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
+        self.note_use(now);
         let options = &self.conn.resources.options;
         let is_idle = R::Half::ROLE == Role::Dialer && now >= self.last_use + options.idle_timeout;
         if is_idle && (self.reader.is_needed() || !self.conn.finish_if_idle("idle")) {

@@ -36,7 +36,7 @@ mod watching;
 pub(crate) use accepted::Accepted;
 pub(crate) use arrivals::ArrivalsReader;
 pub(crate) use conn::{Conn, Expected};
-pub(crate) use dialed::{Dialed, NotTaken, SendState, Sent};
+pub(crate) use dialed::{Dialed, NotTaken, SendState, Sent, ToWake};
 pub(crate) use driver::drive;
 pub(crate) use endpoint::{CONTROL, Endpoint};
 #[cfg(feature = "goakt")]

@@ -9,7 +9,7 @@ use rakt_wire::native::{
     Budget, CloseCode, Inbound, LinkError, Refused, Replies, Session, Settled,
 };
 
-use super::conn::{Conn, touch};
+use super::conn::Conn;
 use super::dialed::Dialed;
 use super::driver::Reader;
 use crate::answer::{Fate, Reply};
@@ -107,7 +107,8 @@ impl Reader for RepliesReader {
             }
         });
         let wakers = state.half.wake_freed();
-        touch(state);
+        // The driver writes what comes of it next: nobody has to wake it.
+        drop(state);
         for (slot, fate) in ended.drain(..) {
             crate::metrics::requests_ended(fate.outcome(), 1);
             // Nobody waits any more: the answer crossed with the cancellation.
