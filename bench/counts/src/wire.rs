@@ -191,7 +191,7 @@ impl Sides {
         bytes.clear();
         dialing.poll_transmit(bytes);
         arrivals.handle_bytes(bytes, host)?;
-        arrivals.finish(&Bytes::copy_from_slice(bytes), host)?;
+        arrivals.finish(Bytes::copy_from_slice(bytes), host)?;
         bytes.clear();
         host.accepting.poll_transmit(bytes);
         replies.handle_bytes(bytes, &mut Counter::default())?;
@@ -235,12 +235,12 @@ impl native::Host for Host {
         &mut self,
         from: Alias,
         receiver: &mut NamedReceiver<Vec<Message>>,
-        block: &Bytes,
+        block: Bytes,
         _: Option<Failure>,
     ) {
         for message in receiver.kept.drain(..) {
             self.arrived += 1;
-            let payload = black_box(message.body.slice(block));
+            let payload = black_box(message.body.slice(&block));
             self.accepting.consumed(from, cost(payload.len()));
             if let Some(corr) = message.kind.corr() {
                 let payload = Payload::Ready { bytes: payload, raw_len: None };

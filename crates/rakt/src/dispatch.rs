@@ -224,8 +224,9 @@ fn open<M: Message>(
 ) -> Option<M> {
     let wire = M::wire().expect("only messages with a wire type are accepted from peers");
     let reader = system.call_options().reader;
+    let payload = arrivals.payload();
     let decode = |payload| reading(reader, || wire.message.decode(payload, arrivals.room()));
-    match arrivals.payload().and_then(decode) {
+    match payload.and_then(decode) {
         Ok(Decoded { value, kept }) => {
             let asker = arrivals.take(current);
             if kept.is_some() {

@@ -13,7 +13,7 @@
 //! | `message.rs` | the header part of a message, on the way out and in |
 //! | `plain.rs` | the frame that most are, written and read without a detour |
 //! | `operations.rs` | how operations, outcomes and failures are written |
-//! | `payload.rs`, `outbound.rs`, `tables.rs`, `large.rs`, `pieces.rs`, `nacks.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; what is not copied; refusals counted together; how it is written |
+//! | `payload.rs`, `outbound.rs`, `buffered.rs`, `tables.rs`, `large.rs`, `pieces.rs`, `nacks.rs`, `transmit.rs` | one direction: what is to be sent; its aliases and credit; its chunks; what is not copied; refusals counted together; how it is written |
 //! | `event.rs`, `inbound.rs`, `assembly.rs`, `error.rs` | the other: what arrived; its chunks; why a link ends |
 //! | `liveness.rs`, `tells.rs` | is the peer still there; what has it certainly taken? |
 //! | `writer.rs` | what both sides send through, and how a connection ends |
@@ -23,6 +23,7 @@
 mod accepting;
 mod assembly;
 mod bounds;
+mod buffered;
 mod dialing;
 mod error;
 mod event;

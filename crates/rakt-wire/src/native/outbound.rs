@@ -57,14 +57,14 @@ pub struct Outbound {
     pub(super) pieces: Pieces,
     /// How much of `data` was given out last.
     expected: usize,
-    large: Queue,
+    pub(super) large: Queue,
     /// CLOSE, which waits for everything else.
     pub(super) close: Vec<u8>,
     /// Only the last ping is answered, so a peer that only pings does not make this side hoard answers.
-    pong: Option<u64>,
+    pub(super) pong: Option<u64>,
     /// A ping is to go behind everything.
-    wants_fence: bool,
-    nacks: Nacks,
+    pub(super) wants_fence: bool,
+    pub(super) nacks: Nacks,
     pub(super) tells: Tells,
 }
 
@@ -477,43 +477,10 @@ impl Outbound {
         self.close(code, text);
     }
 
-    /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out.
-    pub fn buffered(&self) -> usize {
-        let small = [self.control.len(), self.data.len(), self.pieces.len(), self.close.len()];
-        small.into_iter().fold(self.large.held_len(), usize::saturating_add)
-    }
-
-    /// The part of [`Outbound::buffered`] that is large bodies.
-    #[inline]
-    pub fn buffered_large(&self) -> usize {
-        self.large.held_len()
-    }
-
     /// The numbers of requests that were not given out to their end.
     pub(super) fn unsent_requests(&self) -> Vec<u64> {
         let small = [requests_in(&self.control), requests_in(&self.data)].concat();
         small.into_iter().chain(self.large.numbers()).collect()
-    }
-
-    /// Whether [`Outbound::poll_transmit`] has nothing to give.
-    pub fn is_empty(&self) -> bool {
-        self.buffered() == 0 && self.pong.is_none() && self.nacks.is_empty() && !self.wants_fence
-    }
-
-    /// Whether there is something to give, all of it in small buffers.
-    #[inline]
-    pub(super) fn is_little(&self) -> bool {
-        self.capacity() <= IDLE_CAPACITY && self.large.is_empty() && !self.is_empty()
-    }
-
-    /// Whether there is nothing to give, and no large buffer to be given up.
-    #[inline]
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.is_empty() && self.capacity() <= IDLE_CAPACITY
-    }
-
-    fn capacity(&self) -> usize {
-        self.control.capacity().max(self.data.capacity())
     }
 
     /// Appends what to write next to `out`; false when there is nothing.

@@ -69,7 +69,7 @@ pub(crate) fn read_there(
         room.put_slice(piece);
         bytes = rest;
         arrivals.handle_filled(far)?;
-        arrivals.finish(&Bytes::new(), far)?;
+        arrivals.finish(Bytes::new(), far)?;
     }
     unread.extend_from_slice(bytes);
     let taken = arrivals.handle_bytes(unread, far);
@@ -77,7 +77,7 @@ pub(crate) fn read_there(
         Ok(taken) => unread.drain(..*taken).collect(),
         Err(_) => std::mem::take(unread).into(),
     };
-    let finished = arrivals.finish(&block, far);
+    let finished = arrivals.finish(block, far);
     taken.and(finished)
 }
 
@@ -176,7 +176,7 @@ impl Host for Far {
         &mut self,
         from: Alias,
         receiver: &mut NamedReceiver<Vec<Letter>>,
-        block: &Bytes,
+        block: Bytes,
         overrun: Option<Failure>,
     ) {
         for letter in receiver.kept.drain(..) {
@@ -185,7 +185,7 @@ impl Host for Far {
                 self.refused.push(failure.clone());
                 continue;
             }
-            let body = Body::Whole(letter.body.slice(block));
+            let body = Body::Whole(letter.body.slice(&block));
             self.arrived.push_back(Letter { from, body, ..letter });
         }
     }

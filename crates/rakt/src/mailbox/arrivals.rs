@@ -99,8 +99,8 @@ pub(crate) trait Arrivals: Send {
     /// Where the type of the first one is in the actor's list; `None` if there is none.
     fn first(&self) -> Option<u16>;
 
-    /// The payload of the first one, to be decoded before that is taken.
-    fn payload(&self) -> Result<Bytes, Refusal>;
+    /// The payload of the first one, to be decoded before that is taken. To be asked for once.
+    fn payload(&mut self) -> Result<Bytes, Refusal>;
 
     /// Room for what payloads become when they are decoded.
     fn room(&self) -> &dyn Room;
@@ -176,7 +176,7 @@ pub(crate) mod tests {
             self.numbers.front().map(|_| 0)
         }
 
-        fn payload(&self) -> Result<Bytes, Refusal> {
+        fn payload(&mut self) -> Result<Bytes, Refusal> {
             Ok(Bytes::copy_from_slice(&self.numbers[0].to_be_bytes()))
         }
 

@@ -68,7 +68,7 @@ pub trait Host: Budget + Sized {
         &mut self,
         from: Alias,
         receiver: &mut NamedReceiver<Self::Receiver>,
-        block: &Bytes,
+        block: Bytes,
         overrun: Option<Failure>,
     );
 
@@ -213,7 +213,7 @@ impl<H: Host> Arrivals<H> {
     ///
     /// # Errors
     /// The peer went beyond a limit; the connection is to end.
-    pub fn finish(&mut self, block: &Bytes, host: &mut H) -> Result<(), LinkError> {
+    pub fn finish(&mut self, block: Bytes, host: &mut H) -> Result<(), LinkError> {
         self.tables.finish(block, host)
     }
 
@@ -340,7 +340,7 @@ impl<H: Host> Tables<H> {
         self.operations.shrink_to(KEPT_ROOM);
     }
 
-    fn finish(&mut self, block: &Bytes, host: &mut H) -> Result<(), LinkError> {
+    fn finish(&mut self, mut block: Bytes, host: &mut H) -> Result<(), LinkError> {
         let mut result = self.error.take().map_or(Ok(()), Err);
         let (requests, ping) = (std::mem::take(&mut self.requests), self.ping.take());
         if requests > 0 || ping.is_some() {
@@ -356,9 +356,13 @@ impl<H: Host> Tables<H> {
         }
         let limits = self.limits;
         for (from, mut receiver, is_overrun) in std::mem::take(&mut self.retired) {
-            result = result.and(receiver.deliver(from, limits, is_overrun, block, host));
+            result = result.and(receiver.deliver(from, limits, is_overrun, block.clone(), host));
         }
+        let mut left = self.touched.len();
         for alias in self.touched.drain(..) {
+            left = left.saturating_sub(1);
+            // The last has it to itself: mostly it is the only one.
+            let block = if left == 0 { std::mem::take(&mut block) } else { block.clone() };
             let from = Alias { id: alias, epoch: self.epoch };
             if let Some(receiver) = self.receivers.get_mut(alias as usize) {
                 let is_overrun = receiver.is_overrun(from, limits, host);
@@ -405,7 +409,7 @@ impl<R: Default> NamedReceiver<R> {
         from: Alias,
         limits: Limits,
         is_overrun: bool,
-        block: &Bytes,
+        block: Bytes,
         host: &mut H,
     ) -> Result<(), LinkError> {
         if !is_overrun {

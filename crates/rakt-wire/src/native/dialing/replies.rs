@@ -138,6 +138,12 @@ impl Replies {
         replies.is_empty() && rest.is_empty() && !has_beat && !is_draining
     }
 
+    /// Whether there is one reply, and nothing else that may be of the block.
+    #[inline]
+    pub fn is_lone(&self) -> bool {
+        self.notes.replies.len() == 1 && self.notes.rest.is_empty()
+    }
+
     /// The goodbye of the peer, once.
     pub fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
         self.notes.goodbye.take()

@@ -99,6 +99,7 @@ impl Conn<Accepted> {
     }
 
     /// Adds an answer to what is to be written.
+    #[inline]
     fn answered(&self, corr: u64, payload: Payload<'_>) -> MutexGuard<'_, State<Accepted>> {
         let mut state = self.lock();
         state.half.settle(corr);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rakt_wire::native::{
@@ -12,7 +12,7 @@ use rakt_wire::native::{
 use rakt_wire::{Address, Failure, Metadata, Verb, is_reserved};
 
 use super::accepted::{Accepted, Replies};
-use super::batch::{BATCH_COST, Batch, RawAbout, RawMessage};
+use super::batch::{BATCH_COST, Batch, RawAbout, RawMessage, Wanted};
 use super::block::{Block, Cost};
 use super::conn::{Conn, Half};
 use super::driver::Reader;
@@ -128,7 +128,7 @@ impl Reader for ArrivalsReader {
         self.arrivals.handle_filled(&mut self.actors)
     }
 
-    fn finish(&mut self, block: &Bytes) -> Result<(), LinkError> {
+    fn finish(&mut self, block: Bytes) -> Result<(), LinkError> {
         let finished = self.arrivals.finish(block, &mut self.actors);
         self.actors.block = None;
         finished
@@ -194,7 +194,7 @@ impl Host for Actors {
         &mut self,
         from: Alias,
         receiver: &mut NamedReceiver<Known>,
-        block: &Bytes,
+        block: Bytes,
         overrun: Option<Failure>,
     ) {
         let conn = &self.conn;
@@ -289,8 +289,14 @@ impl Actors {
             Body::Block(span) => (span, None),
             Body::Whole(bytes) => (Span { start: 0, len: bytes.len() as u32 }, Some(bytes)),
         };
-        let has_about = remaining.is_some() || metadata.is_some() || whole.is_some();
-        let about = if has_about { Some(self.about(remaining, metadata, whole)?) } else { None };
+        let deadline = remaining.and_then(|left| self.now.checked_add(left));
+        let (wanted, deadline) = match kind {
+            MessageKind::Tell => (Wanted::Nothing, deadline),
+            MessageKind::Confirm { corr } => (Wanted::Confirmation { corr }, deadline),
+            MessageKind::Ask { corr } => (Wanted::Reply { corr, deadline }, None),
+        };
+        let has_about = deadline.is_some() || metadata.is_some() || whole.is_some();
+        let about = if has_about { Some(self.about(deadline, metadata, whole)?) } else { None };
         let Known { staged, last_lens, .. } = &mut receiver.kept;
         let sender = match message.sender {
             Some(alias) => {
@@ -314,7 +320,7 @@ impl Actors {
         let is_plain =
             matches!(kind, MessageKind::Tell) && has_nothing && (len as usize) < SMALL_LEN;
         let plain = Plain::of(entry).unless(is_plain);
-        let raw = RawMessage { plain, kind, sender, type_id, start, len, raw_len, about };
+        let raw = RawMessage { plain, wanted, sender, type_id, start, len, raw_len, about };
         staged.charge += raw.cost().charge;
         staged.messages.push(raw);
         Ok(())
@@ -367,13 +373,12 @@ impl Actors {
     /// What most messages do without.
     fn about(
         &self,
-        remaining: Option<Duration>,
+        deadline: Option<Instant>,
         metadata: Option<Box<Metadata>>,
         whole: Option<Bytes>,
     ) -> Result<Box<RawAbout>, Refusal> {
         let charge =
             metadata.as_deref().map(|metadata| self.charge_metadata(metadata)).transpose()?;
-        let deadline = remaining.and_then(|left| self.now.checked_add(left));
         let metadata = metadata.map(|metadata| *metadata);
         Ok(Box::new(RawAbout { deadline, metadata, whole, _charge: charge }))
     }
@@ -451,7 +456,7 @@ mod tests {
     fn read(reader: &mut ArrivalsReader, kind: FrameKind, body: &[u8]) -> Result<(), LinkError> {
         let frame = [&[kind.as_u8(), 0, 0, 0, body.len() as u8], body].concat();
         let handled = reader.handle_bytes(crate::timers::now(), &frame);
-        let finished = reader.finish(&Bytes::from(frame));
+        let finished = reader.finish(Bytes::from(frame));
         handled.map(drop).and(finished)
     }
 
@@ -532,7 +537,7 @@ mod tests {
     fn a_few_messages_do_not_keep_the_room_of_many() {
         let message = || RawMessage {
             plain: Plain::of(0),
-            kind: MessageKind::Tell,
+            wanted: Wanted::Nothing,
             sender: None,
             type_id: 0,
             start: 0,

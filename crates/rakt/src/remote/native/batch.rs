@@ -6,7 +6,7 @@ use std::vec;
 
 use bytes::Bytes;
 use rakt_wire::Metadata;
-use rakt_wire::native::{Alias, MessageKind};
+use rakt_wire::native::Alias;
 
 use super::accepted::Accepted;
 use super::block::{Block, Cost};
@@ -49,7 +49,7 @@ pub(crate) struct RawMessage {
     /// Where its type is in the actor's list of accepted messages. A plain message is small, nobody waits for its
     /// outcome, and nothing came with it.
     pub(crate) plain: Plain,
-    pub(crate) kind: MessageKind,
+    pub(crate) wanted: Wanted,
     /// Index into the senders of the batch.
     pub(crate) sender: Option<u32>,
     /// The connection's number for the type.
@@ -62,9 +62,18 @@ pub(crate) struct RawMessage {
     pub(crate) about: Option<Box<RawAbout>>,
 }
 
+/// What its sender waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    Nothing,
+    Confirmation { corr: u64 },
+    Reply { corr: u64, deadline: Option<Instant> },
+}
+
 /// What most messages do without.
 #[derive(Default)]
 pub(crate) struct RawAbout {
+    /// That of one whose reply is not waited for.
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: Option<Metadata>,
     /// The payload, where it came in chunks and so is not part of the block.
@@ -80,6 +89,13 @@ const WORTH_KEEPING: usize = 25;
 const IS_THERE: &str = "there is a first message";
 
 impl RawMessage {
+    /// Whether its payload is the end of the block, and not compressed.
+    fn is_end_of(&self, block: &Block) -> bool {
+        let is_whole = self.about.as_ref().is_some_and(|about| about.whole.is_some());
+        let end = self.start as usize + self.len as usize;
+        !is_whole && self.raw_len.is_none() && end == block.len()
+    }
+
     #[inline]
     pub(crate) fn cost(&self) -> Cost {
         let whole = self.about.as_ref().and_then(|about| about.whole.as_ref());
@@ -111,17 +127,17 @@ impl Batch {
 
     /// Tells the peer that `message` was not delivered.
     fn refuse(&self, message: &RawMessage, refusal: &Refusal) {
-        self.refuse_of(message.kind, message.sender, message.type_id, refusal);
+        self.refuse_of(message.wanted, message.sender, message.type_id, refusal);
     }
 
-    fn refuse_of(&self, kind: MessageKind, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
-        tracing::debug!(?kind, refusal = %Chain(refusal), "refused a message of a peer");
-        match kind {
-            MessageKind::Tell => {
+    fn refuse_of(&self, wanted: Wanted, sender: Option<u32>, type_id: u32, refusal: &Refusal) {
+        tracing::debug!(?wanted, refusal = %Chain(refusal), "refused a message of a peer");
+        match wanted {
+            Wanted::Nothing => {
                 let sender = sender.and_then(|index| self.senders.get(index as usize));
                 self.conn.nack(self.from, sender.map(|s| s.0), type_id, refusal);
             }
-            MessageKind::Confirm { corr } | MessageKind::Ask { corr } => {
+            Wanted::Confirmation { corr } | Wanted::Reply { corr, .. } => {
                 self.conn.refuse(corr, refusal);
             }
         }
@@ -133,7 +149,7 @@ impl Batch {
         let mut messages: Vec<_> = std::mem::take(&mut self.messages).collect();
         let mut refused = Cost::default();
         messages.retain(|message| {
-            if !matches!(message.kind, MessageKind::Confirm { .. }) {
+            if !matches!(message.wanted, Wanted::Confirmation { .. }) {
                 return true;
             }
             let payload = self.payload_of(message);
@@ -181,8 +197,12 @@ impl Arrivals for Batch {
     }
 
     #[inline]
-    fn payload(&self) -> Result<Bytes, Refusal> {
-        self.payload_of(self.messages.as_slice().first().expect(IS_THERE))
+    fn payload(&mut self) -> Result<Bytes, Refusal> {
+        let message = self.messages.as_slice().first().expect(IS_THERE);
+        if self.messages.len() == 1 && message.is_end_of(&self.block) {
+            return Ok(self.block.take_end(message.start as usize));
+        }
+        self.payload_of(message)
     }
 
     fn room(&self) -> &dyn Room {
@@ -193,14 +213,17 @@ impl Arrivals for Batch {
         let message = self.messages.next()?;
         self.consumed(message.cost());
         let sender = message.sender.and_then(|index| self.senders.get(index as usize));
-        let asker = match message.kind {
-            MessageKind::Ask { corr } => Some(RemoteAsker { to: self.conn.clone(), request: corr }),
-            MessageKind::Tell | MessageKind::Confirm { .. } => None,
+        let (asker, deadline) = match message.wanted {
+            Wanted::Reply { corr, deadline } => {
+                (Some(RemoteAsker { to: self.conn.clone(), request: corr }), deadline)
+            }
+            Wanted::Nothing | Wanted::Confirmation { .. } => (None, None),
         };
         let sender = sender.map(|(_, sender)| sender.clone());
         let cancellation = asker.as_ref().into();
-        let (deadline, metadata) =
+        let (of_tell, metadata) =
             message.about.map_or((None, None), |about| (about.deadline, about.metadata));
+        let deadline = deadline.or(of_tell);
         current.begin_from(&self.conn.peer.who, sender, deadline, metadata, cancellation);
         asker
     }
@@ -224,7 +247,7 @@ impl Arrivals for Batch {
     }
 
     fn refuse_plain(&mut self, refusal: &Refusal) {
-        self.refuse_of(MessageKind::Tell, None, self.taken_type, refusal);
+        self.refuse_of(Wanted::Nothing, None, self.taken_type, refusal);
     }
 
     fn refuse_first(&mut self, refusal: &Refusal) {
@@ -265,9 +288,9 @@ impl Arrivals for Batch {
             return;
         }
         for message in self.messages.as_mut_slice() {
-            if let MessageKind::Confirm { corr } = message.kind {
+            if let Wanted::Confirmation { corr } = message.wanted {
                 self.conn.confirm(corr);
-                message.kind = MessageKind::Tell;
+                message.wanted = Wanted::Nothing;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::error::Refusal;
 use crate::remote::account::{Account, Charge};
@@ -31,14 +31,21 @@ impl Block {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(super) fn of_read(account: &Arc<Account>, bytes: &Bytes) -> Result<Self, Refusal> {
+    pub(super) fn of_read(account: &Arc<Account>, bytes: Bytes) -> Result<Self, Refusal> {
         let len = match bytes.len() {
-            0..=SMALL_LEN => return Ok(Self { bytes: bytes.clone(), charge: None }),
+            0..=SMALL_LEN => return Ok(Self { bytes, charge: None }),
             len @ ..=COPIED_LEN => len,
             len => len.max(READ_LEN),
         };
         let charge = account.charged(Part::Messages, len as u64)?;
-        Ok(Self { bytes: bytes.clone(), charge: Some(Arc::new(charge)) })
+        Ok(Self { bytes, charge: Some(Arc::new(charge)) })
+    }
+
+    /// Its end, of which nothing else is needed: to share it would take memory.
+    pub(super) fn take_end(&mut self, start: usize) -> Bytes {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.advance(start);
+        bytes
     }
 
     /// Bytes that whoever has it is to count.
@@ -95,8 +102,7 @@ mod tests {
         for (len, counted) in
             [(SMALL_LEN + 1, SMALL_LEN + 1), (COPIED_LEN, COPIED_LEN), (COPIED_LEN + 1, READ_LEN)]
         {
-            let block =
-                Block::of_read(&account, &Bytes::from(vec![0; len])).expect("there is room");
+            let block = Block::of_read(&account, Bytes::from(vec![0; len])).expect("there is room");
             let other = block.clone();
             drop(block);
             assert_eq!((other.len(), used()), (len, counted));
@@ -104,10 +110,9 @@ mod tests {
             drop(other);
             assert_eq!((copied.len(), used()), (1, 1));
         }
-        let small =
-            Block::of_read(&account, &Bytes::from(vec![0; SMALL_LEN])).expect("it is small");
+        let small = Block::of_read(&account, Bytes::from(vec![0; SMALL_LEN])).expect("it is small");
         assert_eq!((small.uncounted_len() as usize, used()), (SMALL_LEN, 0));
         let _others = resources.budget.crowd(Part::Messages, 1);
-        assert!(Block::of_read(&account, &Bytes::from(vec![0; SMALL_LEN + 1])).is_err());
+        assert!(Block::of_read(&account, Bytes::from(vec![0; SMALL_LEN + 1])).is_err());
     }
 }

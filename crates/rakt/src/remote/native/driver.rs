@@ -36,7 +36,7 @@ pub(crate) trait Reader: Send {
     ///
     /// # Errors
     /// The peer went beyond what it may do; the connection ends.
-    fn finish(&mut self, block: &Bytes) -> Result<(), LinkError>;
+    fn finish(&mut self, block: Bytes) -> Result<(), LinkError>;
 
     /// How many frames that are cheap to send have come since the last call, where that is limited.
     fn take_cheap(&mut self) -> u32 {
@@ -120,7 +120,7 @@ impl<R: Reader> Driver<R> {
         &mut self,
         now: Instant,
         handled: Result<(), LinkError>,
-        block: &Bytes,
+        block: Bytes,
     ) -> Result<(), End> {
         let finished = self.reader.finish(block);
         let in_rate = self.rate.handle_frames(now, self.reader.take_cheap());
@@ -293,7 +293,7 @@ impl<R: Reader> Session for Driver<R> {
             unread.split_to(len).freeze()
         };
         self.keep_pace(now, arrived, len, unread_len);
-        self.after_handling(now, handled.map(drop), &block)?;
+        self.after_handling(now, handled.map(drop), block)?;
         self.charge_unread(io.unread.len())
     }
 
@@ -302,7 +302,7 @@ impl<R: Reader> Session for Driver<R> {
         let handled = self.reader.handle_filled(now);
         let filled = self.left.1 - self.reader.inbound().chunk_left().min(self.left.1);
         self.keep_pace(now, filled, filled, 0);
-        self.after_handling(now, handled, &Bytes::new())
+        self.after_handling(now, handled, Bytes::new())
     }
 
     fn handle_eof(&mut self) -> Result<(), End> {

@@ -16,6 +16,8 @@
 //! No rule of the protocol is in here: those are in the sessions.
 
 mod accepted;
+#[cfg(test)]
+mod alone;
 mod arrivals;
 mod batch;
 mod block;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rakt_wire::Terminated;
 use rakt_wire::native::{
-    Budget, CloseCode, Inbound, LinkError, Refused, Replies, Session, Settled,
+    Body, Budget, CloseCode, Inbound, LinkError, Refused, Replies, Session, Settled, Span,
 };
 
 use super::conn::Conn;
@@ -73,7 +73,7 @@ impl Reader for RepliesReader {
         self.replies.handle_filled(&mut Inflow(&self.conn))
     }
 
-    fn finish(&mut self, block: &Bytes) -> Result<(), LinkError> {
+    fn finish(&mut self, mut block: Bytes) -> Result<(), LinkError> {
         if self.replies.is_empty() {
             return Ok(());
         }
@@ -84,10 +84,15 @@ impl Reader for RepliesReader {
             let open = move || resources.compressors.decompress(compression, &bytes, raw_len);
             Reply::Packed(Box::new(open), Box::new(conn.account.clone()))
         };
+        let is_lone = replies.is_lone();
         let mut state = conn.lock();
         let result = state.half.settle(replies, |settled| match settled {
             Settled::Reply { kept, raw_len, body } => {
-                let bytes = body.slice(block);
+                let bytes = match body {
+                    // It has the block to itself: to share it would take memory.
+                    Body::Block(span) if is_lone => end_of(std::mem::take(&mut block), span),
+                    body => body.slice(&block),
+                };
                 let reply = match raw_len {
                     None => Reply::plain(bytes, || conn.account.clone()),
                     Some(raw_len) => packed(raw_len, bytes),
@@ -137,6 +142,15 @@ impl Reader for RepliesReader {
     fn is_needed(&self) -> bool {
         self.owner.needs(&self.conn)
     }
+}
+
+/// A part of a block of which nothing else is needed.
+fn end_of(mut block: Bytes, span: Span) -> Bytes {
+    if span.start as usize + span.len as usize == block.len() {
+        block.advance(span.start as usize);
+        return block;
+    }
+    Body::Block(span).slice(&block)
 }
 
 /// Room for unfinished replies, of the node's budget for what arrives.

@@ -130,7 +130,7 @@ impl Arrivals for Batch {
         self.messages.front().map(|_| self.entry)
     }
 
-    fn payload(&self) -> Result<Bytes, Refusal> {
+    fn payload(&mut self) -> Result<Bytes, Refusal> {
         let message = self.messages.front().expect("there is a first message");
         let start = message.start as usize;
         Ok(self.block.slice(start..start + message.len as usize))
