@@ -12,6 +12,9 @@ use super::store::{AnyStore, ClaimError, Reminder, SaveError, StoreError};
 use crate::error::BoxError;
 use crate::sync::Mutex;
 
+/// The longest name of a reminder, in bytes: stores have it in an index.
+const MAX_REMINDER_LEN: usize = 255;
+
 /// One life of a grain.
 pub(super) struct Activation {
     pub(super) id: GrainId,
@@ -131,10 +134,14 @@ impl Activation {
         every: Option<Duration>,
     ) -> Result<(), StoreError> {
         let store = self.store().map_err(StoreError::new)?;
-        if name.is_empty() || every.is_some_and(|every| every.is_zero()) {
-            return Err(StoreError::new(
-                "a reminder has a name, and no time of zero to repeat itself after",
-            ));
+        let is_name = (1..=MAX_REMINDER_LEN).contains(&name.len());
+        if !is_name || every.is_some_and(|every| every.is_zero()) {
+            let len = name.len();
+            let text = format!(
+                "a reminder has a name of 1 to {MAX_REMINDER_LEN} bytes, this one has {len}, and does not repeat itself \
+                 after no time"
+            );
+            return Err(StoreError::new(text));
         }
         let due = SystemTime::now().checked_add(after);
         let due = due.ok_or_else(|| StoreError::new("no clock shows a time so late"))?;

@@ -121,8 +121,8 @@ impl<G: Grain> Context<G> {
     /// and waits behind others.
     ///
     /// # Errors
-    /// [`StoreError`]: it may be noted or not; or the kind has no store, the name is empty, or it is to repeat itself after
-    /// no time.
+    /// [`StoreError`]: it may be noted or not; or the kind has no store, the name is empty or longer than 255 bytes, or it is
+    /// to repeat itself after no time.
     ///
     /// # Cancel safety
     /// If the future is dropped, it may be noted or not.

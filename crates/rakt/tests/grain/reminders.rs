@@ -143,6 +143,7 @@ async fn what_is_no_reminder_is_refused() {
     let grain = system.grain::<Sleeper>("a");
     for remind in [
         Remind("", Duration::ZERO, None),
+        Remind(Box::leak("x".repeat(256).into_boxed_str()), Duration::ZERO, None),
         Remind("x", Duration::ZERO, Some(Duration::ZERO)),
         Remind("x", Duration::MAX, None),
     ] {

@@ -167,7 +167,7 @@ impl Actor for Late {
     }
 }
 
-impl rakt::grain::Grain for Late {
+impl Grain for Late {
     const KIND: &'static str = "main.late";
 
     async fn activate(&mut self, _: &mut Context<Self>) -> Result {
@@ -192,7 +192,7 @@ async fn what_waits_for_grains_is_counted() -> Result {
     for limit in [1, 1000] {
         let gate = support::Gate::default();
         let at_gate = gate.clone();
-        let kind = rakt::grain::GrainKind::built_by(move || Late(at_gate.clone())).limit(limit);
+        let kind = GrainKind::built_by(move || Late(at_gate.clone())).limit(limit);
         let set = |config: remote::Config| config.goakt(remote::GoAkt::new());
         let node = Node::built(set, |builder| builder.grain(kind)).await;
         let mut peer = node.dial().await;
