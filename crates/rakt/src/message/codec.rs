@@ -87,8 +87,8 @@ impl<T: prost::Message + Default> Codec<T> for Prost {
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
-        let decode_in = <Self as Codec<T>>::decode_in;
-        decode_in(&bytes, 0, bytes.len())
+        // A field of `Bytes` takes its part of them as it is; a part of what is only lent would be counted.
+        T::decode(bytes).map_err(CodecError::new)
     }
 
     #[inline(always)]
