@@ -27,12 +27,13 @@ async fn idle_grains_make_room() {
 /// The same where all are asked at once: each makes room for others as soon as it has nothing to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_at_once_come_to_life_one_after_the_other() {
-    for (limit, keys) in [(10, 500), (1, 100)] {
+    // Where each waits for a while of its own it takes a minute; here a second or two.
+    for (limit, keys) in [(10, 3000), (1, 100)] {
         let system = system(counters(&Seen::default()).limit(limit)).await;
         let asks = (0..keys).map(|n| {
             let grain = system.grain::<Counter>(format!("k{n}"));
-            // Within the 5 s that an ask has.
-            tokio::spawn(async move { grain.ask(Count).await })
+            let limit = Duration::from_secs(40);
+            tokio::spawn(async move { grain.ask(Count).timeout(limit).await })
         });
         for ask in asks.collect::<Vec<_>>() {
             assert_eq!(ask.await.expect("no panic").expect("it counts"), 1);

@@ -78,7 +78,7 @@ async fn a_reminder_wakes_a_grain_also_after_a_restart_of_the_node() {
     let grain = first.grain::<Sleeper>("a");
     grain.ask(Remind("now", Duration::ZERO, None)).await.expect("it is noted");
     assert_eq!(within(hears.recv()).await, Some(("a".into(), "now".into())));
-    grain.ask(Remind("later", Duration::from_millis(50), None)).await.expect("it is noted");
+    grain.ask(Remind("later", Duration::from_millis(1500), None)).await.expect("it is noted");
     first.shutdown().await;
     assert!(hears.try_recv().is_err());
 

@@ -187,7 +187,7 @@ impl Handler<Keep> for Late {
 #[tokio::test]
 async fn what_waits_for_grains_is_counted() -> Result {
     let _turn = TURN.lock().await;
-    const CALLS: usize = 60;
+    const CALLS: usize = 30;
     const LEN: usize = 1000;
     for limit in [1, 1000] {
         let gate = support::Gate::default();
