@@ -94,7 +94,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
 
     /// The time that is left.
     fn left(&mut self) -> Duration {
-        if self.last.is_none() && self.room.is_none() {
+        if self.last.is_none() && self.room.is_none() && !self.limit.is_cut() {
             return self.limit.limit;
         }
         let until = self.limit.deadline();

@@ -78,7 +78,7 @@ impl<G: Grain, P> Hosted<G, P> {
     pub(super) fn raise_above(&self, seen: Epoch) -> Epoch {
         let above = seen.generation.saturating_add(1);
         let generation = self.generation.fetch_max(above, Ordering::Relaxed).max(above);
-        let counter = self.activations.load(Ordering::Relaxed);
-        Epoch { generation, view: 0, counter }
+        // Before all that `next_epoch` gives out in this generation.
+        Epoch { generation, view: 0, counter: 0 }
     }
 }

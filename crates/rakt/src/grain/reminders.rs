@@ -43,7 +43,7 @@ pub(super) fn begin<G: Grain>(store: Arc<dyn AnyStore>, interval: Duration, syst
         async move {
             loop {
                 tokio::time::sleep(interval).await;
-                while see_to_some::<G>(&system, &store).await == AT_ONCE {}
+                while see_to_some::<G>(&system, &store).await {}
             }
         }
     };
@@ -55,8 +55,9 @@ pub(super) fn begin<G: Grain>(store: Arc<dyn AnyStore>, interval: Duration, syst
     });
 }
 
-/// Sees to those that are due first; returns how many they were.
-async fn see_to_some<G: Grain>(system: &ActorSystem, store: &Arc<dyn AnyStore>) -> usize {
+/// Sees to those that are due first. Says whether there may be more: not where one cannot be moved on, and would come again
+/// at once.
+async fn see_to_some<G: Grain>(system: &ActorSystem, store: &Arc<dyn AnyStore>) -> bool {
     let due = match store.due(G::KIND, SystemTime::now(), AT_ONCE).await {
         Ok(due) => due,
         Err(error) => {
@@ -64,19 +65,22 @@ async fn see_to_some<G: Grain>(system: &ActorSystem, store: &Arc<dyn AnyStore>) 
                 let error = Chain(&error);
                 tracing::warn!(kind = G::KIND, %error, "reminders cannot be read");
             }
-            return 0;
+            return false;
         }
     };
-    let count = due.len();
+    let mut is_more = due.len() == AT_ONCE;
     let mut seen_to = JoinSet::new();
     for due in due {
         seen_to.spawn(remind::<G>(system.clone(), store.clone(), due));
     }
-    while seen_to.join_next().await.is_some() {}
-    count
+    while let Some(moved_on) = seen_to.join_next().await {
+        is_more &= moved_on.unwrap_or(false);
+    }
+    is_more
 }
 
-async fn remind<G: Grain>(system: ActorSystem, store: Arc<dyn AnyStore>, due: DueReminder) {
+/// Tells a grain of a reminder, and says whether the store has moved that on.
+async fn remind<G: Grain>(system: ActorSystem, store: Arc<dyn AnyStore>, due: DueReminder) -> bool {
     let grain = system.grain::<G>(due.grain.key());
     let reminded = grain.ask(Reminded { name: due.name.clone() }).await;
     let next = match reminded {
@@ -89,12 +93,12 @@ async fn remind<G: Grain>(system: ActorSystem, store: Arc<dyn AnyStore>, due: Du
             Some(Reminder { due: SystemTime::now() + AGAIN, ..due.reminder })
         }
     };
-    if let Err(error) = store.settle(&due, next).await
-        && may_log("a reminder cannot be moved on", G::KIND)
-    {
+    let Err(error) = store.settle(&due, next).await else { return true };
+    if may_log("a reminder cannot be moved on", G::KIND) {
         let (reminder, error) = (&due.name, Chain(&error));
         tracing::warn!(%grain, reminder, %error, "a reminder cannot be moved on, and comes again");
     }
+    false
 }
 
 /// The one after `last`, which was handled by `now`: what was missed is left out.

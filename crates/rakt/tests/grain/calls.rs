@@ -95,21 +95,25 @@ async fn a_question_within_a_handler_has_its_deadline() {
     #[derive(Message)]
     #[rakt(reply = bool)]
     struct Relay;
-    struct Front(GrainRef<Counter>);
+    struct Front(GrainRef<Counter>, tokio::sync::mpsc::UnboundedSender<Duration>);
     impl Actor for Front {}
     impl Handler<Relay> for Front {
         async fn handle(&mut self, _: Relay, ctx: &mut Context<Self>) -> Result<bool> {
             let began = tokio::time::Instant::now();
             let asked = self.0.ask(Count).within(ctx).await;
-            Ok(asked.is_err() && began.elapsed() <= Duration::from_secs(1))
+            self.1.send(began.elapsed())?;
+            Ok(asked.is_err())
         }
     }
     let system = system(counters(&Seen::default())).await;
     let (grain, gate) = (system.grain::<Counter>("a"), Gate::default());
     grain.tell(Hold(gate.clone())).await.expect("it is sent");
     gate.entered().await;
-    let front = system.spawn("front", move || Front(grain.clone())).await.expect("it starts");
+    let (told, mut waited) = tokio::sync::mpsc::unbounded_channel();
+    let front = move || Front(grain.clone(), told.clone());
+    let front = system.spawn("front", front).await.expect("it starts");
     let relayed = front.ask(Relay).timeout(Duration::from_secs(1)).await;
+    assert_eq!(waited.recv().await, Some(Duration::from_secs(1)));
     // Whose timer is first does not matter.
     assert!(matches!(relayed, Ok(true) | Err(AskError::Timeout { .. })), "{relayed:?}");
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use rakt::grain::{GrainId, GrainStore, MemoryStore, Reminder};
+use rakt::testkit::FaultyStore;
+use rakt::testkit::store::{Call, Fault};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -149,4 +151,29 @@ async fn what_is_no_reminder_is_refused() {
     ] {
         grain.ask(remind).await.expect_err("it is none");
     }
+}
+
+/// A store that tells what is due, and moves nothing on: all of it comes again with the next look, not at once and for ever.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_moved_on_waits_for_the_next_look() {
+    const MANY: usize = 200;
+    let store = Arc::new(FaultyStore::new(MemoryStore::new()));
+    let Kit { mut hears, kind, .. } = kit();
+    let hour = Duration::from_secs(3600);
+    let system = system(kind.store(store.clone()).reminder_interval(hour)).await;
+    let due = SystemTime::now();
+    for n in 0..MANY {
+        let id = GrainId::new("sleeper", &n.to_string()).expect("it is valid");
+        store.remind(&id, "x", Reminder { due, every: None }).await.expect("it is noted");
+    }
+    for _ in 0..100 * MANY {
+        store.next(Call::Settle, Fault::Fail);
+    }
+    tokio::time::sleep(hour + hour / 2).await;
+    let mut heard = 0;
+    while hears.try_recv().is_ok() {
+        heard += 1;
+    }
+    assert_eq!(heard, 64, "those of one look");
+    system.shutdown().await;
 }

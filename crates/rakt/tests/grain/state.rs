@@ -154,12 +154,17 @@ async fn who_has_lost_the_claim_cannot_write() {
 /// the store has seen later epochs than the clock of this node would give out.
 #[tokio::test(start_paused = true)]
 async fn epochs_rise_above_what_the_store_has_seen() {
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(FaultyStore::new(MemoryStore::new()));
     let seen = Epoch { generation: u64::MAX / 2, view: 7, counter: 9 };
     let elsewhere = Writer { incarnation: [9; 16], uid: 1 };
     store.claim(&id("a"), seen, elsewhere).await.expect("it is the first");
     let system = system(sums().store(store.clone())).await;
-    assert_eq!(system.grain::<Sum>("a").ask(Add(1)).await.expect("it adds"), 1);
+    let grain = system.grain::<Sum>("a");
+    assert_eq!(grain.ask(Add(1)).await.expect("it adds"), 1);
+    let claims = store.calls(store::Call::Claim);
+    grain.ask(End).await.expect("it ends");
+    assert_eq!(grain.ask(Add(1)).await.expect("it adds"), 2);
+    assert_eq!(store.calls(store::Call::Claim), claims + 1, "the next one is later at once");
     let lost = store.save(&id("a"), (seen, elsewhere), 0, None).await;
     assert!(matches!(lost, Err(SaveError::Fenced)));
 }

@@ -125,7 +125,7 @@ impl GoConn {
         let conn = self.clone();
         self.system.runtime().spawn(async move {
             let answered = async {
-                let work = conn.work_on_grain((id, procedure), &grain, work, charge);
+                let work = conn.work_on_grain(id, &grain, work, charge);
                 let answered = tokio::time::timeout_at(by.into(), work).await;
                 answered.unwrap_or(Err(Refusal::DeadlineExceeded))
             };
@@ -180,7 +180,7 @@ impl GoConn {
 
     async fn work_on_grain(
         self: &Arc<Self>,
-        request: (u64, Procedure),
+        id: u64,
         grain: &Grain,
         work: Work,
         mut charge: Charge,
@@ -203,25 +203,29 @@ impl GoConn {
         let mut closed = None;
         loop {
             let cell = grain.host.clone().enter(system, key, closed).await?;
-            let uid = cell.uid();
-            let answered = self.tell_grain(request.0, &*cell, told.clone(), charge).await;
-            if answered != Err(Refusal::Stopped) {
-                return answered;
+            let mut answered = self.tell_grain(id, &*cell, &told, charge).await;
+            match answered.try_recv() {
+                // It takes in no more.
+                Ok(Err(Refusal::Stopped)) => closed = Some(cell.uid()),
+                Ok(answered) => return answered,
+                Err(_) => {
+                    // The mailbox has it, and counts it as long as it is there.
+                    drop(told);
+                    return answered.await.unwrap_or(Err(Refusal::NoReply));
+                }
             }
-            // It has ended before it came to the message.
-            closed = Some(uid);
             charge = self.account.charged(Part::Messages, told.cost() + told.extra())?;
         }
     }
 
-    /// Puts a message into the mailbox of an activation, and waits for what comes of it.
+    /// Puts a message into the mailbox of an activation. What comes of it is told; at once if that takes in no more.
     async fn tell_grain(
         self: &Arc<Self>,
         id: u64,
         cell: &dyn Reachable,
-        told: Told,
+        told: &Told,
         mut charge: Charge,
-    ) -> Answered {
+    ) -> oneshot::Receiver<Answered> {
         let (windows, bytes) = (&self.terms.windows, told.cost() + told.extra());
         let (window, mut line) = (windows.of(cell.uid()), InLine::default());
         let room = poll_fn(|cx| match line.enter(windows, (&window, bytes), cx.waker()) {
@@ -238,7 +242,7 @@ impl GoConn {
             answer: Mutex::new(Some(answer)),
             wants_reply: told.wants_reply,
         };
-        let Told { entry, type_name, payload, metadata, by, .. } = told;
+        let Told { entry, type_name, payload, metadata, by, .. } = told.clone();
         let path = cell.path().into();
         let delivery =
             Delivery { conn: self.clone(), path, type_name, _charge: charge, _room: room };
@@ -255,7 +259,7 @@ impl GoConn {
             room_of_message,
         );
         cell.push_arrivals(batch);
-        answered.await.unwrap_or(Err(Refusal::NoReply))
+        answered
     }
 }
 
