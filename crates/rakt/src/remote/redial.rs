@@ -126,7 +126,7 @@ impl BriefConns {
 }
 
 /// The pause before a peer is dialed again after `times` earlier ones.
-fn pause_after(times: u32) -> Duration {
+pub(crate) fn pause_after(times: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(times)).min(LONGEST_PAUSE)
 }
 

@@ -323,12 +323,15 @@ impl Endpoint {
         slot.is_replaced
     }
 
-    /// The lane of the connection that is to take the place of this one; `None` as long as there cannot be one, since
-    /// what was sent before this one is not all taken.
+    /// The lane of the connection that is to take the place of this one. There cannot be one before all is taken that was
+    /// sent before this one, or the connection over which it was sent has ended.
     #[cfg(feature = "_tls")]
-    pub(super) fn lane_of_next(&self, place: usize) -> Option<u64> {
-        let mut slot = self.slots()[place].lock();
-        slot.poll_fenced(None).is_ready().then_some(slot.lane + 1)
+    pub(super) async fn lane_of_next(&self, place: usize) -> u64 {
+        std::future::poll_fn(|cx| {
+            let mut slot = self.slots()[place].lock();
+            slot.poll_fenced(Some(cx.waker())).map(|()| slot.lane + 1)
+        })
+        .await
     }
 
     /// Has a new connection take the place of an old one, if that is still there.

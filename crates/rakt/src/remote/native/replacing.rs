@@ -4,7 +4,6 @@
 //! answered. The new one is used once the peer has taken all that was sent over the old one: see `Slot::poll_fenced`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rakt_wire::native::CloseCode;
 
@@ -12,10 +11,8 @@ use super::conn::Conn;
 use super::dialed::Dialed;
 use super::endpoint::Endpoint;
 use crate::error::{Chain, Refusal};
+use crate::remote::redial::pause_after;
 use crate::watchdog::spawn_apart;
-
-/// The pause before it is tried again, where the peer does not take the new connection. The old one is used meanwhile.
-const PAUSE: Duration = Duration::from_secs(5);
 
 impl Endpoint {
     /// Has a connection that was dialed for a place replaced when it is to retire.
@@ -32,20 +29,23 @@ impl Endpoint {
     }
 
     async fn replace(self: Arc<Self>, place: usize, old: Arc<Conn<Dialed>>, why: String) {
-        while self.is_to_be_replaced(place, &old) {
-            let Some(lane) = self.lane_of_next(place) else {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
+        let mut failures = 0;
+        loop {
+            let lane = self.lane_of_next(place).await;
+            if !self.is_to_be_replaced(place, &old) {
+                return;
+            }
             match self.connect(place, lane).await {
                 Ok(new) if !self.put_in_place_of(place, &old, &new, &why) => {
                     new.finish(CloseCode::Normal, "another connection was there first");
                 }
                 // It may have been told to retire before it was there.
                 Ok(new) => new.see_to_successor(),
+                // The old one is used meanwhile, and may have an end: a first failure is not one for long.
                 Err(error) => {
                     self.could_not_replace(&why, &error);
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(self.dialer().random.jittered(pause_after(failures))).await;
+                    failures += 1;
                 }
             }
         }
