@@ -12,6 +12,7 @@
 //! - [`routing`]: one reference for several actors
 //! - [`stream`]: replies as streams
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
+#![cfg_attr(feature = "cluster", doc = "- [`cluster`]: nodes that live together, and grains on any of them")]
 #![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
 //! ```
@@ -51,6 +52,8 @@ mod actor;
 mod answer;
 mod call_options;
 mod cell;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod contained;
 mod context;
 mod dispatch;

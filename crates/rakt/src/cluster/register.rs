@@ -1,0 +1,160 @@
+//! Where a cluster keeps its view: one document, which is read, confirmed and swapped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rakt_cluster::register::Version;
+
+use super::discovery::{AnyDiscovery, DiscoveryError, Seed};
+use crate::error::Cause;
+use crate::system::core::ActorSystem;
+
+/// Keeps the view of a cluster: the one place where it is decided who is a member. Implemented by
+/// [`MemoryRegister`](super::MemoryRegister) and by whoever has a linearizable store;
+/// `rakt::testkit::register` tries out whether one keeps its promises.
+///
+/// All three operations are linearizable: each takes effect at one moment between its call and its answer, for all nodes
+/// in the same order. Nothing else is asked of it: no lease, no lock, no clock.
+///
+/// A future that is dropped may have had its effect, or have it later.
+pub trait Register: Send + Sync + 'static {
+    /// Gets ready, before anything else is called. Called once, by the node that it was given to. The system is
+    /// up, so that it may have actors of its own and ask those of others. Default: nothing.
+    ///
+    /// # Errors
+    /// Then the node does not start.
+    fn start(&self, starting: Starting) -> impl Future<Output = Result<(), RegisterError>> + Send {
+        drop(starting);
+        async { Ok(()) }
+    }
+
+    /// The newest view and its version; version 0 and no bytes as long as nothing was ever written.
+    ///
+    /// # Errors
+    /// What the register said, or that it did not answer. It is asked again.
+    fn read(&self) -> impl Future<Output = Result<(Version, Bytes), RegisterError>> + Send;
+
+    /// Whether `seen` still is the newest version: as strong as [`read`](Self::read), and cheaper where it can be.
+    ///
+    /// # Errors
+    /// What the register said, or that it did not answer. Then nothing is known.
+    fn confirm(&self, seen: Version) -> impl Future<Output = Result<bool, RegisterError>> + Send {
+        async move { Ok(self.read().await?.0 == seen) }
+    }
+
+    /// Replaces the view of version `over`, 0 for none at all, and returns the version of the new one: one that was never
+    /// there before.
+    ///
+    /// # Errors
+    /// [`SwapError`]: whether it was not written, or that this is not known.
+    fn swap(
+        &self,
+        over: Version,
+        view: Bytes,
+    ) -> impl Future<Output = Result<Version, SwapError>> + Send;
+
+    /// Completes when there may be a newer version than `seen`. It may do so for nothing, and miss some: it makes news
+    /// travel faster, and decides nothing. Default: never.
+    fn changed(&self, seen: Version) -> impl Future<Output = ()> + Send {
+        let _ = seen;
+        std::future::pending()
+    }
+
+    /// Gives up what it has, as the node shuts down: after that nothing more is called. Default: nothing.
+    fn stop(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// What a register is given to start with.
+#[derive(Clone)]
+pub struct Starting {
+    /// The system of the node, whose remoting is up.
+    pub system: ActorSystem,
+    pub(crate) discovery: Arc<dyn AnyDiscovery>,
+}
+
+impl Starting {
+    /// Addresses of nodes to ask, as [configured](super::Discovery).
+    ///
+    /// # Errors
+    /// The discovery failed.
+    pub async fn find(&self) -> Result<Vec<Seed>, DiscoveryError> {
+        self.discovery.find().await
+    }
+}
+
+impl std::fmt::Debug for Starting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Starting").field("system", &self.system).finish_non_exhaustive()
+    }
+}
+
+/// A register did not do what it was asked, or may have.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the register of the cluster failed")]
+#[non_exhaustive]
+pub struct RegisterError {
+    /// What it said.
+    pub source: Cause,
+}
+
+impl RegisterError {
+    /// With what went wrong.
+    pub fn new(source: impl Into<crate::BoxError>) -> Self {
+        Self { source: Cause::new(source) }
+    }
+}
+
+/// Why a view was not replaced, or may not have been.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SwapError {
+    /// Another version was there: it was not replaced, and never will be.
+    #[error("there is another view")]
+    Conflict,
+    /// It may have been replaced, may be yet, or never.
+    #[error("whether the view was replaced is not known")]
+    Unknown(#[source] RegisterError),
+}
+
+pub(crate) type Registering<'a, T, E = RegisterError> =
+    Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// A register whose type is not known any more.
+pub(crate) trait AnyRegister: Send + Sync {
+    fn start(&self, starting: Starting) -> Registering<'_, ()>;
+    fn read(&self) -> Registering<'_, (Version, Bytes)>;
+    fn confirm(&self, seen: Version) -> Registering<'_, bool>;
+    fn swap(&self, over: Version, view: Bytes) -> Registering<'_, Version, SwapError>;
+    fn changed(&self, seen: Version) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+impl<R: Register> AnyRegister for R {
+    fn start(&self, starting: Starting) -> Registering<'_, ()> {
+        Box::pin(Register::start(self, starting))
+    }
+
+    fn read(&self) -> Registering<'_, (Version, Bytes)> {
+        Box::pin(Register::read(self))
+    }
+
+    fn confirm(&self, seen: Version) -> Registering<'_, bool> {
+        Box::pin(Register::confirm(self, seen))
+    }
+
+    fn swap(&self, over: Version, view: Bytes) -> Registering<'_, Version, SwapError> {
+        Box::pin(Register::swap(self, over, view))
+    }
+
+    fn changed(&self, seen: Version) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(Register::changed(self, seen))
+    }
+
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(Register::stop(self))
+    }
+}
