@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::bytes::{DecodeError, put_varint, varint};
+
 /// When a view was the newest: views are ordered by this, first by generation.
 ///
 /// The version also rises where the generation is raised, so that the view behind `(g, v)` always has the version `v + 1`.
@@ -21,6 +23,21 @@ impl Stamp {
     #[must_use]
     pub fn floor(self) -> Epoch {
         Epoch { stamp: self, counter: 0 }
+    }
+
+    /// Writes it: both numbers.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.generation);
+        put_varint(out, self.version);
+    }
+
+    /// Reads one off the front.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes.
+    pub fn decode(from: &mut &[u8]) -> Result<Self, DecodeError> {
+        let generation = varint(from, "a generation")?;
+        Ok(Self { generation, version: varint(from, "a version")? })
     }
 }
 
@@ -47,6 +64,23 @@ impl Epoch {
             stamp: Stamp { version: self.stamp.version.saturating_add(1), ..self.stamp },
             counter: 0,
         })
+    }
+}
+
+impl Epoch {
+    /// Writes it: the view and the counter.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.stamp.encode(out);
+        put_varint(out, self.counter);
+    }
+
+    /// Reads one off the front.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes.
+    pub fn decode(from: &mut &[u8]) -> Result<Self, DecodeError> {
+        let stamp = Stamp::decode(from)?;
+        Ok(Self { stamp, counter: varint(from, "the counter of an epoch")? })
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`bytes`] | how the fields of words and views are written |
 //! | [`node`] | who a node is: [`NodeId`], [`Incarnation`], [`Seat`] |
 //! | [`epoch`] | the order of views and of the lives of a grain |
 //! | [`slots`] | which slot a grain is in, and which member owns it |
@@ -30,6 +31,7 @@
     allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is fine")
 )]
 
+pub mod bytes;
 pub mod directory;
 pub mod epoch;
 pub mod failure;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::bytes::{DecodeError, array, put_varint, varint};
+
 /// A node over all its restarts: what its data directory keeps, or random where it has none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u128);
@@ -22,6 +24,25 @@ pub struct Seat {
     pub incarnation: Incarnation,
     /// The version of the view that admitted it.
     pub joined: u64,
+}
+
+impl Seat {
+    /// Writes it: 16 bytes each of the node and the run, most significant first, and the admission.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.id.0.to_be_bytes());
+        out.extend(self.incarnation.0.to_be_bytes());
+        put_varint(out, self.joined);
+    }
+
+    /// Reads one off the front.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes.
+    pub fn decode(from: &mut &[u8]) -> Result<Self, DecodeError> {
+        let id = NodeId(u128::from_be_bytes(array(from, "a node")?));
+        let incarnation = Incarnation(u128::from_be_bytes(array(from, "an incarnation")?));
+        Ok(Self { id, incarnation, joined: varint(from, "an admission")? })
+    }
 }
 
 impl fmt::Display for NodeId {

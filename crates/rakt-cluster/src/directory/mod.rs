@@ -6,6 +6,8 @@
 //! | `taking` | how slots change hands |
 //! | `host` | the part of a host: its lives, and below which epoch it refuses |
 //! | `word` | what directories say to each other |
+//! | `codec` | the bytes of that |
+//! | `split` | long words as several |
 //! | `guard` | the guards by name, for the model |
 //!
 //! Every node has one, of both parts. Words and views go in, commands come out.
@@ -35,13 +37,18 @@ use crate::slots::Slot;
 use crate::takeover::Waits;
 use crate::view::{State, View};
 
+mod codec;
+#[cfg(test)]
+mod codec_tests;
 mod guard;
 mod host;
+mod split;
 mod taking;
 #[cfg(test)]
 mod tests;
 mod word;
 
+pub use codec::{MAX_ENTRIES, MAX_GRAIN_LEN, WordError};
 pub(crate) use guard::{Guard, Guards};
 use host::{Answer, Host};
 pub use word::{Behind, Command, Entries, Entry, Grain, Living, Word};
@@ -349,8 +356,8 @@ impl Directory {
                         self.host.raise(*slot, at.floor());
                     }
                 }
-                let lives = slots.iter().flat_map(|slot| self.host.report(*slot)).collect();
-                send(Word::Report { at, slots, lives })
+                let report = |slot| (slot, self.host.report(slot).collect());
+                send(Word::Report { at, slots: slots.into_iter().map(report).collect() })
             }
             word => {
                 let mut asks = self.hear(from, word);
@@ -429,15 +436,14 @@ impl Directory {
                     }
                 }
             }
-            Word::Report { at, slots, lives } if at == mine => {
-                for slot in slots {
+            Word::Report { at, slots } if at == mine => {
+                for (slot, lives) in slots {
                     let Some(Tenure::Asking { heard, entries, .. }) = self.tenures.get_mut(&slot)
                     else {
                         continue;
                     };
                     if heard.insert(from) {
-                        for living in lives.iter().filter(|living| living.grain.slot(rule) == slot)
-                        {
+                        for living in lives.iter().filter(|life| life.grain.slot(rule) == slot) {
                             let entry = living.entry(from);
                             let known = entries.entry(living.grain.clone()).or_insert(entry);
                             // Two of one grain cannot be; if they are, the later one counts.

@@ -270,7 +270,7 @@ fn words_by_a_later_view_wait_for_it_and_asks_of_another_than_the_owner_get_noth
     assert_eq!(node.handle(other, Word::Ask { at, slots: vec![slot] }), Err(Behind(at)));
     let asked = Word::Ask { at: first.stamp(), slots: vec![slot] };
     let (_, report) = sent(node.handle(other, asked).expect("the same view")).remove(0);
-    assert_eq!(report, Word::Report { at: first.stamp(), slots: vec![], lives: vec![] });
+    assert_eq!(report, Word::Report { at: first.stamp(), slots: vec![] });
 }
 
 #[test]

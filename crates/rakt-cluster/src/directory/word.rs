@@ -77,31 +77,29 @@ pub enum Word {
     Pull {
         /// The view that makes it the owner.
         at: Stamp,
-        /// What it wants.
+        /// What it wants, ascending.
         slots: Vec<Slot>,
     },
     /// The answer: all of a slot, or that it is not to be had.
     Given {
         /// The view of the pull.
         at: Stamp,
-        /// Each slot of it.
+        /// Each slot of it that is the puller's, ascending.
         slots: Vec<(Slot, Option<Entries>)>,
     },
     /// New owner to all: what do you have?
     Ask {
         /// The view that makes it the owner.
         at: Stamp,
-        /// In which slots.
+        /// In which slots, ascending.
         slots: Vec<Slot>,
     },
     /// The answer.
     Report {
         /// The view of the question.
         at: Stamp,
-        /// All slots that were asked for.
-        slots: Vec<Slot>,
-        /// All that lives here in those.
-        lives: Vec<Living>,
+        /// Each slot of it that is the asker's, ascending, with all that lives here in it, by ascending grain.
+        slots: Vec<(Slot, Vec<Living>)>,
     },
     /// To one that speaks by an older view: catch up.
     Newer {

@@ -5,15 +5,18 @@
 //! member  id 16 · incarnation 16 · joined · state 1 · [since] · host · port · count · roles · zone · weight · level
 //! ```
 //! Integers are varints and texts have their length in front, as in the protocol of rakt. A view has one form: roles and
-//! members ascend, and nothing follows.
+//! members ascend, no varint is longer than it has to be, and nothing follows.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rakt_wire::{DecodeError, MAX_NAME_LEN as MAX_HOST_LEN, Reader, put_string, put_varint};
+use rakt_wire::MAX_NAME_LEN as MAX_HOST_LEN;
 
 use super::member::{
     Draft, MAX_LEASE, MAX_MEMBERS, MAX_NAME_LEN, MAX_ROLES, MAX_VIEW_LEN, Member, State, ViewError,
+};
+use crate::bytes::{
+    DecodeError, array, byte, count, finish, put_string, put_varint, string, varint, varint_max,
 };
 use crate::node::{Incarnation, NodeId};
 use crate::slots::SlotRule;
@@ -29,28 +32,28 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Draft, ViewError> {
         let (value, limit) = (bytes.len() as u64, MAX_VIEW_LEN as u64);
         return Err(DecodeError::TooLarge { what, value, limit }.into());
     }
-    let mut from = Reader::new(bytes);
-    match from.u8("the format")? {
+    let from = &mut &*bytes;
+    match byte(from, "the format")? {
         FORMAT => {}
         value => {
             let value = u64::from(value);
             return Err(DecodeError::Unknown { what: "the format", value }.into());
         }
     }
-    let cluster = u128::from_be_bytes(from.array("the cluster")?);
-    let origin = from.varint("the origin")?;
-    let generation = from.varint("the generation")?;
-    let version = from.varint("the version")?;
-    let code = from.varint("the rule")?;
+    let cluster = u128::from_be_bytes(array(from, "the cluster")?);
+    let origin = varint(from, "the origin")?;
+    let generation = varint(from, "the generation")?;
+    let version = varint(from, "the version")?;
+    let code = varint(from, "the rule")?;
     let slots = SlotRule::from_code(code).ok_or(ViewError::Rule { code })?;
-    let millis = from.varint_max("the lease", MAX_LEASE.as_millis() as u64)?;
-    let level = from.varint_u32("the level")?;
-    let count = from.varint_max("the number of members", MAX_MEMBERS as u64)? as usize;
-    let mut members = Vec::with_capacity(count.min(from.len() / MIN_MEMBER_LEN));
+    let millis = varint_max(from, "the lease", MAX_LEASE.as_millis() as u64)?;
+    let level = varint_max(from, "the level", u64::from(u32::MAX))? as u32;
+    let (count, fits) = count(from, "the number of members", MAX_MEMBERS, MIN_MEMBER_LEN)?;
+    let mut members = Vec::with_capacity(fits);
     for _ in 0..count {
-        members.push(member(&mut from)?);
+        members.push(member(from)?);
     }
-    from.finish()?;
+    finish(from)?;
     let lease = Duration::from_millis(millis);
     Ok(Draft { cluster, origin, generation, version, slots, lease, level, members })
 }
@@ -92,36 +95,36 @@ fn put_member(out: &mut Vec<u8>, member: &Member) {
     put_varint(out, u64::from(member.level));
 }
 
-fn member(from: &mut Reader<'_>) -> Result<Member, DecodeError> {
-    let id = NodeId(u128::from_be_bytes(from.array("a node")?));
-    let incarnation = Incarnation(u128::from_be_bytes(from.array("an incarnation")?));
-    let joined = from.varint("an admission")?;
-    let state = match from.u8("a state")? {
+fn member(from: &mut &[u8]) -> Result<Member, DecodeError> {
+    let id = NodeId(u128::from_be_bytes(array(from, "a node")?));
+    let incarnation = Incarnation(u128::from_be_bytes(array(from, "an incarnation")?));
+    let joined = varint(from, "an admission")?;
+    let state = match byte(from, "a state")? {
         0 => State::Joining,
         1 => State::Up,
         2 => State::Leaving,
-        3 => State::Dead { since: from.varint("a death")? },
+        3 => State::Dead { since: varint(from, "a death")? },
         value => return Err(DecodeError::Unknown { what: "a state", value: u64::from(value) }),
     };
-    let host = from.string("a host", MAX_HOST_LEN)?.to_owned();
+    let host = string(from, "a host", MAX_HOST_LEN)?.to_owned();
     let port = small(from, "a port")?;
-    let count = from.varint_max("the number of roles", MAX_ROLES as u64)?;
+    let count = varint_max(from, "the number of roles", MAX_ROLES as u64)?;
     let mut roles = BTreeSet::new();
     for _ in 0..count {
-        let role = from.string("a role", MAX_NAME_LEN)?;
+        let role = string(from, "a role", MAX_NAME_LEN)?;
         if roles.last().is_some_and(|last: &String| last.as_str() >= role) {
             return Err(DecodeError::Invalid { what: "the order of roles" });
         }
         roles.insert(role.to_owned());
     }
-    let zone = from.string("a zone", MAX_NAME_LEN)?.to_owned();
+    let zone = string(from, "a zone", MAX_NAME_LEN)?.to_owned();
     let weight = small(from, "a weight")?;
-    let level = from.varint_u32("a level")?;
+    let level = varint_max(from, "a level", u64::from(u32::MAX))? as u32;
     Ok(Member { id, incarnation, joined, state, host, port, roles, zone, weight, level })
 }
 
-fn small(from: &mut Reader<'_>, what: &'static str) -> Result<u16, DecodeError> {
-    let value = from.varint(what)?;
+fn small(from: &mut &[u8], what: &'static str) -> Result<u16, DecodeError> {
+    let value = varint(from, what)?;
     let limit = u64::from(u16::MAX);
     u16::try_from(value).map_err(|_| DecodeError::TooLarge { what, value, limit })
 }
