@@ -1,3 +1,7 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use super::*;
 use crate::register::Confirmed;
 use crate::view::testing::{member, seconds, view};
@@ -5,6 +9,7 @@ use crate::view::{Draft, Member};
 
 const NOW: Duration = Duration::from_secs(50);
 
+#[derive(Clone)]
 struct Node {
     directory: Directory,
     lease: Lease,
@@ -292,4 +297,76 @@ fn who_is_gone_and_who_restarts_is_not_mistaken() {
     let meant = Word::Activate { grain, epoch, host: old };
     assert_eq!(host.handle(owner.directory.seat(), meant), Ok(vec![]));
     assert_eq!(host.directory.lives().count(), 0);
+}
+
+/// What a directory is after one word: whole, and in parts that come in this order, some of them several times.
+fn whole_and_in_parts(node: &Node, from: Seat, word: Word, picks: &[Index]) -> [Directory; 2] {
+    let (mut whole, mut cut) = (node.clone(), node.clone());
+    let _ = whole.handle(from, word.clone()).expect("the same view");
+    let parts = word.split(600);
+    assert!(parts.len() > 3, "{}", parts.len());
+    let picked = picks.iter().map(|pick| pick.index(parts.len()));
+    for at in picked.chain((0..parts.len()).rev()) {
+        let _ = cut.handle(from, parts[at].clone()).expect("the same view");
+    }
+    [whole.directory, cut.directory]
+}
+
+/// Three nodes; the first owns a third of the slots, with claims and lives in some, on all three.
+fn busy() -> (View, Vec<Node>) {
+    let first = view(1, &[State::Up; 3]);
+    let mut nodes: Vec<_> = (0..3).map(|id| node(&first, id).0).collect();
+    let me = nodes[0].directory.seat();
+    let grains = (0..).map(|key: u32| Grain::new("cart", &key.to_string()));
+    let mine = |grain: &Grain| first.owner(grain.slot(first.slots())) == Some(me);
+    for (at, grain) in grains.filter(mine).take(900).enumerate() {
+        let host = nodes[at % 3].directory.seat();
+        let granted = nodes[0].grant(&grain, host).expect("vacant");
+        if let [Command::Send { word, .. }] = &granted[..] {
+            let _ = nodes[at % 3].handle(me, word.clone()).expect("the same view");
+        }
+    }
+    (first, nodes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_slot_given_in_parts_is_the_same(picks in vec(any::<Index>(), 0..40)) {
+        let (first, mut nodes) = busy();
+        let moved = next(&first, |draft| draft.members[0].weight = 0);
+        nodes[0].learn(&moved);
+        let (seat, mine) = (nodes[0].directory.seat(), nodes[1].directory.seat());
+        let pulls = sent(nodes[1].learn(&moved));
+        let pull = pulls.into_iter().find(|(to, _)| *to == seat).expect("asked").1;
+        // Also where the pull was cut.
+        let mut given = Vec::new();
+        for part in pull.split(500) {
+            let (_, word) = sent(nodes[0].handle(mine, part).expect("the same view")).remove(0);
+            let Word::Given { slots, .. } = word else { panic!("{word:?}") };
+            given.extend(slots);
+        }
+        prop_assert!(given.iter().any(|(_, entries)| entries.as_ref().is_some_and(|e| e.len() > 1)));
+        // Some are not to be had.
+        given.iter_mut().step_by(7).for_each(|(_, entries)| *entries = None);
+        let word = Word::Given { at: moved.stamp(), slots: given };
+        let [whole, parts] = whole_and_in_parts(&nodes[1], seat, word, &picks);
+        prop_assert!(whole == parts);
+    }
+
+    #[test]
+    fn a_report_in_parts_is_the_same(picks in vec(any::<Index>(), 0..40)) {
+        let (first, mut nodes) = busy();
+        let died = next(&first, |draft| draft.members[0].state = State::Dead { since: 2 });
+        nodes[2].learn(&died);
+        let (seat, mine) = (nodes[2].directory.seat(), nodes[1].directory.seat());
+        let ask = sent(nodes[1].learn(&died)).remove(0);
+        prop_assert_eq!(ask.0, seat);
+        let (_, report) = sent(nodes[2].handle(mine, ask.1).expect("the same view")).remove(0);
+        let Word::Report { slots, .. } = &report else { panic!("{report:?}") };
+        prop_assert!(slots.iter().any(|(_, lives)| lives.len() > 1));
+        let [whole, parts] = whole_and_in_parts(&nodes[1], seat, report, &picks);
+        prop_assert!(whole == parts);
+    }
 }
