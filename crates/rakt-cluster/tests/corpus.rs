@@ -1,4 +1,9 @@
 //! Runs the seed corpus of the fuzz targets on stable, so that what a fuzzer once found stays fixed.
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "the seeds are files, and a test tells which it reads"
+)]
 
 #[expect(unreachable_pub, reason = "for fuzz/, which includes the file too")]
 #[path = "fuzz/mod.rs"]
