@@ -39,6 +39,7 @@ codes! {
         23 Internal "internal" "Anything else, codes of newer peers included.";
         24 Declined "declined" "The handler turned the request down, and is well.";
         25 ActivationFailed "activation failed" "The grain did not come to life, so the message was not handled.";
+        26 Fenced "fenced" "The node cannot show that it is a member of its cluster, so the message was not handled.";
     }
 }
 

@@ -12,7 +12,10 @@
 //! - [`routing`]: one reference for several actors
 //! - [`stream`]: replies as streams
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
-#![cfg_attr(feature = "cluster", doc = "- [`cluster`]: nodes that live together, and grains on any of them")]
+#![cfg_attr(
+    feature = "cluster",
+    doc = "- [`cluster`]: nodes that live together, and grains on any of them"
+)]
 #![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
 //! ```
@@ -60,6 +63,8 @@ mod dispatch;
 pub mod error;
 mod events;
 pub mod grain;
+#[allow(dead_code, reason = "for clusters, which are a feature")]
+mod hosting;
 mod inside;
 mod kind;
 mod limit;

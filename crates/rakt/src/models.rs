@@ -116,7 +116,7 @@ mod tests {
         let (handle, home) =
             (runtime.handle().clone(), Home { body: Mutex::new(None), came: Notify::new() });
         drop(runtime);
-        let (_, system) = ActorSystem::builder("models").assemble(handle);
+        let (_, _, system) = ActorSystem::builder("models").assemble(handle);
         let mut setup = Setup::default();
         setup.mailbox = Mailbox::bounded(capacity);
         let class = Arc::new(Class::new(start));

@@ -122,6 +122,14 @@ impl<A> ActorRef<A> {
         &self.target
     }
 
+    /// Which life is meant; `None` for whoever has the address.
+    pub(crate) fn life(&self) -> Option<Life> {
+        match &self.target {
+            Target::Local(cell) => Some(cell.life()),
+            Target::Remote(remote) => remote.life(),
+        }
+    }
+
     /// The actor's address, which means the same on every node.
     pub fn address(&self) -> Address {
         match &self.target {

@@ -70,8 +70,16 @@ enum Step<A: Actor> {
 
 /// Has a task wake an actor that rested, and run it until it rests again or ends.
 pub(crate) fn run<A: Actor>(cell: Arc<ActorCell<A>>, body: Box<Body<A>>) {
-    let runtime = cell.system.runtime().clone();
-    runtime.spawn(go_on(Runner::wake(cell, body)));
+    spawn(Runner::wake(cell, body));
+}
+
+/// Has a task run an actor. A grain of a cluster runs only while its node may host it.
+fn spawn<A: Actor>(runner: Runner<A>) {
+    let runtime = runner.ctx.cell.system.runtime().clone();
+    match runner.body.origin.grain().and_then(|grain| grain.hosting()) {
+        None => drop(runtime.spawn(go_on(runner))),
+        Some(hosting) => drop(runtime.spawn(hosting.run(go_on(runner)))),
+    }
 }
 
 /// How long the `stopped` hook of an actor may take that is killed.
@@ -154,13 +162,10 @@ impl<A: Actor> Runner<A> {
             Box::pin(runner.end(StopReason::Stopped)).await;
             return Ok(());
         }
-        let cell = runner.ctx.cell.clone();
         match runner.take_or_rest() {
             Step::Resting => {}
             // Something came in meanwhile; it has its own task, not the spawner's.
-            Step::Go(runner) | Step::Drained(runner) => {
-                drop(cell.system.runtime().spawn(go_on(runner)))
-            }
+            Step::Go(runner) | Step::Drained(runner) => spawn(runner),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::cell::{Cell, Class, Doze};
 use crate::error::BoxError;
 use crate::events::{RestartReason, StopReason, WatchId};
+use crate::hosting::Hosting;
 use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::work_batch::{Item, WorkBatch};
 use crate::reference::{AnyCell, Target};
@@ -87,6 +88,9 @@ pub(crate) trait GrainLife<A>: Send + Sync {
         actor: &'a mut A,
         ctx: &'a mut Context<A>,
     ) -> Dispatched<'a>;
+
+    /// Where it is the node of a cluster that says whether the grain may run at the moment.
+    fn hosting(&self) -> Option<Arc<Hosting>>;
 
     /// The activation is over. What it has not handled is for the next one.
     fn end(&self, cell: &ActorCell<A>, left: Work<A>);

@@ -93,6 +93,10 @@ pub enum Refusal {
         /// What went wrong, as text, with its causes.
         source: Cause,
     },
+    /// The node cannot show that it is a member of its cluster: it is cut off from where that is kept, or was removed.
+    /// The message was not handled.
+    #[error("the node is fenced off from its cluster")]
+    Fenced,
     /// The handler ended without a reply.
     #[error("the actor gave no reply")]
     NoReply,
@@ -182,6 +186,7 @@ impl Refusal {
                 | Self::ResourceExhausted { .. }
                 | Self::DeadlineExceeded
                 | Self::ActivationFailed { .. }
+                | Self::Fenced
                 | Self::Dropped
                 | Self::ShuttingDown
                 | Self::Unreachable { .. }
@@ -237,6 +242,7 @@ impl Refusal {
             Self::Declined { source } => caused(Code::Declined, source),
             Self::HandlerFailed { source } => caused(Code::HandlerFailed, source),
             Self::ActivationFailed { source } => caused(Code::ActivationFailed, source),
+            Self::Fenced => Failure::new(Code::Fenced),
             Self::NoReply => Failure::new(Code::NoReply),
             Self::Dropped => Failure::new(Code::Dropped),
             Self::Denied { source } => caused(Code::Denied, source),
@@ -276,6 +282,7 @@ impl Refusal {
             Code::Declined => Self::Declined { source: failure.cause() },
             Code::HandlerFailed => Self::HandlerFailed { source: failure.cause() },
             Code::ActivationFailed => Self::ActivationFailed { source: failure.cause() },
+            Code::Fenced => Self::Fenced,
             Code::NoReply => Self::NoReply,
             Code::Dropped => Self::Dropped,
             Code::Denied => Self::Denied { source: failure.cause() },
@@ -341,6 +348,7 @@ mod tests {
             Refusal::HandlerFailed { source: cause() },
             Refusal::Declined { source: cause() },
             Refusal::ActivationFailed { source: cause() },
+            Refusal::Fenced,
             Refusal::NoReply,
             Refusal::Dropped,
             Refusal::Denied { source: cause() },

@@ -66,16 +66,19 @@ impl Activation {
         self.held.lock().state.clone()
     }
 
-    /// Claims the grain, and reads what is stored. `raise` says what is later than an epoch that the store has seen.
+    /// Claims the grain, and reads what is stored. `raise` says what is later than an epoch that the store has seen, where
+    /// this node may say so.
     pub(super) async fn claim(
         &self,
-        raise: &(dyn Fn(Epoch) -> Epoch + Sync),
+        raise: &(dyn Fn(Epoch) -> Option<Epoch> + Sync),
     ) -> Result<(), BoxError> {
         let Ok(store) = self.store() else { return Ok(()) };
         let (epoch, writer) = self.held.lock().claim;
         let claimed = match store.claim(&self.id, epoch, writer).await {
             Err(ClaimError::Superseded { by }) => {
-                let epoch = raise(by);
+                let Some(epoch) = raise(by) else {
+                    return Err(ClaimError::Superseded { by }.into());
+                };
                 tracing::warn!(grain = %self.id, %by, %epoch, "the store has seen a later epoch");
                 self.held.lock().claim.0 = epoch;
                 store.claim(&self.id, epoch, writer).await
@@ -88,6 +91,11 @@ impl Activation {
         held.version = stored.as_ref().map_or(0, |stored| stored.version);
         held.state = stored.and_then(|stored| stored.state);
         Ok(())
+    }
+
+    /// Somebody else has taken over, or may.
+    pub(super) fn note_taken_over(&self) {
+        self.held.lock().is_out_of_date = true;
     }
 
     /// Whether somebody else has taken over, or may have: nothing is saved any more.

@@ -1,7 +1,8 @@
 //! Messages to grains on their way: the futures of `tell` and `ask`.
 //!
 //! Each sends to the activation that takes in messages, as to any actor. If that has closed meanwhile the message comes
-//! back, and goes to the one after it.
+//! back, and goes to the one after it. In a cluster that may be on another node: what is asked there is kept as it is
+//! written, since a refusal does not bring it back.
 
 use std::fmt;
 use std::future::Future;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rakt_wire::Metadata;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -20,10 +22,12 @@ use super::room::{make_room, room};
 use crate::actor::{Actor, Handler};
 use crate::context::{ActorCell, Context};
 use crate::error::{AskError, Bound, Refusal, TellError};
+use crate::hosting::May;
 use crate::limit::Limit;
 use crate::message::{Message, message_name};
-use crate::reference::{ActorRef, Target};
+use crate::reference::{ActorRef, Life, Target};
 use crate::send::{Ask, DEFAULT_TELL_TIMEOUT, Tell, TryTell};
+use crate::system::core::{Clustering, Finding, Whereabouts};
 
 /// A message, and what it takes to send it to an activation of a grain.
 struct Call<'a, G: Grain, M> {
@@ -36,6 +40,11 @@ struct Call<'a, G: Grain, M> {
     /// The number of the activation that it was sent to last.
     last: Option<u64>,
     room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
+    /// Where it is looked for, in a cluster.
+    finding: Option<Finding>,
+    /// The life that it was sent to last, and that which has refused it.
+    sent_to: Option<Life>,
+    refused_by: Option<Life>,
 }
 
 /// An activation, and what to send to it for how long.
@@ -51,18 +60,84 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
             metadata: None,
             last: None,
             room: None,
+            finding: None,
+            sent_to: None,
+            refused_by: None,
         }
     }
 
     /// Where the message is to be sent next, and how long that may take; or why it cannot be.
     fn poll_target(&mut self, cx: &mut TaskContext<'_>) -> Poll<Found<G, M>> {
         let left = self.left();
-        let entered = ready!(self.poll_enter(cx));
+        let found = match self.grain.system.cluster() {
+            None => {
+                ready!(self.poll_enter(cx)).map(|cell| ActorRef::from_target(Target::Local(cell)))
+            }
+            Some(cluster) => ready!(self.poll_find(cluster, cx)),
+        };
         let Some(message) = self.message.take() else { return Poll::Pending };
-        Poll::Ready(match entered {
-            Ok(cell) => Ok((ActorRef::from_target(Target::Local(cell)), message, left)),
+        Poll::Ready(match found {
+            Ok(found) => Ok((found, message, left)),
             Err(refusal) => Err((refusal, message)),
         })
+    }
+
+    /// Where it lives in the cluster, as far as is known.
+    fn poll_find(
+        &mut self,
+        cluster: &Arc<dyn Clustering>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<ActorRef<G>, Refusal>> {
+        let place = self.grain.place()?;
+        loop {
+            if let Some(known) = place.known(self.refused_by) {
+                if known.is_local() && cluster.may() != May::Run {
+                    return Poll::Ready(Err(Refusal::Fenced));
+                }
+                (self.finding, self.sent_to) = (None, known.life());
+                return Poll::Ready(Ok(known));
+            }
+            let refused = self.refused_by;
+            let find = || cluster.clone().find(&place.id, refused);
+            let finding = self.finding.get_or_insert_with(find);
+            let Poll::Ready(found) = finding.as_mut().poll(cx) else {
+                ready!(self.limit.poll(cx, self.grain.system.ticks()));
+                return Poll::Ready(Err(Refusal::DeadlineExceeded));
+            };
+            self.finding = None;
+            match found? {
+                // It is in there now, unless it has ended already.
+                Whereabouts::Here => {
+                    if place.known(refused).is_none() {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                Whereabouts::There(found) => {
+                    place.note_elsewhere(ActorRef::from_target(found.target().clone()));
+                    // Whoever has refused is asked again, if it is known to live since.
+                    self.refused_by = None;
+                }
+            }
+        }
+    }
+
+    /// Whether a message that was refused for this is to be sent to wherever the grain is now. In a cluster the refusal of one
+    /// life says nothing of the next.
+    fn is_to_be_sent_again(&mut self, refusal: &Refusal) -> bool {
+        let again = match refusal {
+            Refusal::Stopped => true,
+            Refusal::NotFound
+            | Refusal::StaleIncarnation
+            | Refusal::ShuttingDown
+            | Refusal::Fenced
+            | Refusal::Unreachable { .. } => self.sent_to.is_some(),
+            _ => false,
+        };
+        if again {
+            self.refused_by = self.sent_to.take();
+        }
+        again
     }
 
     /// An activation that takes in messages, as far as is known.
@@ -216,6 +291,9 @@ impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
 
     pub(super) fn now(mut self) -> TryTell<M> {
         let mut message = self.call.message.take().expect("nothing was sent yet");
+        if let Some(cluster) = self.call.grain.system.cluster() {
+            return self.now_in(cluster.clone(), message);
+        }
         let mut last = None;
         loop {
             let refusal = match self.call.grain.enter(last, &mut None) {
@@ -243,6 +321,42 @@ impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
     }
 }
 
+impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
+    /// The same in a cluster: where it is not known where the grain is, that is looked for, and it is too early to tell it.
+    fn now_in(self, cluster: Arc<dyn Clustering>, message: M) -> TryTell<M> {
+        let grain = self.call.grain;
+        let refused = |refusal, message| TellError { target: grain.address(), refusal, message };
+        let place = match grain.place() {
+            Ok(place) => place,
+            Err(refusal) => return Err(refused(refusal, message)),
+        };
+        let (refusal, message, life) = match place.known(None) {
+            Some(known) if known.is_local() && cluster.may() != May::Run => {
+                return Err(refused(Refusal::Fenced, message));
+            }
+            Some(known) => match known.try_tell(message) {
+                Err(error) if error.refusal.is_gone() => {
+                    (error.refusal, error.message, known.life())
+                }
+                told => return told,
+            },
+            None => {
+                let source = "where it lives is not known yet".into();
+                let peer = place.id.to_string().into();
+                (Refusal::Unreachable { peer, source }, message, None)
+            }
+        };
+        let (place, limit) = (place.clone(), grain.system.ask_timeout());
+        grain.system.runtime().spawn(async move {
+            let finding = cluster.find(&place.id, life);
+            if let Ok(Ok(Whereabouts::There(found))) = tokio::time::timeout(limit, finding).await {
+                place.note_elsewhere(ActorRef::from_target(found.target().clone()));
+            }
+        });
+        Err(refused(refusal, message))
+    }
+}
+
 impl<G: Grain, M: Message> Unpin for GrainTell<'_, G, M> {}
 
 impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
@@ -253,7 +367,7 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
         loop {
             if let Some(tell) = sending {
                 match ready!(Pin::new(tell).poll(cx)) {
-                    Err(error) if error.refusal == Refusal::Stopped => {
+                    Err(error) if call.is_to_be_sent_again(&error.refusal) => {
                         (*sending, call.message) = (None, Some(error.message));
                     }
                     told => return Poll::Ready(told),
@@ -283,11 +397,17 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
 pub struct GrainAsk<'a, G: Grain, M: Message> {
     call: Call<'a, G, M>,
     sending: Option<Ask<'static, G, M>>,
+    /// What was sent to another node, as it was written: who refuses it there does not send it back.
+    kept: Option<Bytes>,
 }
 
 impl<'a, G: Handler<M> + Grain, M: Message> GrainAsk<'a, G, M> {
     pub(super) fn new(grain: &'a GrainRef<G>, message: M) -> Self {
-        Self { call: Call::new(grain, message, grain.system.ask_timeout()), sending: None }
+        Self {
+            call: Call::new(grain, message, grain.system.ask_timeout()),
+            sending: None,
+            kept: None,
+        }
     }
 
     call_options!();
@@ -299,12 +419,28 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
     type Output = Result<M::Reply, AskError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Self { call, sending } = &mut *self;
+        let Self { call, sending, kept } = &mut *self;
         loop {
             if let Some(ask) = sending {
                 match ready!(Pin::new(ask).poll(cx)) {
-                    Err(AskError::NotSent { refusal: Refusal::Stopped, message, .. }) => {
+                    Err(AskError::NotSent { refusal, message, target }) => {
+                        if !call.is_to_be_sent_again(&refusal) {
+                            let error = AskError::NotSent { refusal, message, target };
+                            return Poll::Ready(Err(error));
+                        }
                         (*sending, call.message) = (None, Some(message));
+                    }
+                    Err(AskError::Refused { refusal, target }) => {
+                        let message = match &kept {
+                            Some(kept) if call.is_to_be_sent_again(&refusal) => {
+                                M::wire_decode(kept, 0, kept.len()).ok()
+                            }
+                            _ => None,
+                        };
+                        if message.is_none() {
+                            return Poll::Ready(Err(AskError::Refused { refusal, target }));
+                        }
+                        (*sending, call.message) = (None, message);
                     }
                     answered => return Poll::Ready(answered),
                 }
@@ -316,6 +452,10 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
                     return Poll::Ready(Err(AskError::NotSent { target, refusal, message }));
                 }
             };
+            if !target.is_local() && kept.is_none() {
+                let mut written = Vec::with_capacity(message.wire_len().unwrap_or_default());
+                *kept = message.wire_encode(&mut written).ok().map(|()| written.into());
+            }
             let mut ask = Ask::owned(target, message).timeout(left);
             if let Some(sender) = &call.sender {
                 ask = ask.sender(sender);

@@ -8,21 +8,26 @@ use std::time::Duration;
 use rakt_wire::validate_name;
 
 use super::Grain;
+use super::epoch::Epoch;
 use super::hosted::Hosted;
+use super::id::GrainId;
 use super::kind::GrainKind;
 use super::place::{Kind, Place};
 use super::reminders;
 use super::room::room;
 use crate::actor::{Accepts, Handler};
 use crate::context::Context;
-use crate::error::{Refusal, Result};
+use crate::error::{Bound, Cause, Refusal, Result};
+use crate::hosting::May;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::Message;
 use crate::reference::AnyCell;
 use crate::signal::{Signal, Signalled};
 use crate::spawn::class_of;
 use crate::system::SystemBuilder;
-use crate::system::core::{Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainReport};
+use crate::system::core::{
+    Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainReport, Granted,
+};
 use crate::timers::now;
 
 /// Grains are looked through for those that are idle by so many at a time, before others get a turn.
@@ -49,6 +54,15 @@ async fn sweep<G: Grain>(kind: &Kind<G>, idle: Duration) {
         }
         drop(some);
         tokio::task::yield_now().await;
+    }
+}
+
+/// Tells the cluster that a grain which it has granted does not come to life.
+fn refuse(system: &ActorSystem, (kind, key): (&str, &str), epoch: Epoch, refusal: &Refusal) {
+    let Some(cluster) = system.cluster() else { return };
+    if let Ok(id) = GrainId::new(kind, key) {
+        cluster.failed(&id, epoch, &Cause::described(refusal));
+        cluster.ended(&id, epoch);
     }
 }
 
@@ -94,6 +108,14 @@ impl<G: Grain> GrainHost for Kind<G> {
 
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating {
         let grain = system.grain::<G>(key);
+        if let Some(cluster) = system.cluster().cloned() {
+            return Box::pin(async move {
+                let id = grain
+                    .id()
+                    .map_err(|error| Refusal::InvalidArgument { source: Cause::new(error) })?;
+                cluster.find(&id, None).await.map(drop)
+            });
+        }
         Box::pin(async move {
             let asked = grain.ask(Wake).await;
             asked.map_err(|error| error.refusal().cloned().unwrap_or(Refusal::DeadlineExceeded))
@@ -122,6 +144,38 @@ impl<G: Grain> GrainHost for Kind<G> {
         if let Some(store) = self.terms.store.clone() {
             reminders::begin::<G>(store, self.terms.reminder_interval, system);
         }
+    }
+
+    fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted) {
+        let Granted { key, epoch, hosting } = granted;
+        let system = system.clone();
+        let place = match Place::of(&self, &key) {
+            Ok(place) => place,
+            Err(refusal) => return refuse(&system, (G::KIND, &key), epoch, &refusal),
+        };
+        if let Some(permit) = self.try_room() {
+            return place.admit(&system, (epoch, hosting), permit);
+        }
+        let runtime = system.runtime().clone();
+        runtime.spawn(async move {
+            let limit = self.terms.activation_timeout;
+            match tokio::time::timeout(limit, room(self.clone(), system.clone())).await {
+                // It may have waited for long.
+                Ok(permit) if hosting.may() == May::Run => {
+                    place.admit(&system, (epoch, hosting), permit);
+                }
+                Ok(_) => refuse(&system, (G::KIND, &key), epoch, &Refusal::Fenced),
+                Err(_) => {
+                    let (bound, limit) = (Bound::Grains, self.limit as u64);
+                    let refusal = Refusal::ResourceExhausted { bound, limit };
+                    refuse(&system, (G::KIND, &key), epoch, &refusal);
+                }
+            }
+        });
+    }
+
+    fn evict(&self, refusal: &Refusal) {
+        living(self).flatten().for_each(|place| place.evict(refusal));
     }
 
     fn living(&self) -> Vec<Arc<dyn AnyCell>> {

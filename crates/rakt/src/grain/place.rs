@@ -8,6 +8,9 @@
 //!        no more, enter  ▼       │
 //!                     current, not begun: messages gather in its mailbox
 //! ```
+//!
+//! In a cluster there is a life only where that has granted one, and what one has not handled goes wherever the grain is
+//! then. The place of a grain that lives on another node knows the way there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,18 +19,21 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Grain;
 use super::activation::Activation;
+use super::epoch::Epoch;
 use super::hosted::{Hosted, Seat};
 use super::id::GrainId;
 use crate::cell::Cell;
 use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
 use crate::error::{AddressError, Cause, Chain, Refusal};
 use crate::events::StopReason;
+use crate::hosting::Hosting;
 use crate::inside::is_inside_any;
 use crate::mailbox::arrivals::Reachable;
+use crate::reference::{self, ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::spawn::class_of;
 use crate::sync::Mutex;
-use crate::system::core::ActorSystem;
+use crate::system::core::{ActorSystem, Whereabouts};
 
 /// A kind of grains that live here.
 pub(super) type Kind<G> = Hosted<G, Place<G>>;
@@ -43,6 +49,10 @@ pub(super) struct Place<G: Grain> {
 struct Life<G: Grain> {
     current: Option<Arc<ActorCell<G>>>,
     seat: Option<Seat>,
+    /// The life on another node that was found last.
+    elsewhere: Option<ActorRef<G>>,
+    /// What the last life has not handled, for the next one that the cluster grants.
+    left: Work<G>,
 }
 
 impl<G: Grain> Place<G> {
@@ -53,7 +63,12 @@ impl<G: Grain> Place<G> {
     pub(super) fn of(kind: &Arc<Kind<G>>, key: &str) -> Result<Arc<Self>, Refusal> {
         let place = kind.places.get_or_make(key, |key| {
             let id = GrainId::of_kind(kind.name.clone(), key)?;
-            let life = Mutex::new(Life { current: None, seat: None });
+            let life = Mutex::new(Life {
+                current: None,
+                seat: None,
+                elsewhere: None,
+                left: Work::<G>::default(),
+            });
             Ok(Self { kind: kind.clone(), id, life })
         });
         place.map_err(|error: AddressError| Refusal::InvalidArgument { source: Cause::new(error) })
@@ -92,19 +107,69 @@ impl<G: Grain> Place<G> {
             };
             life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
         }
-        let cell = self.new_cell(system);
+        let cell = self.new_cell(system, None);
         life.current = Some(cell.clone());
         drop(life);
         // Another one begins once the one before has ended.
         if is_first {
-            self.clone().begin(cell.clone());
+            self.clone().begin(cell.clone(), None);
         }
         Ok(Some(cell))
     }
 
-    fn new_cell(&self, system: &ActorSystem) -> Arc<ActorCell<G>> {
+    /// Where to send to: to what lives here, or to where it was found last, but not to `refused`, which takes in no more.
+    pub(super) fn known(&self, refused: Option<reference::Life>) -> Option<ActorRef<G>> {
+        let life = self.life.lock();
+        let here = life.current.as_ref().filter(|cell| Some(cell.life()) != refused);
+        match here {
+            Some(cell) => Some(ActorRef::from_target(Target::Local(cell.clone()))),
+            None => life.elsewhere.clone().filter(|found| found.life() != refused),
+        }
+    }
+
+    /// It was found on another node.
+    pub(super) fn note_elsewhere(&self, found: ActorRef<G>) {
+        self.life.lock().elsewhere = Some(found);
+    }
+
+    /// Begins a life that the cluster has granted. There is none yet, or what was there is over for the cluster.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        system: &ActorSystem,
+        (epoch, hosting): (Epoch, Arc<Hosting>),
+        permit: OwnedSemaphorePermit,
+    ) {
+        let mut life = self.life.lock();
+        let cell = self.new_cell(system, Some(epoch));
+        life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
+        (life.current, life.elsewhere) = (Some(cell.clone()), None);
+        cell.take_over(&mut life.left);
+        drop(life);
+        self.clone().begin(cell, Some(hosting));
+    }
+
+    /// Whoever lives here ends at once, without a word: it may live elsewhere.
+    pub(super) fn evict(&self, refusal: &Refusal) {
+        let mut life = self.life.lock();
+        let (current, seat) = (life.current.take(), life.seat.take());
+        drop(life);
+        if let Some(seat) = seat {
+            self.kind.places.stand_up(seat.number);
+        }
+        let Some(cell) = current else { return };
+        if let Some(activation) = activation_of(&cell) {
+            activation.note_taken_over();
+        }
+        cell.abandon(refusal);
+        cell.system.forget(&*cell);
+        cell.end(&StopReason::Failed("its node is no member of the cluster any more".into()));
+        crate::metrics::grain_ended(G::KIND);
+    }
+
+    fn new_cell(&self, system: &ActorSystem, granted: Option<Epoch>) -> Arc<ActorCell<G>> {
         let uid = system.next_uid();
         let (epoch, writer) = self.kind.next_epoch(uid);
+        let epoch = granted.unwrap_or(epoch);
         let terms = self.kind.terms.clone();
         let activation = Activation::new(self.id.clone(), terms, (epoch, writer));
         let mut setup = self.kind.setup.clone();
@@ -115,31 +180,49 @@ impl<G: Grain> Place<G> {
     }
 
     /// Has a task bring the activation to life.
-    fn begin(self: Arc<Self>, cell: Arc<ActorCell<G>>) {
+    fn begin(self: Arc<Self>, cell: Arc<ActorCell<G>>, hosting: Option<Arc<Hosting>>) {
         let runtime = cell.system.runtime().clone();
-        runtime.spawn(async move {
-            let system = cell.system.clone();
-            if system.0.is_over.load(Ordering::Acquire) || !system.0.registry.add(cell.clone()) {
-                cell.abandon(&Refusal::ShuttingDown);
-                cell.end(&StopReason::Shutdown);
-                return self.end(&cell, Work::<G>::default());
+        let begun = self.bring_to_life(cell, hosting.clone());
+        match hosting {
+            None => drop(runtime.spawn(begun)),
+            Some(hosting) => drop(runtime.spawn(hosting.run(begun))),
+        }
+    }
+
+    async fn bring_to_life(
+        self: Arc<Self>,
+        cell: Arc<ActorCell<G>>,
+        hosting: Option<Arc<Hosting>>,
+    ) {
+        let system = cell.system.clone();
+        if system.0.is_over.load(Ordering::Acquire) || !system.0.registry.add(cell.clone()) {
+            cell.abandon(&Refusal::ShuttingDown);
+            cell.end(&StopReason::Shutdown);
+            return self.end(&cell, Work::<G>::default());
+        }
+        crate::metrics::actor_started();
+        let origin = Box::new(Living { place: self.clone(), hosting });
+        crate::metrics::grain_began(G::KIND);
+        let Err(fault) = Runner::start(cell.clone(), origin).await else {
+            if let (Some(cluster), Some(activation)) = (system.cluster(), activation_of(&cell)) {
+                cluster.started(&self.id, activation.epoch(), cell.uid);
             }
-            crate::metrics::actor_started();
-            let origin = Box::new(Living(self.clone()));
-            crate::metrics::grain_began(G::KIND);
-            let Err(fault) = Runner::start(cell.clone(), origin).await else { return };
-            crate::metrics::grain_failed(G::KIND);
-            let source = Cause::described(&fault);
-            self.kind.failures.fetch_add(1, Ordering::Relaxed);
-            if system.outlet().actor_log.allows("a grain did not come to life", &*cell.path) {
-                let fault = Chain(&source);
-                tracing::warn!(grain = %self.id, %fault, "a grain did not come to life");
-            }
-            cell.abandon(&Refusal::ActivationFailed { source });
-            system.forget(&*cell);
-            cell.end(&StopReason::Failed("it did not come to life".into()));
-            self.end(&cell, Work::<G>::default());
-        });
+            return;
+        };
+        crate::metrics::grain_failed(G::KIND);
+        let source = Cause::described(&fault);
+        self.kind.failures.fetch_add(1, Ordering::Relaxed);
+        if system.outlet().actor_log.allows("a grain did not come to life", &*cell.path) {
+            let fault = Chain(&source);
+            tracing::warn!(grain = %self.id, %fault, "a grain did not come to life");
+        }
+        if let (Some(cluster), Some(activation)) = (system.cluster(), activation_of(&cell)) {
+            cluster.failed(&self.id, activation.epoch(), &source);
+        }
+        cell.abandon(&Refusal::ActivationFailed { source });
+        system.forget(&*cell);
+        cell.end(&StopReason::Failed("it did not come to life".into()));
+        self.end(&cell, Work::<G>::default());
     }
 
     /// An activation has ended. What it has left is for the next one, which begins now if there is anything to do.
@@ -147,9 +230,12 @@ impl<G: Grain> Place<G> {
         let mut life = self.life.lock();
         let is_last = life.current.as_ref().is_some_and(|current| current.uid == ended.uid);
         if is_last {
-            if left.is_empty() {
-                let Life { current, seat } = &mut *life;
+            let cluster = ended.system.cluster();
+            if left.is_empty() || cluster.is_some() {
+                let Life { current, seat, left: kept, .. } = &mut *life;
                 let (current, seat) = (current.take(), seat.take());
+                let is_to_go_on = !left.is_empty();
+                *kept = left;
                 drop(life);
                 if let Some(seat) = seat {
                     self.kind.places.stand_up(seat.number);
@@ -157,15 +243,52 @@ impl<G: Grain> Place<G> {
                 // The next one may be told to end.
                 self.kind.is_asked.notify_one();
                 drop(current);
+                if let (Some(cluster), Some(activation)) = (cluster, activation_of(ended)) {
+                    cluster.ended(&self.id, activation.epoch());
+                    if is_to_go_on {
+                        self.pass_on(ended);
+                    }
+                }
                 return;
             }
-            life.current = Some(self.new_cell(&ended.system));
+            life.current = Some(self.new_cell(&ended.system, None));
+        }
+        // The cluster has ended it: whoever lives here now has nothing to do with it.
+        if ended.system.cluster().is_some() {
+            drop(life);
+            return ended.discard_all(&mut left, &Refusal::Fenced);
         }
         let Some(next) = life.current.clone() else { return };
         drop(life);
         next.take_over(&mut left);
-        self.clone().begin(next);
+        self.clone().begin(next, None);
     }
+
+    /// What a life has not handled is for the next one, if that is here. Elsewhere it cannot go: whoever asked is told that
+    /// nothing was handled.
+    fn pass_on(self: &Arc<Self>, ended: &ActorCell<G>) {
+        let (place, ended) = (self.clone(), ended.me());
+        let Some(cluster) = ended.system.cluster().cloned() else { return };
+        let runtime = ended.system.runtime().clone();
+        runtime.spawn(async move {
+            let limit = ended.system.ask_timeout();
+            let found = cluster.find(&place.id, Some(ended.life()));
+            let refusal = match tokio::time::timeout(limit, found).await {
+                // The next life has it.
+                Ok(Ok(Whereabouts::Here)) => return,
+                Ok(Ok(Whereabouts::There(_))) => Refusal::Stopped,
+                Ok(Err(refusal)) => refusal,
+                Err(_) => Refusal::DeadlineExceeded,
+            };
+            let mut left = std::mem::take(&mut place.life.lock().left);
+            ended.discard_all(&mut left, &refusal);
+        });
+    }
+}
+
+/// One life of a grain, of whom the cell is.
+fn activation_of<G: Grain>(cell: &ActorCell<G>) -> Option<Arc<Activation>> {
+    cell.setup.grain()?.clone().downcast().ok()
 }
 
 impl<G: Grain> Drop for Place<G> {
@@ -175,11 +298,15 @@ impl<G: Grain> Drop for Place<G> {
 }
 
 /// One activation, as its runner knows it.
-struct Living<G: Grain>(Arc<Place<G>>);
+struct Living<G: Grain> {
+    place: Arc<Place<G>>,
+    /// Where it is granted by a cluster.
+    hosting: Option<Arc<Hosting>>,
+}
 
 impl<G: Grain> Origin<G> for Living<G> {
     fn build(&self) -> G {
-        (self.0.kind.factory)()
+        (self.place.kind.factory)()
     }
 
     fn grain(&self) -> Option<&dyn GrainLife<G>> {
@@ -196,9 +323,15 @@ impl<G: Grain> GrainLife<G> for Living<G> {
     ) -> Dispatched<'a> {
         match hook {
             GrainHook::Activate => Box::pin(async move {
-                let limit = self.0.kind.terms.activation_timeout;
+                let limit = self.place.kind.terms.activation_timeout;
                 let activated = async {
-                    let raise = |seen| self.0.kind.raise_above(seen);
+                    let raise = |seen| match ctx.system().cluster() {
+                        None => Some(self.place.kind.raise_above(seen)),
+                        Some(cluster) => {
+                            cluster.superseded(seen);
+                            None
+                        }
+                    };
                     ctx.activation().claim(&raise).await?;
                     actor.activate(ctx).await
                 };
@@ -215,8 +348,12 @@ impl<G: Grain> GrainLife<G> for Living<G> {
         }
     }
 
+    fn hosting(&self) -> Option<Arc<Hosting>> {
+        self.hosting.clone()
+    }
+
     fn end(&self, cell: &ActorCell<G>, left: Work<G>) {
         crate::metrics::grain_ended(G::KIND);
-        self.0.end(cell, left);
+        self.place.end(cell, left);
     }
 }

@@ -134,6 +134,11 @@ impl<G: Grain> GrainRef<G> {
         place.enter(&self.system, closed, permit)
     }
 
+    /// Where it lives, here or elsewhere.
+    pub(super) fn place(&self) -> Result<&Arc<Place<G>>, Refusal> {
+        self.place.as_ref().map_err(Clone::clone)
+    }
+
     /// The grains of the kind that live here, where they do.
     pub(super) fn kind(&self) -> Option<&Arc<Kind<G>>> {
         self.place.as_ref().ok().map(|place| &place.kind)

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,13 +15,15 @@ use tokio::sync::watch;
 use crate::call_options::CallOptions;
 use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, Event, Events, Outlet};
+use crate::grain::{Epoch, GrainId};
+use crate::hosting::{Hosting, May};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::message::allowance::Room;
 use crate::peer::Peer;
 use crate::portable::PortableRef;
 use crate::propagate::ContextPropagator;
-use crate::reference::{ActorRef, AnyCell, Target};
+use crate::reference::{ActorRef, AnyCell, Life, Target};
 use crate::registry::Registry;
 use crate::signal::Signal;
 use crate::supervision::{Decision, Supervision};
@@ -71,6 +74,7 @@ pub(crate) struct Inner {
     /// Where peers reach this node; nowhere without remoting.
     pub(crate) advertised: OnceLock<(String, u16)>,
     pub(crate) remoting: OnceLock<Arc<dyn Remoting>>,
+    pub(crate) cluster: OnceLock<Arc<dyn Clustering>>,
 }
 
 /// How far a system is with its shutdown.
@@ -110,12 +114,54 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
+    /// Brings a grain to life that the cluster has granted to this node. What comes of it is told to the cluster.
+    fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted);
+    /// Ends all activations at once, without their code: they may live elsewhere.
+    fn evict(&self, refusal: &Refusal);
     /// The activations that live now, or are about to.
     fn living(&self) -> Vec<Arc<dyn AnyCell>>;
     /// What there is to know of it.
     fn report(&self) -> GrainReport;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
+
+/// A grain that a cluster has granted to this node.
+#[allow(dead_code, reason = "for clusters, which are a feature")]
+pub(crate) struct Granted {
+    pub(crate) key: Arc<str>,
+    pub(crate) epoch: Epoch,
+    /// Whether it may run at the moment.
+    pub(crate) hosting: Arc<Hosting>,
+}
+
+/// What a cluster does for the grains of its nodes.
+pub(crate) trait Clustering: Send + Sync {
+    /// Whether grains may run here at the moment.
+    fn may(&self) -> May;
+    /// Where a grain lives: it is brought to life where it does not. It is not, or not any more, where it has refused
+    /// something as `refused`.
+    fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Life>) -> Finding;
+    /// A grain lives that was granted.
+    fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64);
+    /// It did not come to life.
+    fn failed(&self, grain: &GrainId, epoch: Epoch, why: &Cause);
+    /// A life is over, and all that it has saved is saved.
+    fn ended(&self, grain: &GrainId, epoch: Epoch);
+    /// A store has seen this epoch, later than one that was granted.
+    fn superseded(&self, by: Epoch);
+    /// Hands over what lives here, and leaves the cluster.
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// Where a grain lives.
+#[allow(dead_code, reason = "for clusters, which are a feature")]
+pub(crate) enum Whereabouts {
+    Here,
+    There(ActorRef),
+}
+
+/// A grain that is being looked for.
+pub(crate) type Finding = Pin<Box<dyn Future<Output = Result<Whereabouts, Refusal>> + Send>>;
 
 /// A grain about to take in messages.
 pub(crate) type Entering =
@@ -286,6 +332,11 @@ impl ActorSystem {
 
     pub(crate) fn call_options(&self) -> &Arc<CallOptions> {
         &self.0.call_options
+    }
+
+    /// What this node does in a cluster, if it is in one.
+    pub(crate) fn cluster(&self) -> Option<&Arc<dyn Clustering>> {
+        self.0.cluster.get()
     }
 
     pub(crate) fn remoting(&self) -> Option<&Arc<dyn Remoting>> {

@@ -18,9 +18,9 @@ use rakt_wire::{AddressError, validate_system_name};
 
 use crate::actor::Actor;
 use crate::call_options::{CallOptions, DEFAULT_ASK_TIMEOUT, next_reader};
-use crate::error::Refusal;
 #[cfg(feature = "_tls")]
 use crate::error::tls::TlsError;
+use crate::error::{BoxError, Refusal};
 use crate::events::StopReason;
 use crate::kind::Kind;
 use crate::message::DuplicateName;
@@ -49,6 +49,8 @@ pub struct SystemBuilder {
     shutdown_timeout: Duration,
     propagator: Option<Arc<dyn ContextPropagator>>,
     pub(crate) remoting: Option<Box<dyn RemotingConfig>>,
+    /// What it joins, once it can be reached.
+    pub(crate) cluster: Option<Box<dyn RemotingConfig>>,
 }
 
 /// How a system is to be connected to others.
@@ -99,6 +101,12 @@ pub enum StartError {
     /// The tokio runtime has no timers, by which every wait of a system is limited.
     #[error("the runtime has no timers: build it with `enable_time` or `enable_all`")]
     NoTimers,
+    /// The node did not become a member of its cluster.
+    #[error("the node did not join its cluster")]
+    Cluster {
+        /// Why not.
+        source: BoxError,
+    },
     /// The address to listen on could not be bound.
     #[error("cannot listen on {address}")]
     Bind {
@@ -187,12 +195,19 @@ impl SystemBuilder {
         if std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
             return Err(StartError::NoTimers);
         }
-        let (remoting, system) = self.assemble(runtime);
+        let (remoting, cluster, system) = self.assemble(runtime);
         if let Some(config) = remoting {
             config.start(system.clone()).await?;
         }
         for grains in system.0.grains.values() {
             grains.clone().begin(&system);
+        }
+        if let Some(cluster) = cluster {
+            let joined = cluster.start(system.clone()).await;
+            if joined.is_err() {
+                system.shutdown().await;
+            }
+            joined?;
         }
         let inner = Arc::downgrade(&system.0);
         watchdog::look_after(inner);
@@ -203,7 +218,7 @@ impl SystemBuilder {
     pub(crate) fn assemble(
         self,
         runtime: tokio::runtime::Handle,
-    ) -> (Option<Box<dyn RemotingConfig>>, ActorSystem) {
+    ) -> (Option<Box<dyn RemotingConfig>>, Option<Box<dyn RemotingConfig>>, ActorSystem) {
         let call_options = CallOptions {
             ask_timeout: self.ask_timeout,
             propagator: self.propagator,
@@ -226,10 +241,11 @@ impl SystemBuilder {
             progress: tokio::sync::watch::Sender::new(Progress::Running),
             advertised: OnceLock::new(),
             remoting: OnceLock::new(),
+            cluster: OnceLock::new(),
         }));
         let inner: Weak<Inner> = Arc::downgrade(&system.0);
         resolve_by(system.call_options(), inner);
-        (self.remoting, system)
+        (self.remoting, self.cluster, system)
     }
 }
 
@@ -245,6 +261,7 @@ impl ActorSystem {
             shutdown_timeout: Duration::from_secs(30),
             propagator: None,
             remoting: None,
+            cluster: None,
         }
     }
 
@@ -262,6 +279,10 @@ impl ActorSystem {
     /// # Cancel safety
     /// If the future is dropped the system stays half shut down: nothing new starts.
     pub async fn shutdown(&self) -> ShutdownReport {
+        if let Some(cluster) = self.cluster() {
+            // Its grains go elsewhere first, while all that they may need is there.
+            let _ = tokio::time::timeout(self.0.shutdown_timeout, cluster.leave()).await;
+        }
         if self.0.shutting_down.swap(true, Ordering::AcqRel) {
             return ShutdownReport::default();
         }
