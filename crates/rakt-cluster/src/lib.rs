@@ -21,6 +21,7 @@
 //! | [`failure`] | who does not answer, and what that is enough for |
 //! | [`placement`] | where a grain is activated |
 //! | [`propose`] | how a change is put into a view |
+//! | [`participant`] | all that one node decides, put together |
 //! | [`sim`] | a register for tests |
 //!
 //! Inside, an import goes down the floors in `ARCHITECTURE.md` and never up.
@@ -39,6 +40,7 @@ pub mod lease;
 #[cfg(test)]
 mod model;
 pub mod node;
+pub mod participant;
 pub mod placement;
 pub mod propose;
 pub mod register;

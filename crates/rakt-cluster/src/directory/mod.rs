@@ -475,8 +475,28 @@ impl Directory {
         self.host.floor(grain.slot(self.view.slots()))
     }
 
-    #[cfg(test)]
-    pub(crate) fn moving(&self) -> bool {
+    /// What it knows of a grain, as the owner of its slot.
+    #[must_use]
+    pub fn entry_of(&self, grain: &Grain) -> Option<Entry> {
+        match self.tenures.get(&grain.slot(self.view.slots()))? {
+            Tenure::Held { entries, .. } => entries.get(grain).copied(),
+            _ => None,
+        }
+    }
+
+    /// Whether it holds a slot that is another's by now, and has not pulled it yet.
+    #[must_use]
+    pub fn has_to_give(&self) -> bool {
+        let is_given = |(slot, tenure): (&Slot, &Tenure)| {
+            let owner = self.view.owner(*slot);
+            matches!(tenure, Tenure::Held { .. }) && owner.is_some() && owner != Some(self.me)
+        };
+        self.tenures.iter().any(is_given)
+    }
+
+    /// Whether a slot is on its way here.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
         let moves = |t: &Tenure| matches!(t, Tenure::Pulling { .. } | Tenure::Asking { .. });
         self.tenures.values().any(moves)
     }

@@ -247,7 +247,7 @@ impl Cluster {
                 }
                 Word::Pull { at, .. } | Word::Ask { at, .. } => view <= *at,
                 Word::Given { at, .. } | Word::Report { at, .. } => {
-                    view < *at || (view == *at && directory.moving())
+                    view < *at || (view == *at && directory.is_moving())
                 }
                 _ => true,
             }

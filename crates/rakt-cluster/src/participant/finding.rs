@@ -1,0 +1,306 @@
+//! How a grain is found: its slot's owner is asked, who knows where it lives, or grants it to a host.
+//!
+//! Whoever looks for a grain asks again until there is an answer; its owner keeps those who wait, and answers when it can.
+
+use std::time::Duration;
+
+use super::message::{Answer, Message, Refused};
+use super::searches::{Found, Search, Waiter};
+use super::{AGAIN, Do, Participant, Placing};
+use crate::directory::{self, Grain};
+use crate::epoch::Epoch;
+use crate::node::Seat;
+use crate::placement::{Load, Placement, Request};
+
+/// Who has not asked again for so long waits no more.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A host is asked about a life that somebody doubts as often as this.
+const DOUBT: Duration = Duration::from_millis(100);
+
+impl Participant {
+    /// Looks for a grain, which is brought to life where it does not live. [`Do::Found`] with this number says what came of it;
+    /// until then the search goes on. `refused` is the life that was found before and is of no use.
+    pub fn find(
+        &mut self,
+        ticket: u64,
+        grain: Grain,
+        refused: Option<Refused>,
+        now: Duration,
+    ) -> Vec<Do> {
+        let mut out = Vec::new();
+        self.finding.searches.insert(ticket, Search { grain, refused, asked: None });
+        self.search(ticket, now, &mut out);
+        out
+    }
+
+    /// Nobody waits for that search any more.
+    pub fn give_up(&mut self, ticket: u64) {
+        self.finding.searches.remove(&ticket);
+    }
+
+    /// Asks the owner of a grain's slot, if it is time.
+    fn search(&mut self, ticket: u64, now: Duration, out: &mut Vec<Do>) {
+        let (Some(view), Some(me)) = (self.view().cloned(), self.seat()) else { return };
+        let Some(search) = self.finding.searches.get_mut(&ticket) else { return };
+        let Some(owner) = view.owner(search.grain.slot(view.slots())) else { return };
+        let (grain, refused) = (search.grain.clone(), search.refused);
+        if owner == me {
+            search.asked = Some(now);
+            self.wait_for((me, ticket), &grain, refused, now, out);
+        } else if search.asked.is_none_or(|at| now.saturating_sub(at) >= AGAIN) {
+            search.asked = Some(now);
+            self.say(owner, Message::Find { ticket, grain, refused }, out);
+        }
+    }
+
+    /// Somebody looks for a grain whose slot is this node's.
+    fn wait_for(
+        &mut self,
+        (from, ticket): (Seat, u64),
+        grain: &Grain,
+        refused: Option<Refused>,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
+        let waiter = Waiter { from, ticket, refused, is_vouched: false, last: now };
+        self.finding.wait(grain, waiter);
+        self.serve(grain, now, out);
+    }
+
+    /// Answers those who wait for a grain, as far as there is an answer.
+    fn serve(&mut self, grain: &Grain, now: Duration, out: &mut Vec<Do>) {
+        let mut waiting = self.finding.take(grain);
+        waiting.retain(|waiter| now.saturating_sub(waiter.last) < PATIENCE);
+        let mut granted = false;
+        let mut index = 0;
+        while let Some(waiter) = waiting.get(index).cloned() {
+            match self.look_up(grain, &waiter, &mut granted, now, out) {
+                Some(answer) => {
+                    waiting.remove(index);
+                    self.answer(&waiter, grain, answer, now, out);
+                }
+                None => index = index.saturating_add(1),
+            }
+        }
+        self.finding.put_back(grain, waiting);
+    }
+
+    fn look_up(
+        &mut self,
+        grain: &Grain,
+        waiter: &Waiter,
+        granted: &mut bool,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) -> Option<Answer> {
+        let listed = self.listed.as_ref()?;
+        match listed.directory.find(grain, &listed.lease, now) {
+            directory::Found::Route(entry) => {
+                let is_refused = waiter.refused.filter(|refused| {
+                    entry.host.incarnation == refused.incarnation && entry.uid == Some(refused.uid)
+                });
+                match is_refused {
+                    None => Some(Answer::Route(entry)),
+                    Some(refused) if waiter.is_vouched && !refused.ended => {
+                        Some(Answer::Route(entry))
+                    }
+                    Some(_) => {
+                        self.doubt(grain, entry.epoch, now, out);
+                        None
+                    }
+                }
+            }
+            directory::Found::Vacant if !*granted => {
+                *granted = true;
+                self.place(grain, waiter.from, now, out)
+            }
+            directory::Found::NoLease if !listed.lease.may_host(now) => Some(Answer::Fenced),
+            directory::Found::NotOwner(_) => Some(Answer::NotOwner),
+            _ => None,
+        }
+    }
+
+    /// Grants a grain to a host.
+    fn place(
+        &mut self,
+        grain: &Grain,
+        caller: Seat,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) -> Option<Answer> {
+        let number = self.random();
+        let placing = self.settings.kinds.get(&grain.kind).cloned().unwrap_or_default();
+        let Placing { placement, role } = placing;
+        self.finding.placed = self.finding.placed.wrapping_add(1);
+        let number = match placement {
+            Placement::RoundRobin => self.finding.placed,
+            _ => number,
+        };
+        let (view, listed) = (self.view()?.clone(), self.listed.as_mut()?);
+        let owner = listed.lease.seat();
+        let request =
+            Request { view: &view, owner, caller: Some(caller), role: role.as_deref(), number };
+        let load = |_: Seat| None::<Load>;
+        let Some(host) = placement.choose(request, load) else { return Some(Answer::NoHost) };
+        if let Ok(commands) = listed.directory.grant(grain, host, &listed.lease, now) {
+            self.carry_out(commands, now, out);
+        }
+        None
+    }
+
+    fn doubt(&mut self, grain: &Grain, epoch: Epoch, now: Duration, out: &mut Vec<Do>) {
+        let doubted = self.finding.doubted.get(grain);
+        if doubted.is_some_and(|at| now.saturating_sub(*at) < DOUBT) {
+            return;
+        }
+        self.finding.doubted.insert(grain.clone(), now);
+        if let Some(listed) = &mut self.listed {
+            let commands = listed.directory.doubt(grain, epoch);
+            self.carry_out(commands, now, out);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        waiter: &Waiter,
+        grain: &Grain,
+        answer: Answer,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
+        if Some(waiter.from) == self.seat() {
+            return self.conclude(waiter.ticket, answer, now, out);
+        }
+        let message = Message::Found { ticket: waiter.ticket, grain: grain.clone(), answer };
+        self.say(waiter.from, message, out);
+    }
+
+    /// A search of this node has an answer.
+    fn conclude(&mut self, ticket: u64, answer: Answer, now: Duration, out: &mut Vec<Do>) {
+        let found = match answer {
+            Answer::Route(entry) if Some(entry.host) == self.seat() => {
+                Found::Here { epoch: entry.epoch }
+            }
+            Answer::Route(entry) => {
+                let member = self.view().and_then(|view| view.member(entry.host));
+                let (Some(member), Some(uid)) = (member, entry.uid) else {
+                    // Its host has just come: who told of it knows a newer view.
+                    return;
+                };
+                let host = (member.host.clone(), member.port);
+                Found::There { host, incarnation: member.incarnation, uid }
+            }
+            Answer::Failed(why) => Found::Failed(why),
+            Answer::NoHost => Found::NoHost,
+            Answer::Fenced => Found::Fenced,
+            Answer::NotOwner => {
+                if let Some(search) = self.finding.searches.get_mut(&ticket) {
+                    // Once the view is known by which that is so.
+                    search.asked = Some(now);
+                }
+                return;
+            }
+        };
+        if self.finding.searches.remove(&ticket).is_some() {
+            out.push(Do::Found { ticket, found });
+        }
+    }
+
+    /// Asks for what has not been answered, and looks after those who wait.
+    pub(super) fn search_on(&mut self, now: Duration, out: &mut Vec<Do>) {
+        let tickets: Vec<u64> = self.finding.searches.keys().copied().collect();
+        for ticket in tickets {
+            self.search(ticket, now, out);
+        }
+        let waiting: Vec<Grain> = self.finding.waiting.keys().cloned().collect();
+        for grain in waiting {
+            self.serve(&grain, now, out);
+        }
+        self.finding.doubted.retain(|_, at| now.saturating_sub(*at) < PATIENCE);
+    }
+
+    /// The same at once, since a slot or a view has changed.
+    pub(super) fn search_all(&mut self, now: Duration, out: &mut Vec<Do>) {
+        for search in self.finding.searches.values_mut() {
+            search.asked = None;
+        }
+        self.search_on(now, out);
+    }
+
+    /// A host has told of a life.
+    pub(super) fn hear_of_life(
+        &mut self,
+        host: Seat,
+        (grain, epoch, lives): (&Grain, Epoch, bool),
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
+        let _ = epoch;
+        if lives && let Some(waiting) = self.finding.waiting.get_mut(grain) {
+            for waiter in waiting {
+                let of_host = |refused: Refused| refused.incarnation == host.incarnation;
+                waiter.is_vouched |= waiter.refused.is_some_and(of_host);
+            }
+        }
+        if self.finding.waiting.contains_key(grain) {
+            self.serve(grain, now, out);
+        }
+    }
+
+    /// Tells the owner of its slot why a grain did not come to life.
+    pub(super) fn tell_failure(
+        &mut self,
+        grain: &Grain,
+        epoch: Epoch,
+        why: String,
+        out: &mut Vec<Do>,
+    ) {
+        let (Some(view), Some(me)) = (self.view().cloned(), self.seat()) else { return };
+        match view.owner(grain.slot(view.slots())) {
+            Some(owner) if owner == me => self.hear_of_failure(grain, &why, out),
+            Some(owner) => {
+                self.say(owner, Message::Failed { grain: grain.clone(), epoch, why }, out);
+            }
+            None => {}
+        }
+    }
+
+    fn hear_of_failure(&mut self, grain: &Grain, why: &str, out: &mut Vec<Do>) {
+        for waiter in self.finding.take(grain) {
+            let answer = Answer::Failed(why.to_owned());
+            self.answer(&waiter, grain, answer, Duration::ZERO, out);
+        }
+    }
+
+    pub(super) fn hear_of_search(
+        &mut self,
+        from: Seat,
+        message: Message,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
+        match message {
+            Message::Find { ticket, grain, refused } => {
+                self.wait_for((from, ticket), &grain, refused, now, out);
+            }
+            Message::Found { ticket, grain, answer } => {
+                let is_it = |search: &Search| search.grain == grain;
+                if self.finding.searches.get(&ticket).is_some_and(is_it) {
+                    self.conclude(ticket, answer, now, out);
+                }
+            }
+            Message::Failed { grain, epoch, why } => {
+                let is_granted = self.listed.as_ref().is_some_and(|listed| {
+                    listed
+                        .directory
+                        .entry_of(&grain)
+                        .is_some_and(|entry| entry.host == from && entry.epoch == epoch)
+                });
+                if is_granted {
+                    self.hear_of_failure(&grain, &why, out);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! What participants say to each other, and its bytes.
+//!
+//! ```text
+//! envelope  format (1) · cluster 16 · from · to · at · kind 1 · what that kind says
+//! ```
+//! As in a view, integers are varints and texts have their length in front.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rakt_wire::{DecodeError, put_bytes, put_string, put_varint};
+
+use crate::bytes::{array, byte, bytes, finish, string, varint};
+use crate::directory::{Entry, Grain, Word, WordError};
+use crate::epoch::{Epoch, Stamp};
+use crate::node::{Incarnation, Seat};
+use crate::register::Version;
+use crate::view::MAX_VIEW_LEN;
+
+/// The number of this form.
+const FORMAT: u8 = 1;
+/// The longest text of an error, in bytes.
+const MAX_WHY_LEN: usize = 4096;
+/// The longest word, in bytes.
+const MAX_WORD_LEN: usize = 16 << 20;
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The cluster.
+    pub cluster: u128,
+    /// Who says it.
+    pub from: Seat,
+    /// Who is meant. Another run of the node is not.
+    pub to: Seat,
+    /// The view that `from` knows.
+    pub at: Stamp,
+    /// What is said.
+    pub message: Message,
+}
+
+/// What one participant says to another.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Are you there? Asked in the name of `back`, if that is somebody.
+    Probe {
+        /// Who cannot reach you.
+        back: Option<Seat>,
+    },
+    /// To one that is healthy: I cannot reach that one, can you?
+    ProbeFor {
+        /// Whom.
+        to: Seat,
+    },
+    /// I am.
+    Ack {
+        /// In whose name that was asked.
+        back: Option<Seat>,
+    },
+    /// That one is there.
+    AckOf {
+        /// Whom you could not reach.
+        whose: Seat,
+    },
+    /// That one does not answer me, or does again.
+    Accuse {
+        /// Who.
+        accused: Seat,
+        /// Whether it does not answer.
+        accuses: bool,
+    },
+    /// I have come; can you reach me?
+    Greet,
+    /// I can.
+    Greeted,
+    /// You seem to know a newer view than I do.
+    Want,
+    /// This is the newest that I know.
+    View {
+        /// What the register calls it.
+        version: Version,
+        /// Its bytes, as the register has them.
+        bytes: Arc<[u8]>,
+    },
+    /// Of one directory to another.
+    Word(Word),
+    /// To the owner of its slot: where does that grain live?
+    Find {
+        /// The number of the search.
+        ticket: u64,
+        /// The grain.
+        grain: Grain,
+        /// Where it was found before, and is not any more.
+        refused: Option<Refused>,
+    },
+    /// The answer.
+    Found {
+        /// The number of the search.
+        ticket: u64,
+        /// The grain.
+        grain: Grain,
+        /// What is known.
+        answer: Answer,
+    },
+    /// Host to owner, before it says that a life is over: it did not come to life.
+    Failed {
+        /// The grain.
+        grain: Grain,
+        /// What it was granted under.
+        epoch: Epoch,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// A life that has not taken what was sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Refused {
+    /// The run of the node where it is, or was.
+    pub incarnation: Incarnation,
+    /// Its number there.
+    pub uid: u64,
+    /// Whether its node has said that it is over; else it could not be reached.
+    pub ended: bool,
+}
+
+/// What an owner answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It lives there.
+    Route(Entry),
+    /// It did not come to life.
+    Failed(String),
+    /// No member may host it.
+    NoHost,
+    /// The owner has no lease.
+    Fenced,
+    /// The slot is another's.
+    NotOwner,
+}
+
+/// Why bytes are no message of a participant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// They cannot be read.
+    #[error("the bytes of a message of the cluster cannot be read")]
+    Decode(#[from] DecodeError),
+    /// They hold a word that cannot be read.
+    #[error("a word of a directory cannot be read")]
+    Word(#[from] WordError),
+    /// There is a form or a kind that this version of rakt does not know.
+    #[error("{what} {number} of a message of the cluster is not known here")]
+    Unknown {
+        /// The form or the kind.
+        what: &'static str,
+        /// Its number.
+        number: u8,
+    },
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Probe { back } => write!(f, "Probe({back:?})"),
+            Self::ProbeFor { to } => write!(f, "ProbeFor({to})"),
+            Self::Ack { back } => write!(f, "Ack({back:?})"),
+            Self::AckOf { whose } => write!(f, "AckOf({whose})"),
+            Self::Accuse { accused, accuses } => write!(f, "Accuse({accused}, {accuses})"),
+            Self::Greet => f.write_str("Greet"),
+            Self::Greeted => f.write_str("Greeted"),
+            Self::Want => f.write_str("Want"),
+            Self::View { version, bytes } => write!(f, "View({version:?}, {} bytes)", bytes.len()),
+            Self::Word(word) => word.fmt(f),
+            Self::Find { ticket, grain, refused } => {
+                write!(f, "Find({ticket}, {grain:?}, {refused:?})")
+            }
+            Self::Found { ticket, grain, answer } => {
+                write!(f, "Found({ticket}, {grain:?}, {answer:?})")
+            }
+            Self::Failed { grain, epoch, why } => write!(f, "Failed({grain:?}, {epoch}, {why:?})"),
+        }
+    }
+}
+
+impl Envelope {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![FORMAT];
+        out.extend(self.cluster.to_be_bytes());
+        self.from.encode(&mut out);
+        self.to.encode(&mut out);
+        self.at.encode(&mut out);
+        self.message.encode(&mut out);
+        out
+    }
+
+    /// Reads what a peer sent. Reserves no more than what is there can fill.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes, or what is not known here.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        let from = &mut &*bytes;
+        match byte(from, "the form")? {
+            FORMAT => {}
+            number => return Err(MessageError::Unknown { what: "form", number }),
+        }
+        let cluster = u128::from_be_bytes(array(from, "the cluster")?);
+        let (sender, to, at) = (Seat::decode(from)?, Seat::decode(from)?, Stamp::decode(from)?);
+        let message = Message::decode(from)?;
+        finish(from)?;
+        Ok(Self { cluster, from: sender, to, at, message })
+    }
+}
+
+impl Message {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Probe { back } => {
+                out.push(1);
+                put_seat(out, *back);
+            }
+            Self::ProbeFor { to } => {
+                out.push(2);
+                to.encode(out);
+            }
+            Self::Ack { back } => {
+                out.push(3);
+                put_seat(out, *back);
+            }
+            Self::AckOf { whose } => {
+                out.push(4);
+                whose.encode(out);
+            }
+            Self::Accuse { accused, accuses } => {
+                out.push(5);
+                accused.encode(out);
+                out.push(u8::from(*accuses));
+            }
+            Self::Greet => out.push(6),
+            Self::Greeted => out.push(7),
+            Self::Want => out.push(8),
+            Self::View { version, bytes } => {
+                out.push(9);
+                put_varint(out, version.0);
+                put_bytes(out, bytes);
+            }
+            Self::Word(word) => {
+                out.push(10);
+                put_bytes(out, &word.encode());
+            }
+            Self::Find { ticket, grain, refused } => {
+                out.push(11);
+                put_varint(out, *ticket);
+                grain.encode(out);
+                out.push(u8::from(refused.is_some()));
+                if let Some(refused) = refused {
+                    out.extend(refused.incarnation.0.to_be_bytes());
+                    put_varint(out, refused.uid);
+                    out.push(u8::from(refused.ended));
+                }
+            }
+            Self::Found { ticket, grain, answer } => {
+                out.push(12);
+                put_varint(out, *ticket);
+                grain.encode(out);
+                answer.encode(out);
+            }
+            Self::Failed { grain, epoch, why } => {
+                out.push(13);
+                grain.encode(out);
+                epoch.encode(out);
+                put_why(out, why);
+            }
+        }
+    }
+
+    fn decode(from: &mut &[u8]) -> Result<Self, MessageError> {
+        Ok(match byte(from, "the kind")? {
+            1 => Self::Probe { back: seat(from)? },
+            2 => Self::ProbeFor { to: Seat::decode(from)? },
+            3 => Self::Ack { back: seat(from)? },
+            4 => Self::AckOf { whose: Seat::decode(from)? },
+            5 => Self::Accuse { accused: Seat::decode(from)?, accuses: flag(from)? },
+            6 => Self::Greet,
+            7 => Self::Greeted,
+            8 => Self::Want,
+            9 => Self::View {
+                version: Version(varint(from, "the version")?),
+                bytes: bytes(from, "a view", MAX_VIEW_LEN)?.into(),
+            },
+            10 => Self::Word(Word::decode(bytes(from, "a word", MAX_WORD_LEN)?)?),
+            11 => Self::Find {
+                ticket: varint(from, "the number of a search")?,
+                grain: Grain::decode(from)?,
+                refused: refused(from)?,
+            },
+            12 => Self::Found {
+                ticket: varint(from, "the number of a search")?,
+                grain: Grain::decode(from)?,
+                answer: Answer::decode(from)?,
+            },
+            13 => Self::Failed {
+                grain: Grain::decode(from)?,
+                epoch: Epoch::decode(from)?,
+                why: string(from, "why a grain failed", MAX_WHY_LEN)?.to_owned(),
+            },
+            number => return Err(MessageError::Unknown { what: "kind", number }),
+        })
+    }
+}
+
+impl Answer {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Route(entry) => {
+                out.push(1);
+                entry.encode(out);
+            }
+            Self::Failed(why) => {
+                out.push(2);
+                put_why(out, why);
+            }
+            Self::NoHost => out.push(3),
+            Self::Fenced => out.push(4),
+            Self::NotOwner => out.push(5),
+        }
+    }
+
+    fn decode(from: &mut &[u8]) -> Result<Self, MessageError> {
+        Ok(match byte(from, "an answer")? {
+            1 => Self::Route(Entry::decode(from)?),
+            2 => Self::Failed(string(from, "why a grain failed", MAX_WHY_LEN)?.to_owned()),
+            3 => Self::NoHost,
+            4 => Self::Fenced,
+            5 => Self::NotOwner,
+            number => return Err(MessageError::Unknown { what: "answer", number }),
+        })
+    }
+}
+
+fn put_why(out: &mut Vec<u8>, why: &str) {
+    let ends = why.char_indices().map(|(at, _)| at).chain([why.len()]);
+    let end = ends.take_while(|at| *at <= MAX_WHY_LEN).last();
+    put_string(out, why.get(..end.unwrap_or(0)).unwrap_or_default());
+}
+
+fn put_seat(out: &mut Vec<u8>, seat: Option<Seat>) {
+    out.push(u8::from(seat.is_some()));
+    if let Some(seat) = seat {
+        seat.encode(out);
+    }
+}
+
+fn flag(from: &mut &[u8]) -> Result<bool, DecodeError> {
+    match byte(from, "a flag")? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Invalid { what: "a flag" }),
+    }
+}
+
+fn seat(from: &mut &[u8]) -> Result<Option<Seat>, DecodeError> {
+    flag(from)?.then(|| Seat::decode(from)).transpose()
+}
+
+fn refused(from: &mut &[u8]) -> Result<Option<Refused>, DecodeError> {
+    if !flag(from)? {
+        return Ok(None);
+    }
+    Ok(Some(Refused {
+        incarnation: Incarnation(u128::from_be_bytes(array(from, "an incarnation")?)),
+        uid: varint(from, "the number of a life")?,
+        ended: flag(from)?,
+    }))
+}
