@@ -22,6 +22,7 @@ impl Directory {
         if self.ended || view.stamp() <= self.view.stamp() {
             return Vec::new();
         }
+        view.owners_after(&self.view);
         let before = std::mem::replace(&mut self.view, view);
         let same_history = before.origin() == self.view.origin();
         let listed = self.view.state(self.me).filter(|state| !matches!(state, State::Dead { .. }));

@@ -77,27 +77,32 @@ impl SlotRule {
         slot: Slot,
         members: impl IntoIterator<Item = (NodeId, u16)>,
     ) -> Option<NodeId> {
-        self.best(slot, members.into_iter().map(|(id, weight)| (seed(id), id, weight)))
+        let may = members.into_iter().filter(|(_, weight)| *weight > 0);
+        let draws = may.map(|(id, weight)| self.draw(slot, seed(id), id, weight));
+        draws.reduce(|a, b| if b.beats(&a) { b } else { a }).map(|draw| draw.id)
     }
 
-    /// As [`owner`](Self::owner), of members whose seeds are known.
-    pub(crate) fn best(
-        self,
-        slot: Slot,
-        members: impl Iterator<Item = (u64, NodeId, u16)>,
-    ) -> Option<NodeId> {
-        let mut best: Option<(u64, u64, NodeId)> = None;
-        for (seed, id, weight) in members.filter(|(.., weight)| *weight > 0) {
-            let (cost, weight) = (cost(draw(seed, slot)), u64::from(weight));
-            // A cost has 38 bits and a weight 16.
-            let better = best.is_none_or(|(least, of, holder)| {
-                (cost.wrapping_mul(of), id) < (least.wrapping_mul(weight), holder)
-            });
-            if better {
-                best = Some((cost, weight, id));
-            }
-        }
-        best.map(|(.., id)| id)
+    /// What a member draws for a slot, whose seed is known. Its weight is not 0.
+    pub(crate) fn draw(self, slot: Slot, seed: u64, id: NodeId, weight: u16) -> Draw {
+        Draw { cost: cost(draw(seed, slot)), weight: u64::from(weight), id }
+    }
+}
+
+/// What a member has drawn for a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    cost: u64,
+    weight: u64,
+    id: NodeId,
+}
+
+impl Draw {
+    /// Whether this one owns the slot, of the two.
+    pub(crate) fn beats(&self, other: &Self) -> bool {
+        // A cost has 38 bits and a weight 16.
+        let (mine, others) =
+            (self.cost.wrapping_mul(other.weight), other.cost.wrapping_mul(self.weight));
+        (mine, self.id) < (others, other.id)
     }
 }
 
