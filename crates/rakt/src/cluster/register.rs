@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rakt_cluster::register::Version;
 
-use super::discovery::{AnyDiscovery, DiscoveryError, Seed};
+use super::discovery::{AnyDiscovery, Discovery, DiscoveryError, Seed};
 use crate::error::Cause;
 use crate::system::core::ActorSystem;
 
@@ -77,6 +77,11 @@ pub struct Starting {
 }
 
 impl Starting {
+    /// For who starts a register without a cluster, such as the tests of one.
+    pub fn new(system: ActorSystem, discovery: impl Discovery) -> Self {
+        Self { system, discovery: Arc::new(discovery) }
+    }
+
     /// Addresses of nodes to ask, as [configured](super::Discovery).
     ///
     /// # Errors
