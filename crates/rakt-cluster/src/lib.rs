@@ -19,6 +19,7 @@
 //! | [`takeover`] | how long others wait before they take what was its |
 //! | [`directory`] | where grains live: who owns a slot, how it changes hands, what hosts promise |
 //! | [`failure`] | who does not answer, and what that is enough for |
+//! | [`clock`] | whether a node's clock runs as those of others do |
 //! | [`placement`] | where a grain is activated |
 //! | [`propose`] | how a change is put into a view |
 //! | [`participant`] | all that one node decides, put together |
@@ -33,6 +34,7 @@
 )]
 
 pub mod bytes;
+pub mod clock;
 pub mod directory;
 pub mod epoch;
 pub mod failure;
