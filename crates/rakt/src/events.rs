@@ -110,6 +110,22 @@ pub enum Event {
         /// not acknowledged is a dead letter.
         unconfirmed: u64,
     },
+    /// The members of the cluster have changed, as far as this node knows.
+    #[cfg(feature = "cluster")]
+    ClusterChanged {
+        /// All of them, with their states.
+        members: String,
+    },
+    /// This node is no member of its cluster any more: all grains that lived here have ended. It joins again by itself.
+    #[cfg(feature = "cluster")]
+    Fenced,
+    /// Something is wrong with the cluster that an operator has to know of, such as a register that has lost what it had. Nothing
+    /// is hosted on the strength of it.
+    #[cfg(feature = "cluster")]
+    ClusterAlarm {
+        /// What.
+        what: String,
+    },
     /// The certificate of this node ends soon and has not been renewed: told when a third of its life is left, then each
     /// day, and at its end.
     #[cfg(feature = "_tls")]

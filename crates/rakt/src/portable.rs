@@ -54,6 +54,11 @@ impl PortableRef {
         self.address == other.address && (!is_one_life || self.life == other.life)
     }
 
+    #[cfg(feature = "cluster")]
+    pub(crate) fn of_life(address: Address, life: Life) -> Self {
+        Self { address, life: Some(life) }
+    }
+
     pub(crate) fn life(&self) -> Option<Life> {
         self.life
     }

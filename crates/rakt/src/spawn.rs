@@ -26,6 +26,7 @@ use crate::signal::Signal;
 use crate::supervision::Directive;
 use crate::supervision::{Fault, Supervision};
 use crate::system::core::ActorSystem;
+use crate::system::core::CLUSTER;
 
 /// An actor about to be started: set what differs from the defaults, then await it.
 ///
@@ -272,8 +273,9 @@ fn register<A: Actor>(system: &ActorSystem, cell: &Arc<ActorCell<A>>) -> Result<
 fn check_name(path: &str, parent: Option<&dyn AnyCell>) -> Result<(), SpawnError> {
     let name = match parent {
         Some(parent) => &path[parent.path().len() + 1..],
-        None if path == GRAINS => {
-            let source = AddressError::Reserved { name: path.to_owned(), prefix: GRAINS };
+        None if path == GRAINS || path == CLUSTER => {
+            let prefix = if path == GRAINS { GRAINS } else { CLUSTER };
+            let source = AddressError::Reserved { name: path.to_owned(), prefix };
             return Err(SpawnError::InvalidName { name: path.to_owned(), source });
         }
         None => path,

@@ -212,6 +212,12 @@ impl Participant {
         self.known.as_ref().map(|(view, _)| view)
     }
 
+    /// What the register calls that view, where it is known.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.known.as_ref()?.1
+    }
+
     /// Its seat, while it has one.
     #[must_use]
     pub fn seat(&self) -> Option<Seat> {

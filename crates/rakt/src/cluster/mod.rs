@@ -1,15 +1,26 @@
 //! Nodes that live together: grains on any of them, each once.
 //!
+//! - `config`: how a node takes part; `members`: who does; `join`: a system becomes a node
+//! - `node`: a node, which does what its participant ([`rakt_cluster::participant`]) decides
+//! - `message`, `ear`: what members say to each other, and the actor that hears it
 //! - `register`: where the cluster keeps who is a member; `memory_register`: one that is gone with the process
 //! - `discovery`: whom a node that knows nobody asks
+//! - `clock`: the time by which leases go
 
+mod clock;
+mod config;
 mod discovery;
+mod ear;
+mod join;
+mod members;
 mod memory_register;
+mod message;
+mod node;
 mod register;
 
+pub use config::Config;
 pub use discovery::{Discovery, DiscoveryError, Seed, Static};
+pub use members::{Member, MemberState, Members};
 pub use memory_register::MemoryRegister;
 pub use rakt_cluster::register::Version;
 pub use register::{Register, RegisterError, Starting, SwapError};
-
-pub(crate) use register::AnyRegister;

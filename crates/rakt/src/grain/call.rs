@@ -27,7 +27,7 @@ use crate::limit::Limit;
 use crate::message::{Message, message_name};
 use crate::reference::{ActorRef, Life, Target};
 use crate::send::{Ask, DEFAULT_TELL_TIMEOUT, Tell, TryTell};
-use crate::system::core::{Clustering, Finding, Whereabouts};
+use crate::system::core::{Clustering, Finding, Refused, Whereabouts};
 
 /// A message, and what it takes to send it to an activation of a grain.
 struct Call<'a, G: Grain, M> {
@@ -44,7 +44,7 @@ struct Call<'a, G: Grain, M> {
     finding: Option<Finding>,
     /// The life that it was sent to last, and that which has refused it.
     sent_to: Option<Life>,
-    refused_by: Option<Life>,
+    refused_by: Option<Refused>,
 }
 
 /// An activation, and what to send to it for how long.
@@ -90,7 +90,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
     ) -> Poll<Result<ActorRef<G>, Refusal>> {
         let place = self.grain.place()?;
         loop {
-            if let Some(known) = place.known(self.refused_by) {
+            if let Some(known) = place.known(self.refused_by.map(|refused| refused.life)) {
                 if known.is_local() && cluster.may() != May::Run {
                     return Poll::Ready(Err(Refusal::Fenced));
                 }
@@ -108,7 +108,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
             match found? {
                 // It is in there now, unless it has ended already.
                 Whereabouts::Here => {
-                    if place.known(refused).is_none() {
+                    if place.known(refused.map(|refused| refused.life)).is_none() {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -135,7 +135,8 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
             _ => false,
         };
         if again {
-            self.refused_by = self.sent_to.take();
+            let ended = !matches!(refusal, Refusal::Unreachable { .. } | Refusal::Fenced);
+            self.refused_by = self.sent_to.take().map(|life| Refused { life, ended });
         }
         again
     }
@@ -348,7 +349,8 @@ impl<'a, G: Handler<M> + Grain, M: Message> GrainTell<'a, G, M> {
         };
         let (place, limit) = (place.clone(), grain.system.ask_timeout());
         grain.system.runtime().spawn(async move {
-            let finding = cluster.find(&place.id, life);
+            let refused = life.map(|life| Refused { life, ended: true });
+            let finding = cluster.find(&place.id, refused);
             if let Ok(Ok(Whereabouts::There(found))) = tokio::time::timeout(limit, finding).await {
                 place.note_elsewhere(ActorRef::from_target(found.target().clone()));
             }

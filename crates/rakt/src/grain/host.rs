@@ -13,6 +13,7 @@ use super::hosted::Hosted;
 use super::id::GrainId;
 use super::kind::GrainKind;
 use super::place::{Kind, Place};
+use super::placement::Placement;
 use super::reminders;
 use super::room::room;
 use crate::actor::{Accepts, Handler};
@@ -144,6 +145,10 @@ impl<G: Grain> GrainHost for Kind<G> {
         if let Some(store) = self.terms.store.clone() {
             reminders::begin::<G>(store, self.terms.reminder_interval, system);
         }
+    }
+
+    fn placing(&self) -> (Placement, Option<String>) {
+        (self.terms.placement, self.terms.role.clone())
     }
 
     fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted) {

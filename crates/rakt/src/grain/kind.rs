@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Grain;
+use super::placement::Placement;
 use super::store::{AnyStore, GrainStore};
 use crate::cell::Setup;
 use crate::mailbox::Mailbox;
@@ -25,6 +26,8 @@ pub(super) struct Terms {
     pub(super) max_state_len: usize,
     pub(super) store: Option<Arc<dyn AnyStore>>,
     pub(super) reminder_interval: Duration,
+    pub(super) placement: Placement,
+    pub(super) role: Option<String>,
 }
 
 /// An idle grain ends after this time unless its kind says otherwise.
@@ -61,6 +64,8 @@ impl<G: Grain> GrainKind<G> {
             max_state_len: 4 << 20,
             store: None,
             reminder_interval: Duration::from_secs(1),
+            placement: Placement::default(),
+            role: None,
         };
         let kind =
             Self { factory: Arc::new(factory), setup: Setup::default(), limit: 100_000, terms };
@@ -107,6 +112,20 @@ impl<G: Grain> GrainKind<G> {
     /// How often the store is asked for reminders that are due, so how late one may be. Default: 1 s; at least 1 ms.
     pub fn reminder_interval(mut self, interval: Duration) -> Self {
         self.terms.reminder_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How the node is chosen on which a grain is brought to life, in a cluster. Default: [`Placement::Owner`]. Only what the
+    /// node says counts that keeps track of the grain, so all nodes are to say the same.
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.terms.placement = placement;
+        self
+    }
+
+    /// Has such grains live only on nodes of a cluster that have this role. Default: on all. Nodes without it register the
+    /// kind as well where they send messages to such grains.
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.terms.role = Some(role.into());
         self
     }
 

@@ -55,6 +55,7 @@
 //! - `kind`: what holds for all grains of a kind; `hosted`: the same of a kind whose grains live here; `host`: what is done
 //!   for all of those; `table`: their places by their keys; `room`: how there comes to be room for one more
 //! - `place`: where a grain lives, one life after the other; `activation`: one such life, and what it has stored
+//! - `placement`: on which node of a cluster that is
 //! - `context`: what the code of a grain can do besides
 //! - `reference`, `call`: how it is sent messages
 //! - `portable`: grains in messages
@@ -71,6 +72,7 @@ pub(crate) mod id;
 mod kind;
 mod memory_store;
 mod place;
+pub(crate) mod placement;
 #[cfg(feature = "serde")]
 mod portable;
 mod reference;
@@ -90,6 +92,7 @@ pub use epoch::{Epoch, Writer};
 pub use id::GrainId;
 pub use kind::GrainKind;
 pub use memory_store::MemoryStore;
+pub use placement::Placement;
 pub use reference::GrainRef;
 pub use store::{ClaimError, DueReminder, GrainStore, Reminder, SaveError, StoreError, Stored};
 

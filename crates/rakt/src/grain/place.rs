@@ -33,7 +33,7 @@ use crate::reference::{self, ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::spawn::class_of;
 use crate::sync::Mutex;
-use crate::system::core::{ActorSystem, Whereabouts};
+use crate::system::core::{ActorSystem, Refused, Whereabouts};
 
 /// A kind of grains that live here.
 pub(super) type Kind<G> = Hosted<G, Place<G>>;
@@ -272,7 +272,8 @@ impl<G: Grain> Place<G> {
         let runtime = ended.system.runtime().clone();
         runtime.spawn(async move {
             let limit = ended.system.ask_timeout();
-            let found = cluster.find(&place.id, Some(ended.life()));
+            let refused = Refused { life: ended.life(), ended: true };
+            let found = cluster.find(&place.id, Some(refused));
             let refusal = match tokio::time::timeout(limit, found).await {
                 // The next life has it.
                 Ok(Ok(Whereabouts::Here)) => return,

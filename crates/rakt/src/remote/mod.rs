@@ -56,7 +56,7 @@ mod native;
 mod node;
 mod node_ref;
 mod opened;
-mod policy;
+pub(crate) mod policy;
 mod quota;
 mod random;
 mod redial;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::call_options::CallOptions;
 use crate::error::{Cause, Refusal};
 use crate::events::{DeadLetter, Event, Events, Outlet};
+use crate::grain::placement::Placement;
 use crate::grain::{Epoch, GrainId};
 use crate::hosting::{Hosting, May};
 use crate::mailbox::arrivals::Reachable;
@@ -114,6 +115,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
+    /// Where such grains are placed in a cluster, and the role that a node needs for it.
+    fn placing(&self) -> (Placement, Option<String>);
     /// Brings a grain to life that the cluster has granted to this node. What comes of it is told to the cluster.
     fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted);
     /// Ends all activations at once, without their code: they may live elsewhere.
@@ -125,6 +128,10 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
+/// What the path begins with of the actor that hears what other members of the cluster say; no other actor has it as its
+/// name.
+pub(crate) const CLUSTER: &str = "cluster";
+
 /// A grain that a cluster has granted to this node.
 #[allow(dead_code, reason = "for clusters, which are a feature")]
 pub(crate) struct Granted {
@@ -135,12 +142,12 @@ pub(crate) struct Granted {
 }
 
 /// What a cluster does for the grains of its nodes.
-pub(crate) trait Clustering: Send + Sync {
+#[allow(dead_code, reason = "for clusters, which are a feature")]
+pub(crate) trait Clustering: Any + Send + Sync {
     /// Whether grains may run here at the moment.
     fn may(&self) -> May;
-    /// Where a grain lives: it is brought to life where it does not. It is not, or not any more, where it has refused
-    /// something as `refused`.
-    fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Life>) -> Finding;
+    /// Where a grain lives: it is brought to life where it does not. It is of no use where it was found before, as `refused`.
+    fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding;
     /// A grain lives that was granted.
     fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64);
     /// It did not come to life.
@@ -151,6 +158,16 @@ pub(crate) trait Clustering: Send + Sync {
     fn superseded(&self, by: Epoch);
     /// Hands over what lives here, and leaves the cluster.
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// A life that has not taken what was sent to it.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "for clusters, which are a feature")]
+pub(crate) struct Refused {
+    pub(crate) life: Life,
+    /// Its node has said that it is over; else it could not be reached.
+    pub(crate) ended: bool,
 }
 
 /// Where a grain lives.

@@ -48,9 +48,9 @@ pub struct SystemBuilder {
     ask_timeout: Duration,
     shutdown_timeout: Duration,
     propagator: Option<Arc<dyn ContextPropagator>>,
-    pub(crate) remoting: Option<Box<dyn RemotingConfig>>,
+    pub(crate) remoting: Attached,
     /// What it joins, once it can be reached.
-    pub(crate) cluster: Option<Box<dyn RemotingConfig>>,
+    pub(crate) cluster: Attached,
 }
 
 /// How a system is to be connected to others.
@@ -58,6 +58,9 @@ pub(crate) trait RemotingConfig: Send + Sync {
     /// Connects the system.
     fn start(self: Box<Self>, system: ActorSystem) -> Connecting;
 }
+
+/// What connects a system to others, if anything is to.
+pub(crate) type Attached = Option<Box<dyn RemotingConfig>>;
 
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>>;
 
@@ -218,7 +221,7 @@ impl SystemBuilder {
     pub(crate) fn assemble(
         self,
         runtime: tokio::runtime::Handle,
-    ) -> (Option<Box<dyn RemotingConfig>>, Option<Box<dyn RemotingConfig>>, ActorSystem) {
+    ) -> (Attached, Attached, ActorSystem) {
         let call_options = CallOptions {
             ask_timeout: self.ask_timeout,
             propagator: self.propagator,

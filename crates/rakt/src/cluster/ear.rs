@@ -1,0 +1,83 @@
+//! The actor that hears what other members say.
+
+use std::sync::Arc;
+
+use rakt_cluster::participant::Envelope;
+
+use super::message::Said;
+use crate::actor::{Accepts, Actor, Handler};
+use crate::cell::{Cell, Setup};
+use crate::context::Context;
+use crate::error::{Chain, Declined, Refusal, Result};
+use crate::mailbox::Mailbox;
+use crate::peer::Peer;
+use crate::remote::policy::Glob;
+use crate::runner::Runner;
+use crate::spawn::class_of;
+use crate::system::core::ActorSystem;
+
+/// Its path, which is no name that another actor can have.
+pub(super) const PATH: &str = "cluster/member";
+
+/// So many messages wait for the participant; more are refused, and said again.
+const WAITING: u32 = 100_000;
+
+/// Takes what other members say.
+pub(super) type Hear = Arc<dyn Fn(Envelope) + Send + Sync>;
+
+/// Hears what other members say.
+struct Ear {
+    hear: Hear,
+    /// Who is one.
+    members: Option<Glob>,
+}
+
+impl Actor for Ear {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Said>();
+    }
+}
+
+impl Handler<Said> for Ear {
+    async fn handle(&mut self, Said(bytes): Said, ctx: &mut Context<Self>) -> Result {
+        if let Some(members) = &self.members {
+            let is_one = |peer: &Peer| peer.identity().names().any(|name| members.matches(name));
+            if !ctx.peer().is_some_and(is_one) {
+                return Err(Declined::new("no member of this cluster").into());
+            }
+        }
+        match Envelope::decode(&bytes) {
+            Ok(envelope) => (self.hear)(envelope),
+            Err(error) => {
+                let outlet = ctx.system().outlet();
+                if outlet.actor_log.allows("a member cannot be understood", PATH) {
+                    let peer = ctx.peer();
+                    tracing::warn!(?peer, error = %Chain(&error), "a member cannot be understood");
+                }
+                return Err(Declined::new(error).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has members be heard.
+pub(super) async fn begin(
+    system: &ActorSystem,
+    members: Option<Glob>,
+    hear: Hear,
+) -> Result<(), Refusal> {
+    let internal = |text: String| Refusal::Internal { source: text.into() };
+    let class = class_of::<Ear>(system).map_err(|error| internal(error.to_string()))?;
+    let mut setup = Setup::default();
+    setup.mailbox = Mailbox::bounded(WAITING);
+    let uid = system.next_uid();
+    let cell = Cell::new(system.clone(), PATH.into(), uid, class, setup, None);
+    if !system.0.registry.add(cell.clone()) {
+        return Err(Refusal::NameTaken);
+    }
+    crate::metrics::actor_started();
+    let ear = move || Ear { hear: hear.clone(), members: members.clone() };
+    let started = Runner::start(cell, Box::new(ear)).await;
+    started.map_err(|fault| internal(fault.to_string()))
+}

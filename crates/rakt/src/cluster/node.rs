@@ -1,0 +1,537 @@
+//! A node of a cluster: it does what its participant decides.
+//!
+//! All that happens goes through [`Node::act`]: the participant is told, under a lock, and what it wants done is put in a
+//! queue, which one thread at a time works off. So it is done in the order in which it was decided.
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rakt_cluster::directory::Grain;
+use rakt_cluster::participant::{self, Do, Envelope, Found, Participant};
+use rakt_cluster::register::{Confirmed, Swapped};
+use rakt_cluster::{Incarnation, View};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+
+use super::config::Config;
+use super::ear;
+use super::members::Members;
+use super::message::Said;
+use super::register::{AnyRegister, Starting, SwapError};
+use crate::error::{BoxError, Cause, Chain, Refusal};
+use crate::events::{Event, StopReason};
+use crate::grain::{Epoch, GrainId};
+use crate::hosting::{Clock, Hosting, May};
+use crate::portable::PortableRef;
+use crate::reference::{ActorRef, AnyActor, Life, ended};
+use crate::signal::Signal;
+use crate::sync::Mutex;
+use crate::system::core::{
+    ActorSystem, CLUSTER, Clustering, Finding, Granted, Refused, Whereabouts,
+};
+
+/// So many grains end at once where a node leaves.
+const ENDING: usize = 64;
+/// So many messages wait for a connection to another member; more are dropped, and said again.
+const WAITING: usize = 1024;
+/// How long one waits.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// No answer of the register is waited for longer than this, or a quarter of a lease if that is shorter.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Between two hints of the register.
+const HINTS: Duration = Duration::from_millis(20);
+
+/// A node of a cluster.
+pub(super) struct Node {
+    system: ActorSystem,
+    me: Weak<Self>,
+    register: Arc<dyn AnyRegister>,
+    clock: Clock,
+    answer_limit: Duration,
+    state: Mutex<State>,
+    /// There is something new for the loop.
+    kick: Notify,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Messages that wait for a connection.
+    waiting: Arc<Semaphore>,
+    others: Mutex<HashMap<(String, u16), ActorRef<AnyActor>>>,
+    /// By its own wish.
+    is_leaving: AtomicBool,
+}
+
+struct State {
+    participant: Participant,
+    /// Of the seat that the node has, or is to have.
+    hosting: Arc<Hosting>,
+    searches: HashMap<u64, oneshot::Sender<Found>>,
+    next_search: u64,
+    queue: VecDeque<Do>,
+    /// Somebody works off the queue.
+    is_worked_off: bool,
+}
+
+/// How far a node has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) is_ready: bool,
+    pub(super) has_left: bool,
+    pub(super) members: Members,
+    alarm: Option<String>,
+}
+
+/// The node did not become a member in time.
+#[derive(Debug, thiserror::Error)]
+enum JoinError {
+    #[error("the register did not start")]
+    Register(#[source] super::RegisterError),
+    #[error("the actor that hears other members did not start: {0}")]
+    Ear(Refusal),
+    #[error("the node was no member within {limit:?}: {why}")]
+    Late { limit: Duration, why: String },
+}
+
+impl Node {
+    /// Makes a system a node of its cluster.
+    pub(super) async fn join(system: &ActorSystem, config: Config) -> Result<(), BoxError> {
+        let settings = config.settings(system);
+        let answer_limit = ANSWER.min(settings.lease / 4);
+        let Config { register, discovery, members, join_timeout, clock, .. } = config;
+        let node = Arc::new_cyclic(|me| Self {
+            system: system.clone(),
+            me: me.clone(),
+            register,
+            clock: clock.clone(),
+            answer_limit,
+            state: Mutex::new(State {
+                participant: Participant::new(settings),
+                hosting: Hosting::new(clock),
+                searches: HashMap::new(),
+                next_search: 0,
+                queue: VecDeque::new(),
+                is_worked_off: false,
+            }),
+            kick: Notify::new(),
+            progress: watch::Sender::default(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            others: Mutex::default(),
+            is_leaving: AtomicBool::new(false),
+        });
+        let weak = Arc::downgrade(&node);
+        let hear = move |envelope| {
+            if let Some(node) = weak.upgrade() {
+                node.tell(|participant, now| participant.heard(envelope, now));
+            }
+        };
+        ear::begin(system, members, Arc::new(hear)).await.map_err(JoinError::Ear)?;
+        let _ = system.0.cluster.set(node.clone());
+        let starting = Starting { system: system.clone(), discovery };
+        node.register.start(starting).await.map_err(JoinError::Register)?;
+        system.runtime().spawn(node.clone().live());
+        system.runtime().spawn(node.clone().hear_of_changes());
+        let mut progress = node.progress.subscribe();
+        let ready = progress.wait_for(|progress| progress.is_ready);
+        if tokio::time::timeout(join_timeout, ready).await.is_err() {
+            let why = node.progress.borrow().alarm.clone();
+            let why = why.unwrap_or_else(|| node.why_late());
+            return Err(JoinError::Late { limit: join_timeout, why }.into());
+        }
+        Ok(())
+    }
+
+    fn why_late(&self) -> String {
+        let state = self.state.lock();
+        match (state.participant.view(), state.participant.state()) {
+            (None, _) => "the register does not answer".to_owned(),
+            (Some(view), None) => format!("it is not listed in {view:?}"),
+            (Some(view), Some(state)) => format!("it is {state:?} in {view:?}"),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    /// Polls the participant whenever that is due.
+    async fn live(self: Arc<Self>) {
+        loop {
+            self.act(Participant::poll);
+            if self.progress.borrow().has_left || self.system.0.is_over.load(Ordering::Acquire) {
+                return;
+            }
+            let now = self.now();
+            let due = self.state.lock().participant.deadline(now);
+            let pause = due.saturating_sub(now).max(Duration::from_millis(1));
+            let _ = tokio::time::timeout(pause, self.kick.notified()).await;
+        }
+    }
+
+    /// Listens to the register's hints.
+    async fn hear_of_changes(self: Arc<Self>) {
+        let mut progress = self.progress.subscribe();
+        let heard = async {
+            loop {
+                let version = self.state.lock().participant.version();
+                if let Some(version) = version {
+                    self.register.changed(version).await;
+                    let is_new = self.state.lock().participant.version() == Some(version);
+                    if is_new {
+                        self.tell(|participant, now| {
+                            participant.hint(now);
+                            participant.poll(now)
+                        });
+                    }
+                }
+                tokio::time::sleep(HINTS).await;
+            }
+        };
+        tokio::select! {
+            () = heard => {}
+            _ = progress.wait_for(|progress| progress.has_left) => {}
+        }
+    }
+
+    /// Tells the participant something, does what it wants done, and has the loop look when it is to be polled next.
+    fn tell(&self, tell: impl FnOnce(&mut Participant, Duration) -> Vec<Do>) {
+        self.act(tell);
+        self.kick.notify_one();
+    }
+
+    fn act(&self, tell: impl FnOnce(&mut Participant, Duration) -> Vec<Do>) {
+        let mut state = self.state.lock();
+        let now = self.now();
+        let wanted = tell(&mut state.participant, now);
+        state.queue.extend(wanted);
+        let is_ready = state.participant.is_ready(now);
+        if is_ready != self.progress.borrow().is_ready {
+            self.progress.send_modify(|progress| progress.is_ready |= is_ready);
+        }
+        if std::mem::replace(&mut state.is_worked_off, true) {
+            return;
+        }
+        while let Some(wanted) = state.queue.pop_front() {
+            drop(state);
+            self.carry_out(wanted);
+            state = self.state.lock();
+        }
+        state.is_worked_off = false;
+    }
+
+    fn carry_out(&self, wanted: Do) {
+        match wanted {
+            Do::Read => self.ask_register(
+                |node| async move {
+                    let read = node.register.read().await;
+                    let read = node.note(read).map(|(version, view)| (version, view.to_vec()));
+                    node.tell(|participant, now| participant.read(read, now));
+                },
+                |node| node.tell(|participant, now| participant.read(None, now)),
+            ),
+            Do::Confirm(version) => self.ask_register(
+                move |node| async move {
+                    let confirmed = match node.register.confirm(version).await {
+                        Ok(true) => Confirmed::Newest,
+                        Ok(false) => Confirmed::Older,
+                        Err(error) => {
+                            node.note::<()>(Err(error));
+                            Confirmed::Unknown
+                        }
+                    };
+                    node.tell(|participant, now| participant.confirmed(confirmed, now));
+                },
+                |node| node.tell(|participant, now| participant.confirmed(Confirmed::Unknown, now)),
+            ),
+            Do::Swap(attempt) => self.ask_register(
+                move |node| async move {
+                    let swapped = match node.register.swap(attempt.over, attempt.bytes.into()).await
+                    {
+                        Ok(version) => Swapped::Done(version),
+                        Err(SwapError::Conflict) => Swapped::Conflict,
+                        Err(SwapError::Unknown(error)) => {
+                            node.note::<()>(Err(error));
+                            Swapped::Unknown
+                        }
+                    };
+                    node.tell(|participant, now| participant.swapped(swapped, now));
+                },
+                |node| node.tell(|participant, now| participant.swapped(Swapped::Unknown, now)),
+            ),
+            Do::Send { to, envelope } => self.send(to, &envelope),
+            Do::Host(until) => self.hosting().extend(until),
+            Do::Start { grain, epoch } => self.start(&grain, epoch),
+            Do::EndAll => self.end_all(),
+            Do::Drain => self.drain(),
+            Do::Found { ticket, found } => {
+                let search = self.state.lock().searches.remove(&ticket);
+                if let Some(search) = search {
+                    // Nobody may wait for it any more.
+                    let _ = search.send(found);
+                }
+            }
+            Do::View(view) => self.note_view(&view),
+            Do::Alarm(what) => {
+                tracing::error!(node = %self.system.name(), "the cluster: {what}");
+                self.progress.send_modify(|progress| progress.alarm = Some(what.clone()));
+                self.system.publish(|| Event::ClusterAlarm { what });
+            }
+            Do::Left => {
+                self.hosting().end();
+                self.progress.send_modify(|progress| progress.has_left = true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the register something, in a task of its own; `late` is done where that does not answer in time.
+    fn ask_register<F>(
+        &self,
+        ask: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+        late: impl FnOnce(&Self) + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(node) = self.me.upgrade() else { return };
+        self.system.runtime().spawn(async move {
+            let limit = node.answer_limit;
+            if tokio::time::timeout(limit, ask(node.clone())).await.is_err() {
+                late(&node);
+            }
+        });
+    }
+
+    /// Tells of an error of the register, now and then.
+    fn note<T>(&self, asked: Result<T, super::RegisterError>) -> Option<T> {
+        let Err(error) = asked else { return asked.ok() };
+        if self.system.outlet().actor_log.allows("the register failed", CLUSTER) {
+            tracing::warn!(error = %Chain(&error), "the register of the cluster failed");
+        }
+        let text = Chain(&error).to_string();
+        self.progress.send_modify(|progress| progress.alarm = Some(text));
+        None
+    }
+
+    /// Says something to another member: at once if there is a connection, or soon. It may be lost.
+    fn send(&self, to: (String, u16), envelope: &Envelope) {
+        let said = Said(envelope.encode().into());
+        let Some(other) = self.other(to) else { return };
+        let Err(error) = other.try_tell(said) else { return };
+        let Ok(place) = self.waiting.clone().try_acquire_owned() else { return };
+        self.system.runtime().spawn(async move {
+            // What is not taken is said again anyway.
+            let _ = other.tell(error.message).timeout(PATIENCE).await;
+            drop(place);
+        });
+    }
+
+    fn other(&self, to: (String, u16)) -> Option<ActorRef<AnyActor>> {
+        let mut others = self.others.lock();
+        if let Some(known) = others.get(&to) {
+            return Some(known.clone());
+        }
+        let (host, port) = (&to.0, to.1);
+        let address = rakt_wire::Address::new(ear::PATH, self.system.name(), host, port).ok()?;
+        let other = self.system.actor(&address);
+        others.insert(to, other.clone());
+        Some(other)
+    }
+
+    fn note_view(&self, view: &View) {
+        let places = |to: &(String, u16)| {
+            view.members().iter().any(|member| (&member.host, member.port) == (&to.0, to.1))
+        };
+        self.others.lock().retain(|to, _| places(to));
+        let members = Members::of(view);
+        tracing::info!(view = ?view, "the cluster has a new view");
+        self.system.publish(|| Event::ClusterChanged { members: members.to_string() });
+        self.progress.send_modify(|progress| progress.members = members);
+    }
+
+    fn hosting(&self) -> Arc<Hosting> {
+        self.state.lock().hosting.clone()
+    }
+
+    /// Brings a grain to life.
+    fn start(&self, grain: &Grain, epoch: rakt_cluster::Epoch) {
+        let host = self.system.0.grains.get(&*grain.kind).cloned();
+        let Some(host) = host else {
+            let refusal = Refusal::KindNotRegistered { kind: grain.kind.to_string() };
+            let grain = grain.clone();
+            return self.tell(move |participant, now| {
+                participant.failed(&grain, epoch, refusal.to_string());
+                participant.finished(&grain, epoch, now)
+            });
+        };
+        let hosting = self.hosting();
+        let epoch = of_core(epoch);
+        host.admit(&self.system, Granted { key: grain.key.clone(), epoch, hosting });
+    }
+
+    /// Nothing that lives here goes on: it may live elsewhere.
+    fn end_all(&self) {
+        let before = {
+            let mut state = self.state.lock();
+            let new = Hosting::new(self.clock.clone());
+            std::mem::replace(&mut state.hosting, new)
+        };
+        before.end();
+        if !self.is_leaving.load(Ordering::Relaxed) {
+            tracing::error!(
+                node = %self.system.name(),
+                "this node is no member of its cluster any more: all grains that lived here have ended"
+            );
+            self.system.publish(|| Event::Fenced);
+        }
+        for host in self.system.0.grains.values() {
+            host.evict(&Refusal::Fenced);
+        }
+    }
+
+    /// Has all grains end that live here, some at a time.
+    fn drain(&self) {
+        let system = self.system.clone();
+        self.system.runtime().spawn(async move {
+            loop {
+                let living: Vec<_> =
+                    system.0.grains.values().flat_map(|kind| kind.living()).collect();
+                if living.is_empty() {
+                    return;
+                }
+                for some in living.chunks(ENDING) {
+                    let stop = || Signal::Stop { finish: true, reason: StopReason::Shutdown };
+                    some.iter().for_each(|grain| grain.signal(stop()));
+                    for grain in some {
+                        ended(&**grain).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Looks for a grain.
+    async fn search(self: Arc<Self>, grain: Grain, refused: Option<Refused>) -> Found {
+        let (send, found) = oneshot::channel();
+        let ticket = {
+            let mut state = self.state.lock();
+            state.next_search += 1;
+            let ticket = state.next_search;
+            state.searches.insert(ticket, send);
+            ticket
+        };
+        let search = Search { node: &self, ticket };
+        let refused = refused.map(|refused| participant::Refused {
+            incarnation: Incarnation(u128::from_be_bytes(refused.life.incarnation)),
+            uid: refused.life.uid,
+            ended: refused.ended,
+        });
+        self.tell(|participant, now| participant.find(ticket, grain, refused, now));
+        let found = found.await.unwrap_or(Found::Fenced);
+        drop(search);
+        found
+    }
+}
+
+/// A search that ends when nobody waits for it any more.
+struct Search<'a> {
+    node: &'a Node,
+    ticket: u64,
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        let mut state = self.node.state.lock();
+        state.searches.remove(&self.ticket);
+        state.participant.give_up(self.ticket);
+    }
+}
+
+fn of_core(epoch: rakt_cluster::Epoch) -> Epoch {
+    let rakt_cluster::Epoch { stamp, counter } = epoch;
+    Epoch { generation: stamp.generation, view: stamp.version, counter }
+}
+
+fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
+    let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
+    rakt_cluster::Epoch { stamp, counter: epoch.counter }
+}
+
+fn grain_of(id: &GrainId) -> Grain {
+    Grain::new(id.kind(), id.key())
+}
+
+impl Clustering for Node {
+    fn may(&self) -> May {
+        self.hosting().may()
+    }
+
+    fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding {
+        let (grain, path) = (grain_of(grain), grain.path());
+        Box::pin(async move {
+            if self.progress.borrow().has_left {
+                return Err(Refusal::ShuttingDown);
+            }
+            let failed = |source: Cause| Refusal::ActivationFailed { source };
+            match self.clone().search(grain, refused).await {
+                Found::Here { .. } => Ok(Whereabouts::Here),
+                Found::There { host: (host, port), incarnation, uid } => {
+                    let address = rakt_wire::Address::new(&path, self.system.name(), &host, port);
+                    let address = address.map_err(|error| failed(Cause::new(error)))?;
+                    let life = Life { uid, incarnation: incarnation.0.to_be_bytes() };
+                    let found = self.system.resolve(&PortableRef::of_life(address, life));
+                    Ok(Whereabouts::There(found))
+                }
+                Found::Failed(why) => Err(failed(Cause::from_lines(&why))),
+                Found::NoHost => Err(failed("no member of the cluster may host it".into())),
+                _ => Err(Refusal::Fenced),
+            }
+        })
+    }
+
+    fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64) {
+        let (grain, epoch) = (grain_of(grain), to_core(epoch));
+        self.tell(|participant, now| participant.started(&grain, epoch, uid, now));
+    }
+
+    fn failed(&self, grain: &GrainId, epoch: Epoch, why: &Cause) {
+        let (grain, epoch, why) = (grain_of(grain), to_core(epoch), Chain(why).to_string());
+        self.tell(|participant, _| {
+            participant.failed(&grain, epoch, why);
+            Vec::new()
+        });
+    }
+
+    fn ended(&self, grain: &GrainId, epoch: Epoch) {
+        let (grain, epoch) = (grain_of(grain), to_core(epoch));
+        self.tell(|participant, now| participant.finished(&grain, epoch, now));
+    }
+
+    fn superseded(&self, by: Epoch) {
+        self.tell(|participant, now| {
+            participant.superseded(by.generation);
+            participant.poll(now)
+        });
+    }
+
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            self.is_leaving.store(true, Ordering::Relaxed);
+            self.tell(|participant, now| {
+                participant.leave();
+                participant.poll(now)
+            });
+            let mut progress = self.progress.subscribe();
+            drop(progress.wait_for(|progress| progress.has_left).await);
+            self.register.stop().await;
+            if let Some(ear) = self.system.0.registry.find(ear::PATH) {
+                ear.signal(Signal::Stop { finish: false, reason: StopReason::Shutdown });
+                ended(&*ear).await;
+            }
+        })
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
