@@ -2,7 +2,10 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | this | how it joins, stays and leaves; its dealings with the register |
+//! | this | what goes in and comes out |
+//! | `membership` | how it comes, stays and goes |
+//! | `register` | its dealings with the register |
+//! | `hearing` | what it says to others, and takes from them |
 //! | `message` | what participants say to each other |
 //! | `finding` | how a grain is found, and brought to life where it is not; `searches`: those that are under way |
 //!
@@ -20,19 +23,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directory::{Command, Directory, Grain, Word};
+use crate::directory::{Command, Directory, Grain, Guards, Word};
 use crate::epoch::Epoch;
-use crate::failure::{self, Detector, Evidence};
-use crate::lease::{Lease, Look, Next};
+use crate::failure::{Detector, Evidence};
+use crate::lease::{Lease, Look};
 use crate::node::{Incarnation, Seat};
 use crate::placement::Placement;
-use crate::propose::{Change, Newcomer, found, propose};
-use crate::register::{Attempt, Confirmed, Swapped, Version};
+use crate::propose::Newcomer;
+use crate::register::{Attempt, Version};
 use crate::slots::Slot;
-use crate::view::{State, Step, View};
+use crate::view::{State, View};
 
 mod finding;
+mod hearing;
+mod membership;
 mod message;
+mod register;
 mod searches;
 
 pub use message::{Answer, Envelope, Message, MessageError, Refused};
@@ -132,6 +138,9 @@ pub enum Do {
 #[derive(Clone, Debug)]
 pub struct Participant {
     settings: Settings,
+    guards: Guards,
+    /// All, but in tests.
+    slots: Arc<[Slot]>,
     random: u64,
     /// The newest view, and what the register calls it where that is known.
     known: Option<(Arc<View>, Option<Version>)>,
@@ -184,7 +193,14 @@ impl Participant {
     /// One that knows nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        Self::guarded(settings, Guards::default(), Slot::all().collect())
+    }
+
+    /// One that takes part in these slots alone, and may be without a guard: for tests.
+    pub(crate) fn guarded(settings: Settings, guards: Guards, slots: Arc<[Slot]>) -> Self {
         Self {
+            guards,
+            slots,
             random: settings.seed,
             settings,
             known: None,
@@ -299,331 +315,10 @@ impl Participant {
         out
     }
 
-    /// A hint that there is a newer view: the register is read soon.
-    pub fn hint(&mut self, now: Duration) {
-        if let Some((_, version)) = &mut self.known {
-            *version = None;
-        }
-        self.rest_until = now;
-    }
-
-    fn use_register(&mut self, now: Duration, out: &mut Vec<Do>) {
-        if !matches!(self.register, Register::Idle) || now < self.rest_until {
-            return;
-        }
-        let Some((view, version)) = self.known.clone() else {
-            self.register = Register::Reads(None);
-            return out.push(Do::Read);
-        };
-        let look = self.listed.as_ref().map(|listed| listed.lease.look(now));
-        let Some(version) = version else {
-            self.register = Register::Reads(look);
-            return out.push(Do::Read);
-        };
-        let next_look = self.listed.as_ref().and_then(|listed| listed.lease.next_look());
-        if now >= self.propose_after {
-            let changes = self.wants(now);
-            if !changes.is_empty()
-                && let Some(next) = propose(&view, &changes).view
-            {
-                let attempt = Attempt { over: version, bytes: next.encode() };
-                self.register = Register::Swaps(next);
-                return out.push(Do::Swap(attempt));
-            }
-        }
-        match look {
-            // One that only leads a view on has nothing to confirm, and one that is not listed looks for its entry.
-            None if now >= self.propose_after => {
-                self.register = Register::Reads(None);
-                out.push(Do::Read);
-            }
-            Some(look) if next_look.is_none_or(|at| now >= at) => {
-                self.register = Register::Confirms(look);
-                out.push(Do::Confirm(version));
-            }
-            _ => {}
-        }
-    }
-
-    /// What it would have changed in the view that it knows.
-    fn wants(&mut self, now: Duration) -> Vec<Change> {
-        let Some((view, _)) = self.known.clone() else { return Vec::new() };
-        let Some(listed) = &mut self.listed else {
-            let (is_wanted, me) = (!self.leaving, &self.settings.me);
-            let join = view.node(me.id).is_none() && is_wanted;
-            return join.then(|| Change::Join(me.clone(), None)).into_iter().collect();
-        };
-        let seat = listed.lease.seat();
-        let mut wants = Vec::new();
-        match view.state(seat) {
-            Some(State::Joining) if self.leaving => wants.push(Change::Gone(seat)),
-            Some(State::Joining) => {
-                let silent: Vec<Seat> = view
-                    .up()
-                    .map(|member| member.seat())
-                    .filter(|up| !listed.greeted.contains(up))
-                    .collect();
-                let patience = view.lease().saturating_mul(2);
-                let nobody = listed.greeted.is_empty() && !silent.is_empty();
-                if silent.is_empty() {
-                    wants.push(Change::Up(seat));
-                } else if nobody && now.saturating_sub(listed.since) >= patience {
-                    // Everything was restarted under new names: no member is left that could accuse another.
-                    wants.extend(silent.into_iter().map(Change::Dead));
-                }
-            }
-            Some(State::Up) if self.leaving => wants.push(Change::Leave(seat)),
-            Some(State::Up) => {
-                let above = self.raise_above.filter(|above| view.stamp().generation <= *above);
-                wants.extend(above.map(|above| Change::Raise { above }));
-                let fresh = self.settings.probe.saturating_mul(4);
-                let dead = listed.evidence.verdict(&view, fresh, now);
-                let proposer = view.up().map(|member| member.seat()).find(|up| !dead.contains(up));
-                if proposer == Some(seat) {
-                    wants.extend(dead.into_iter().map(Change::Dead));
-                    wants.extend(listed.directory.waits().droppable(now).map(Change::Drop));
-                }
-            }
-            Some(State::Leaving) => {
-                let given = !listed.directory.has_to_give()
-                    || self.drained_at.is_some_and(|at| now.saturating_sub(at) >= HAND_OVER);
-                if self.drained_at.is_some() && given {
-                    wants.push(Change::Gone(seat));
-                }
-            }
-            Some(State::Dead { .. }) | None => {}
-        }
-        wants
-    }
-
-    /// The register was read; nothing if it is not known what it holds.
-    pub fn read(&mut self, read: Option<(Version, Vec<u8>)>, now: Duration) -> Vec<Do> {
-        let mut out = Vec::new();
-        let Register::Reads(look) = std::mem::replace(&mut self.register, Register::Idle) else {
-            return out;
-        };
-        let Some((version, bytes)) = read else {
-            self.rest(now);
-            return out;
-        };
-        if version == Version(0) {
-            self.found(now, &mut out);
-            return out;
-        }
-        let view = match View::decode(&bytes) {
-            Ok(view) => Arc::new(view),
-            Err(error) => {
-                self.rest(now);
-                self.sound(format!("the view in the register cannot be read: {error}"), &mut out);
-                return out;
-            }
-        };
-        self.conflicts = 0;
-        if !self.take(view.clone(), Some(version), true, now, &mut out) {
-            self.rest(now);
-            return out;
-        }
-        if let (Some(listed), Some(look)) = (&mut self.listed, look) {
-            match listed.lease.read(look, &view) {
-                Next::Alarm => {
-                    self.rest(now);
-                    self.sound("the register has returned an old view".to_owned(), &mut out);
-                }
-                Next::Ended => self.end_all(now, &mut out),
-                _ => self.alarm = None,
-            }
-        }
-        self.note_lease(now, &mut out);
-        out
-    }
-
-    /// The register has answered a confirmation.
-    pub fn confirmed(&mut self, confirmed: Confirmed, now: Duration) -> Vec<Do> {
-        let mut out = Vec::new();
-        let Register::Confirms(look) = std::mem::replace(&mut self.register, Register::Idle) else {
-            return out;
-        };
-        let Some(listed) = &mut self.listed else { return out };
-        match listed.lease.confirmed(look, confirmed) {
-            Next::Rest => {}
-            Next::Read => {
-                if let Some((_, version)) = &mut self.known {
-                    *version = None;
-                }
-            }
-            _ => self.rest(now),
-        }
-        self.note_lease(now, &mut out);
-        out
-    }
-
-    /// The register has answered a swap.
-    pub fn swapped(&mut self, swapped: Swapped, now: Duration) -> Vec<Do> {
-        let mut out = Vec::new();
-        let Register::Swaps(view) = std::mem::replace(&mut self.register, Register::Idle) else {
-            return out;
-        };
-        match swapped {
-            Swapped::Done(version) => {
-                self.conflicts = 0;
-                self.propose_after = now.saturating_add(BATCH);
-                let view = Arc::new(view);
-                if self.take(view.clone(), Some(version), true, now, &mut out) {
-                    self.spread(&view, version, &mut out);
-                }
-            }
-            // Whatever is newest is read, and what is still wanted is proposed over that.
-            Swapped::Conflict | Swapped::Unknown => {
-                self.conflicts = self.conflicts.saturating_add(1);
-                let most = 50_u64.saturating_mul(1 << self.conflicts.min(5));
-                let pause = Duration::from_millis(self.random().checked_rem(most).unwrap_or(0));
-                self.propose_after = now.saturating_add(pause);
-                if let Some((_, version)) = &mut self.known {
-                    *version = None;
-                }
-                if swapped == Swapped::Unknown {
-                    self.rest(now);
-                }
-            }
-        }
-        self.note_lease(now, &mut out);
-        out
-    }
-
-    /// Nobody has a view yet: this one may found the cluster.
-    fn found(&mut self, now: Duration, out: &mut Vec<Do>) {
-        if self.known.is_some() {
-            self.rest(now);
-            return self.sound("the register has lost the view".to_owned(), out);
-        }
-        if self.leaving {
-            self.has_left = true;
-            return out.push(Do::Left);
-        }
-        let Settings { cluster, seconds, lease, me, .. } = &self.settings;
-        match found(*cluster, *seconds, None, *lease, vec![me.clone()]) {
-            Ok(view) => {
-                let attempt = Attempt { over: Version(0), bytes: view.encode() };
-                self.register = Register::Swaps(view);
-                out.push(Do::Swap(attempt));
-            }
-            Err(error) => {
-                self.rest(now);
-                self.sound(format!("no cluster can be founded: {error}"), out);
-            }
-        }
-    }
-
-    /// Leaves the register alone for a while.
-    fn rest(&mut self, now: Duration) {
-        let pause = 100_u64.saturating_add(self.random().checked_rem(200).unwrap_or(0));
-        self.rest_until = now.saturating_add(Duration::from_millis(pause));
-    }
-
     fn sound(&mut self, alarm: String, out: &mut Vec<Do>) {
         if self.alarm.as_ref() != Some(&alarm) {
             self.alarm = Some(alarm.clone());
             out.push(Do::Alarm(alarm));
-        }
-    }
-
-    /// Goes on to a view that the register has, or had. False if it may not be followed.
-    fn take(
-        &mut self,
-        view: Arc<View>,
-        version: Option<Version>,
-        of_register: bool,
-        now: Duration,
-        out: &mut Vec<Do>,
-    ) -> bool {
-        if let Some((known, _)) = &self.known {
-            match known.step(&view) {
-                Ok(Step::Same) => {
-                    if version.is_some() {
-                        self.known = Some((view, version));
-                    }
-                    return true;
-                }
-                Ok(Step::Older) => {
-                    if of_register {
-                        self.sound("the register has returned an old view".to_owned(), out);
-                    }
-                    return false;
-                }
-                Ok(Step::Newer { .. } | Step::Recovered) => {}
-                Err(refused) => {
-                    self.sound(format!("a view is refused: {refused}"), out);
-                    return false;
-                }
-            }
-        }
-        self.known = Some((view.clone(), version));
-        self.asked_for_view = None;
-        out.push(Do::View(view.clone()));
-        if let Some(listed) = &mut self.listed {
-            listed.lease.learn(&view);
-            let commands = listed.directory.learn(view.clone(), now);
-            listed.detector.learn(&view);
-            let ended = listed.lease.ended() || listed.directory.ended();
-            if ended {
-                self.end_all(now, out);
-            } else {
-                self.carry_out(commands, now, out);
-                self.hear_early(now, out);
-            }
-        }
-        if self.listed.is_none() && !self.has_left {
-            self.sit_down(&view, now, out);
-        }
-        self.search_all(now, out);
-        true
-    }
-
-    /// Takes its seat, if the view has one for it.
-    fn sit_down(&mut self, view: &Arc<View>, now: Duration, out: &mut Vec<Do>) {
-        let Newcomer { id, incarnation, .. } = self.settings.me;
-        let Some(lease) = Lease::new(view, id, incarnation) else {
-            // Its own wish, or nobody's.
-            if self.leaving && view.node(id).is_none_or(|node| node.incarnation != incarnation) {
-                self.has_left = true;
-                out.push(Do::Left);
-            }
-            return;
-        };
-        let (seat, slots) = (lease.seat(), Slot::all().collect());
-        let (directory, commands) = Directory::new(view.clone(), seat, slots, now);
-        let mut detector = Detector::new(seat, self.settings.probe, now);
-        detector.learn(view);
-        self.listed = Some(Listed {
-            lease,
-            directory,
-            detector,
-            evidence: Evidence::default(),
-            greeted: BTreeSet::new(),
-            greet_at: now,
-            since: now,
-            early: Vec::new(),
-            has_drained: false,
-        });
-        self.carry_out(commands, now, out);
-    }
-
-    /// It is no member any more: nothing that lives here may go on.
-    fn end_all(&mut self, now: Duration, out: &mut Vec<Do>) {
-        if self.listed.take().is_some() {
-            (self.hosts_until, self.drained_at) = (None, None);
-            self.failures.clear();
-            self.finding.forget_waiters();
-            out.push(Do::EndAll);
-            self.propose_after = now;
-        }
-        let Newcomer { id, incarnation, .. } = self.settings.me;
-        let view = self.view();
-        let listed =
-            view.and_then(|view| view.node(id)).is_some_and(|n| n.incarnation == incarnation);
-        if self.leaving && !listed && !self.has_left {
-            self.has_left = true;
-            out.push(Do::Left);
         }
     }
 
@@ -635,32 +330,6 @@ impl Participant {
         {
             self.hosts_until = Some(until);
             out.push(Do::Host(until));
-        }
-    }
-
-    /// Tells the others of a view that this node has brought about.
-    fn spread(&mut self, view: &Arc<View>, version: Version, out: &mut Vec<Do>) {
-        let Some(me) = self.seat() else { return };
-        let bytes = Arc::<[u8]>::from(view.encode());
-        let others = view.members().iter().filter(|member| member.state != State::Joining);
-        let others: Vec<Seat> = others.map(|member| member.seat()).filter(|to| *to != me).collect();
-        for to in others {
-            self.say(to, Message::View { version, bytes: bytes.clone() }, out);
-        }
-    }
-
-    fn say(&self, to: Seat, message: Message, out: &mut Vec<Do>) {
-        let (Some(view), Some(from)) = (self.view(), self.seat()) else { return };
-        let Some(member) = view.member(to) else { return };
-        let at = (member.host.clone(), member.port);
-        let (cluster, stamp) = (view.cluster(), view.stamp());
-        let envelope = Box::new(Envelope { cluster, from, to, at: stamp, message });
-        out.push(Do::Send { to: at, envelope });
-    }
-
-    fn say_word(&self, to: Seat, word: Word, out: &mut Vec<Do>) {
-        for word in word.split(LONGEST) {
-            self.say(to, Message::Word(word), out);
         }
     }
 
@@ -676,208 +345,6 @@ impl Participant {
                 }
             }
         }
-    }
-
-    fn probe(&mut self, now: Duration, out: &mut Vec<Do>) {
-        let Some(listed) = &mut self.listed else { return };
-        if now < listed.detector.deadline() {
-            return;
-        }
-        let me = listed.lease.seat();
-        for wanted in listed.detector.poll(now) {
-            match wanted {
-                failure::Do::Probe(to) => self.say(to, Message::Probe { back: None }, out),
-                failure::Do::Through { via, to } => self.say(via, Message::ProbeFor { to }, out),
-                failure::Do::Accuse(seat) => self.testify((me, seat), true, now, out),
-                failure::Do::Withdraw(seat) => self.testify((me, seat), false, now, out),
-            }
-        }
-    }
-
-    /// Tells who may propose that this node accuses another, or does so no longer.
-    fn testify(
-        &mut self,
-        (me, accused): (Seat, Seat),
-        accuses: bool,
-        now: Duration,
-        out: &mut Vec<Do>,
-    ) {
-        let Some(view) = self.view().cloned() else { return };
-        // The first that do not stand accused by this node: one of them proposes.
-        let up = view.up().map(|member| member.seat()).filter(|up| *up != accused);
-        for to in up.take(4) {
-            if to != me {
-                self.say(to, Message::Accuse { accused, accuses }, out);
-            }
-        }
-        if let Some(listed) = &mut self.listed {
-            match accuses {
-                true => listed.evidence.accuse(me, accused, now),
-                false => listed.evidence.withdraw(me, accused),
-            }
-        }
-    }
-
-    /// Says hello to all that are Up, while this one is Joining.
-    fn greet(&mut self, now: Duration, out: &mut Vec<Do>) {
-        if self.state() != Some(State::Joining) {
-            return;
-        }
-        let Some(view) = self.view().cloned() else { return };
-        let Some(listed) = &mut self.listed else { return };
-        if now < listed.greet_at {
-            return;
-        }
-        listed.greet_at = now.saturating_add(AGAIN);
-        let silent = view.up().map(|member| member.seat());
-        let silent: Vec<Seat> = silent.filter(|up| !listed.greeted.contains(up)).collect();
-        for to in silent {
-            self.say(to, Message::Greet, out);
-        }
-    }
-
-    /// Has what lives here end, once this node is Leaving, and notes when all has.
-    fn drain(&mut self, now: Duration, out: &mut Vec<Do>) {
-        if self.state() != Some(State::Leaving) {
-            return;
-        }
-        let Some(listed) = &mut self.listed else { return };
-        if !std::mem::replace(&mut listed.has_drained, true) {
-            out.push(Do::Drain);
-        }
-        if listed.directory.lives().next().is_none() {
-            self.drained_at.get_or_insert(now);
-        }
-    }
-
-    /// Takes what another participant says.
-    pub fn heard(&mut self, envelope: Envelope, now: Duration) -> Vec<Do> {
-        let Envelope { cluster, from, to, at, message } = envelope;
-        let mut out = Vec::new();
-        let Some((view, _)) = self.known.clone() else { return out };
-        if self.seat() != Some(to) || view.cluster() != cluster {
-            return out;
-        }
-        if at > view.stamp() && !matches!(message, Message::View { .. }) {
-            self.catch_up(from, now, &mut out);
-        }
-        let is_over = match view.state(from) {
-            Some(State::Dead { .. }) => true,
-            Some(_) => false,
-            None => from.joined <= view.stamp().version,
-        };
-        if is_over && !matches!(message, Message::View { .. }) {
-            // It may not know that.
-            self.show(from, &mut out);
-            return out;
-        }
-        if let Some(listed) = &mut self.listed {
-            listed.evidence.heard(from, now);
-        }
-        match message {
-            Message::Probe { back } => self.say(from, Message::Ack { back }, &mut out),
-            Message::ProbeFor { to } => {
-                let is_good = self.listed.as_ref().is_some_and(|l| l.detector.health().is_good());
-                if is_good {
-                    self.say(to, Message::Probe { back: Some(from) }, &mut out);
-                }
-            }
-            Message::Ack { back: Some(asker) } if Some(asker) != self.seat() => {
-                self.say(asker, Message::AckOf { whose: from }, &mut out);
-            }
-            Message::Ack { .. } => self.answered(from, now, &mut out),
-            Message::AckOf { whose } => self.answered(whose, now, &mut out),
-            Message::Accuse { accused, accuses } => {
-                if let Some(listed) = &mut self.listed {
-                    match accuses {
-                        true => listed.evidence.accuse(from, accused, now),
-                        false => listed.evidence.withdraw(from, accused),
-                    }
-                }
-            }
-            // Who is greeted answers only whom it can reach itself: over its own link.
-            Message::Greet => self.say(from, Message::Greeted, &mut out),
-            Message::Greeted => {
-                if let Some(listed) = &mut self.listed {
-                    listed.greeted.insert(from);
-                }
-            }
-            Message::Want => self.show(from, &mut out),
-            Message::View { version, bytes } => match View::decode(&bytes) {
-                Ok(view) => {
-                    if self.known.as_ref().is_none_or(|(known, _)| known.stamp() < view.stamp()) {
-                        self.take(Arc::new(view), Some(version), false, now, &mut out);
-                    }
-                }
-                Err(error) => out.push(Do::Alarm(format!("{from} has sent no view: {error}"))),
-            },
-            Message::Word(word) => self.hear_word(from, word, now, &mut out),
-            Message::Find { .. } | Message::Found { .. } | Message::Failed { .. } => {
-                self.hear_of_search(from, message, now, &mut out);
-            }
-        }
-        self.note_lease(now, &mut out);
-        out
-    }
-
-    fn answered(&mut self, seat: Seat, now: Duration, out: &mut Vec<Do>) {
-        let Some(listed) = &mut self.listed else { return };
-        let me = listed.lease.seat();
-        if let Some(failure::Do::Withdraw(seat)) = listed.detector.answered(seat) {
-            self.testify((me, seat), false, now, out);
-        }
-    }
-
-    fn hear_word(&mut self, from: Seat, word: Word, now: Duration, out: &mut Vec<Do>) {
-        let Some(listed) = &mut self.listed else { return };
-        let grain = match &word {
-            Word::Lives(living) => Some((living.grain.clone(), living.epoch, true)),
-            Word::Ended { grain, epoch } => Some((grain.clone(), *epoch, false)),
-            _ => None,
-        };
-        let moves = matches!(word, Word::Given { .. } | Word::Report { .. });
-        match listed.directory.handle(from, word.clone(), &listed.lease, now) {
-            Ok(commands) => self.carry_out(commands, now, out),
-            Err(_) => {
-                if listed.early.len() < EARLY {
-                    listed.early.push((from, word));
-                }
-                return self.catch_up(from, now, out);
-            }
-        }
-        if let Some((grain, epoch, lives)) = grain {
-            self.hear_of_life(from, (&grain, epoch, lives), now, out);
-        }
-        if moves {
-            self.search_all(now, out);
-        }
-    }
-
-    /// Takes the words again that spoke of a view which was not known then.
-    fn hear_early(&mut self, now: Duration, out: &mut Vec<Do>) {
-        let early = self.listed.as_mut().map(|listed| std::mem::take(&mut listed.early));
-        for (from, word) in early.unwrap_or_default() {
-            self.hear_word(from, word, now, out);
-        }
-    }
-
-    /// Asks for a newer view, of whom seems to know one.
-    fn catch_up(&mut self, from: Seat, now: Duration, out: &mut Vec<Do>) {
-        if self.asked_for_view.is_some_and(|at| now.saturating_sub(at) < CATCH_UP) {
-            return;
-        }
-        self.asked_for_view = Some(now);
-        // One that has just come is in no view that is known here: then the register has to tell.
-        match self.view().is_some_and(|view| view.member(from).is_some()) {
-            true => self.say(from, Message::Want, out),
-            false => self.hint(now),
-        }
-    }
-
-    /// Tells of the newest view.
-    fn show(&self, to: Seat, out: &mut Vec<Do>) {
-        let Some((view, Some(version))) = &self.known else { return };
-        self.say(to, Message::View { version: *version, bytes: view.encode().into() }, out);
     }
 
     /// A grain lives here that was to be started, as the life of that number.

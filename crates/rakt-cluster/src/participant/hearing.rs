@@ -1,0 +1,210 @@
+//! What participants say to each other: probes, accusations, views, words of directories.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::message::{Envelope, Message};
+use super::{CATCH_UP, Do, EARLY, LONGEST, Participant};
+use crate::directory::Word;
+use crate::failure;
+use crate::node::Seat;
+use crate::register::Version;
+use crate::view::{State, View};
+
+impl Participant {
+    /// Tells the others of a view that this node has brought about.
+    pub(super) fn spread(&mut self, view: &Arc<View>, version: Version, out: &mut Vec<Do>) {
+        let Some(me) = self.seat() else { return };
+        let bytes = Arc::<[u8]>::from(view.encode());
+        let others = view.members().iter().filter(|member| member.state != State::Joining);
+        let others: Vec<Seat> = others.map(|member| member.seat()).filter(|to| *to != me).collect();
+        for to in others {
+            self.say(to, Message::View { version, bytes: bytes.clone() }, out);
+        }
+    }
+
+    pub(super) fn say(&self, to: Seat, message: Message, out: &mut Vec<Do>) {
+        let (Some(view), Some(from)) = (self.view(), self.seat()) else { return };
+        let Some(member) = view.member(to) else { return };
+        let at = (member.host.clone(), member.port);
+        let (cluster, stamp) = (view.cluster(), view.stamp());
+        let envelope = Box::new(Envelope { cluster, from, to, at: stamp, message });
+        out.push(Do::Send { to: at, envelope });
+    }
+
+    pub(super) fn say_word(&self, to: Seat, word: Word, out: &mut Vec<Do>) {
+        for word in word.split(LONGEST) {
+            self.say(to, Message::Word(word), out);
+        }
+    }
+
+    pub(super) fn probe(&mut self, now: Duration, out: &mut Vec<Do>) {
+        let Some(listed) = &mut self.listed else { return };
+        if now < listed.detector.deadline() {
+            return;
+        }
+        let me = listed.lease.seat();
+        for wanted in listed.detector.poll(now) {
+            match wanted {
+                failure::Do::Probe(to) => self.say(to, Message::Probe { back: None }, out),
+                failure::Do::Through { via, to } => self.say(via, Message::ProbeFor { to }, out),
+                failure::Do::Accuse(seat) => self.testify((me, seat), true, now, out),
+                failure::Do::Withdraw(seat) => self.testify((me, seat), false, now, out),
+            }
+        }
+    }
+
+    /// Tells who may propose that this node accuses another, or does so no longer.
+    pub(super) fn testify(
+        &mut self,
+        (me, accused): (Seat, Seat),
+        accuses: bool,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
+        let Some(view) = self.view().cloned() else { return };
+        // The first that do not stand accused by this node: one of them proposes.
+        let up = view.up().map(|member| member.seat()).filter(|up| *up != accused);
+        for to in up.take(4) {
+            if to != me {
+                self.say(to, Message::Accuse { accused, accuses }, out);
+            }
+        }
+        if let Some(listed) = &mut self.listed {
+            match accuses {
+                true => listed.evidence.accuse(me, accused, now),
+                false => listed.evidence.withdraw(me, accused),
+            }
+        }
+    }
+
+    /// Takes what another participant says.
+    pub fn heard(&mut self, envelope: Envelope, now: Duration) -> Vec<Do> {
+        let Envelope { cluster, from, to, at, message } = envelope;
+        let mut out = Vec::new();
+        let Some((view, _)) = self.known.clone() else { return out };
+        if self.seat() != Some(to) || view.cluster() != cluster {
+            return out;
+        }
+        if at > view.stamp() && !matches!(message, Message::View { .. }) {
+            self.catch_up(from, now, &mut out);
+        }
+        let is_over = match view.state(from) {
+            Some(State::Dead { .. }) => true,
+            Some(_) => false,
+            None => from.joined <= view.stamp().version,
+        };
+        if is_over && !matches!(message, Message::View { .. }) {
+            // It may not know that.
+            self.show(from, &mut out);
+            return out;
+        }
+        if let Some(listed) = &mut self.listed {
+            listed.evidence.heard(from, now);
+        }
+        match message {
+            Message::Probe { back } => self.say(from, Message::Ack { back }, &mut out),
+            Message::ProbeFor { to } => {
+                let is_good = self.listed.as_ref().is_some_and(|l| l.detector.health().is_good());
+                if is_good {
+                    self.say(to, Message::Probe { back: Some(from) }, &mut out);
+                }
+            }
+            Message::Ack { back: Some(asker) } if Some(asker) != self.seat() => {
+                self.say(asker, Message::AckOf { whose: from }, &mut out);
+            }
+            Message::Ack { .. } => self.answered(from, now, &mut out),
+            Message::AckOf { whose } => self.answered(whose, now, &mut out),
+            Message::Accuse { accused, accuses } => {
+                if let Some(listed) = &mut self.listed {
+                    match accuses {
+                        true => listed.evidence.accuse(from, accused, now),
+                        false => listed.evidence.withdraw(from, accused),
+                    }
+                }
+            }
+            // Who is greeted answers only whom it can reach itself: over its own link.
+            Message::Greet => self.say(from, Message::Greeted, &mut out),
+            Message::Greeted => {
+                if let Some(listed) = &mut self.listed {
+                    listed.greeted.insert(from);
+                }
+            }
+            Message::Want => self.show(from, &mut out),
+            Message::View { version, bytes } => match View::decode(&bytes) {
+                Ok(view) => {
+                    if self.known.as_ref().is_none_or(|(known, _)| known.stamp() < view.stamp()) {
+                        self.take(Arc::new(view), Some(version), false, now, &mut out);
+                    }
+                }
+                Err(error) => out.push(Do::Alarm(format!("{from} has sent no view: {error}"))),
+            },
+            Message::Word(word) => self.hear_word(from, word, now, &mut out),
+            Message::Find { .. } | Message::Found { .. } | Message::Failed { .. } => {
+                self.hear_of_search(from, message, now, &mut out);
+            }
+        }
+        self.note_lease(now, &mut out);
+        out
+    }
+
+    pub(super) fn answered(&mut self, seat: Seat, now: Duration, out: &mut Vec<Do>) {
+        let Some(listed) = &mut self.listed else { return };
+        let me = listed.lease.seat();
+        if let Some(failure::Do::Withdraw(seat)) = listed.detector.answered(seat) {
+            self.testify((me, seat), false, now, out);
+        }
+    }
+
+    pub(super) fn hear_word(&mut self, from: Seat, word: Word, now: Duration, out: &mut Vec<Do>) {
+        let Some(listed) = &mut self.listed else { return };
+        let grain = match &word {
+            Word::Lives(living) => Some((living.grain.clone(), living.epoch, true)),
+            Word::Ended { grain, epoch } => Some((grain.clone(), *epoch, false)),
+            _ => None,
+        };
+        let moves = matches!(word, Word::Given { .. } | Word::Report { .. });
+        match listed.directory.handle(from, word.clone(), &listed.lease, now) {
+            Ok(commands) => self.carry_out(commands, now, out),
+            Err(_) => {
+                if listed.early.len() < EARLY {
+                    listed.early.push((from, word));
+                }
+                return self.catch_up(from, now, out);
+            }
+        }
+        if let Some((grain, epoch, lives)) = grain {
+            self.hear_of_life(from, (&grain, epoch, lives), now, out);
+        }
+        if moves {
+            self.search_all(now, out);
+        }
+    }
+
+    /// Takes the words again that spoke of a view which was not known then.
+    pub(super) fn hear_early(&mut self, now: Duration, out: &mut Vec<Do>) {
+        let early = self.listed.as_mut().map(|listed| std::mem::take(&mut listed.early));
+        for (from, word) in early.unwrap_or_default() {
+            self.hear_word(from, word, now, out);
+        }
+    }
+
+    /// Asks for a newer view, of whom seems to know one.
+    pub(super) fn catch_up(&mut self, from: Seat, now: Duration, out: &mut Vec<Do>) {
+        if self.asked_for_view.is_some_and(|at| now.saturating_sub(at) < CATCH_UP) {
+            return;
+        }
+        self.asked_for_view = Some(now);
+        // One that has just come is in no view that is known here: then the register has to tell.
+        match self.view().is_some_and(|view| view.member(from).is_some()) {
+            true => self.say(from, Message::Want, out),
+            false => self.hint(now),
+        }
+    }
+
+    /// Tells of the newest view.
+    pub(super) fn show(&self, to: Seat, out: &mut Vec<Do>) {
+        let Some((view, Some(version))) = &self.known else { return };
+        self.say(to, Message::View { version: *version, bytes: view.encode().into() }, out);
+    }
+}

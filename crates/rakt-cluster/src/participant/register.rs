@@ -1,0 +1,234 @@
+//! Dealings with the register: what it is asked, and what its answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BATCH, Do, Participant, Register, Settings};
+use crate::lease::Next;
+use crate::propose::{found, propose};
+use crate::register::{Attempt, Confirmed, Swapped, Version};
+use crate::view::{Step, View};
+
+impl Participant {
+    /// A hint that there is a newer view: the register is read soon.
+    pub fn hint(&mut self, now: Duration) {
+        if let Some((_, version)) = &mut self.known {
+            *version = None;
+        }
+        self.rest_until = now;
+    }
+
+    pub(super) fn use_register(&mut self, now: Duration, out: &mut Vec<Do>) {
+        if !matches!(self.register, Register::Idle) || now < self.rest_until {
+            return;
+        }
+        let Some((view, version)) = self.known.clone() else {
+            self.register = Register::Reads(None);
+            return out.push(Do::Read);
+        };
+        let look = self.listed.as_ref().map(|listed| listed.lease.look(now));
+        let Some(version) = version else {
+            self.register = Register::Reads(look);
+            return out.push(Do::Read);
+        };
+        let next_look = self.listed.as_ref().and_then(|listed| listed.lease.next_look());
+        if now >= self.propose_after {
+            let changes = self.wants(now);
+            if !changes.is_empty()
+                && let Some(next) = propose(&view, &changes).view
+            {
+                let attempt = Attempt { over: version, bytes: next.encode() };
+                self.register = Register::Swaps(next);
+                return out.push(Do::Swap(attempt));
+            }
+        }
+        match look {
+            // One that only leads a view on has nothing to confirm, and one that is not listed looks for its entry.
+            None if now >= self.propose_after => {
+                self.register = Register::Reads(None);
+                out.push(Do::Read);
+            }
+            Some(look) if next_look.is_none_or(|at| now >= at) => {
+                self.register = Register::Confirms(look);
+                out.push(Do::Confirm(version));
+            }
+            _ => {}
+        }
+    }
+
+    /// The register was read; nothing if it is not known what it holds.
+    pub fn read(&mut self, read: Option<(Version, Vec<u8>)>, now: Duration) -> Vec<Do> {
+        let mut out = Vec::new();
+        let Register::Reads(look) = std::mem::replace(&mut self.register, Register::Idle) else {
+            return out;
+        };
+        let Some((version, bytes)) = read else {
+            self.rest(now);
+            return out;
+        };
+        if version == Version(0) {
+            self.found(now, &mut out);
+            return out;
+        }
+        let view = match View::decode(&bytes) {
+            Ok(view) => Arc::new(view),
+            Err(error) => {
+                self.rest(now);
+                self.sound(format!("the view in the register cannot be read: {error}"), &mut out);
+                return out;
+            }
+        };
+        self.conflicts = 0;
+        if !self.take(view.clone(), Some(version), true, now, &mut out) {
+            self.rest(now);
+            return out;
+        }
+        if let (Some(listed), Some(look)) = (&mut self.listed, look) {
+            match listed.lease.read(look, &view) {
+                Next::Alarm => {
+                    self.rest(now);
+                    self.sound("the register has returned an old view".to_owned(), &mut out);
+                }
+                Next::Ended => self.end_all(now, &mut out),
+                _ => self.alarm = None,
+            }
+        }
+        self.note_lease(now, &mut out);
+        out
+    }
+
+    /// The register has answered a confirmation.
+    pub fn confirmed(&mut self, confirmed: Confirmed, now: Duration) -> Vec<Do> {
+        let mut out = Vec::new();
+        let Register::Confirms(look) = std::mem::replace(&mut self.register, Register::Idle) else {
+            return out;
+        };
+        let Some(listed) = &mut self.listed else { return out };
+        match listed.lease.confirmed(look, confirmed) {
+            Next::Rest => {}
+            Next::Read => {
+                if let Some((_, version)) = &mut self.known {
+                    *version = None;
+                }
+            }
+            _ => self.rest(now),
+        }
+        self.note_lease(now, &mut out);
+        out
+    }
+
+    /// The register has answered a swap.
+    pub fn swapped(&mut self, swapped: Swapped, now: Duration) -> Vec<Do> {
+        let mut out = Vec::new();
+        let Register::Swaps(view) = std::mem::replace(&mut self.register, Register::Idle) else {
+            return out;
+        };
+        match swapped {
+            Swapped::Done(version) => {
+                self.conflicts = 0;
+                self.propose_after = now.saturating_add(BATCH);
+                let view = Arc::new(view);
+                if self.take(view.clone(), Some(version), true, now, &mut out) {
+                    self.spread(&view, version, &mut out);
+                }
+            }
+            // Whatever is newest is read, and what is still wanted is proposed over that.
+            Swapped::Conflict | Swapped::Unknown => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                let most = 50_u64.saturating_mul(1 << self.conflicts.min(5));
+                let pause = Duration::from_millis(self.random().checked_rem(most).unwrap_or(0));
+                self.propose_after = now.saturating_add(pause);
+                if let Some((_, version)) = &mut self.known {
+                    *version = None;
+                }
+                if swapped == Swapped::Unknown {
+                    self.rest(now);
+                }
+            }
+        }
+        self.note_lease(now, &mut out);
+        out
+    }
+
+    /// Nobody has a view yet: this one may found the cluster.
+    pub(super) fn found(&mut self, now: Duration, out: &mut Vec<Do>) {
+        if self.known.is_some() {
+            self.rest(now);
+            return self.sound("the register has lost the view".to_owned(), out);
+        }
+        if self.leaving {
+            self.has_left = true;
+            return out.push(Do::Left);
+        }
+        let Settings { cluster, seconds, lease, me, .. } = &self.settings;
+        match found(*cluster, *seconds, None, *lease, vec![me.clone()]) {
+            Ok(view) => {
+                let attempt = Attempt { over: Version(0), bytes: view.encode() };
+                self.register = Register::Swaps(view);
+                out.push(Do::Swap(attempt));
+            }
+            Err(error) => {
+                self.rest(now);
+                self.sound(format!("no cluster can be founded: {error}"), out);
+            }
+        }
+    }
+
+    /// Leaves the register alone for a while.
+    pub(super) fn rest(&mut self, now: Duration) {
+        let pause = 100_u64.saturating_add(self.random().checked_rem(200).unwrap_or(0));
+        self.rest_until = now.saturating_add(Duration::from_millis(pause));
+    }
+
+    /// Goes on to a view that the register has, or had. False if it may not be followed.
+    pub(super) fn take(
+        &mut self,
+        view: Arc<View>,
+        version: Option<Version>,
+        of_register: bool,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) -> bool {
+        if let Some((known, _)) = &self.known {
+            match known.step(&view) {
+                Ok(Step::Same) => {
+                    if version.is_some() {
+                        self.known = Some((view, version));
+                    }
+                    return true;
+                }
+                Ok(Step::Older) => {
+                    if of_register {
+                        self.sound("the register has returned an old view".to_owned(), out);
+                    }
+                    return false;
+                }
+                Ok(Step::Newer { .. } | Step::Recovered) => {}
+                Err(refused) => {
+                    self.sound(format!("a view is refused: {refused}"), out);
+                    return false;
+                }
+            }
+        }
+        self.known = Some((view.clone(), version));
+        self.asked_for_view = None;
+        out.push(Do::View(view.clone()));
+        if let Some(listed) = &mut self.listed {
+            listed.lease.learn(&view);
+            let commands = listed.directory.learn(view.clone(), now);
+            listed.detector.learn(&view);
+            let ended = listed.lease.ended() || listed.directory.ended();
+            if ended {
+                self.end_all(now, out);
+            } else {
+                self.carry_out(commands, now, out);
+                self.hear_early(now, out);
+            }
+        }
+        if self.listed.is_none() && !self.has_left {
+            self.sit_down(&view, now, out);
+        }
+        self.search_all(now, out);
+        true
+    }
+}
