@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::message::{Answer, Message, Refused};
+use super::message::{Answer, Message, Refused, Wish};
 use super::searches::{Found, Search, Waiter};
 use super::{AGAIN, Do, Participant, Placing};
 use crate::directory::{self, Grain};
@@ -27,8 +27,21 @@ impl Participant {
         refused: Option<Refused>,
         now: Duration,
     ) -> Vec<Do> {
+        self.begin(ticket, Search { grain, wish: Wish { refused, wakes: true }, asked: None }, now)
+    }
+
+    /// Looks for a grain, and leaves it be where it does not live.
+    pub fn look_for(&mut self, ticket: u64, grain: Grain, now: Duration) -> Vec<Do> {
+        self.begin(
+            ticket,
+            Search { grain, wish: Wish { refused: None, wakes: false }, asked: None },
+            now,
+        )
+    }
+
+    fn begin(&mut self, ticket: u64, search: Search, now: Duration) -> Vec<Do> {
         let mut out = Vec::new();
-        self.finding.searches.insert(ticket, Search { grain, refused, asked: None });
+        self.finding.searches.insert(ticket, search);
         self.search(ticket, now, &mut out);
         out
     }
@@ -43,13 +56,13 @@ impl Participant {
         let (Some(view), Some(me)) = (self.view().cloned(), self.seat()) else { return };
         let Some(search) = self.finding.searches.get_mut(&ticket) else { return };
         let Some(owner) = view.owner(search.grain.slot(view.slots())) else { return };
-        let (grain, refused) = (search.grain.clone(), search.refused);
+        let (grain, wish) = (search.grain.clone(), search.wish);
         if owner == me {
             search.asked = Some(now);
-            self.wait_for((me, ticket), &grain, refused, now, out);
+            self.wait_for((me, ticket), &grain, wish, now, out);
         } else if search.asked.is_none_or(|at| now.saturating_sub(at) >= AGAIN) {
             search.asked = Some(now);
-            self.say(owner, Message::Find { ticket, grain, refused }, out);
+            self.say(owner, Message::Find { ticket, grain, wish }, out);
         }
     }
 
@@ -58,11 +71,11 @@ impl Participant {
         &mut self,
         (from, ticket): (Seat, u64),
         grain: &Grain,
-        refused: Option<Refused>,
+        wish: Wish,
         now: Duration,
         out: &mut Vec<Do>,
     ) {
-        let waiter = Waiter { from, ticket, refused, is_vouched: false, last: now };
+        let waiter = Waiter { from, ticket, wish, is_vouched: false, last: now };
         self.finding.wait(grain, waiter);
         self.serve(grain, now, out);
     }
@@ -96,7 +109,7 @@ impl Participant {
         let listed = self.listed.as_ref()?;
         match listed.directory.find(grain, &listed.lease, now) {
             directory::Found::Route(entry) => {
-                let is_refused = waiter.refused.filter(|refused| {
+                let is_refused = waiter.wish.refused.filter(|refused| {
                     entry.host.incarnation == refused.incarnation && entry.uid == Some(refused.uid)
                 });
                 match is_refused {
@@ -110,6 +123,7 @@ impl Participant {
                     }
                 }
             }
+            directory::Found::Vacant if !waiter.wish.wakes && !*granted => Some(Answer::Nobody),
             directory::Found::Vacant if !*granted => {
                 *granted = true;
                 self.place(grain, waiter.from, now, out)
@@ -192,6 +206,7 @@ impl Participant {
             }
             Answer::Failed(why) => Found::Failed(why),
             Answer::NoHost => Found::NoHost,
+            Answer::Nobody => Found::Nobody,
             Answer::Fenced => Found::Fenced,
             Answer::NotOwner => {
                 if let Some(search) = self.finding.searches.get_mut(&ticket) {
@@ -239,7 +254,7 @@ impl Participant {
         if lives && let Some(waiting) = self.finding.waiting.get_mut(grain) {
             for waiter in waiting {
                 let of_host = |refused: Refused| refused.incarnation == host.incarnation;
-                waiter.is_vouched |= waiter.refused.is_some_and(of_host);
+                waiter.is_vouched |= waiter.wish.refused.is_some_and(of_host);
             }
         }
         if self.finding.waiting.contains_key(grain) {
@@ -280,8 +295,8 @@ impl Participant {
         out: &mut Vec<Do>,
     ) {
         match message {
-            Message::Find { ticket, grain, refused } => {
-                self.wait_for((from, ticket), &grain, refused, now, out);
+            Message::Find { ticket, grain, wish } => {
+                self.wait_for((from, ticket), &grain, wish, now, out);
             }
             Message::Found { ticket, grain, answer } => {
                 let is_it = |search: &Search| search.grain == grain;

@@ -91,8 +91,8 @@ pub enum Message {
         ticket: u64,
         /// The grain.
         grain: Grain,
-        /// Where it was found before, and is not any more.
-        refused: Option<Refused>,
+        /// What else is wanted of it.
+        wish: Wish,
     },
     /// The answer.
     Found {
@@ -125,6 +125,15 @@ pub struct Refused {
     pub ended: bool,
 }
 
+/// What is wanted of a grain that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wish {
+    /// Where it was found before, and is of no use.
+    pub refused: Option<Refused>,
+    /// Whether it is to be brought to life where it does not live.
+    pub wakes: bool,
+}
+
 /// What an owner answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -132,6 +141,8 @@ pub enum Answer {
     Route(Entry),
     /// It did not come to life.
     Failed(String),
+    /// It lives nowhere, and nobody wants it to.
+    Nobody,
     /// No member may host it.
     NoHost,
     /// The owner has no lease.
@@ -173,8 +184,8 @@ impl fmt::Debug for Message {
             Self::Want => f.write_str("Want"),
             Self::View { version, bytes } => write!(f, "View({version:?}, {} bytes)", bytes.len()),
             Self::Word(word) => word.fmt(f),
-            Self::Find { ticket, grain, refused } => {
-                write!(f, "Find({ticket}, {grain:?}, {refused:?})")
+            Self::Find { ticket, grain, wish } => {
+                write!(f, "Find({ticket}, {grain:?}, {wish:?})")
             }
             Self::Found { ticket, grain, answer } => {
                 write!(f, "Found({ticket}, {grain:?}, {answer:?})")
@@ -251,10 +262,11 @@ impl Message {
                 out.push(10);
                 put_bytes(out, &word.encode());
             }
-            Self::Find { ticket, grain, refused } => {
+            Self::Find { ticket, grain, wish: Wish { refused, wakes } } => {
                 out.push(11);
                 put_varint(out, *ticket);
                 grain.encode(out);
+                out.push(u8::from(*wakes));
                 out.push(u8::from(refused.is_some()));
                 if let Some(refused) = refused {
                     out.extend(refused.incarnation.0.to_be_bytes());
@@ -295,7 +307,7 @@ impl Message {
             11 => Self::Find {
                 ticket: varint(from, "the number of a search")?,
                 grain: Grain::decode(from)?,
-                refused: refused(from)?,
+                wish: Wish { wakes: flag(from)?, refused: refused(from)? },
             },
             12 => Self::Found {
                 ticket: varint(from, "the number of a search")?,
@@ -326,6 +338,7 @@ impl Answer {
             Self::NoHost => out.push(3),
             Self::Fenced => out.push(4),
             Self::NotOwner => out.push(5),
+            Self::Nobody => out.push(6),
         }
     }
 
@@ -336,6 +349,7 @@ impl Answer {
             3 => Self::NoHost,
             4 => Self::Fenced,
             5 => Self::NotOwner,
+            6 => Self::Nobody,
             number => return Err(MessageError::Unknown { what: "answer", number }),
         })
     }

@@ -41,7 +41,7 @@ mod message;
 mod register;
 mod searches;
 
-pub use message::{Answer, Envelope, Message, MessageError, Refused};
+pub use message::{Answer, Envelope, Message, MessageError, Refused, Wish};
 pub use searches::Found;
 
 use searches::Finding;

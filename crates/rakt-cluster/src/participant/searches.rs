@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::message::Refused;
+use super::message::Wish;
 use crate::directory::Grain;
 use crate::epoch::Epoch;
 use crate::node::{Incarnation, Seat};
@@ -31,6 +31,8 @@ pub enum Found {
     },
     /// It did not come to life.
     Failed(String),
+    /// It lives nowhere, and was only looked for.
+    Nobody,
     /// No member may host it.
     NoHost,
     /// Whoever should know has no lease.
@@ -52,7 +54,7 @@ pub(super) struct Finding {
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     pub(super) grain: Grain,
-    pub(super) refused: Option<Refused>,
+    pub(super) wish: Wish,
     /// When its owner was asked last.
     pub(super) asked: Option<Duration>,
 }
@@ -61,7 +63,7 @@ pub(super) struct Search {
 pub(super) struct Waiter {
     pub(super) from: Seat,
     pub(super) ticket: u64,
-    pub(super) refused: Option<Refused>,
+    pub(super) wish: Wish,
     /// The host has said since that the life which could not be reached is there.
     pub(super) is_vouched: bool,
     pub(super) last: Duration,
