@@ -4,12 +4,13 @@
 //! - `node`: a node, which does what its participant ([`rakt_cluster::participant`]) decides
 //! - `message`, `ear`: what members say to each other, and the actor that hears it
 //! - `register`: where the cluster keeps who is a member; `memory_register`: one that is gone with the process
-//! - `discovery`: whom a node that knows nobody asks
+//! - `discovery`: whom a node that knows nobody asks; `dns`: whom a name server knows
 //! - `clock`: the time by which leases go
 
 mod clock;
 mod config;
 mod discovery;
+mod dns;
 mod ear;
 mod join;
 mod members;
@@ -20,6 +21,7 @@ mod register;
 
 pub use config::Config;
 pub use discovery::{Discovery, DiscoveryError, Seed, Static};
+pub use dns::Dns;
 pub use members::{Member, MemberState, Members};
 pub use memory_register::MemoryRegister;
 pub use rakt_cluster::register::Version;
