@@ -153,6 +153,29 @@ impl<'a, A: Actor> Spawn<'a, A> {
         }
     }
 
+    /// The same, once `claim` has said that the cell may start.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn start_claimed<F>(
+        self,
+        claim: impl FnOnce(Arc<ActorCell<A>>) -> F,
+    ) -> Result<ActorRef<A>, SpawnError>
+    where
+        F: Future<Output = Result<(), SpawnError>>,
+    {
+        let (unstarted, origin) = self.reserve()?;
+        claim(unstarted.cell().clone()).await?;
+        match Runner::start(unstarted.cell().clone(), origin).await {
+            Ok(()) => Ok(ActorRef::from_target(Target::Local(unstarted.defuse()))),
+            Err(fault) => Err(unstarted.failed(fault)),
+        }
+    }
+
+    /// The path, and the system.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn place(&self) -> (&str, &ActorSystem) {
+        (&self.path, &self.system)
+    }
+
     /// The actor's cell, at its place in the registry and among its parent's children.
     fn reserve(self) -> Result<Reserved<A>, SpawnError> {
         let Self { system, path, is_anonymous, origin, setup, parent } = self;

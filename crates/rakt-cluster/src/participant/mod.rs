@@ -253,6 +253,13 @@ impl Participant {
         hosts && self.state() == Some(State::Up)
     }
 
+    /// Whether the slot of a grain is this node's, which may grant it.
+    #[must_use]
+    pub fn is_owner(&self, grain: &Grain, now: Duration) -> bool {
+        let owner = self.view().and_then(|view| view.owner(grain.slot(view.slots())));
+        owner.is_some() && owner == self.seat() && self.is_ready(now)
+    }
+
     /// Whether no slot of its is on its way here.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -24,6 +24,9 @@ use crate::system::core::{ActorSystem, GrainHost};
 /// What this version of rakt can do in a cluster.
 const LEVEL: u32 = 1;
 
+/// The kind of the grains that stand for names of the cluster.
+pub(super) const NAME: &str = "rakt.name";
+
 /// How a node takes part in a cluster: for [`SystemBuilder::cluster`].
 ///
 /// All nodes of a cluster have the same system name, and the same register.
@@ -191,7 +194,10 @@ impl Config {
             let (placement, role) = host.placing();
             (Arc::from(*name), Placing { placement: of(placement), role })
         };
-        let kinds: BTreeMap<Arc<str>, Placing> = system.0.grains.iter().map(placing).collect();
+        let mut kinds: BTreeMap<Arc<str>, Placing> = system.0.grains.iter().map(placing).collect();
+        // A name stays with whoever claims it.
+        let of_names = Placing { placement: placement::Placement::Local, role: None };
+        kinds.insert(NAME.into(), of_names);
         Settings {
             me,
             probe: self.probe,

@@ -2,6 +2,7 @@
 //!
 //! - `config`: how a node takes part; `members`: who does; `join`: a system becomes a node
 //! - `node`: a node, which does what its participant ([`rakt_cluster::participant`]) decides
+//! - `names`: actors that are there once in the whole cluster
 //! - `message`, `ear`: what members say to each other, and the actor that hears it
 //! - `register`: where the cluster keeps who is a member; `memory_register`: one that is gone with the process
 //! - `discovery`: whom a node that knows nobody asks; `dns`: whom a name server knows
@@ -16,6 +17,7 @@ mod join;
 mod members;
 mod memory_register;
 mod message;
+mod names;
 mod node;
 mod register;
 
@@ -24,5 +26,6 @@ pub use discovery::{Discovery, DiscoveryError, Seed, Static};
 pub use dns::Dns;
 pub use members::{Member, MemberState, Members};
 pub use memory_register::MemoryRegister;
+pub use names::SpawnClusterWide;
 pub use rakt_cluster::register::Version;
 pub use register::{Register, RegisterError, Starting, SwapError};

@@ -15,9 +15,10 @@ use rakt_cluster::directory::Grain;
 use rakt_cluster::participant::{self, Do, Envelope, Found, Participant};
 use rakt_cluster::register::{Confirmed, Swapped};
 use rakt_cluster::{Incarnation, View};
+use rakt_wire::Address;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
-use super::config::Config;
+use super::config::{Config, NAME};
 use super::ear;
 use super::members::Members;
 use super::message::Said;
@@ -27,13 +28,16 @@ use crate::events::{Event, StopReason};
 use crate::grain::{Epoch, GrainId};
 use crate::hosting::{Clock, Hosting, May};
 use crate::portable::PortableRef;
-use crate::reference::{ActorRef, AnyActor, Life, ended};
+use crate::reference::{ActorRef, AnyActor, AnyCell, Life, ended};
 use crate::signal::Signal;
 use crate::sync::Mutex;
 use crate::system::core::{
-    ActorSystem, CLUSTER, Clustering, Finding, Granted, Refused, Whereabouts,
+    ActorSystem, CLUSTER, Claiming, Clustering, Finding, Granted, Refused, Whereabouts,
 };
 
+/// How often it is looked at whether the lease of the node has ended, for actors with names of the cluster: well within the
+/// fifth of a lease for which others wait longer than it lasts.
+const LOOK: Duration = Duration::from_millis(100);
 /// So many grains end at once where a node leaves.
 const ENDING: usize = 64;
 /// So many messages wait for a connection to another member; more are dropped, and said again.
@@ -70,8 +74,17 @@ struct State {
     searches: HashMap<u64, oneshot::Sender<Found>>,
     next_search: u64,
     queue: VecDeque<Do>,
+    /// Actors of this node with names of the cluster, or about to have them.
+    names: HashMap<Arc<str>, Named>,
     /// Somebody works off the queue.
     is_worked_off: bool,
+}
+
+/// An actor that has a name of the cluster, or is about to.
+struct Named {
+    actor: Arc<dyn AnyCell>,
+    /// What it was granted under, once it is.
+    granted: Option<rakt_cluster::Epoch>,
 }
 
 /// How far a node has come.
@@ -112,6 +125,7 @@ impl Node {
                 searches: HashMap::new(),
                 next_search: 0,
                 queue: VecDeque::new(),
+                names: HashMap::new(),
                 is_worked_off: false,
             }),
             kick: Notify::new(),
@@ -332,7 +346,7 @@ impl Node {
             return Some(known.clone());
         }
         let (host, port) = (&to.0, to.1);
-        let address = rakt_wire::Address::new(ear::PATH, self.system.name(), host, port).ok()?;
+        let address = Address::new(ear::PATH, self.system.name(), host, port).ok()?;
         let other = self.system.actor(&address);
         others.insert(to, other.clone());
         Some(other)
@@ -355,6 +369,9 @@ impl Node {
 
     /// Brings a grain to life.
     fn start(&self, grain: &Grain, epoch: rakt_cluster::Epoch) {
+        if &*grain.kind == NAME {
+            return self.grant_name(grain, epoch);
+        }
         let host = self.system.0.grains.get(&*grain.kind).cloned();
         let Some(host) = host else {
             let refusal = Refusal::KindNotRegistered { kind: grain.kind.to_string() };
@@ -387,15 +404,103 @@ impl Node {
         for host in self.system.0.grains.values() {
             host.evict(&Refusal::Fenced);
         }
+        self.end_named();
+    }
+
+    /// A name is this node's. There is somebody who wants it, or the grant is an old one.
+    fn grant_name(&self, grain: &Grain, epoch: rakt_cluster::Epoch) {
+        let uid = {
+            let mut state = self.state.lock();
+            let named = state.names.get_mut(&grain.key).filter(|named| named.granted.is_none());
+            named.map(|named| {
+                named.granted = Some(epoch);
+                named.actor.uid()
+            })
+        };
+        let grain = grain.clone();
+        self.tell(move |participant, now| match uid {
+            Some(uid) => participant.started(&grain, epoch, uid, now),
+            None => participant.finished(&grain, epoch, now),
+        });
+    }
+
+    /// The actors with names of the cluster end at once: others may take the names.
+    fn end_named(&self) {
+        let names = std::mem::take(&mut self.state.lock().names);
+        for named in names.into_values() {
+            named.actor.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
+            named.actor.kill();
+        }
+    }
+
+    /// Sees to it that an actor with a name of the cluster ends with the lease of its node, and gives the name back when it
+    /// has ended.
+    async fn look_after_named(self: Arc<Self>, grain: Grain, actor: Arc<dyn AnyCell>) {
+        let fenced = async {
+            while self.may() == May::Run {
+                tokio::time::sleep(LOOK).await;
+            }
+            actor.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
+            actor.kill();
+            std::future::pending().await
+        };
+        tokio::select! {
+            _ = ended(&*actor) => {}
+            () = fenced => {}
+        }
+        let granted = {
+            let mut state = self.state.lock();
+            let is_it = |named: &Named| named.actor.uid() == actor.uid();
+            let known = state.names.get(&grain.key).is_some_and(is_it);
+            if known {
+                state.names.remove(&grain.key).and_then(|named| named.granted)
+            } else {
+                None
+            }
+        };
+        if let Some(epoch) = granted {
+            self.tell(|participant, now| participant.finished(&grain, epoch, now));
+        }
+    }
+
+    /// Who has a name of the cluster.
+    pub(super) async fn look_up(self: Arc<Self>, name: &str) -> Result<Option<ActorRef>, Refusal> {
+        let grain = Grain::new(NAME, name);
+        let found = self.clone().search(grain, None, false).await;
+        match self.whereabouts(name, found) {
+            Ok(Some(Whereabouts::Here)) => Ok(self.system.find(name)),
+            Ok(Some(Whereabouts::There(found))) => Ok(Some(found)),
+            Ok(None) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// What a search has found, for whoever sends to the actor at `path`.
+    fn whereabouts(&self, path: &str, found: Found) -> Result<Option<Whereabouts>, Refusal> {
+        let failed = |source: Cause| Refusal::ActivationFailed { source };
+        match found {
+            Found::Here { .. } => Ok(Some(Whereabouts::Here)),
+            Found::There { host: (host, port), incarnation, uid } => {
+                let address = Address::new(path, self.system.name(), &host, port);
+                let address = address.map_err(|error| failed(Cause::new(error)))?;
+                let life = Life { uid, incarnation: incarnation.0.to_be_bytes() };
+                let found = self.system.resolve(&PortableRef::of_life(address, life));
+                Ok(Some(Whereabouts::There(found)))
+            }
+            Found::Failed(why) => Err(failed(Cause::from_lines(&why))),
+            Found::Nobody => Ok(None),
+            Found::NoHost => Err(failed("no member of the cluster may host it".into())),
+            _ => Err(Refusal::Fenced),
+        }
     }
 
     /// Has all grains end that live here, some at a time.
     fn drain(&self) {
-        let system = self.system.clone();
+        let Some(node) = self.me.upgrade() else { return };
         self.system.runtime().spawn(async move {
             loop {
-                let living: Vec<_> =
-                    system.0.grains.values().flat_map(|kind| kind.living()).collect();
+                let grains = node.system.0.grains.values().flat_map(|kind| kind.living());
+                let living: Vec<_> = grains.chain(node.named()).collect();
                 if living.is_empty() {
                     return;
                 }
@@ -410,8 +515,12 @@ impl Node {
         });
     }
 
-    /// Looks for a grain.
-    async fn search(self: Arc<Self>, grain: Grain, refused: Option<Refused>) -> Found {
+    fn named(&self) -> Vec<Arc<dyn AnyCell>> {
+        self.state.lock().names.values().map(|named| named.actor.clone()).collect()
+    }
+
+    /// Looks for a grain, and wakes it where it is to.
+    async fn search(self: Arc<Self>, grain: Grain, refused: Option<Refused>, wakes: bool) -> Found {
         let (send, found) = oneshot::channel();
         let ticket = {
             let mut state = self.state.lock();
@@ -426,7 +535,10 @@ impl Node {
             uid: refused.life.uid,
             ended: refused.ended,
         });
-        self.tell(|participant, now| participant.find(ticket, grain, refused, now));
+        self.tell(|participant, now| match wakes {
+            true => participant.find(ticket, grain, refused, now),
+            false => participant.look_for(ticket, grain, now),
+        });
         let found = found.await.unwrap_or(Found::Fenced);
         drop(search);
         found
@@ -472,20 +584,9 @@ impl Clustering for Node {
             if self.progress.borrow().has_left {
                 return Err(Refusal::ShuttingDown);
             }
-            let failed = |source: Cause| Refusal::ActivationFailed { source };
-            match self.clone().search(grain, refused).await {
-                Found::Here { .. } => Ok(Whereabouts::Here),
-                Found::There { host: (host, port), incarnation, uid } => {
-                    let address = rakt_wire::Address::new(&path, self.system.name(), &host, port);
-                    let address = address.map_err(|error| failed(Cause::new(error)))?;
-                    let life = Life { uid, incarnation: incarnation.0.to_be_bytes() };
-                    let found = self.system.resolve(&PortableRef::of_life(address, life));
-                    Ok(Whereabouts::There(found))
-                }
-                Found::Failed(why) => Err(failed(Cause::from_lines(&why))),
-                Found::NoHost => Err(failed("no member of the cluster may host it".into())),
-                _ => Err(Refusal::Fenced),
-            }
+            let found = self.clone().search(grain, refused, true).await;
+            // Nobody is no answer to that.
+            self.whereabouts(&path, found)?.ok_or(Refusal::NotFound)
         })
     }
 
@@ -512,6 +613,43 @@ impl Clustering for Node {
             participant.superseded(by.generation);
             participant.poll(now)
         });
+    }
+
+    fn is_owner(&self, grain: &GrainId) -> bool {
+        let state = self.state.lock();
+        state.participant.is_owner(&grain_of(grain), self.now())
+    }
+
+    fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming {
+        let grain = Grain::new(NAME, name);
+        Box::pin(async move {
+            let uid = actor.uid();
+            {
+                let mut state = self.state.lock();
+                if state.names.contains_key(&grain.key) {
+                    return Err(Refusal::NameTaken);
+                }
+                let named = Named { actor: actor.clone(), granted: None };
+                state.names.insert(grain.key.clone(), named);
+            }
+            // From here on it is given back whatever comes.
+            let watched = self.clone().look_after_named(grain.clone(), actor);
+            self.system.runtime().spawn(watched);
+            let limit = self.system.ask_timeout();
+            let found = self.clone().search(grain.clone(), None, true);
+            let found = tokio::time::timeout(limit, found).await;
+            match found.map_err(|_| Refusal::DeadlineExceeded)? {
+                Found::Here { .. } => {
+                    let state = self.state.lock();
+                    let named = state.names.get(&grain.key);
+                    let is_granted = named
+                        .is_some_and(|named| named.actor.uid() == uid && named.granted.is_some());
+                    is_granted.then_some(()).ok_or(Refusal::NameTaken)
+                }
+                Found::There { .. } => Err(Refusal::NameTaken),
+                found => self.whereabouts(&grain.key, found).map(drop),
+            }
+        })
     }
 
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

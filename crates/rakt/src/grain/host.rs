@@ -1,8 +1,8 @@
 //! What is done for all grains of a kind that live here: they are registered, looked after and told of.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rakt_wire::validate_name;
@@ -18,7 +18,7 @@ use super::reminders;
 use super::room::room;
 use crate::actor::{Accepts, Handler};
 use crate::context::Context;
-use crate::error::{Bound, Cause, Refusal, Result};
+use crate::error::{Bound, Cause, Chain, Refusal, Result};
 use crate::hosting::May;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::Message;
@@ -44,11 +44,40 @@ fn living<G: Grain>(kind: &Kind<G>) -> impl Iterator<Item = Vec<Arc<Place<G>>>> 
     })
 }
 
+/// How often it is looked at whether the grains live that are to be kept alive.
+const KEEP: Duration = Duration::from_millis(500);
+
+/// Brings the grains to life that are to be kept alive, if that is for this node to do.
+async fn keep_alive<G: Grain>(kind: Weak<Kind<G>>, system: ActorSystem) {
+    loop {
+        let Some(host) = kind.upgrade() else { return };
+        for key in &host.terms.kept {
+            let Ok(place) = Place::of(&host, key) else { continue };
+            let is_ours = system.cluster().is_none_or(|cluster| cluster.is_owner(&place.id));
+            if !is_ours || place.known(None).is_some_and(|known| known.is_local()) {
+                continue;
+            }
+            let limit = system.ask_timeout();
+            let awake = tokio::time::timeout(limit, host.activate(&system, key)).await;
+            if let Ok(Err(refusal)) = awake
+                && system.outlet().actor_log.allows("a grain is not kept alive", &place.id.path())
+            {
+                let refusal = Chain(&refusal);
+                tracing::warn!(grain = %place.id, %refusal, "a grain that is to be kept alive is not");
+            }
+        }
+        drop(host);
+        tokio::time::sleep(KEEP).await;
+    }
+}
+
 /// Tells those that are idle for longer than they may be to end.
 async fn sweep<G: Grain>(kind: &Kind<G>, idle: Duration) {
+    let kept = &kind.terms.kept;
     for some in living(kind) {
         let now = now();
-        for cell in some.iter().filter_map(|place| place.living()) {
+        let may_end = |place: &&Arc<Place<G>>| !kept.iter().any(|key| key == place.id.key());
+        for cell in some.iter().filter(may_end).filter_map(|place| place.living()) {
             if cell.rested_for(now).is_some_and(|rested| rested >= idle) {
                 cell.signal(Signal::Passivate);
             }
@@ -142,6 +171,16 @@ impl<G: Grain> GrainHost for Kind<G> {
                 () = swept => {}
             }
         });
+        if !self.terms.kept.is_empty() {
+            let kept = keep_alive(Arc::downgrade(&self), system.clone());
+            let over = system.shutdown_begun();
+            system.runtime().spawn(async move {
+                tokio::select! {
+                    () = over => {}
+                    () = kept => {}
+                }
+            });
+        }
         if let Some(store) = self.terms.store.clone() {
             reminders::begin::<G>(store, self.terms.reminder_interval, system);
         }

@@ -28,6 +28,7 @@ pub(super) struct Terms {
     pub(super) reminder_interval: Duration,
     pub(super) placement: Placement,
     pub(super) role: Option<String>,
+    pub(super) kept: Vec<String>,
 }
 
 /// An idle grain ends after this time unless its kind says otherwise.
@@ -66,6 +67,7 @@ impl<G: Grain> GrainKind<G> {
             reminder_interval: Duration::from_secs(1),
             placement: Placement::default(),
             role: None,
+            kept: Vec::new(),
         };
         let kind =
             Self { factory: Arc::new(factory), setup: Setup::default(), limit: 100_000, terms };
@@ -126,6 +128,16 @@ impl<G: Grain> GrainKind<G> {
     /// kind as well where they send messages to such grains.
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.terms.role = Some(role.into());
+        self
+    }
+
+    /// Keeps the grain with this key alive: it is brought to life without a message, again wherever its life ends, and is not
+    /// ended for being idle. May be called for several. Default: none.
+    ///
+    /// In a cluster it lives on one node at a time, and another one brings it to life when that leaves or dies: a
+    /// *singleton*.
+    pub fn keep_alive(mut self, key: impl Into<String>) -> Self {
+        self.terms.kept.push(key.into());
         self
     }
 

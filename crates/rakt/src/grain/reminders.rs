@@ -68,9 +68,12 @@ async fn see_to_some<G: Grain>(system: &ActorSystem, store: &Arc<dyn AnyStore>) 
             return false;
         }
     };
-    let mut is_more = due.len() == AT_ONCE;
+    // Each node of a cluster has its part of them.
+    let is_ours =
+        |due: &DueReminder| system.cluster().is_none_or(|cluster| cluster.is_owner(&due.grain));
+    let mut is_more = due.len() == AT_ONCE && due.iter().any(is_ours);
     let mut seen_to = JoinSet::new();
-    for due in due {
+    for due in due.into_iter().filter(is_ours) {
         seen_to.spawn(remind::<G>(system.clone(), store.clone(), due));
     }
     while let Some(moved_on) = seen_to.join_next().await {

@@ -156,6 +156,10 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn ended(&self, grain: &GrainId, epoch: Epoch);
     /// A store has seen this epoch, later than one that was granted.
     fn superseded(&self, by: Epoch);
+    /// Whether it is for this node to see to a grain that does not live.
+    fn is_owner(&self, grain: &GrainId) -> bool;
+    /// Claims a name in the cluster for an actor that is about to start. What that has is given back when it has ended.
+    fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming;
     /// Hands over what lives here, and leaves the cluster.
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
@@ -176,6 +180,9 @@ pub(crate) enum Whereabouts {
     Here,
     There(ActorRef),
 }
+
+/// A name that is being claimed.
+pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// A grain that is being looked for.
 pub(crate) type Finding = Pin<Box<dyn Future<Output = Result<Whereabouts, Refusal>> + Send>>;
