@@ -18,7 +18,10 @@ pub(crate) struct Delta(Vec<Piece>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Piece {
     /// From the old document.
-    Kept { from: u32, len: u32 },
+    Kept {
+        from: u32,
+        len: u32,
+    },
     New(Blob),
 }
 

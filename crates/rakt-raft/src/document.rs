@@ -48,6 +48,7 @@ pub(crate) struct Document {
 
 impl Document {
     /// One that begins with a version other than 0.
+    #[cfg(test)]
     pub(crate) fn restored(version: u64, bytes: Bytes) -> Self {
         Self { version, bytes: Blob(bytes), made_by: VecDeque::new() }
     }
@@ -135,7 +136,8 @@ mod tests {
         let first = document.swap_for(id(1), b"one");
         assert_eq!(document.apply(&first), Ok(Swapped::Done(1)));
         for n in 1..=REMEMBERED as u64 {
-            let expected = if n < REMEMBERED as u64 { Swapped::Done(1) } else { Swapped::Forgotten };
+            let expected =
+                if n < REMEMBERED as u64 { Swapped::Done(1) } else { Swapped::Forgotten };
             let next = document.swap_for(id(2), &n.to_le_bytes());
             assert_eq!(document.apply(&next), Ok(Swapped::Done(n + 1)));
             assert_eq!(document.judge(id(1), 0), Some(expected), "after {n}");

@@ -1,6 +1,7 @@
 //! What can be wrong with a directory and with what one is told to do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rakt::error::Cause;
 
@@ -60,4 +61,59 @@ pub enum OpenError {
         /// Why.
         source: Cause,
     },
+}
+
+/// Why a node has not come into a cluster.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The register is told to do what it cannot.
+    #[error("{fault}")]
+    Options {
+        /// What.
+        fault: String,
+    },
+    /// The directory cannot be had.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is in the directory cannot be read or written.
+    #[error("the directory of the register does not work")]
+    Disk {
+        /// Why.
+        source: Cause,
+    },
+    /// The actor that others ask was not started.
+    #[error("the actor {name} could not be started: one register runs in a system at a time")]
+    Door {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: Cause,
+    },
+    /// The log does not run.
+    #[error("the voter of this node does not run")]
+    Voter {
+        /// Why.
+        source: Cause,
+    },
+    /// There is no cluster yet.
+    #[error("there was no cluster within {limit:?}: {waits_for}")]
+    Waits {
+        /// How long was waited.
+        limit: Duration,
+        /// For what.
+        waits_for: String,
+        /// Why nobody was found, if that was it.
+        source: Option<Cause>,
+    },
+}
+
+impl StartError {
+    pub(crate) fn disk(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Disk { source: Cause::new(source) }
+    }
+
+    pub(crate) fn ended(source: tokio::task::JoinError) -> Self {
+        Self::disk(source)
+    }
 }

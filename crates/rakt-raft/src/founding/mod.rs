@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use plan::{MOST_NODES, Plan, voters};
+pub(crate) use plan::{MOST_NODES, Plan};
 pub(crate) use standing::{Member, Standing};
 
 use crate::names::{ClusterId, Id, Place, Places, Shown};
@@ -203,8 +203,14 @@ impl Founding {
 
     /// What this node says of itself. `own_list` is what the discovery has listed last: what others have told is not passed
     /// on before it has answered, or it would go round for ever.
-    pub(crate) fn card(&self, now: Duration, standing: &Standing, own_list: &BTreeSet<Place>) -> Card {
-        let is_settled = self.same.as_ref().is_some_and(|(_, since)| now >= *since + self.times.settle);
+    pub(crate) fn card(
+        &self,
+        now: Duration,
+        standing: &Standing,
+        own_list: &BTreeSet<Place>,
+    ) -> Card {
+        let is_settled =
+            self.same.as_ref().is_some_and(|(_, since)| now >= *since + self.times.settle);
         let answered = self.answered.iter().filter(|(_, (_, at))| now <= *at + self.times.fresh);
         let knows = own_list.iter().chain(answered.map(|(place, _)| place));
         Card {
@@ -233,9 +239,9 @@ impl Founding {
     /// The others who have no cluster and want to found one.
     fn founders(&self, now: Duration) -> impl Iterator<Item = &Card> {
         let fresh = self.heard.values().filter(move |(_, at)| now <= *at + self.times.fresh);
-        fresh.map(|(card, _)| card).filter(|card| {
-            matches!(card.standing, Standing::Fresh) && card.expect.is_some()
-        })
+        fresh
+            .map(|(card, _)| card)
+            .filter(|card| matches!(card.standing, Standing::Fresh) && card.expect.is_some())
     }
 
     fn group(&self, now: Duration) -> BTreeSet<Id> {
@@ -246,7 +252,12 @@ impl Founding {
     ///
     /// # Errors
     /// [`Declined`].
-    pub(crate) fn promise(&self, now: Duration, standing: &Standing, plan: &Plan) -> Result<Standing, Declined> {
+    pub(crate) fn promise(
+        &self,
+        now: Duration,
+        standing: &Standing,
+        plan: &Plan,
+    ) -> Result<Standing, Declined> {
         let is_ours = self.expect == u32::try_from(plan.nodes.len()).ok()
             && plan.nodes.contains_key(&self.me.0)
             && plan.founder() != Some(self.me.0);
@@ -262,7 +273,13 @@ impl Founding {
     }
 
     /// What a node answered that was asked to promise to follow this plan.
-    pub(crate) fn answered(&mut self, standing: &Standing, plan: &Plan, by: Id, answer: Result<(), Declined>) {
+    pub(crate) fn answered(
+        &mut self,
+        standing: &Standing,
+        plan: &Plan,
+        by: Id,
+        answer: Result<(), Declined>,
+    ) {
         // An answer may come late, when another plan is proposed.
         if !matches!(standing, Standing::Proposed(proposed) if proposed == plan) {
             return;
@@ -276,7 +293,12 @@ impl Founding {
     }
 
     /// What the founder of the plan that this one has promised to follow has said of it, when asked after that.
-    pub(crate) fn given_up(&mut self, by: Id, cluster: ClusterId, standing: &Standing) -> Option<Standing> {
+    pub(crate) fn given_up(
+        &mut self,
+        by: Id,
+        cluster: ClusterId,
+        standing: &Standing,
+    ) -> Option<Standing> {
         match standing {
             Standing::Promised(plan) if plan.cluster == cluster && plan.founder() == Some(by) => {
                 self.same = None;
@@ -321,10 +343,13 @@ impl Founding {
     }
 
     fn follow(&self, now: Duration, plan: &Plan) -> Step {
-        if let Some((member, _)) = self.members(now).find(|(member, _)| member.cluster == plan.cluster) {
-            return Step::Become(Standing::Member(member.clone()));
+        if let Some((member, _)) =
+            self.members(now).find(|(member, _)| member.cluster == plan.cluster)
+        {
+            return Step::Become(Standing::Member(member.seen_by(self.me.0, true)));
         }
-        let (by, at) = plan.nodes.first_key_value().map(|(by, at)| (*by, at.clone())).unwrap_or_default();
+        let (by, at) =
+            plan.nodes.first_key_value().map(|(by, at)| (*by, at.clone())).unwrap_or_default();
         Step::Wait(Wait::Promised { plan: plan.cluster, by, at })
     }
 
@@ -352,7 +377,7 @@ impl Founding {
             let other = members.find(|(other, _)| other.cluster != member.cluster);
             return match other {
                 Some((_, other)) => wait(Wait::Two(at.clone(), other.clone())),
-                None => Ok(Step::Become(Standing::Member(member.clone()))),
+                None => Ok(Step::Become(Standing::Member(member.seen_by(self.me.0, false)))),
             };
         }
         drop(members);

@@ -21,11 +21,11 @@ impl Plan {
         self.nodes.first_key_value().map(|(id, _)| *id)
     }
 
-    /// The cluster as it begins.
+    /// The cluster as it begins, for its founder.
     pub(crate) fn founded(&self) -> Member {
         let most = voters(self.nodes.len());
         let voters = self.nodes.iter().take(most).map(|(id, place)| (*id, place.clone())).collect();
-        Member { cluster: self.cluster, voters }
+        Member { cluster: self.cluster, voters, as_of: 0, is_founder: true, is_voter: true }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Card, Declined, Founding, Member, Plan, Standing, Step, Times, Wait, Welcome, voters};
+use super::plan::voters;
+use super::{Card, Declined, Founding, Member, Plan, Standing, Step, Times, Wait, Welcome};
 use crate::names::{ClusterId, Id, Place};
 
 const TIMES: Times = Times {
@@ -19,7 +20,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
@@ -71,10 +73,23 @@ fn place(n: usize) -> Place {
 impl World {
     fn new(seed: u64, lossy: u64, deadly: u64) -> Self {
         let (now, nodes) = (Duration::ZERO, Vec::new());
-        Self { dice: Dice(seed), now, nodes, parcels: Vec::new(), founded: BTreeSet::new(), lossy, deadly }
+        Self {
+            dice: Dice(seed),
+            now,
+            nodes,
+            parcels: Vec::new(),
+            founded: BTreeSet::new(),
+            lossy,
+            deadly,
+        }
     }
 
-    fn add(&mut self, expect: Option<u32>, starts: Duration, lists: impl IntoIterator<Item = usize>) {
+    fn add(
+        &mut self,
+        expect: Option<u32>,
+        starts: Duration,
+        lists: impl IntoIterator<Item = usize>,
+    ) {
         let (n, id) = (self.nodes.len(), self.dice.roll(1 << 30));
         let founding = Founding::new(id, place(n), expect, TIMES);
         let lists = lists.into_iter().map(place).collect();
@@ -120,7 +135,8 @@ impl World {
             // Killed before it was on the disk.
             return self.restart(n);
         }
-        if let (Standing::Proposed(plan), Standing::Member(member)) = (&self.nodes[n].standing, &standing)
+        if let (Standing::Proposed(plan), Standing::Member(member)) =
+            (&self.nodes[n].standing, &standing)
             && plan.cluster == member.cluster
         {
             self.founded.insert(plan.cluster);
@@ -148,7 +164,8 @@ impl World {
                 let node = &mut self.nodes[to];
                 let id = card.id;
                 node.founding.hear(now, Some(&place(from)), card);
-                let over = given_up.and_then(|plan| node.founding.given_up(id, plan, &node.standing));
+                let over =
+                    given_up.and_then(|plan| node.founding.given_up(id, plan, &node.standing));
                 if let Some(standing) = over {
                     self.write(to, standing);
                 }
@@ -207,12 +224,15 @@ impl World {
         let mut waits = BTreeMap::new();
         while self.now < until {
             self.now += Duration::from_millis(100);
-            let due: Vec<Parcel> = self.parcels.extract_if(.., |parcel| parcel.due <= self.now).collect();
+            let due: Vec<Parcel> =
+                self.parcels.extract_if(.., |parcel| parcel.due <= self.now).collect();
             for parcel in due {
                 self.take(parcel);
             }
             for n in 0..self.nodes.len() {
-                if self.nodes[n].starts <= self.now && (self.now.as_millis() / 100) % 5 == n as u128 % 5 {
+                if self.nodes[n].starts <= self.now
+                    && (self.now.as_millis() / 100) % 5 == n as u128 % 5
+                {
                     match self.turn(n) {
                         Some(wait) => waits.insert(n, wait),
                         None => waits.remove(&n),
@@ -321,7 +341,9 @@ fn a_founding_that_cannot_be_finished_is_given_up_and_another_one_is_made() {
         world.add(Some(3), Duration::ZERO, 0..3);
     }
     // One loses its disk once the others have promised.
-    while world.nodes.iter().filter(|node| matches!(node.standing, Standing::Promised(_))).count() == 0 {
+    while world.nodes.iter().filter(|node| matches!(node.standing, Standing::Promised(_))).count()
+        == 0
+    {
         world.run(1);
         assert!(world.now < Duration::from_secs(60) && world.founded.is_empty());
         let founder = (0..3).find(|n| matches!(world.nodes[*n].standing, Standing::Proposed(_)));
@@ -334,8 +356,13 @@ fn a_founding_that_cannot_be_finished_is_given_up_and_another_one_is_made() {
     assert!(world.clusters().iter().all(|cluster| *cluster == world.founded.first().copied()));
 }
 
+/// A few where nobody has asked for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(40)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// As long as there are not twice as many nodes as found a cluster, counting those with a new disk twice, there is one
     /// cluster at most: whatever each of them is told of the others, whenever it starts, is killed, or loses its disk.

@@ -80,7 +80,11 @@ impl RaftLogReader<Types> for Log {
         self.entries(range, usize::MAX).await
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StoreError> {
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
         self.entries((Bound::Included(start), Bound::Excluded(end)), MOST_BYTES).await
     }
 }
@@ -108,13 +112,21 @@ impl RaftLogStorage<Types> for Log {
 
     async fn save_vote(&mut self, vote: &Vote<Id>) -> Result<(), StoreError> {
         let vote = *vote;
-        let saved = self.write("the vote cannot be written", move |writing| set(writing, KEY_VOTE, &vote));
+        let saved =
+            self.write("the vote cannot be written", move |writing| set(writing, KEY_VOTE, &vote));
         saved.await.map_err(|error| StorageIOError::write_vote(AnyError::new(&error)).into())
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<Id>>, StoreError> {
         let vote = self.dir.blocking("the vote cannot be read", |dir| dir.get(KEY_VOTE)).await;
-        vote.map_err(|error| StorageIOError::read_vote(AnyError::new(&error)).into())
+        let mut vote: Option<Vote<Id>> =
+            vote.map_err(|error| StorageIOError::read_vote(AnyError::new(&error)))?;
+        // Who led when it ended is elected anew, in a later term. openraft would have it lead on, and answer reads before it
+        // knows again how far the log was committed.
+        if let Some(vote) = vote.as_mut().filter(|vote| vote.leader_id.node_id == self.dir.id()) {
+            vote.committed = false;
+        }
+        Ok(vote)
     }
 
     async fn save_committed(&mut self, committed: Option<At>) -> Result<(), StoreError> {

@@ -40,7 +40,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) async fn open(dir: Arc<Directory>) -> Result<Self, Failed> {
-        let applied = dir.blocking("what the log has made cannot be read", |dir| dir.get(KEY_CHECKPOINT));
+        let applied =
+            dir.blocking("what the log has made cannot be read", |dir| dir.get(KEY_CHECKPOINT));
         let applied = Arc::new(watch::Sender::new(applied.await?.unwrap_or_default()));
         Ok(Self { dir, applied, entries: 0, snapshot: None })
     }
@@ -53,7 +54,8 @@ impl Machine {
     async fn write_down(&mut self) -> Result<(), StoreError> {
         self.entries = 0;
         let applied = self.applied.borrow().clone();
-        let write = move |dir: &Directory| dir.write(|writing| set(writing, KEY_CHECKPOINT, &applied));
+        let write =
+            move |dir: &Directory| dir.write(|writing| set(writing, KEY_CHECKPOINT, &applied));
         let written = self.dir.blocking("what the log has made cannot be written", write).await;
         written.map_err(|error| StorageIOError::write_state_machine(AnyError::new(&error)).into())
     }
@@ -85,7 +87,8 @@ impl RaftStateMachine<Types> for Machine {
                 }
                 EntryPayload::Normal(swap) => {
                     let swapped = Arc::make_mut(&mut applied.document).apply(&swap);
-                    let foreign = |error| StorageIOError::apply(entry.log_id, AnyError::new(&error));
+                    let foreign =
+                        |error| StorageIOError::apply(entry.log_id, AnyError::new(&error));
                     Some(swapped.map_err(foreign)?)
                 }
             });
@@ -118,8 +121,9 @@ impl RaftStateMachine<Types> for Machine {
     ) -> Result<(), StoreError> {
         let bytes = snapshot.into_inner();
         let applied = postcard::from_bytes(&bytes);
-        let applied = applied
-            .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), AnyError::new(&error)))?;
+        let applied = applied.map_err(|error| {
+            StorageIOError::read_snapshot(Some(meta.signature()), AnyError::new(&error))
+        })?;
         self.applied.send_replace(applied);
         self.snapshot = Some((meta.clone(), bytes));
         self.write_down().await
@@ -147,7 +151,11 @@ impl Builder {
 impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StoreError> {
         let (meta, bytes) = self.build().map_err(|error| {
-            StorageIOError::new(ErrorSubject::Snapshot(None), ErrorVerb::Write, AnyError::new(&error))
+            StorageIOError::new(
+                ErrorSubject::Snapshot(None),
+                ErrorVerb::Write,
+                AnyError::new(&error),
+            )
         })?;
         Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(bytes)) })
     }

@@ -137,10 +137,6 @@ impl Directory {
         Ok(Arc::new(Self { path: path.to_owned(), db, id, _lock: lock }))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn id(&self) -> Id {
         self.id
     }
@@ -165,7 +161,10 @@ impl Directory {
         }
     }
 
-    fn write(&self, change: impl FnOnce(&WriteTransaction) -> Result<(), Broken>) -> Result<(), Broken> {
+    fn write(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
         let writing = self.db.begin_write()?;
         change(&writing)?;
         Ok(writing.commit()?)

@@ -1,0 +1,217 @@
+//! The register as it is given to a cluster.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rakt::cluster::{Register, RegisterError, Seed, Starting, SwapError, Version};
+use rakt::error::Cause;
+
+use crate::names::{Id, Place, Shown};
+use crate::node::Node;
+use crate::options::Options;
+
+/// Keeps the view of a cluster in the nodes themselves: by the consensus of a few of them, the voters, each of which has a log in a directory of its own.
+///
+/// **Preview**: it is tried out with faults of many kinds, and not yet by a campaign of ten thousand simulated ones.
+///
+/// ```no_run
+/// # fn registers() {
+/// let register = rakt_raft::Embedded::at("/var/lib/shop/register").expect(3);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Embedded {
+    options: Options,
+    running: RwLock<Option<Arc<Node>>>,
+}
+
+/// A voter of a cluster: random, made with its directory, and kept there. Its text is 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VoterId(pub(crate) Id);
+
+impl fmt::Display for VoterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown(self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for VoterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VoterId({self})")
+    }
+}
+
+impl FromStr for VoterId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Id::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// The voters were not asked, or were not changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the voters of the cluster could not be asked or changed")]
+#[non_exhaustive]
+pub struct VotersError {
+    /// Why.
+    pub source: Cause,
+}
+
+impl VotersError {
+    fn new(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Cause::new(source) }
+    }
+}
+
+/// It is asked before it was started, or after it was stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the register does not run")]
+struct NotRunning;
+
+impl Embedded {
+    /// A register whose node keeps what it has to in this directory, which one node has at a time. It is made where
+    /// there is none.
+    ///
+    /// The directory belongs to one node for good, on a local disk. With it goes the vote of the node: a node with a new
+    /// directory is another one.
+    ///
+    /// Without [`expect`](Self::expect) the node founds no cluster, and joins the one that its discovery leads to.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { options: Options::new(dir.into()), running: RwLock::default() }
+    }
+
+    /// Founds a cluster with so many nodes, 1 to 100, if there is none yet.
+    ///
+    /// All of them have to be told the same number, and no more nodes than these: it is founded when exactly so many are
+    /// seen by each of them, and every address that a discovery lists is one of theirs, for [a while](Self::settle). Nodes
+    /// that come later are to leave it out; a node that has a cluster does not look at it. One node alone needs no
+    /// discovery and no remoting.
+    ///
+    /// Of one or two nodes one votes, of three or four three, of more five: those with the lowest ids. With one voter the
+    /// cluster stands still while that is down.
+    #[must_use]
+    pub fn expect(mut self, nodes: u32) -> Self {
+        self.options.expect = Some(nodes);
+        self
+    }
+
+    /// How long all have to see the same nodes before they found a cluster. Default 5 s; less is for tests.
+    #[must_use]
+    pub fn settle(mut self, time: Duration) -> Self {
+        self.options.settle = time;
+        self
+    }
+
+    /// How often the leader is heard of by the others, 10 ms to 60 s. Default 300 ms.
+    ///
+    /// Without it for three to six of these, another one is elected, after up to twice that time in all. A voter has to answer
+    /// within one, its disk included.
+    #[must_use]
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.options.heartbeat = interval;
+        self
+    }
+
+    /// How long a read, a confirmation or a swap may take. Default 5 s: a leader that has gone is replaced within it.
+    #[must_use]
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.options.request_timeout = limit;
+        self
+    }
+
+    /// How long [`start`](Register::start) waits for a cluster. Default 10 min.
+    #[must_use]
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.options.start_timeout = limit;
+        self
+    }
+
+    /// How long the leader waits between two replacements of voters. Default 1 min; less is for tests.
+    #[must_use]
+    pub fn change_interval(mut self, interval: Duration) -> Self {
+        self.options.change_interval = interval;
+        self
+    }
+
+    fn node(&self) -> Option<Arc<Node>> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The id of this node, once it has started: what it would vote by.
+    pub fn id(&self) -> Option<VoterId> {
+        self.node().map(|node| VoterId(node.voter_id()))
+    }
+
+    /// The voters, and where the log has them.
+    ///
+    /// # Errors
+    /// There is no leader.
+    pub async fn voters(&self) -> Result<Vec<(VoterId, Seed)>, VotersError> {
+        let node = self.node().ok_or_else(|| VotersError::new(NotRunning))?;
+        let voters = node.voters().await.map_err(VotersError::new)?;
+        Ok(voters.into_iter().map(shown).collect())
+    }
+
+    /// Has this node take the place of a voter that is gone, or is to go; returns the voters after that.
+    ///
+    /// This node has to be a member of the cluster and no voter. All other voters have to be up to date, and it is done once a
+    /// minute at most. Nothing does it by itself, least of all a shutdown.
+    ///
+    /// # Errors
+    /// It was refused, or it is not known whether it was done: then do it again.
+    pub async fn replace(&self, old: VoterId) -> Result<Vec<(VoterId, Seed)>, VotersError> {
+        let node = self.node().ok_or_else(|| VotersError::new(NotRunning))?;
+        let voters = node.take_over(old.0).await.map_err(VotersError::new)?;
+        Ok(voters.into_iter().map(shown).collect())
+    }
+}
+
+fn shown((id, Place { host, port }): (Id, Place)) -> (VoterId, Seed) {
+    (VoterId(id), Seed { host, port })
+}
+
+/// A swap that is sent to several leaders, as the first does not answer, has its effect once: what is told is what became of
+/// it, and [`SwapError::Unknown`] where that cannot be found out in time. A view has 4 MiB at most.
+impl Register for Embedded {
+    /// Returns when the node has a cluster. The log may have no leader yet.
+    ///
+    /// # Errors
+    /// With a [`StartError`](crate::StartError) as its source.
+    async fn start(&self, starting: Starting) -> Result<(), RegisterError> {
+        let node = Node::start(self.options.clone(), starting).await.map_err(RegisterError::new)?;
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<(Version, Bytes), RegisterError> {
+        self.node().ok_or_else(|| RegisterError::new(NotRunning))?.read().await
+    }
+
+    async fn confirm(&self, seen: Version) -> Result<bool, RegisterError> {
+        self.node().ok_or_else(|| RegisterError::new(NotRunning))?.confirm(seen).await
+    }
+
+    async fn swap(&self, over: Version, view: Bytes) -> Result<Version, SwapError> {
+        let node = self.node().ok_or_else(|| SwapError::Unknown(RegisterError::new(NotRunning)))?;
+        node.swap(over, view).await
+    }
+
+    async fn changed(&self, seen: Version) {
+        match self.node() {
+            Some(node) => node.changed(seen).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn stop(&self) {
+        let node = self.running.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(node) = node {
+            node.stop().await;
+        }
+    }
+}
