@@ -72,6 +72,7 @@ impl<A: Actor> Accepts<A> {
     {
         self.class.add(Entry {
             wire_name,
+            reply_name: M::wire().and_then(WireType::reply_name),
             rust_name: std::any::type_name::<M>(),
             type_id: TypeId::of::<M>(),
             dispatch: Dispatch(dispatch::<A, M>),

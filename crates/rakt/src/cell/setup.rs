@@ -26,6 +26,8 @@ pub(crate) struct Class<D, R> {
 pub(crate) struct Entry<D> {
     /// The wire name; peers may send this message exactly when there is one.
     pub(crate) wire_name: Option<&'static str>,
+    /// That of its reply, where it has one.
+    pub(crate) reply_name: Option<&'static str>,
     pub(crate) rust_name: &'static str,
     pub(crate) type_id: TypeId,
     /// What handles it.

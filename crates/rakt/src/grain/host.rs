@@ -14,6 +14,7 @@ use super::id::GrainId;
 use super::kind::GrainKind;
 use super::place::{Kind, Place};
 use super::placement::Placement;
+use super::relay::Relay;
 use super::reminders;
 use super::room::room;
 use crate::actor::{Accepts, Handler};
@@ -60,7 +61,7 @@ async fn keep_alive<G: Grain>(kind: Weak<Kind<G>>, system: ActorSystem) {
             let limit = system.ask_timeout();
             let awake = tokio::time::timeout(limit, host.activate(&system, key)).await;
             if let Ok(Err(refusal)) = awake
-                && system.outlet().actor_log.allows("a grain is not kept alive", &place.id.path())
+                && system.outlet().actor_log.allows("a grain is not kept alive", place.id.path())
             {
                 let refusal = Chain(&refusal);
                 tracing::warn!(grain = %place.id, %refusal, "a grain that is to be kept alive is not");
@@ -124,6 +125,10 @@ impl<G: Grain> GrainHost for Kind<G> {
     }
 
     fn enter(self: Arc<Self>, system: &ActorSystem, key: &str, closed: Option<u64>) -> Entering {
+        if system.cluster().is_some() {
+            let relay = self.relay(system, key).ok_or(Refusal::NotFound);
+            return Box::pin(std::future::ready(relay));
+        }
         let (system, place) = (system.clone(), Place::of(&self, key));
         Box::pin(async move {
             let (place, mut permit) = (place?, None);
@@ -184,6 +189,11 @@ impl<G: Grain> GrainHost for Kind<G> {
         if let Some(store) = self.terms.store.clone() {
             reminders::begin::<G>(store, self.terms.reminder_interval, system);
         }
+    }
+
+    fn relay(self: Arc<Self>, system: &ActorSystem, key: &str) -> Option<Arc<dyn Reachable>> {
+        let (place, class) = (Place::of(&self, key).ok()?, class_of::<G>(system).ok()?);
+        Some(Arc::new(Relay::new(place, system.clone(), class)))
     }
 
     fn placing(&self) -> (Placement, Option<String>) {

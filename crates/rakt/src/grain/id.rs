@@ -67,6 +67,13 @@ impl GrainId {
         format!("{}/{}", self.kind, self.key)
     }
 
+    /// The grain whose actor has this path, if that is one of a grain.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        let (kind, segment) = path.strip_prefix(GRAINS)?.strip_prefix('/')?.split_once('/')?;
+        Self::new(kind, &key_of(segment)?).ok()
+    }
+
     /// The path of the actor that it is while it lives.
     pub fn path(&self) -> String {
         format!("{GRAINS}/{}/{}", self.kind, segment(&self.key))
@@ -94,6 +101,26 @@ impl fmt::Display for GrainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind, self.key.escape_debug())
     }
+}
+
+/// The key that has this segment, if one has it.
+fn key_of(of: &str) -> Option<String> {
+    let Some(escaped) = of.strip_prefix(ESCAPED) else { return Some(of.to_owned()) };
+    let (mut key, mut rest) = (Vec::new(), escaped.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        key.push(match first {
+            b'.' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                rest = after;
+                u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
+            }
+            byte => *byte,
+        });
+    }
+    let key = String::from_utf8(key).ok()?;
+    // A key has one segment, and others stand for none.
+    (segment(&key) == of).then_some(key)
 }
 
 /// A key as a segment of a path. No two keys have the same one.

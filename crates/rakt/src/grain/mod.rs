@@ -58,6 +58,7 @@
 //! - `placement`: on which node of a cluster that is
 //! - `context`: what the code of a grain can do besides
 //! - `reference`, `call`: how it is sent messages
+//! - `relay`: what peers send for grains that live on other nodes
 //! - `portable`: grains in messages
 //! - `store`: where grains keep what outlives them; `memory_store`: one that is gone with the process
 //! - `reminders`: messages to grains that do not live
@@ -76,6 +77,7 @@ pub(crate) mod placement;
 #[cfg(feature = "serde")]
 mod portable;
 mod reference;
+mod relay;
 mod reminders;
 mod room;
 mod store;

@@ -22,13 +22,14 @@ use super::activation::Activation;
 use super::epoch::Epoch;
 use super::hosted::{Hosted, Seat};
 use super::id::GrainId;
+use super::relay::Line;
 use crate::cell::Cell;
 use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
 use crate::error::{AddressError, Cause, Chain, Refusal};
 use crate::events::StopReason;
 use crate::hosting::Hosting;
 use crate::inside::is_inside_any;
-use crate::mailbox::arrivals::Reachable;
+use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::reference::{self, ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::spawn::class_of;
@@ -53,6 +54,8 @@ struct Life<G: Grain> {
     elsewhere: Option<ActorRef<G>>,
     /// What the last life has not handled, for the next one that the cluster grants.
     left: Work<G>,
+    /// What peers have sent for a grain that lives elsewhere, while it is passed on.
+    relayed: Option<Box<Line>>,
 }
 
 impl<G: Grain> Place<G> {
@@ -68,6 +71,7 @@ impl<G: Grain> Place<G> {
                 seat: None,
                 elsewhere: None,
                 left: Work::<G>::default(),
+                relayed: None,
             });
             Ok(Self { kind: kind.clone(), id, life })
         });
@@ -130,6 +134,24 @@ impl<G: Grain> Place<G> {
     /// It was found on another node.
     pub(super) fn note_elsewhere(&self, found: ActorRef<G>) {
         self.life.lock().elsewhere = Some(found);
+    }
+
+    /// Has messages of a peer passed on. Says whether somebody is to be found who does that.
+    pub(super) fn put_in_line(&self, arrivals: Box<dyn Arrivals>) -> bool {
+        let mut life = self.life.lock();
+        let is_first = life.relayed.is_none();
+        life.relayed.get_or_insert_default().push_back(arrivals);
+        is_first
+    }
+
+    /// What is to be passed on next; whoever passes it on is done where there is nothing.
+    pub(super) fn next_relayed(&self) -> Option<Box<dyn Arrivals>> {
+        let mut life = self.life.lock();
+        let next = life.relayed.as_mut().and_then(|line| line.pop_front());
+        if next.is_none() {
+            life.relayed = None;
+        }
+        next
     }
 
     /// Begins a life that the cluster has granted. There is none yet, or what was there is over for the cluster.

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::account::Charge;
 use super::quota::Whose;
 use crate::error::{Cause, Refusal};
+use crate::grain::GrainId;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::allowance::Room;
 use crate::operation::{reinstate_cell, respawn_cell, stop_cell};
@@ -46,6 +47,13 @@ pub(crate) fn find(
             Err(error) => Err(Refusal::InvalidArgument { source: Cause::new(error) }),
         },
     }
+}
+
+/// What passes messages on to a grain that lives on another node of the cluster, or nowhere yet.
+pub(crate) fn relay(system: &ActorSystem, path: &str) -> Option<Arc<dyn Reachable>> {
+    system.cluster()?;
+    let id = GrainId::of_path(path)?;
+    system.0.grains.get(id.kind())?.clone().relay(system, id.key())
 }
 
 /// What the tasks of an operation take up in memory, in bytes.

@@ -115,6 +115,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
+    /// What passes messages of peers on to a grain of a cluster, wherever it lives.
+    fn relay(self: Arc<Self>, system: &ActorSystem, key: &str) -> Option<Arc<dyn Reachable>>;
     /// Where such grains are placed in a cluster, and the role that a node needs for it.
     fn placing(&self) -> (Placement, Option<String>);
     /// Brings a grain to life that the cluster has granted to this node. What comes of it is told to the cluster.

@@ -172,3 +172,64 @@ async fn a_node_that_leaves_hands_over_without_a_failed_ask() -> Result {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_while_nodes_leave_is_counted_once() -> Result {
+    let common = Common::default();
+    let mut nodes = common.nodes(3).await?;
+    let node = nodes[0].clone();
+    let letters = nodes[0].dead_letter_count();
+    let told: tokio::task::JoinHandle<Result<Vec<_>>> = tokio::spawn(async move {
+        let grains: Vec<_> = (0..20).map(|key| node.grain::<Counter>(key.to_string())).collect();
+        for round in 0..50 {
+            for grain in &grains {
+                grain.tell(Add { n: 1 }).await?;
+            }
+            if round % 10 == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(grains)
+    });
+    let leaves = nodes.remove(1);
+    within(leaves.shutdown()).await;
+    let grains = within(told).await??;
+    for grain in &grains {
+        // Those that take a detour may come a little later.
+        let total = within(async {
+            loop {
+                match grain.ask(Add { n: 0 }).await {
+                    Ok(50) => return Ok(50),
+                    Ok(_) => tokio::task::yield_now().await,
+                    Err(error) => return Err(error),
+                }
+            }
+        });
+        assert_eq!(total.await?, 50);
+    }
+    assert_eq!(nodes[0].dead_letter_count(), letters);
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grain_is_reached_by_address_through_any_node() -> Result {
+    let common = Common::default();
+    let nodes = common.nodes(3).await?;
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    for key in 0..10 {
+        let path = nodes[0].grain::<Counter>(key.to_string()).id()?.path();
+        for (n, node) in (1..).zip(&nodes) {
+            let address = node.address(&path)?;
+            assert_eq!(within(client.ask(&address, Add { n: 1 })).await?, n);
+        }
+    }
+    assert_eq!(common.activations.load(Ordering::Relaxed), 10);
+    client.close().await;
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}

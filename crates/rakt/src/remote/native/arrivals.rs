@@ -25,7 +25,7 @@ use crate::reference::ActorRef;
 use crate::remote::access::Access;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
-use crate::remote::serve::find;
+use crate::remote::serve::{find, relay};
 use crate::system::ActorSystem;
 
 /// Types that are remembered for a receiver; a peer that uses more than these of one actor has them
@@ -339,10 +339,17 @@ impl Actors {
         let cell = match &receiver.kept.cell {
             Some(cell) => cell,
             None => {
-                let found = find(&self.system, &receiver.path, receiver.uid)?;
+                let found = find(&self.system, &receiver.path, receiver.uid);
+                let found =
+                    found.or_else(|refusal| relay(&self.system, &receiver.path).ok_or(refusal))?;
                 receiver.kept.cell.insert(found)
             }
         };
+        // Who asks one life of a grain, which is not here, learns of the next one; who tells it does not.
+        let is_elsewhere = cell.uid() != receiver.uid.unwrap_or(cell.uid());
+        if is_elsewhere && verb != Verb::Tell {
+            return Err(Refusal::StaleIncarnation);
+        }
         let entry = cell.accepted(name);
         let entry = entry.ok_or_else(|| Refusal::NotAccepted { message: name.to_string() })?;
         receiver.kept.entries.remember((type_id, verb, entry));

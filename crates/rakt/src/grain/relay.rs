@@ -1,0 +1,363 @@
+//! Stands in for a grain that lives on another node, for messages of peers that arrive here: they are passed on as they came.
+
+use std::any::{Any, TypeId};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rakt_wire::{Address, Metadata, Wish};
+
+use super::Grain;
+use super::place::Place;
+use crate::answer::{Fate, Reply};
+use crate::call_options::CallOptions;
+use crate::context::ActorClass;
+use crate::error::Refusal;
+use crate::events::WatchId;
+use crate::mailbox::arrivals::{Arrivals, Reachable};
+use crate::mailbox::current::Current;
+use crate::mailbox::reply::RemoteAsker;
+use crate::mailbox::run::Loose;
+use crate::message::allowance::Room;
+use crate::peer::Peer;
+use crate::reference::{ActorRef, AnyCell, Life, Outgoing, Push, RemoteActor, Target};
+use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
+use crate::system::core::{ActorSystem, Refused, Whereabouts};
+use crate::timers::now;
+
+/// Batches of messages that wait until it is known where the grain lives.
+pub(super) type Line = VecDeque<Box<dyn Arrivals>>;
+
+/// Between two tries to reach a grain.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A grain that lives elsewhere, or is about to live.
+pub(super) struct Relay<G: Grain> {
+    place: Arc<Place<G>>,
+    system: ActorSystem,
+    class: Arc<ActorClass<G>>,
+    path: Arc<str>,
+}
+
+impl<G: Grain> Relay<G> {
+    pub(super) fn new(
+        place: Arc<Place<G>>,
+        system: ActorSystem,
+        class: Arc<ActorClass<G>>,
+    ) -> Self {
+        let path = place.id.path().into();
+        Self { place, system, class, path }
+    }
+}
+
+/// A message that is passed on.
+struct Passed {
+    type_name: &'static str,
+    reply_name: Option<&'static str>,
+    payload: Bytes,
+    sender: Option<ActorRef>,
+    metadata: Option<Metadata>,
+    until: Instant,
+}
+
+/// Passes on what has come for a grain, one batch after the other.
+pub(super) async fn work_off<G: Grain>(relay: Arc<Relay<G>>) {
+    while let Some(batch) = relay.place.next_relayed() {
+        relay.deliver(batch).await;
+    }
+}
+
+impl<G: Grain> Relay<G> {
+    async fn deliver(&self, mut batch: Box<dyn Arrivals>) {
+        let until = now() + self.system.ask_timeout();
+        let mut refused = None;
+        let target = loop {
+            match self.find(refused, until).await {
+                Ok(Whereabouts::There(found)) => break found,
+                Ok(Whereabouts::Here) => match self.place.living() {
+                    Some(cell) if cell.takes_messages() => return cell.push_arrivals(batch),
+                    // It ends, and the next one may live anywhere.
+                    living => {
+                        let life = living.map(|cell| cell.life());
+                        refused = life.map(|life| Refused { life, ended: true });
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                Err(refusal) => return batch.refuse_all(&refusal),
+            }
+        };
+        let mut target = target;
+        while let Some(entry) = batch.first() {
+            let payload = match batch.payload() {
+                Ok(payload) => payload,
+                Err(refusal) => {
+                    batch.refuse_first(&refusal);
+                    continue;
+                }
+            };
+            let mut current = Current::default();
+            let asker = batch.take(&mut current);
+            let Some(entry) = self.class.entries.get(usize::from(entry)) else { continue };
+            let Some(type_name) = entry.wire_name else { continue };
+            let passed = Passed {
+                type_name,
+                reply_name: entry.reply_name,
+                payload,
+                sender: current.sender.clone(),
+                metadata: current.metadata().cloned(),
+                until: current.deadline.unwrap_or(until),
+            };
+            match asker {
+                // Those that nobody waits for stay in order.
+                None => {
+                    if let Some(found) = self.tell(&passed, target.clone()).await {
+                        target = found;
+                    }
+                }
+                Some(asker) => {
+                    let (relay, target) = (self.again(), target.clone());
+                    self.system.runtime().spawn(async move {
+                        relay.ask(&passed, target, &asker).await;
+                    });
+                }
+            }
+        }
+    }
+
+    fn again(&self) -> Self {
+        Self {
+            place: self.place.clone(),
+            system: self.system.clone(),
+            class: self.class.clone(),
+            path: self.path.clone(),
+        }
+    }
+
+    async fn find(&self, refused: Option<Refused>, until: Instant) -> Result<Whereabouts, Refusal> {
+        let cluster = self.system.cluster().cloned().ok_or(Refusal::NotFound)?;
+        let found = cluster.find(&self.place.id, refused);
+        let found = tokio::time::timeout_at(until.into(), found).await;
+        found.map_err(|_| Refusal::DeadlineExceeded)?
+    }
+
+    /// Where to try next, after this refusal by `target`.
+    ///
+    /// # Errors
+    /// There is no use in another try.
+    async fn next(
+        &self,
+        target: &ActorRef,
+        refusal: Refusal,
+        until: Instant,
+    ) -> Result<ActorRef, Refusal> {
+        let ended = match refusal {
+            Refusal::Stopped | Refusal::NotFound | Refusal::StaleIncarnation => true,
+            Refusal::ShuttingDown => true,
+            Refusal::Fenced | Refusal::Unreachable { .. } => false,
+            refusal => return Err(refusal),
+        };
+        tokio::time::sleep(PAUSE).await;
+        let refused = target.life().map(|life| Refused { life, ended });
+        match self.find(refused, until).await? {
+            Whereabouts::There(found) => Ok(found),
+            // What was taken off the batch cannot be put into a mailbox of this node.
+            Whereabouts::Here => Err(Refusal::Stopped),
+        }
+    }
+
+    /// Passes on a message that nobody waits for. Returns where it has gone, if it was not there.
+    async fn tell(&self, passed: &Passed, mut target: ActorRef) -> Option<ActorRef> {
+        let mut moved = None;
+        loop {
+            let sent = send(&target, passed, Wish::Tell).await;
+            let refusal = match sent {
+                Ok(_) => return moved,
+                Err(refusal) => refusal,
+            };
+            match self.next(&target, refusal, passed.until).await {
+                Ok(found) => {
+                    target = found;
+                    moved = Some(target.clone());
+                }
+                Err(refusal) => {
+                    let (address, sender) = (target.address(), passed.sender.clone());
+                    let message = passed.type_name.to_owned();
+                    self.system.dead_letter(|| crate::DeadLetter {
+                        target: address.into(),
+                        sender: sender.map(|sender| sender.address()),
+                        message,
+                        reason: refusal,
+                        count: 1,
+                    });
+                    return moved;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, passed: &Passed, mut target: ActorRef, asker: &RemoteAsker) {
+        loop {
+            let fate = match send(&target, passed, Wish::Ask).await {
+                Ok(Some(answer)) => {
+                    let answered = tokio::time::timeout_at(passed.until.into(), answer).await;
+                    answered.unwrap_or(Fate::Refused(Refusal::DeadlineExceeded))
+                }
+                Ok(None) => Fate::Refused(Refusal::NoReply),
+                Err(refusal) => Fate::Refused(refusal),
+            };
+            let refusal = match fate {
+                Fate::Reply(reply) => match bytes_of(reply) {
+                    Ok(bytes) => {
+                        return asker.to.reply(asker.request, passed.reply_name, &&*bytes);
+                    }
+                    Err(refusal) => refusal,
+                },
+                Fate::Refused(refusal) => match self.next(&target, refusal, passed.until).await {
+                    Ok(found) => {
+                        target = found;
+                        continue;
+                    }
+                    Err(refusal) => refusal,
+                },
+                // It may have been handled.
+                Fate::Lost(source) | Fate::BadReply(source) => Refusal::Internal { source },
+                Fate::Outcome(_) => Refusal::NoReply,
+            };
+            return asker.to.refuse(asker.request, &refusal);
+        }
+    }
+}
+
+fn bytes_of(reply: Reply) -> Result<Bytes, Refusal> {
+    match reply {
+        Reply::Small(bytes) | Reply::Large(bytes, _) => Ok(bytes),
+        Reply::Packed(open, _) => open(),
+    }
+}
+
+/// Sends a message as it was written.
+async fn send(
+    target: &ActorRef,
+    passed: &Passed,
+    wish: Wish,
+) -> Result<Option<crate::answer::RemoteAnswer>, Refusal> {
+    let Target::Remote(remote) = target.target() else { return Err(Refusal::Stopped) };
+    let remote: &Arc<dyn RemoteActor> = remote;
+    let payload: &[u8] = &passed.payload;
+    let mut state = None;
+    let sent = poll_fn(|cx| {
+        let outgoing = Outgoing {
+            wish,
+            type_name: passed.type_name,
+            reply_name: passed.reply_name,
+            payload: &payload,
+            sender: passed.sender.as_ref(),
+            remaining: (wish == Wish::Ask).then(|| passed.until.saturating_duration_since(now())),
+            metadata: passed.metadata.as_ref(),
+            is_alone: false,
+        };
+        remote.poll_send(&outgoing, &mut state, Some(cx.waker()))
+    });
+    let sent = tokio::time::timeout_at(passed.until.into(), sent).await;
+    sent.map_err(|_| Refusal::DeadlineExceeded)?
+}
+
+impl<G: Grain> Signalled for Relay<G> {
+    fn signal(&self, signal: Signal) {
+        refuse_signal(signal);
+    }
+}
+
+/// Only messages of peers come here.
+impl<G: Grain> AnyCell for Relay<G> {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn uid(&self) -> u64 {
+        0
+    }
+
+    fn life(&self) -> Life {
+        Life { uid: 0, incarnation: self.system.incarnation() }
+    }
+
+    fn parent(&self) -> Option<Arc<dyn AnyCell>> {
+        None
+    }
+
+    fn address(&self) -> Address {
+        self.system.address_of(&self.path)
+    }
+
+    fn call_options(&self) -> &CallOptions {
+        self.system.call_options()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn watch(&self, _: Watcher) {}
+
+    fn kill(&self) {}
+
+    fn unwatch(&self, _: WatchId) {}
+
+    /// It is looked for anew with each batch: it may live here by then.
+    fn has_ended(&self) -> bool {
+        true
+    }
+
+    fn queue_len(&self) -> usize {
+        0
+    }
+
+    fn forget_waiter(&self, _: u64) {}
+
+    fn push_listed(
+        &self,
+        _: &mut dyn Loose,
+        _: TypeId,
+        _: Option<(&mut Option<u64>, &Waker)>,
+    ) -> Push {
+        Push::Refused(Refusal::Stopped)
+    }
+}
+
+impl<G: Grain> Reachable for Relay<G> {
+    fn kind(&self) -> Option<&Arc<str>> {
+        None
+    }
+
+    fn spawner(&self) -> Option<&Peer> {
+        None
+    }
+
+    fn accepted(&self, wire_name: &str) -> Option<u16> {
+        self.class.accepted(wire_name)
+    }
+
+    fn wire_names(&self) -> Vec<&'static str> {
+        self.class.entries.iter().filter_map(|entry| entry.wire_name).collect()
+    }
+
+    fn check(&self, entry: u16, payload: Bytes, room: &dyn Room) -> Result<(), Refusal> {
+        let entry = self.class.entries.get(entry as usize).ok_or(Refusal::NotFound)?;
+        (entry.check)(payload, room)
+    }
+
+    fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {
+        if self.place.put_in_line(arrivals) {
+            let relay = Arc::new(self.again());
+            self.system.runtime().spawn(work_off(relay));
+        }
+    }
+
+    fn unwatch_call(&self, _: WatchKey) {}
+
+    fn abandon(&self, _: &Refusal) {}
+}
