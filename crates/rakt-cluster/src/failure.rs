@@ -169,7 +169,8 @@ pub struct Evidence {
     /// By accused and accuser: since when, and the last time.
     bad: BTreeMap<(Seat, Seat), (Duration, Duration)>,
     heard: BTreeMap<Seat, Duration>,
-    evicted: Option<Duration>,
+    /// The last one, and when it was named first.
+    evicted: Option<(Seat, Duration)>,
 }
 
 impl Evidence {
@@ -223,9 +224,6 @@ impl Evidence {
     }
 
     fn evict(&mut self, now: Duration) -> Option<Seat> {
-        if self.evicted.is_some_and(|last| now.saturating_sub(last) < PAUSE) {
-            return None;
-        }
         let long = |since: Duration| now.saturating_sub(since) >= PERSISTENT;
         let mut links: BTreeMap<Seat, BTreeSet<Seat>> = BTreeMap::new();
         let mut accused = BTreeSet::new();
@@ -234,6 +232,12 @@ impl Evidence {
             links.entry(*one).or_default().insert(*other);
             links.entry(*other).or_default().insert(*one);
         }
+        if let Some((last, at)) = self.evicted
+            && now.saturating_sub(at) < PAUSE
+        {
+            // Again, until a view says so: who proposed it may have been overtaken.
+            return links.contains_key(&last).then_some(last);
+        }
         let silent = |seat: &Seat| {
             accused.contains(seat) && self.heard.get(seat).is_none_or(|last| long(*last))
         };
@@ -241,7 +245,7 @@ impl Evidence {
             (silent(seat), bad.len(), seat.joined, seat.id)
         };
         let worst = *links.iter().max_by_key(rank)?.0;
-        self.evicted = Some(now);
+        self.evicted = Some((worst, now));
         Some(worst)
     }
 }
@@ -363,7 +367,7 @@ mod tests {
         assert_eq!(evidence.verdict(&view, FRESH, seconds(1)), [seats[7]]);
     }
 
-    /// Says the same every second; who is evicted, and when.
+    /// Says the same every second; who is evicted, and when that is said first.
     fn persistent(
         view: &View,
         accusations: &[(usize, usize)],
@@ -376,8 +380,11 @@ mod tests {
             for (accuser, accused) in accusations {
                 evidence.accuse(seats[*accuser], seats[*accused], seconds(now));
             }
+            let named = evidence.verdict(view, FRESH, seconds(now));
+            let last: Option<&(u64, Seat)> = out.last();
+            let is_new = |seat: &Seat| last.is_none_or(|(at, of)| of != seat || now >= at + 60);
             out.extend(
-                evidence.verdict(view, FRESH, seconds(now)).into_iter().map(|seat| (now, seat)),
+                named.into_iter().filter(is_new).map(|seat| (now, seat)).collect::<Vec<_>>(),
             );
         }
         out

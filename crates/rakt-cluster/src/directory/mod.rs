@@ -400,8 +400,10 @@ impl Directory {
         commands
     }
 
+    /// Whether this node takes a grain on. One that leaves does not: it may be gone by the next view, and nobody waits then.
     fn serves(&self, lease: &Lease, now: Duration) -> bool {
-        lease.may_host(now) || !self.guards.hold(Guard::LeaseToHost)
+        let is_up = self.view.state(self.me) == Some(State::Up);
+        is_up && (lease.may_host(now) || !self.guards.hold(Guard::LeaseToHost))
     }
 
     /// Takes an answer. Returns the slots that are to be asked of all now.

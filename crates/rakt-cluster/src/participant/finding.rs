@@ -112,8 +112,13 @@ impl Participant {
                 let is_refused = waiter.wish.refused.filter(|refused| {
                     entry.host.incarnation == refused.incarnation && entry.uid == Some(refused.uid)
                 });
+                let me = listed.lease.seat();
                 match is_refused {
                     None => Some(Answer::Route(entry)),
+                    // What lives here is known without a question.
+                    Some(refused) if entry.host == me && !refused.ended => {
+                        Some(Answer::Route(entry))
+                    }
                     Some(refused) if waiter.is_vouched && !refused.ended => {
                         Some(Answer::Route(entry))
                     }
@@ -128,7 +133,12 @@ impl Participant {
                 *granted = true;
                 self.place(grain, waiter.from, now, out)
             }
-            directory::Found::NoLease if !listed.lease.may_host(now) => Some(Answer::Fenced),
+            // One that has just come has had no time yet to get a lease.
+            directory::Found::NoLease
+                if self.hosts_until.is_some() && !listed.lease.may_host(now) =>
+            {
+                Some(Answer::Fenced)
+            }
             directory::Found::NotOwner(_) => Some(Answer::NotOwner),
             _ => None,
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Envelope, Message};
-use super::{CATCH_UP, Do, EARLY, LONGEST, Participant};
+use super::{CATCH_UP, Do, EARLY, LONGEST, PROPOSERS, Participant};
 use crate::directory::Word;
 use crate::failure;
 use crate::node::Seat;
@@ -16,8 +16,8 @@ impl Participant {
     pub(super) fn spread(&mut self, view: &Arc<View>, version: Version, out: &mut Vec<Do>) {
         let Some(me) = self.seat() else { return };
         let bytes = Arc::<[u8]>::from(view.encode());
-        let others = view.members().iter().filter(|member| member.state != State::Joining);
-        let others: Vec<Seat> = others.map(|member| member.seat()).filter(|to| *to != me).collect();
+        let others = view.members().iter().map(|member| member.seat());
+        let others: Vec<Seat> = others.filter(|to| *to != me).collect();
         for to in others {
             self.say(to, Message::View { version, bytes: bytes.clone() }, out);
         }
@@ -63,18 +63,19 @@ impl Participant {
         out: &mut Vec<Do>,
     ) {
         let Some(view) = self.view().cloned() else { return };
-        // The first that do not stand accused by this node: one of them proposes.
-        let up = view.up().map(|member| member.seat()).filter(|up| *up != accused);
-        for to in up.take(4) {
-            if to != me {
-                self.say(to, Message::Accuse { accused, accuses }, out);
-            }
+        let Some(listed) = &mut self.listed else { return };
+        if accuses {
+            listed.accused.insert(accused);
+            listed.evidence.accuse(me, accused, now);
+        } else {
+            listed.accused.remove(&accused);
+            listed.evidence.withdraw(me, accused);
         }
-        if let Some(listed) = &mut self.listed {
-            match accuses {
-                true => listed.evidence.accuse(me, accused, now),
-                false => listed.evidence.withdraw(me, accused),
-            }
+        // The first that do not stand accused by this node: one of them proposes.
+        let up = view.up().map(|member| member.seat());
+        let up = up.filter(|up| *up != me && *up != accused && !listed.accused.contains(up));
+        for to in up.take(PROPOSERS).collect::<Vec<_>>() {
+            self.say(to, Message::Accuse { accused, accuses }, out);
         }
     }
 
@@ -99,7 +100,11 @@ impl Participant {
             self.show(from, &mut out);
             return out;
         }
-        if let Some(listed) = &mut self.listed {
+        // What strangers say takes up no room.
+        let is_listed = |seat| view.state(seat).is_some();
+        if let Some(listed) = &mut self.listed
+            && is_listed(from)
+        {
             listed.evidence.heard(from, now);
         }
         match message {
@@ -116,7 +121,10 @@ impl Participant {
             Message::Ack { .. } => self.answered(from, now, &mut out),
             Message::AckOf { whose } => self.answered(whose, now, &mut out),
             Message::Accuse { accused, accuses } => {
-                if let Some(listed) = &mut self.listed {
+                if let Some(listed) = &mut self.listed
+                    && is_listed(from)
+                    && is_listed(accused)
+                {
                     match accuses {
                         true => listed.evidence.accuse(from, accused, now),
                         false => listed.evidence.withdraw(from, accused),
@@ -126,7 +134,9 @@ impl Participant {
             // Who is greeted answers only whom it can reach itself: over its own link.
             Message::Greet => self.say(from, Message::Greeted, &mut out),
             Message::Greeted => {
-                if let Some(listed) = &mut self.listed {
+                if let Some(listed) = &mut self.listed
+                    && is_listed(from)
+                {
                     listed.greeted.insert(from);
                 }
             }
@@ -134,7 +144,7 @@ impl Participant {
             Message::View { version, bytes } => match View::decode(&bytes) {
                 Ok(view) => {
                     if self.known.as_ref().is_none_or(|(known, _)| known.stamp() < view.stamp()) {
-                        self.take(Arc::new(view), Some(version), false, now, &mut out);
+                        self.take(Arc::new(view), Some(version), now, &mut out);
                     }
                 }
                 Err(error) => out.push(Do::Alarm(format!("{from} has sent no view: {error}"))),

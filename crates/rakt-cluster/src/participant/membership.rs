@@ -1,27 +1,27 @@
 //! How a participant comes, stays and goes: what it would have changed in the view, and what a view makes of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::Message;
-use super::{AGAIN, Do, HAND_OVER, Listed, Participant};
+use super::{AGAIN, Do, HAND_OVER, Listed, PATIENCE, Participant, Settings, TURN};
 use crate::directory::Directory;
 use crate::failure::{Detector, Evidence};
 use crate::lease::Lease;
 use crate::node::Seat;
 use crate::propose::{Change, Newcomer};
-use crate::view::{State, View};
+use crate::takeover::Waits;
+use crate::view::{Member, State, View};
 
 impl Participant {
     /// What it would have changed in the view that it knows.
     pub(super) fn wants(&mut self, now: Duration) -> Vec<Change> {
         let Some((view, _)) = self.known.clone() else { return Vec::new() };
         let Some(listed) = &mut self.listed else {
-            let (is_wanted, me) = (!self.leaving, &self.settings.me);
-            let join = view.node(me.id).is_none() && is_wanted;
-            return join.then(|| Change::Join(me.clone(), None)).into_iter().collect();
+            return self.wants_outside(&view, now).into_iter().collect();
         };
+        let patience = patience(&self.settings, &view);
         let seat = listed.lease.seat();
         let mut wants = Vec::new();
         match view.state(seat) {
@@ -32,12 +32,13 @@ impl Participant {
                     .map(|member| member.seat())
                     .filter(|up| !listed.greeted.contains(up))
                     .collect();
-                let patience = view.lease().saturating_mul(2);
                 let nobody = listed.greeted.is_empty() && !silent.is_empty();
+                let waited = now.saturating_sub(listed.since) >= patience.saturating_mul(2);
                 if silent.is_empty() {
                     wants.push(Change::Up(seat));
-                } else if nobody && now.saturating_sub(listed.since) >= patience {
-                    // Everything was restarted under new names: no member is left that could accuse another.
+                } else if nobody && waited {
+                    // Everything was restarted under new names: no member is left that could accuse another, or turn this one
+                    // away.
                     wants.extend(silent.into_iter().map(Change::Dead));
                 }
             }
@@ -45,18 +46,19 @@ impl Participant {
             Some(State::Up) => {
                 let above = self.raise_above.filter(|above| view.stamp().generation <= *above);
                 wants.extend(above.map(|above| Change::Raise { above }));
-                let fresh = self.settings.probe.saturating_mul(4);
-                let dead = listed.evidence.verdict(&view, fresh, now);
-                let proposer = view.up().map(|member| member.seat()).find(|up| !dead.contains(up));
-                if proposer == Some(seat) {
-                    wants.extend(dead.into_iter().map(Change::Dead));
-                    wants.extend(listed.directory.waits().droppable(now).map(Change::Drop));
-                }
+                let mut gone = listed.would_go(&view, (self.settings.probe, patience), now);
+                // All want the same, and the first of them proposes; the next do where that comes to nothing.
+                let dead = |up: &Seat| gone.get(up).is_some_and(|(_, change)| is_death(change));
+                let before = view.up().map(|member| member.seat()).filter(|up| !dead(up));
+                let before = before.take_while(|up| *up != seat).count();
+                let turn = self.settings.probe.saturating_mul(TURN).saturating_mul(before as u32);
+                gone.retain(|_, (since, _)| now.saturating_sub(*since) >= turn);
+                wants.extend(gone.into_values().map(|(_, change)| change));
             }
             Some(State::Leaving) => {
-                let given = !listed.directory.has_to_give()
-                    || self.drained_at.is_some_and(|at| now.saturating_sub(at) >= HAND_OVER);
-                if self.drained_at.is_some() && given {
+                let late = self.drained_at.is_some_and(|at| now.saturating_sub(at) >= HAND_OVER);
+                let is_drained = self.drained_at.is_some();
+                if is_drained && (late || !listed.directory.has_to_give()) {
                     wants.push(Change::Gone(seat));
                 }
             }
@@ -65,17 +67,40 @@ impl Participant {
         wants
     }
 
+    /// What it would have changed while it has no seat.
+    fn wants_outside(&self, view: &View, now: Duration) -> Option<Change> {
+        let me = &self.settings.me;
+        if self.leaving {
+            return None;
+        }
+        let Some(node) = view.node(me.id) else { return Some(Change::Join(me.clone(), None)) };
+        match node.state {
+            // It waits as whoever takes what was its, which may be nobody: all others may be gone.
+            State::Dead { .. } => {
+                let mut over = self.waits.droppable(now);
+                over.find(|over| over.seat() == node.seat()).map(Change::Drop)
+            }
+            // An earlier run of this node.
+            _ => {
+                let waited = |since| now.saturating_sub(since) >= patience(&self.settings, view);
+                self.ousted.is_some_and(waited).then(|| Change::Dead(node.seat()))
+            }
+        }
+    }
+
     /// Takes its seat, if the view has one for it.
     pub(super) fn sit_down(&mut self, view: &Arc<View>, now: Duration, out: &mut Vec<Do>) {
         let Newcomer { id, incarnation, .. } = self.settings.me;
+        self.waits.learn(view, now);
         let Some(lease) = Lease::new(view, id, incarnation) else {
-            // Its own wish, or nobody's.
-            if self.leaving && view.node(id).is_none_or(|node| node.incarnation != incarnation) {
-                self.has_left = true;
-                out.push(Do::Left);
+            let lives = |node: &Member| !matches!(node.state, State::Dead { .. });
+            match view.node(id).is_some_and(lives) {
+                true => drop(self.ousted.get_or_insert(now)),
+                false => self.ousted = None,
             }
-            return;
+            return self.note_gone(out);
         };
+        (self.waits, self.ousted) = (Waits::default(), None);
         let (seat, slots, guards) = (lease.seat(), self.slots.clone(), self.guards);
         let (directory, commands) = Directory::guarded(view.clone(), seat, slots, now, guards);
         let mut detector = Detector::new(seat, self.settings.probe, now);
@@ -88,29 +113,54 @@ impl Participant {
             greeted: BTreeSet::new(),
             greet_at: now,
             since: now,
+            accused: BTreeSet::new(),
+            alone: None,
+            wanted: BTreeMap::new(),
+            joiners: BTreeMap::new(),
             early: Vec::new(),
             has_drained: false,
         });
+        self.note_members(None, view, now);
         self.carry_out(commands, now, out);
+    }
+
+    /// Takes note of who has come, and whether a member has done anything.
+    pub(super) fn note_members(&mut self, before: Option<&View>, view: &View, now: Duration) {
+        let Some(listed) = &mut self.listed else { return };
+        let joins = |member: &&Member| member.state == State::Joining;
+        let others = |view: &View| -> Vec<Member> {
+            view.members().iter().filter(|member| !joins(member)).cloned().collect()
+        };
+        if before.is_none_or(|before| others(before) != others(view)) {
+            (listed.since, listed.alone) = (now, None);
+        }
+        let joiners = view.members().iter().filter(joins).map(|member| member.seat());
+        let known = std::mem::take(&mut listed.joiners);
+        let since = |seat: Seat| (seat, known.get(&seat).copied().unwrap_or(now));
+        listed.joiners = joiners.map(since).collect();
+        listed.accused.retain(|seat| view.state(*seat).is_some_and(State::hosts));
+        listed.greeted.retain(|seat| view.state(*seat).is_some());
+    }
+
+    /// It has left, if it wished to and has no seat.
+    pub(super) fn note_gone(&mut self, out: &mut Vec<Do>) {
+        if self.leaving && self.listed.is_none() && !self.has_left {
+            self.has_left = true;
+            out.push(Do::Left);
+        }
     }
 
     /// It is no member any more: nothing that lives here may go on.
     pub(super) fn end_all(&mut self, now: Duration, out: &mut Vec<Do>) {
         if self.listed.take().is_some() {
+            let pause = self.random().checked_rem(1000).unwrap_or(0);
             (self.hosts_until, self.drained_at) = (None, None);
             self.failures.clear();
             self.finding.forget_waiters();
             out.push(Do::EndAll);
-            self.propose_after = now;
+            self.propose_after = now.saturating_add(Duration::from_millis(pause));
         }
-        let Newcomer { id, incarnation, .. } = self.settings.me;
-        let view = self.view();
-        let listed =
-            view.and_then(|view| view.node(id)).is_some_and(|n| n.incarnation == incarnation);
-        if self.leaving && !listed && !self.has_left {
-            self.has_left = true;
-            out.push(Do::Left);
-        }
+        self.note_gone(out);
     }
 
     /// Says hello to all that are Up, while this one is Joining.
@@ -140,8 +190,55 @@ impl Participant {
         if !std::mem::replace(&mut listed.has_drained, true) {
             out.push(Do::Drain);
         }
-        if listed.directory.lives().next().is_none() {
-            self.drained_at.get_or_insert(now);
+        match listed.directory.lives().next() {
+            None => drop(self.drained_at.get_or_insert(now)),
+            Some(_) => self.drained_at = None,
         }
+    }
+}
+
+/// How long one waits for what does not come.
+fn patience(settings: &Settings, view: &View) -> Duration {
+    view.lease().max(settings.probe.saturating_mul(PATIENCE))
+}
+
+fn is_death(change: &Change) -> bool {
+    matches!(change, Change::Dead(_))
+}
+
+impl Listed {
+    /// Who would have to go, since when, and how.
+    fn would_go(
+        &mut self,
+        view: &View,
+        (probe, patience): (Duration, Duration),
+        now: Duration,
+    ) -> BTreeMap<Seat, (Duration, Change)> {
+        let me = self.lease.seat();
+        let mut dead = self.evidence.verdict(view, probe.saturating_mul(4), now);
+        // Nobody is left who could accuse another. Were it this node that is cut off, the others would have removed it by now.
+        let mut others = view.hosts().filter(|seat| *seat != me).peekable();
+        let is_alone = others.peek().is_some() && others.all(|seat| self.accused.contains(&seat));
+        match is_alone {
+            true => drop(self.alone.get_or_insert(now)),
+            false => self.alone = None,
+        }
+        if self.alone.is_some_and(|since| now.saturating_sub(since) >= patience) {
+            dead = view.hosts().filter(|seat| *seat != me).collect();
+        }
+        let waited = |since: &Duration| now.saturating_sub(*since) >= patience;
+        let joiners = self.joiners.iter().filter(|(_, since)| waited(since));
+        let changes = dead.into_iter().map(|seat| (seat, Change::Dead(seat)));
+        let changes = changes
+            .chain(
+                self.directory.waits().droppable(now).map(|over| (over.seat(), Change::Drop(over))),
+            )
+            .chain(joiners.map(|(seat, _)| (*seat, Change::Gone(*seat))));
+        let known = std::mem::take(&mut self.wanted);
+        let since = |seat: &Seat| known.get(seat).copied().unwrap_or(now);
+        let wanted: BTreeMap<Seat, (Duration, Change)> =
+            changes.map(|(seat, change)| (seat, (since(&seat), change))).collect();
+        self.wanted = wanted.iter().map(|(seat, (since, _))| (*seat, *since)).collect();
+        wanted
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::directory::{Command, Directory, Grain, Guards, Word};
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Stamp};
 use crate::failure::{Detector, Evidence};
 use crate::lease::{Lease, Look};
 use crate::node::{Incarnation, Seat};
@@ -32,6 +32,7 @@ use crate::placement::Placement;
 use crate::propose::Newcomer;
 use crate::register::{Attempt, Version};
 use crate::slots::Slot;
+use crate::takeover::Waits;
 use crate::view::{State, View};
 
 mod finding;
@@ -40,6 +41,8 @@ mod membership;
 mod message;
 mod register;
 mod searches;
+#[cfg(test)]
+mod simulation;
 
 pub use message::{Answer, Envelope, Message, MessageError, Refused, Wish};
 pub use searches::Found;
@@ -56,6 +59,12 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 const BATCH: Duration = Duration::from_millis(100);
 /// How long one that leaves waits for others to take its slots over.
 const HAND_OVER: Duration = Duration::from_secs(2);
+/// So many, who may propose, hear of accusations.
+const PROPOSERS: usize = 8;
+/// A member that wants another gone leaves that to each one before it for so many probes.
+const TURN: u32 = 2;
+/// Who cannot be let in is turned away after a lease, or so many probes if those take longer.
+const PATIENCE: u32 = 5;
 /// How many words are kept that speak of a view which is not known yet.
 const EARLY: usize = 256;
 /// The longest message, in bytes: one slot alone may take more.
@@ -149,6 +158,12 @@ pub struct Participant {
     /// Nothing is asked of the register before that, and nothing proposed.
     rest_until: Duration,
     propose_after: Duration,
+    /// One that hosts nothing does not look again before that.
+    look_after: Duration,
+    /// For what is left of an earlier seat of this node, while it has none.
+    waits: Waits,
+    /// Since when it has no seat, and another run of this node has one.
+    ousted: Option<Duration>,
     conflicts: u32,
     leaving: bool,
     has_left: bool,
@@ -174,7 +189,15 @@ struct Listed {
     /// Who has answered since it is Joining.
     greeted: BTreeSet<Seat>,
     greet_at: Duration,
+    /// Since when it is Joining, and no member has done anything that shows in the view.
     since: Duration,
+    /// Whom it accuses itself, and since when that is all others.
+    accused: BTreeSet<Seat>,
+    alone: Option<Duration>,
+    /// Since when each is wanted gone that this node would have gone.
+    wanted: BTreeMap<Seat, Duration>,
+    /// Who is Joining, and since when this node knows that.
+    joiners: BTreeMap<Seat, Duration>,
     /// Words of views that are not known yet.
     early: Vec<(Seat, Word)>,
     has_drained: bool,
@@ -184,7 +207,8 @@ struct Listed {
 #[derive(Clone, Debug)]
 enum Register {
     Idle,
-    Reads(Option<Look>),
+    /// With the view that was known then: an older one is an alarm, and another may have told of a newer one since.
+    Reads(Option<Look>, Option<Stamp>),
     Confirms(Look),
     Swaps(View),
 }
@@ -208,6 +232,9 @@ impl Participant {
             register: Register::Idle,
             rest_until: Duration::ZERO,
             propose_after: Duration::ZERO,
+            look_after: Duration::ZERO,
+            waits: Waits::default(),
+            ousted: None,
             conflicts: 0,
             leaving: false,
             has_left: false,
@@ -286,6 +313,9 @@ impl Participant {
     /// When to poll it, at the latest.
     #[must_use]
     pub fn deadline(&self, now: Duration) -> Duration {
+        if self.has_left {
+            return Duration::MAX;
+        }
         let Some(listed) = &self.listed else { return now.saturating_add(SOON) };
         let is_busy = self.leaving
             || self.state() != Some(State::Up)
@@ -295,7 +325,9 @@ impl Participant {
         if is_busy {
             return now.saturating_add(SOON);
         }
-        let look = listed.lease.next_look().unwrap_or(now).max(self.rest_until);
+        let is_known = self.known.as_ref().is_some_and(|(_, version)| version.is_some());
+        let look =
+            listed.lease.next_look().filter(|_| is_known).unwrap_or(now).max(self.rest_until);
         let look = if matches!(self.register, Register::Idle) { look } else { Duration::MAX };
         look.min(listed.detector.deadline()).max(now)
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BATCH, Do, Participant, Register, Settings};
+use super::{AGAIN, BATCH, Do, Participant, Register, Settings};
 use crate::lease::Next;
 use crate::propose::{found, propose};
 use crate::register::{Attempt, Confirmed, Swapped, Version};
-use crate::view::{Step, View};
+use crate::view::{State, Step, View};
 
 impl Participant {
     /// A hint that there is a newer view: the register is read soon.
@@ -23,12 +23,12 @@ impl Participant {
             return;
         }
         let Some((view, version)) = self.known.clone() else {
-            self.register = Register::Reads(None);
+            self.register = Register::Reads(None, None);
             return out.push(Do::Read);
         };
         let look = self.listed.as_ref().map(|listed| listed.lease.look(now));
         let Some(version) = version else {
-            self.register = Register::Reads(look);
+            self.register = Register::Reads(look, Some(view.stamp()));
             return out.push(Do::Read);
         };
         let next_look = self.listed.as_ref().and_then(|listed| listed.lease.next_look());
@@ -43,12 +43,19 @@ impl Participant {
             }
         }
         match look {
-            // One that only leads a view on has nothing to confirm, and one that is not listed looks for its entry.
-            None if now >= self.propose_after => {
-                self.register = Register::Reads(None);
+            // One that is not listed has nothing to confirm, and looks for its entry.
+            None if now >= self.look_after => {
+                self.look_after = now.saturating_add(AGAIN);
+                self.register = Register::Reads(None, Some(view.stamp()));
                 out.push(Do::Read);
             }
             Some(look) if next_look.is_none_or(|at| now >= at) => {
+                if self.state() == Some(State::Joining) {
+                    if now < self.look_after {
+                        return;
+                    }
+                    self.look_after = now.saturating_add(AGAIN);
+                }
                 self.register = Register::Confirms(look);
                 out.push(Do::Confirm(version));
             }
@@ -59,7 +66,8 @@ impl Participant {
     /// The register was read; nothing if it is not known what it holds.
     pub fn read(&mut self, read: Option<(Version, Vec<u8>)>, now: Duration) -> Vec<Do> {
         let mut out = Vec::new();
-        let Register::Reads(look) = std::mem::replace(&mut self.register, Register::Idle) else {
+        let Register::Reads(look, seen) = std::mem::replace(&mut self.register, Register::Idle)
+        else {
             return out;
         };
         let Some((version, bytes)) = read else {
@@ -78,8 +86,14 @@ impl Participant {
                 return out;
             }
         };
+        if seen.is_some_and(|seen| view.stamp() < seen) {
+            self.rest(now);
+            self.sound("the register has returned an old view".to_owned(), &mut out);
+            return out;
+        }
         self.conflicts = 0;
-        if !self.take(view.clone(), Some(version), true, now, &mut out) {
+        // One that others have overtaken since is good for a lease all the same.
+        if !self.take(view.clone(), Some(version), now, &mut out) {
             self.rest(now);
             return out;
         }
@@ -128,7 +142,8 @@ impl Participant {
                 self.conflicts = 0;
                 self.propose_after = now.saturating_add(BATCH);
                 let view = Arc::new(view);
-                if self.take(view.clone(), Some(version), true, now, &mut out) {
+                let is_newest = self.view().is_none_or(|known| known.stamp() < view.stamp());
+                if self.take(view.clone(), Some(version), now, &mut out) && is_newest {
                     self.spread(&view, version, &mut out);
                 }
             }
@@ -180,12 +195,11 @@ impl Participant {
         self.rest_until = now.saturating_add(Duration::from_millis(pause));
     }
 
-    /// Goes on to a view that the register has, or had. False if it may not be followed.
+    /// Goes on to a view that the register has, or had, unless it knows a newer one. False if it may not be followed.
     pub(super) fn take(
         &mut self,
         view: Arc<View>,
         version: Option<Version>,
-        of_register: bool,
         now: Duration,
         out: &mut Vec<Do>,
     ) -> bool {
@@ -195,14 +209,10 @@ impl Participant {
                     if version.is_some() {
                         self.known = Some((view, version));
                     }
+                    self.note_gone(out);
                     return true;
                 }
-                Ok(Step::Older) => {
-                    if of_register {
-                        self.sound("the register has returned an old view".to_owned(), out);
-                    }
-                    return false;
-                }
+                Ok(Step::Older) => return true,
                 Ok(Step::Newer { .. } | Step::Recovered) => {}
                 Err(refused) => {
                     self.sound(format!("a view is refused: {refused}"), out);
@@ -210,7 +220,7 @@ impl Participant {
                 }
             }
         }
-        self.known = Some((view.clone(), version));
+        let before = self.known.replace((view.clone(), version)).map(|(before, _)| before);
         self.asked_for_view = None;
         out.push(Do::View(view.clone()));
         if let Some(listed) = &mut self.listed {
@@ -221,6 +231,7 @@ impl Participant {
             if ended {
                 self.end_all(now, out);
             } else {
+                self.note_members(before.as_deref(), &view, now);
                 self.carry_out(commands, now, out);
                 self.hear_early(now, out);
             }

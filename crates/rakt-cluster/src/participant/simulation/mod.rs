@@ -1,0 +1,24 @@
+//! A whole cluster in one thread: participants, hosts, callers, clocks, a network and a register, all of one seed.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `state` | what there is |
+//! | `world` | what happens, in order of time |
+//! | `node` | what lies between a participant and the world, and those who look for grains |
+//! | `network`, `register`, `random` | what they say |
+//! | `checks` | what must hold at any time |
+//! | `chaos` | random faults of many seeds |
+//! | `scenarios` | faults by name |
+//!
+//! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many; `RAKT_SEED=7` one alone. What fails is run again with a
+//! trace, whose end is shown: `RAKT_TRACE` lines.
+
+mod chaos;
+mod checks;
+mod network;
+mod node;
+mod random;
+mod register;
+mod scenarios;
+mod state;
+mod world;
