@@ -24,10 +24,12 @@ mod gate;
 #[cfg(feature = "remote")]
 mod network;
 mod probe;
+mod rules;
 #[cfg(feature = "remote")]
 mod simulation;
 mod solo;
 pub mod store;
+mod violation;
 mod wait;
 
 pub use gate::Gate;

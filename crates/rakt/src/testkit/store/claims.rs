@@ -1,7 +1,8 @@
 //! Rules for claims.
 
-use super::trial::{Outcome, Trial, ensure, epoch, writer};
+use super::trial::{Trial, epoch, writer};
 use crate::grain::{Epoch, GrainStore, Writer};
+use crate::testkit::rules::{Outcome, ensure};
 
 /// The first one, since nothing else can hold without it.
 pub(super) async fn both_stores_reach_the_same_data<S: GrainStore>(t: &Trial<'_, S>) -> Outcome {

@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::trial::{Outcome, Trial, broken, ensure, epoch, show_state, writer};
+use super::trial::{Trial, epoch, show_state, writer};
 use crate::grain::{DueReminder, GrainStore, Reminder, Stored};
+use crate::testkit::rules::{Outcome, broken, ensure};
 
 /// Texts that are told apart, some of which a database would rather not: it folds case, cuts off spaces, composes
 /// accents, ends at a NUL, or takes a text for a pattern, a number or a part of its language.

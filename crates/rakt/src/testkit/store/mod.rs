@@ -1,6 +1,6 @@
 //! Whether a [store of grains](crate::grain::GrainStore) keeps its promises.
 //!
-//! - here: what runs the rules; `violation`: what is told of one that is broken
+//! - here: what runs the rules
 //! - `trial`: what one rule works with: the calls, which are written down
 //! - `claims`, `saves`, `races`, `exact`, `reminders`: the rules
 //! - `order`: what follows from the writes that a store took
@@ -14,15 +14,14 @@ mod races;
 mod reminders;
 mod saves;
 mod trial;
-mod violation;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 pub use self::faulty::{Call, Fault, Odds};
 pub use self::order::Write;
 use self::trial::Trial;
-pub use self::violation::Violation;
 use crate::grain::GrainStore;
+pub use crate::testkit::violation::Violation;
 
 /// Tries out whether a store keeps every promise of [`GrainStore`].
 ///

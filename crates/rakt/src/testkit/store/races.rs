@@ -5,10 +5,9 @@ use std::cell::{Cell, RefCell};
 use bytes::Bytes;
 
 use super::order::{Write, faults};
-use super::trial::{
-    Beside, Outcome, Trial, all_at_once, broken, ensure, epoch, wait_turns, writer,
-};
+use super::trial::{Trial, epoch, writer};
 use crate::grain::{ClaimError, GrainStore, SaveError};
+use crate::testkit::rules::{Beside, Outcome, all_at_once, broken, ensure, wait_turns};
 
 /// How often each race is run: in how many of them somebody is in between is a matter of luck.
 const ROUNDS: usize = 20;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::trial::{Outcome, Trial, broken, ensure};
+use super::trial::Trial;
 use crate::grain::{DueReminder, GrainStore, Reminder};
+use crate::testkit::rules::{Outcome, broken, ensure};
 
 const MS: Duration = Duration::from_millis(1);
 

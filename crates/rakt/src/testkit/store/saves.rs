@@ -1,7 +1,8 @@
 //! Rules for what is saved.
 
-use super::trial::{Outcome, Trial, ensure, epoch, writer};
+use super::trial::{Trial, epoch, writer};
 use crate::grain::{GrainStore, Writer};
+use crate::testkit::rules::{Outcome, ensure};
 
 pub(super) async fn nothing_is_saved_without_a_claim<S: GrainStore>(t: &Trial<'_, S>) -> Outcome {
     let (grain, claim) = (t.grain("unclaimed"), (epoch(1), writer(1)));

@@ -1,58 +1,20 @@
 //! What one rule works with.
 
-use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::violation::Violation;
 use crate::error::Chain;
 use crate::grain::{
     ClaimError, DueReminder, Epoch, GrainId, GrainStore, Reminder, SaveError, StoreError, Stored,
     Writer,
 };
-use crate::sync::GlobalMutex;
-use crate::testkit::wait::LIMIT;
+use crate::testkit::rules::{Calls, Outcome, broken, ensure};
+use crate::testkit::violation::Violation;
 
 /// Most bytes of a state that are shown.
 const BYTES_SHOWN: usize = 16;
-
-/// What a rule finds fault with.
-pub(super) struct Broken(String);
-
-pub(super) type Outcome<T = ()> = Result<T, Broken>;
-
-/// Says what is broken.
-pub(super) fn broken<T>(fault: impl Into<String>) -> Outcome<T> {
-    Err(Broken(fault.into()))
-}
-
-/// Says that it is broken unless that holds.
-pub(super) fn ensure(holds: bool, fault: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { broken(fault()) }
-}
-
-/// Runs all at the same time, in one task.
-pub(super) async fn all_at_once<T>(futures: impl IntoIterator<Item: Future<Output = T>>) -> Vec<T> {
-    let mut running: Vec<_> =
-        futures.into_iter().map(|future| (Some(Box::pin(future)), None)).collect();
-    poll_fn(|cx| {
-        for (future, output) in &mut running {
-            if let Some(Poll::Ready(ready)) = future.as_mut().map(|future| future.as_mut().poll(cx))
-            {
-                (*future, *output) = (None, Some(ready));
-            }
-        }
-        let done = running.iter().all(|(future, _)| future.is_none());
-        if done { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
-}
 
 /// The epoch of an ordinary view.
 pub(super) fn epoch(counter: u64) -> Epoch {
@@ -67,37 +29,17 @@ pub(super) fn writer(n: u8) -> Writer {
 /// One rule: two stores that reach the same data, and the calls that were made.
 pub(super) struct Trial<'a, S> {
     stores: &'a [S; 2],
-    rule: &'static str,
     kind: String,
-    calls: GlobalMutex<Vec<(String, Option<String>)>>,
+    calls: Calls,
 }
 
 impl<'a, S: GrainStore> Trial<'a, S> {
     pub(super) fn new(stores: &'a [S; 2], rule: &'static str, run: u64, number: usize) -> Self {
-        Self {
-            stores,
-            rule,
-            kind: format!("check-{run:016x}-{number}"),
-            calls: GlobalMutex::default(),
-        }
+        Self { stores, kind: format!("check-{run:016x}-{number}"), calls: Calls::new(rule) }
     }
 
-    /// Runs the rule. A panic breaks it, and so does waiting for ever.
     pub(super) async fn judge(&self, rule: impl Future<Output = Outcome>) -> Option<Violation> {
-        let mut rule = pin!(rule);
-        let caught =
-            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| rule.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(outcome)) => Poll::Ready(outcome),
-                Err(panic) => Poll::Ready(broken(format!("it panicked: {}", text_of(&*panic)))),
-            });
-        let outcome = tokio::time::timeout(LIMIT, caught).await;
-        let late = || broken(format!("it was not done within {LIMIT:?}"));
-        let Err(Broken(fault)) = outcome.unwrap_or_else(|_| late()) else { return None };
-        let calls = std::mem::take(&mut *self.calls.lock()).into_iter().map(|(call, answer)| {
-            format!("{call} = {}", answer.as_deref().unwrap_or("(no answer)"))
-        });
-        Some(Violation { rule: self.rule, fault, calls: calls.collect() })
+        self.calls.judge(rule).await
     }
 
     /// The kind of this rule's grains, with something behind it.
@@ -113,25 +55,6 @@ impl<'a, S: GrainStore> Trial<'a, S> {
         GrainId::new(&self.kind(suffix), key).expect("the rules have valid kinds and keys")
     }
 
-    /// Writes a call down, and its answer as that comes.
-    async fn noted<T>(
-        &self,
-        at: usize,
-        call: String,
-        answer: impl Future<Output = T>,
-        show: impl FnOnce(&T) -> String,
-    ) -> T {
-        let n = {
-            let mut calls = self.calls.lock();
-            calls.push((format!("{}.{call}", ["a", "b"][at]), None));
-            calls.len() - 1
-        };
-        let answer = answer.await;
-        let shown = show(&answer);
-        self.calls.lock()[n].1 = Some(shown);
-        answer
-    }
-
     /// A writer lives on one node, and so it has one of the stores.
     fn of(writer: Writer) -> usize {
         usize::from(writer.uid.is_multiple_of(2))
@@ -145,12 +68,13 @@ impl<'a, S: GrainStore> Trial<'a, S> {
     ) -> Result<Option<Stored>, ClaimError> {
         let at = Self::of(writer);
         let call = format!("claim({grain}, {epoch}, {})", name_of(writer));
-        self.noted(at, call, self.stores[at].claim(grain, epoch, writer), |answer| match answer {
-            Ok(None) => "nothing stored".into(),
-            Ok(Some(stored)) => show_stored(stored),
-            Err(error) => Chain(error).to_string(),
-        })
-        .await
+        self.calls
+            .noted(at, call, self.stores[at].claim(grain, epoch, writer), |answer| match answer {
+                Ok(None) => "nothing stored".into(),
+                Ok(Some(stored)) => show_stored(stored),
+                Err(error) => Chain(error).to_string(),
+            })
+            .await
     }
 
     pub(super) async fn save(
@@ -164,11 +88,12 @@ impl<'a, S: GrainStore> Trial<'a, S> {
         let shown = show_state(state.as_ref());
         let call = format!("save({grain}, {epoch}, {}, over {over}, {shown})", name_of(writer));
         let answer = self.stores[at].save(grain, (epoch, writer), over, state);
-        self.noted(at, call, answer, |answer| match answer {
-            Ok(version) => format!("version {version}"),
-            Err(error) => Chain(error).to_string(),
-        })
-        .await
+        self.calls
+            .noted(at, call, answer, |answer| match answer {
+                Ok(version) => format!("version {version}"),
+                Err(error) => Chain(error).to_string(),
+            })
+            .await
     }
 
     /// Claims what nobody else may have.
@@ -240,14 +165,16 @@ impl<'a, S: GrainStore> Trial<'a, S> {
 
     pub(super) async fn remind(&self, grain: &GrainId, name: &str, reminder: Reminder) -> Outcome {
         let call = format!("remind({grain}, {name:?}, {})", show_reminder(&reminder));
-        self.noted(0, call, self.stores[0].remind(grain, name, reminder), show_result)
+        self.calls
+            .noted(0, call, self.stores[0].remind(grain, name, reminder), show_result)
             .await
             .or_else(|_| broken("the reminder was to be noted"))
     }
 
     pub(super) async fn forget(&self, grain: &GrainId, name: &str) -> Outcome {
         let call = format!("forget({grain}, {name:?})");
-        self.noted(1, call, self.stores[1].forget(grain, name), show_result)
+        self.calls
+            .noted(1, call, self.stores[1].forget(grain, name), show_result)
             .await
             .or_else(|_| broken("the reminder was to be forgotten, or not to be there"))
     }
@@ -259,15 +186,16 @@ impl<'a, S: GrainStore> Trial<'a, S> {
         most: usize,
     ) -> Outcome<Vec<DueReminder>> {
         let call = format!("due({kind}, {}, {most})", show_time(now));
-        let due = self.noted(1, call, self.stores[1].due(kind, now, most), |answer| match answer {
-            Ok(due) => {
-                let show = |due: &DueReminder| {
-                    format!("{} {:?} {}", due.grain, due.name, show_reminder(&due.reminder))
-                };
-                format!("[{}]", due.iter().map(show).collect::<Vec<_>>().join(", "))
-            }
-            Err(error) => Chain(error).to_string(),
-        });
+        let due =
+            self.calls.noted(1, call, self.stores[1].due(kind, now, most), |answer| match answer {
+                Ok(due) => {
+                    let show = |due: &DueReminder| {
+                        format!("{} {:?} {}", due.grain, due.name, show_reminder(&due.reminder))
+                    };
+                    format!("[{}]", due.iter().map(show).collect::<Vec<_>>().join(", "))
+                }
+                Err(error) => Chain(error).to_string(),
+            });
         due.await.or_else(|_| broken("the reminders that are due were to be told"))
     }
 
@@ -275,7 +203,8 @@ impl<'a, S: GrainStore> Trial<'a, S> {
         let shown = next.as_ref().map_or_else(|| "nothing".into(), show_reminder);
         let (grain, name, was) = (&due.grain, &due.name, show_reminder(&due.reminder));
         let call = format!("settle({grain} {name:?} {was}, next: {shown})");
-        self.noted(0, call, self.stores[0].settle(due, next), show_result)
+        self.calls
+            .noted(0, call, self.stores[0].settle(due, next), show_result)
             .await
             .or_else(|_| broken("the reminder was to be settled, or left as it is"))
     }
@@ -297,11 +226,6 @@ impl<'a, S: GrainStore> Trial<'a, S> {
             format!("what is due was to be [{}], each as it was noted", names.join(", "))
         })
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
 }
 
 fn name_of(writer: Writer) -> String {
@@ -338,13 +262,3 @@ fn show_reminder(reminder: &Reminder) -> String {
     let every = |every: Duration| format!(" every {every:?}");
     format!("due {}{}", show_time(reminder.due), reminder.every.map_or_else(String::new, every))
 }
-
-/// Lets others go first, some times.
-pub(super) async fn wait_turns(turns: usize) {
-    for _ in 0..turns {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// What runs beside others.
-pub(super) type Beside<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

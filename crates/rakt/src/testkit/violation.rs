@@ -5,7 +5,7 @@ use std::fmt;
 /// How many of the last calls a violation tells.
 const CALLS_TOLD: usize = 40;
 
-/// A rule that a store has broken. Its text says what was to happen, which calls were made, and what came back.
+/// A rule that somebody's store or register has broken. Its text says what was to happen, which calls were made, and what came back.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Violation {
@@ -13,8 +13,8 @@ pub struct Violation {
     pub rule: &'static str,
     /// What was to happen, and what did.
     pub fault: String,
-    /// The calls that were made for this rule, in the order in which they began, each with its answer. `a` and `b`
-    /// are the two stores that were opened.
+    /// The calls that were made for this rule, in the order in which they began, each with its answer. `a`, `b` and
+    /// `c` are what was opened.
     pub calls: Vec<String>,
 }
 
