@@ -16,6 +16,10 @@
 //! - [`Gate`]: holds a handler still until the test lets it go on
 //! - [`within`]: a limit for what is waited for
 //! - [`store`]: whether a store of grains keeps its promises; [`FaultyStore`]: one that fails when the test says so
+#![cfg_attr(
+    feature = "cluster",
+    doc = "- [`register`]: whether a register of a cluster keeps its promises; [`FaultyRegister`]: one that fails when the test says so"
+)]
 //!
 //! All of it works on tokio's paused clock (`#[tokio::test(start_paused = true)]`), on which time passes only
 //! when everybody has done what can be done. There a wait that is in vain ends at once, and not after its limit.
@@ -24,6 +28,8 @@ mod gate;
 #[cfg(feature = "remote")]
 mod network;
 mod probe;
+#[cfg(feature = "cluster")]
+pub mod register;
 mod rules;
 #[cfg(feature = "remote")]
 mod simulation;
@@ -36,6 +42,8 @@ pub use gate::Gate;
 #[cfg(feature = "remote")]
 pub use network::{Connection, Host, Network};
 pub use probe::{Probe, Request};
+#[cfg(feature = "cluster")]
+pub use register::faulty::FaultyRegister;
 #[cfg(feature = "remote")]
 pub use simulation::{Simulation, simulate, simulate_seed};
 pub use solo::{Failure, Solo};
