@@ -12,6 +12,7 @@
 //! In a cluster there is a life only where that has granted one, and what one has not handled goes wherever the grain is
 //! then. The place of a grain that lives on another node knows the way there.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +23,6 @@ use super::activation::Activation;
 use super::epoch::Epoch;
 use super::hosted::{Hosted, Seat};
 use super::id::GrainId;
-use super::relay::Line;
 use crate::cell::Cell;
 use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
 use crate::error::{AddressError, Cause, Chain, Refusal};
@@ -50,12 +50,30 @@ pub(super) struct Place<G: Grain> {
 struct Life<G: Grain> {
     current: Option<Arc<ActorCell<G>>>,
     seat: Option<Seat>,
+    /// What there is only in a cluster, and seldom.
+    away: Option<Box<Away<G>>>,
+}
+
+/// What concerns other nodes of the cluster.
+struct Away<G: Grain> {
     /// The life on another node that was found last.
     elsewhere: Option<ActorRef<G>>,
     /// What the last life has not handled, for the next one that the cluster grants.
     left: Work<G>,
     /// What peers have sent for a grain that lives elsewhere, while it is passed on.
-    relayed: Option<Box<Line>>,
+    relayed: Option<VecDeque<Box<dyn Arrivals>>>,
+}
+
+impl<G: Grain> Default for Away<G> {
+    fn default() -> Self {
+        Self { elsewhere: None, left: Work::<G>::default(), relayed: None }
+    }
+}
+
+impl<G: Grain> Life<G> {
+    fn away(&mut self) -> &mut Away<G> {
+        self.away.get_or_insert_default()
+    }
 }
 
 impl<G: Grain> Place<G> {
@@ -66,13 +84,7 @@ impl<G: Grain> Place<G> {
     pub(super) fn of(kind: &Arc<Kind<G>>, key: &str) -> Result<Arc<Self>, Refusal> {
         let place = kind.places.get_or_make(key, |key| {
             let id = GrainId::of_kind(kind.name.clone(), key)?;
-            let life = Mutex::new(Life {
-                current: None,
-                seat: None,
-                elsewhere: None,
-                left: Work::<G>::default(),
-                relayed: None,
-            });
+            let life = Mutex::new(Life { current: None, seat: None, away: None });
             Ok(Self { kind: kind.clone(), id, life })
         });
         place.map_err(|error: AddressError| Refusal::InvalidArgument { source: Cause::new(error) })
@@ -127,29 +139,34 @@ impl<G: Grain> Place<G> {
         let here = life.current.as_ref().filter(|cell| Some(cell.life()) != refused);
         match here {
             Some(cell) => Some(ActorRef::from_target(Target::Local(cell.clone()))),
-            None => life.elsewhere.clone().filter(|found| found.life() != refused),
+            None => {
+                let elsewhere = life.away.as_ref().and_then(|away| away.elsewhere.clone());
+                elsewhere.filter(|found| found.life() != refused)
+            }
         }
     }
 
     /// It was found on another node.
     pub(super) fn note_elsewhere(&self, found: ActorRef<G>) {
-        self.life.lock().elsewhere = Some(found);
+        self.life.lock().away().elsewhere = Some(found);
     }
 
     /// Has messages of a peer passed on. Says whether somebody is to be found who does that.
     pub(super) fn put_in_line(&self, arrivals: Box<dyn Arrivals>) -> bool {
         let mut life = self.life.lock();
-        let is_first = life.relayed.is_none();
-        life.relayed.get_or_insert_default().push_back(arrivals);
+        let line = &mut life.away().relayed;
+        let is_first = line.is_none();
+        line.get_or_insert_default().push_back(arrivals);
         is_first
     }
 
     /// What is to be passed on next; whoever passes it on is done where there is nothing.
     pub(super) fn next_relayed(&self) -> Option<Box<dyn Arrivals>> {
         let mut life = self.life.lock();
-        let next = life.relayed.as_mut().and_then(|line| line.pop_front());
+        let line = &mut life.away().relayed;
+        let next = line.as_mut().and_then(VecDeque::pop_front);
         if next.is_none() {
-            life.relayed = None;
+            *line = None;
         }
         next
     }
@@ -164,8 +181,14 @@ impl<G: Grain> Place<G> {
         let mut life = self.life.lock();
         let cell = self.new_cell(system, Some(epoch));
         life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
-        (life.current, life.elsewhere) = (Some(cell.clone()), None);
-        cell.take_over(&mut life.left);
+        life.current = Some(cell.clone());
+        if let Some(away) = &mut life.away {
+            away.elsewhere = None;
+            cell.take_over(&mut away.left);
+        }
+        if life.away.as_ref().is_some_and(|away| away.relayed.is_none()) {
+            life.away = None;
+        }
         drop(life);
         self.clone().begin(cell, Some(hosting));
     }
@@ -254,10 +277,12 @@ impl<G: Grain> Place<G> {
         if is_last {
             let cluster = ended.system.cluster();
             if left.is_empty() || cluster.is_some() {
-                let Life { current, seat, left: kept, .. } = &mut *life;
+                let Life { current, seat, .. } = &mut *life;
                 let (current, seat) = (current.take(), seat.take());
                 let is_to_go_on = !left.is_empty();
-                *kept = left;
+                if is_to_go_on {
+                    life.away().left = left;
+                }
                 drop(life);
                 if let Some(seat) = seat {
                     self.kind.places.stand_up(seat.number);
@@ -303,7 +328,7 @@ impl<G: Grain> Place<G> {
                 Ok(Err(refusal)) => refusal,
                 Err(_) => Refusal::DeadlineExceeded,
             };
-            let mut left = std::mem::take(&mut place.life.lock().left);
+            let mut left = std::mem::take(&mut place.life.lock().away().left);
             ended.discard_all(&mut left, &refusal);
         });
     }

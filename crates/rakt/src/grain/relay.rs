@@ -1,7 +1,6 @@
 //! Stands in for a grain that lives on another node, for messages of peers that arrive here: they are passed on as they came.
 
 use std::any::{Any, TypeId};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Waker;
@@ -27,9 +26,6 @@ use crate::reference::{ActorRef, AnyCell, Life, Outgoing, Push, RemoteActor, Tar
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::system::core::{ActorSystem, Refused, Whereabouts};
 use crate::timers::now;
-
-/// Batches of messages that wait until it is known where the grain lives.
-pub(super) type Line = VecDeque<Box<dyn Arrivals>>;
 
 /// Between two tries to reach a grain.
 const PAUSE: Duration = Duration::from_millis(5);
