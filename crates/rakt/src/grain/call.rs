@@ -26,6 +26,7 @@ use crate::hosting::May;
 use crate::limit::Limit;
 use crate::message::{Message, message_name};
 use crate::reference::{ActorRef, Life, Target};
+use crate::send::envelope::Carried;
 use crate::send::{Ask, DEFAULT_TELL_TIMEOUT, Tell, TryTell};
 use crate::system::core::{Clustering, Finding, Refused, Whereabouts};
 
@@ -37,6 +38,8 @@ struct Call<'a, G: Grain, M> {
     limit: Limit,
     sender: Option<ActorRef>,
     metadata: Option<Metadata>,
+    /// The context of the handler that sends it.
+    carried: Option<Carried>,
     /// The number of the activation that it was sent to last.
     last: Option<u64>,
     room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
@@ -58,6 +61,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
             limit: Limit::new(limit),
             sender: None,
             metadata: None,
+            carried: None,
             last: None,
             room: None,
             finding: None,
@@ -248,10 +252,11 @@ macro_rules! call_options {
             self
         }
 
-        /// Sends it as a part of the work on the message at hand: the actor is the sender, and waits no longer than the
-        /// asker of that message does.
+        /// Sends it as a part of the work on the message at hand: the actor is the sender, waits no longer than the asker of
+        /// that message does, and the [context](crate::propagate) of that message goes along.
         pub fn within<A: Actor>(mut self, ctx: &Context<A>) -> Self {
             self.call.sender = Some(ctx.me().untyped());
+            self.call.carried = ctx.written_context();
             if let Some(deadline) = ctx.deadline() {
                 self.call.limit = Limit::new(self.call.limit.limit).until(deadline);
             }
@@ -389,6 +394,9 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
             if let Some(metadata) = &call.metadata {
                 tell = tell.metadata(metadata.clone());
             }
+            if let Some(carried) = &call.carried {
+                tell = tell.carrying_written(carried.clone());
+            }
             *sending = Some(tell);
         }
     }
@@ -464,6 +472,9 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
             }
             if let Some(metadata) = &call.metadata {
                 ask = ask.metadata(metadata.clone());
+            }
+            if let Some(carried) = &call.carried {
+                ask = ask.carrying_written(carried.clone());
             }
             *sending = Some(ask);
         }

@@ -18,7 +18,7 @@ use crate::mailbox::letter::{About, Asker, Letter};
 use crate::message::allowance::Kept;
 use crate::message::{Bare, Encoded, Message, claim_name};
 use crate::peer::Peer;
-use crate::propagate::Extensions;
+use crate::propagate::{ContextPropagator, Extensions};
 use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
 use crate::slot::{Answer, Slot};
 use crate::ticks::Ticks;
@@ -55,6 +55,16 @@ pub(super) struct Envelope<'a, T, M: Message> {
     ticket: Option<u64>,
 }
 
+/// What the context propagator wrote for a handler that sends.
+pub(crate) type Carried = Result<Metadata, Refusal>;
+
+/// Lets the context propagator write down a context.
+pub(crate) fn written_down(propagator: &dyn ContextPropagator, current: &Extensions) -> Carried {
+    let mut carrier = Metadata::new();
+    let injected = propagator.inject(current, &mut carrier);
+    injected.map(|()| carrier).map_err(not_propagated)
+}
+
 /// What few messages have with them.
 #[derive(Default)]
 struct Enclosed {
@@ -66,7 +76,7 @@ struct Enclosed {
     /// The peer that the message came from at first, for a receiver in this process.
     peer: Option<Peer>,
     /// What the context propagator wrote for the handler that sends.
-    carried: Option<Result<Metadata, Refusal>>,
+    carried: Option<Carried>,
     /// What a connection keeps for it while it waits.
     state: Option<SendState>,
 }
@@ -132,9 +142,12 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     /// Lets the context propagator write down the context of the handler that sends.
     pub(super) fn carry(&mut self, current: &Extensions) {
         let Some(propagator) = &self.target.target().call_options().propagator else { return };
-        let mut carrier = Metadata::new();
-        let injected = propagator.inject(current, &mut carrier);
-        let carried = injected.map(|()| carrier).map_err(not_propagated);
+        let carried = written_down(&**propagator, current);
+        self.enclosed.get_or_insert_default().carried = Some(carried);
+    }
+
+    /// Takes what the context propagator has written down.
+    pub(super) fn take_carried(&mut self, carried: Carried) {
         self.enclosed.get_or_insert_default().carried = Some(carried);
     }
 

@@ -42,7 +42,7 @@
 
 mod batch;
 mod calls;
-mod envelope;
+pub(crate) mod envelope;
 pub(crate) mod message_for;
 mod request;
 mod sink;
@@ -68,7 +68,7 @@ pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
 pub use batch::{AskAll, TellAll};
 pub use sink::TellSink;
 
-use envelope::{Envelope, Held};
+use envelope::{Carried, Envelope, Held};
 use message_for::MessageFor;
 use request::Request;
 
@@ -118,6 +118,12 @@ macro_rules! message_options {
 
         pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
             self.$($envelope).+.carry(current);
+            self
+        }
+
+        /// The same, with a context that is written down already.
+        pub(crate) fn carrying_written(mut self, carried: Carried) -> Self {
+            self.$($envelope).+.take_carried(carried);
             self
         }
     };

@@ -131,6 +131,39 @@ async fn context_flows_from_message_to_message() -> Result {
     Ok(())
 }
 
+/// A grain that passes on what it is asked, to one of another key.
+#[derive(Default)]
+struct Relay;
+
+impl Actor for Relay {}
+
+impl Grain for Relay {
+    const KIND: &'static str = "relay";
+}
+
+impl Handler<Hop> for Relay {
+    async fn handle(&mut self, Hop(n): Hop, ctx: &mut Context<Self>) -> Result<Option<Trace>> {
+        match n {
+            0 => Ok(ctx.extensions().find::<Trace>().cloned()),
+            n => {
+                let next = ctx.system().grain::<Self>(n.to_string());
+                Ok(next.ask(Hop(n - 1)).within(ctx).await?)
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn context_flows_from_grain_to_grain_within_a_message() -> Result {
+    let builder = ActorSystem::builder("tests").context_propagator(Tracer);
+    let system = builder.grain(GrainKind::<Relay>::new()).start().await?;
+    let grain = system.grain::<Relay>("first");
+    let seen = OUTSIDE.scope(trace("t"), within(grain.ask(Hop(2)).into_future())).await?;
+    assert_eq!(seen, Some(trace("t>>>")));
+    system.shutdown().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn context_and_the_metadata_of_the_sender_travel_together() -> Result {
     let (_, first) = chain().await?;
