@@ -5,7 +5,7 @@
 //! (`src/model`, for tests alone). Times are [`Duration`](std::time::Duration)s since an origin that the caller chooses once, on a clock that
 //! also counts while the machine sleeps.
 //!
-//! **The cluster is being built.** Nothing of rakt uses this crate yet, and it is not published. There is:
+//! `rakt` with the feature `cluster` does what a [`Participant`](participant::Participant) decides. There is:
 //!
 //! | module | holds |
 //! | --- | --- |
