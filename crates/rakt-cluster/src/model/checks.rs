@@ -19,6 +19,7 @@ const NONE: Most = Most {
     raises: 0,
     rejoins: 0,
     wipes: 0,
+    recoveries: 0,
     grants: 1,
     looks: 0,
 };
@@ -31,6 +32,10 @@ const RESTART: Most = Most { versions: 2, restarts: 1, moves: 1, ..NONE };
 const JOIN: Most = Most { versions: 3, joins: 1, moves: 2, grants: 2, ..NONE };
 const LEAVE: Most = Most { versions: 3, leaves: 1, joins: 1, ..NONE };
 const RAISE: Most = Most { versions: 2, raises: 1, moves: 1, ..NONE };
+/// After which nobody is a member, and one restarts.
+const RECOVER: Most = Most { versions: 1, recoveries: 1, restarts: 1, ..NONE };
+/// And a request to join of one that joined after the copy comes again.
+const RECOVER_AND_REJOIN: Most = Most { versions: 2, rejoins: 1, ..RECOVER };
 
 /// A grain in a slot that these nodes own in this order, if those before have no weight; one more node would own it.
 fn grain(order: &[u128]) -> Grain {
@@ -52,7 +57,7 @@ fn cluster(founders: u8, most: Most) -> Cluster {
     let order: Vec<u128> = (0..founders.into()).collect();
     let grains = vec![grain(&order)];
     let slots = grains.iter().map(|grain| grain.slot(SlotRule::One)).collect();
-    let (ticks, ends, settles, alive) = (true, true, false, true);
+    let (ticks, ends, settles, alive, joined) = (true, true, false, true, false);
     Cluster {
         founders,
         grains,
@@ -61,6 +66,7 @@ fn cluster(founders: u8, most: Most) -> Cluster {
         ends,
         settles,
         alive,
+        joined,
         most,
         faults: Faults::default(),
     }
@@ -89,6 +95,11 @@ impl Cluster {
 
     fn settling(self) -> Self {
         Self { settles: true, ..self }
+    }
+
+    /// With one more node, which the first view does not have.
+    fn joined(self) -> Self {
+        Self { joined: true, ..self }
     }
 
     /// With a second grain, whose slot the nodes own in another order.
@@ -190,6 +201,12 @@ fn a_cluster_that_was_lost_is_founded_anew() {
 }
 
 #[test]
+fn a_cluster_is_recovered_from_a_copy() {
+    endless(1, RECOVER).joined().holds();
+    endless(1, RECOVER_AND_REJOIN).joined().holds();
+}
+
+#[test]
 fn two_slots_and_a_death() {
     Cluster { ticks: false, ..endless(3, KILL).two_slots() }.holds();
     endless(2, KILL).two_slots().holds();
@@ -202,6 +219,7 @@ fn all_is_well_again_once_nothing_more_goes_wrong() {
     still(3, MOVE).settling().holds();
     still(2, Most { versions: 2, leaves: 1, ..NONE }).settling().holds();
     still(2, Most { versions: 2, restarts: 1, moves: 1, ..NONE }).settling().holds();
+    endless(1, RECOVER).joined().settling().holds();
 }
 
 // What each guard is for.
@@ -230,6 +248,21 @@ fn who_is_listed_again_is_another() {
 #[test]
 fn a_new_cluster_counts_from_a_higher_generation() {
     cluster(3, Most { wipes: 1, ..NONE }).with(|faults| faults.same_generation = true).breaks();
+}
+
+#[test]
+fn who_joined_after_the_copy_is_waited_for() {
+    endless(1, RECOVER).joined().with(|faults| faults.forgets_the_lost = true).breaks();
+}
+
+#[test]
+fn the_longest_lease_after_the_copy_is_waited_for() {
+    endless(1, RECOVER).joined().with(|faults| faults.shorter_copy = true).breaks();
+}
+
+#[test]
+fn who_joined_after_the_copy_is_another_in_the_history_from_there() {
+    endless(1, RECOVER_AND_REJOIN).joined().with(|faults| faults.same_origin = true).breaks();
 }
 
 #[test]
@@ -317,6 +350,13 @@ fn moves_in_large() {
 fn restarts_in_large() {
     endless(3, REJOIN).holds();
     endless(3, Most { versions: 2, kills: 1, restarts: 1, ..NONE }).holds();
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn recoveries_in_large() {
+    endless(2, Most { versions: 2, restarts: 2, ..RECOVER }).joined().holds();
+    cluster(1, RECOVER_AND_REJOIN).joined().holds();
 }
 
 #[test]

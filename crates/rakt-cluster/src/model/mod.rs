@@ -1,8 +1,9 @@
 //! A model of a cluster that runs what is shipped: the lease, the waits, proposals and the directory of each node.
 //!
 //! The environment kills members (it says Dead in the view; the process may run on, paused or cut off), drops them after a wait,
-//! moves slots by weights, restarts nodes, lets others in and has some leave. A word, once sent, may arrive at any time, any
-//! number of times, or never. Nodes learn views late and may skip some.
+//! moves slots by weights, restarts nodes, lets others in and has some leave; or it loses the register, and puts an old copy or a
+//! new cluster in its place. A word, once sent, may arrive at any time, any number of times, or never. Nodes learn views late
+//! and may skip some.
 //!
 //! Time is ticks, two of which are a lease: in one, half a lease passes on the clock of who holds it and 0.6 on the clock
 //! of who waits, which are the worst rates that are allowed. A node to which nothing happens between two ticks is paused; one to
@@ -24,11 +25,11 @@ use crate::directory::{Command, Directory, Found, Grain, Guard, Guards, Word};
 use crate::epoch::Epoch;
 use crate::lease::{Lease, Look};
 use crate::node::{Incarnation, NodeId, Seat};
-use crate::propose::{Change, Newcomer, found, propose};
+use crate::propose::{Change, Newcomer, found, propose, recover};
 use crate::register::Confirmed;
 use crate::slots::Slot;
 use crate::takeover::Proof;
-use crate::view::{Member, State as Standing, View};
+use crate::view::{Draft, Member, State as Standing, View};
 
 mod checks;
 mod settling;
@@ -52,6 +53,8 @@ struct Cluster {
     settles: bool,
     /// Whether some runs begin with a grain that is alive, or on its way.
     alive: bool,
+    /// Whether one more node has joined before anything else happens.
+    joined: bool,
     /// The most of each.
     most: Most,
     faults: Faults,
@@ -70,6 +73,8 @@ struct Most {
     raises: u8,
     rejoins: u8,
     wipes: u8,
+    /// A copy of the first view becomes the register.
+    recoveries: u8,
     grants: u8,
     /// Looks at the register whose answer is late.
     looks: u8,
@@ -88,6 +93,12 @@ struct Faults {
     shorter: bool,
     /// A cluster that is founded anew counts from the same generation.
     same_generation: bool,
+    /// One that is recovered from a copy goes on with the history of that.
+    same_origin: bool,
+    /// It waits for those alone that the copy lists.
+    forgets_the_lost: bool,
+    /// It has a lease of half the length of the one that was lost.
+    shorter_copy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +138,7 @@ enum Act {
     /// The register takes these changes, whoever proposes them.
     Swap(What, NodeId),
     Wipe,
+    Recover,
     Learn(NodeId, usize),
     Confirm(NodeId),
     Look(NodeId),
@@ -183,6 +195,24 @@ impl Cluster {
         let store = vec![Epoch::default(); self.grains.len()];
         let (views, left) = (vec![view], self.most);
         State { views, nodes, sent, store, back: false, duplicate: false, left }
+    }
+
+    /// One more node has joined, in the fourth version, and all know it.
+    fn with_one_more(&self, mut s: State) -> State {
+        let (left, spare) = (s.left, NodeId(self.founders.into()));
+        for version in 2..4 {
+            let draft = Draft { version, ..s.views.last().expect("one").draft() };
+            s.views.push(Arc::new(View::new(draft).expect("a view")));
+        }
+        s.left = Most { versions: 1, joins: 1, ..Most::default() };
+        self.swap(&mut s, What::Join, spare).expect("it joins");
+        let newest = s.views.last().expect("one").clone();
+        let others: Vec<_> = s.nodes.keys().copied().filter(|id| *id != spare).collect();
+        for id in others {
+            self.learn(&mut s, id, &newest);
+        }
+        self.deliver_all(&mut s);
+        State { left, ..s }
     }
 
     /// Does what a directory asks for. What has no bearing on safety is not said at all.
@@ -319,6 +349,25 @@ impl Cluster {
         Some(())
     }
 
+    /// The register is lost for good, and an old copy of it takes its place. Nodes learn of that late, or never.
+    fn recover(&self, s: &mut State) -> Option<()> {
+        s.left.recoveries -= 1;
+        let copy = s.views.first()?.clone();
+        let lease = if self.faults.shorter_copy { LEASE / 2 } else { LEASE };
+        let mut draft = copy.draft();
+        draft.lease = lease;
+        let recovered = recover(&View::new(draft).ok()?, 1, lease).ok()?;
+        let mut draft = recovered.draft();
+        if self.faults.same_origin {
+            draft.origin = copy.origin();
+        }
+        if self.faults.forgets_the_lost {
+            draft.members.retain(|member| copy.node(member.id).is_some());
+        }
+        s.views.push(Arc::new(View::new(draft).ok()?));
+        Some(())
+    }
+
     fn wipe(&self, s: &mut State) {
         s.left.wipes -= 1;
         let again = if self.faults.same_generation { 1 } else { 2 };
@@ -356,11 +405,14 @@ impl Model for Cluster {
 
     fn init_states(&self) -> Vec<State> {
         let idle = self.first();
+        let idle = if self.joined { self.with_one_more(idle) } else { idle };
+        let newest = idle.views.last().expect("one");
+        let owner = newest.owner(self.grains[0].slot(newest.slots())).expect("one").id;
         // Nothing yet; or the first grain is on its way to, or alive on, one of the nodes.
         let mut all = vec![idle.clone()];
         for host in idle.nodes.keys().filter(|_| self.alive) {
             let before = State { left: Most { grants: u8::MAX, ..idle.left }, ..idle.clone() };
-            let Some(granted) = self.next_state(&before, Act::Grant(NodeId(0), 0, *host)) else {
+            let Some(granted) = self.next_state(&before, Act::Grant(owner, 0, *host)) else {
                 continue;
             };
             let way = State { left: idle.left, ..granted };
@@ -412,6 +464,9 @@ impl Model for Cluster {
         if left.wipes > 0 {
             out.push(Act::Wipe);
         }
+        if left.recoveries > 0 {
+            out.push(Act::Recover);
+        }
         for (id, node) in s.nodes.iter().filter(|(_, node)| !node.directory.ended()) {
             self.actions_of(s, *id, node, out);
         }
@@ -431,6 +486,7 @@ impl Model for Cluster {
             }
             Act::Swap(what, id) => self.swap(&mut s, what, id)?,
             Act::Wipe => self.wipe(&mut s),
+            Act::Recover => self.recover(&mut s)?,
             Act::Learn(id, to) => {
                 let view = s.views[to].clone();
                 self.learn(&mut s, id, &view);

@@ -66,7 +66,7 @@ impl Cluster {
         }
     }
 
-    fn deliver_all(&self, s: &mut State) {
+    pub(super) fn deliver_all(&self, s: &mut State) {
         while let Some(sent) = s.sent.pop_first() {
             self.deliver(s, sent);
         }

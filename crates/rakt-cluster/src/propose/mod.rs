@@ -168,20 +168,41 @@ pub fn found(
 /// A view that begins a new history over a copy of an old one: every old member is Dead. What was decided after the copy is lost,
 /// and who is still running from then ends all it hosts and joins anew.
 ///
+/// `lease` is the longest that the cluster may have had since the copy, where it was raised.
+///
+/// A last member stands for all that were let in after the copy, and of whom nobody knows: it is Dead, and is waited for like
+/// the others. These may prove that they are over, and are not waited for then; of it nobody can.
+///
 /// # Errors
-/// Fails if a number has reached its end.
-pub fn recover(copy: &View, seconds: u64) -> Result<View, ChangeError> {
+/// Fails if a number has reached its end, or the copy has as many members as a view may have.
+pub fn recover(copy: &View, seconds: u64, lease: Duration) -> Result<View, ChangeError> {
     let mut draft = copy.draft();
     step(&mut draft)?;
     let next = draft.generation.checked_add(1).ok_or(ChangeError::Exhausted("the generation"))?;
     draft.generation = next.max(seconds);
     draft.origin = draft.generation;
+    draft.lease = draft.lease.max(lease);
     let since = draft.version;
     for member in &mut draft.members {
         if !matches!(member.state, State::Dead { .. }) {
             member.state = State::Dead { since };
         }
     }
+    let is_free = |id: &NodeId| copy.node(*id).is_none();
+    let id = (0..=u128::MAX).rev().map(NodeId).find(is_free).ok_or(ChangeError::Full)?;
+    let at = draft.members.partition_point(|member| member.id < id);
+    let lost = Newcomer {
+        id,
+        incarnation: Incarnation(0),
+        // No name of a host ends like that (RFC 2606).
+        host: "lost.invalid".into(),
+        port: 1,
+        roles: BTreeSet::new(),
+        zone: String::new(),
+        weight: 0,
+        level: draft.level,
+    };
+    draft.members.insert(at, lost.member(since, State::Dead { since }));
     Ok(View::new(draft)?)
 }
 

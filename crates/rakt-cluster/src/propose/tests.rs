@@ -122,11 +122,16 @@ fn what_is_refused_holds_up_nothing_else() {
 #[test]
 fn a_recovered_cluster_counts_all_old_members_as_dead() {
     let copy = view(5, &[State::Up, State::Dead { since: 4 }, State::Leaving]);
-    let view = recover(&copy, 900).expect("a view");
+    let view = recover(&copy, 900, seconds(9)).expect("a view");
     assert_eq!((view.origin(), view.stamp().generation, view.stamp().version), (900, 900, 6));
-    assert_eq!(view.dead().count(), 3);
+    assert_eq!(view.lease(), seconds(9));
+    // And one for those that nobody knows of.
+    assert_eq!(view.dead().count(), 4);
+    assert!(copy.members().iter().all(|member| view.member(member.seat()).is_some()));
     assert_eq!(copy.step(&view), Ok(Step::Recovered));
-    assert_eq!(recover(&view, 900).expect("a view").origin(), 901);
+    let again = recover(&view, 900, seconds(8)).expect("a view");
+    assert_eq!((again.origin(), again.lease(), again.dead().count()), (901, seconds(9), 5));
+    assert!(again.members().is_sorted_by(|a, b| a.id < b.id));
     assert_eq!(found(7, 5, Some(9), seconds(8), vec![]).expect("a view").origin(), 10);
 }
 
