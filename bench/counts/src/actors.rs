@@ -5,6 +5,7 @@ use std::future::Future;
 use std::hint::black_box;
 
 use bytes::Bytes;
+use rakt::cluster::{self, MemoryRegister};
 use rakt::grain::{Grain, GrainKind};
 use rakt::message::{Codec, Prost};
 use rakt::prelude::*;
@@ -251,6 +252,38 @@ pub(crate) fn remote_ask_64(count: u64) -> Result {
             .map(|_| {
                 let counter = counter.clone();
                 tokio::spawn(async move { ask(&counter, count / ASKERS).await })
+            })
+            .collect();
+        for asker in askers {
+            asker.await??;
+        }
+        Ok(())
+    })
+}
+
+/// The same as `remote_ask_64`, to a grain that lives on the other node of a cluster.
+pub(crate) fn remote_grain_ask_64(count: u64) -> Result {
+    on_one_thread(async move {
+        const ASKERS: u64 = 64;
+        let (network, register) = (Memory::default(), MemoryRegister::new());
+        let node = |seed| {
+            let config = Config::new("127.0.0.1", 0).transport(network.clone()).seed(seed);
+            let member = cluster::Config::on(register.clone()).role(format!("role-{seed}"));
+            let kind = GrainKind::<Counter>::new().role("role-2");
+            ActorSystem::builder("cluster").remoting(config).cluster(member).grain(kind).start()
+        };
+        let (near, _far) = (node(1).await?, node(2).await?);
+        let grain = near.grain::<Counter>("one");
+        grain.ask(Count {}).await?;
+        let askers: Vec<tokio::task::JoinHandle<Result>> = (0..ASKERS)
+            .map(|_| {
+                let grain = grain.clone();
+                tokio::spawn(async move {
+                    for _ in 0..count / ASKERS {
+                        black_box(grain.ask(Echo { payload: PAYLOAD }).await?);
+                    }
+                    Ok(())
+                })
             })
             .collect();
         for asker in askers {

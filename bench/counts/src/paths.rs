@@ -15,7 +15,7 @@ pub(crate) struct Path {
 }
 
 /// Payloads are of 64 bytes.
-pub(crate) static ALL: [Path; 19] = [
+pub(crate) static ALL: [Path; 20] = [
     Path {
         name: "wire-encode",
         about: "a tell into the outbound buffer, and out of it",
@@ -129,6 +129,12 @@ pub(crate) static ALL: [Path; 19] = [
         about: "the same with 64 under way",
         count: 6_400,
         run: actors::remote_ask_64,
+    },
+    Path {
+        name: "remote-grain-ask-64",
+        about: "the same to a grain that lives on the other node of a cluster",
+        count: 6_400,
+        run: actors::remote_grain_ask_64,
     },
 ];
 

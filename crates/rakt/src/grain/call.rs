@@ -1,8 +1,8 @@
 //! Messages to grains on their way: the futures of `tell` and `ask`.
 //!
 //! Each sends to the activation that takes in messages, as to any actor. If that has closed meanwhile the message comes
-//! back, and goes to the one after it. In a cluster that may be on another node: what is asked there is kept as it is
-//! written, since a refusal does not bring it back.
+//! back, and goes to the one after it. In a cluster that may be on another node: what is asked there is kept until it is
+//! answered, since a refusal does not bring it back.
 
 use std::fmt;
 use std::future::Future;
@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rakt_wire::Metadata;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -407,17 +406,11 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainTell<'_, G, M> {
 pub struct GrainAsk<'a, G: Grain, M: Message> {
     call: Call<'a, G, M>,
     sending: Option<Ask<'static, G, M>>,
-    /// What was sent to another node, as it was written: who refuses it there does not send it back.
-    kept: Option<Bytes>,
 }
 
 impl<'a, G: Handler<M> + Grain, M: Message> GrainAsk<'a, G, M> {
     pub(super) fn new(grain: &'a GrainRef<G>, message: M) -> Self {
-        Self {
-            call: Call::new(grain, message, grain.system.ask_timeout()),
-            sending: None,
-            kept: None,
-        }
+        Self { call: Call::new(grain, message, grain.system.ask_timeout()), sending: None }
     }
 
     call_options!();
@@ -429,10 +422,10 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
     type Output = Result<M::Reply, AskError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Self { call, sending, kept } = &mut *self;
+        let Self { call, sending } = &mut *self;
         loop {
             if let Some(ask) = sending {
-                match ready!(Pin::new(ask).poll(cx)) {
+                match ready!(Pin::new(&mut *ask).poll(cx)) {
                     Err(AskError::NotSent { refusal, message, target }) => {
                         if !call.is_to_be_sent_again(&refusal) {
                             let error = AskError::NotSent { refusal, message, target };
@@ -441,13 +434,9 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
                         (*sending, call.message) = (None, Some(message));
                     }
                     Err(AskError::Refused { refusal, target }) => {
-                        let message = match &kept {
-                            Some(kept) if call.is_to_be_sent_again(&refusal) => {
-                                M::wire_decode(kept, 0, kept.len()).ok()
-                            }
-                            _ => None,
-                        };
-                        if message.is_none() {
+                        // Who refuses it on another node does not send it back.
+                        let message = ask.take_message();
+                        if message.is_none() || !call.is_to_be_sent_again(&refusal) {
                             return Poll::Ready(Err(AskError::Refused { refusal, target }));
                         }
                         (*sending, call.message) = (None, message);
@@ -462,11 +451,7 @@ impl<G: Handler<M> + Grain, M: Message> Future for GrainAsk<'_, G, M> {
                     return Poll::Ready(Err(AskError::NotSent { target, refusal, message }));
                 }
             };
-            if !target.is_local() && kept.is_none() {
-                let mut written = Vec::with_capacity(message.wire_len().unwrap_or_default());
-                *kept = message.wire_encode(&mut written).ok().map(|()| written.into());
-            }
-            let mut ask = Ask::owned(target, message).timeout(left);
+            let mut ask = Ask::owned(target, message).timeout(left).keeping_message();
             if let Some(sender) = &call.sender {
                 ask = ask.sender(sender);
             }

@@ -52,6 +52,8 @@ pub(super) struct Envelope<'a, T, M: Message> {
     is_injected: bool,
     /// One task polls this and nothing else for its outcome.
     pub(super) is_alone: bool,
+    /// The message stays here when a connection has taken it, to be sent elsewhere if it is refused.
+    pub(super) keeps_message: bool,
     ticket: Option<u64>,
 }
 
@@ -111,6 +113,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             enclosed: ManuallyDrop::new(None),
             is_injected: false,
             is_alone: false,
+            keeps_message: false,
             ticket: None,
         }
     }
@@ -322,7 +325,12 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         };
         match remote.poll_send(&outgoing, &mut state, waker) {
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(Receipt::Accepted)),
-            Poll::Ready(Ok(Some(answer))) => Poll::Ready(Ok(Receipt::Remote(answer))),
+            Poll::Ready(Ok(Some(answer))) => {
+                if self.keeps_message {
+                    self.message = Some(message);
+                }
+                Poll::Ready(Ok(Receipt::Remote(answer)))
+            }
             Poll::Ready(Err(refusal)) => Poll::Ready(Err((refusal, message))),
             Poll::Pending => {
                 self.message = Some(message);

@@ -307,6 +307,17 @@ impl<'a, T, M: Message + MessageFor<T>> Ask<'a, T, M> {
         self
     }
 
+    /// Has the message stay here until there is an answer, where it goes to another node.
+    pub(crate) fn keeping_message(mut self) -> Self {
+        self.request.envelope.keeps_message = true;
+        self
+    }
+
+    /// The message, where it was kept and has been refused.
+    pub(crate) fn take_message(&mut self) -> Option<M> {
+        self.request.envelope.take_back()
+    }
+
     /// Has the message accepted, and no more. The first poll of the future after that is to be by the same
     /// task.
     pub(crate) fn poll_sent(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), AskError<M>>> {
