@@ -17,7 +17,15 @@ pub(crate) struct Hosting {
     clock: Clock,
     /// In nanoseconds of the clock; [`OVER`] once it is never moved ahead again.
     until: AtomicU64,
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Who stands still.
+#[derive(Default)]
+struct Waiting {
+    wakers: Vec<Waker>,
+    /// How often all were woken.
+    round: u64,
 }
 
 const OVER: u64 = u64::MAX;
@@ -65,17 +73,26 @@ impl Hosting {
     }
 
     fn wake(&self) {
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        waiting.into_iter().for_each(Waker::wake);
+        let mut waiting = self.waiting.lock();
+        waiting.round += 1;
+        let wakers = std::mem::take(&mut waiting.wakers);
+        drop(waiting);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Pending while it is not known whether grains may run.
-    fn poll_may(&self, cx: &mut Context<'_>) -> Poll<May> {
+    /// Pending while it is not known whether grains may run. `joined` says in which round the task has begun to wait: it
+    /// has its waker here once, however often it is polled.
+    fn poll_may(&self, joined: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<May> {
         match self.may() {
             May::Wait => {}
             may => return Poll::Ready(may),
         }
-        self.waiting.lock().push(cx.waker().clone());
+        let mut waiting = self.waiting.lock();
+        if *joined != Some(waiting.round) {
+            *joined = Some(waiting.round);
+            waiting.wakers.push(cx.waker().clone());
+        }
+        drop(waiting);
         // It may have been moved ahead before that.
         match self.may() {
             May::Wait => Poll::Pending,
@@ -86,7 +103,7 @@ impl Hosting {
     /// Runs code of a grain, as long as grains may run: it stands still where that is not known, and is dropped where it is
     /// over.
     pub(crate) fn run<F: Future<Output = ()>>(self: Arc<Self>, code: F) -> Run<F> {
-        Run { hosting: self, code: Box::pin(code) }
+        Run { hosting: self, joined: None, code: Box::pin(code) }
     }
 }
 
@@ -97,6 +114,7 @@ fn nanos(time: Duration) -> u64 {
 /// See [`Hosting::run`].
 pub(crate) struct Run<F> {
     hosting: Arc<Hosting>,
+    joined: Option<u64>,
     code: Pin<Box<F>>,
 }
 
@@ -104,9 +122,10 @@ impl<F: Future<Output = ()>> Future for Run<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match std::task::ready!(self.hosting.poll_may(cx)) {
+        let Self { hosting, joined, code } = &mut *self;
+        match std::task::ready!(hosting.poll_may(joined, cx)) {
             May::End => Poll::Ready(()),
-            _ => self.code.as_mut().poll(cx),
+            _ => code.as_mut().poll(cx),
         }
     }
 }
@@ -140,7 +159,10 @@ mod tests {
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(woken.clone());
         let mut poll = || run.as_mut().poll(&mut Context::from_waker(&waker));
-        assert_eq!((poll(), polls.load(Ordering::Relaxed)), (Poll::Pending, 0));
+        for _ in 0..3 {
+            assert_eq!((poll(), polls.load(Ordering::Relaxed)), (Poll::Pending, 0));
+        }
+        assert_eq!(hosting.waiting.lock().wakers.len(), 1, "once, however often it is polled");
         hosting.extend(Duration::from_nanos(10));
         assert!(woken.0.load(Ordering::Relaxed));
         assert_eq!((poll(), polls.load(Ordering::Relaxed)), (Poll::Pending, 1));
