@@ -15,11 +15,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rakt_cluster::directory::{Entries, Entry, Grain, Living, Word};
+use rakt_cluster::participant::{Answer, Envelope, Message, Refused, Wish};
+use rakt_cluster::register::Version;
 use rakt_cluster::view::{Draft, Member, State, View};
 use rakt_cluster::{Epoch, Incarnation, NodeId, Seat, Slot, SlotRule, Stamp};
 
 type Target = fn(&[u8]);
-const TARGETS: [(&str, Target); 2] = [("view", fuzz::view), ("word", fuzz::word)];
+const TARGETS: [(&str, Target); 3] =
+    [("envelope", fuzz::envelope), ("view", fuzz::view), ("word", fuzz::word)];
 
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
@@ -45,7 +48,7 @@ fn every_seed_passes_and_so_does_every_part_of_it() {
 #[test]
 #[ignore = "writes to the source tree"]
 fn write_seeds() {
-    for (target, seeds) in [("view", views()), ("word", words())] {
+    for (target, seeds) in [("envelope", envelopes()), ("view", views()), ("word", words())] {
         fs::create_dir_all(corpus(target)).expect("the folder can be made");
         for (name, bytes) in seeds {
             fs::write(corpus(target).join(name), bytes).expect("the seed can be written");
@@ -116,4 +119,42 @@ fn words() -> Seeds {
         (1..).zip(&words).map(|(kind, word)| (format!("kind-{kind}"), seed(word))).collect();
     seeds.push(("lying-count".into(), [8, 8, 1, 1, 1, 0, 0xff, 0xff, 0x3f].into()));
     seeds
+}
+
+fn envelopes() -> Seeds {
+    let at = Stamp { generation: 1_800_000_000, version: 300 };
+    let epoch = Epoch { stamp: at, counter: 5 };
+    let seat = |id| Seat { id: NodeId(id), incarnation: Incarnation(id << 64), joined: 130 };
+    let (one, other) = (seat(1), seat(2));
+    let grain = || Grain::new("cart", "käse/42");
+    let refused = Refused { incarnation: one.incarnation, uid: 300, ended: true };
+    let find =
+        |refused, wakes| Message::Find { ticket: 9, grain: grain(), wish: Wish { refused, wakes } };
+    let found = |answer| Message::Found { ticket: 9, grain: grain(), answer };
+    let entry = Entry { host: one, epoch, uid: Some(300) };
+    let messages = [
+        Message::Probe { back: None },
+        Message::Probe { back: Some(other) },
+        Message::ProbeFor { to: other },
+        Message::Ack { back: Some(other) },
+        Message::AckOf { whose: other },
+        Message::Accuse { accused: other, accuses: true },
+        Message::Greet,
+        Message::Greeted,
+        Message::Want,
+        Message::View { version: Version(300), bytes: views().swap_remove(0).1.into() },
+        Message::Word(Word::Ended { grain: grain(), epoch }),
+        find(None, true),
+        find(Some(refused), false),
+        found(Answer::Route(entry)),
+        found(Answer::Failed("no store".into())),
+        found(Answer::Nobody),
+        found(Answer::NoHost),
+        found(Answer::Fenced),
+        found(Answer::NotOwner),
+        Message::Failed { grain: grain(), epoch, why: "no store".into() },
+    ];
+    let seed = |message| Envelope { cluster: 7 << 100, from: one, to: other, at, message }.encode();
+    let name = |(number, message)| (format!("message-{number:02}"), seed(message));
+    (1..).zip(messages).map(name).collect()
 }

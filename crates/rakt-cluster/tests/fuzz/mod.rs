@@ -5,6 +5,7 @@
 
 use rakt_cluster::View;
 use rakt_cluster::directory::Word;
+use rakt_cluster::participant::Envelope;
 
 /// A view of a peer or of the register.
 pub fn view(data: &[u8]) {
@@ -20,4 +21,10 @@ pub fn word(data: &[u8]) {
     for part in word.split(usize::from(max) * 8) {
         assert_eq!(Word::decode(&part.encode()), Ok(part));
     }
+}
+
+/// A message of a participant.
+pub fn envelope(data: &[u8]) {
+    let Ok(envelope) = Envelope::decode(data) else { return };
+    assert_eq!(envelope.encode(), data);
 }
