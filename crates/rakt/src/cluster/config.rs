@@ -27,7 +27,7 @@ const LEVEL: u32 = 1;
 /// The kind of the grains that stand for names of the cluster.
 pub(super) const NAME: &str = "rakt.name";
 
-/// How a node takes part in a cluster: for [`SystemBuilder::cluster`].
+/// How a node takes part in a cluster: for [`SystemBuilder::cluster`](crate::SystemBuilder::cluster).
 ///
 /// All nodes of a cluster have the same system name, and the same register.
 #[derive(Clone)]
@@ -134,7 +134,7 @@ impl Config {
         self
     }
 
-    /// How long [`start`](SystemBuilder::start) waits until the node is a member. Default: 60 s.
+    /// How long [`start`](crate::SystemBuilder::start) waits until the node is a member. Default: 60 s.
     pub fn join_timeout(mut self, limit: Duration) -> Self {
         self.join_timeout = limit;
         self

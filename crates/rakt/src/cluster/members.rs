@@ -5,7 +5,7 @@ use std::fmt;
 use rakt_cluster::view::State;
 use rakt_cluster::{Stamp, View};
 
-/// The members of a cluster, as a node knows them: see [`ActorSystem::members`].
+/// The members of a cluster, as a node knows them: see [`ActorSystem::members`](crate::ActorSystem::members).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Members {
