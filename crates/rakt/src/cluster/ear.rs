@@ -14,10 +14,7 @@ use crate::peer::Peer;
 use crate::remote::policy::Glob;
 use crate::runner::Runner;
 use crate::spawn::class_of;
-use crate::system::core::ActorSystem;
-
-/// Its path, which is no name that another actor can have.
-pub(super) const PATH: &str = "cluster/member";
+use crate::system::core::{ActorSystem, MEMBER};
 
 /// So many messages wait for the participant; more are refused, and said again.
 const WAITING: u32 = 100_000;
@@ -50,7 +47,7 @@ impl Handler<Said> for Ear {
             Ok(envelope) => (self.hear)(envelope),
             Err(error) => {
                 let outlet = ctx.system().outlet();
-                if outlet.actor_log.allows("a member cannot be understood", PATH) {
+                if outlet.actor_log.allows("a member cannot be understood", MEMBER) {
                     let peer = ctx.peer();
                     tracing::warn!(?peer, error = %Chain(&error), "a member cannot be understood");
                 }
@@ -72,7 +69,7 @@ pub(super) async fn begin(
     let mut setup = Setup::default();
     setup.mailbox = Mailbox::bounded(WAITING);
     let uid = system.next_uid();
-    let cell = Cell::new(system.clone(), PATH.into(), uid, class, setup, None);
+    let cell = Cell::new(system.clone(), MEMBER.into(), uid, class, setup, None);
     if !system.0.registry.add(cell.clone()) {
         return Err(Refusal::NameTaken);
     }

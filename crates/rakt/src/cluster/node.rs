@@ -32,7 +32,7 @@ use crate::reference::{ActorRef, AnyActor, AnyCell, Life, ended};
 use crate::signal::Signal;
 use crate::sync::Mutex;
 use crate::system::core::{
-    ActorSystem, CLUSTER, Claiming, Clustering, Finding, Granted, Refused, Whereabouts,
+    ActorSystem, CLUSTER, Claiming, Clustering, Finding, Granted, MEMBER, Refused, Whereabouts,
 };
 
 /// How often it is looked at whether the lease of the node has ended, for actors with names of the cluster: well within the
@@ -346,7 +346,7 @@ impl Node {
             return Some(known.clone());
         }
         let (host, port) = (&to.0, to.1);
-        let address = Address::new(ear::PATH, self.system.name(), host, port).ok()?;
+        let address = Address::new(MEMBER, self.system.name(), host, port).ok()?;
         let other = self.system.actor(&address);
         others.insert(to, other.clone());
         Some(other)
@@ -662,7 +662,7 @@ impl Clustering for Node {
             let mut progress = self.progress.subscribe();
             drop(progress.wait_for(|progress| progress.has_left).await);
             self.register.stop().await;
-            if let Some(ear) = self.system.0.registry.find(ear::PATH) {
+            if let Some(ear) = self.system.0.registry.find(MEMBER) {
                 ear.signal(Signal::Stop { finish: false, reason: StopReason::Shutdown });
                 ended(&*ear).await;
             }

@@ -133,6 +133,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
 /// What the path begins with of the actor that hears what other members of the cluster say; no other actor has it as its
 /// name.
 pub(crate) const CLUSTER: &str = "cluster";
+/// Its whole path.
+pub(crate) const MEMBER: &str = "cluster/member";
 
 /// A grain that a cluster has granted to this node.
 #[allow(dead_code, reason = "for clusters, which are a feature")]

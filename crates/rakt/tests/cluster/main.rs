@@ -3,6 +3,7 @@
 //! | file | asks |
 //! | --- | --- |
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
+//! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
@@ -10,6 +11,7 @@
 mod faulty_register;
 mod names;
 mod nodes;
+mod outage;
 mod register;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rakt::cluster::{Config, MemberState, MemoryRegister};
+use rakt::cluster::{Config, MemberState, MemoryRegister, Register};
 use rakt::grain::{Grain, GrainKind, MemoryStore};
 use rakt::prelude::*;
 
@@ -74,19 +74,25 @@ pub(crate) struct Common {
     pub(crate) activations: Arc<AtomicU64>,
 }
 
+impl Counter {
+    pub(crate) fn at(node: u64, activations: &Arc<AtomicU64>) -> Self {
+        Self { total: 0, node, activations: activations.clone() }
+    }
+}
+
 impl Common {
     pub(crate) fn config(&self) -> Config {
+        self.configured(self.register.clone())
+    }
+
+    pub(crate) fn configured(&self, register: impl Register) -> Config {
         let lease = Duration::from_secs(1);
-        Config::on(self.register.clone()).lease(lease).probe_interval(Duration::from_millis(50))
+        Config::on(register).lease(lease).probe_interval(Duration::from_millis(50))
     }
 
     pub(crate) async fn node(&self, node: u64) -> Result<ActorSystem> {
         let activations = self.activations.clone();
-        let kind = GrainKind::built_by(move || Counter {
-            total: 0,
-            node,
-            activations: activations.clone(),
-        });
+        let kind = GrainKind::built_by(move || Counter::at(node, &activations));
         let system = ActorSystem::builder("cluster")
             .remoting(remote::Config::new("127.0.0.1", 0))
             .cluster(self.config())

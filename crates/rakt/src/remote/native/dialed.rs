@@ -20,6 +20,7 @@ use crate::remote::ticket::{HasLine, Ticket};
 #[cfg(feature = "_tls")]
 use crate::remote::tls::Guarded;
 use crate::slot::Slot;
+use crate::system::core::MEMBER;
 
 /// A session and the line of those that wait to send.
 pub(crate) struct Dialed {
@@ -406,6 +407,10 @@ impl Conn<Dialed> {
     /// A peer refused tells: they become dead letters here, where they came from.
     pub(super) fn dead_letter(&self, refused: Refused) {
         let Refused { path, sender, type_name, count, failure } = refused;
+        // What members of a cluster say is said again: nobody is to hear that it was not handled once.
+        if path.as_deref() == Some(MEMBER) {
+            return;
+        }
         let refusal = Refusal::from_wire(failure);
         let target = self.peer.destination(path.as_deref());
         tracing::debug!(%target, count, refusal = %Chain(&refusal), "the peer refused messages");

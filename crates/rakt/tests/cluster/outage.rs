@@ -1,0 +1,98 @@
+//! What becomes of grains while the register of their cluster is out of reach.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use rakt::cluster::{MemoryRegister, Register, RegisterError, SwapError, Version};
+use rakt::grain::GrainKind;
+use rakt::prelude::*;
+
+use crate::nodes::{Add, Common, Counter};
+use crate::support::within;
+
+/// A register that a node can be cut off from.
+struct CutOff {
+    register: MemoryRegister,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl CutOff {
+    fn check(&self) -> Result<(), RegisterError> {
+        match self.is_cut.load(Ordering::Relaxed) {
+            true => Err(RegisterError::new("it is out of reach")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Register for CutOff {
+    async fn read(&self) -> Result<(Version, Bytes), RegisterError> {
+        self.check()?;
+        self.register.read().await
+    }
+
+    async fn swap(&self, over: Version, view: Bytes) -> Result<Version, SwapError> {
+        self.check().map_err(SwapError::Unknown)?;
+        self.register.swap(over, view).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grains_stand_still_without_the_register_and_go_on_with_it() -> Result {
+    let (common, is_cut) = (Common::default(), Arc::new(AtomicBool::new(false)));
+    let node = async |at: u64| {
+        let activations = common.activations.clone();
+        let kind = GrainKind::built_by(move || Counter::at(at, &activations));
+        let register = CutOff { register: common.register.clone(), is_cut: is_cut.clone() };
+        let system = ActorSystem::builder("cluster")
+            .remoting(remote::Config::new("127.0.0.1", 0))
+            .cluster(common.configured(register))
+            .grain(kind.store(common.store.clone()));
+        within(system.start()).await
+    };
+    let nodes = [node(0).await?, node(1).await?];
+    let grains: Vec<_> = (0..20).map(|key| nodes[0].grain::<Counter>(key.to_string())).collect();
+    for grain in &grains {
+        assert_eq!(within(grain.ask(Add { n: 1 })).await?, 1);
+    }
+    let before = common.activations.load(Ordering::Relaxed);
+    is_cut.store(true, Ordering::Relaxed);
+    // It serves as long as its lease lasts, then refuses: nobody knows whether it is a member.
+    let (mut totals, mut unknown) = (vec![1; grains.len()], vec![0; grains.len()]);
+    for round in 0.. {
+        let at = round % grains.len();
+        match within(grains[at].ask(Add { n: 1 })).await {
+            Ok(total) => {
+                totals[at] += 1;
+                assert_eq!(total, totals[at], "each once");
+            }
+            Err(AskError::NotSent { refusal: Refusal::Fenced, .. }) => break,
+            // It lives on the other node, and stood still when this came: it may be handled yet.
+            Err(AskError::Timeout { .. }) => {
+                unknown[at] += 1;
+                break;
+            }
+            Err(AskError::Refused { refusal: Refusal::Fenced, .. }) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    is_cut.store(false, Ordering::Relaxed);
+    for (at, grain) in grains.iter().enumerate() {
+        let found = within(async {
+            loop {
+                match grain.ask(Add { n: 0 }).await {
+                    Ok(found) => return found,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+        let (found, least) = (found.await, totals[at]);
+        assert!((least..=least + unknown[at]).contains(&found), "{found} of {least}: what it had");
+    }
+    assert_eq!(common.activations.load(Ordering::Relaxed), before, "they live on as they were");
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}
