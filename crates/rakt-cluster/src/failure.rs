@@ -76,6 +76,8 @@ pub enum Do {
     Accuse(Seat),
     /// It answers again.
     Withdraw(Seat),
+    /// Tell who proposes that this one answers through others at best. Again in every round while that is so.
+    Bad(Seat),
 }
 
 /// The probes of one node.
@@ -95,6 +97,9 @@ struct Target {
     waits: bool,
     missed: u32,
     accused: bool,
+    /// The same of its own answers alone.
+    waits_itself: bool,
+    missed_itself: u32,
 }
 
 impl Detector {
@@ -137,7 +142,9 @@ impl Detector {
         let mut out = Vec::new();
         for (seat, target) in &mut self.targets {
             target.missed = if target.waits { target.missed.saturating_add(1) } else { 0 };
-            target.waits = true;
+            target.missed_itself =
+                if target.waits_itself { target.missed_itself.saturating_add(1) } else { 0 };
+            (target.waits, target.waits_itself) = (true, true);
             out.push(Do::Probe(*seat));
             let others = || self.helpers.iter().filter(|helper| *helper != seat);
             if target.missed >= MISSED {
@@ -150,15 +157,26 @@ impl Detector {
             if target.missed > MISSED && self.health.is_good() {
                 target.accused = true;
                 out.push(Do::Accuse(*seat));
+            } else if target.missed_itself > MISSED && self.health.is_good() {
+                out.push(Do::Bad(*seat));
             }
         }
         out
     }
 
-    /// It has answered, directly or through another.
+    /// It has answered.
     pub fn answered(&mut self, seat: Seat) -> Option<Do> {
+        if let Some(target) = self.targets.get_mut(&seat) {
+            (target.waits_itself, target.missed_itself) = (false, 0);
+        }
+        self.answered_through(seat)
+    }
+
+    /// It has answered through another: it lives, and the link to it may be bad.
+    pub fn answered_through(&mut self, seat: Seat) -> Option<Do> {
         let target = self.targets.get_mut(&seat)?;
-        let accused = std::mem::take(target).accused;
+        (target.waits, target.missed) = (false, 0);
+        let accused = std::mem::take(&mut target.accused);
         accused.then_some(Do::Withdraw(seat))
     }
 }
@@ -168,6 +186,8 @@ impl Detector {
 pub struct Evidence {
     /// By accused and accuser: since when, and the last time.
     bad: BTreeMap<(Seat, Seat), (Duration, Duration)>,
+    /// The same of links that are bad, whether or not that is an accusation.
+    links: BTreeMap<(Seat, Seat), (Duration, Duration)>,
     heard: BTreeMap<Seat, Duration>,
     /// The last one, and when it was named first.
     evicted: Option<(Seat, Duration)>,
@@ -181,10 +201,13 @@ impl Evidence {
 
     /// A member accuses another.
     pub fn accuse(&mut self, accuser: Seat, accused: Seat, now: Duration) {
-        self.bad
-            .entry((accused, accuser))
-            .and_modify(|(_, last)| *last = now)
-            .or_insert((now, now));
+        note(&mut self.bad, (accused, accuser), now);
+        self.bad_link(accuser, accused, now);
+    }
+
+    /// A member reaches another through others at best.
+    pub fn bad_link(&mut self, from: Seat, to: Seat, now: Duration) {
+        note(&mut self.links, (to, from), now);
     }
 
     /// It does so no longer.
@@ -202,9 +225,11 @@ impl Evidence {
         let living =
             |seat: Seat| view.state(seat).is_some_and(|state| !matches!(state, State::Dead { .. }));
         let recent = |last: Duration| now.saturating_sub(last) <= fresh;
-        self.bad.retain(|(accused, accuser), (_, last)| {
-            living(*accused) && living(*accuser) && recent(*last)
-        });
+        for words in [&mut self.bad, &mut self.links] {
+            words.retain(|(accused, accuser), (_, last)| {
+                living(*accused) && living(*accuser) && recent(*last)
+            });
+        }
         self.heard.retain(|seat, _| living(*seat));
         let mut accusers: BTreeMap<Seat, BTreeSet<Seat>> = BTreeMap::new();
         for (accused, accuser) in self.bad.keys() {
@@ -227,7 +252,7 @@ impl Evidence {
         let long = |since: Duration| now.saturating_sub(since) >= PERSISTENT;
         let mut links: BTreeMap<Seat, BTreeSet<Seat>> = BTreeMap::new();
         let mut accused = BTreeSet::new();
-        for ((one, other), _) in self.bad.iter().filter(|(_, (since, _))| long(*since)) {
+        for ((one, other), _) in self.links.iter().filter(|(_, (since, _))| long(*since)) {
             accused.insert(*one);
             links.entry(*one).or_default().insert(*other);
             links.entry(*other).or_default().insert(*one);
@@ -248,6 +273,11 @@ impl Evidence {
         self.evicted = Some((worst, now));
         Some(worst)
     }
+}
+
+/// By whom it was said of whom: since when, and the last time.
+fn note(words: &mut BTreeMap<(Seat, Seat), (Duration, Duration)>, of: (Seat, Seat), now: Duration) {
+    words.entry(of).and_modify(|(_, last)| *last = now).or_insert((now, now));
 }
 
 #[cfg(test)]
@@ -307,6 +337,24 @@ mod tests {
         assert_eq!(detector.answered(silent), Some(Do::Withdraw(silent)));
         assert!(!detector.poll(seconds(6)).contains(&Do::Accuse(silent)));
         assert_eq!(detector.poll(seconds(6)), []);
+    }
+
+    #[test]
+    fn who_answers_through_another_alone_has_a_bad_link() {
+        let view = view(1, &[State::Up; 3]);
+        let [me, far, other] = seats(&view)[..] else { panic!("three") };
+        let mut detector = Detector::new(me, seconds(1), seconds(0));
+        detector.learn(&view);
+        let mut said = Vec::new();
+        for now in 0..8 {
+            said.extend(detector.poll(seconds(now)).into_iter().map(|step| (now, step)));
+            let _ = (detector.answered(other), detector.answered_through(far));
+        }
+        said.retain(|(_, step)| !matches!(step, Do::Probe(_)));
+        let bad = |now| (now, Do::Bad(far));
+        assert_eq!(said, [4, 5, 6, 7].map(bad));
+        let _ = detector.answered(far);
+        assert!(!detector.poll(seconds(8)).contains(&Do::Bad(far)));
     }
 
     #[test]

@@ -48,6 +48,12 @@ impl Participant {
             match wanted {
                 failure::Do::Probe(to) => self.say(to, Message::Probe { back: None }, out),
                 failure::Do::Through { via, to } => self.say(via, Message::ProbeFor { to }, out),
+                failure::Do::Bad(seat) => {
+                    if let Some(listed) = &mut self.listed {
+                        listed.evidence.bad_link(me, seat, now);
+                    }
+                    self.say_to_proposers(&Message::Bad { link: seat }, seat, out);
+                }
                 failure::Do::Accuse(seat) => self.testify((me, seat), true, now, out),
                 failure::Do::Withdraw(seat) => self.testify((me, seat), false, now, out),
             }
@@ -63,6 +69,10 @@ impl Participant {
         out: &mut Vec<Do>,
     ) {
         let Some(view) = self.view().cloned() else { return };
+        // Who is not let in yet may not reach anybody.
+        if !view.state(me).is_some_and(State::hosts) {
+            return;
+        }
         let Some(listed) = &mut self.listed else { return };
         if accuses {
             listed.accused.insert(accused);
@@ -71,11 +81,17 @@ impl Participant {
             listed.accused.remove(&accused);
             listed.evidence.withdraw(me, accused);
         }
-        // The first that do not stand accused by this node: one of them proposes.
+        self.say_to_proposers(&Message::Accuse { accused, accuses }, accused, out);
+    }
+
+    /// To the first that do not stand accused by this node: one of them proposes.
+    fn say_to_proposers(&self, message: &Message, but: Seat, out: &mut Vec<Do>) {
+        let (Some(view), Some(listed)) = (self.view(), &self.listed) else { return };
+        let me = listed.lease.seat();
         let up = view.up().map(|member| member.seat());
-        let up = up.filter(|up| *up != me && *up != accused && !listed.accused.contains(up));
-        for to in up.take(PROPOSERS).collect::<Vec<_>>() {
-            self.say(to, Message::Accuse { accused, accuses }, out);
+        let up = up.filter(|up| ![me, but].contains(up) && !listed.accused.contains(up));
+        for to in up.take(PROPOSERS) {
+            self.say(to, message.clone(), out);
         }
     }
 
@@ -102,10 +118,14 @@ impl Participant {
         }
         // What strangers say takes up no room.
         let is_listed = |seat| view.state(seat).is_some();
+        let hosts = |seat| view.state(seat).is_some_and(State::hosts);
         if let Some(listed) = &mut self.listed
             && is_listed(from)
         {
             listed.evidence.heard(from, now);
+            if hosts(from) {
+                listed.since = now;
+            }
         }
         match message {
             Message::Probe { back } => self.say(from, Message::Ack { back }, &mut out),
@@ -119,10 +139,22 @@ impl Participant {
                 self.say(asker, Message::AckOf { whose: from }, &mut out);
             }
             Message::Ack { .. } => self.answered(from, now, &mut out),
-            Message::AckOf { whose } => self.answered(whose, now, &mut out),
+            Message::AckOf { whose } => {
+                let listed = self.listed.as_mut();
+                let of = listed.and_then(|listed| listed.detector.answered_through(whose));
+                self.withdraw(of, now, &mut out);
+            }
+            Message::Bad { link } => {
+                if let Some(listed) = &mut self.listed
+                    && hosts(from)
+                    && hosts(link)
+                {
+                    listed.evidence.bad_link(from, link, now);
+                }
+            }
             Message::Accuse { accused, accuses } => {
                 if let Some(listed) = &mut self.listed
-                    && is_listed(from)
+                    && hosts(from)
                     && is_listed(accused)
                 {
                     match accuses {
@@ -159,9 +191,12 @@ impl Participant {
     }
 
     pub(super) fn answered(&mut self, seat: Seat, now: Duration, out: &mut Vec<Do>) {
-        let Some(listed) = &mut self.listed else { return };
-        let me = listed.lease.seat();
-        if let Some(failure::Do::Withdraw(seat)) = listed.detector.answered(seat) {
+        let of = self.listed.as_mut().and_then(|listed| listed.detector.answered(seat));
+        self.withdraw(of, now, out);
+    }
+
+    fn withdraw(&mut self, of: Option<failure::Do>, now: Duration, out: &mut Vec<Do>) {
+        if let (Some(failure::Do::Withdraw(seat)), Some(me)) = (of, self.seat()) {
             self.testify((me, seat), false, now, out);
         }
     }

@@ -32,21 +32,22 @@ impl Participant {
                     .map(|member| member.seat())
                     .filter(|up| !listed.greeted.contains(up))
                     .collect();
-                let nobody = listed.greeted.is_empty() && !silent.is_empty();
-                let waited = now.saturating_sub(listed.since) >= patience.saturating_mul(2);
+                let since = listed.since.max(self.steady);
+                let waited = now.saturating_sub(since) >= patience.saturating_mul(2);
                 if silent.is_empty() {
                     wants.push(Change::Up(seat));
-                } else if nobody && waited {
+                } else if waited {
                     // Everything was restarted under new names: no member is left that could accuse another, or turn this one
                     // away.
-                    wants.extend(silent.into_iter().map(Change::Dead));
+                    wants.extend(view.hosts().map(Change::Dead));
                 }
             }
             Some(State::Up) if self.leaving => wants.push(Change::Leave(seat)),
             Some(State::Up) => {
                 let above = self.raise_above.filter(|above| view.stamp().generation <= *above);
                 wants.extend(above.map(|above| Change::Raise { above }));
-                let mut gone = listed.would_go(&view, (self.settings.probe, patience), now);
+                let mut gone =
+                    listed.would_go(&view, (self.settings.probe, patience), self.steady, now);
                 // All want the same, and the first of them proposes; the next do where that comes to nothing.
                 let dead = |up: &Seat| gone.get(up).is_some_and(|(_, change)| is_death(change));
                 let before = view.up().map(|member| member.seat()).filter(|up| !dead(up));
@@ -135,7 +136,11 @@ impl Participant {
             (listed.since, listed.alone) = (now, None);
         }
         let joiners = view.members().iter().filter(joins).map(|member| member.seat());
-        let known = std::mem::take(&mut listed.joiners);
+        let mut known = std::mem::take(&mut listed.joiners);
+        let seat = listed.lease.seat();
+        if before.and_then(|before| before.state(seat)) != Some(State::Up) {
+            known.clear();
+        }
         let since = |seat: Seat| (seat, known.get(&seat).copied().unwrap_or(now));
         listed.joiners = joiners.map(since).collect();
         listed.accused.retain(|seat| view.state(*seat).is_some_and(State::hosts));
@@ -212,14 +217,18 @@ impl Listed {
         &mut self,
         view: &View,
         (probe, patience): (Duration, Duration),
+        steady: Duration,
         now: Duration,
     ) -> BTreeMap<Seat, (Duration, Change)> {
         let me = self.lease.seat();
+        // The others have to be given time to come back, where all were without the register.
+        let is_steady = now.saturating_sub(steady) >= probe.saturating_mul(PATIENCE);
         let mut dead = self.evidence.verdict(view, probe.saturating_mul(4), now);
+        dead.retain(|_| is_steady);
         // Nobody is left who could accuse another. Were it this node that is cut off, the others would have removed it by now.
         let mut others = view.hosts().filter(|seat| *seat != me).peekable();
         let is_alone = others.peek().is_some() && others.all(|seat| self.accused.contains(&seat));
-        match is_alone {
+        match is_alone && is_steady {
             true => drop(self.alone.get_or_insert(now)),
             false => self.alone = None,
         }

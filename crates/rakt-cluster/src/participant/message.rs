@@ -70,6 +70,11 @@ pub enum Message {
         /// Whether it does not answer.
         accuses: bool,
     },
+    /// That one answers me through others at best.
+    Bad {
+        /// Who.
+        link: Seat,
+    },
     /// I have come; can you reach me?
     Greet,
     /// I can.
@@ -179,6 +184,7 @@ impl fmt::Debug for Message {
             Self::Ack { back } => write!(f, "Ack({back:?})"),
             Self::AckOf { whose } => write!(f, "AckOf({whose})"),
             Self::Accuse { accused, accuses } => write!(f, "Accuse({accused}, {accuses})"),
+            Self::Bad { link } => write!(f, "Bad({link})"),
             Self::Greet => f.write_str("Greet"),
             Self::Greeted => f.write_str("Greeted"),
             Self::Want => f.write_str("Want"),
@@ -250,6 +256,10 @@ impl Message {
                 accused.encode(out);
                 out.push(u8::from(*accuses));
             }
+            Self::Bad { link } => {
+                out.push(14);
+                link.encode(out);
+            }
             Self::Greet => out.push(6),
             Self::Greeted => out.push(7),
             Self::Want => out.push(8),
@@ -319,6 +329,7 @@ impl Message {
                 epoch: Epoch::decode(from)?,
                 why: string(from, "why a grain failed", MAX_WHY_LEN)?.to_owned(),
             },
+            14 => Self::Bad { link: Seat::decode(from)? },
             number => return Err(MessageError::Unknown { what: "kind", number }),
         })
     }

@@ -160,6 +160,9 @@ pub struct Participant {
     propose_after: Duration,
     /// One that hosts nothing does not look again before that.
     look_after: Duration,
+    /// When the register has answered last, and since when it does without a gap as long as a lease.
+    reached: Duration,
+    steady: Duration,
     /// For what is left of an earlier seat of this node, while it has none.
     waits: Waits,
     /// Since when it has no seat, and another run of this node has one.
@@ -189,14 +192,14 @@ struct Listed {
     /// Who has answered since it is Joining.
     greeted: BTreeSet<Seat>,
     greet_at: Duration,
-    /// Since when it is Joining, and no member has done anything that shows in the view.
+    /// Since when no member has been heard of: it has said nothing, and done nothing that shows in the view.
     since: Duration,
     /// Whom it accuses itself, and since when that is all others.
     accused: BTreeSet<Seat>,
     alone: Option<Duration>,
     /// Since when each is wanted gone that this node would have gone.
     wanted: BTreeMap<Seat, Duration>,
-    /// Who is Joining, and since when this node knows that.
+    /// Who is Joining, and since when this node, as one that is Up, knows that.
     joiners: BTreeMap<Seat, Duration>,
     /// Words of views that are not known yet.
     early: Vec<(Seat, Word)>,
@@ -233,6 +236,8 @@ impl Participant {
             rest_until: Duration::ZERO,
             propose_after: Duration::ZERO,
             look_after: Duration::ZERO,
+            reached: Duration::ZERO,
+            steady: Duration::ZERO,
             waits: Waits::default(),
             ousted: None,
             conflicts: 0,

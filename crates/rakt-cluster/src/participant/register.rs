@@ -74,6 +74,7 @@ impl Participant {
             self.rest(now);
             return out;
         };
+        self.note_answer(now);
         if version == Version(0) {
             self.found(now, &mut out);
             return out;
@@ -117,6 +118,9 @@ impl Participant {
         let Register::Confirms(look) = std::mem::replace(&mut self.register, Register::Idle) else {
             return out;
         };
+        if confirmed != Confirmed::Unknown {
+            self.note_answer(now);
+        }
         let Some(listed) = &mut self.listed else { return out };
         match listed.lease.confirmed(look, confirmed) {
             Next::Rest => {}
@@ -137,6 +141,9 @@ impl Participant {
         let Register::Swaps(view) = std::mem::replace(&mut self.register, Register::Idle) else {
             return out;
         };
+        if swapped != Swapped::Unknown {
+            self.note_answer(now);
+        }
         match swapped {
             Swapped::Done(version) => {
                 self.conflicts = 0;
@@ -187,6 +194,15 @@ impl Participant {
                 self.sound(format!("no cluster can be founded: {error}"), out);
             }
         }
+    }
+
+    /// The register answers. After an outage everybody is behind, and all that was not heard in it says nothing.
+    fn note_answer(&mut self, now: Duration) {
+        let lease = self.view().map_or(self.settings.lease, |view| view.lease());
+        if now.saturating_sub(self.reached) >= lease {
+            self.steady = now;
+        }
+        self.reached = now;
     }
 
     /// Leaves the register alone for a while.

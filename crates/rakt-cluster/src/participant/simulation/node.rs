@@ -211,7 +211,7 @@ impl World {
         self.note(|| format!("{at}: {grain:?} lives under {epoch} as {uid}"));
         let known = grain.clone();
         self.tell(at, |participant, now| participant.started(&known, epoch, uid, now));
-        let after = match (drains, self.random.chance(300)) {
+        let after = match (drains, self.random.chance(self.fleeting)) {
             (true, _) => Duration::ZERO,
             (_, true) => self.random.millis((1, 2000)),
             _ => self.random.millis(self.lasts),
@@ -246,12 +246,15 @@ impl World {
 
     /// Somebody on this node wants to use a grain; `must` it be, it is tried until it is.
     pub(super) fn wish(&mut self, at: usize, grain: Grain, must: bool) {
-        let since = self.now;
-        self.look(at, Use { grain, since, tries: 5, must, spoke_to: None }, None);
+        self.tickets += 1;
+        let (since, number) = (self.now, self.tickets);
+        self.nodes[at].wishes.insert(number, since);
+        self.look(at, Use { grain, since, tries: 5, number, must, spoke_to: None }, None);
     }
 
     fn look(&mut self, at: usize, mut one: Use, refused: Option<Refused>) {
         if !one.must && one.tries == 0 {
+            self.nodes[at].wishes.remove(&one.number);
             return;
         }
         one.tries = one.tries.saturating_sub(1);
@@ -259,7 +262,12 @@ impl World {
         self.tickets += 1;
         let (ticket, grain) = (self.tickets, one.grain.clone());
         self.note(|| format!("{at} looks for {grain:?} as {ticket}, {refused:?}"));
+        let one_must = one.must;
         self.nodes[at].uses.insert(ticket, one);
+        // Some only want to know where it lives.
+        if !one_must && refused.is_none() && self.random.chance(50) {
+            return self.tell(at, |participant, now| participant.look_for(ticket, grain, now));
+        }
         self.tell(at, |participant, now| participant.find(ticket, grain, refused, now));
     }
 
@@ -276,7 +284,7 @@ impl World {
                 let (node, now) = (&self.nodes[at], self.now);
                 let life = node.lives.get(&(one.grain.clone(), epoch));
                 if matches!(life, Some(Life::Lives(_))) && node.hosts(now, Duration::ZERO) {
-                    self.used(&one);
+                    self.used(at, &one);
                 } else {
                     self.look_later(at, one, None);
                 }
@@ -297,7 +305,8 @@ impl World {
         }
     }
 
-    fn used(&mut self, one: &Use) {
+    fn used(&mut self, at: usize, one: &Use) {
+        self.nodes[at].wishes.remove(&one.number);
         self.used += 1;
         let took = self.now - one.since;
         self.slowest = self.slowest.max(took);
@@ -342,7 +351,7 @@ impl World {
             }
             Said::Done { ticket } => {
                 if let Some(one) = self.nodes[at].uses.remove(&ticket) {
-                    self.used(&one);
+                    self.used(at, &one);
                 }
             }
             Said::Refused { ticket, ended } => self.refused(at, ticket, ended),

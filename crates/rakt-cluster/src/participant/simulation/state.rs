@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) lease: Duration,
     /// How long lives last, in milliseconds.
     pub(super) lasts: (u64, u64),
+    /// So many of a thousand last two seconds at most.
+    pub(super) fleeting: u64,
     /// Of a thousand grains so many do not come to life.
     pub(super) failing: u64,
     /// Between two wishes of a node, in milliseconds; nothing if there are none.
@@ -87,6 +89,8 @@ pub(super) struct Node {
     pub(super) lives: BTreeMap<(Grain, Epoch), Life>,
     pub(super) uids: u64,
     pub(super) stamp: Option<Stamp>,
+    /// Since when somebody wants to use a grain.
+    pub(super) wishes: BTreeMap<u64, Duration>,
     /// By the numbers of their searches.
     pub(super) uses: BTreeMap<u64, Use>,
     pub(super) polls: u64,
@@ -108,6 +112,7 @@ pub(super) struct Use {
     pub(super) since: Duration,
     /// How often it may still be looked for.
     pub(super) tries: u32,
+    pub(super) number: u64,
     pub(super) must: bool,
     /// The search has ended, and this life was spoken to.
     pub(super) spoke_to: Option<(Incarnation, u64)>,
@@ -151,6 +156,7 @@ impl Node {
             lives: BTreeMap::new(),
             uids: 0,
             stamp: None,
+            wishes: BTreeMap::new(),
             uses: BTreeMap::new(),
             polls: 0,
             drains: false,

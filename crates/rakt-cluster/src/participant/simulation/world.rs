@@ -41,6 +41,7 @@ impl World {
             slots: slots.into(),
             lease: Duration::from_secs(8),
             lasts: (500, 20_000),
+            fleeting: 300,
             failing: 50,
             wishes: Some((50, 1500)),
             guards: Guards::default(),
@@ -144,6 +145,7 @@ impl World {
         self.note(|| format!("{at} is killed"));
         self.nodes[at].runs = false;
         self.nodes[at].uses.clear();
+        self.nodes[at].wishes.clear();
     }
 
     pub(super) fn pause(&mut self, at: usize, lasts: Duration) {
