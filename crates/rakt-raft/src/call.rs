@@ -14,7 +14,7 @@ use crate::types::{At, Types};
 pub(crate) const DOOR: &str = "rakt-raft";
 /// Most entries in a call; how long they may be together, the remoting bounds.
 pub(crate) const MOST_ENTRIES: usize = 256;
-/// Most voters of a cluster, those that come and go included.
+/// Most voters of a cluster that are read of; fewer are ever made.
 const MOST_VOTERS: usize = 16;
 /// The longest name of a host, in bytes.
 const MAX_HOST_LEN: usize = 255;
@@ -60,9 +60,18 @@ pub(crate) struct Whom {
 pub(crate) enum Lead {
     Read,
     Confirm(u64),
-    Swap { id: SwapId, over: u64, view: Blob },
+    Swap {
+        id: SwapId,
+        over: u64,
+        view: Blob,
+    },
     Voters,
-    Replace { old: Id, new: Id, at: Place },
+    /// Has a node become a voter, in the place of another one if that is named.
+    Replace {
+        old: Option<Id>,
+        new: Id,
+        at: Place,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
 
-/// The largest document, in bytes.
-pub(crate) const MAX_LEN: usize = 4 << 20;
+/// The largest document, in bytes: the largest view.
+pub(crate) const MAX_LEN: usize = rakt_cluster::view::MAX_VIEW_LEN;
 /// What is looked for in the old document, in bytes.
 const BLOCK: usize = 16;
 

@@ -26,6 +26,17 @@ pub(crate) struct Swap {
     sum: u64,
 }
 
+/// An entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Change {
+    Swap(Swap),
+    /// What a log begins with that was recovered from a copy of another one.
+    Restore {
+        version: u64,
+        view: Blob,
+    },
+}
+
 /// What became of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Swapped {
@@ -48,9 +59,8 @@ pub(crate) struct Document {
 
 impl Document {
     /// One that begins with a version other than 0.
-    #[cfg(test)]
-    pub(crate) fn restored(version: u64, bytes: Bytes) -> Self {
-        Self { version, bytes: Blob(bytes), made_by: VecDeque::new() }
+    pub(crate) fn restored(version: u64, bytes: Blob) -> Self {
+        Self { version, bytes, made_by: VecDeque::new() }
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -80,11 +90,21 @@ impl Document {
         })
     }
 
-    /// Carries a swap out, if it is over this version.
+    /// Carries out an entry of the log.
     ///
     /// # Errors
-    /// It is, and was made for another document.
-    pub(crate) fn apply(&mut self, swap: &Swap) -> Result<Swapped, Foreign> {
+    /// It is a swap over this version, and was made for another document.
+    pub(crate) fn apply(&mut self, change: Change) -> Result<Swapped, Foreign> {
+        match change {
+            Change::Swap(swap) => self.swap(&swap),
+            Change::Restore { version, view } => {
+                *self = Self::restored(version, view);
+                Ok(Swapped::Done(version))
+            }
+        }
+    }
+
+    fn swap(&mut self, swap: &Swap) -> Result<Swapped, Foreign> {
         if swap.over != self.version {
             return Ok(self.judge(swap.id, swap.over).unwrap_or(Swapped::Conflict));
         }
@@ -118,12 +138,12 @@ mod tests {
         let mut document = Document::default();
         let won = document.swap_for(id(1), b"one");
         let lost = document.swap_for(id(2), b"two");
-        assert_eq!(document.apply(&won), Ok(Swapped::Done(1)));
-        assert_eq!(document.apply(&won), Ok(Swapped::Done(1)));
-        assert_eq!(document.apply(&lost), Ok(Swapped::Conflict));
+        assert_eq!(document.swap(&won), Ok(Swapped::Done(1)));
+        assert_eq!(document.swap(&won), Ok(Swapped::Done(1)));
+        assert_eq!(document.swap(&lost), Ok(Swapped::Conflict));
         let next = document.swap_for(id(3), b"three");
-        assert_eq!(document.apply(&next), Ok(Swapped::Done(2)));
-        assert_eq!(document.apply(&won), Ok(Swapped::Done(1)));
+        assert_eq!(document.swap(&next), Ok(Swapped::Done(2)));
+        assert_eq!(document.swap(&won), Ok(Swapped::Done(1)));
         assert_eq!(document.judge(id(2), 0), Some(Swapped::Conflict));
         assert_eq!(document.judge(id(4), 2), None);
         assert_eq!(document.judge(id(4), 3), None);
@@ -134,23 +154,26 @@ mod tests {
     fn what_is_long_ago_is_not_known() {
         let mut document = Document::default();
         let first = document.swap_for(id(1), b"one");
-        assert_eq!(document.apply(&first), Ok(Swapped::Done(1)));
+        assert_eq!(document.swap(&first), Ok(Swapped::Done(1)));
         for n in 1..=REMEMBERED as u64 {
             let expected =
                 if n < REMEMBERED as u64 { Swapped::Done(1) } else { Swapped::Forgotten };
             let next = document.swap_for(id(2), &n.to_le_bytes());
-            assert_eq!(document.apply(&next), Ok(Swapped::Done(n + 1)));
+            assert_eq!(document.swap(&next), Ok(Swapped::Done(n + 1)));
             assert_eq!(document.judge(id(1), 0), Some(expected), "after {n}");
         }
         assert_eq!(document.judge(id(2), u64::MAX), None);
-        assert_eq!(Document::restored(9, Bytes::new()).judge(id(1), 3), Some(Swapped::Forgotten));
+        assert_eq!(
+            Document::restored(9, Blob::default()).judge(id(1), 3),
+            Some(Swapped::Forgotten)
+        );
     }
 
     #[test]
     fn a_swap_for_another_document_is_found_out() {
         let foreign = Document::restored(0, vec![1; 64].into()).swap_for(id(1), &[1; 65]);
         let mut document = Document::restored(0, vec![2; 64].into());
-        assert_eq!(document.apply(&foreign), Err(Foreign));
+        assert_eq!(document.swap(&foreign), Err(Foreign));
         assert_eq!(document, Document::restored(0, vec![2; 64].into()));
     }
 
@@ -166,7 +189,7 @@ mod tests {
                     sent.push((seen[who].swap_for(id(n as u8), &bytes), None));
                     sent.len() - 1
                 };
-                let outcome = document.apply(&sent[at].0).expect("it is one of its own");
+                let outcome = document.swap(&sent[at].0).expect("it is one of its own");
                 if let Some(before) = sent[at].1 {
                     prop_assert_eq!(outcome, before);
                 }

@@ -165,8 +165,23 @@ impl Embedded {
     /// # Errors
     /// It was refused, or it is not known whether it was done: then do it again.
     pub async fn replace(&self, old: VoterId) -> Result<Vec<(VoterId, Seed)>, VotersError> {
+        self.change(Some(old)).await
+    }
+
+    /// Has this node become one more voter, of five at most; returns the voters after that. The same holds as for
+    /// [`replace`](Self::replace).
+    ///
+    /// With an even number of voters no more of them may fail than with one fewer: go on to the next odd one.
+    ///
+    /// # Errors
+    /// It was refused, or it is not known whether it was done: then do it again.
+    pub async fn become_voter(&self) -> Result<Vec<(VoterId, Seed)>, VotersError> {
+        self.change(None).await
+    }
+
+    async fn change(&self, old: Option<VoterId>) -> Result<Vec<(VoterId, Seed)>, VotersError> {
         let node = self.node().ok_or_else(|| VotersError::new(NotRunning))?;
-        let voters = node.take_over(old.0).await.map_err(VotersError::new)?;
+        let voters = node.take_over(old.map(|old| old.0)).await.map_err(VotersError::new)?;
         Ok(voters.into_iter().map(shown).collect())
     }
 }
@@ -176,7 +191,7 @@ fn shown((id, Place { host, port }): (Id, Place)) -> (VoterId, Seed) {
 }
 
 /// A swap that is sent to several leaders, as the first does not answer, has its effect once: what is told is what became of
-/// it, and [`SwapError::Unknown`] where that cannot be found out in time. A view has 4 MiB at most.
+/// it, and [`SwapError::Unknown`] where that cannot be found out in time. A view has 1 MiB at most.
 impl Register for Embedded {
     /// Returns when the node has a cluster. The log may have no leader yet.
     ///
@@ -212,6 +227,97 @@ impl Register for Embedded {
         let node = self.running.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(node) = node {
             node.stop().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use openraft::EntryPayload;
+    use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
+    use rakt::ActorSystem;
+    use rakt::cluster::Static;
+
+    use super::*;
+    use crate::document::{Change, Document, SwapId};
+    use crate::store::{Directory, Log};
+    use crate::types::{At, Entry};
+
+    const ENTRIES: u64 = 100_000;
+
+    async fn started(dir: &std::path::Path) -> (Embedded, ActorSystem, Version, Duration) {
+        let register = Embedded::at(dir).expect(1);
+        let system = ActorSystem::builder("start").start().await.expect("it starts");
+        let since = Instant::now();
+        register.start(Starting::new(system.clone(), Static::default())).await.expect("it starts");
+        let version = register.read().await.expect("it leads").0;
+        (register, system, version, since.elapsed())
+    }
+
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::create_dir_all(to).expect("a directory");
+        for file in ["lock", "raft.redb"] {
+            std::fs::copy(from.join(file), to.join(file)).expect("it is there");
+        }
+    }
+
+    /// `cargo test --release -p rakt-raft --lib how_long_a_start_takes -- --ignored --nocapture`
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "a measurement"]
+    async fn how_long_a_start_takes() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = temporary.path().join("register");
+        let (register, system, ..) = started(&path).await;
+        register.stop().await;
+        system.shutdown().await;
+        drop(register);
+        // A view of about a hundred members, each time with another one.
+        let dir = Directory::open(&path).expect("it is free");
+        let mut log = Log::new(dir.clone());
+        let state = log.get_log_state().await.expect("a log");
+        let last = state.last_log_id.expect("it was begun");
+        let mut document = Document::default();
+        let mut view: Vec<u8> =
+            (0..10_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut at = last;
+        while at.index < ENTRIES {
+            let mut entries = Vec::new();
+            for _ in 0..1_000 {
+                at = At::new(last.leader_id, at.index + 1);
+                let from = (at.index as usize * 101) % (view.len() - 100);
+                view[from..from + 100].fill(at.index as u8);
+                view[..8].copy_from_slice(&at.index.to_be_bytes());
+                let change = Change::Swap(document.swap_for(SwapId([at.index as u8; 16]), &view));
+                document.apply(change.clone()).expect("it is its own");
+                entries.push(Entry { log_id: at, payload: EntryPayload::Normal(change) });
+            }
+            log.save_committed(Some(at)).await.expect("it is noted");
+            log.blocking_append(entries).await.expect("it is written");
+        }
+        drop((log, dir));
+        let len =
+            |path: &std::path::Path| path.join("raft.redb").metadata().map(|file| file.len() >> 20);
+        println!("{} entries, {} MiB", at.index + 1, len(&path).expect("it is there"));
+
+        let (register, system, version, took) = started(&path).await;
+        assert_eq!(version.0, document.version());
+        println!("all of the log: {took:?}");
+        // As a kill leaves it.
+        let killed = temporary.path().join("killed");
+        copy(&path, &killed);
+        register.stop().await;
+        system.shutdown().await;
+        drop(register);
+        for (what, path) in
+            [("from where it was written down", &path), ("the same after a kill", &killed)]
+        {
+            let (register, system, version, took) = started(path).await;
+            assert_eq!(version.0, document.version());
+            println!("{what}: {took:?}");
+            register.stop().await;
+            system.shutdown().await;
         }
     }
 }

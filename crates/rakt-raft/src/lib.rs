@@ -14,8 +14,10 @@ mod names;
 mod network;
 mod node;
 mod options;
+mod recover;
 mod store;
 mod types;
 
 pub use embedded::{Embedded, VoterId, VotersError};
 pub use error::{OpenError, StartError};
+pub use recover::{RecoverError, Recovered, recover};

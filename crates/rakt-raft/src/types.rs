@@ -4,13 +4,13 @@ use std::io::Cursor;
 
 use openraft::{LogId, Raft, StorageError, StoredMembership};
 
-use crate::document::{Swap, Swapped};
+use crate::document::{Change, Swapped};
 use crate::names::{Id, Place};
 
 openraft::declare_raft_types!(
     /// One document, swapped.
     pub(crate) Types:
-        D = Swap,
+        D = Change,
         R = Option<Swapped>,
         NodeId = Id,
         Node = Place,

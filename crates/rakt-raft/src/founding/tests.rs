@@ -358,7 +358,7 @@ fn a_founding_that_cannot_be_finished_is_given_up_and_another_one_is_made() {
 
 /// A few where nobody has asked for more.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(40)
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12)
 }
 
 proptest! {

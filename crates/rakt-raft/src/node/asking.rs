@@ -100,7 +100,7 @@ impl Node {
     }
 
     /// Has this node take the place of a voter.
-    pub(crate) async fn take_over(self: &Arc<Self>, old: Id) -> Result<Places, Undone> {
+    pub(crate) async fn take_over(self: &Arc<Self>, old: Option<Id>) -> Result<Places, Undone> {
         let replace = Lead::Replace { old, new: self.id(), at: self.place.clone() };
         match self.have_led(replace).await? {
             Led::Voters(voters) => Ok(voters),

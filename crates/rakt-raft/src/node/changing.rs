@@ -17,6 +17,9 @@ use crate::names::{Id, Place, Places, Shown};
 use crate::network::ask;
 use crate::types::Voters;
 
+/// Most voters that are made.
+const MOST_MADE: usize = 5;
+
 /// The voters, as the log has them.
 pub(super) fn voters(voters: &Voters) -> Places {
     let ids: BTreeSet<Id> = voters.membership().voter_ids().collect();
@@ -46,7 +49,7 @@ impl Node {
     pub(super) async fn replace(
         self: &Arc<Self>,
         voting: &Voting,
-        old: Id,
+        old: Option<Id>,
         new: Id,
         at: Place,
     ) -> Result<Led, Led> {
@@ -56,20 +59,26 @@ impl Node {
             return refused("another voter is being replaced".to_owned());
         };
         let now = voters(&voting.applied.borrow().voters);
-        if !now.contains_key(&old) && now.contains_key(&new) {
-            return Ok(Led::Voters(now));
-        }
-        if !now.contains_key(&old) {
-            return refused(format!("{} is no voter", Shown(old)));
-        }
         if now.contains_key(&new) {
-            return refused(format!("{} is a voter already", Shown(new)));
+            return match old.filter(|old| now.contains_key(old)) {
+                // It is done already.
+                None => Ok(Led::Voters(now)),
+                Some(_) => refused(format!("{} is a voter already", Shown(new))),
+            };
         }
-        if old == self.id() {
-            return refused(
-                "the leader cannot be replaced; stop it, and ask again when there is another one"
-                    .to_owned(),
-            );
+        match old {
+            None if now.len() >= MOST_MADE => {
+                return refused(format!("there are {} voters already", now.len()));
+            }
+            Some(old) if !now.contains_key(&old) => {
+                return refused(format!("{} is no voter", Shown(old)));
+            }
+            Some(old) if old == self.id() => {
+                return refused(
+                    "the leader cannot be replaced; stop it, and ask again when there is another one".to_owned(),
+                );
+            }
+            _ => {}
         }
         let interval = self.options.change_interval;
         if let Some(since) = changed.map(|at| at.elapsed()).filter(|since| *since < interval) {
@@ -101,7 +110,7 @@ impl Node {
         // It has all of the log before it counts.
         let added = voting.raft.add_learner(new, at, true).await;
         added.map_err(|error| failed(&error))?;
-        let ids = now.keys().copied().filter(|id| *id != old).chain([new]);
+        let ids = now.keys().copied().filter(|id| Some(*id) != old).chain([new]);
         let change = ChangeMembers::ReplaceAllVoters(ids.collect());
         voting.raft.change_membership(change, false).await.map_err(|error| failed(&error))?;
         voting.catch_up().await?;
@@ -110,14 +119,14 @@ impl Node {
 }
 
 /// A voter other than this one that does not have all that the leader has.
-fn late(voting: &Voting, but: Id) -> Option<Id> {
+fn late(voting: &Voting, but: Option<Id>) -> Option<Id> {
     let metrics = voting.raft.metrics();
     let metrics = metrics.borrow();
     let replication = metrics.replication.as_ref()?;
     let voters: BTreeSet<Id> = metrics.membership_config.membership().voter_ids().collect();
     let late = |id: &Id| {
         let matched = replication.get(id).copied().flatten().map(|at| at.index);
-        *id != metrics.id && *id != but && matched < metrics.last_log_index
+        *id != metrics.id && Some(*id) != but && matched < metrics.last_log_index
     };
     voters.into_iter().find(late)
 }

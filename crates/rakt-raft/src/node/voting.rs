@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Node;
 use crate::blob::Blob;
 use crate::call::{Lead, Led};
-use crate::document::{SwapId, Swapped};
+use crate::document::{Change, SwapId, Swapped};
 use crate::error::StartError;
 use crate::founding::Member;
 use crate::names::{Id, Place};
@@ -157,7 +157,7 @@ async fn swap(voting: &Voting, id: SwapId, over: u64, view: &[u8]) -> Result<Led
         // A version that is newer than all was never there, so nobody has proposed anything over it.
         return Ok(Led::Swapped(document.judge(id, over).unwrap_or(Swapped::Conflict)));
     }
-    let written = voting.raft.client_write(document.swap_for(id, view)).await;
+    let written = voting.raft.client_write(Change::Swap(document.swap_for(id, view))).await;
     match written {
         Ok(written) => written.data.map(Led::Swapped).ok_or_else(|| {
             Led::Failed("the log has something else where the swap was to be".to_owned())

@@ -85,8 +85,8 @@ impl RaftStateMachine<Types> for Machine {
                     applied.voters = Voters::new(Some(entry.log_id), voters);
                     None
                 }
-                EntryPayload::Normal(swap) => {
-                    let swapped = Arc::make_mut(&mut applied.document).apply(&swap);
+                EntryPayload::Normal(change) => {
+                    let swapped = Arc::make_mut(&mut applied.document).apply(change);
                     let foreign =
                         |error| StorageIOError::apply(entry.log_id, AnyError::new(&error));
                     Some(swapped.map_err(foreign)?)

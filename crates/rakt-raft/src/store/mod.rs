@@ -7,9 +7,11 @@
 //!
 //! - `log`: the log and the vote, as openraft wants them
 //! - `machine`: the document that the log makes
+//! - `remains`: what can be made of it when the other voters are lost
 
 mod log;
 mod machine;
+mod remains;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -24,6 +26,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::log::Log;
 pub(crate) use self::machine::{Applied, Machine};
+pub(crate) use self::remains::Remains;
 use crate::error::OpenError;
 use crate::founding::Standing;
 use crate::names::{Id, Shown, random};
@@ -68,9 +71,11 @@ pub(crate) struct Failed {
 
 /// What goes wrong with redb, and with what is in it.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub(crate) enum Broken {
     #[error(transparent)]
     Redb(redb::Error),
+    #[error("an entry of the log does not belong to those before it")]
+    Foreign,
     #[error("what is there cannot be read")]
     Bytes(#[from] postcard::Error),
 }

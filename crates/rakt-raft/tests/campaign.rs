@@ -1,0 +1,315 @@
+//! Registers in a simulated network that is cut, stalled and healed while nodes are killed and restarted, and whoever reads,
+//! confirms and swaps writes down what he was told. What they were told has to be what one register could have said.
+//!
+//! `RAKT_RAFT_ROUNDS` says how many runs; `RAKT_SEED` repeats the faults of one. What openraft draws it does not repeat.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rakt::cluster::{Register, Starting, Static, SwapError, Version};
+use rakt::prelude::*;
+use rakt::testkit::{Network, Simulation, simulate};
+use rakt_raft::Embedded;
+use tokio::task::JoinHandle;
+
+/// Faults of a run, each a few seconds after the one before.
+const FAULTS: u64 = 24;
+/// In which everything works again once all is healed, in simulated time.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// What everybody was told so far.
+#[derive(Default)]
+struct History {
+    /// The newest version that anybody has been told of by an answer.
+    newest: u64,
+    /// The views of versions.
+    views: BTreeMap<u64, String>,
+    /// Which swaps were sent, by what they were over.
+    sent: BTreeMap<u64, BTreeSet<String>>,
+    /// Views of swaps that are said to be none, and never to become any.
+    lost: BTreeSet<String>,
+    swaps: u64,
+    reads: u64,
+    confirmed: u64,
+    unknown: u64,
+    conflicts: u64,
+    failed: u64,
+}
+
+impl History {
+    fn saw(&mut self, version: u64, view: &str) {
+        assert!(
+            !self.lost.contains(view),
+            "{view} was said to have lost, and is version {version}"
+        );
+        let is_sent =
+            version == 0 || self.sent.get(&(version - 1)).is_some_and(|sent| sent.contains(view));
+        assert!(is_sent, "nobody has swapped {view} over {version} - 1");
+        let there = self.views.entry(version).or_insert_with(|| view.to_owned());
+        assert_eq!(there, view, "two views of version {version}");
+        self.newest = self.newest.max(version);
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<History>>);
+
+impl Shared {
+    fn get(&self) -> MutexGuard<'_, History> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read(&self, register: &Embedded) -> Option<(u64, String)> {
+        let before = self.get().newest;
+        let Ok((Version(version), view)) = register.read().await else {
+            self.get().failed += 1;
+            return None;
+        };
+        let view = String::from_utf8(view.to_vec()).expect("it was text");
+        let mut history = self.get();
+        assert!(version >= before, "{version} is read, and {before} was told before");
+        history.saw(version, &view);
+        history.reads += 1;
+        Some((version, view))
+    }
+
+    async fn confirm(&self, register: &Embedded, seen: u64) {
+        let before = self.get().newest;
+        let confirmed = register.confirm(Version(seen)).await;
+        let mut history = self.get();
+        let Ok(is_newest) = confirmed else {
+            history.failed += 1;
+            return;
+        };
+        history.confirmed += 1;
+        match is_newest {
+            true => assert!(seen >= before, "{seen} is confirmed, and {before} was told before"),
+            false => {
+                let is_over = history.sent.contains_key(&seen) || before > seen;
+                assert!(is_over, "{seen} is not confirmed, and there was none after it");
+            }
+        }
+    }
+
+    async fn swap(&self, register: &Embedded, over: u64, view: String) -> Option<u64> {
+        let before = {
+            let mut history = self.get();
+            history.sent.entry(over).or_default().insert(view.clone());
+            history.newest
+        };
+        let swapped = register.swap(Version(over), view.clone().into()).await;
+        let mut history = self.get();
+        match swapped {
+            Ok(Version(version)) => {
+                assert_eq!(version, over + 1);
+                assert!(version > before, "{version} is written, and {before} was told before");
+                history.saw(version, &view);
+                history.swaps += 1;
+                return Some(version);
+            }
+            Err(SwapError::Conflict) => {
+                let is_other = history.sent[&over].len() > 1 || before > over;
+                assert!(is_other, "there was no other swap over {over}");
+                let was_seen = history.views.get(&(over + 1)) == Some(&view);
+                assert!(!was_seen, "{view} was version {over} + 1, and is said to have lost");
+                history.lost.insert(view);
+                history.conflicts += 1;
+            }
+            Err(_) => history.unknown += 1,
+        }
+        None
+    }
+}
+
+/// A node, or its directory while it is down.
+struct Node {
+    name: String,
+    dir: PathBuf,
+    expect: Option<u32>,
+    running: Option<Running>,
+}
+
+struct Running {
+    system: ActorSystem,
+    register: Arc<Embedded>,
+    client: JoinHandle<()>,
+}
+
+async fn client(sim: Simulation, history: Shared, name: String, register: Arc<Embedded>) {
+    let mut n = 0;
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(sim.random(1..700))).await;
+        match sim.random(0..4) {
+            0 => seen = history.read(&register).await.map_or(seen, |(version, _)| version),
+            1 => history.confirm(&register, seen).await,
+            _ => {
+                // Sometimes what it has seen long ago.
+                if sim.random(0..2) == 0
+                    && let Some((version, _)) = history.read(&register).await
+                {
+                    seen = version;
+                }
+                n += 1;
+                let view = format!("{name} {n} {}", sim.random(0..u64::MAX));
+                seen = history.swap(&register, seen, view).await.unwrap_or(seen);
+            }
+        }
+    }
+}
+
+impl Node {
+    async fn start(&mut self, sim: &Simulation, names: &[String], history: &Shared) -> Result {
+        let config = sim.network().config(&self.name);
+        let system = ActorSystem::builder("cluster").remoting(config).start().await?;
+        let register = Embedded::at(&self.dir).start_timeout(Duration::from_secs(3_600));
+        let register = Arc::new(match self.expect {
+            Some(n) => register.expect(n),
+            None => register,
+        });
+        let starting = Starting::new(
+            system.clone(),
+            Static::new(names.iter().map(|name| (name.clone(), Network::PORT))),
+        );
+        let client = tokio::spawn({
+            let (sim, history, name) = (sim.clone(), history.clone(), self.name.clone());
+            let register = register.clone();
+            async move {
+                register.start(starting).await.expect("it starts");
+                client(sim, history, name, register).await;
+            }
+        });
+        self.running = Some(Running { system, register, client });
+        Ok(())
+    }
+
+    /// Off the network at once. What it was about to do, it does not.
+    async fn kill(&mut self, sim: &Simulation) {
+        if let Some(Running { system, register, client }) = self.running.take() {
+            sim.network().crash(&self.name);
+            client.abort();
+            if let Err(ended) = client.await
+                && ended.is_panic()
+            {
+                std::panic::resume_unwind(ended.into_panic());
+            }
+            register.stop().await;
+            system.shutdown().await;
+        }
+    }
+}
+
+/// In memory, where that can be had: what is to be found here is not how a disk fails.
+fn temporary() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
+
+async fn run(sim: Simulation) -> Result {
+    let dir = temporary()?;
+    let history = Shared::default();
+    let founders = sim.random(2..6);
+    let later = sim.random(0..2);
+    let names: Vec<String> = (0..founders + later).map(|n| format!("n{n}")).collect();
+    let mut nodes: Vec<Node> = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        let expect = ((n as u64) < founders).then_some(founders as u32);
+        nodes.push(Node { name: name.clone(), dir: dir.path().join(name), expect, running: None });
+    }
+    for node in &mut nodes {
+        node.start(&sim, &names, &history).await?;
+        if sim.random(0..2) == 0 {
+            tokio::time::sleep(Duration::from_millis(sim.random(0..8_000))).await;
+        }
+    }
+    let pick = |sim: &Simulation| sim.random(0..names.len() as u64) as usize;
+    for _ in 0..FAULTS {
+        tokio::time::sleep(Duration::from_millis(sim.random(100..6_000))).await;
+        let (a, b) = (pick(&sim), pick(&sim));
+        let network = sim.network();
+        match sim.random(0..11) {
+            0 | 1 if a != b => network.cut(&names[a], &names[b]),
+            2 if a != b => network.stall(&names[a], &names[b]),
+            3 if a != b => network.stall_one_way(&names[a], &names[b]),
+            4 if a != b => network.lose(&names[a], &names[b]),
+            5 => {
+                for other in names.iter().filter(|other| **other != names[a]) {
+                    network.cut(&names[a], other);
+                }
+            }
+            6 if nodes[a].running.is_some() => nodes[a].kill(&sim).await,
+            7 if sim.random(0..3) == 0 => {
+                for node in &mut nodes {
+                    node.kill(&sim).await;
+                }
+            }
+            8 => network.heal_all(),
+            _ => {
+                for node in &mut nodes {
+                    if node.running.is_none() {
+                        node.start(&sim, &names, &history).await?;
+                    }
+                }
+                if sim.random(0..2) == 0 {
+                    network.heal_all();
+                }
+            }
+        }
+        if let Some(over) = nodes
+            .iter()
+            .filter_map(|node| node.running.as_ref())
+            .find(|node| node.client.is_finished())
+        {
+            return Err(format!("{} has found a fault", over.system.advertised().0).into());
+        }
+    }
+    sim.network().heal_all();
+    for node in &mut nodes {
+        if node.running.is_none() {
+            node.start(&sim, &names, &history).await?;
+        }
+    }
+    let recovered = async {
+        for node in &nodes {
+            let register = &node.running.as_ref().expect("all are started").register;
+            while history.read(register).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    if tokio::time::timeout(RECOVERY, recovered).await.is_err() {
+        return Err(format!("not all of {names:?} can read after {RECOVERY:?}").into());
+    }
+    let before = history.get().swaps;
+    tokio::time::sleep(RECOVERY).await;
+    let after = history.get().swaps;
+    assert!(after > before, "nothing is swapped any more");
+    for node in &mut nodes {
+        node.kill(&sim).await;
+    }
+    let history = history.get();
+    if std::env::var_os("RAKT_RAFT_ROUNDS").is_some() {
+        println!(
+            "seed {}: {founders} of {} found; version {}, {} swaps, {} conflicts, {} unknown, {} reads, {} confirmed, {} failed",
+            sim.seed(),
+            names.len(),
+            history.newest,
+            history.swaps,
+            history.conflicts,
+            history.unknown,
+            history.reads,
+            history.confirmed,
+            history.failed,
+        );
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "it takes some seconds a run: `.ci/run register`"]
+fn what_registers_say_is_what_one_could_have_said() {
+    let rounds = std::env::var("RAKT_RAFT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    simulate(rounds.unwrap_or(4), run);
+}
