@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -210,16 +210,18 @@ impl<R: Register> Register for Recorded<R> {
 struct Order {
     versions: Vec<Version>,
     place: HashMap<Version, usize>,
-    /// The swap that brought each version, by the number of its call.
-    by: HashMap<Version, usize>,
+    /// The swaps that brought one, by the numbers of their calls.
+    brought: HashSet<usize>,
 }
 
 impl Order {
     fn of(calls: &[Call]) -> Result<Self, String> {
         let found = views(calls)?;
         let by = swaps(calls, &found)?;
+        let brought: HashSet<usize> = by.values().copied().collect();
         let mut after: HashMap<Version, Version> = HashMap::new();
         let mut all: Vec<Version> = found.iter().map(|(version, _, _)| *version).collect();
+        let mut known: HashSet<Version> = all.iter().copied().collect();
         for (version, _, _) in &found {
             let Some(&call) = by.get(version) else { continue };
             let Asked::Swap(over, _) = &calls[call].asked else { continue };
@@ -228,14 +230,14 @@ impl Order {
                 let this = Numbered(call, &calls[call]);
                 return Err(format!("{other} and {this} both have replaced version {}", over.0));
             }
-            if !all.contains(over) {
+            if known.insert(*over) {
                 all.push(*over);
             }
         }
         let mut roots = all.iter().filter(|version| !by.contains_key(version));
         let root = match (roots.next(), roots.next()) {
             (_, None) if all.is_empty() => {
-                return Ok(Self { versions: vec![], place: HashMap::new(), by });
+                return Ok(Self { versions: vec![], place: HashMap::new(), brought });
             }
             (Some(root), None) => *root,
             (Some(one), Some(other)) => {
@@ -262,7 +264,7 @@ impl Order {
             return Err("versions replace each other in a circle".into());
         }
         let place = versions.iter().enumerate().map(|(n, version)| (*version, n)).collect();
-        Ok(Self { versions, place, by })
+        Ok(Self { versions, place, brought })
     }
 
     /// Whether times can be found for all of them. Each version comes at some moment, after all calls have begun that met
@@ -280,19 +282,26 @@ impl Order {
                 most.push((call.began, at_most, n));
             }
         }
-        for &(ended, at_least, first) in &least {
-            for &(began, at_most, second) in &most {
-                if ended < began && at_least > at_most {
-                    let version = self.versions.get(at_least).map(|version| version.0.to_string());
-                    return Err(format!(
-                        "{} had ended when {} began: the first proves that version {} was there, \
-                        and the second that it was not yet",
-                        Numbered(first, &calls[first]),
-                        Numbered(second, &calls[second]),
-                        version.as_deref().unwrap_or("that nobody has seen"),
-                    ));
-                }
+        // Each in turn, with the newest that was there as those ended that had ended by then.
+        least.sort_unstable();
+        most.sort_unstable();
+        let mut ended = least.into_iter().peekable();
+        let mut newest: Option<(usize, usize)> = None;
+        for (began, at_most, second) in most {
+            while let Some((_, at_least, first)) = ended.next_if(|(ended, _, _)| *ended < began) {
+                newest = newest.max(Some((at_least, first)));
             }
+            let Some((at_least, first)) = newest.filter(|(at_least, _)| *at_least > at_most) else {
+                continue;
+            };
+            let version = self.versions.get(at_least).map(|version| version.0.to_string());
+            return Err(format!(
+                "{} had ended when {} began: the first proves that version {} was there, \
+                and the second that it was not yet",
+                Numbered(first, &calls[first]),
+                Numbered(second, &calls[second]),
+                version.as_deref().unwrap_or("that nobody has seen"),
+            ));
         }
         Ok(())
     }
@@ -337,8 +346,7 @@ impl Order {
             }
             // Whether it was taken, what was read says; when it ended, nobody.
             (Asked::Swap(over, _), None | Some(Answer::Failed)) => {
-                let brought = self.by.values().any(|by| *by == n);
-                let place = self.place.get(over).filter(|_| brought);
+                let place = self.place.get(over).filter(|_| self.brought.contains(&n));
                 Ok(place.map(|place| (0, Some(*place))))
             }
             _ => Ok(None),
@@ -390,6 +398,7 @@ fn swaps(calls: &[Call], found: &Found) -> Result<HashMap<Version, usize>, Strin
             ));
         }
     }
+    let mut brought: HashSet<usize> = by.values().copied().collect();
     for (version, view, seen) in found {
         if by.contains_key(version) {
             continue;
@@ -397,10 +406,11 @@ fn swaps(calls: &[Call], found: &Found) -> Result<HashMap<Version, usize>, Strin
         let had = |call: &Call| matches!(&call.asked, Asked::Swap(_, had) if had == view);
         let unknown = calls.iter().enumerate().find(|(n, call)| {
             let is_open = matches!(call.answer, None | Some((_, Answer::Failed)));
-            had(call) && is_open && !by.values().any(|by| by == n)
+            is_open && had(call) && !brought.contains(n)
         });
         if let Some((n, _)) = unknown {
             by.insert(*version, n);
+            brought.insert(n);
         } else if let Some((n, call)) = calls.iter().enumerate().find(|(_, call)| had(call)) {
             return Err(format!(
                 "{} shows the view of {}, which cannot have brought this version",
