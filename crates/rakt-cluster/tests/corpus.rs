@@ -153,6 +153,7 @@ fn envelopes() -> Seeds {
         found(Answer::Fenced),
         found(Answer::NotOwner),
         Message::Failed { grain: grain(), epoch, why: "no store".into() },
+        Message::Bad { link: other },
     ];
     let seed = |message| Envelope { cluster: 7 << 100, from: one, to: other, at, message }.encode();
     let name = |(number, message)| (format!("message-{number:02}"), seed(message));

@@ -117,8 +117,10 @@ impl Host {
         }
         if let Some(lives) = self.lives.get_mut(&slot) {
             lives.remove(grain);
+            if lives.is_empty() {
+                self.lives.remove(&slot);
+            }
         }
-        self.lives.retain(|_, lives| !lives.is_empty());
         self.raise(slot, epoch.above());
         true
     }

@@ -57,12 +57,13 @@ impl Participant {
         let Some(search) = self.finding.searches.get_mut(&ticket) else { return };
         let Some(owner) = view.owner(search.grain.slot(view.slots())) else { return };
         let (grain, wish) = (search.grain.clone(), search.wish);
-        if owner == me {
-            search.asked = Some(now);
-            self.wait_for((me, ticket), &grain, wish, now, out);
-        } else if search.asked.is_none_or(|at| now.saturating_sub(at) >= AGAIN) {
-            search.asked = Some(now);
-            self.say(owner, Message::Find { ticket, grain, wish }, out);
+        if search.asked.is_some_and(|at| now.saturating_sub(at) < AGAIN) {
+            return;
+        }
+        search.asked = Some(now);
+        match owner == me {
+            true => self.wait_for((me, ticket), &grain, wish, now, out),
+            false => self.say(owner, Message::Find { ticket, grain, wish }, out),
         }
     }
 
@@ -75,26 +76,33 @@ impl Participant {
         now: Duration,
         out: &mut Vec<Do>,
     ) {
-        let waiter = Waiter { from, ticket, wish, is_vouched: false, last: now };
-        self.finding.wait(grain, waiter);
-        self.serve(grain, now, out);
+        let new = Waiter { from, ticket, wish, is_vouched: false, last: now };
+        let waiter = self.finding.known(grain, new);
+        // For the others nothing has changed.
+        match self.look_up(grain, &waiter, &mut false, now, out) {
+            Some(answer) => {
+                self.finding.wait_no_more(grain, &waiter);
+                self.answer(&waiter, grain, answer, now, out);
+            }
+            None => self.finding.wait(grain, waiter),
+        }
     }
 
     /// Answers those who wait for a grain, as far as there is an answer.
     fn serve(&mut self, grain: &Grain, now: Duration, out: &mut Vec<Do>) {
         let mut waiting = self.finding.take(grain);
-        waiting.retain(|waiter| now.saturating_sub(waiter.last) < PATIENCE);
         let mut granted = false;
-        let mut index = 0;
-        while let Some(waiter) = waiting.get(index).cloned() {
-            match self.look_up(grain, &waiter, &mut granted, now, out) {
-                Some(answer) => {
-                    waiting.remove(index);
-                    self.answer(&waiter, grain, answer, now, out);
-                }
-                None => index = index.saturating_add(1),
+        waiting.retain(|_, waiter| {
+            if now.saturating_sub(waiter.last) >= PATIENCE {
+                return false;
             }
-        }
+            let answer = self.look_up(grain, waiter, &mut granted, now, out);
+            let is_over = answer.is_some();
+            if let Some(answer) = answer {
+                self.answer(waiter, grain, answer, now, out);
+            }
+            !is_over
+        });
         self.finding.put_back(grain, waiting);
     }
 
@@ -231,8 +239,12 @@ impl Participant {
         }
     }
 
-    /// Asks for what has not been answered, and looks after those who wait.
+    /// Asks for what has not been answered, and looks after those who wait, if it is time.
     pub(super) fn search_on(&mut self, now: Duration, out: &mut Vec<Do>) {
+        if now < self.finding.walk_at {
+            return;
+        }
+        self.finding.walk_at = now.saturating_add(self.finding.pause());
         let tickets: Vec<u64> = self.finding.searches.keys().copied().collect();
         for ticket in tickets {
             self.search(ticket, now, out);
@@ -249,6 +261,7 @@ impl Participant {
         for search in self.finding.searches.values_mut() {
             search.asked = None;
         }
+        self.finding.walk_at = now;
         self.search_on(now, out);
     }
 
@@ -262,7 +275,7 @@ impl Participant {
     ) {
         let _ = epoch;
         if lives && let Some(waiting) = self.finding.waiting.get_mut(grain) {
-            for waiter in waiting {
+            for waiter in waiting.values_mut() {
                 let of_host = |refused: Refused| refused.incarnation == host.incarnation;
                 waiter.is_vouched |= waiter.wish.refused.is_some_and(of_host);
             }
@@ -291,7 +304,7 @@ impl Participant {
     }
 
     fn hear_of_failure(&mut self, grain: &Grain, why: &str, out: &mut Vec<Do>) {
-        for waiter in self.finding.take(grain) {
+        for waiter in self.finding.take(grain).into_values() {
             let answer = Answer::Failed(why.to_owned());
             self.answer(&waiter, grain, answer, Duration::ZERO, out);
         }

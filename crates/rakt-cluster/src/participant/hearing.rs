@@ -170,6 +170,7 @@ impl Participant {
                     && is_listed(from)
                 {
                     listed.greeted.insert(from);
+                    self.consider_at = Duration::ZERO;
                 }
             }
             Message::Want => self.show(from, &mut out),
@@ -179,7 +180,7 @@ impl Participant {
                         self.take(Arc::new(view), Some(version), now, &mut out);
                     }
                 }
-                Err(error) => out.push(Do::Alarm(format!("{from} has sent no view: {error}"))),
+                Err(error) => self.sound(format!("{from} has sent no view: {error}"), &mut out),
             },
             Message::Word(word) => self.hear_word(from, word, now, &mut out),
             Message::Find { .. } | Message::Found { .. } | Message::Failed { .. } => {
@@ -222,7 +223,8 @@ impl Participant {
             self.hear_of_life(from, (&grain, epoch, lives), now, out);
         }
         if moves {
-            self.search_all(now, out);
+            self.note_moves();
+            self.finding.walk_at = now;
         }
     }
 

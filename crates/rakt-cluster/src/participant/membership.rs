@@ -120,19 +120,31 @@ impl Participant {
             joiners: BTreeMap::new(),
             early: Vec::new(),
             has_drained: false,
+            is_moving: false,
         });
         self.note_members(None, view, now);
+        self.note_moves();
         self.carry_out(commands, now, out);
+    }
+
+    /// Takes note of whether slots are on their way here.
+    pub(super) fn note_moves(&mut self) {
+        if let Some(Listed { directory, is_moving, .. }) = &mut self.listed {
+            let mut dead = directory.waits().droppable(Duration::MAX);
+            *is_moving = dead.next().is_some() || directory.is_moving();
+        }
     }
 
     /// Takes note of who has come, and whether a member has done anything.
     pub(super) fn note_members(&mut self, before: Option<&View>, view: &View, now: Duration) {
         let Some(listed) = &mut self.listed else { return };
         let joins = |member: &&Member| member.state == State::Joining;
-        let others = |view: &View| -> Vec<Member> {
-            view.members().iter().filter(|member| !joins(member)).cloned().collect()
+        // That an entry is dropped may be the wish of whose it was.
+        let hosts = |view: &View| -> Vec<(Seat, State)> {
+            let hosts = view.members().iter().filter(|member| member.state.hosts());
+            hosts.map(|member| (member.seat(), member.state)).collect()
         };
-        if before.is_none_or(|before| others(before) != others(view)) {
+        if before.is_none_or(|before| hosts(before) != hosts(view)) {
             (listed.since, listed.alone) = (now, None);
         }
         let joiners = view.members().iter().filter(joins).map(|member| member.seat());
@@ -196,7 +208,11 @@ impl Participant {
             out.push(Do::Drain);
         }
         match listed.directory.lives().next() {
-            None => drop(self.drained_at.get_or_insert(now)),
+            None if self.drained_at.is_none() => {
+                self.drained_at = Some(now);
+                self.consider_at = Duration::ZERO;
+            }
+            None => {}
             Some(_) => self.drained_at = None,
         }
     }

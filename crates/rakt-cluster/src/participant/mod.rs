@@ -39,6 +39,8 @@ mod finding;
 mod hearing;
 mod membership;
 mod message;
+#[cfg(test)]
+mod message_tests;
 mod register;
 mod searches;
 #[cfg(test)]
@@ -57,6 +59,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const CATCH_UP: Duration = Duration::from_millis(100);
 /// Changes that are no participant's own are proposed as often as this, so many at once.
 const BATCH: Duration = Duration::from_millis(100);
+/// What a participant would have changed it thinks about as often as this, or when something has happened.
+const CONSIDER: Duration = Duration::from_millis(25);
 /// How long one that leaves waits for others to take its slots over.
 const HAND_OVER: Duration = Duration::from_secs(2);
 /// So many, who may propose, hear of accusations.
@@ -158,6 +162,8 @@ pub struct Participant {
     /// Nothing is asked of the register before that, and nothing proposed.
     rest_until: Duration,
     propose_after: Duration,
+    /// What it would have changed is thought about then.
+    consider_at: Duration,
     /// One that hosts nothing does not look again before that.
     look_after: Duration,
     /// When the register has answered last, and since when it does without a gap as long as a lease.
@@ -204,6 +210,8 @@ struct Listed {
     /// Words of views that are not known yet.
     early: Vec<(Seat, Word)>,
     has_drained: bool,
+    /// Whether a slot is on its way here, or a Dead one is listed.
+    is_moving: bool,
 }
 
 /// What the register was asked.
@@ -236,6 +244,7 @@ impl Participant {
             rest_until: Duration::ZERO,
             propose_after: Duration::ZERO,
             look_after: Duration::ZERO,
+            consider_at: Duration::ZERO,
             reached: Duration::ZERO,
             steady: Duration::ZERO,
             waits: Waits::default(),
@@ -307,6 +316,7 @@ impl Participant {
     /// Has it leave: it hands over what it has. [`Do::Left`] says that this is done.
     pub fn leave(&mut self) {
         self.leaving = true;
+        self.consider_at = Duration::ZERO;
     }
 
     /// Whether it has left, by its own wish.
@@ -322,19 +332,15 @@ impl Participant {
             return Duration::MAX;
         }
         let Some(listed) = &self.listed else { return now.saturating_add(SOON) };
-        let is_busy = self.leaving
-            || self.state() != Some(State::Up)
-            || listed.directory.is_moving()
-            || listed.directory.waits().droppable(Duration::MAX).next().is_some()
-            || self.finding.is_busy();
-        if is_busy {
+        if self.leaving || self.state() != Some(State::Up) || listed.is_moving {
             return now.saturating_add(SOON);
         }
         let is_known = self.known.as_ref().is_some_and(|(_, version)| version.is_some());
         let look =
             listed.lease.next_look().filter(|_| is_known).unwrap_or(now).max(self.rest_until);
         let look = if matches!(self.register, Register::Idle) { look } else { Duration::MAX };
-        look.min(listed.detector.deadline()).max(now)
+        let walk = if self.finding.is_busy() { self.finding.walk_at } else { Duration::MAX };
+        look.min(listed.detector.deadline()).min(walk).max(now)
     }
 
     /// Does what is due.
@@ -429,6 +435,7 @@ impl Participant {
     /// A store has seen epochs of a higher generation than the cluster's: it is raised above that.
     pub fn superseded(&mut self, generation: u64) {
         self.raise_above = self.raise_above.max(Some(generation));
+        self.consider_at = Duration::ZERO;
     }
 
     /// The incarnation by which references tell this start of the node from others.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AGAIN, BATCH, Do, Participant, Register, Settings};
+use super::{AGAIN, BATCH, CONSIDER, Do, Participant, Register, Settings};
 use crate::lease::Next;
 use crate::propose::{found, propose};
 use crate::register::{Attempt, Confirmed, Swapped, Version};
@@ -32,7 +32,8 @@ impl Participant {
             return out.push(Do::Read);
         };
         let next_look = self.listed.as_ref().and_then(|listed| listed.lease.next_look());
-        if now >= self.propose_after {
+        if now >= self.propose_after.max(self.consider_at) {
+            self.consider_at = now.saturating_add(CONSIDER);
             let changes = self.wants(now);
             if !changes.is_empty()
                 && let Some(next) = propose(&view, &changes).view
@@ -238,6 +239,7 @@ impl Participant {
         }
         let before = self.known.replace((view.clone(), version)).map(|(before, _)| before);
         self.asked_for_view = None;
+        self.consider_at = Duration::ZERO;
         out.push(Do::View(view.clone()));
         if let Some(listed) = &mut self.listed {
             listed.lease.learn(&view);
@@ -248,6 +250,7 @@ impl Participant {
                 self.end_all(now, out);
             } else {
                 self.note_members(before.as_deref(), &view, now);
+                self.note_moves();
                 self.carry_out(commands, now, out);
                 self.hear_early(now, out);
             }

@@ -10,6 +10,9 @@ use crate::node::{Incarnation, Seat};
 
 /// How many may wait at an owner; who comes later asks again.
 const MOST_WAITING: usize = 100_000;
+/// All searches are looked after as often as this, and for each of them so much later.
+const SOON: Duration = Duration::from_millis(50);
+const EACH: Duration = Duration::from_micros(20);
 
 /// What comes of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +48,16 @@ pub(super) struct Finding {
     /// Those of this node, by their numbers.
     pub(super) searches: BTreeMap<u64, Search>,
     /// Who waits here, as the owner of the slot.
-    pub(super) waiting: BTreeMap<Grain, Vec<Waiter>>,
+    pub(super) waiting: BTreeMap<Grain, Waiters>,
     pub(super) count: usize,
+    /// When all are looked after next.
+    pub(super) walk_at: Duration,
     pub(super) doubted: BTreeMap<Grain, Duration>,
     pub(super) placed: u64,
 }
+
+/// Who waits for a grain, by the numbers of their searches.
+pub(super) type Waiters = BTreeMap<(Seat, u64), Waiter>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Search {
@@ -80,34 +88,53 @@ impl Finding {
         self.count = 0;
     }
 
+    /// How long it takes until all are looked after again: the more there are, the longer.
+    pub(super) fn pause(&self) -> Duration {
+        let count = self.searches.len().saturating_add(self.count);
+        SOON.saturating_add(EACH.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+
+    /// One that waits, or has waited already, says so.
+    pub(super) fn known(&self, grain: &Grain, new: Waiter) -> Waiter {
+        let known = self.waiting.get(grain).and_then(|waiting| waiting.get(&new.key()));
+        known.map_or(new.clone(), |known| Waiter { last: new.last, ..known.clone() })
+    }
+
     pub(super) fn wait(&mut self, grain: &Grain, waiter: Waiter) {
-        let waiting = self.waiting.entry(grain.clone()).or_default();
-        let known = waiting
-            .iter_mut()
-            .find(|known| (known.from, known.ticket) == (waiter.from, waiter.ticket));
-        match known {
-            Some(known) => known.last = waiter.last,
-            None if self.count < MOST_WAITING => {
-                waiting.push(waiter);
-                self.count = self.count.saturating_add(1);
-            }
-            None => {}
+        let is_known = self.waiting.get(grain).is_some_and(|all| all.contains_key(&waiter.key()));
+        if is_known || self.count < MOST_WAITING {
+            self.waiting.entry(grain.clone()).or_default().insert(waiter.key(), waiter);
+            self.count = self.count.saturating_add(usize::from(!is_known));
         }
-        if self.waiting.get(grain).is_some_and(Vec::is_empty) {
+    }
+
+    /// One that waited has its answer.
+    pub(super) fn wait_no_more(&mut self, grain: &Grain, waiter: &Waiter) {
+        let Some(waiting) = self.waiting.get_mut(grain) else { return };
+        if waiting.remove(&waiter.key()).is_some() {
+            self.count = self.count.saturating_sub(1);
+        }
+        if waiting.is_empty() {
             self.waiting.remove(grain);
         }
     }
 
-    pub(super) fn take(&mut self, grain: &Grain) -> Vec<Waiter> {
+    pub(super) fn take(&mut self, grain: &Grain) -> Waiters {
         let waiting = self.waiting.remove(grain).unwrap_or_default();
         self.count = self.count.saturating_sub(waiting.len());
         waiting
     }
 
-    pub(super) fn put_back(&mut self, grain: &Grain, waiting: Vec<Waiter>) {
+    pub(super) fn put_back(&mut self, grain: &Grain, waiting: Waiters) {
         if !waiting.is_empty() {
             self.count = self.count.saturating_add(waiting.len());
             self.waiting.insert(grain.clone(), waiting);
         }
+    }
+}
+
+impl Waiter {
+    fn key(&self) -> (Seat, u64) {
+        (self.from, self.ticket)
     }
 }

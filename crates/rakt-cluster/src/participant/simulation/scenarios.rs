@@ -100,6 +100,29 @@ fn traced(mut world: World, is_traced: bool) -> World {
 }
 
 #[test]
+fn at_rest_nothing_is_written_and_little_is_said() {
+    each(5, |seed, is_traced| {
+        let mut world = traced(cluster(seed, 5), is_traced);
+        world.run(seconds(10));
+        let before = |world: &World| {
+            let polls: Vec<u64> = world.nodes.iter().map(|node| node.polls).collect();
+            (polls, world.register.swaps, world.register.asked, world.network.sent)
+        };
+        let (polls, swaps, asked, sent) = before(&world);
+        world.run(MINUTE);
+        let now = before(&world);
+        // A probe a second to each of four others, and its answer; a look each quarter of a lease; clocks are off by a tenth.
+        let lazy = (0..5).filter(|at| !world.nodes[*at].is_eager);
+        let polls = lazy.map(|at| now.0[at] - polls[at]).max();
+        let figures = (polls.unwrap_or(0), now.1 - swaps, now.2 - asked, now.3 - sent);
+        if figures.1 > 0 || figures.0 > 110 || figures.2 > 180 || figures.3 > 2700 {
+            world.broken(|| format!("{figures:?}: polls of one, swaps, looks, messages"));
+        }
+        world
+    });
+}
+
+#[test]
 fn g02_who_is_parted_from_the_register_is_fenced_and_comes_back() {
     each(10, |seed, is_traced| {
         let mut world = traced(busy(seed, 5), is_traced);
