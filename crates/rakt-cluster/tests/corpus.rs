@@ -133,10 +133,14 @@ fn envelopes() -> Seeds {
     let found = |answer| Message::Found { ticket: 9, grain: grain(), answer };
     let entry = Entry { host: one, epoch, uid: Some(300) };
     let messages = [
-        Message::Probe { back: None },
-        Message::Probe { back: Some(other) },
+        Message::Probe { back: None, asked: Duration::ZERO },
+        Message::Probe { back: Some(other), asked: Duration::from_nanos(u64::MAX) },
         Message::ProbeFor { to: other },
-        Message::Ack { back: Some(other) },
+        Message::Ack {
+            back: Some(other),
+            asked: Duration::from_secs(1),
+            theirs: Duration::from_millis(2),
+        },
         Message::AckOf { whose: other },
         Message::Accuse { accused: other, accuses: true },
         Message::Greet,

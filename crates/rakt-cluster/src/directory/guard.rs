@@ -31,6 +31,8 @@ pub(crate) enum Guard {
     NamedHost,
     /// A node refuses what was granted before it was admitted.
     FloorAtJoin,
+    /// A node whose clock runs wrong has itself removed, long before a lease by it is too long.
+    Rates,
 }
 
 /// Which guards are in: all of them, except in the model.
@@ -43,12 +45,12 @@ pub(crate) struct Guards {
 impl Guards {
     #[cfg(not(test))]
     #[inline]
-    pub(super) fn hold(self, _guard: Guard) -> bool {
+    pub(crate) fn hold(self, _guard: Guard) -> bool {
         true
     }
 
     #[cfg(test)]
-    pub(super) fn hold(self, guard: Guard) -> bool {
+    pub(crate) fn hold(self, guard: Guard) -> bool {
         !self.without.contains(&guard)
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Envelope, Message};
-use super::{CATCH_UP, Do, EARLY, LONGEST, PROPOSERS, Participant};
-use crate::directory::Word;
+use super::{CATCH_UP, Do, EARLY, LONGEST, OUTSIDE, PROPOSERS, Participant};
+use crate::clock::{Off, Reading};
+use crate::directory::{Guard, Word};
 use crate::failure;
 use crate::node::Seat;
 use crate::register::Version;
@@ -46,7 +47,9 @@ impl Participant {
         let me = listed.lease.seat();
         for wanted in listed.detector.poll(now) {
             match wanted {
-                failure::Do::Probe(to) => self.say(to, Message::Probe { back: None }, out),
+                failure::Do::Probe(to) => {
+                    self.say(to, Message::Probe { back: None, asked: now }, out);
+                }
                 failure::Do::Through { via, to } => self.say(via, Message::ProbeFor { to }, out),
                 failure::Do::Bad(seat) => {
                     if let Some(listed) = &mut self.listed {
@@ -58,6 +61,21 @@ impl Participant {
                 failure::Do::Withdraw(seat) => self.testify((me, seat), false, now, out),
             }
         }
+    }
+
+    /// Looks whether the clock of this node runs as those of others do. If it does not, no lease by it is good: it has itself
+    /// removed, and stays outside for a while.
+    pub(super) fn measure(&mut self, now: Duration, out: &mut Vec<Do>) {
+        let holds = self.guards.hold(Guard::Rates);
+        let Some(listed) = self.listed.as_mut().filter(|_| holds) else { return };
+        let Some(off) = listed.rates.poll(now).filter(|_| !listed.is_off) else { return };
+        listed.is_off = true;
+        self.outside_until = now.saturating_add(OUTSIDE);
+        let way = if off == Off::Fast { "faster" } else { "slower" };
+        let text = format!(
+            "the clock of this node runs {way} than those of the others: it hosts nothing by it"
+        );
+        self.sound(text, out);
     }
 
     /// Tells who may propose that this node accuses another, or does so no longer.
@@ -128,17 +146,27 @@ impl Participant {
             }
         }
         match message {
-            Message::Probe { back } => self.say(from, Message::Ack { back }, &mut out),
+            Message::Probe { back, asked } => {
+                self.say(from, Message::Ack { back, asked, theirs: now }, &mut out);
+            }
             Message::ProbeFor { to } => {
                 let is_good = self.listed.as_ref().is_some_and(|l| l.detector.health().is_good());
                 if is_good {
-                    self.say(to, Message::Probe { back: Some(from) }, &mut out);
+                    self.say(to, Message::Probe { back: Some(from), asked: now }, &mut out);
                 }
             }
-            Message::Ack { back: Some(asker) } if Some(asker) != self.seat() => {
+            Message::Ack { back: Some(asker), .. } if Some(asker) != self.seat() => {
                 self.say(asker, Message::AckOf { whose: from }, &mut out);
             }
-            Message::Ack { .. } => self.answered(from, now, &mut out),
+            Message::Ack { back, asked, theirs } => {
+                if let Some(listed) = &mut self.listed
+                    && back.is_none()
+                {
+                    let reading = Reading { asked, answered: now, theirs };
+                    listed.rates.answered(from, reading);
+                }
+                self.answered(from, now, &mut out);
+            }
             Message::AckOf { whose } => {
                 let listed = self.listed.as_mut();
                 let of = listed.and_then(|listed| listed.detector.answered_through(whose));

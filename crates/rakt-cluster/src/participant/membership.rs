@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::message::Message;
 use super::{AGAIN, Do, HAND_OVER, Listed, PATIENCE, Participant, Settings, TURN};
+use crate::clock::Rates;
 use crate::directory::Directory;
 use crate::failure::{Detector, Evidence};
 use crate::lease::Lease;
@@ -24,6 +25,9 @@ impl Participant {
         let patience = patience(&self.settings, &view);
         let seat = listed.lease.seat();
         let mut wants = Vec::new();
+        if listed.is_off {
+            return vec![Change::Dead(seat)];
+        }
         match view.state(seat) {
             Some(State::Joining) if self.leaving => wants.push(Change::Gone(seat)),
             Some(State::Joining) => {
@@ -71,7 +75,7 @@ impl Participant {
     /// What it would have changed while it has no seat.
     fn wants_outside(&self, view: &View, now: Duration) -> Option<Change> {
         let me = &self.settings.me;
-        if self.leaving {
+        if self.leaving || now < self.outside_until {
             return None;
         }
         let Some(node) = view.node(me.id) else { return Some(Change::Join(me.clone(), None)) };
@@ -106,10 +110,13 @@ impl Participant {
         let (directory, commands) = Directory::guarded(view.clone(), seat, slots, now, guards);
         let mut detector = Detector::new(seat, self.settings.probe, now);
         detector.learn(view);
+        let (rates, is_off) = (Rates::new(now), false);
         self.listed = Some(Listed {
             lease,
             directory,
             detector,
+            rates,
+            is_off,
             evidence: Evidence::default(),
             greeted: BTreeSet::new(),
             greet_at: now,

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rakt_wire::{DecodeError, put_bytes, put_string, put_varint};
 
@@ -47,6 +48,8 @@ pub enum Message {
     Probe {
         /// Who cannot reach you.
         back: Option<Seat>,
+        /// What the clock shows of whoever asks.
+        asked: Duration,
     },
     /// To one that is healthy: I cannot reach that one, can you?
     ProbeFor {
@@ -57,6 +60,10 @@ pub enum Message {
     Ack {
         /// In whose name that was asked.
         back: Option<Seat>,
+        /// As it was in the probe.
+        asked: Duration,
+        /// What the clock shows of whoever answers.
+        theirs: Duration,
     },
     /// That one is there.
     AckOf {
@@ -179,9 +186,9 @@ pub enum MessageError {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Probe { back } => write!(f, "Probe({back:?})"),
+            Self::Probe { back, .. } => write!(f, "Probe({back:?})"),
             Self::ProbeFor { to } => write!(f, "ProbeFor({to})"),
-            Self::Ack { back } => write!(f, "Ack({back:?})"),
+            Self::Ack { back, .. } => write!(f, "Ack({back:?})"),
             Self::AckOf { whose } => write!(f, "AckOf({whose})"),
             Self::Accuse { accused, accuses } => write!(f, "Accuse({accused}, {accuses})"),
             Self::Bad { link } => write!(f, "Bad({link})"),
@@ -235,17 +242,20 @@ impl Envelope {
 impl Message {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Probe { back } => {
+            Self::Probe { back, asked } => {
                 out.push(1);
                 put_seat(out, *back);
+                put_time(out, *asked);
             }
             Self::ProbeFor { to } => {
                 out.push(2);
                 to.encode(out);
             }
-            Self::Ack { back } => {
+            Self::Ack { back, asked, theirs } => {
                 out.push(3);
                 put_seat(out, *back);
+                put_time(out, *asked);
+                put_time(out, *theirs);
             }
             Self::AckOf { whose } => {
                 out.push(4);
@@ -301,9 +311,9 @@ impl Message {
 
     fn decode(from: &mut &[u8]) -> Result<Self, MessageError> {
         Ok(match byte(from, "the kind")? {
-            1 => Self::Probe { back: seat(from)? },
+            1 => Self::Probe { back: seat(from)?, asked: time(from)? },
             2 => Self::ProbeFor { to: Seat::decode(from)? },
-            3 => Self::Ack { back: seat(from)? },
+            3 => Self::Ack { back: seat(from)?, asked: time(from)?, theirs: time(from)? },
             4 => Self::AckOf { whose: Seat::decode(from)? },
             5 => Self::Accuse { accused: Seat::decode(from)?, accuses: flag(from)? },
             6 => Self::Greet,
@@ -370,6 +380,15 @@ fn put_why(out: &mut Vec<u8>, why: &str) {
     let ends = why.char_indices().map(|(at, _)| at).chain([why.len()]);
     let end = ends.take_while(|at| *at <= MAX_WHY_LEN).last();
     put_string(out, why.get(..end.unwrap_or(0)).unwrap_or_default());
+}
+
+/// In nanoseconds: a clock shows no time for which that is not enough.
+fn put_time(out: &mut Vec<u8>, time: Duration) {
+    put_varint(out, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+}
+
+fn time(from: &mut &[u8]) -> Result<Duration, DecodeError> {
+    Ok(Duration::from_nanos(varint(from, "a time")?))
 }
 
 fn put_seat(out: &mut Vec<u8>, seat: Option<Seat>) {

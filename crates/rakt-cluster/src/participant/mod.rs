@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Rates;
 use crate::directory::{Command, Directory, Grain, Guards, Word};
 use crate::epoch::{Epoch, Stamp};
 use crate::failure::{Detector, Evidence};
@@ -53,6 +54,8 @@ use searches::Finding;
 
 /// While something is under way a participant is polled again after this.
 const SOON: Duration = Duration::from_millis(50);
+/// How long a node stays outside whose clock runs wrong.
+const OUTSIDE: Duration = Duration::from_secs(600);
 /// What is not answered is said again after this.
 const AGAIN: Duration = Duration::from_millis(250);
 /// A participant that is behind asks for the newest view as often as this.
@@ -169,6 +172,8 @@ pub struct Participant {
     /// When the register has answered last, and since when it does without a gap as long as a lease.
     reached: Duration,
     steady: Duration,
+    /// It joins no cluster before that.
+    outside_until: Duration,
     /// For what is left of an earlier seat of this node, while it has none.
     waits: Waits,
     /// Since when it has no seat, and another run of this node has one.
@@ -194,6 +199,9 @@ struct Listed {
     lease: Lease,
     directory: Directory,
     detector: Detector,
+    rates: Rates,
+    /// The clock of this node is not to be relied on.
+    is_off: bool,
     evidence: Evidence,
     /// Who has answered since it is Joining.
     greeted: BTreeSet<Seat>,
@@ -247,6 +255,7 @@ impl Participant {
             consider_at: Duration::ZERO,
             reached: Duration::ZERO,
             steady: Duration::ZERO,
+            outside_until: Duration::ZERO,
             waits: Waits::default(),
             ousted: None,
             conflicts: 0,
@@ -350,6 +359,7 @@ impl Participant {
             return out;
         }
         self.probe(now, &mut out);
+        self.measure(now, &mut out);
         self.greet(now, &mut out);
         if now >= self.again_at {
             self.again_at = now.saturating_add(AGAIN);
@@ -376,6 +386,7 @@ impl Participant {
         let Some(listed) = &self.listed else { return };
         if let Some(until) = listed.lease.until()
             && listed.lease.may_host(now)
+            && !listed.is_off
             && self.hosts_until.is_none_or(|known| known < until)
         {
             self.hosts_until = Some(until);

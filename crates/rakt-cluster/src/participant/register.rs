@@ -245,6 +245,7 @@ impl Participant {
             listed.lease.learn(&view);
             let commands = listed.directory.learn(view.clone(), now);
             listed.detector.learn(&view);
+            listed.rates.learn(&view);
             let ended = listed.lease.ended() || listed.directory.ended();
             if ended {
                 self.end_all(now, out);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::chaos::show;
 use super::state::World;
-use crate::directory::Grain;
+use crate::directory::{Grain, Guard};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -214,9 +214,35 @@ fn g05_a_move_ends_whoever_dies_in_it() {
 }
 
 #[test]
+fn g08_a_clock_that_runs_wrong_takes_its_node_out() {
+    each(10, |seed, is_traced| {
+        let mut world = traced(World::new(seed), is_traced);
+        let wrong = if seed % 2 == 0 { 1_080_000 } else { 925_000 };
+        for rate in [1_000_000, 1_010_000, wrong, 990_000] {
+            let port = world.port();
+            world.start_with(port, rate);
+            world.run(seconds(5));
+        }
+        if !world.run_until(seconds(120), |world| !world.hosts(2)) {
+            world.broken(|| "it hosts by a wrong clock".to_owned());
+        }
+        world.run(seconds(60));
+        let ready = |at: usize| {
+            let node = &world.nodes[at];
+            node.participant.is_ready(node.clock.at(world.now))
+        };
+        if [0, 1, 3].into_iter().any(|at| !ready(at)) || ready(2) {
+            world.broken(|| "the others are to go on, without it".to_owned());
+        }
+        world
+    });
+}
+
+#[test]
 fn g08_clocks_that_differ_by_a_fifth_hold() {
     each(20, |seed, is_traced| {
-        let mut world = World::new(seed);
+        // The leases alone, without the look at the clocks.
+        let mut world = World::new(seed).without(&[Guard::Rates]);
         world = traced(world, is_traced);
         for at in 0..4 {
             let port = world.port();

@@ -46,7 +46,7 @@ impl World {
             wishes: Some((50, 1500)),
             guards: Guards::default(),
             overstays: Duration::ZERO,
-            off: 90_000,
+            off: 20_000,
             used: 0,
             slowest: Duration::ZERO,
             trace: None,
