@@ -25,6 +25,7 @@ use rakt_wire::Address;
 use crate::call_options::CallOptions;
 use crate::error::Refusal;
 use crate::events::{StopReason, Terminated, WatchId};
+use crate::grain::id::GrainId;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::queue::{Intake, Offer, Queue};
 use crate::mailbox::run::Loose;
@@ -191,9 +192,20 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> Cell<B, D> {
                     count: 1,
                 });
             }),
-            // The peer hears of it, and makes a dead letter of it where the sender is.
-            Item::Remote(batch) => batch.refuse_all(refusal),
+            // The peer hears of it, and makes a dead letter of it where the sender is. But a grain has another life.
+            Item::Remote(batch) => match self.relay().filter(|_| *refusal == Refusal::Stopped) {
+                Some(relay) => relay.push_arrivals(batch),
+                None => batch.refuse_all(refusal),
+            },
         }
+    }
+
+    /// What passes messages of peers on to wherever a grain lives next, in a cluster.
+    fn relay(&self) -> Option<Arc<dyn Reachable>> {
+        self.setup.grain()?;
+        self.system.cluster()?;
+        let id = GrainId::of_path(&self.path)?;
+        self.system.0.grains.get(id.kind())?.clone().relay(&self.system, id.key())
     }
 
     /// The same of all that is left.

@@ -23,6 +23,7 @@ use super::ear;
 use super::members::Members;
 use super::message::Said;
 use super::register::{AnyRegister, Starting, SwapError};
+use crate::contained::contain;
 use crate::error::{BoxError, Cause, Chain, Refusal};
 use crate::events::{Event, StopReason};
 use crate::grain::{Epoch, GrainId};
@@ -32,7 +33,8 @@ use crate::reference::{ActorRef, AnyActor, AnyCell, Life, ended};
 use crate::signal::Signal;
 use crate::sync::Mutex;
 use crate::system::core::{
-    ActorSystem, CLUSTER, Claiming, Clustering, Finding, Granted, MEMBER, Refused, Whereabouts,
+    ActorSystem, CLUSTER, Claiming, Clustering, Finding, Granted, Inner, MEMBER, Refused,
+    Whereabouts,
 };
 
 /// How often it is looked at whether the lease of the node has ended, for actors with names of the cluster: well within the
@@ -51,7 +53,8 @@ const HINTS: Duration = Duration::from_millis(20);
 
 /// A node of a cluster.
 pub(super) struct Node {
-    system: ActorSystem,
+    /// What it is a part of, which it does not keep alive.
+    system: Weak<Inner>,
     me: Weak<Self>,
     register: Arc<dyn AnyRegister>,
     clock: Clock,
@@ -65,6 +68,9 @@ pub(super) struct Node {
     others: Mutex<HashMap<(String, u16), ActorRef<AnyActor>>>,
     /// By its own wish.
     is_leaving: AtomicBool,
+    /// Nothing goes on any more.
+    is_stopped: AtomicBool,
+    runtime: tokio::runtime::Handle,
 }
 
 struct State {
@@ -92,6 +98,7 @@ struct Named {
 pub(super) struct Progress {
     pub(super) is_ready: bool,
     pub(super) has_left: bool,
+    is_stopped: bool,
     pub(super) members: Members,
     alarm: Option<String>,
 }
@@ -114,7 +121,7 @@ impl Node {
         let answer_limit = ANSWER.min(settings.lease / 4);
         let Config { register, discovery, members, join_timeout, clock, .. } = config;
         let node = Arc::new_cyclic(|me| Self {
-            system: system.clone(),
+            system: Arc::downgrade(&system.0),
             me: me.clone(),
             register,
             clock: clock.clone(),
@@ -133,6 +140,8 @@ impl Node {
             waiting: Arc::new(Semaphore::new(WAITING)),
             others: Mutex::default(),
             is_leaving: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            runtime: system.runtime().clone(),
         });
         let weak = Arc::downgrade(&node);
         let hear = move |envelope| {
@@ -141,9 +150,12 @@ impl Node {
             }
         };
         ear::begin(system, members, Arc::new(hear)).await.map_err(JoinError::Ear)?;
-        let _ = system.0.cluster.set(node.clone());
         let starting = Starting { system: system.clone(), discovery };
-        node.register.start(starting).await.map_err(JoinError::Register)?;
+        if let Err(error) = node.register.start(starting).await {
+            end_ear(system).await;
+            return Err(JoinError::Register(error).into());
+        }
+        let _ = system.0.cluster.set(node.clone());
         system.runtime().spawn(node.clone().live());
         system.runtime().spawn(node.clone().hear_of_changes());
         let mut progress = node.progress.subscribe();
@@ -154,6 +166,11 @@ impl Node {
             return Err(JoinError::Late { limit: join_timeout, why }.into());
         }
         Ok(())
+    }
+
+    /// The system, as long as anybody has it.
+    fn system(&self) -> Option<ActorSystem> {
+        self.system.upgrade().map(ActorSystem)
     }
 
     fn why_late(&self) -> String {
@@ -173,7 +190,7 @@ impl Node {
     async fn live(self: Arc<Self>) {
         loop {
             self.act(Participant::poll);
-            if self.progress.borrow().has_left || self.system.0.is_over.load(Ordering::Acquire) {
+            if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
                 return;
             }
             let now = self.now();
@@ -204,7 +221,7 @@ impl Node {
         };
         tokio::select! {
             () = heard => {}
-            _ = progress.wait_for(|progress| progress.has_left) => {}
+            _ = progress.wait_for(|progress| progress.has_left || progress.is_stopped) => {}
         }
     }
 
@@ -228,13 +245,18 @@ impl Node {
         }
         while let Some(wanted) = state.queue.pop_front() {
             drop(state);
-            self.carry_out(wanted);
+            // What is dropped and told of is in part the user's: if that panics, the rest is done all the same.
+            let done = contain(|| self.carry_out(wanted));
+            if done.is_err() {
+                tracing::error!("what the cluster wanted done has panicked");
+            }
             state = self.state.lock();
         }
         state.is_worked_off = false;
     }
 
     fn carry_out(&self, wanted: Do) {
+        let Some(system) = self.system() else { return };
         match wanted {
             Do::Read => self.ask_register(
                 |node| async move {
@@ -287,9 +309,9 @@ impl Node {
             }
             Do::View(view) => self.note_view(&view),
             Do::Alarm(what) => {
-                tracing::error!(node = %self.system.name(), "the cluster: {what}");
+                tracing::error!(node = %system.name(), "the cluster: {what}");
                 self.progress.send_modify(|progress| progress.alarm = Some(what.clone()));
-                self.system.publish(|| Event::ClusterAlarm { what });
+                system.publish(|| Event::ClusterAlarm { what });
             }
             Do::Left => {
                 self.hosting().end();
@@ -308,9 +330,11 @@ impl Node {
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(node) = self.me.upgrade() else { return };
-        self.system.runtime().spawn(async move {
+        self.runtime.spawn(async move {
             let limit = node.answer_limit;
-            if tokio::time::timeout(limit, ask(node.clone())).await.is_err() {
+            // In a task of its own: if it panics, there is no answer.
+            let asked = tokio::spawn(tokio::time::timeout(limit, ask(node.clone())));
+            if !matches!(asked.await, Ok(Ok(()))) {
                 late(&node);
             }
         });
@@ -319,7 +343,9 @@ impl Node {
     /// Tells of an error of the register, now and then.
     fn note<T>(&self, asked: Result<T, super::RegisterError>) -> Option<T> {
         let Err(error) = asked else { return asked.ok() };
-        if self.system.outlet().actor_log.allows("the register failed", CLUSTER) {
+        let may_log =
+            |system: ActorSystem| system.outlet().actor_log.allows("the register failed", CLUSTER);
+        if self.system().is_some_and(may_log) {
             tracing::warn!(error = %Chain(&error), "the register of the cluster failed");
         }
         let text = Chain(&error).to_string();
@@ -333,7 +359,7 @@ impl Node {
         let Some(other) = self.other(to) else { return };
         let Err(error) = other.try_tell(said) else { return };
         let Ok(place) = self.waiting.clone().try_acquire_owned() else { return };
-        self.system.runtime().spawn(async move {
+        self.runtime.spawn(async move {
             // What is not taken is said again anyway.
             let _ = other.tell(error.message).timeout(PATIENCE).await;
             drop(place);
@@ -346,8 +372,9 @@ impl Node {
             return Some(known.clone());
         }
         let (host, port) = (&to.0, to.1);
-        let address = Address::new(MEMBER, self.system.name(), host, port).ok()?;
-        let other = self.system.actor(&address);
+        let system = self.system()?;
+        let address = Address::new(MEMBER, system.name(), host, port).ok()?;
+        let other = system.actor(&address);
         others.insert(to, other.clone());
         Some(other)
     }
@@ -359,7 +386,9 @@ impl Node {
         self.others.lock().retain(|to, _| places(to));
         let members = Members::of(view);
         tracing::info!(view = ?view, "the cluster has a new view");
-        self.system.publish(|| Event::ClusterChanged { members: members.to_string() });
+        if let Some(system) = self.system() {
+            system.publish(|| Event::ClusterChanged { members: members.to_string() });
+        }
         self.progress.send_modify(|progress| progress.members = members);
     }
 
@@ -372,7 +401,8 @@ impl Node {
         if &*grain.kind == NAME {
             return self.grant_name(grain, epoch);
         }
-        let host = self.system.0.grains.get(&*grain.kind).cloned();
+        let Some(system) = self.system() else { return };
+        let host = system.0.grains.get(&*grain.kind).cloned();
         let Some(host) = host else {
             let refusal = Refusal::KindNotRegistered { kind: grain.kind.to_string() };
             let grain = grain.clone();
@@ -383,11 +413,12 @@ impl Node {
         };
         let hosting = self.hosting();
         let epoch = of_core(epoch);
-        host.admit(&self.system, Granted { key: grain.key.clone(), epoch, hosting });
+        host.admit(&system, Granted { key: grain.key.clone(), epoch, hosting });
     }
 
     /// Nothing that lives here goes on: it may live elsewhere.
     fn end_all(&self) {
+        let Some(system) = self.system() else { return };
         let before = {
             let mut state = self.state.lock();
             let new = Hosting::new(self.clock.clone());
@@ -396,12 +427,12 @@ impl Node {
         before.end();
         if !self.is_leaving.load(Ordering::Relaxed) {
             tracing::error!(
-                node = %self.system.name(),
+                node = %system.name(),
                 "this node is no member of its cluster any more: all grains that lived here have ended"
             );
-            self.system.publish(|| Event::Fenced);
+            system.publish(|| Event::Fenced);
         }
-        for host in self.system.0.grains.values() {
+        for host in system.0.grains.values() {
             host.evict(&Refusal::Fenced);
         }
         self.end_named();
@@ -468,7 +499,7 @@ impl Node {
         let grain = Grain::new(NAME, name);
         let found = self.clone().search(grain, None, false).await;
         match self.whereabouts(name, found) {
-            Ok(Some(Whereabouts::Here)) => Ok(self.system.find(name)),
+            Ok(Some(Whereabouts::Here)) => Ok(self.system().and_then(|system| system.find(name))),
             Ok(Some(Whereabouts::There(found))) => Ok(Some(found)),
             Ok(None) => Ok(None),
             Err(refusal) => Err(refusal),
@@ -481,10 +512,11 @@ impl Node {
         match found {
             Found::Here { .. } => Ok(Some(Whereabouts::Here)),
             Found::There { host: (host, port), incarnation, uid } => {
-                let address = Address::new(path, self.system.name(), &host, port);
+                let system = self.system().ok_or(Refusal::ShuttingDown)?;
+                let address = Address::new(path, system.name(), &host, port);
                 let address = address.map_err(|error| failed(Cause::new(error)))?;
                 let life = Life { uid, incarnation: incarnation.0.to_be_bytes() };
-                let found = self.system.resolve(&PortableRef::of_life(address, life));
+                let found = system.resolve(&PortableRef::of_life(address, life));
                 Ok(Some(Whereabouts::There(found)))
             }
             Found::Failed(why) => Err(failed(Cause::from_lines(&why))),
@@ -497,9 +529,13 @@ impl Node {
     /// Has all grains end that live here, some at a time.
     fn drain(&self) {
         let Some(node) = self.me.upgrade() else { return };
-        self.system.runtime().spawn(async move {
+        self.runtime.spawn(async move {
             loop {
-                let grains = node.system.0.grains.values().flat_map(|kind| kind.living());
+                let Some(system) = node.system() else { return };
+                if node.is_stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                let grains = system.0.grains.values().flat_map(|kind| kind.living());
                 let living: Vec<_> = grains.chain(node.named()).collect();
                 if living.is_empty() {
                     return;
@@ -545,6 +581,14 @@ impl Node {
     }
 }
 
+/// Nobody hears what other members say any more.
+async fn end_ear(system: &ActorSystem) {
+    if let Some(ear) = system.0.registry.find(MEMBER) {
+        ear.signal(Signal::Stop { finish: false, reason: StopReason::Shutdown });
+        ended(&*ear).await;
+    }
+}
+
 /// A search that ends when nobody waits for it any more.
 struct Search<'a> {
     node: &'a Node,
@@ -581,7 +625,7 @@ impl Clustering for Node {
     fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding {
         let (grain, path) = (grain_of(grain), grain.path());
         Box::pin(async move {
-            if self.progress.borrow().has_left {
+            if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
                 return Err(Refusal::ShuttingDown);
             }
             let found = self.clone().search(grain, refused, true).await;
@@ -634,8 +678,8 @@ impl Clustering for Node {
             }
             // From here on it is given back whatever comes.
             let watched = self.clone().look_after_named(grain.clone(), actor);
-            self.system.runtime().spawn(watched);
-            let limit = self.system.ask_timeout();
+            self.runtime.spawn(watched);
+            let limit = self.system().ok_or(Refusal::ShuttingDown)?.ask_timeout();
             let found = self.clone().search(grain.clone(), None, true);
             let found = tokio::time::timeout(limit, found).await;
             match found.map_err(|_| Refusal::DeadlineExceeded)? {
@@ -661,10 +705,19 @@ impl Clustering for Node {
             });
             let mut progress = self.progress.subscribe();
             drop(progress.wait_for(|progress| progress.has_left).await);
+        })
+    }
+
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if self.is_stopped.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            self.progress.send_modify(|progress| progress.is_stopped = true);
+            self.kick.notify_one();
             self.register.stop().await;
-            if let Some(ear) = self.system.0.registry.find(MEMBER) {
-                ear.signal(Signal::Stop { finish: false, reason: StopReason::Shutdown });
-                ended(&*ear).await;
+            if let Some(system) = self.system() {
+                end_ear(&system).await;
             }
         })
     }

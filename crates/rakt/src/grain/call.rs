@@ -42,8 +42,9 @@ struct Call<'a, G: Grain, M> {
     /// The number of the activation that it was sent to last.
     last: Option<u64>,
     room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
-    /// Where it is looked for, in a cluster.
+    /// Where it is looked for, in a cluster, and whether that was waited for.
     finding: Option<Finding>,
+    has_waited: bool,
     /// The life that it was sent to last, and that which has refused it.
     sent_to: Option<Life>,
     refused_by: Option<Refused>,
@@ -64,6 +65,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
             last: None,
             room: None,
             finding: None,
+            has_waited: false,
             sent_to: None,
             refused_by: None,
         }
@@ -71,12 +73,17 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
 
     /// Where the message is to be sent next, and how long that may take; or why it cannot be.
     fn poll_target(&mut self, cx: &mut TaskContext<'_>) -> Poll<Found<G, M>> {
-        let left = self.left();
-        let found = match self.grain.system.cluster() {
+        let (found, left) = match self.grain.system.cluster() {
             None => {
-                ready!(self.poll_enter(cx)).map(|cell| ActorRef::from_target(Target::Local(cell)))
+                // Before it has gone to a first one.
+                let left = self.left();
+                let entered = ready!(self.poll_enter(cx));
+                (entered.map(|cell| ActorRef::from_target(Target::Local(cell))), left)
             }
-            Some(cluster) => ready!(self.poll_find(cluster, cx)),
+            Some(cluster) => {
+                let found = ready!(self.poll_find(cluster, cx));
+                (found, self.left())
+            }
         };
         let Some(message) = self.message.take() else { return Poll::Pending };
         Poll::Ready(match found {
@@ -104,6 +111,7 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
             let find = || cluster.clone().find(&place.id, refused);
             let finding = self.finding.get_or_insert_with(find);
             let Poll::Ready(found) = finding.as_mut().poll(cx) else {
+                self.has_waited = true;
                 ready!(self.limit.poll(cx, self.grain.system.ticks()));
                 return Poll::Ready(Err(Refusal::DeadlineExceeded));
             };
@@ -173,7 +181,9 @@ impl<'a, G: Grain, M> Call<'a, G, M> {
 
     /// The time that is left.
     fn left(&mut self) -> Duration {
-        if self.last.is_none() && self.room.is_none() && !self.limit.is_cut() {
+        let has_waited = self.room.is_some() || self.has_waited;
+        let is_first = self.last.is_none() && self.refused_by.is_none();
+        if is_first && !has_waited && !self.limit.is_cut() {
             return self.limit.limit;
         }
         let until = self.limit.deadline();

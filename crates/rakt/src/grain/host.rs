@@ -125,7 +125,7 @@ impl<G: Grain> GrainHost for Kind<G> {
     }
 
     fn enter(self: Arc<Self>, system: &ActorSystem, key: &str, closed: Option<u64>) -> Entering {
-        if system.cluster().is_some() {
+        if system.0.is_clustered {
             let relay = self.relay(system, key).ok_or(Refusal::NotFound);
             return Box::pin(std::future::ready(relay));
         }

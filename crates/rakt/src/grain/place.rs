@@ -106,6 +106,9 @@ impl<G: Grain> Place<G> {
         closed: Option<u64>,
         permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Option<Arc<ActorCell<G>>>, Refusal> {
+        if system.0.is_clustered {
+            return Err(Refusal::Fenced);
+        }
         let mut life = self.life.lock();
         if let Some(current) = &life.current
             && closed != Some(current.uid)

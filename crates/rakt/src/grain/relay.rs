@@ -17,16 +17,18 @@ use crate::context::ActorClass;
 use crate::error::Refusal;
 use crate::events::WatchId;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
-use crate::mailbox::current::Current;
+use crate::mailbox::current::{Current, Exclusive};
 use crate::mailbox::reply::RemoteAsker;
 use crate::mailbox::run::Loose;
-use crate::message::allowance::Room;
+use crate::message::allowance::{Hold, Room};
 use crate::peer::Peer;
 use crate::reference::{ActorRef, AnyCell, Life, Outgoing, Push, RemoteActor, Target};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
 use crate::system::core::{ActorSystem, Refused, Whereabouts};
 use crate::timers::now;
 
+/// What a message takes up besides its payload while it is passed on, in bytes: a task, most of it.
+const OVERHEAD: u64 = 2048;
 /// Between two tries to reach a grain.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -57,6 +59,8 @@ struct Passed {
     sender: Option<ActorRef>,
     metadata: Option<Metadata>,
     until: Instant,
+    /// It counts as long as this is there.
+    _hold: Exclusive<Box<dyn Hold>>,
 }
 
 /// Passes on what has come for a grain, one batch after the other.
@@ -86,6 +90,8 @@ impl<G: Grain> Relay<G> {
             }
         };
         let mut target = target;
+        // They are as good as in a mailbox.
+        batch.confirm_all();
         while let Some(entry) = batch.first() {
             let payload = match batch.payload() {
                 Ok(payload) => payload,
@@ -94,6 +100,14 @@ impl<G: Grain> Relay<G> {
                     continue;
                 }
             };
+            // From here on it is no part of the batch, which counts it.
+            let mut hold = batch.room().begin();
+            if let Err(refusal) = hold.add(OVERHEAD + payload.len() as u64) {
+                batch.refuse_first(&refusal);
+                continue;
+            }
+            // What came with it is not kept for it.
+            let payload = Bytes::copy_from_slice(&payload);
             let mut current = Current::default();
             let asker = batch.take(&mut current);
             let Some(entry) = self.class.entries.get(usize::from(entry)) else { continue };
@@ -105,6 +119,7 @@ impl<G: Grain> Relay<G> {
                 sender: current.sender.clone(),
                 metadata: current.metadata().cloned(),
                 until: current.deadline.unwrap_or(until),
+                _hold: Exclusive::new(hold),
             };
             match asker {
                 // Those that nobody waits for stay in order.

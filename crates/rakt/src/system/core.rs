@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) advertised: OnceLock<(String, u16)>,
     pub(crate) remoting: OnceLock<Arc<dyn Remoting>>,
     pub(crate) cluster: OnceLock<Arc<dyn Clustering>>,
+    /// It is in a cluster, or about to be: no grain lives here that was not granted.
+    pub(crate) is_clustered: bool,
 }
 
 /// How far a system is with its shutdown.
@@ -166,6 +168,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming;
     /// Hands over what lives here, and leaves the cluster.
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Ends all that this has going on, whether the node has left or not.
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 

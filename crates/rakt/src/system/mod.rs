@@ -179,7 +179,8 @@ impl SystemBuilder {
     /// Outside of a tokio runtime.
     ///
     /// # Cancel safety
-    /// If the future is dropped, nothing is left of the system.
+    /// If the future is dropped, nothing is left of the system; one that was about to join a cluster shuts down in a task of
+    /// its own.
     pub async fn start(self) -> Result<ActorSystem, StartError> {
         validate_system_name(&self.name)
             .map_err(|source| StartError::InvalidName { name: self.name.clone(), source })?;
@@ -202,15 +203,21 @@ impl SystemBuilder {
         if let Some(config) = remoting {
             config.start(system.clone()).await?;
         }
-        for grains in system.0.grains.values() {
-            grains.clone().begin(&system);
-        }
         if let Some(cluster) = cluster {
+            // The lists of messages are user code: they are asked for now, and not as grains come to live here.
+            for grains in system.0.grains.values() {
+                let _ = grains.accepted(&system, "");
+            }
+            let joining = Joining(Some(system.clone()));
             let joined = cluster.start(system.clone()).await;
+            joining.is_over();
             if joined.is_err() {
                 system.shutdown().await;
             }
             joined?;
+        }
+        for grains in system.0.grains.values() {
+            grains.clone().begin(&system);
         }
         let inner = Arc::downgrade(&system.0);
         watchdog::look_after(inner);
@@ -245,6 +252,7 @@ impl SystemBuilder {
             advertised: OnceLock::new(),
             remoting: OnceLock::new(),
             cluster: OnceLock::new(),
+            is_clustered: self.cluster.is_some(),
         }));
         let inner: Weak<Inner> = Arc::downgrade(&system.0);
         resolve_by(system.call_options(), inner);
@@ -284,7 +292,13 @@ impl ActorSystem {
     pub async fn shutdown(&self) -> ShutdownReport {
         if let Some(cluster) = self.cluster() {
             // Its grains go elsewhere first, while all that they may need is there.
-            let _ = tokio::time::timeout(self.0.shutdown_timeout, cluster.leave()).await;
+            let left = tokio::time::timeout(self.0.shutdown_timeout, cluster.leave()).await;
+            if left.is_err() {
+                tracing::warn!(
+                    "the node has not left its cluster in time: others will find it dead"
+                );
+            }
+            cluster.stop().await;
         }
         if self.0.shutting_down.swap(true, Ordering::AcqRel) {
             return ShutdownReport::default();
@@ -358,6 +372,24 @@ impl ActorSystem {
         match progress.wait_for(is_over).await.as_deref() {
             Ok(Progress::Over(report)) => report.clone(),
             _ => ShutdownReport::default(),
+        }
+    }
+}
+
+/// A system that is about to be a member of a cluster. Dropped before it is, it shuts down.
+struct Joining(Option<ActorSystem>);
+
+impl Joining {
+    fn is_over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        if let Some(system) = self.0.take() {
+            let runtime = system.runtime().clone();
+            runtime.spawn(async move { system.shutdown().await });
         }
     }
 }

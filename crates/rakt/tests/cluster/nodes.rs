@@ -239,3 +239,66 @@ async fn a_grain_is_reached_by_address_through_any_node() -> Result {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_to_a_grain_that_ends_is_for_its_next_life() -> Result {
+    let common = Common::default();
+    let nodes = common.nodes(2).await?;
+    let mut keys = (0..).map(|key: u32| key.to_string());
+    let key = loop {
+        let key = keys.next().ok_or("there are more")?;
+        if within(nodes[0].grain::<Counter>(&key).ask(Where {})).await? == 1 {
+            break key;
+        }
+    };
+    let (told, host) = (nodes[0].grain::<Counter>(&key), nodes[1].grain::<Counter>(&key));
+    let before = common.activations.load(Ordering::Relaxed);
+    let ending = tokio::spawn(async move {
+        for _ in 0..50 {
+            host.deactivate().await;
+            tokio::task::yield_now().await;
+        }
+    });
+    for _ in 0..1000 {
+        told.tell(Add { n: 1 }).await?;
+        tokio::task::yield_now().await;
+    }
+    within(ending).await?;
+    let total = within(async {
+        loop {
+            match told.ask(Add { n: 0 }).await {
+                Ok(1000) => return Ok(1000),
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    assert_eq!(total.await?, 1000);
+    assert!(common.activations.load(Ordering::Relaxed) > before, "it has ended now and then");
+    assert_eq!(nodes[0].dead_letter_count() + nodes[1].dead_letter_count(), 0);
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_a_node_that_was_shut_down() -> Result {
+    let common = Common::default();
+    let nodes = common.nodes(2).await?;
+    for key in 0..10 {
+        within(nodes[0].grain::<Counter>(key.to_string()).ask(Add { n: 1 })).await?;
+    }
+    for node in &nodes {
+        within(node.shutdown()).await;
+        within(node.shutdown()).await;
+    }
+    drop(nodes);
+    within(async {
+        while Arc::strong_count(&common.store) > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    Ok(())
+}
