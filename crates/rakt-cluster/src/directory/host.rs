@@ -125,6 +125,15 @@ impl Host {
         true
     }
 
+    /// Whether this life is not here; then it never will be.
+    pub(super) fn disclaim(&mut self, slot: Slot, grain: &Grain, epoch: Epoch) -> bool {
+        let is_here = self.life(slot, grain).is_some_and(|life| life.epoch == epoch);
+        if !is_here {
+            self.raise(slot, epoch.above());
+        }
+        !is_here
+    }
+
     /// All that lives in a slot.
     pub(super) fn report(&self, slot: Slot) -> impl Iterator<Item = Living> {
         self.lives.get(&slot).into_iter().flatten().map(|(grain, life)| Living {

@@ -290,6 +290,14 @@ impl Directory {
         self.tell(slot, Word::Ended { grain: grain.clone(), epoch })
     }
 
+    /// Somebody was sent here to a life. Nothing if that is here; else its owner is told again that it is over.
+    pub fn disclaim(&mut self, grain: &Grain, epoch: Epoch) -> Option<Vec<Command>> {
+        let slot = grain.slot(self.view.slots());
+        self.host
+            .disclaim(slot, grain, epoch)
+            .then(|| self.tell(slot, Word::Ended { grain: grain.clone(), epoch }))
+    }
+
     /// Tells the newest owner that is known.
     fn tell(&mut self, slot: Slot, word: Word) -> Vec<Command> {
         match self.view.owner(slot) {

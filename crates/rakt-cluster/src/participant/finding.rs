@@ -16,6 +16,8 @@ use crate::placement::{Load, Placement, Request};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A host is asked about a life that somebody doubts as often as this.
 const DOUBT: Duration = Duration::from_millis(100);
+/// And as often as this about one that is found.
+const OLD: Duration = Duration::from_secs(1);
 
 impl Participant {
     /// Looks for a grain, which is brought to life where it does not live. [`Do::Found`] with this number says what came of it;
@@ -122,7 +124,13 @@ impl Participant {
                 });
                 let me = listed.lease.seat();
                 match is_refused {
-                    None => Some(Answer::Route(entry)),
+                    None => {
+                        // The word of its end may be lost, and not everybody who finds it sends to it.
+                        if entry.host != me {
+                            self.doubt(grain, entry.epoch, OLD, now, out);
+                        }
+                        Some(Answer::Route(entry))
+                    }
                     // What lives here is known without a question.
                     Some(refused) if entry.host == me && !refused.ended => {
                         Some(Answer::Route(entry))
@@ -131,7 +139,7 @@ impl Participant {
                         Some(Answer::Route(entry))
                     }
                     Some(_) => {
-                        self.doubt(grain, entry.epoch, now, out);
+                        self.doubt(grain, entry.epoch, DOUBT, now, out);
                         None
                     }
                 }
@@ -180,9 +188,17 @@ impl Participant {
         None
     }
 
-    fn doubt(&mut self, grain: &Grain, epoch: Epoch, now: Duration, out: &mut Vec<Do>) {
+    /// Asks the host of a life about it, unless it was asked within `pause`.
+    fn doubt(
+        &mut self,
+        grain: &Grain,
+        epoch: Epoch,
+        pause: Duration,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
         let doubted = self.finding.doubted.get(grain);
-        if doubted.is_some_and(|at| now.saturating_sub(*at) < DOUBT) {
+        if doubted.is_some_and(|at| now.saturating_sub(*at) < pause) {
             return;
         }
         self.finding.doubted.insert(grain.clone(), now);
@@ -211,6 +227,9 @@ impl Participant {
     fn conclude(&mut self, ticket: u64, answer: Answer, now: Duration, out: &mut Vec<Do>) {
         let found = match answer {
             Answer::Route(entry) if Some(entry.host) == self.seat() => {
+                if !self.is_here(ticket, entry.epoch, now, out) {
+                    return;
+                }
                 Found::Here { epoch: entry.epoch }
             }
             Answer::Route(entry) => {
@@ -237,6 +256,16 @@ impl Participant {
         if self.finding.searches.remove(&ticket).is_some() {
             out.push(Do::Found { ticket, found });
         }
+    }
+
+    /// Whether the life is here that a search was sent to. Where it has ended, its owner has not heard of that, and is told again.
+    fn is_here(&mut self, ticket: u64, epoch: Epoch, now: Duration, out: &mut Vec<Do>) -> bool {
+        let search = self.finding.searches.get_mut(&ticket);
+        let (Some(search), Some(listed)) = (search, &mut self.listed) else { return true };
+        let Some(commands) = listed.directory.disclaim(&search.grain, epoch) else { return true };
+        search.asked = Some(now);
+        self.carry_out(commands, now, out);
+        false
     }
 
     /// Asks for what has not been answered, and looks after those who wait, if it is time.

@@ -1,5 +1,7 @@
 //! The bytes of what participants say: each value has one form, and nothing else is read.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -9,6 +11,10 @@ use crate::directory::{Entry, Grain, Living, Word};
 use crate::epoch::{Epoch, Stamp};
 use crate::node::{Incarnation, NodeId, Seat};
 use crate::register::Version;
+
+fn time() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_nanos)
+}
 
 fn seat() -> impl Strategy<Value = Seat> {
     let seat = |(id, incarnation, joined)| Seat {
@@ -74,9 +80,13 @@ fn word() -> impl Strategy<Value = Word> {
 
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
-        option::of(seat()).prop_map(|back| Message::Probe { back }),
+        (option::of(seat()), time()).prop_map(|(back, asked)| Message::Probe { back, asked }),
         seat().prop_map(|to| Message::ProbeFor { to }),
-        option::of(seat()).prop_map(|back| Message::Ack { back }),
+        (option::of(seat()), time(), time()).prop_map(|(back, asked, theirs)| Message::Ack {
+            back,
+            asked,
+            theirs
+        }),
         seat().prop_map(|whose| Message::AckOf { whose }),
         (seat(), any::<bool>()).prop_map(|(accused, accuses)| Message::Accuse { accused, accuses }),
         seat().prop_map(|link| Message::Bad { link }),

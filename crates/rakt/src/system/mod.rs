@@ -210,7 +210,7 @@ impl SystemBuilder {
             }
             let joining = Joining(Some(system.clone()));
             let joined = cluster.start(system.clone()).await;
-            joining.is_over();
+            joining.done();
             if joined.is_err() {
                 system.shutdown().await;
             }
@@ -380,7 +380,7 @@ impl ActorSystem {
 struct Joining(Option<ActorSystem>);
 
 impl Joining {
-    fn is_over(mut self) {
+    fn done(mut self) {
         self.0 = None;
     }
 }
