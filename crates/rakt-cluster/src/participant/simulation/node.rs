@@ -94,8 +94,7 @@ impl World {
                 self.check_view(at, &view);
             }
             Do::Alarm(what) => {
-                self.note(|| format!("{at} alarms: {what}"));
-                self.checks.alarms.push(what);
+                self.broken(|| format!("{at} alarms, and nothing is wrong: {what}"));
             }
             Do::Left => {
                 self.note(|| format!("{at} has left"));

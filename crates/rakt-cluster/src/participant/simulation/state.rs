@@ -184,7 +184,6 @@ pub(super) struct Checks {
     pub(super) ended: BTreeSet<u64>,
     pub(super) broken: Option<String>,
     pub(super) begun: u64,
-    pub(super) alarms: Vec<String>,
     /// Deaths that the register has held.
     pub(super) deaths: u64,
 }
