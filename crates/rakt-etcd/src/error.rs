@@ -101,13 +101,6 @@ pub enum EtcdError {
     },
 }
 
-/// Whether a call may have had its effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    None,
-    Unknown,
-}
-
 /// What is in an answer that is none.
 pub(crate) enum Meaning {
     /// It was never sent.

@@ -180,8 +180,7 @@ impl Etcd {
 
     async fn found(&self, keys_only: bool) -> Result<Option<KeyValue>, EtcdError> {
         let call = Range { key: self.options.key(), keys_only };
-        let found = self.line()?.ask(call, true).await;
-        Ok(found.map_err(|(_, error)| error)?.found.pop())
+        Ok(self.line()?.ask(call, true).await?.found.pop())
     }
 
     fn watching(&self) -> MutexGuard<'_, Option<Watching>> {
@@ -255,7 +254,7 @@ impl Register for Etcd {
         let put = Op { put: Some(Put { key, value: view }) };
         let call = Txn { compare: vec![compare], success: vec![put] };
         let line = self.line().map_err(unknown)?;
-        let done = line.ask(call, false).await.map_err(|(_, error)| unknown(error))?;
+        let done = line.ask(call, false).await.map_err(unknown)?;
         match (done.succeeded, done.header) {
             (true, Some(header)) => Ok(Version(header.revision.max(0) as u64)),
             _ => Err(SwapError::Conflict),

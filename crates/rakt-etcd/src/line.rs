@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -20,7 +19,7 @@ use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::Options;
-use crate::error::{Effect, EtcdError, Meaning, Over, meaning};
+use crate::error::{EtcdError, Meaning, Over, meaning};
 use crate::messages::{Answer, Authenticate, Call, Header, Status as AskStatus};
 
 /// The port of etcd for clients.
@@ -30,9 +29,6 @@ const PORT: u16 = 2_379;
 const SOUND: [u64; 3] = [3, 5, 14];
 /// Longest answer, in bytes: a view is 1 MiB at most.
 const MAX_ANSWER_LEN: usize = 8 << 20;
-
-/// What a call comes to: an answer, or why there is none and whether it may have had its effect.
-pub(crate) type Outcome<T> = Result<T, (Effect, EtcdError)>;
 
 pub(crate) struct Line {
     pub(crate) options: Options,
@@ -116,62 +112,51 @@ impl Line {
 
     /// Asks, at another endpoint if this one cannot be reached or does not answer. What may not be carried out twice is sent
     /// once.
-    pub(crate) async fn ask<C: Call>(&self, call: C, twice: bool) -> Outcome<C::Answer> {
+    pub(crate) async fn ask<C: Call>(&self, call: C, twice: bool) -> Result<C::Answer, EtcdError> {
         let until = Instant::now() + self.options.timeout;
         let mut tries = 0..=self.endpoints.len();
         let mut is_renewed = false;
         let mut why = None;
         loop {
-            // What was not sent, or may be sent twice.
             if let Some(why) = why.take_if(|_| tries.next().is_none() || Instant::now() >= until) {
-                return Err((Effect::None, why));
+                return Err(why);
             }
-            let open = self.open(until).await.map_err(|error| (Effect::None, error))?;
+            let open = self.open(until).await?;
             let floor = self.known().revision;
             let start = Instant::now();
             // One that is silent must not take all the time there is.
             let is_last = !twice || tries.is_empty() || self.endpoints.len() == 1;
             let limit = if is_last { until } else { start + (until - start) / 2 };
-            let (effect, error) = match timeout_at(limit, open.ask(call.clone())).await {
-                Ok(Ok(answer)) => {
-                    return match self.check(answer.header(), floor, &open) {
-                        Ok(()) => Ok(answer),
-                        Err(error) => Err((Effect::Unknown, error)),
-                    };
+            let Ok(answer) = timeout_at(limit, open.ask(call.clone())).await else {
+                self.close(&open);
+                let (endpoint, limit) = (open.endpoint, limit - start);
+                let late = EtcdError::Late { endpoint, limit };
+                if !twice {
+                    return Err(late);
                 }
-                Ok(Err(status)) => {
-                    let error = |status| EtcdError::of(&open.endpoint, status);
-                    match meaning(&status) {
-                        Meaning::No => return Err((Effect::None, error(status))),
-                        Meaning::Token if is_renewed || self.options.user.is_none() => {
-                            return Err((Effect::None, error(status)));
-                        }
-                        // The next connection gets a new one.
-                        Meaning::Token => {
-                            is_renewed = true;
-                            self.known().open.take_if(|known| known.number == open.number);
-                            (Effect::None, error(status))
-                        }
-                        Meaning::NotSent => {
-                            self.close(&open);
-                            (Effect::None, error(status))
-                        }
-                        Meaning::Unknown => {
-                            self.close(&open);
-                            (Effect::Unknown, error(status))
-                        }
+                why = Some(late);
+                continue;
+            };
+            let status = match answer {
+                Ok(answer) => return self.check(answer.header(), floor, &open).map(|()| answer),
+                Err(status) => status,
+            };
+            match meaning(&status) {
+                Meaning::NotSent => self.close(&open),
+                Meaning::Unknown => {
+                    self.close(&open);
+                    if !twice {
+                        return Err(EtcdError::of(&open.endpoint, status));
                     }
                 }
-                Err(_) => {
-                    self.close(&open);
-                    let (endpoint, limit) = (open.endpoint.clone(), limit - start);
-                    (Effect::Unknown, EtcdError::Late { endpoint, limit })
+                // The next connection gets a new one.
+                Meaning::Token if !is_renewed && self.options.user.is_some() => {
+                    is_renewed = true;
+                    self.known().open.take_if(|known| known.number == open.number);
                 }
-            };
-            if effect == Effect::Unknown && !twice {
-                return Err((effect, error));
+                Meaning::Token | Meaning::No => return Err(EtcdError::of(&open.endpoint, status)),
             }
-            why = Some(error);
+            why = Some(EtcdError::of(&open.endpoint, status));
         }
     }
 
@@ -313,11 +298,8 @@ fn endpoint(text: &str, options: &Options) -> Result<(String, Endpoint), EtcdErr
     if host.is_empty() || !is_whole || !matches!(uri.path(), "" | "/") {
         return Err(wrong());
     }
-    let endpoint = Endpoint::from(uri)
-        // etcd ends connections that ping more often than every 5 s, or without a call.
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(options.timeout.max(Duration::from_secs(1)))
-        .connect_timeout(options.connect_timeout);
+    // Without pings: calls have limits, and the watch asks for signs of life. etcd ends connections that ping too often.
+    let endpoint = Endpoint::from(uri).connect_timeout(options.connect_timeout);
     Ok((name.clone(), secured(endpoint, &name, is_plain, options)?))
 }
 

@@ -61,7 +61,7 @@ async fn follow(line: &Line, news: &watch::Sender<News>) -> Result<Infallible, E
     let options = &line.options;
     let key = options.key();
     let call = Range { key: key.clone(), keys_only: true };
-    let found = line.ask(call, true).await.map_err(|(_, error)| error)?;
+    let found = line.ask(call, true).await?;
     let revision = found.header.map_or(0, |header| header.revision);
     let version = found.found.first().map_or(0, |found| found.mod_revision);
     tell(news, revision, version);

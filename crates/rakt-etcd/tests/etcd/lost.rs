@@ -61,8 +61,15 @@ async fn a_silent_endpoint_is_left_for_another_one() -> rakt::Result {
     proxy.set(Ways { deaf: true, ..Ways::default() });
     assert!(register.confirm(first).await?, "the other endpoint was to be asked");
     assert_eq!(proxy.opened(), 1);
-    // A connection that breaks before anything is sent costs nothing either.
     register.swap(first, "second".into()).await?;
+    // A swap is not asked there again: what it met might be itself.
+    proxy.set(Ways::default());
+    let register = Etcd::at([proxy.endpoint(), servers.endpoints()[0].clone()]).timeout(LIMIT);
+    let (second, _) = register.read().await?;
+    proxy.set(Ways { deaf: true, ..Ways::default() });
+    let error = unknown(register.swap(second, "third".into()).await);
+    assert!(matches!(error, EtcdError::Late { .. }), "{error:?}");
+    assert_eq!(register.read().await?.1, "third");
     Ok(())
 }
 
@@ -221,6 +228,14 @@ async fn one_of_three_may_be_lost_and_two_may_not() -> rakt::Result {
         // The others choose another one, and the nodes find it.
         working.go_on(30).await;
         servers.run(leader);
+    }
+    // One that is frozen thinks that it leads when it moves again, and must not say what was there before.
+    for _ in 0..2 {
+        let leader = servers.leader();
+        servers.freeze(leader);
+        working.go_on(30).await;
+        servers.thaw(leader);
+        working.go_on(30).await;
     }
     // Without a majority nothing is answered, from memory neither.
     working.go_on(10).await;
