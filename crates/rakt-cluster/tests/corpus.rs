@@ -140,6 +140,7 @@ fn envelopes() -> Seeds {
             back: Some(other),
             asked: Duration::from_secs(1),
             theirs: Duration::from_millis(2),
+            load: 7,
         },
         Message::AckOf { whose: other },
         Message::Accuse { accused: other, accuses: true },

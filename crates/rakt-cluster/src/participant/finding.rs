@@ -16,6 +16,8 @@ use crate::placement::{Load, Placement, Request};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A host is asked about a life that somebody doubts as often as this.
 const DOUBT: Duration = Duration::from_millis(100);
+/// What a member has said of its load is worth something for so long.
+const FRESH: Duration = Duration::from_secs(2);
 /// And as often as this about one that is found.
 const OLD: Duration = Duration::from_secs(1);
 
@@ -180,7 +182,14 @@ impl Participant {
         let owner = listed.lease.seat();
         let request =
             Request { view: &view, owner, caller: Some(caller), role: role.as_deref(), number };
-        let load = |_: Seat| None::<Load>;
+        let (loads, mine) = (&listed.loads, self.load);
+        let load = |seat: Seat| match seat == owner {
+            true => Some(Load::At(mine)),
+            false => {
+                let (load, at) = loads.get(&seat)?;
+                (now.saturating_sub(*at) <= FRESH).then_some(Load::At(*load))
+            }
+        };
         let Some(host) = placement.choose(request, load) else { return Some(Answer::NoHost) };
         if let Ok(commands) = listed.directory.grant(grain, host, &listed.lease, now) {
             self.carry_out(commands, now, out);

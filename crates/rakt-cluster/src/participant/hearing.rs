@@ -147,7 +147,8 @@ impl Participant {
         }
         match message {
             Message::Probe { back, asked } => {
-                self.say(from, Message::Ack { back, asked, theirs: now }, &mut out);
+                let load = self.load;
+                self.say(from, Message::Ack { back, asked, theirs: now, load }, &mut out);
             }
             Message::ProbeFor { to } => {
                 let is_good = self.listed.as_ref().is_some_and(|l| l.detector.health().is_good());
@@ -158,12 +159,13 @@ impl Participant {
             Message::Ack { back: Some(asker), .. } if Some(asker) != self.seat() => {
                 self.say(asker, Message::AckOf { whose: from }, &mut out);
             }
-            Message::Ack { back, asked, theirs } => {
+            Message::Ack { back, asked, theirs, load } => {
                 if let Some(listed) = &mut self.listed
                     && back.is_none()
                 {
                     let reading = Reading { asked, answered: now, theirs };
                     listed.rates.answered(from, reading);
+                    listed.loads.insert(from, (load, now));
                 }
                 self.answered(from, now, &mut out);
             }

@@ -116,6 +116,7 @@ impl Participant {
             directory,
             detector,
             rates,
+            loads: BTreeMap::new(),
             is_off,
             evidence: Evidence::default(),
             greeted: BTreeSet::new(),

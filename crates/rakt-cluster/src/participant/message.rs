@@ -64,6 +64,8 @@ pub enum Message {
         asked: Duration,
         /// What the clock shows of whoever answers.
         theirs: Duration,
+        /// How much whoever answers has to do.
+        load: u64,
     },
     /// That one is there.
     AckOf {
@@ -251,11 +253,12 @@ impl Message {
                 out.push(2);
                 to.encode(out);
             }
-            Self::Ack { back, asked, theirs } => {
+            Self::Ack { back, asked, theirs, load } => {
                 out.push(3);
                 put_seat(out, *back);
                 put_time(out, *asked);
                 put_time(out, *theirs);
+                put_varint(out, *load);
             }
             Self::AckOf { whose } => {
                 out.push(4);
@@ -313,7 +316,12 @@ impl Message {
         Ok(match byte(from, "the kind")? {
             1 => Self::Probe { back: seat(from)?, asked: time(from)? },
             2 => Self::ProbeFor { to: Seat::decode(from)? },
-            3 => Self::Ack { back: seat(from)?, asked: time(from)?, theirs: time(from)? },
+            3 => Self::Ack {
+                back: seat(from)?,
+                asked: time(from)?,
+                theirs: time(from)?,
+                load: varint(from, "a load")?,
+            },
             4 => Self::AckOf { whose: Seat::decode(from)? },
             5 => Self::Accuse { accused: Seat::decode(from)?, accuses: flag(from)? },
             6 => Self::Greet,

@@ -82,11 +82,8 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (option::of(seat()), time()).prop_map(|(back, asked)| Message::Probe { back, asked }),
         seat().prop_map(|to| Message::ProbeFor { to }),
-        (option::of(seat()), time(), time()).prop_map(|(back, asked, theirs)| Message::Ack {
-            back,
-            asked,
-            theirs
-        }),
+        (option::of(seat()), time(), time(), any::<u64>())
+            .prop_map(|(back, asked, theirs, load)| Message::Ack { back, asked, theirs, load }),
         seat().prop_map(|whose| Message::AckOf { whose }),
         (seat(), any::<bool>()).prop_map(|(accused, accuses)| Message::Accuse { accused, accuses }),
         seat().prop_map(|link| Message::Bad { link }),

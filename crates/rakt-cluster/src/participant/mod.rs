@@ -174,6 +174,8 @@ pub struct Participant {
     steady: Duration,
     /// It joins no cluster before that.
     outside_until: Duration,
+    /// How much this node has to do.
+    load: u64,
     /// For what is left of an earlier seat of this node, while it has none.
     waits: Waits,
     /// Since when it has no seat, and another run of this node has one.
@@ -200,6 +202,8 @@ struct Listed {
     directory: Directory,
     detector: Detector,
     rates: Rates,
+    /// How much those have to do that were probed, and when they said so.
+    loads: BTreeMap<Seat, (u64, Duration)>,
     /// The clock of this node is not to be relied on.
     is_off: bool,
     evidence: Evidence,
@@ -256,6 +260,7 @@ impl Participant {
             reached: Duration::ZERO,
             steady: Duration::ZERO,
             outside_until: Duration::ZERO,
+            load: 0,
             waits: Waits::default(),
             ousted: None,
             conflicts: 0,
@@ -332,6 +337,11 @@ impl Participant {
     #[must_use]
     pub fn has_left(&self) -> bool {
         self.has_left
+    }
+
+    /// How much this node has to do, to be compared with others: how many grains live here, for example.
+    pub fn set_load(&mut self, load: u64) {
+        self.load = load;
     }
 
     /// When to poll it, at the latest.

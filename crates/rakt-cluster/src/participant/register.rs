@@ -246,6 +246,7 @@ impl Participant {
             let commands = listed.directory.learn(view.clone(), now);
             listed.detector.learn(&view);
             listed.rates.learn(&view);
+            listed.loads.retain(|seat, _| view.state(*seat).is_some());
             let ended = listed.lease.ended() || listed.directory.ended();
             if ended {
                 self.end_all(now, out);

@@ -1,7 +1,8 @@
 //! Nodes that live together: grains on any of them, each once.
 //!
 //! - `config`: how a node takes part; `members`: who does; `join`: a system becomes a node
-//! - `node`: a node, which does what its participant ([`rakt_cluster::participant`]) decides
+//! - `node`: a node, which does what its participant ([`rakt_cluster::participant`]) decides; `grains`: what it
+//!   brings to life, ends and looks for; `clustering`: what it does for its system
 //! - `names`: actors that are there once in the whole cluster
 //! - `message`, `ear`: what members say to each other, and the actor that hears it
 //! - `register`: where the cluster keeps who is a member; `memory_register`: one that is gone with the process
@@ -9,10 +10,12 @@
 //! - `clock`: the time by which leases go
 
 mod clock;
+mod clustering;
 mod config;
 mod discovery;
 mod dns;
 mod ear;
+mod grains;
 mod join;
 mod members;
 mod memory_register;

@@ -3,45 +3,32 @@
 //! All that happens goes through [`Node::act`]: the participant is told, under a lock, and what it wants done is put in a
 //! queue, which one thread at a time works off. So it is done in the order in which it was decided.
 
-use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rakt_cluster::directory::Grain;
-use rakt_cluster::participant::{self, Do, Envelope, Found, Participant};
+use rakt_cluster::View;
+use rakt_cluster::participant::{Do, Envelope, Found, Participant};
 use rakt_cluster::register::{Confirmed, Swapped};
-use rakt_cluster::{Incarnation, View};
 use rakt_wire::Address;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
-use super::config::{Config, NAME};
+use super::config::Config;
 use super::ear;
 use super::members::Members;
 use super::message::Said;
 use super::register::{AnyRegister, Starting, SwapError};
 use crate::contained::contain;
-use crate::error::{BoxError, Cause, Chain, Refusal};
+use crate::error::{BoxError, Chain, Refusal};
 use crate::events::{Event, StopReason};
-use crate::grain::{Epoch, GrainId};
-use crate::hosting::{Clock, Hosting, May};
-use crate::portable::PortableRef;
-use crate::reference::{ActorRef, AnyActor, AnyCell, Life, ended};
+use crate::hosting::{Clock, Hosting};
+use crate::reference::{ActorRef, AnyActor, AnyCell, ended};
 use crate::signal::Signal;
 use crate::sync::Mutex;
-use crate::system::core::{
-    ActorSystem, CLUSTER, Claiming, Clustering, Finding, Granted, Inner, MEMBER, Refused,
-    Whereabouts,
-};
+use crate::system::core::{ActorSystem, CLUSTER, Inner, MEMBER};
 
-/// How often it is looked at whether the lease of the node has ended, for actors with names of the cluster: well within the
-/// fifth of a lease for which others wait longer than it lasts.
-const LOOK: Duration = Duration::from_millis(100);
-/// So many grains end at once where a node leaves.
-const ENDING: usize = 64;
 /// So many messages wait for a connection to another member; more are dropped, and said again.
 const WAITING: usize = 1024;
 /// How long one waits.
@@ -54,43 +41,43 @@ const HINTS: Duration = Duration::from_millis(20);
 /// A node of a cluster.
 pub(super) struct Node {
     /// What it is a part of, which it does not keep alive.
-    system: Weak<Inner>,
-    me: Weak<Self>,
-    register: Arc<dyn AnyRegister>,
-    clock: Clock,
-    answer_limit: Duration,
-    state: Mutex<State>,
+    pub(super) system: Weak<Inner>,
+    pub(super) me: Weak<Self>,
+    pub(super) register: Arc<dyn AnyRegister>,
+    pub(super) clock: Clock,
+    pub(super) answer_limit: Duration,
+    pub(super) state: Mutex<State>,
     /// There is something new for the loop.
-    kick: Notify,
+    pub(super) kick: Notify,
     pub(super) progress: watch::Sender<Progress>,
     /// Messages that wait for a connection.
-    waiting: Arc<Semaphore>,
-    others: Mutex<HashMap<(String, u16), ActorRef<AnyActor>>>,
+    pub(super) waiting: Arc<Semaphore>,
+    pub(super) others: Mutex<HashMap<(String, u16), ActorRef<AnyActor>>>,
     /// By its own wish.
-    is_leaving: AtomicBool,
+    pub(super) is_leaving: AtomicBool,
     /// Nothing goes on any more.
-    is_stopped: AtomicBool,
-    runtime: tokio::runtime::Handle,
+    pub(super) is_stopped: AtomicBool,
+    pub(super) runtime: tokio::runtime::Handle,
 }
 
-struct State {
-    participant: Participant,
+pub(super) struct State {
+    pub(super) participant: Participant,
     /// Of the seat that the node has, or is to have.
-    hosting: Arc<Hosting>,
-    searches: HashMap<u64, oneshot::Sender<Found>>,
-    next_search: u64,
-    queue: VecDeque<Do>,
+    pub(super) hosting: Arc<Hosting>,
+    pub(super) searches: HashMap<u64, oneshot::Sender<Found>>,
+    pub(super) next_search: u64,
+    pub(super) queue: VecDeque<Do>,
     /// Actors of this node with names of the cluster, or about to have them.
-    names: HashMap<Arc<str>, Named>,
+    pub(super) names: HashMap<Arc<str>, Named>,
     /// Somebody works off the queue.
-    is_worked_off: bool,
+    pub(super) is_worked_off: bool,
 }
 
 /// An actor that has a name of the cluster, or is about to.
-struct Named {
-    actor: Arc<dyn AnyCell>,
+pub(super) struct Named {
+    pub(super) actor: Arc<dyn AnyCell>,
     /// What it was granted under, once it is.
-    granted: Option<rakt_cluster::Epoch>,
+    pub(super) granted: Option<rakt_cluster::Epoch>,
 }
 
 /// How far a node has come.
@@ -98,9 +85,9 @@ struct Named {
 pub(super) struct Progress {
     pub(super) is_ready: bool,
     pub(super) has_left: bool,
-    is_stopped: bool,
+    pub(super) is_stopped: bool,
     pub(super) members: Members,
-    alarm: Option<String>,
+    pub(super) alarm: Option<String>,
 }
 
 /// The node did not become a member in time.
@@ -169,7 +156,7 @@ impl Node {
     }
 
     /// The system, as long as anybody has it.
-    fn system(&self) -> Option<ActorSystem> {
+    pub(super) fn system(&self) -> Option<ActorSystem> {
         self.system.upgrade().map(ActorSystem)
     }
 
@@ -182,14 +169,18 @@ impl Node {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         (self.clock)()
     }
 
     /// Polls the participant whenever that is due.
     async fn live(self: Arc<Self>) {
         loop {
-            self.act(Participant::poll);
+            let load = self.system().map_or(0, |system| living(&system));
+            self.act(|participant, now| {
+                participant.set_load(load);
+                participant.poll(now)
+            });
             if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
                 return;
             }
@@ -226,7 +217,7 @@ impl Node {
     }
 
     /// Tells the participant something, does what it wants done, and has the loop look when it is to be polled next.
-    fn tell(&self, tell: impl FnOnce(&mut Participant, Duration) -> Vec<Do>) {
+    pub(super) fn tell(&self, tell: impl FnOnce(&mut Participant, Duration) -> Vec<Do>) {
         self.act(tell);
         self.kick.notify_one();
     }
@@ -391,338 +382,17 @@ impl Node {
         }
         self.progress.send_modify(|progress| progress.members = members);
     }
+}
 
-    fn hosting(&self) -> Arc<Hosting> {
-        self.state.lock().hosting.clone()
-    }
-
-    /// Brings a grain to life.
-    fn start(&self, grain: &Grain, epoch: rakt_cluster::Epoch) {
-        if &*grain.kind == NAME {
-            return self.grant_name(grain, epoch);
-        }
-        let Some(system) = self.system() else { return };
-        let host = system.0.grains.get(&*grain.kind).cloned();
-        let Some(host) = host else {
-            let refusal = Refusal::KindNotRegistered { kind: grain.kind.to_string() };
-            let grain = grain.clone();
-            return self.tell(move |participant, now| {
-                participant.failed(&grain, epoch, refusal.to_string());
-                participant.finished(&grain, epoch, now)
-            });
-        };
-        let hosting = self.hosting();
-        let epoch = of_core(epoch);
-        host.admit(&system, Granted { key: grain.key.clone(), epoch, hosting });
-    }
-
-    /// Nothing that lives here goes on: it may live elsewhere.
-    fn end_all(&self) {
-        let Some(system) = self.system() else { return };
-        let before = {
-            let mut state = self.state.lock();
-            let new = Hosting::new(self.clock.clone());
-            std::mem::replace(&mut state.hosting, new)
-        };
-        before.end();
-        if !self.is_leaving.load(Ordering::Relaxed) {
-            tracing::error!(
-                node = %system.name(),
-                "this node is no member of its cluster any more: all grains that lived here have ended"
-            );
-            system.publish(|| Event::Fenced);
-        }
-        for host in system.0.grains.values() {
-            host.evict(&Refusal::Fenced);
-        }
-        self.end_named();
-    }
-
-    /// A name is this node's. There is somebody who wants it, or the grant is an old one.
-    fn grant_name(&self, grain: &Grain, epoch: rakt_cluster::Epoch) {
-        let uid = {
-            let mut state = self.state.lock();
-            let named = state.names.get_mut(&grain.key).filter(|named| named.granted.is_none());
-            named.map(|named| {
-                named.granted = Some(epoch);
-                named.actor.uid()
-            })
-        };
-        let grain = grain.clone();
-        self.tell(move |participant, now| match uid {
-            Some(uid) => participant.started(&grain, epoch, uid, now),
-            None => participant.finished(&grain, epoch, now),
-        });
-    }
-
-    /// The actors with names of the cluster end at once: others may take the names.
-    fn end_named(&self) {
-        let names = std::mem::take(&mut self.state.lock().names);
-        for named in names.into_values() {
-            named.actor.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
-            named.actor.kill();
-        }
-    }
-
-    /// Sees to it that an actor with a name of the cluster ends with the lease of its node, and gives the name back when it
-    /// has ended.
-    async fn look_after_named(self: Arc<Self>, grain: Grain, actor: Arc<dyn AnyCell>) {
-        let fenced = async {
-            while self.may() == May::Run {
-                tokio::time::sleep(LOOK).await;
-            }
-            actor.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
-            actor.kill();
-            std::future::pending().await
-        };
-        tokio::select! {
-            _ = ended(&*actor) => {}
-            () = fenced => {}
-        }
-        let granted = {
-            let mut state = self.state.lock();
-            let is_it = |named: &Named| named.actor.uid() == actor.uid();
-            let known = state.names.get(&grain.key).is_some_and(is_it);
-            if known {
-                state.names.remove(&grain.key).and_then(|named| named.granted)
-            } else {
-                None
-            }
-        };
-        if let Some(epoch) = granted {
-            self.tell(|participant, now| participant.finished(&grain, epoch, now));
-        }
-    }
-
-    /// Who has a name of the cluster.
-    pub(super) async fn look_up(self: Arc<Self>, name: &str) -> Result<Option<ActorRef>, Refusal> {
-        let grain = Grain::new(NAME, name);
-        let found = self.clone().search(grain, None, false).await;
-        match self.whereabouts(name, found) {
-            Ok(Some(Whereabouts::Here)) => Ok(self.system().and_then(|system| system.find(name))),
-            Ok(Some(Whereabouts::There(found))) => Ok(Some(found)),
-            Ok(None) => Ok(None),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// What a search has found, for whoever sends to the actor at `path`.
-    fn whereabouts(&self, path: &str, found: Found) -> Result<Option<Whereabouts>, Refusal> {
-        let failed = |source: Cause| Refusal::ActivationFailed { source };
-        match found {
-            Found::Here { .. } => Ok(Some(Whereabouts::Here)),
-            Found::There { host: (host, port), incarnation, uid } => {
-                let system = self.system().ok_or(Refusal::ShuttingDown)?;
-                let address = Address::new(path, system.name(), &host, port);
-                let address = address.map_err(|error| failed(Cause::new(error)))?;
-                let life = Life { uid, incarnation: incarnation.0.to_be_bytes() };
-                let found = system.resolve(&PortableRef::of_life(address, life));
-                Ok(Some(Whereabouts::There(found)))
-            }
-            Found::Failed(why) => Err(failed(Cause::from_lines(&why))),
-            Found::Nobody => Ok(None),
-            Found::NoHost => Err(failed("no member of the cluster may host it".into())),
-            _ => Err(Refusal::Fenced),
-        }
-    }
-
-    /// Has all grains end that live here, some at a time.
-    fn drain(&self) {
-        let Some(node) = self.me.upgrade() else { return };
-        self.runtime.spawn(async move {
-            loop {
-                let Some(system) = node.system() else { return };
-                if node.is_stopped.load(Ordering::Acquire) {
-                    return;
-                }
-                let grains = system.0.grains.values().flat_map(|kind| kind.living());
-                let living: Vec<_> = grains.chain(node.named()).collect();
-                if living.is_empty() {
-                    return;
-                }
-                for some in living.chunks(ENDING) {
-                    let stop = || Signal::Stop { finish: true, reason: StopReason::Shutdown };
-                    some.iter().for_each(|grain| grain.signal(stop()));
-                    for grain in some {
-                        ended(&**grain).await;
-                    }
-                }
-            }
-        });
-    }
-
-    fn named(&self) -> Vec<Arc<dyn AnyCell>> {
-        self.state.lock().names.values().map(|named| named.actor.clone()).collect()
-    }
-
-    /// Looks for a grain, and wakes it where it is to.
-    async fn search(self: Arc<Self>, grain: Grain, refused: Option<Refused>, wakes: bool) -> Found {
-        let (send, found) = oneshot::channel();
-        let ticket = {
-            let mut state = self.state.lock();
-            state.next_search += 1;
-            let ticket = state.next_search;
-            state.searches.insert(ticket, send);
-            ticket
-        };
-        let search = Search { node: &self, ticket };
-        let refused = refused.map(|refused| participant::Refused {
-            incarnation: Incarnation(u128::from_be_bytes(refused.life.incarnation)),
-            uid: refused.life.uid,
-            ended: refused.ended,
-        });
-        self.tell(|participant, now| match wakes {
-            true => participant.find(ticket, grain, refused, now),
-            false => participant.look_for(ticket, grain, now),
-        });
-        let found = found.await.unwrap_or(Found::Fenced);
-        drop(search);
-        found
-    }
+/// How many grains live here.
+fn living(system: &ActorSystem) -> u64 {
+    system.0.grains.values().map(|kind| kind.count()).sum()
 }
 
 /// Nobody hears what other members say any more.
-async fn end_ear(system: &ActorSystem) {
+pub(super) async fn end_ear(system: &ActorSystem) {
     if let Some(ear) = system.0.registry.find(MEMBER) {
         ear.signal(Signal::Stop { finish: false, reason: StopReason::Shutdown });
         ended(&*ear).await;
-    }
-}
-
-/// A search that ends when nobody waits for it any more.
-struct Search<'a> {
-    node: &'a Node,
-    ticket: u64,
-}
-
-impl Drop for Search<'_> {
-    fn drop(&mut self) {
-        let mut state = self.node.state.lock();
-        state.searches.remove(&self.ticket);
-        state.participant.give_up(self.ticket);
-    }
-}
-
-fn of_core(epoch: rakt_cluster::Epoch) -> Epoch {
-    let rakt_cluster::Epoch { stamp, counter } = epoch;
-    Epoch { generation: stamp.generation, view: stamp.version, counter }
-}
-
-fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
-    let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
-    rakt_cluster::Epoch { stamp, counter: epoch.counter }
-}
-
-fn grain_of(id: &GrainId) -> Grain {
-    Grain::new(id.kind(), id.key())
-}
-
-impl Clustering for Node {
-    fn may(&self) -> May {
-        self.hosting().may()
-    }
-
-    fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding {
-        let (grain, path) = (grain_of(grain), grain.path());
-        Box::pin(async move {
-            if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
-                return Err(Refusal::ShuttingDown);
-            }
-            let found = self.clone().search(grain, refused, true).await;
-            // Nobody is no answer to that.
-            self.whereabouts(&path, found)?.ok_or(Refusal::NotFound)
-        })
-    }
-
-    fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64) {
-        let (grain, epoch) = (grain_of(grain), to_core(epoch));
-        self.tell(|participant, now| participant.started(&grain, epoch, uid, now));
-    }
-
-    fn failed(&self, grain: &GrainId, epoch: Epoch, why: &Cause) {
-        let (grain, epoch, why) = (grain_of(grain), to_core(epoch), Chain(why).to_string());
-        self.tell(|participant, _| {
-            participant.failed(&grain, epoch, why);
-            Vec::new()
-        });
-    }
-
-    fn ended(&self, grain: &GrainId, epoch: Epoch) {
-        let (grain, epoch) = (grain_of(grain), to_core(epoch));
-        self.tell(|participant, now| participant.finished(&grain, epoch, now));
-    }
-
-    fn superseded(&self, by: Epoch) {
-        self.tell(|participant, now| {
-            participant.superseded(by.generation);
-            participant.poll(now)
-        });
-    }
-
-    fn is_owner(&self, grain: &GrainId) -> bool {
-        let state = self.state.lock();
-        state.participant.is_owner(&grain_of(grain), self.now())
-    }
-
-    fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming {
-        let grain = Grain::new(NAME, name);
-        Box::pin(async move {
-            let uid = actor.uid();
-            {
-                let mut state = self.state.lock();
-                if state.names.contains_key(&grain.key) {
-                    return Err(Refusal::NameTaken);
-                }
-                let named = Named { actor: actor.clone(), granted: None };
-                state.names.insert(grain.key.clone(), named);
-            }
-            // From here on it is given back whatever comes.
-            let watched = self.clone().look_after_named(grain.clone(), actor);
-            self.runtime.spawn(watched);
-            let limit = self.system().ok_or(Refusal::ShuttingDown)?.ask_timeout();
-            let found = self.clone().search(grain.clone(), None, true);
-            let found = tokio::time::timeout(limit, found).await;
-            match found.map_err(|_| Refusal::DeadlineExceeded)? {
-                Found::Here { .. } => {
-                    let state = self.state.lock();
-                    let named = state.names.get(&grain.key);
-                    let is_granted = named
-                        .is_some_and(|named| named.actor.uid() == uid && named.granted.is_some());
-                    is_granted.then_some(()).ok_or(Refusal::NameTaken)
-                }
-                Found::There { .. } => Err(Refusal::NameTaken),
-                found => self.whereabouts(&grain.key, found).map(drop),
-            }
-        })
-    }
-
-    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move {
-            self.is_leaving.store(true, Ordering::Relaxed);
-            self.tell(|participant, now| {
-                participant.leave();
-                participant.poll(now)
-            });
-            let mut progress = self.progress.subscribe();
-            drop(progress.wait_for(|progress| progress.has_left).await);
-        })
-    }
-
-    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move {
-            if self.is_stopped.swap(true, Ordering::AcqRel) {
-                return;
-            }
-            self.progress.send_modify(|progress| progress.is_stopped = true);
-            self.kick.notify_one();
-            self.register.stop().await;
-            if let Some(system) = self.system() {
-                end_ear(&system).await;
-            }
-        })
-    }
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 }

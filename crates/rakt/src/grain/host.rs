@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rakt_wire::validate_name;
+use tokio::sync::Semaphore;
 
 use super::Grain;
 use super::epoch::Epoch;
@@ -235,6 +236,10 @@ impl<G: Grain> GrainHost for Kind<G> {
     fn living(&self) -> Vec<Arc<dyn AnyCell>> {
         let cells = living(self).flatten().filter_map(|place| place.living());
         cells.map(|cell| cell as Arc<dyn AnyCell>).collect()
+    }
+
+    fn count(&self) -> u64 {
+        (self.limit.min(Semaphore::MAX_PERMITS) - self.room.available_permits()) as u64
     }
 
     fn report(&self) -> GrainReport {

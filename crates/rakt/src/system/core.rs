@@ -127,6 +127,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn evict(&self, refusal: &Refusal);
     /// The activations that live now, or are about to.
     fn living(&self) -> Vec<Arc<dyn AnyCell>>;
+    /// How many of those there are.
+    fn count(&self) -> u64;
     /// What there is to know of it.
     fn report(&self) -> GrainReport;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;

@@ -93,6 +93,9 @@ impl World {
                 self.note(|| format!("{at} knows {view:?}"));
                 self.check_view(at, &view);
             }
+            Do::Alarm(_) if self.nodes[at].clock.rate.abs_diff(1_000_000) > 50_000 => {
+                self.note(|| format!("{at} has found out that its clock runs wrong"));
+            }
             Do::Alarm(what) => {
                 self.broken(|| format!("{at} alarms, and nothing is wrong: {what}"));
             }

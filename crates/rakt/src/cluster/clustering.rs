@@ -1,0 +1,137 @@
+//! What a node does for the grains and names of its system.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rakt_cluster::directory::Grain;
+use rakt_cluster::participant::Found;
+
+use super::config::NAME;
+use super::node::{Named, Node, end_ear};
+use crate::error::{Cause, Chain, Refusal};
+use crate::grain::{Epoch, GrainId};
+use crate::hosting::May;
+use crate::reference::AnyCell;
+use crate::system::core::{Claiming, Clustering, Finding, Refused};
+
+fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
+    let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
+    rakt_cluster::Epoch { stamp, counter: epoch.counter }
+}
+
+fn grain_of(id: &GrainId) -> Grain {
+    Grain::new(id.kind(), id.key())
+}
+
+impl Clustering for Node {
+    fn may(&self) -> May {
+        self.hosting().may()
+    }
+
+    fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding {
+        let (grain, path) = (grain_of(grain), grain.path());
+        Box::pin(async move {
+            if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
+                return Err(Refusal::ShuttingDown);
+            }
+            let found = self.clone().search(grain, refused, true).await;
+            // Nobody is no answer to that.
+            self.whereabouts(&path, found)?.ok_or(Refusal::NotFound)
+        })
+    }
+
+    fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64) {
+        let (grain, epoch) = (grain_of(grain), to_core(epoch));
+        self.tell(|participant, now| participant.started(&grain, epoch, uid, now));
+    }
+
+    fn failed(&self, grain: &GrainId, epoch: Epoch, why: &Cause) {
+        let (grain, epoch, why) = (grain_of(grain), to_core(epoch), Chain(why).to_string());
+        self.tell(|participant, _| {
+            participant.failed(&grain, epoch, why);
+            Vec::new()
+        });
+    }
+
+    fn ended(&self, grain: &GrainId, epoch: Epoch) {
+        let (grain, epoch) = (grain_of(grain), to_core(epoch));
+        self.tell(|participant, now| participant.finished(&grain, epoch, now));
+    }
+
+    fn superseded(&self, by: Epoch) {
+        self.tell(|participant, now| {
+            participant.superseded(by.generation);
+            participant.poll(now)
+        });
+    }
+
+    fn is_owner(&self, grain: &GrainId) -> bool {
+        let state = self.state.lock();
+        state.participant.is_owner(&grain_of(grain), self.now())
+    }
+
+    fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming {
+        let grain = Grain::new(NAME, name);
+        Box::pin(async move {
+            let uid = actor.uid();
+            {
+                let mut state = self.state.lock();
+                if state.names.contains_key(&grain.key) {
+                    return Err(Refusal::NameTaken);
+                }
+                let named = Named { actor: actor.clone(), granted: None };
+                state.names.insert(grain.key.clone(), named);
+            }
+            // From here on it is given back whatever comes.
+            let watched = self.clone().look_after_named(grain.clone(), actor);
+            self.runtime.spawn(watched);
+            let limit = self.system().ok_or(Refusal::ShuttingDown)?.ask_timeout();
+            let found = self.clone().search(grain.clone(), None, true);
+            let found = tokio::time::timeout(limit, found).await;
+            match found.map_err(|_| Refusal::DeadlineExceeded)? {
+                Found::Here { .. } => {
+                    let state = self.state.lock();
+                    let named = state.names.get(&grain.key);
+                    let is_granted = named
+                        .is_some_and(|named| named.actor.uid() == uid && named.granted.is_some());
+                    is_granted.then_some(()).ok_or(Refusal::NameTaken)
+                }
+                Found::There { .. } => Err(Refusal::NameTaken),
+                found => self.whereabouts(&grain.key, found).map(drop),
+            }
+        })
+    }
+
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            self.is_leaving.store(true, Ordering::Relaxed);
+            self.tell(|participant, now| {
+                participant.leave();
+                participant.poll(now)
+            });
+            let mut progress = self.progress.subscribe();
+            drop(progress.wait_for(|progress| progress.has_left).await);
+        })
+    }
+
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if self.is_stopped.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            self.progress.send_modify(|progress| progress.is_stopped = true);
+            self.kick.notify_one();
+            self.register.stop().await;
+            if let Some(system) = self.system() {
+                end_ear(&system).await;
+            }
+        })
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
