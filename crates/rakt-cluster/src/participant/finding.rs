@@ -171,7 +171,9 @@ impl Participant {
         out: &mut Vec<Do>,
     ) -> Option<Answer> {
         let number = self.random();
-        let placing = self.settings.kinds.get(&grain.kind).cloned().unwrap_or_default();
+        // Who asks for a kind that is not known here has it.
+        let local = || Placing { placement: Placement::Local, role: None };
+        let placing = self.settings.kinds.get(&grain.kind).cloned().unwrap_or_else(local);
         let Placing { placement, role } = placing;
         self.finding.placed = self.finding.placed.wrapping_add(1);
         let number = match placement {

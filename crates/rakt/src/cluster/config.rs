@@ -126,9 +126,12 @@ impl Config {
         self
     }
 
-    /// Takes for members only peers of which a name is like that: see [`Policy::grant`](crate::remote::Policy::grant), as
-    /// in `spiffe://prod.example/rakt/shop-*`. Default: whoever the policy of the node lets tell the actor
-    /// `cluster/member`, which by default is every peer; with TLS those have a certificate of a CA that the node trusts.
+    /// Hears as members only peers of which a name is like that: see [`Policy::grant`](crate::remote::Policy::grant), as in
+    /// `spiffe://prod.example/rakt/shop-*`. Default: whoever the policy of the node lets tell the actor `cluster/member`,
+    /// which by default is every peer; with TLS those have a certificate of a CA that the node trusts.
+    ///
+    /// A member is trusted: it may say what the view is. This is of what members say to each other; a register that
+    /// lives in the nodes has an actor of its own, for which the policy says who may reach it.
     pub fn members(mut self, identity: &str) -> Self {
         self.members = Some(Glob::of_identity(identity));
         self

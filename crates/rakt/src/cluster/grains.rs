@@ -1,5 +1,6 @@
 //! The grains and the names of a node: what it brings to life, ends and looks for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use rakt_cluster::directory::Grain;
 use rakt_cluster::participant::{self, Found};
 use rakt_wire::Address;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::config::NAME;
 use super::node::{Named, Node};
@@ -29,7 +31,7 @@ const ENDING: usize = 64;
 
 impl Node {
     pub(super) fn hosting(&self) -> Arc<Hosting> {
-        self.state.lock().hosting.clone()
+        self.hosting.lock().clone()
     }
 
     /// Brings a grain to life.
@@ -55,11 +57,8 @@ impl Node {
     /// Nothing that lives here goes on: it may live elsewhere.
     pub(super) fn end_all(&self) {
         let Some(system) = self.system() else { return };
-        let before = {
-            let mut state = self.state.lock();
-            let new = Hosting::new(self.clock.clone());
-            std::mem::replace(&mut state.hosting, new)
-        };
+        let new = Hosting::new(self.clock.clone());
+        let before = std::mem::replace(&mut *self.hosting.lock(), new);
         before.end();
         if !self.is_leaving.load(Ordering::Relaxed) {
             tracing::error!(
@@ -87,7 +86,11 @@ impl Node {
         let grain = grain.clone();
         self.tell(move |participant, now| match uid {
             Some(uid) => participant.started(&grain, epoch, uid, now),
-            None => participant.finished(&grain, epoch, now),
+            None => {
+                // Or whoever waits would have it granted again at once.
+                participant.failed(&grain, epoch, "nobody wants the name any more".to_owned());
+                participant.finished(&grain, epoch, now)
+            }
         });
     }
 
@@ -170,22 +173,27 @@ impl Node {
     pub(super) fn drain(&self) {
         let Some(node) = self.me.upgrade() else { return };
         self.runtime.spawn(async move {
+            let mut ending = JoinSet::new();
+            let mut told = HashSet::new();
             loop {
+                let progress = node.progress.borrow().clone();
+                if progress.has_left || progress.is_stopped {
+                    return;
+                }
                 let Some(system) = node.system() else { return };
-                if node.is_stopped.load(Ordering::Acquire) {
-                    return;
-                }
                 let grains = system.0.grains.values().flat_map(|kind| kind.living());
-                let living: Vec<_> = grains.chain(node.named()).collect();
-                if living.is_empty() {
-                    return;
-                }
-                for some in living.chunks(ENDING) {
-                    let stop = || Signal::Stop { finish: true, reason: StopReason::Shutdown };
-                    some.iter().for_each(|grain| grain.signal(stop()));
-                    for grain in some {
-                        ended(&**grain).await;
+                for grain in grains.chain(node.named()).filter(|grain| told.insert(grain.uid())) {
+                    if ending.len() >= ENDING {
+                        ending.join_next().await;
                     }
+                    grain.signal(Signal::Stop { finish: true, reason: StopReason::Shutdown });
+                    ending.spawn(async move { ended(&*grain).await });
+                }
+                drop(system);
+                // What waited for room may come to life yet.
+                tokio::select! {
+                    Some(_) = ending.join_next() => {}
+                    () = tokio::time::sleep(LOOK) => {}
                 }
             }
         });
@@ -205,6 +213,9 @@ impl Node {
         let (send, found) = oneshot::channel();
         let ticket = {
             let mut state = self.state.lock();
+            if state.participant.has_left() {
+                return Found::Fenced;
+            }
             state.next_search += 1;
             let ticket = state.next_search;
             state.searches.insert(ticket, send);
@@ -235,8 +246,10 @@ struct Search<'a> {
 impl Drop for Search<'_> {
     fn drop(&mut self) {
         let mut state = self.node.state.lock();
-        state.searches.remove(&self.ticket);
+        let search = state.searches.remove(&self.ticket);
         state.participant.give_up(self.ticket);
+        drop(state);
+        drop(search);
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Node {
     pub(super) clock: Clock,
     pub(super) answer_limit: Duration,
     pub(super) state: Mutex<State>,
+    /// Of the seat that the node has, or is to have.
+    pub(super) hosting: Mutex<Arc<Hosting>>,
     /// There is something new for the loop.
     pub(super) kick: Notify,
     pub(super) progress: watch::Sender<Progress>,
@@ -62,13 +64,13 @@ pub(super) struct Node {
 
 pub(super) struct State {
     pub(super) participant: Participant,
-    /// Of the seat that the node has, or is to have.
-    pub(super) hosting: Arc<Hosting>,
     pub(super) searches: HashMap<u64, oneshot::Sender<Found>>,
     pub(super) next_search: u64,
     pub(super) queue: VecDeque<Do>,
     /// Actors of this node with names of the cluster, or about to have them.
     pub(super) names: HashMap<Arc<str>, Named>,
+    /// It has been a member.
+    pub(super) was_ready: bool,
     /// Somebody works off the queue.
     pub(super) is_worked_off: bool,
 }
@@ -112,14 +114,15 @@ impl Node {
             me: me.clone(),
             register,
             clock: clock.clone(),
+            hosting: Mutex::new(Hosting::new(clock)),
             answer_limit,
             state: Mutex::new(State {
                 participant: Participant::new(settings),
-                hosting: Hosting::new(clock),
                 searches: HashMap::new(),
                 next_search: 0,
                 queue: VecDeque::new(),
                 names: HashMap::new(),
+                was_ready: false,
                 is_worked_off: false,
             }),
             kick: Notify::new(),
@@ -228,11 +231,10 @@ impl Node {
         let wanted = tell(&mut state.participant, now);
         state.queue.extend(wanted);
         let is_ready = state.participant.is_ready(now);
-        if is_ready != self.progress.borrow().is_ready {
-            self.progress.send_modify(|progress| progress.is_ready |= is_ready);
-        }
+        let is_news = is_ready && !std::mem::replace(&mut state.was_ready, true);
         if std::mem::replace(&mut state.is_worked_off, true) {
-            return;
+            drop(state);
+            return self.note_ready(is_news);
         }
         while let Some(wanted) = state.queue.pop_front() {
             drop(state);
@@ -244,6 +246,15 @@ impl Node {
             state = self.state.lock();
         }
         state.is_worked_off = false;
+        drop(state);
+        self.note_ready(is_news);
+    }
+
+    /// The node is a member, for the first time.
+    fn note_ready(&self, is_news: bool) {
+        if is_news {
+            self.progress.send_modify(|progress| progress.is_ready = true);
+        }
     }
 
     fn carry_out(&self, wanted: Do) {
@@ -306,6 +317,8 @@ impl Node {
             }
             Do::Left => {
                 self.hosting().end();
+                let searches = std::mem::take(&mut self.state.lock().searches);
+                drop(searches);
                 self.progress.send_modify(|progress| progress.has_left = true);
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! One life of a grain, and what it has stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ pub(super) struct Activation {
     pub(super) id: GrainId,
     terms: Arc<Terms>,
     held: Mutex<Held>,
+    /// It is counted as one that lives.
+    is_counted: AtomicBool,
 }
 
 struct Held {
@@ -49,7 +52,17 @@ struct StateTooLong {
 impl Activation {
     pub(super) fn new(id: GrainId, terms: Arc<Terms>, claim: (Epoch, Writer)) -> Self {
         let held = Held { claim, version: 0, state: None, is_out_of_date: false };
-        Self { id, terms, held: Mutex::new(held) }
+        Self { id, terms, held: Mutex::new(held), is_counted: AtomicBool::new(false) }
+    }
+
+    /// It lives, and is counted.
+    pub(super) fn count_in(&self) {
+        self.is_counted.store(true, Ordering::Release);
+    }
+
+    /// It lives no more. Says whether it is to be counted as that, once.
+    pub(super) fn count_out(&self) -> bool {
+        self.is_counted.swap(false, Ordering::AcqRel)
     }
 
     fn store(&self) -> Result<&dyn AnyStore, NoStore> {

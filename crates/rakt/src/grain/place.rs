@@ -27,7 +27,7 @@ use crate::cell::Cell;
 use crate::context::{ActorCell, Context, Dispatched, GrainHook, GrainLife, Origin, Work};
 use crate::error::{AddressError, Cause, Chain, Refusal};
 use crate::events::StopReason;
-use crate::hosting::Hosting;
+use crate::hosting::{Hosting, May};
 use crate::inside::is_inside_any;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::reference::{self, ActorRef, AnyCell, Target};
@@ -198,20 +198,36 @@ impl<G: Grain> Place<G> {
 
     /// Whoever lives here ends at once, without a word: it may live elsewhere.
     pub(super) fn evict(&self, refusal: &Refusal) {
+        if let Some(living) = self.living() {
+            self.evict_life(&living, refusal);
+        }
+    }
+
+    /// The same of one life, if it lives here.
+    fn evict_life(&self, this: &Arc<ActorCell<G>>, refusal: &Refusal) {
         let mut life = self.life.lock();
+        if life.current.as_ref().is_none_or(|current| !Arc::ptr_eq(current, this)) {
+            return;
+        }
         let (current, seat) = (life.current.take(), life.seat.take());
         drop(life);
         if let Some(seat) = seat {
             self.kind.places.stand_up(seat.number);
         }
         let Some(cell) = current else { return };
+        let mut is_counted = false;
         if let Some(activation) = activation_of(&cell) {
             activation.note_taken_over();
+            is_counted = activation.count_out();
         }
         cell.abandon(refusal);
+        // What it waits for is over.
+        cell.kill();
         cell.system.forget(&*cell);
         cell.end(&StopReason::Failed("its node is no member of the cluster any more".into()));
-        crate::metrics::grain_ended(G::KIND);
+        if is_counted {
+            crate::metrics::grain_ended(G::KIND);
+        }
     }
 
     fn new_cell(&self, system: &ActorSystem, granted: Option<Epoch>) -> Arc<ActorCell<G>> {
@@ -230,10 +246,17 @@ impl<G: Grain> Place<G> {
     /// Has a task bring the activation to life.
     fn begin(self: Arc<Self>, cell: Arc<ActorCell<G>>, hosting: Option<Arc<Hosting>>) {
         let runtime = cell.system.runtime().clone();
+        let (place, this) = (self.clone(), cell.clone());
         let begun = self.bring_to_life(cell, hosting.clone());
         match hosting {
             None => drop(runtime.spawn(begun)),
-            Some(hosting) => drop(runtime.spawn(hosting.run(begun))),
+            Some(hosting) => drop(runtime.spawn(async move {
+                hosting.clone().run(begun).await;
+                // All that lived here has ended, and this may have come after that.
+                if hosting.may() == May::End {
+                    place.evict_life(&this, &Refusal::Fenced);
+                }
+            })),
         }
     }
 
@@ -244,6 +267,10 @@ impl<G: Grain> Place<G> {
     ) {
         let system = cell.system.clone();
         if system.0.is_over.load(Ordering::Acquire) || !system.0.registry.add(cell.clone()) {
+            if let (Some(cluster), Some(activation)) = (system.cluster(), activation_of(&cell)) {
+                let why = "the node shuts down, or something else has its path".into();
+                cluster.failed(&self.id, activation.epoch(), &why);
+            }
             cell.abandon(&Refusal::ShuttingDown);
             cell.end(&StopReason::Shutdown);
             return self.end(&cell, Work::<G>::default());
@@ -251,13 +278,17 @@ impl<G: Grain> Place<G> {
         crate::metrics::actor_started();
         let origin = Box::new(Living { place: self.clone(), hosting });
         crate::metrics::grain_began(G::KIND);
+        let activation = activation_of(&cell);
+        activation.iter().for_each(|activation| activation.count_in());
         let Err(fault) = Runner::start(cell.clone(), origin).await else {
-            if let (Some(cluster), Some(activation)) = (system.cluster(), activation_of(&cell)) {
+            if let (Some(cluster), Some(activation)) = (system.cluster(), activation) {
                 cluster.started(&self.id, activation.epoch(), cell.uid);
             }
             return;
         };
-        crate::metrics::grain_failed(G::KIND);
+        if activation.is_some_and(|activation| activation.count_out()) {
+            crate::metrics::grain_failed(G::KIND);
+        }
         let source = Cause::described(&fault);
         self.kind.failures.fetch_add(1, Ordering::Relaxed);
         if system.outlet().actor_log.allows("a grain did not come to life", &*cell.path) {
@@ -379,7 +410,10 @@ impl<G: Grain> GrainLife<G> for Living<G> {
                     let raise = |seen| match ctx.system().cluster() {
                         None => Some(self.place.kind.raise_above(seen)),
                         Some(cluster) => {
-                            cluster.superseded(seen);
+                            // A later one of the same generation is how who lives elsewhere fences this one off.
+                            if seen.generation > ctx.activation().epoch().generation {
+                                cluster.superseded(seen);
+                            }
                             None
                         }
                     };
@@ -404,7 +438,9 @@ impl<G: Grain> GrainLife<G> for Living<G> {
     }
 
     fn end(&self, cell: &ActorCell<G>, left: Work<G>) {
-        crate::metrics::grain_ended(G::KIND);
+        if activation_of(cell).is_some_and(|activation| activation.count_out()) {
+            crate::metrics::grain_ended(G::KIND);
+        }
         self.place.end(cell, left);
     }
 }

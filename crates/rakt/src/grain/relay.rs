@@ -11,7 +11,7 @@ use rakt_wire::{Address, Metadata, Wish};
 
 use super::Grain;
 use super::place::Place;
-use crate::answer::{Fate, Reply};
+use crate::answer::{Fate, RemoteAnswer, Reply};
 use crate::call_options::CallOptions;
 use crate::context::ActorClass;
 use crate::error::Refusal;
@@ -50,6 +50,9 @@ impl<G: Grain> Relay<G> {
         Self { place, system, class, path }
     }
 }
+
+/// What became of one that was sent.
+type Sent = Result<Option<RemoteAnswer>, Refusal>;
 
 /// A message that is passed on.
 struct Passed {
@@ -129,9 +132,11 @@ impl<G: Grain> Relay<G> {
                     }
                 }
                 Some(asker) => {
+                    // Sent in order, and waited for besides.
+                    let sent = send(&target, &passed, Wish::Ask).await;
                     let (relay, target) = (self.again(), target.clone());
                     self.system.runtime().spawn(async move {
-                        relay.ask(&passed, target, &asker).await;
+                        relay.ask(&passed, target, sent, &asker).await;
                     });
                 }
             }
@@ -209,9 +214,15 @@ impl<G: Grain> Relay<G> {
         }
     }
 
-    async fn ask(&self, passed: &Passed, mut target: ActorRef, asker: &RemoteAsker) {
+    async fn ask(
+        &self,
+        passed: &Passed,
+        mut target: ActorRef,
+        mut sent: Sent,
+        asker: &RemoteAsker,
+    ) {
         loop {
-            let fate = match send(&target, passed, Wish::Ask).await {
+            let fate = match sent {
                 Ok(Some(answer)) => {
                     let answered = tokio::time::timeout_at(passed.until.into(), answer).await;
                     answered.unwrap_or(Fate::Refused(Refusal::DeadlineExceeded))
@@ -229,6 +240,7 @@ impl<G: Grain> Relay<G> {
                 Fate::Refused(refusal) => match self.next(&target, refusal, passed.until).await {
                     Ok(found) => {
                         target = found;
+                        sent = send(&target, passed, Wish::Ask).await;
                         continue;
                     }
                     Err(refusal) => refusal,
@@ -250,11 +262,7 @@ fn bytes_of(reply: Reply) -> Result<Bytes, Refusal> {
 }
 
 /// Sends a message as it was written.
-async fn send(
-    target: &ActorRef,
-    passed: &Passed,
-    wish: Wish,
-) -> Result<Option<crate::answer::RemoteAnswer>, Refusal> {
+async fn send(target: &ActorRef, passed: &Passed, wish: Wish) -> Sent {
     let Target::Remote(remote) = target.target() else { return Err(Refusal::Stopped) };
     let remote: &Arc<dyn RemoteActor> = remote;
     let payload: &[u8] = &passed.payload;

@@ -17,6 +17,9 @@ use crate::system::core::ActorSystem;
 /// So many are seen to at once.
 const AT_ONCE: usize = 64;
 
+/// So many are looked at for as many of those that this node sees to.
+const LOOKED_AT: usize = 64 * AT_ONCE;
+
 /// How long after a reminder at which its grain has failed it comes again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -58,22 +61,33 @@ pub(super) fn begin<G: Grain>(store: Arc<dyn AnyStore>, interval: Duration, syst
 /// Sees to those that are due first. Says whether there may be more: not where one cannot be moved on, and would come again
 /// at once.
 async fn see_to_some<G: Grain>(system: &ActorSystem, store: &Arc<dyn AnyStore>) -> bool {
-    let due = match store.due(G::KIND, SystemTime::now(), AT_ONCE).await {
-        Ok(due) => due,
-        Err(error) => {
-            if may_log("reminders cannot be read", G::KIND) {
-                let error = Chain(&error);
-                tracing::warn!(kind = G::KIND, %error, "reminders cannot be read");
-            }
-            return false;
-        }
-    };
     // Each node of a cluster has its part of them.
     let is_ours =
         |due: &DueReminder| system.cluster().is_none_or(|cluster| cluster.is_owner(&due.grain));
-    let mut is_more = due.len() == AT_ONCE && due.iter().any(is_ours);
+    let (mut most, now) = (AT_ONCE, SystemTime::now());
+    let (mut due, is_full) = loop {
+        let due = match store.due(G::KIND, now, most).await {
+            Ok(due) => due,
+            Err(error) => {
+                if may_log("reminders cannot be read", G::KIND) {
+                    let error = Chain(&error);
+                    tracing::warn!(kind = G::KIND, %error, "reminders cannot be read");
+                }
+                return false;
+            }
+        };
+        let is_full = due.len() == most;
+        let ours: Vec<_> = due.into_iter().filter(is_ours).collect();
+        // Those of others, who may not see to them, must not be in the way of ours.
+        if !is_full || ours.len() >= AT_ONCE || most >= LOOKED_AT {
+            break (ours, is_full);
+        }
+        most *= 4;
+    };
+    due.truncate(AT_ONCE);
+    let mut is_more = is_full && !due.is_empty();
     let mut seen_to = JoinSet::new();
-    for due in due.into_iter().filter(is_ours) {
+    for due in due {
         seen_to.spawn(remind::<G>(system.clone(), store.clone(), due));
     }
     while let Some(moved_on) = seen_to.join_next().await {

@@ -15,6 +15,7 @@ use crate::error::Refusal;
 use crate::events::Event;
 use crate::peer::Peer;
 use crate::system::ActorSystem;
+use crate::system::core::MEMBER;
 
 /// What one peer may do.
 pub(crate) struct Access {
@@ -81,6 +82,16 @@ impl Access {
         operation: &mut Operation,
     ) -> Result<(), Refusal> {
         let verb = operation.verb();
+        // Members of a cluster only talk to it: without it the node is deaf.
+        let path = match &*operation {
+            Operation::Stop { path, .. }
+            | Operation::Respawn { path, .. }
+            | Operation::Reinstate { path, .. } => Some(path),
+            _ => None,
+        };
+        if path.is_some_and(|path| path == MEMBER) {
+            return Err(self.deny(verb, MEMBER, ""));
+        }
         match operation {
             Operation::Stop { path, uid }
             | Operation::Respawn { path, uid }

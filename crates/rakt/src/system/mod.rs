@@ -290,29 +290,38 @@ impl ActorSystem {
     /// # Cancel safety
     /// If the future is dropped the system stays half shut down: nothing new starts.
     pub async fn shutdown(&self) -> ShutdownReport {
-        if let Some(cluster) = self.cluster() {
-            // Its grains go elsewhere first, while all that they may need is there.
-            let left = tokio::time::timeout(self.0.shutdown_timeout, cluster.leave()).await;
-            if left.is_err() {
-                tracing::warn!(
-                    "the node has not left its cluster in time: others will find it dead"
-                );
-            }
-            cluster.stop().await;
-        }
         if self.0.shutting_down.swap(true, Ordering::AcqRel) {
             return ShutdownReport::default();
         }
         let mut progress = Ending { system: self, report: ShutdownReport::default() };
         self.0.progress.send_replace(Progress::Ending);
         let dropped_before = self.dead_letter_count();
+        let until = tokio::time::Instant::now() + self.0.shutdown_timeout;
+        let actors_ended = async {
+            let actors = self.0.registry.top_level();
+            stop_all(actors.iter().map(|actor| &**actor as &dyn AnyCell)).await;
+        };
+        let mut actors_ended = std::pin::pin!(actors_ended);
+        let mut have_ended = false;
+        if let Some(cluster) = self.cluster() {
+            // Actors first, which may need grains on whichever node; then its grains go elsewhere. Peers may say what they
+            // have to until then: the cluster speaks over the same connections.
+            have_ended = tokio::time::timeout_at(until, actors_ended.as_mut()).await.is_ok();
+            if tokio::time::timeout_at(until, cluster.leave()).await.is_err() {
+                tracing::warn!(
+                    "the node has not left its cluster in time: others will find it dead"
+                );
+            }
+            cluster.stop().await;
+        }
         if let Some(node) = self.remoting() {
             node.drain();
         }
         // Grains last, since the others may still need them; again and again, since they may need each other.
         let all_ended = async {
-            let actors = self.0.registry.top_level();
-            stop_all(actors.iter().map(|actor| &**actor as &dyn AnyCell)).await;
+            if !have_ended {
+                actors_ended.await;
+            }
             loop {
                 let living = self.0.grains.values().flat_map(|kind| kind.living());
                 let living: Vec<_> = living.collect();
@@ -323,7 +332,7 @@ impl ActorSystem {
             }
         };
         let mut unfinished = Vec::new();
-        if tokio::time::timeout(self.0.shutdown_timeout, all_ended).await.is_err() {
+        if tokio::time::timeout_at(until, all_ended).await.is_err() {
             for actor in self.0.registry.all() {
                 actor.abandon(&Refusal::ShuttingDown);
                 unfinished.push(actor.path().to_string());
