@@ -138,6 +138,7 @@ pub(crate) trait GrainHost: Any + Send + Sync {
 /// name.
 pub(crate) const CLUSTER: &str = "cluster";
 /// Its whole path.
+#[allow(dead_code, reason = "for the remote half, which is a feature")]
 pub(crate) const MEMBER: &str = "cluster/member";
 
 /// A grain that a cluster has granted to this node.

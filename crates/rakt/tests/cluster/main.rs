@@ -2,12 +2,14 @@
 //!
 //! | file | asks |
 //! | --- | --- |
+//! | `bad_days.rs` | what goes wrong as nodes start, stop, and pass messages on? |
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
+mod bad_days;
 mod faulty_register;
 mod names;
 mod nodes;
