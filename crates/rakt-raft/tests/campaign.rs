@@ -139,7 +139,7 @@ struct Running {
 
 async fn client(sim: Simulation, history: Shared, name: String, register: Arc<Embedded>) {
     let mut n = 0;
-    let mut seen = 0;
+    let mut seen = history.read(&register).await.map_or(0, |(version, _)| version);
     loop {
         tokio::time::sleep(Duration::from_millis(sim.random(1..700))).await;
         match sim.random(0..4) {
@@ -240,9 +240,16 @@ async fn run(sim: Simulation) -> Result {
                 }
             }
             6 if nodes[a].running.is_some() => nodes[a].kill(&sim).await,
-            7 if sim.random(0..3) == 0 => {
+            7 => {
                 for node in &mut nodes {
                     node.kill(&sim).await;
+                }
+                // The next fault that does nothing else starts them, or they are back at once.
+                if sim.random(0..2) == 0 {
+                    network.heal_all();
+                    for node in &mut nodes {
+                        node.start(&sim, &names, &history).await?;
+                    }
                 }
             }
             8 => network.heal_all(),

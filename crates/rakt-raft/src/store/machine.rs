@@ -173,7 +173,13 @@ mod tests {
 
     impl StoreBuilder<Types, Log, Machine, TempDir> for Stores {
         async fn build(&self) -> Result<(TempDir, Log, Machine), StoreError> {
-            let temporary = tempfile::tempdir().expect("a directory");
+            // In memory where that can be had: what a disk keeps is tried elsewhere.
+            let memory = std::path::Path::new("/dev/shm");
+            let temporary = match memory.is_dir() {
+                true => tempfile::tempdir_in(memory),
+                false => tempfile::tempdir(),
+            };
+            let temporary = temporary.expect("a directory");
             let dir = Directory::open(temporary.path()).expect("it is new");
             let machine = Machine::open(dir.clone()).await.expect("it is empty");
             Ok((temporary, Log::new(dir), machine))
