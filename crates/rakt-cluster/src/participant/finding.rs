@@ -255,14 +255,11 @@ impl Participant {
             Answer::Failed(why) => Found::Failed(why),
             Answer::NoHost => Found::NoHost,
             Answer::Nobody => Found::Nobody,
+            // Whoever has a lease knows that the register answers: the owner is confirmed again, or removed.
+            Answer::Fenced if self.may_host(now) => return self.ask_later(ticket, now),
             Answer::Fenced => Found::Fenced,
-            Answer::NotOwner => {
-                if let Some(search) = self.finding.searches.get_mut(&ticket) {
-                    // Once the view is known by which that is so.
-                    search.asked = Some(now);
-                }
-                return;
-            }
+            // Once the view is known by which that is so.
+            Answer::NotOwner => return self.ask_later(ticket, now),
         };
         if self.finding.searches.remove(&ticket).is_some() {
             out.push(Do::Found { ticket, found });
@@ -277,6 +274,12 @@ impl Participant {
         search.asked = Some(now);
         self.carry_out(commands, now, out);
         false
+    }
+
+    fn ask_later(&mut self, ticket: u64, now: Duration) {
+        if let Some(search) = self.finding.searches.get_mut(&ticket) {
+            search.asked = Some(now);
+        }
     }
 
     /// Asks for what has not been answered, and looks after those who wait, if it is time.
@@ -380,5 +383,90 @@ impl Participant {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::{Settings, Wish};
+    use super::*;
+    use crate::node::{Incarnation, NodeId};
+    use crate::participant::Envelope;
+    use crate::propose::Newcomer;
+    use crate::register::{Confirmed, Version};
+    use crate::view::testing::{seconds, view};
+    use crate::view::{State, View};
+
+    /// The first member of a view, which has just been confirmed.
+    fn confirmed(view: &View) -> Participant {
+        let me = Newcomer {
+            id: NodeId(1),
+            incarnation: Incarnation(101),
+            host: "10.0.0.1".into(),
+            port: 3320,
+            roles: BTreeSet::new(),
+            zone: String::new(),
+            weight: 100,
+            level: 1,
+        };
+        let (probe, lease) = (seconds(1), seconds(8));
+        let (cluster, kinds) = (7, BTreeMap::new());
+        let settings = Settings { me, probe, lease, cluster, seconds: 1, kinds, seed: 1 };
+        let mut participant = Participant::new(settings);
+        assert!(participant.poll(seconds(0)).contains(&Do::Read));
+        participant.read(Some((Version(1), view.encode())), seconds(0));
+        participant.poll(seconds(0));
+        participant.confirmed(Confirmed::Newest, seconds(0));
+        participant
+    }
+
+    /// A grain whose slot is that member's.
+    fn grain_of(view: &View, owner: Seat) -> Grain {
+        let grains = (0..).map(|key: u32| Grain::new("cart", &key.to_string()));
+        let mut grains = grains.filter(|grain| view.owner(grain.slot(view.slots())) == Some(owner));
+        grains.next().expect("every member owns slots")
+    }
+
+    fn wish() -> Wish {
+        Wish { refused: None, wakes: true }
+    }
+
+    #[test]
+    fn an_owner_without_a_lease_is_asked_again_while_the_register_answers_others() {
+        let view = view(1, &[State::Up, State::Up]);
+        let [me, other] = [0, 1].map(|at| view.members()[at].seat());
+        let grain = grain_of(&view, other);
+        let mut participant = confirmed(&view);
+        let asks = |out: &[Do]| {
+            let is_find = |step: &&Do| matches!(step, Do::Send { envelope, .. } if matches!(envelope.message, Message::Find { .. }));
+            out.iter().filter(is_find).count()
+        };
+        assert_eq!(asks(&participant.find(5, grain.clone(), None, seconds(1))), 1);
+        let fenced = || {
+            let answer = Answer::Fenced;
+            let message = Message::Found { ticket: 5, grain: grain.clone(), answer };
+            Envelope { cluster: 7, from: other, to: me, at: view.stamp(), message }
+        };
+        assert_eq!(participant.heard(fenced(), seconds(2)), []);
+        assert_eq!(asks(&participant.poll(seconds(3))), 1, "it is asked again");
+        let found = Do::Found { ticket: 5, found: Found::Fenced };
+        assert!(participant.heard(fenced(), seconds(9)).contains(&found), "nobody has a lease");
+    }
+
+    #[test]
+    fn an_owner_that_was_never_confirmed_has_others_wait_until_it_is() {
+        let view = view(1, &[State::Up, State::Up]);
+        let [me, other] = [0, 1].map(|at| view.members()[at].seat());
+        let grain = grain_of(&view, me);
+        let mut participant = confirmed(&view);
+        let listed = participant.listed.as_mut().expect("it is a member");
+        listed.lease = crate::lease::Lease::new(&view, me.id, me.incarnation).expect("a lease");
+        participant.hosts_until = None;
+        let message = Message::Find { ticket: 5, grain, wish: wish() };
+        let find = Envelope { cluster: 7, from: other, to: me, at: view.stamp(), message };
+        let is_answer = |step: &Do| matches!(step, Do::Send { envelope, .. } if matches!(envelope.message, Message::Found { .. }));
+        assert!(!participant.heard(find, seconds(1)).iter().any(is_answer));
     }
 }

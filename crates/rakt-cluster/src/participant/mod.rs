@@ -304,8 +304,12 @@ impl Participant {
     /// Whether it is Up, and has been confirmed.
     #[must_use]
     pub fn is_ready(&self, now: Duration) -> bool {
-        let hosts = self.listed.as_ref().is_some_and(|listed| listed.lease.may_host(now));
-        hosts && self.state() == Some(State::Up)
+        self.may_host(now) && self.state() == Some(State::Up)
+    }
+
+    /// Whether it has a lease.
+    fn may_host(&self, now: Duration) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.lease.may_host(now))
     }
 
     /// Whether the slot of a grain is this node's, which may grant it.
