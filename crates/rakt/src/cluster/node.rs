@@ -3,7 +3,7 @@
 //! All that happens goes through [`Node::act`]: the participant is told, under a lock, and what it wants done is put in a
 //! queue, which one thread at a time works off. So it is done in the order in which it was decided.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -55,6 +55,8 @@ pub(super) struct Node {
     /// Messages that wait for a connection.
     pub(super) waiting: Arc<Semaphore>,
     pub(super) others: Mutex<HashMap<(String, u16), ActorRef<AnyActor>>>,
+    /// The runs of nodes that host, by the last view.
+    living: Mutex<HashSet<[u8; 16]>>,
     /// By its own wish.
     pub(super) is_leaving: AtomicBool,
     /// Nothing goes on any more.
@@ -129,6 +131,7 @@ impl Node {
             progress: watch::Sender::default(),
             waiting: Arc::new(Semaphore::new(WAITING)),
             others: Mutex::default(),
+            living: Mutex::default(),
             is_leaving: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             runtime: system.runtime().clone(),
@@ -388,12 +391,28 @@ impl Node {
             view.members().iter().any(|member| (&member.host, member.port) == (&to.0, to.1))
         };
         self.others.lock().retain(|to, _| places(to));
+        self.forget_dead(view);
         let members = Members::of(view);
         tracing::info!(view = ?view, "the cluster has a new view");
         if let Some(system) = self.system() {
             system.publish(|| Event::ClusterChanged { members: members.to_string() });
         }
         self.progress.send_modify(|progress| progress.members = members);
+    }
+
+    /// Nothing is sent any more to where grains were found on nodes that are dead or gone: one that stands still would refuse
+    /// nothing, and answer nothing.
+    fn forget_dead(&self, view: &View) {
+        let living = view.members().iter().filter(|member| member.state.hosts());
+        let living: HashSet<_> = living.map(|member| member.incarnation.0.to_be_bytes()).collect();
+        let mut known = self.living.lock();
+        let has_lost = known.iter().any(|run| !living.contains(run));
+        *known = living;
+        if let (true, Some(system)) = (has_lost, self.system()) {
+            for kind in system.0.grains.values() {
+                kind.forget_routes(&|run| !known.contains(&run));
+            }
+        }
     }
 }
 

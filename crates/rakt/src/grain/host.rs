@@ -233,6 +233,10 @@ impl<G: Grain> GrainHost for Kind<G> {
         living(self).flatten().for_each(|place| place.evict(refusal));
     }
 
+    fn forget_routes(&self, is_gone: &dyn Fn([u8; 16]) -> bool) {
+        self.places.each(|place| place.forget_route(is_gone));
+    }
+
     fn living(&self) -> Vec<Arc<dyn AnyCell>> {
         let cells = living(self).flatten().filter_map(|place| place.living());
         cells.map(|cell| cell as Arc<dyn AnyCell>).collect()

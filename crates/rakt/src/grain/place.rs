@@ -154,6 +154,14 @@ impl<G: Grain> Place<G> {
         self.life.lock().away().elsewhere = Some(found);
     }
 
+    /// Forgets where it was found, if that was on a run of a node of which this says so.
+    pub(super) fn forget_route(&self, is_gone: &dyn Fn([u8; 16]) -> bool) {
+        if let Some(away) = &mut self.life.lock().away {
+            let found = away.elsewhere.as_ref().and_then(ActorRef::life);
+            away.elsewhere.take_if(|_| found.is_some_and(|found| is_gone(found.incarnation)));
+        }
+    }
+
     /// Has messages of a peer passed on. Says whether somebody is to be found who does that.
     pub(super) fn put_in_line(&self, arrivals: Box<dyn Arrivals>) -> bool {
         let mut life = self.life.lock();

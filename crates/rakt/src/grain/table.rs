@@ -68,6 +68,15 @@ impl<P> Table<P> {
         }
     }
 
+    /// Does something with all that there are.
+    pub(super) fn each(&self, mut act: impl FnMut(&P)) {
+        for shard in &self.shards {
+            // Whoever is the last to have one takes the lock of its shard.
+            let some: Vec<Arc<P>> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            some.iter().for_each(|one| act(one));
+        }
+    }
+
     /// Puts it in the row; returns its seat.
     pub(super) fn sit_down(&self, one: &Arc<P>) -> u32 {
         let mut row = self.row.lock();

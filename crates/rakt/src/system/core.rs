@@ -125,6 +125,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted);
     /// Ends all activations at once, without their code: they may live elsewhere.
     fn evict(&self, refusal: &Refusal);
+    /// Forgets where grains were found, if that was on a run of a node of which this says so.
+    fn forget_routes(&self, is_gone: &dyn Fn([u8; 16]) -> bool);
     /// The activations that live now, or are about to.
     fn living(&self) -> Vec<Arc<dyn AnyCell>>;
     /// How many of those there are.
