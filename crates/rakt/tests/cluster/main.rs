@@ -6,14 +6,20 @@
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
+//! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
 mod bad_days;
 mod faulty_register;
+#[allow(dead_code, reason = "the example needs the rest")]
+#[path = "../../examples/cluster/keeper.rs"]
+mod keeper;
 mod names;
 mod nodes;
 mod outage;
+#[cfg(unix)]
+mod processes;
 mod register;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
