@@ -394,10 +394,12 @@ impl Node {
         self.forget_dead(view);
         let members = Members::of(view);
         tracing::info!(view = ?view, "the cluster has a new view");
-        if let Some(system) = self.system() {
-            system.publish(|| Event::ClusterChanged { members: members.to_string() });
-        }
+        let text = members.to_string();
+        // Whoever hears of it may look at once.
         self.progress.send_modify(|progress| progress.members = members);
+        if let Some(system) = self.system() {
+            system.publish(|| Event::ClusterChanged { members: text });
+        }
     }
 
     /// Nothing is sent any more to where grains were found on nodes that are dead or gone: one that stands still would refuse
