@@ -164,6 +164,18 @@ impl Detector {
         out
     }
 
+    /// Nothing listens at its place any more: that is no proof of its end, and worth as much as the probes that it would miss
+    /// next. What follows from it is for the next [`poll`](Self::poll), which is due at once. Says whether that is news.
+    pub fn refused(&mut self, seat: Seat, now: Duration) -> bool {
+        let Some(target) = self.targets.get_mut(&seat) else { return false };
+        if target.missed >= MISSED {
+            return false;
+        }
+        (target.waits, target.missed) = (true, MISSED);
+        self.next = self.next.min(now);
+        true
+    }
+
     /// It has answered.
     pub fn answered(&mut self, seat: Seat) -> Option<Do> {
         if let Some(target) = self.targets.get_mut(&seat) {
@@ -290,6 +302,22 @@ mod tests {
     }
 
     const FRESH: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn one_whose_place_is_refused_is_accused_in_the_next_round_unless_it_answers() {
+        let view = view(5, &[State::Up, State::Up, State::Up]);
+        let seat = |at: usize| view.members()[at].seat();
+        let mut detector = Detector::new(seat(0), seconds(1), seconds(0));
+        detector.learn(&view);
+        detector.poll(seconds(0));
+        assert!(detector.refused(seat(1), seconds(0)));
+        assert!(!detector.refused(seat(1), seconds(0)), "that is known");
+        let wanted = detector.poll(detector.deadline());
+        assert!(wanted.contains(&Do::Accuse(seat(1))) && !wanted.contains(&Do::Accuse(seat(2))));
+        assert_eq!(detector.answered(seat(1)), Some(Do::Withdraw(seat(1))));
+        assert!(!detector.poll(detector.deadline()).contains(&Do::Accuse(seat(1))));
+        assert!(!detector.refused(seat(0), seconds(2)), "nobody accuses itself");
+    }
 
     #[test]
     fn each_probes_the_next_six_of_those_that_host() {

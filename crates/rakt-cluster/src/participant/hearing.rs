@@ -63,6 +63,16 @@ impl Participant {
         }
     }
 
+    /// Nothing listens any more where a member did: whoever is there is accused soon, if others say so too.
+    pub fn refused(&mut self, host: &str, port: u16, now: Duration) {
+        let Some(view) = self.view().cloned() else { return };
+        let Some(listed) = &mut self.listed else { return };
+        let at = view.members().iter().filter(|member| member.host == host && member.port == port);
+        for member in at.filter(|member| member.state.hosts()) {
+            listed.detector.refused(member.seat(), now);
+        }
+    }
+
     /// Looks whether the clock of this node runs as those of others do. If it does not, no lease by it is good: it has itself
     /// removed, and stays outside for a while.
     pub(super) fn measure(&mut self, now: Duration, out: &mut Vec<Do>) {

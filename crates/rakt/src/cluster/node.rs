@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -363,13 +364,22 @@ impl Node {
     /// Says something to another member: at once if there is a connection, or soon. It may be lost.
     fn send(&self, to: (String, u16), envelope: &Envelope) {
         let said = Said(envelope.encode().into());
-        let Some(other) = self.other(to) else { return };
+        let Some(other) = self.other(to.clone()) else { return };
         let Err(error) = other.try_tell(said) else { return };
         let Ok(place) = self.waiting.clone().try_acquire_owned() else { return };
+        let node = self.me.clone();
         self.runtime.spawn(async move {
             // What is not taken is said again anyway.
-            let _ = other.tell(error.message).timeout(PATIENCE).await;
+            let told = other.tell(error.message).timeout(PATIENCE).await;
             drop(place);
+            if told.is_err_and(|error| is_refused(&error.refusal))
+                && let Some(node) = node.upgrade()
+            {
+                node.tell(|participant, now| {
+                    participant.refused(&to.0, to.1, now);
+                    participant.poll(now)
+                });
+            }
         });
     }
 
@@ -421,6 +431,15 @@ impl Node {
 /// How many grains live here.
 fn living(system: &ActorSystem) -> u64 {
     system.0.grains.values().map(|kind| kind.count()).sum()
+}
+
+/// Whether nothing listens where somebody was to be reached: the system there has said so.
+fn is_refused(refusal: &Refusal) -> bool {
+    let Refusal::Unreachable { source, .. } = refusal else { return false };
+    let first: &(dyn std::error::Error + 'static) = source.get_ref();
+    std::iter::successors(Some(first), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Nobody hears what other members say any more.
