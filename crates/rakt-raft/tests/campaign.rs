@@ -36,6 +36,7 @@ struct History {
     unknown: u64,
     conflicts: u64,
     failed: u64,
+    replaced: u64,
 }
 
 impl History {
@@ -135,6 +136,7 @@ struct Running {
     system: ActorSystem,
     register: Arc<Embedded>,
     client: JoinHandle<()>,
+    replacing: Option<JoinHandle<()>>,
 }
 
 async fn client(sim: Simulation, history: Shared, name: String, register: Arc<Embedded>) {
@@ -160,11 +162,26 @@ async fn client(sim: Simulation, history: Shared, name: String, register: Arc<Em
     }
 }
 
+/// Has a node that does not vote take the place of one that does, if that can be had.
+async fn replace(sim: Simulation, history: Shared, register: Arc<Embedded>) {
+    let (Ok(voters), Some(own)) = (register.voters().await, register.id()) else { return };
+    if voters.iter().any(|(id, _)| *id == own) {
+        return;
+    }
+    let old = voters[sim.random(0..voters.len() as u64) as usize].0;
+    if let Ok(now) = register.replace(old).await {
+        assert_eq!(now.len(), voters.len(), "one for one");
+        history.get().replaced += 1;
+    }
+}
+
 impl Node {
     async fn start(&mut self, sim: &Simulation, names: &[String], history: &Shared) -> Result {
         let config = sim.network().config(&self.name);
         let system = ActorSystem::builder("cluster").remoting(config).start().await?;
-        let register = Embedded::at(&self.dir).start_timeout(Duration::from_secs(3_600));
+        let register = Embedded::at(&self.dir)
+            .start_timeout(Duration::from_secs(3_600))
+            .change_interval(Duration::from_secs(5));
         let register = Arc::new(match self.expect {
             Some(n) => register.expect(n),
             None => register,
@@ -181,15 +198,20 @@ impl Node {
                 client(sim, history, name, register).await;
             }
         });
-        self.running = Some(Running { system, register, client });
+        self.running = Some(Running { system, register, client, replacing: None });
         Ok(())
     }
 
     /// Off the network at once. What it was about to do, it does not.
     async fn kill(&mut self, sim: &Simulation) {
-        if let Some(Running { system, register, client }) = self.running.take() {
+        if let Some(Running { system, register, client, replacing }) = self.running.take() {
             sim.network().crash(&self.name);
             client.abort();
+            if let Some(replacing) = replacing {
+                replacing.abort();
+                // It was only in the way of the next start.
+                let _ = replacing.await;
+            }
             if let Err(ended) = client.await
                 && ended.is_panic()
             {
@@ -211,7 +233,7 @@ async fn run(sim: Simulation) -> Result {
     let dir = temporary()?;
     let history = Shared::default();
     let founders = sim.random(2..6);
-    let later = sim.random(0..2);
+    let later = sim.random(0..3);
     let names: Vec<String> = (0..founders + later).map(|n| format!("n{n}")).collect();
     let mut nodes: Vec<Node> = Vec::new();
     for (n, name) in names.iter().enumerate() {
@@ -229,7 +251,7 @@ async fn run(sim: Simulation) -> Result {
         tokio::time::sleep(Duration::from_millis(sim.random(100..6_000))).await;
         let (a, b) = (pick(&sim), pick(&sim));
         let network = sim.network();
-        match sim.random(0..11) {
+        match sim.random(0..12) {
             0 | 1 if a != b => network.cut(&names[a], &names[b]),
             2 if a != b => network.stall(&names[a], &names[b]),
             3 if a != b => network.stall_one_way(&names[a], &names[b]),
@@ -253,6 +275,14 @@ async fn run(sim: Simulation) -> Result {
                 }
             }
             8 => network.heal_all(),
+            9 => {
+                if let Some(running) = &mut nodes[a].running {
+                    let replacing = replace(sim.clone(), history.clone(), running.register.clone());
+                    if let Some(before) = running.replacing.replace(tokio::spawn(replacing)) {
+                        before.abort();
+                    }
+                }
+            }
             _ => {
                 for node in &mut nodes {
                     if node.running.is_none() {
@@ -299,7 +329,7 @@ async fn run(sim: Simulation) -> Result {
     let history = history.get();
     if std::env::var_os("RAKT_RAFT_ROUNDS").is_some() {
         println!(
-            "seed {}: {founders} of {} found; version {}, {} swaps, {} conflicts, {} unknown, {} reads, {} confirmed, {} failed",
+            "seed {}: {founders} of {} found; version {}, {} swaps, {} conflicts, {} unknown, {} reads, {} confirmed, {} failed, {} voters replaced",
             sim.seed(),
             names.len(),
             history.newest,
@@ -309,6 +339,7 @@ async fn run(sim: Simulation) -> Result {
             history.reads,
             history.confirmed,
             history.failed,
+            history.replaced,
         );
     }
     Ok(())
