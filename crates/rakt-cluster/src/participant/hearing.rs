@@ -156,6 +156,8 @@ impl Participant {
             }
         }
         match message {
+            // Who has been without the register for long is of no use to anyone, and is to be removed as one that is gone.
+            Message::Probe { .. } if self.is_lost(now) => {}
             Message::Probe { back, asked } => {
                 let load = self.load;
                 self.say(from, Message::Ack { back, asked, theirs: now, load }, &mut out);

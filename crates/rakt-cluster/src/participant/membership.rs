@@ -227,7 +227,7 @@ impl Participant {
 }
 
 /// How long one waits for what does not come.
-fn patience(settings: &Settings, view: &View) -> Duration {
+pub(super) fn patience(settings: &Settings, view: &View) -> Duration {
     view.lease().max(settings.probe.saturating_mul(PATIENCE))
 }
 

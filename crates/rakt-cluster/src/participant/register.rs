@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::membership::patience;
 use super::{AGAIN, BATCH, CONSIDER, Do, Participant, Register, Settings};
 use crate::lease::Next;
 use crate::propose::{found, propose};
@@ -204,6 +205,13 @@ impl Participant {
             self.steady = now;
         }
         self.reached = now;
+    }
+
+    /// Whether its lease is over for so long that others had better take its place.
+    pub(super) fn is_lost(&self, now: Duration) -> bool {
+        let Some(view) = self.view() else { return false };
+        let patience = view.lease().saturating_add(patience(&self.settings, view));
+        now.saturating_sub(self.reached) >= patience
     }
 
     /// Leaves the register alone for a while.

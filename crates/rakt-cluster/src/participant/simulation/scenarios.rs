@@ -177,6 +177,33 @@ fn g02_and_g13_without_a_register_all_pause_and_go_on_as_before() {
 }
 
 #[test]
+fn g02_one_that_alone_does_not_reach_the_register_is_replaced() {
+    each(5, |seed, is_traced| {
+        let mut world = traced(busy(seed, 4), is_traced);
+        world.run(seconds(10));
+        world.cut_off(2);
+        world.run(seconds(45));
+        let now = world.now;
+        for at in [0, 1, 3] {
+            for grain in world.grains.clone() {
+                world.wish(at, grain, true);
+            }
+        }
+        world.run(seconds(5));
+        for at in [0, 1, 3] {
+            if world.nodes[at].wishes.values().any(|since| *since == now) {
+                world.broken(|| format!("{at} is not served"));
+            }
+        }
+        world.recovers();
+        if world.checks.deaths != 1 {
+            world.broken(|| "others are removed".to_owned());
+        }
+        world
+    });
+}
+
+#[test]
 fn g03_a_bad_link_costs_one_member_and_no_more() {
     for one_way in [false, true] {
         each(5, |seed, is_traced| {
