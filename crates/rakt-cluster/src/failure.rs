@@ -201,6 +201,8 @@ pub struct Evidence {
     /// The same of links that are bad, whether or not that is an accusation.
     links: BTreeMap<(Seat, Seat), (Duration, Duration)>,
     heard: BTreeMap<Seat, Duration>,
+    /// Who has answered this node itself, and when.
+    answered: BTreeMap<Seat, Duration>,
     /// The last one, and when it was named first.
     evicted: Option<(Seat, Duration)>,
 }
@@ -209,6 +211,17 @@ impl Evidence {
     /// A word of a member was heard at `now`, whatever it says.
     pub fn heard(&mut self, from: Seat, now: Duration) {
         self.heard.insert(from, now);
+    }
+
+    /// What was said so far counts no more, such as after an outage for all.
+    pub fn forget(&mut self) {
+        self.bad.clear();
+        self.links.clear();
+    }
+
+    /// A member has answered a probe of this node.
+    pub fn answered(&mut self, from: Seat, now: Duration) {
+        self.answered.insert(from, now);
     }
 
     /// A member accuses another.
@@ -230,7 +243,8 @@ impl Evidence {
     /// Who is to be proposed as Dead. An accusation is worth something for `fresh` after it was last said, if its accuser is a
     /// member that probes the accused.
     ///
-    /// Two accusers are enough, or all that there can be. Where a link stays bad without that, as with a cut that goes one way or
+    /// Two accusers are enough, or all that there can be, unless the accused has answered this node in the last half of that
+    /// time: they may have withdrawn what they said, and that is on its way or lost. Where a link stays bad without that, as with a cut that goes one way or
     /// when those who would accuse are silent themselves, one member goes after [`PERSISTENT`], and not more than one in a
     /// [`PAUSE`]: one that this node has not heard in all that time, else the one with most bad links, else the younger.
     pub fn verdict(&mut self, view: &View, fresh: Duration, now: Duration) -> Vec<Seat> {
@@ -243,6 +257,8 @@ impl Evidence {
             });
         }
         self.heard.retain(|seat, _| living(*seat));
+        let half = fresh.checked_div(2).unwrap_or_default();
+        self.answered.retain(|seat, at| living(*seat) && now.saturating_sub(*at) <= half);
         let mut accusers: BTreeMap<Seat, BTreeSet<Seat>> = BTreeMap::new();
         for (accused, accuser) in self.bad.keys() {
             if probed_by(view, *accuser).contains(accused) {
@@ -252,8 +268,11 @@ impl Evidence {
         let others = |seat: Seat| view.hosts().filter(|other| *other != seat).count();
         let enough =
             |seat: &Seat, by: &BTreeSet<Seat>| by.len() >= ACCUSERS.min(others(*seat)).max(1);
-        let dead: Vec<_> =
-            accusers.iter().filter(|(seat, by)| enough(seat, by)).map(|(seat, _)| *seat).collect();
+        let dead: Vec<_> = accusers
+            .iter()
+            .filter(|(seat, by)| enough(seat, by) && !self.answered.contains_key(seat))
+            .map(|(seat, _)| *seat)
+            .collect();
         if !dead.is_empty() {
             return dead;
         }
@@ -428,6 +447,20 @@ mod tests {
         let two = view(2, &[State::Up, State::Up, State::Dead { since: 2 }]);
         evidence.accuse(a, b, seconds(21));
         assert_eq!(evidence.verdict(&two, FRESH, seconds(21)), [b]);
+    }
+
+    #[test]
+    fn who_has_just_answered_is_not_dead_whatever_is_said() {
+        let view = view(1, &[State::Up; 3]);
+        let [a, b, c] = seats(&view)[..] else { panic!("three") };
+        let mut evidence = Evidence::default();
+        for now in [1, 2, 3, 4] {
+            evidence.accuse(a, b, seconds(now));
+            evidence.accuse(c, b, seconds(now));
+        }
+        evidence.answered(b, seconds(2));
+        assert_eq!(evidence.verdict(&view, FRESH, seconds(4)), []);
+        assert_eq!(evidence.verdict(&view, FRESH, seconds(5)), [b]);
     }
 
     #[test]

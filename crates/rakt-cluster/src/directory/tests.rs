@@ -370,3 +370,16 @@ proptest! {
         prop_assert!(whole == parts);
     }
 }
+
+#[test]
+fn one_that_leaves_takes_nothing_on() {
+    let before = view(1, &[State::Up, State::Up]);
+    let [(mut owner, _), (mut host, _)] = [0, 1].map(|id| node(&before, id));
+    let (grain, to) = (grain(&before, 0), host.directory.seat());
+    let (_, word) = sent(owner.grant(&grain, to).expect("vacant")).remove(0);
+    // It may be gone by the time that the grant comes, and nobody would wait.
+    host.learn(&next(&before, |draft| draft.members[1].state = State::Leaving));
+    let (_, answer) = sent(host.handle(owner.directory.seat(), word).expect("known")).remove(0);
+    assert!(matches!(answer, Word::Ended { .. }));
+    assert_eq!(host.directory.lives().count(), 0);
+}

@@ -175,6 +175,9 @@ impl Participant {
                 if let Some(listed) = &mut self.listed
                     && back.is_none()
                 {
+                    if is_listed(from) {
+                        listed.evidence.answered(from, now);
+                    }
                     let reading = Reading { asked, answered: now, theirs };
                     listed.rates.answered(from, reading);
                     listed.loads.insert(from, (load, now));

@@ -203,6 +203,9 @@ impl Participant {
         let lease = self.view().map_or(self.settings.lease, |view| view.lease());
         if now.saturating_sub(self.reached) >= lease {
             self.steady = now;
+            if let Some(listed) = &mut self.listed {
+                listed.evidence.forget();
+            }
         }
         self.reached = now;
     }

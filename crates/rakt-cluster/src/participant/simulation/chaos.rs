@@ -231,7 +231,10 @@ pub(super) fn number(name: &str) -> Option<u64> {
 fn seeds_hold() {
     let seeds = match number("RAKT_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("RAKT_SEEDS").unwrap_or(200),
+        None => {
+            let first = number("RAKT_FIRST").unwrap_or(0);
+            first..first + number("RAKT_SEEDS").unwrap_or(200)
+        }
     };
     let (mut failed, count) = (Vec::new(), seeds.end - seeds.start);
     let (mut begun, mut used) = (0, 0);
