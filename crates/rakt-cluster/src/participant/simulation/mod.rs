@@ -10,8 +10,8 @@
 //! | `chaos` | random faults of many seeds |
 //! | `scenarios` | faults by name |
 //!
-//! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many; from `RAKT_FIRST` on; `RAKT_SEED=7` one alone. What fails is run again with a
-//! trace, whose end is shown: `RAKT_TRACE` lines.
+//! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many, from `RAKT_FIRST` on; `RAKT_SEED=7` one alone. What
+//! fails is run again with a trace, whose end is shown: `RAKT_TRACE` lines.
 
 mod chaos;
 mod checks;
