@@ -8,6 +8,8 @@ mod compiled {
     struct Architecture;
     #[doc = include_str!("certificates.md")]
     struct Certificates;
+    #[doc = include_str!("cluster.md")]
+    struct Cluster;
     #[doc = include_str!("from-goakt.md")]
     struct FromGoakt;
     #[cfg(feature = "goakt")]
