@@ -10,6 +10,7 @@ use rakt_cluster::directory::Grain;
 use rakt_cluster::participant::Found;
 
 use super::config::NAME;
+use super::grains::LOOK;
 use super::node::{Named, Node, end_ear};
 use crate::error::{Cause, Chain, Refusal};
 use crate::grain::{Epoch, GrainId};
@@ -113,7 +114,18 @@ impl Clustering for Node {
                 participant.poll(now)
             });
             let mut progress = self.progress.subscribe();
-            drop(progress.wait_for(|progress| progress.has_left).await);
+            // Without the register nobody is told. Once the lease is over nobody has to be, and others find the node dead.
+            let forgotten = async {
+                while self.may() == May::Run {
+                    tokio::time::sleep(LOOK).await;
+                }
+                // It may not have been let in yet, and is to be taken off the list.
+                tokio::time::sleep(2 * self.answer_limit).await;
+            };
+            tokio::select! {
+                _ = progress.wait_for(|progress| progress.has_left) => {}
+                () = forgotten => {}
+            }
         })
     }
 

@@ -25,7 +25,7 @@ use crate::system::core::{Clustering, Granted, Refused, Whereabouts};
 
 /// How often it is looked at whether the lease of the node has ended, for actors with names of the cluster: well within the
 /// fifth of a lease for which others wait longer than it lasts.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// So many grains end at once where a node leaves.
 const ENDING: usize = 64;
 
