@@ -7,6 +7,7 @@
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
 //! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
+//! | `secured.rs` | who is heard as a member, over TLS? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
@@ -21,6 +22,8 @@ mod outage;
 #[cfg(unix)]
 mod processes;
 mod register;
+#[cfg(feature = "_tls")]
+mod secured;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;

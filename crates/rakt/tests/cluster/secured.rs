@@ -1,0 +1,54 @@
+//! Clusters over TLS, and who is heard as a member.
+
+use std::time::Duration;
+
+use rakt::cluster::Config;
+use rakt::error::Chain;
+use rakt::grain::GrainKind;
+use rakt::prelude::*;
+use rakt::remote::{Secret, Tls};
+
+use crate::nodes::{Add, Common, Counter};
+use crate::support::within;
+
+async fn node(common: &Common, at: u64, secret: &Secret, config: Config) -> Result<ActorSystem> {
+    let activations = common.activations.clone();
+    let kind = GrainKind::built_by(move || Counter::at(at, &activations));
+    let remoting = remote::Config::new("127.0.0.1", 0).tls(Tls::from_secret(secret.clone()));
+    let builder = ActorSystem::builder("cluster").remoting(remoting).cluster(config);
+    Ok(builder.grain(kind.store(common.store.clone())).start().await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_talk_over_tls() -> Result {
+    let (common, secret) = (Common::default(), Secret::generate());
+    let config = || common.config().members("secret:*");
+    let nodes =
+        [node(&common, 0, &secret, config()).await?, node(&common, 1, &secret, config()).await?];
+    for key in 0..10 {
+        for (n, node) in (1..).zip(&nodes) {
+            let grain = node.grain::<Counter>(key.to_string());
+            assert_eq!(within(grain.ask(Add { n: 1 })).await?, n);
+        }
+    }
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_member_by_its_name_is_not_let_in() -> Result {
+    let (common, secret) = (Common::default(), Secret::generate());
+    let strict = common.config().members("spiffe://prod.example/rakt/shop-*");
+    let first = node(&common, 0, &secret, strict).await?;
+    let config = common.config().join_timeout(Duration::from_secs(3));
+    let error = within(node(&common, 1, &secret, config)).await.expect_err("nobody hears it");
+    let error = Chain(&*error).to_string();
+    assert!(error.contains("the node was no member within 3s"), "{error}");
+    let members = first.members().ok_or("it is in one")?;
+    assert_eq!(members.up().count(), 1, "{members}");
+    assert_eq!(within(first.grain::<Counter>("a").ask(Add { n: 1 })).await?, 1, "it goes on");
+    within(first.shutdown()).await;
+    Ok(())
+}
