@@ -224,6 +224,11 @@ impl Evidence {
         self.answered.insert(from, now);
     }
 
+    /// Nothing listens at its place any more: that it has answered a while ago says nothing.
+    pub fn refused(&mut self, seat: Seat) {
+        self.answered.remove(&seat);
+    }
+
     /// A member accuses another.
     pub fn accuse(&mut self, accuser: Seat, accused: Seat, now: Duration) {
         note(&mut self.bad, (accused, accuser), now);

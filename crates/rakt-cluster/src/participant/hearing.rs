@@ -69,7 +69,9 @@ impl Participant {
         let Some(listed) = &mut self.listed else { return };
         let at = view.members().iter().filter(|member| member.host == host && member.port == port);
         for member in at.filter(|member| member.state.hosts()) {
-            listed.detector.refused(member.seat(), now);
+            if listed.detector.refused(member.seat(), now) {
+                listed.evidence.refused(member.seat());
+            }
         }
     }
 
