@@ -8,11 +8,17 @@
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
 //! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
 //! | `secured.rs` | who is heard as a member, over TLS? |
+//! | `figures.rs` | how fast is that, with processes? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
 mod bad_days;
 mod faulty_register;
+#[cfg(target_os = "linux")]
+mod figures;
+#[cfg(unix)]
+#[allow(dead_code, reason = "figures need the rest")]
+mod fleet;
 #[allow(dead_code, reason = "the example needs the rest")]
 #[path = "../../examples/cluster/keeper.rs"]
 mod keeper;
