@@ -549,6 +549,24 @@ fn x18_restarts_leave_nothing_behind() {
 }
 
 #[test]
+fn x19_who_was_removed_comes_back_although_the_others_died() {
+    each(5, |seed, is_traced| {
+        let mut world = traced(cluster(seed, 2), is_traced);
+        world.part(&[0], &[1], MINUTE);
+        world.cut_off(1);
+        if !world.run_until(seconds(30), |world| world.checks.deaths > 0) {
+            world.broken(|| "it is not removed".to_owned());
+        }
+        // Nobody is left who would drop its entry.
+        world.kill(0);
+        world.heal();
+        world.run(seconds(60));
+        world.check_equal(true);
+        world
+    });
+}
+
+#[test]
 fn x19_one_that_was_cut_off_for_an_hour_comes_back_and_slow_ones_are_not_removed() {
     each(1, |seed, is_traced| {
         let mut world = traced(cluster(seed, 4), is_traced);
