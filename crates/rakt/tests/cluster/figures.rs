@@ -125,6 +125,8 @@ async fn until_all_answer(lease: u64, signal: &str) -> Result {
     for grain in &grains {
         grain.ask(Where {}).await?;
     }
+    // One that has just come does not call others dead before they had time to be there.
+    tokio::time::sleep(Duration::from_secs(8)).await;
     let node = cluster.take(2);
     node.signal(signal);
     let begun = Instant::now();
