@@ -132,11 +132,17 @@ impl<G: Grain> Relay<G> {
                     }
                 }
                 Some(asker) => {
-                    // Sent in order, and waited for besides.
-                    let sent = send(&target, &passed, Wish::Ask).await;
+                    // Sent in order, and waited for besides: as long as anybody waits for the answer.
+                    let sent = tokio::select! {
+                        sent = send(&target, &passed, Wish::Ask) => sent,
+                        () = given_up(&asker) => continue,
+                    };
                     let (relay, target) = (self.again(), target.clone());
                     self.system.runtime().spawn(async move {
-                        relay.ask(&passed, target, sent, &asker).await;
+                        tokio::select! {
+                            () = relay.ask(&passed, target, sent, &asker) => {}
+                            () = given_up(&asker) => {}
+                        }
                     });
                 }
             }
@@ -252,6 +258,11 @@ impl<G: Grain> Relay<G> {
             return asker.to.refuse(asker.request, &refusal);
         }
     }
+}
+
+/// Completes when nobody waits for the answer any more.
+async fn given_up(asker: &RemoteAsker) {
+    poll_fn(|cx| asker.to.poll_cancelled(asker.request, cx)).await;
 }
 
 fn bytes_of(reply: Reply) -> Result<Bytes, Refusal> {

@@ -10,6 +10,7 @@ use rakt::cluster::{
 use rakt::error::Chain;
 use rakt::grain::{Epoch, Grain, GrainKind};
 use rakt::prelude::*;
+use tokio::sync::mpsc;
 
 use crate::nodes::{Add, Common, Counter, Where};
 use crate::support::within;
@@ -171,5 +172,70 @@ async fn what_is_queued_at_a_shutdown_reaches_its_grains() -> Result {
     let report = within(nodes[0].shutdown()).await;
     assert_eq!((done.load(Ordering::Relaxed), report.dropped_messages), (100, 0), "{report:?}");
     within(nodes[1].shutdown()).await;
+    Ok(())
+}
+
+/// Waits until nobody waits for it any more, and says so.
+#[derive(Clone, PartialEq, prost::Message, Message)]
+#[rakt(name = "tests.Linger")]
+struct Linger {}
+
+struct Lingers(u64, mpsc::UnboundedSender<&'static str>);
+
+impl Actor for Lingers {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Linger>().remote::<Where>();
+    }
+}
+
+impl Grain for Lingers {
+    const KIND: &'static str = "lingers";
+}
+
+impl Handler<Linger> for Lingers {
+    async fn handle(&mut self, _: Linger, ctx: &mut Context<Self>) -> Result {
+        self.1.send("asked")?;
+        ctx.cancelled().await;
+        Ok(self.1.send("given up")?)
+    }
+}
+
+impl Handler<Where> for Lingers {
+    async fn handle(&mut self, _: Where, _: &mut Context<Self>) -> Result<u64> {
+        Ok(self.0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_on_ends_with_its_asker() -> Result {
+    let (common, (told, mut hears)) = (Common::default(), mpsc::unbounded_channel());
+    let node = async |at: u64| {
+        let told = told.clone();
+        let kind = GrainKind::built_by(move || Lingers(at, told.clone()));
+        let system = ActorSystem::builder("cluster")
+            .remoting(remote::Config::new("127.0.0.1", 0))
+            .cluster(common.config());
+        within(system.grain(kind).start()).await
+    };
+    let nodes = [node(0).await?, node(1).await?];
+    let mut keys = (0..).map(|key: u32| key.to_string());
+    let grain = loop {
+        let grain = nodes[0].grain::<Lingers>(keys.next().ok_or("there are more")?);
+        if within(grain.ask(Where {})).await? == 1 {
+            break grain;
+        }
+    };
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    // Through the node where it does not live, for as long as nobody would wait.
+    let there = client.actor(&nodes[0].address(&grain.id()?.path())?);
+    let hour = std::time::Duration::from_secs(3600);
+    let asking = tokio::spawn(async move { there.ask(Linger {}).timeout(hour).await });
+    assert_eq!(within(hears.recv()).await, Some("asked"));
+    asking.abort();
+    assert_eq!(within(hears.recv()).await, Some("given up"));
+    client.close().await;
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
     Ok(())
 }
