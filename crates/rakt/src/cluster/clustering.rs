@@ -11,7 +11,7 @@ use rakt_cluster::participant::Found;
 
 use super::config::NAME;
 use super::grains::LOOK;
-use super::node::{Named, Node, end_ear};
+use super::node::{Named, Node, Progress, end_ear};
 use crate::error::{Cause, Chain, Refusal};
 use crate::grain::{Epoch, GrainId};
 use crate::hosting::May;
@@ -35,7 +35,7 @@ impl Clustering for Node {
     fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding {
         let (grain, path) = (grain_of(grain), grain.path());
         Box::pin(async move {
-            if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
+            if self.progress.borrow().is_over() {
                 return Err(Refusal::ShuttingDown);
             }
             let found = self.clone().search(grain, refused, true).await;
@@ -131,10 +131,10 @@ impl Clustering for Node {
 
     fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            if self.is_stopped.swap(true, Ordering::AcqRel) {
+            let stop = |progress: &mut Progress| !std::mem::replace(&mut progress.is_stopped, true);
+            if !self.progress.send_if_modified(stop) {
                 return;
             }
-            self.progress.send_modify(|progress| progress.is_stopped = true);
             self.kick.notify_one();
             self.register.stop().await;
             if let Some(system) = self.system() {

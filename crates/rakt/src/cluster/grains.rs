@@ -176,8 +176,7 @@ impl Node {
             let mut ending = JoinSet::new();
             let mut told = HashSet::new();
             loop {
-                let progress = node.progress.borrow().clone();
-                if progress.has_left || progress.is_stopped {
+                if node.progress.borrow().is_over() {
                     return;
                 }
                 let Some(system) = node.system() else { return };

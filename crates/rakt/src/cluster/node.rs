@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -60,8 +60,6 @@ pub(super) struct Node {
     living: Mutex<HashSet<[u8; 16]>>,
     /// By its own wish.
     pub(super) is_leaving: AtomicBool,
-    /// Nothing goes on any more.
-    pub(super) is_stopped: AtomicBool,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -90,9 +88,17 @@ pub(super) struct Named {
 pub(super) struct Progress {
     pub(super) is_ready: bool,
     pub(super) has_left: bool,
+    /// Nothing goes on any more, whether it has left or not.
     pub(super) is_stopped: bool,
     pub(super) members: Members,
     pub(super) alarm: Option<String>,
+}
+
+impl Progress {
+    /// Nothing more is decided here.
+    pub(super) fn is_over(&self) -> bool {
+        self.has_left || self.is_stopped
+    }
 }
 
 /// The node did not become a member in time.
@@ -134,7 +140,6 @@ impl Node {
             others: Mutex::default(),
             living: Mutex::default(),
             is_leaving: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
             runtime: system.runtime().clone(),
         });
         let weak = Arc::downgrade(&node);
@@ -188,7 +193,7 @@ impl Node {
                 participant.set_load(load);
                 participant.poll(now)
             });
-            if self.progress.borrow().has_left || self.is_stopped.load(Ordering::Acquire) {
+            if self.progress.borrow().is_over() {
                 return;
             }
             let now = self.now();
@@ -219,7 +224,7 @@ impl Node {
         };
         tokio::select! {
             () = heard => {}
-            _ = progress.wait_for(|progress| progress.has_left || progress.is_stopped) => {}
+            _ = progress.wait_for(Progress::is_over) => {}
         }
     }
 
