@@ -27,6 +27,7 @@
 mod gate;
 #[cfg(feature = "remote")]
 mod network;
+mod plan;
 mod probe;
 #[cfg(feature = "cluster")]
 pub mod register;

@@ -1,6 +1,5 @@
 //! A register that fails when the test says so.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use crate::cluster::{Register, RegisterError, Starting, SwapError, Version};
 use crate::sync::GlobalMutex;
 use crate::testkit::gate::Gate;
+use crate::testkit::plan::{Plan, drawn};
 
 /// A register in front of another one that fails, loses answers and takes its time as the test says, as a network and a
 /// server do that are not well. It never lies: what it answers the register has said.
@@ -35,7 +35,7 @@ use crate::testkit::gate::Gate;
 /// ```
 pub struct FaultyRegister<R> {
     register: Arc<R>,
-    plan: Arc<GlobalMutex<Plan>>,
+    plan: Arc<GlobalMutex<Decided>>,
 }
 
 impl<R> Clone for FaultyRegister<R> {
@@ -50,7 +50,7 @@ impl<R> fmt::Debug for FaultyRegister<R> {
         f.debug_struct("FaultyRegister")
             .field("down", &plan.down)
             .field("odds", &plan.odds)
-            .field("swaps", &plan.swaps.len())
+            .field("swaps", &plan.writes.len())
             .finish_non_exhaustive()
     }
 }
@@ -170,47 +170,29 @@ pub struct Swap {
     pub view: Bytes,
 }
 
-struct Plan {
-    next: VecDeque<(Call, Fault)>,
-    down: bool,
-    odds: Odds,
-    random: fastrand::Rng,
-    calls: Vec<Call>,
-    swaps: Vec<Swap>,
-}
+/// What the test has decided.
+type Decided = Plan<Call, Fault, Odds, Swap>;
 
-impl Plan {
-    fn decide(&mut self, call: Call) -> Fault {
-        self.calls.push(call);
-        // Drawn whether they are needed or not: a script does not change what comes after it.
-        let (draw, part) = (self.random.f64(), self.random.f64());
-        if let Some(at) = self.next.iter().position(|(next, _)| *next == call) {
-            return self.next.remove(at).map_or(Fault::Pass, |(_, fault)| fault);
+/// What happens to a call of which nothing was said.
+fn by_chance(plan: &Decided, call: Call, draw: f64, part: f64) -> Fault {
+    let odds = &plan.odds;
+    let time = odds.longest.mul_f64(part);
+    let shares = match call {
+        Call::Changed if plan.down => return Fault::Hang,
+        _ if plan.down => return Fault::Fail,
+        Call::Changed => {
+            vec![(odds.hints_lost, Fault::Hang), (odds.hints_for_nothing, Fault::Fail)]
         }
-        let odds = &self.odds;
-        let time = odds.longest.mul_f64(part);
-        let shares = match call {
-            Call::Changed if self.down => return Fault::Hang,
-            _ if self.down => return Fault::Fail,
-            Call::Changed => {
-                vec![(odds.hints_lost, Fault::Hang), (odds.hints_for_nothing, Fault::Fail)]
-            }
-            _ => vec![
-                (odds.lost, Fault::LoseReply),
-                (odds.failed, Fault::Fail),
-                (odds.late, Fault::Late(time)),
-                (odds.again, Fault::Again(time)),
-                (odds.delayed / 2.0, Fault::Delay(time)),
-                (odds.delayed / 2.0, Fault::DelayReply(time)),
-            ],
-        };
-        let mut sum = 0.0;
-        let drawn = shares.into_iter().find(|(share, _)| {
-            sum += share;
-            draw < sum
-        });
-        drawn.map_or(Fault::Pass, |(_, fault)| fault)
-    }
+        _ => vec![
+            (odds.lost, Fault::LoseReply),
+            (odds.failed, Fault::Fail),
+            (odds.late, Fault::Late(time)),
+            (odds.again, Fault::Again(time)),
+            (odds.delayed / 2.0, Fault::Delay(time)),
+            (odds.delayed / 2.0, Fault::DelayReply(time)),
+        ],
+    };
+    drawn(draw, shares).unwrap_or(Fault::Pass)
 }
 
 /// Why the caller does not get what it asked for.
@@ -242,14 +224,7 @@ impl<R: Register> FaultyRegister<R> {
 
     /// In front of that register, with faults by chance. The same seed and the same calls make the same faults.
     pub fn seeded(register: R, seed: u64, odds: Odds) -> Self {
-        let plan = Plan {
-            next: VecDeque::new(),
-            down: false,
-            odds,
-            random: fastrand::Rng::with_seed(seed),
-            calls: Vec::new(),
-            swaps: Vec::new(),
-        };
+        let plan = Plan::seeded(seed, odds);
         Self { register: Arc::new(register), plan: Arc::new(GlobalMutex::new(plan)) }
     }
 
@@ -261,7 +236,7 @@ impl<R: Register> FaultyRegister<R> {
     /// What happens to the next call of that sort of which nothing was said yet. It comes before chance, and before
     /// what is said of a register that is down.
     pub fn next(&self, call: Call, fault: Fault) {
-        self.plan.lock().next.push_back((call, fault));
+        self.plan.lock().name(call, fault);
     }
 
     /// Whether it is out of reach, until something else is said: every call [fails](Fault::Fail), and hints that are asked for
@@ -272,13 +247,13 @@ impl<R: Register> FaultyRegister<R> {
 
     /// How often it was called so, with faults or without.
     pub fn calls(&self, call: Call) -> usize {
-        self.plan.lock().calls.iter().filter(|made| **made == call).count()
+        self.plan.lock().calls(call)
     }
 
     /// The swaps of this node that the register took, also those of which the caller did not hear, in the order in which it
     /// said so.
     pub fn swaps(&self) -> Vec<Swap> {
-        self.plan.lock().swaps.clone()
+        self.plan.lock().writes.clone()
     }
 
     /// The register behind it: what is asked there has no faults, and is not noted.
@@ -293,7 +268,8 @@ impl<R: Register> FaultyRegister<R> {
         E: From<Injected> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let fault = self.plan.lock().decide(call);
+        let chance = |plan: &Decided, draw, part| by_chance(plan, call, draw, part);
+        let fault = self.plan.lock().decide(call, chance);
         match fault {
             Fault::Pass => passed().await,
             Fault::LoseReply => {
@@ -362,7 +338,7 @@ impl<R: Register> Register for FaultyRegister<R> {
             let (this, view) = (self.clone(), view.clone());
             async move {
                 let version = this.register.swap(over, view.clone()).await?;
-                this.plan.lock().swaps.push(Swap { over, version, view });
+                this.plan.lock().writes.push(Swap { over, version, view });
                 Ok(version)
             }
         };

@@ -1,6 +1,5 @@
 //! A store that fails when the test says so.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::grain::{
 };
 use crate::sync::GlobalMutex;
 use crate::testkit::gate::Gate;
+use crate::testkit::plan::{Plan, drawn};
 
 /// A store in front of another one that fails, loses replies and takes its time as the test says, and notes what was
 /// written.
@@ -46,7 +46,7 @@ use crate::testkit::gate::Gate;
 /// ```
 pub struct FaultyStore<S> {
     store: Arc<S>,
-    plan: Arc<GlobalMutex<Plan>>,
+    plan: Arc<GlobalMutex<Decided>>,
 }
 
 impl<S> Clone for FaultyStore<S> {
@@ -150,35 +150,23 @@ impl Odds {
     }
 }
 
-struct Plan {
-    next: VecDeque<(Call, Fault)>,
-    down: bool,
-    odds: Odds,
-    random: fastrand::Rng,
-    calls: Vec<Call>,
-    writes: Vec<Write>,
-}
+/// What the test has decided.
+type Decided = Plan<Call, Fault, Odds, Write>;
 
-impl Plan {
-    fn decide(&mut self, call: Call) -> Fault {
-        self.calls.push(call);
-        // Drawn whether they are needed or not: a script does not change what comes after it.
-        let (draw, part) = (self.random.f64(), self.random.f64());
-        if let Some(at) = self.next.iter().position(|(next, _)| *next == call) {
-            return self.next.remove(at).map_or(Fault::Pass, |(_, fault)| fault);
-        }
-        if self.down {
-            return Fault::Fail;
-        }
-        let Odds { lost, failed, late, delayed, longest } = self.odds;
-        match draw {
-            draw if draw < lost => Fault::LoseReply,
-            draw if draw < lost + failed => Fault::Fail,
-            draw if draw < lost + failed + late => Fault::Late(longest.mul_f64(part)),
-            draw if draw < lost + failed + late + delayed => Fault::Delay(longest.mul_f64(part)),
-            _ => Fault::Pass,
-        }
+/// What happens to a call of which nothing was said.
+fn by_chance(plan: &Decided, draw: f64, part: f64) -> Fault {
+    if plan.down {
+        return Fault::Fail;
     }
+    let Odds { lost, failed, late, delayed, longest } = plan.odds;
+    let time = longest.mul_f64(part);
+    let shares = [
+        (lost, Fault::LoseReply),
+        (failed, Fault::Fail),
+        (late, Fault::Late(time)),
+        (delayed, Fault::Delay(time)),
+    ];
+    drawn(draw, shares).unwrap_or(Fault::Pass)
 }
 
 /// Why the caller does not get what it asked for.
@@ -220,14 +208,7 @@ impl<S: GrainStore> FaultyStore<S> {
 
     /// In front of that store, with faults by chance. The same seed and the same calls make the same faults.
     pub fn seeded(store: S, seed: u64, odds: Odds) -> Self {
-        let plan = Plan {
-            next: VecDeque::new(),
-            down: false,
-            odds,
-            random: fastrand::Rng::with_seed(seed),
-            calls: Vec::new(),
-            writes: Vec::new(),
-        };
+        let plan = Plan::seeded(seed, odds);
         Self { store: Arc::new(store), plan: Arc::new(GlobalMutex::new(plan)) }
     }
 
@@ -239,7 +220,7 @@ impl<S: GrainStore> FaultyStore<S> {
     /// What happens to the next call of that sort of which nothing was said yet. It comes before chance, and before
     /// what is said of a store that is down.
     pub fn next(&self, call: Call, fault: Fault) {
-        self.plan.lock().next.push_back((call, fault));
+        self.plan.lock().name(call, fault);
     }
 
     /// Whether every call [fails](Fault::Fail), until something else is said.
@@ -249,7 +230,7 @@ impl<S: GrainStore> FaultyStore<S> {
 
     /// How often it was called so, with faults or without.
     pub fn calls(&self, call: Call) -> usize {
-        self.plan.lock().calls.iter().filter(|made| **made == call).count()
+        self.plan.lock().calls(call)
     }
 
     /// The claims and saves that the store took, also those whose reply was lost, in the order in which it said so.
@@ -284,7 +265,7 @@ impl<S: GrainStore> FaultyStore<S> {
         E: From<Injected> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let fault = self.plan.lock().decide(call);
+        let fault = self.plan.lock().decide(call, by_chance);
         match fault {
             Fault::Pass => passed.await,
             Fault::LoseReply => {
