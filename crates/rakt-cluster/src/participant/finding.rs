@@ -456,6 +456,23 @@ mod tests {
     }
 
     #[test]
+    fn a_node_is_ready_once_it_has_had_its_slots() {
+        let before = view(1, &[State::Up, State::Up]);
+        let [me, other] = [0, 1].map(|at| before.members()[at].seat());
+        let mut participant = confirmed(&view(2, &[State::Up, State::Up]));
+        assert!(!participant.is_ready(seconds(1)), "it has come to a cluster that is there");
+        let slots = participant.slots.iter().map(|slot| (*slot, Vec::new())).collect();
+        let at = participant.view().expect("it knows one").stamp();
+        let message = Message::Word(directory::Word::Report { at, slots });
+        let report = Envelope { cluster: 7, from: other, to: me, at, message };
+        assert!(participant.heard(report, seconds(1)).contains(&Do::InPlace(true)));
+        assert!(participant.is_ready(seconds(1)));
+        assert!(!participant.is_ready(seconds(9)), "its lease is over");
+        participant.leave();
+        assert!(participant.poll(seconds(1)).contains(&Do::InPlace(false)), "it leaves");
+    }
+
+    #[test]
     fn an_owner_that_was_never_confirmed_has_others_wait_until_it_is() {
         let view = view(1, &[State::Up, State::Up]);
         let [me, other] = [0, 1].map(|at| view.members()[at].seat());

@@ -234,7 +234,7 @@ impl Participant {
                 self.hear_of_search(from, message, now, &mut out);
             }
         }
-        self.note_lease(now, &mut out);
+        self.note_place(now, &mut out);
         out
     }
 

@@ -128,6 +128,7 @@ impl Participant {
             joiners: BTreeMap::new(),
             early: Vec::new(),
             has_drained: false,
+            has_settled: false,
             is_moving: false,
         });
         self.note_members(None, view, now);
@@ -137,9 +138,12 @@ impl Participant {
 
     /// Takes note of whether slots are on their way here.
     pub(super) fn note_moves(&mut self) {
-        if let Some(Listed { directory, is_moving, .. }) = &mut self.listed {
+        let is_up = self.state() == Some(State::Up);
+        if let Some(Listed { directory, is_moving, has_settled, .. }) = &mut self.listed {
             let mut dead = directory.waits().droppable(Duration::MAX);
-            *is_moving = dead.next().is_some() || directory.is_moving();
+            let is_settled = !directory.is_moving();
+            *is_moving = dead.next().is_some() || !is_settled;
+            *has_settled |= is_up && is_settled;
         }
     }
 

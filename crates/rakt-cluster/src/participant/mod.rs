@@ -124,6 +124,8 @@ pub enum Do {
     },
     /// Grains may run here until then.
     Host(Duration),
+    /// The node does its part from now on, as far as [it depends on others](Participant::is_in_place), or does so no longer.
+    InPlace(bool),
     /// Bring a grain to life; then tell [`Participant::started`] or [`Participant::finished`].
     Start {
         /// The grain.
@@ -187,6 +189,8 @@ pub struct Participant {
     asked_for_view: Option<Duration>,
     again_at: Duration,
     hosts_until: Option<Duration>,
+    /// What was said last of that.
+    was_in_place: bool,
     finding: Finding,
     /// Why grains did not come to life here, until their end is told.
     failures: BTreeMap<Grain, (Epoch, String)>,
@@ -222,6 +226,8 @@ struct Listed {
     /// Words of views that are not known yet.
     early: Vec<(Seat, Word)>,
     has_drained: bool,
+    /// All that it owned was here, since it is Up.
+    has_settled: bool,
     /// Whether a slot is on its way here, or a Dead one is listed.
     is_moving: bool,
 }
@@ -270,6 +276,7 @@ impl Participant {
             asked_for_view: None,
             again_at: Duration::ZERO,
             hosts_until: None,
+            was_in_place: false,
             finding: Finding::default(),
             failures: BTreeMap::new(),
             alarm: None,
@@ -301,10 +308,18 @@ impl Participant {
         self.view()?.state(self.seat()?)
     }
 
-    /// Whether it is Up, and has been confirmed.
+    /// Whether it does its part: it is in place, and has a lease.
     #[must_use]
     pub fn is_ready(&self, now: Duration) -> bool {
-        self.may_host(now) && self.state() == Some(State::Up)
+        self.may_host(now) && self.is_in_place()
+    }
+
+    /// Whether it is Up, does not leave, and has had all slots that it owned. Those that come its way later do not count: a
+    /// view may move some to every node at once, and only what is asked of these waits.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        let has_settled = self.listed.as_ref().is_some_and(|listed| listed.has_settled);
+        has_settled && !self.leaving && self.state() == Some(State::Up)
     }
 
     /// Whether it has a lease.
@@ -316,7 +331,8 @@ impl Participant {
     #[must_use]
     pub fn is_owner(&self, grain: &Grain, now: Duration) -> bool {
         let owner = self.view().and_then(|view| view.owner(grain.slot(view.slots())));
-        owner.is_some() && owner == self.seat() && self.is_ready(now)
+        let is_up = self.state() == Some(State::Up);
+        owner.is_some() && owner == self.seat() && is_up && self.may_host(now)
     }
 
     /// Whether no slot of its is on its way here.
@@ -385,7 +401,7 @@ impl Participant {
         self.search_on(now, &mut out);
         self.drain(now, &mut out);
         self.use_register(now, &mut out);
-        self.note_lease(now, &mut out);
+        self.note_place(now, &mut out);
         out
     }
 
@@ -396,7 +412,12 @@ impl Participant {
         }
     }
 
-    fn note_lease(&mut self, now: Duration, out: &mut Vec<Do>) {
+    /// Says what has become of the node's place and lease.
+    fn note_place(&mut self, now: Duration, out: &mut Vec<Do>) {
+        let is_in_place = self.is_in_place();
+        if std::mem::replace(&mut self.was_in_place, is_in_place) != is_in_place {
+            out.push(Do::InPlace(is_in_place));
+        }
         let Some(listed) = &self.listed else { return };
         if let Some(until) = listed.lease.until()
             && listed.lease.may_host(now)

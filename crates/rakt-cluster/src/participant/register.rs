@@ -110,7 +110,7 @@ impl Participant {
                 _ => self.alarm = None,
             }
         }
-        self.note_lease(now, &mut out);
+        self.note_place(now, &mut out);
         out
     }
 
@@ -133,7 +133,7 @@ impl Participant {
             }
             _ => self.rest(now),
         }
-        self.note_lease(now, &mut out);
+        self.note_place(now, &mut out);
         out
     }
 
@@ -170,7 +170,7 @@ impl Participant {
                 }
             }
         }
-        self.note_lease(now, &mut out);
+        self.note_place(now, &mut out);
         out
     }
 

@@ -60,6 +60,7 @@ impl Node {
         let new = Hosting::new(self.clock.clone());
         let before = std::mem::replace(&mut *self.hosting.lock(), new);
         before.end();
+        self.progress.send_modify(|progress| progress.hosts_until = Duration::ZERO);
         if !self.is_leaving.load(Ordering::Relaxed) {
             tracing::error!(
                 node = %system.name(),

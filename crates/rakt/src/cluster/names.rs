@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use super::node::Node;
 use crate::actor::Actor;
 use crate::error::{Refusal, SpawnError};
 use crate::reference::ActorRef;
@@ -71,9 +70,8 @@ impl ActorSystem {
         &self,
         name: &str,
     ) -> Result<Option<ActorRef<A>>, Refusal> {
-        let node = self.cluster().and_then(|node| node.clone().as_any().downcast::<Node>().ok());
         let none = || Refusal::Unsupported { source: "the system is in no cluster".into() };
-        let found = node.ok_or_else(none)?.look_up(name);
+        let found = self.member().ok_or_else(none)?.look_up(name);
         let found = tokio::time::timeout(self.ask_timeout(), found).await;
         let Some(found) = found.map_err(|_| Refusal::DeadlineExceeded)?? else { return Ok(None) };
         Ok(match found.is_local() {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rakt_cluster::View;
 use rakt_cluster::participant::{Do, Envelope, Found, Participant};
 use rakt_cluster::register::{Confirmed, Swapped};
+use rakt_cluster::view::State as Reached;
 use rakt_wire::Address;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
@@ -70,8 +71,6 @@ pub(super) struct State {
     pub(super) queue: VecDeque<Do>,
     /// Actors of this node with names of the cluster, or about to have them.
     pub(super) names: HashMap<Arc<str>, Named>,
-    /// It has been a member.
-    pub(super) was_ready: bool,
     /// Somebody works off the queue.
     pub(super) is_worked_off: bool,
 }
@@ -86,7 +85,10 @@ pub(super) struct Named {
 /// How far a node has come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
-    pub(super) is_ready: bool,
+    /// It does its part, as long as it has a lease.
+    is_in_place: bool,
+    /// Until when it has one, by the node's clock.
+    pub(super) hosts_until: Duration,
     pub(super) has_left: bool,
     /// Nothing goes on any more, whether it has left or not.
     pub(super) is_stopped: bool,
@@ -98,6 +100,11 @@ impl Progress {
     /// Nothing more is decided here.
     pub(super) fn is_over(&self) -> bool {
         self.has_left || self.is_stopped
+    }
+
+    /// Whether the node does its part at `now`.
+    fn is_ready(&self, now: Duration) -> bool {
+        self.is_in_place && now < self.hosts_until && !self.is_over()
     }
 }
 
@@ -131,7 +138,6 @@ impl Node {
                 next_search: 0,
                 queue: VecDeque::new(),
                 names: HashMap::new(),
-                was_ready: false,
                 is_worked_off: false,
             }),
             kick: Notify::new(),
@@ -157,9 +163,7 @@ impl Node {
         let _ = system.0.cluster.set(node.clone());
         system.runtime().spawn(node.clone().live());
         system.runtime().spawn(node.clone().hear_of_changes());
-        let mut progress = node.progress.subscribe();
-        let ready = progress.wait_for(|progress| progress.is_ready);
-        if tokio::time::timeout(join_timeout, ready).await.is_err() {
+        if tokio::time::timeout(join_timeout, node.ready()).await.is_err() {
             let why = node.progress.borrow().alarm.clone();
             let why = why.unwrap_or_else(|| node.why_late());
             return Err(JoinError::Late { limit: join_timeout, why }.into());
@@ -172,11 +176,28 @@ impl Node {
         self.system.upgrade().map(ActorSystem)
     }
 
+    /// Whether it does its part at the moment.
+    pub(super) fn is_ready(&self) -> bool {
+        self.progress.borrow().is_ready(self.now())
+    }
+
+    /// Waits until it does its part, or never will again. Nothing is lost when the future is dropped.
+    pub(super) async fn ready(&self) {
+        let mut progress = self.progress.subscribe();
+        let ready =
+            progress.wait_for(|progress| progress.is_over() || progress.is_ready(self.now()));
+        // Who tells of it is the node itself.
+        let _ = ready.await;
+    }
+
     fn why_late(&self) -> String {
         let state = self.state.lock();
         match (state.participant.view(), state.participant.state()) {
             (None, _) => "the register does not answer".to_owned(),
             (Some(view), None) => format!("it is not listed in {view:?}"),
+            (Some(view), Some(Reached::Up)) => {
+                format!("others have not handed over yet what it keeps track of by {view:?}")
+            }
             (Some(view), Some(state)) => format!("it is {state:?} in {view:?}"),
         }
     }
@@ -239,11 +260,8 @@ impl Node {
         let now = self.now();
         let wanted = tell(&mut state.participant, now);
         state.queue.extend(wanted);
-        let is_ready = state.participant.is_ready(now);
-        let is_news = is_ready && !std::mem::replace(&mut state.was_ready, true);
         if std::mem::replace(&mut state.is_worked_off, true) {
-            drop(state);
-            return self.note_ready(is_news);
+            return;
         }
         while let Some(wanted) = state.queue.pop_front() {
             drop(state);
@@ -255,15 +273,6 @@ impl Node {
             state = self.state.lock();
         }
         state.is_worked_off = false;
-        drop(state);
-        self.note_ready(is_news);
-    }
-
-    /// The node is a member, for the first time.
-    fn note_ready(&self, is_news: bool) {
-        if is_news {
-            self.progress.send_modify(|progress| progress.is_ready = true);
-        }
     }
 
     fn carry_out(&self, wanted: Do) {
@@ -307,7 +316,13 @@ impl Node {
                 |node| node.tell(|participant, now| participant.swapped(Swapped::Unknown, now)),
             ),
             Do::Send { to, envelope } => self.send(to, &envelope),
-            Do::Host(until) => self.hosting().extend(until),
+            Do::Host(until) => {
+                self.hosting().extend(until);
+                self.progress.send_modify(|progress| progress.hosts_until = until);
+            }
+            Do::InPlace(is_in_place) => {
+                self.progress.send_modify(|progress| progress.is_in_place = is_in_place);
+            }
             Do::Start { grain, epoch } => self.start(&grain, epoch),
             Do::EndAll => self.end_all(),
             Do::Drain => self.drain(),

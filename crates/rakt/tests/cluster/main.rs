@@ -9,6 +9,7 @@
 //! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
 //! | `secured.rs` | who is heard as a member, over TLS? |
 //! | `figures.rs` | how fast is that, with processes? |
+//! | `readiness.rs` | does a node say truly whether it does its part? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
@@ -27,6 +28,7 @@ mod nodes;
 mod outage;
 #[cfg(unix)]
 mod processes;
+mod readiness;
 mod register;
 #[cfg(feature = "_tls")]
 mod secured;

@@ -87,6 +87,7 @@ impl World {
                 node.lives.clear();
                 (node.hosts_until, node.drains) = (None, false);
             }
+            Do::InPlace(_) => {}
             Do::Drain => self.drain(at),
             Do::Found { ticket, found } => self.found(at, ticket, found),
             Do::View(view) => {
