@@ -61,15 +61,19 @@ impl<T> Slot<T> {
 
     /// Gives the answer; gives it back if nobody waits any more.
     pub(crate) fn answer(&self, answer: T) -> Result<(), T> {
+        if let Some(waker) = self.put(answer)? {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// The same, and whoever calls wakes the asker.
+    pub(crate) fn put(&self, answer: T) -> Result<Option<Waker>, T> {
         let mut state = self.state.lock();
         let State::Waiting { asker, .. } = &mut *state else { return Err(answer) };
         let asker = asker.take();
         *state = State::Answered(answer);
-        drop(state);
-        if let Some(waker) = asker {
-            waker.wake();
-        }
-        Ok(())
+        Ok(asker)
     }
 }
 

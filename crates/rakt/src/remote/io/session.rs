@@ -87,6 +87,9 @@ pub(crate) trait Session: Send {
         false
     }
 
+    /// The task is held up: wakes those that it was to wake later.
+    fn hurry(&mut self) {}
+
     /// Adds a sign of life to what is to be sent, where the dialect has one, and has the task of the
     /// connection woken.
     fn beat(&mut self) {}

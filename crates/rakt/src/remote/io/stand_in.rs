@@ -25,7 +25,8 @@ pub(crate) struct Pumps(Mutex<HashMap<usize, Weak<dyn HeldUp>>>);
 
 /// A connection that may be held up.
 trait HeldUp: Send + Sync {
-    /// Starts another task, if it was woken before the last call and has not been run since.
+    /// Starts another task, if it was woken before the last call and has not been run since. Whom it was to wake later
+    /// it wakes now.
     fn take_over(self: Arc<Self>, runtime: &Handle);
 
     /// Sends the peer a sign of life, unless one was sent just before.
@@ -121,7 +122,8 @@ impl<S: Session + 'static> HeldUp for Shared<S> {
     fn take_over(self: Arc<Self>, runtime: &Handle) {
         // Whoever polls it now is not held up.
         let Some(mut state) = self.state.try_lock() else { return };
-        let Some(pump) = &state.pump else { return };
+        let Some(pump) = &mut state.pump else { return };
+        pump.session.hurry();
         let woken = pump.is_woken().then_some(state.polls);
         if woken.is_none() || std::mem::replace(&mut state.seen, woken) != woken {
             return;

@@ -6,10 +6,9 @@
 //!
 //! What the two sides have in common is here; what a side adds is its [`Half`].
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
 use rakt_wire::native::{CloseCode, Limits, Role, Session, Side, Transmit, Unanswered, Writer};
@@ -180,7 +179,7 @@ pub(crate) struct Conn<H: Half> {
 pub(crate) struct State<H> {
     pub(crate) half: H,
     driver: Option<Waker>,
-    /// The driver, where it is to be woken [later](wake_later): whoever cannot wait for that wakes it now.
+    /// The driver, where it is to be woken [later](super::later::wake_later): whoever cannot wait for that wakes it now.
     deferred: Option<Waker>,
     /// Why the peer is not to be heard any more.
     pub(super) forbidden: Option<Box<str>>,
@@ -397,17 +396,6 @@ impl<H: Half> Conn<H> {
     }
 }
 
-/// Wakes a driver that has nothing to do but to write tells: once this thread of the runtime has run all tasks that
-/// are ready, or looks at its sockets in between. Nobody waits for a tell, and until then more of them may come, which
-/// one write then carries. Woken at once it would be the next to run here, and when tokio has done that three times, a
-/// task for another thread: that one is woken, takes it, writes what little there is, and sleeps again.
-///
-/// In a thread that runs no tasks it is woken at once.
-pub(super) fn wake_later(driver: &Waker) {
-    // What a task does that lets others go first. Its waker is the driver's here.
-    let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(driver));
-}
-
 /// Wakes the driver, unless somebody has already.
 pub(super) fn touch<H>(mut state: MutexGuard<'_, State<H>>) {
     let driver = state.take_driver();
@@ -423,7 +411,7 @@ impl<H> State<H> {
         self.driver.take().or_else(|| self.deferred.take())
     }
 
-    /// The driver, if it has nothing to do, to be woken [later](wake_later).
+    /// The driver, if it has nothing to do, to be woken [later](super::later::wake_later).
     #[inline]
     pub(super) fn defer_driver(&mut self) -> Option<Waker> {
         let driver = self.driver.take()?;

@@ -10,7 +10,8 @@ use rakt_wire::native::{
 };
 use rakt_wire::{Encode, Metadata, Operation, Wish};
 
-use super::conn::{Conn, Half, Leftover, State, touch, wake_later};
+use super::conn::{Conn, Half, Leftover, State, touch};
+use super::later::wake_later;
 use crate::answer::{Cancel, Fate, RemoteAnswer};
 use crate::error::{Bound, Cause, Chain, Refusal};
 use crate::events::DeadLetter;
@@ -86,7 +87,7 @@ pub(crate) enum ToWake {
     /// Nobody: whoever waits for the answer [writes](RemoteAnswer::write_now) it.
     Asker,
     Now(Waker),
-    /// See [`wake_later`].
+    /// [Later](wake_later): nobody waits for a tell, and until then more of them may come, which one write then carries.
     Later(Waker),
 }
 

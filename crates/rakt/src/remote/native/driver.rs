@@ -11,6 +11,7 @@ use rakt_wire::native::{
 
 use super::block::COPIED_LEN;
 use super::conn::{Conn, Half};
+use super::later::{Patience, wake_later};
 use crate::error::Cause;
 use crate::remote::account::Unread;
 use crate::remote::io::{Buffers, Farewell, Fault, Pace, Pump, Rate, Reading, Session, WriteNow};
@@ -43,6 +44,9 @@ pub(crate) trait Reader: Send {
         0
     }
 
+    /// See [`Session::hurry`].
+    fn hurry(&mut self) {}
+
     /// The goodbye of the peer, once.
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)>;
 
@@ -64,6 +68,7 @@ pub(crate) struct Driver<R: Reader> {
     has_written: bool,
     /// Others had their turn before what is buffered now is written.
     has_waited: bool,
+    patience: Patience,
     /// The peer is not read from until it has taken more.
     is_held_back: bool,
     last_use: Instant,
@@ -100,6 +105,7 @@ pub(crate) fn drive<R: Reader + 'static>(
         unread: Unread::default(),
         has_written: false,
         has_waited: false,
+        patience: Patience::default(),
         is_held_back: false,
         last_use: now,
         is_used: false,
@@ -220,15 +226,23 @@ impl<R: Reader> Session for Driver<R> {
         let mut wakers = Vec::new();
         if io.unwritten.is_empty() {
             if !self.has_waited && state.half.session().expects_more() {
-                // Whoever wakes this task makes it the next to run, ahead of all the others that are
-                // about to write as well. Letting them go first once makes one write of many: 64
+                // Many are about to write as well. Letting them go first once makes one write of many: 64
                 // askers on one core had one frame a write before.
                 self.has_waited = true;
-                drop(state);
-                cx.waker().wake_by_ref();
+                if self.patience.begin(now()) {
+                    // None of them is to wake this task, which would be the next to run.
+                    let driver = state.take_driver();
+                    drop(state);
+                    wake_later(driver.as_ref().unwrap_or(cx.waker()));
+                } else {
+                    drop(state);
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
-            self.has_waited = false;
+            if std::mem::take(&mut self.has_waited) {
+                self.patience.end(now());
+            }
             state.poll_transmit(&mut io.unwritten);
             // Not before it is written: while they fill the next megabyte on this thread, the
             // peer needs something to do.
@@ -368,6 +382,10 @@ impl<R: Reader> Session for Driver<R> {
     fn is_ahead(&self) -> bool {
         // A dialer always reads.
         R::Half::ROLE == Role::Acceptor && self.conn.account.is_ahead()
+    }
+
+    fn hurry(&mut self) {
+        self.reader.hurry();
     }
 
     fn beat(&mut self) {

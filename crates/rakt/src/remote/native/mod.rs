@@ -5,6 +5,7 @@
 //! | `conn.rs` | one open connection, as everybody but its driver sees it |
 //! | `dialed.rs`, `accepted.rs` | what a side adds: senders that wait; answers and cancellations |
 //! | `driver.rs` | a connection as a session of the pump: turns, heartbeats, the end |
+//! | `later.rs` | waking that lets others go first |
 //! | `replies.rs`, `arrivals.rs` | what each side does with what arrives |
 //! | `batch.rs` | the messages for one actor that one read brought |
 //! | `serve.rs` | operations and watches of a peer |
@@ -25,6 +26,7 @@ mod conn;
 mod dialed;
 mod driver;
 mod endpoint;
+mod later;
 mod leaving;
 #[cfg(feature = "_tls")]
 mod replacing;

@@ -12,6 +12,7 @@ use rakt_wire::native::{
 use super::conn::Conn;
 use super::dialed::Dialed;
 use super::driver::Reader;
+use super::later::Together;
 use crate::answer::{Fate, Reply};
 use crate::error::Refusal;
 use crate::remote::budget::Part;
@@ -35,6 +36,7 @@ pub(crate) struct RepliesReader {
     replies: Replies,
     /// Requests of the read at hand, to be told once no lock is held.
     ended: Vec<(Arc<Slot<Fate>>, Fate)>,
+    askers: Together,
     news: Vec<News>,
 }
 
@@ -46,8 +48,8 @@ enum News {
 
 impl RepliesReader {
     pub(crate) fn new(conn: Arc<Conn<Dialed>>, owner: Arc<dyn Owner>, session: &Session) -> Self {
-        let replies = Replies::new(session);
-        Self { conn, owner, replies, ended: Vec::new(), news: Vec::new() }
+        let (replies, askers) = (Replies::new(session), Together::default());
+        Self { conn, owner, replies, ended: Vec::new(), askers, news: Vec::new() }
     }
 
     fn tell(&mut self, news: News) {
@@ -78,7 +80,7 @@ impl Reader for RepliesReader {
             return Ok(());
         }
         self.conn.note_answer();
-        let Self { conn, replies, ended, news, .. } = self;
+        let Self { conn, replies, ended, askers, news, .. } = self;
         let packed = |raw_len, bytes: Bytes| {
             let (compression, resources) = (conn.compression, conn.resources.clone());
             let open = move || resources.compressors.decompress(compression, &bytes, raw_len);
@@ -116,14 +118,21 @@ impl Reader for RepliesReader {
         drop(state);
         for (slot, fate) in ended.drain(..) {
             crate::metrics::requests_ended(fate.outcome(), 1);
-            // Nobody waits any more: the answer crossed with the cancellation.
-            drop(slot.answer(fate));
+            // An error: nobody waits any more, as the answer crossed with the cancellation.
+            if let Ok(Some(asker)) = slot.put(fate) {
+                askers.add(asker);
+            }
         }
+        askers.wake();
         wakers.into_iter().for_each(std::task::Waker::wake);
         for news in std::mem::take(&mut self.news) {
             self.tell(news);
         }
         result
+    }
+
+    fn hurry(&mut self) {
+        self.askers.hurry();
     }
 
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
