@@ -70,10 +70,13 @@ impl<T> Slot<T> {
     /// The same, and whoever calls wakes the asker.
     pub(crate) fn put(&self, answer: T) -> Result<Option<Waker>, T> {
         let mut state = self.state.lock();
-        let State::Waiting { asker, .. } = &mut *state else { return Err(answer) };
-        let asker = asker.take();
-        *state = State::Answered(answer);
-        Ok(asker)
+        if !matches!(*state, State::Waiting { .. }) {
+            return Err(answer);
+        }
+        match std::mem::replace(&mut *state, State::Answered(answer)) {
+            State::Waiting { asker, .. } => Ok(asker),
+            State::Answered(_) | State::Taken | State::Abandoned => Ok(None),
+        }
     }
 }
 

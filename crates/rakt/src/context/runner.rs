@@ -57,7 +57,7 @@ impl<A: Send + 'static> Context<A> {
     }
 
     pub(crate) fn after_message(&mut self) {
-        self.current = Current::default();
+        self.current.begin_plain(None);
     }
 
     /// Takes more messages into the empty work, waiting a little if there are none; says false if there

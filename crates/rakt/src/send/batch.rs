@@ -10,13 +10,16 @@ use rakt_wire::Wish;
 
 use super::envelope::{Envelope, Held};
 use super::message_for::MessageFor;
-use super::request::{Ended, Request};
+use super::request::Request;
 use crate::call_options::DEFAULT_ASK_TIMEOUT;
 use crate::error::AskError;
 use crate::limit::Limit;
 use crate::message::{Message, message_name};
 use crate::propagate::Extensions;
 use crate::reference::ActorRef;
+
+/// How a request ended: with a reply, or, where none was asked for, without.
+type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
 
 /// Several requests to one actor, sent in order and under way together.
 struct Batch<'a, T, M: Message> {
@@ -94,7 +97,9 @@ impl<'a, T, M: Message + MessageFor<T>> Batch<'a, T, M> {
         while self.ended < self.sent {
             let one = &mut self.requests[self.ended];
             if let Part::UnderWay(request) = one {
-                match with_limit(request, &mut self.limit, |request| request.poll(cx)) {
+                match with_limit(request, &mut self.limit, |request| {
+                    request.poll(cx, |reply| reply)
+                }) {
                     Poll::Ready(ended) => *one = Part::Ended(ended),
                     Poll::Pending => return Poll::Pending,
                 }

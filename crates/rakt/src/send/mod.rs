@@ -266,7 +266,7 @@ impl<T, M: Message + MessageFor<T>> Future for Confirmed<'_, T, M> {
     type Output = Result<(), AskError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.request.poll(cx).map_ok(drop)
+        self.request.poll(cx, drop)
     }
 }
 
@@ -341,6 +341,6 @@ impl<T, M: Message + MessageFor<T>> Future for Ask<'_, T, M> {
     type Output = Result<M::Reply, AskError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.request.poll(cx).map_ok(|reply| reply.expect("an ask ends with a reply or an error"))
+        self.request.poll(cx, |reply| reply.expect("an ask ends with a reply or an error"))
     }
 }

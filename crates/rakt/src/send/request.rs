@@ -22,9 +22,6 @@ pub(super) struct Request<'a, T, M: Message> {
     wish: Wish,
 }
 
-/// How a request ended: with a reply, or, where none was asked for, without.
-pub(super) type Ended<M> = Result<Option<<M as Message>::Reply>, AskError<M>>;
-
 impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
     pub(super) fn new(mut envelope: Envelope<'a, T, M>, limit: Limit, wish: Wish) -> Self {
         envelope.is_alone = true;
@@ -64,19 +61,31 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ended<M>> {
-        std::task::ready!(self.poll_send(cx))?;
-        let ended = match self.receipt.as_mut() {
+    /// Ends with what `of` makes of the reply, or, where none was asked for, of nothing.
+    #[inline]
+    pub(super) fn poll<E>(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        of: impl FnOnce(Option<M::Reply>) -> E,
+    ) -> Poll<Result<E, AskError<M>>> {
+        if self.receipt.is_none() {
+            std::task::ready!(self.poll_send(cx))?;
+        }
+        match &mut self.receipt {
             None => return Poll::Pending,
-            Some(Receipt::Accepted) => return Poll::Ready(Ok(None)),
-            Some(Receipt::Local(answer)) => Pin::new(answer).poll(cx).map(|answer| match answer {
-                Ok(reply) => Ok(Some(reply)),
-                Err(refusal) => Err(AskError::Refused { target: self.target(), refusal }),
-            }),
-            Some(Receipt::Remote(answer)) => Pin::new(answer).poll(cx).map(|fate| self.read(fate)),
-        };
-        if ended.is_ready() {
-            return ended;
+            Some(Receipt::Accepted) => return Poll::Ready(Ok(of(None))),
+            Some(Receipt::Local(answer)) => match Pin::new(answer).poll(cx) {
+                Poll::Ready(Ok(reply)) => return Poll::Ready(Ok(of(Some(reply)))),
+                Poll::Ready(Err(refusal)) => {
+                    let target = self.target();
+                    return Poll::Ready(Err(AskError::Refused { target, refusal }));
+                }
+                Poll::Pending => {}
+            },
+            Some(Receipt::Remote(answer)) => match Pin::new(answer).poll(cx) {
+                Poll::Ready(fate) => return Poll::Ready(self.read(fate).map(of)),
+                Poll::Pending => {}
+            },
         }
         if self.limit.poll(cx, self.envelope.ticks()).is_ready() {
             let (target, limit) = (self.target(), self.limit.length());
@@ -85,7 +94,8 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
         Poll::Pending
     }
 
-    fn read(&self, fate: Fate) -> Ended<M> {
+    /// The reply that came, where one was asked for.
+    fn read(&self, fate: Fate) -> Result<Option<M::Reply>, AskError<M>> {
         let payload = match fate {
             Fate::Reply(_) if self.wish == Wish::Confirm => return Ok(None),
             Fate::Reply(payload) => payload,
