@@ -263,6 +263,9 @@ impl<A: Actor + Handler<M>, M: Message> Sealed<A> for M {
         let cell = match target {
             Target::Local(cell) => cell.as_any().downcast_ref::<ActorCell<A>>(),
             Target::Remote(_) => None,
+            Target::Grain(grain) => {
+                return Target::Grain(grain.through(<M as Sealed<A>>::receiving));
+            }
         };
         match cell {
             Some(cell) => {
@@ -278,10 +281,7 @@ impl ActorRef {
     /// The same reference as one to an actor of type `A`, which may be unknown; `None` if it is of another.
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
     pub(crate) fn of_type<A: ActorType>(&self) -> Option<ActorRef<A>> {
-        match self.target() {
-            Target::Local(cell) if !A::is_type_of(&**cell) => None,
-            target => Some(ActorRef::from_target(target.clone())),
-        }
+        A::is_type_of(self.target()).then(|| ActorRef::from_target(self.target().clone()))
     }
 
     /// The same reference with the actor's type, which the caller vouches for.
@@ -306,25 +306,31 @@ pub trait ActorType: typed::Sealed + 'static {}
 impl<A: typed::Sealed + 'static> ActorType for A {}
 
 mod typed {
-    use super::{Actor, ActorCell, AnyActor, AnyCell, Takes};
+    use std::any::TypeId;
+
+    use super::{Actor, ActorCell, AnyActor, Takes, Target};
 
     #[expect(unnameable_types, reason = "sealed: nobody outside can call or implement it")]
     pub trait Sealed {
-        /// Whether an actor of this process is one.
+        /// Whether an actor may be one: that of another node may be any.
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn is_type_of(cell: &dyn AnyCell) -> bool;
+        fn is_type_of(target: &Target) -> bool;
     }
 
     impl<A: Actor> Sealed for A {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn is_type_of(cell: &dyn AnyCell) -> bool {
-            cell.as_any().is::<ActorCell<A>>()
+        fn is_type_of(target: &Target) -> bool {
+            match target {
+                Target::Local(cell) => cell.as_any().is::<ActorCell<A>>(),
+                Target::Remote(_) => true,
+                Target::Grain(grain) => grain.actor_type() == TypeId::of::<A>(),
+            }
         }
     }
 
     impl Sealed for AnyActor {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn is_type_of(_: &dyn AnyCell) -> bool {
+        fn is_type_of(_: &Target) -> bool {
             true
         }
     }
@@ -332,7 +338,7 @@ mod typed {
     /// The actor says what it takes when it is sent something.
     impl<M> Sealed for Takes<M> {
         #[expect(private_interfaces, reason = "sealed: nobody outside can call or implement it")]
-        fn is_type_of(_: &dyn AnyCell) -> bool {
+        fn is_type_of(_: &Target) -> bool {
             true
         }
     }

@@ -48,11 +48,6 @@ impl Limit {
         }
     }
 
-    /// Whether `until` may have taken a part of it.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.latest.is_some()
-    }
-
     /// How long it is, of which `until` may have taken a part.
     pub(crate) fn length(&mut self) -> Duration {
         let since = self.begin();

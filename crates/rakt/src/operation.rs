@@ -1,6 +1,7 @@
 //! Managing actors: stop, respawn, reinstate, here or on another node.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use rakt_wire::Operation;
@@ -11,7 +12,7 @@ use crate::error::{OperationError, Refusal};
 use crate::events::StopReason;
 use crate::inside::{is_inside, is_inside_family};
 use crate::limit::Limit;
-use crate::reference::{AnyCell, RemoteActor, Target, ended};
+use crate::reference::{AnyCell, AnyGrain, RemoteActor, Target, ended};
 use crate::signal::Signal;
 
 pub(crate) async fn stop(target: &Target) -> Result<(), OperationError> {
@@ -28,6 +29,10 @@ pub(crate) async fn stop(target: &Target) -> Result<(), OperationError> {
             let (path, uid) = place(&**remote);
             stopped(remote.request(Operation::Stop { path, uid }).await)
         }
+        Target::Grain(grain) => match life_of("stop", grain).await? {
+            Some(life) => Box::pin(stop(&life)).await,
+            None => Ok(()),
+        },
     }
 }
 
@@ -41,6 +46,10 @@ pub(crate) async fn respawn(target: &Target) -> Result<(), OperationError> {
             let (path, uid) = place(&**remote);
             remote.request(Operation::Respawn { path, uid }).await.map(drop)
         }
+        Target::Grain(grain) => match life_of("respawn", grain).await? {
+            Some(life) => Box::pin(respawn(&life)).await,
+            None => Ok(()),
+        },
     }
 }
 
@@ -55,6 +64,10 @@ pub(crate) async fn reinstate(target: &Target) -> Result<(), OperationError> {
             let (path, uid) = place(&**remote);
             remote.request(Operation::Reinstate { path, uid }).await.map(drop)
         }
+        Target::Grain(grain) => match life_of("reinstate", grain).await? {
+            Some(life) => Box::pin(reinstate(&life)).await,
+            None => Ok(()),
+        },
     }
 }
 
@@ -75,6 +88,10 @@ pub(crate) async fn kill(target: &Target) -> Result<(), OperationError> {
             let refusal = Refusal::Unsupported { source };
             Err(OperationError::NotSent { operation: "kill", target, refusal })
         }
+        Target::Grain(grain) => match life_of("kill", grain).await? {
+            Some(life) => Box::pin(kill(&life)).await,
+            None => Ok(()),
+        },
     }
 }
 
@@ -112,6 +129,19 @@ async fn wait<F: Future<Output = Result<(), Refusal>>>(
         }),
     })
     .await
+}
+
+/// The life that a grain has, looked for as long as an ask may take.
+async fn life_of(
+    operation: &'static str,
+    grain: &Arc<dyn AnyGrain>,
+) -> Result<Option<Target>, OperationError> {
+    let limit = grain.call_options().ask_timeout;
+    let found = tokio::time::timeout(limit, grain.clone().look()).await;
+    found.unwrap_or(Err(Refusal::DeadlineExceeded)).map_err(|refusal| {
+        let target = grain.address().into();
+        OperationError::NotSent { operation, target, refusal }
+    })
 }
 
 /// How an actor of another node is called there.

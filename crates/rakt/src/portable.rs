@@ -125,6 +125,7 @@ impl<A> ActorRef<A> {
             Target::Remote(remote) => {
                 PortableRef { address: remote.address().clone(), life: remote.life() }
             }
+            Target::Grain(grain) => PortableRef { address: grain.address(), life: None },
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct ActorRef<A = AnyActor> {
 pub(crate) enum Target {
     Local(Arc<dyn AnyCell>),
     Remote(Arc<dyn RemoteActor>),
+    /// A grain, wherever it lives: whoever sends to it finds out first.
+    Grain(Arc<dyn AnyGrain>),
 }
 
 impl<A> Clone for ActorRef<A> {
@@ -73,6 +75,7 @@ impl<A> fmt::Display for ActorRef<A> {
         match &self.target {
             Target::Local(cell) => write!(f, "{}", cell.address()),
             Target::Remote(remote) => write!(f, "{}", remote.address()),
+            Target::Grain(grain) => write!(f, "{}", grain.address()),
         }
     }
 }
@@ -85,6 +88,10 @@ impl<A, B> PartialEq<ActorRef<B>> for ActorRef<A> {
             (Target::Local(a), Target::Local(b)) => std::ptr::addr_eq(a.as_any(), b.as_any()),
             (Target::Remote(a), Target::Remote(b)) => {
                 a.address() == b.address() && a.life() == b.life()
+            }
+            // There is one of the options for each system.
+            (Target::Grain(a), Target::Grain(b)) => {
+                std::ptr::eq(a.call_options(), b.call_options()) && a.path() == b.path()
             }
             _ => false,
         }
@@ -99,6 +106,7 @@ impl<A> Hash for ActorRef<A> {
         match &self.target {
             Target::Local(cell) => (&raw const *cell.as_any()).cast::<()>().hash(state),
             Target::Remote(remote) => (remote.address(), remote.life()).hash(state),
+            Target::Grain(grain) => grain.path().hash(state),
         }
     }
 }
@@ -109,6 +117,7 @@ impl Target {
         match self {
             Self::Local(cell) => cell.call_options(),
             Self::Remote(remote) => remote.call_options(),
+            Self::Grain(grain) => grain.call_options(),
         }
     }
 }
@@ -127,6 +136,7 @@ impl<A> ActorRef<A> {
         match &self.target {
             Target::Local(cell) => Some(cell.life()),
             Target::Remote(remote) => remote.life(),
+            Target::Grain(_) => None,
         }
     }
 
@@ -135,6 +145,7 @@ impl<A> ActorRef<A> {
         match &self.target {
             Target::Local(cell) => cell.address(),
             Target::Remote(remote) => remote.address().clone(),
+            Target::Grain(grain) => grain.address(),
         }
     }
 
@@ -143,12 +154,22 @@ impl<A> ActorRef<A> {
         match &self.target {
             Target::Local(cell) => cell.path(),
             Target::Remote(remote) => remote.address().path(),
+            Target::Grain(grain) => grain.path(),
         }
     }
 
     /// Whether the actor lives in this process.
     pub fn is_local(&self) -> bool {
-        matches!(self.target, Target::Local(_))
+        self.here().is_some()
+    }
+
+    /// The actor, where it is in this process.
+    fn here(&self) -> Option<Arc<dyn AnyCell>> {
+        match &self.target {
+            Target::Local(cell) => Some(cell.clone()),
+            Target::Remote(_) => None,
+            Target::Grain(grain) => grain.living(),
+        }
     }
 
     /// The same reference without the actor's type.
@@ -158,7 +179,7 @@ impl<A> ActorRef<A> {
 
     /// Completes when the actor has ended, here or on another node, and says why. As
     /// [`Context::watch`](crate::Context::watch), from outside of actors: at once where it has ended already, and
-    /// with [`StopReason::NodeLost`] where its node cannot be reached any more.
+    /// with [`StopReason::NodeLost`] where its node cannot be reached any more. A [grain](crate::grain) never has ended.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
@@ -166,6 +187,7 @@ impl<A> ActorRef<A> {
         match &self.target {
             Target::Local(cell) => ended(&**cell).await,
             Target::Remote(remote) => ended_there(remote).await,
+            Target::Grain(_) => std::future::pending().await,
         }
     }
 
@@ -174,15 +196,13 @@ impl<A> ActorRef<A> {
         match &self.target {
             Target::Local(cell) => Some(!cell.has_ended()),
             Target::Remote(_) => None,
+            Target::Grain(grain) => grain.living().map(|_| true),
         }
     }
 
     /// Messages that wait in the mailbox, where the actor is in this process.
     pub fn queue_len(&self) -> Option<usize> {
-        match &self.target {
-            Target::Local(cell) => Some(cell.queue_len()),
-            Target::Remote(_) => None,
-        }
+        self.here().map(|cell| cell.queue_len())
     }
 }
 
@@ -335,6 +355,40 @@ pub(crate) trait RemoteActor: Send + Sync {
     fn watch(self: Arc<Self>, watcher: Weak<dyn Signalled>, watch: WatchId);
 
     fn unwatch(&self, watch: WatchId);
+}
+
+/// A grain whose type only its own functions know.
+pub(crate) trait AnyGrain: Send + Sync {
+    /// Its path, or that of all grains where none can have its key.
+    fn path(&self) -> &str;
+    fn address(&self) -> Address;
+    fn call_options(&self) -> &CallOptions;
+    /// The type of the actors that it has its lives as.
+    fn actor_type(&self) -> TypeId;
+    /// The life of it in this process.
+    fn living(&self) -> Option<Arc<dyn AnyCell>>;
+    /// Where it is known to live, if it can be sent to there without a wait.
+    fn known(&self) -> Option<Target>;
+    /// The way of one message to it.
+    fn way(self: Arc<Self>) -> Box<dyn Way>;
+    /// The same grain; each life of it that lives here is reached through what `door` makes of it.
+    fn through(&self, door: fn(&Target) -> Target) -> Arc<dyn AnyGrain>;
+    /// Where it lives; nothing brings it to life.
+    fn look(self: Arc<Self>) -> Looking;
+}
+
+/// A grain that is looked for, and not to be brought to life.
+pub(crate) type Looking = Pin<Box<dyn Future<Output = Result<Option<Target>, Refusal>> + Send>>;
+
+/// The way of one message to a grain: to one life of it after the other, until one takes it.
+pub(crate) trait Way: Send {
+    /// The life to send to next, which is none that has refused the message. Without a waker it does not wait.
+    fn poll(&mut self, waker: Option<&Waker>) -> Poll<Result<Target, Refusal>>;
+    /// The life that was found last has refused the message, and nobody has handled it. Says where to go on: at the grain,
+    /// if that is of use.
+    fn go_on(&mut self, refusal: &Refusal) -> Option<Target>;
+    /// Why nothing is found yet, if that can be said.
+    fn why_waiting(&self) -> Option<Refusal>;
 }
 
 /// What takes tells of one type to an actor on another node that are written down.

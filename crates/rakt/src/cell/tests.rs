@@ -74,7 +74,7 @@ fn from_peer() -> Box<dyn Arrivals> {
 fn cell(actor: &ActorRef<Door>) -> &ActorCell<Door> {
     match actor.target() {
         Target::Local(cell) => cell.as_any().downcast_ref().expect("a door"),
-        Target::Remote(_) => unreachable!("it lives here"),
+        _ => unreachable!("it lives here"),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Cause, Chain, Refusal};
 use crate::grain::{Epoch, GrainId};
 use crate::hosting::May;
 use crate::reference::AnyCell;
-use crate::system::core::{Claiming, Clustering, Finding, Refused};
+use crate::system::core::{Claiming, Clustering, Finding, Locating, Refused};
 
 fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
     let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
@@ -41,6 +41,14 @@ impl Clustering for Node {
             let found = self.clone().search(grain, refused, true).await;
             // Nobody is no answer to that.
             self.whereabouts(&path, found)?.ok_or(Refusal::NotFound)
+        })
+    }
+
+    fn look(self: Arc<Self>, grain: &GrainId) -> Locating {
+        let (grain, path) = (grain_of(grain), grain.path());
+        Box::pin(async move {
+            let found = self.clone().search(grain, None, false).await;
+            self.whereabouts(&path, found)
         })
     }
 

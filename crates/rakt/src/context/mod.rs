@@ -27,7 +27,6 @@ use crate::message::allowance::Kept;
 use crate::peer::Peer;
 use crate::propagate::Extensions;
 use crate::reference::{ActorRef, Target};
-use crate::send::envelope::{Carried, written_down};
 use crate::send::message_for::MessageFor;
 use crate::send::{Ask, AskAll, Tell, TellAll};
 use crate::system::core::ActorSystem;
@@ -178,12 +177,6 @@ impl<A: Send + 'static> Context<A> {
     {
         let tell = target.tell(message).sender(&self.me()).carrying(self.current.extensions());
         tell.until(self.current.deadline)
-    }
-
-    /// What the context propagator makes of the context of the message at hand.
-    pub(crate) fn written_context(&self) -> Option<Carried> {
-        let propagator = self.cell.system.propagator()?;
-        Some(written_down(&**propagator, self.current.extensions()))
     }
 
     /// Asks with this actor as the sender. See [`ActorRef::ask`]. It waits no longer than the asker of the message

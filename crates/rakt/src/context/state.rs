@@ -142,6 +142,8 @@ impl<A> Extra<A> {
         match self.watching.entry(watch).insert_entry(target).get() {
             Target::Local(cell) => cell.watch(Watcher::Actor { watcher: me, watch }),
             Target::Remote(remote) => remote.clone().watch(me, watch),
+            // It has another life, and never ends.
+            Target::Grain(_) => {}
         }
     }
 
@@ -189,5 +191,6 @@ fn unwatch(watched: &Target, watch: WatchId) {
     match watched {
         Target::Local(cell) => cell.unwatch(watch),
         Target::Remote(remote) => remote.unwatch(watch),
+        Target::Grain(_) => {}
     }
 }

@@ -158,6 +158,14 @@ impl<G: Grain> GrainHost for Kind<G> {
         })
     }
 
+    fn deactivate(&self, system: &ActorSystem, key: &str) -> Activating {
+        let grain = system.grain::<G>(key);
+        Box::pin(async move {
+            let ended = grain.deactivate().await;
+            ended.map_err(|error| error.refusal().cloned().unwrap_or(Refusal::DeadlineExceeded))
+        })
+    }
+
     fn begin(self: Arc<Self>, system: &ActorSystem) {
         // The list of messages is user code: from now on it is known, and not asked for under a lock.
         let _ = class_of::<G>(system);

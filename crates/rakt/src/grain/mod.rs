@@ -57,14 +57,13 @@
 //! - `place`: where a grain lives, one life after the other; `activation`: one such life, and what it has stored
 //! - `placement`: on which node of a cluster that is
 //! - `context`: what the code of a grain can do besides
-//! - `reference`, `call`: how it is sent messages
+//! - `reference`, `way`: how it is sent messages
 //! - `relay`: what peers send for grains that live on other nodes
 //! - `portable`: grains in messages
 //! - `store`: where grains keep what outlives them; `memory_store`: one that is gone with the process
 //! - `reminders`: messages to grains that do not live
 
 mod activation;
-mod call;
 mod context;
 mod epoch;
 mod host;
@@ -82,6 +81,7 @@ mod reminders;
 mod room;
 mod store;
 mod table;
+mod way;
 
 use std::future::Future;
 
@@ -89,7 +89,6 @@ use crate::actor::Actor;
 use crate::context::Context;
 use crate::error::Result;
 
-pub use call::{GrainAsk, GrainTell};
 pub use epoch::{Epoch, Writer};
 pub use id::GrainId;
 pub use kind::GrainKind;

@@ -139,8 +139,9 @@ impl<G: Grain> Place<G> {
     /// Where to send to: to what lives here, or to where it was found last, but not to `refused`, which takes in no more.
     pub(super) fn known(&self, refused: Option<reference::Life>) -> Option<ActorRef<G>> {
         let life = self.life.lock();
-        let here = life.current.as_ref().filter(|cell| Some(cell.life()) != refused);
-        match here {
+        match &life.current {
+            // It is about to end, and where the next one lives is decided after that.
+            Some(cell) if Some(cell.life()) == refused => None,
             Some(cell) => Some(ActorRef::from_target(Target::Local(cell.clone()))),
             None => {
                 let elsewhere = life.away.as_ref().and_then(|away| away.elsewhere.clone());

@@ -2,33 +2,53 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 
-use rakt_wire::Address;
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Grain;
-use super::id::{GRAINS, GrainId};
+use super::id::GrainId;
 use super::place::{Kind, Place};
-use crate::context::ActorCell;
-use crate::error::{AddressError, Refusal};
-use crate::events::StopReason;
-use crate::reference::ended;
-use crate::signal::{Signal, Signalled};
+use super::way::Sought;
+use crate::error::{AddressError, OperationError, Refusal};
+use crate::reference::{ActorRef, Target};
 use crate::system::core::ActorSystem;
 
 /// A reference to a grain: it never goes stale, and needs no grain to live.
 ///
 /// Made by [`ActorSystem::grain`]. Cheap to clone; it does not keep the grain alive.
+///
+/// It has all that an [`ActorRef`] has, and goes wherever one does: into [`Context::ask`](crate::Context::ask) and
+/// [`forward`](crate::Context::forward), and as a [`recipient`](ActorRef::recipient) into routers and topics. What is sent
+/// brings the grain to life where it does not live, on whichever node of a cluster:
+///
+/// - A tell completes when the message is in the mailbox, or given to the connection to the node of the grain. It waits
+///   while that is full, and while so many grains live that there is [no room](super::GrainKind::limit) for one more.
+/// - What is in the mailbox of a grain that ends is handled by its next activation. What waits for one that does
+///   not come to life is refused with [`Refusal::ActivationFailed`].
+/// - What is refused because the grain does not live there any more, and was not handled, is sent to where it lives next,
+///   within the limit of the call.
+/// - [`try_tell`](ActorRef::try_tell) waits for nothing: in a cluster it is refused with [`Refusal::Unreachable`] until it
+///   is known where the grain lives.
+/// - A grain never ends: who [watches](crate::Context::watch) one hears nothing. What [stops](ActorRef::stop), kills or
+///   respawns it means the life that it has at the moment; where it has none, nothing happens.
 pub struct GrainRef<G: Grain> {
-    pub(super) system: ActorSystem,
+    actor: ActorRef<G>,
+    sought: Arc<Sought<G>>,
     key: Arc<str>,
-    place: Result<Arc<Place<G>>, Refusal>,
 }
 
 impl<G: Grain> Clone for GrainRef<G> {
     fn clone(&self) -> Self {
-        Self { system: self.system.clone(), key: self.key.clone(), place: self.place.clone() }
+        let Self { actor, sought, key } = self;
+        Self { actor: actor.clone(), sought: sought.clone(), key: key.clone() }
+    }
+}
+
+impl<G: Grain> Deref for GrainRef<G> {
+    type Target = ActorRef<G>;
+
+    fn deref(&self) -> &ActorRef<G> {
+        &self.actor
     }
 }
 
@@ -48,7 +68,7 @@ impl<G: Grain> fmt::Display for GrainRef<G> {
 /// Two references are equal if they are to the same grain of the same system.
 impl<G: Grain> PartialEq for GrainRef<G> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.system.0, &other.system.0) && self.key == other.key
+        Arc::ptr_eq(&self.sought.system.0, &other.sought.system.0) && self.key == other.key
     }
 }
 
@@ -79,7 +99,8 @@ impl ActorSystem {
         let place = self.hosted::<G>().ok_or_else(not_here);
         let place = place.and_then(|kind| Place::of(&kind, key));
         let key = place.as_ref().map_or_else(|_| key.into(), |place| place.id.shared_key());
-        GrainRef { system: self.clone(), key, place }
+        let sought = Arc::new(Sought::new(self.clone(), place));
+        GrainRef { actor: ActorRef::from_target(Target::Grain(sought.clone())), sought, key }
     }
 }
 
@@ -97,50 +118,23 @@ impl<G: Grain> GrainRef<G> {
         GrainId::new(G::KIND, &self.key)
     }
 
-    /// Has the grain end once it has handled what is queued, and waits for that: it is passivated. Where it does not live
-    /// nothing happens. A message that comes meanwhile brings it to life again.
+    /// Has the grain end once it has handled what is queued, and waits for that: it is passivated, on whichever node it lives.
+    /// Where it does not live nothing happens. A message that comes meanwhile brings it to life again. The same as
+    /// [`stop`](ActorRef::stop).
+    ///
+    /// Another node has to allow it: its policy has to let this one manage the path of the grain, by `remote::Role::may_manage`.
+    ///
+    /// # Errors
+    /// As [`stop`](ActorRef::stop); and it could not be found out whether it lives.
     ///
     /// # Cancel safety
-    /// The grain ends even if the future is dropped after its first poll.
-    pub async fn deactivate(&self) {
-        let living = self.place.as_ref().ok().and_then(|place| place.living());
-        if let Some(cell) = living {
-            cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
-            ended(&*cell).await;
-        }
+    /// As [`stop`](ActorRef::stop): the grain ends even if the future is dropped, once its life was found.
+    pub async fn deactivate(&self) -> Result<(), OperationError> {
+        self.actor.stop().await
     }
 
     /// Whether the grain lives at this moment, here.
     pub fn is_active(&self) -> bool {
-        self.place.as_ref().is_ok_and(|place| place.living().is_some())
-    }
-
-    /// What errors call it.
-    pub(super) fn address(&self) -> Address {
-        let path = match &self.place {
-            Ok(place) => place.id.path(),
-            Err(_) => GRAINS.to_owned(),
-        };
-        self.system.address_of(&path)
-    }
-
-    /// The activation to send to, if there is one or room for one.
-    pub(super) fn enter(
-        &self,
-        closed: Option<u64>,
-        permit: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<Option<Arc<ActorCell<G>>>, Refusal> {
-        let place = self.place.as_ref().map_err(Clone::clone)?;
-        place.enter(&self.system, closed, permit)
-    }
-
-    /// Where it lives, here or elsewhere.
-    pub(super) fn place(&self) -> Result<&Arc<Place<G>>, Refusal> {
-        self.place.as_ref().map_err(Clone::clone)
-    }
-
-    /// The grains of the kind that live here, where they do.
-    pub(super) fn kind(&self) -> Option<&Arc<Kind<G>>> {
-        self.place.as_ref().ok().map(|place| &place.kind)
+        self.actor.is_local()
     }
 }

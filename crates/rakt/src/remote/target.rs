@@ -286,7 +286,7 @@ impl RemoteTarget {
             sender: outgoing.sender.map(|sender| Sender {
                 key: match sender.target() {
                     Target::Local(cell) => Some(cell.uid()),
-                    Target::Remote(_) => None,
+                    Target::Remote(_) | Target::Grain(_) => None,
                 },
                 address: sender,
             }),

@@ -18,8 +18,8 @@ use crate::mailbox::letter::{About, Asker, Letter};
 use crate::message::allowance::Kept;
 use crate::message::{Bare, Encoded, Message, claim_name};
 use crate::peer::Peer;
-use crate::propagate::{ContextPropagator, Extensions};
-use crate::reference::{ActorRef, Outgoing, Push, SendState, Target};
+use crate::propagate::Extensions;
+use crate::reference::{ActorRef, Outgoing, Push, SendState, Target, Way};
 use crate::slot::{Answer, Slot};
 use crate::ticks::Ticks;
 
@@ -42,6 +42,7 @@ impl<T> std::ops::Deref for Held<'_, T> {
 
 /// A message on its way to be accepted. Small, because callers move it: what is rare is boxed.
 pub(super) struct Envelope<'a, T, M: Message> {
+    /// A grain until one life of it is found, and then that.
     pub(super) target: Held<'a, T>,
     /// Not there any more once it was accepted.
     message: Option<M>,
@@ -53,19 +54,12 @@ pub(super) struct Envelope<'a, T, M: Message> {
     /// One task polls this and nothing else for its outcome.
     pub(super) is_alone: bool,
     /// The message stays here when a connection has taken it, to be sent elsewhere if it is refused.
-    pub(super) keeps_message: bool,
+    keeps_message: bool,
     ticket: Option<u64>,
 }
 
 /// What the context propagator wrote for a handler that sends.
-pub(crate) type Carried = Result<Metadata, Refusal>;
-
-/// Lets the context propagator write down a context.
-pub(crate) fn written_down(propagator: &dyn ContextPropagator, current: &Extensions) -> Carried {
-    let mut carrier = Metadata::new();
-    let injected = propagator.inject(current, &mut carrier);
-    injected.map(|()| carrier).map_err(not_propagated)
-}
+type Carried = Result<Metadata, Refusal>;
 
 /// What few messages have with them.
 #[derive(Default)]
@@ -81,6 +75,8 @@ struct Enclosed {
     carried: Option<Carried>,
     /// What a connection keeps for it while it waits.
     state: Option<SendState>,
+    /// Its way to a grain.
+    way: Option<Box<dyn Way>>,
 }
 
 impl Enclosed {
@@ -145,12 +141,9 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     /// Lets the context propagator write down the context of the handler that sends.
     pub(super) fn carry(&mut self, current: &Extensions) {
         let Some(propagator) = &self.target.target().call_options().propagator else { return };
-        let carried = written_down(&**propagator, current);
-        self.enclosed.get_or_insert_default().carried = Some(carried);
-    }
-
-    /// Takes what the context propagator has written down.
-    pub(super) fn take_carried(&mut self, carried: Carried) {
+        let mut carrier = Metadata::new();
+        let injected = propagator.inject(current, &mut carrier);
+        let carried = injected.map(|()| carrier).map_err(not_propagated);
         self.enclosed.get_or_insert_default().carried = Some(carried);
     }
 
@@ -188,6 +181,66 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         deadline: Option<Instant>,
         waker: Option<&Waker>,
     ) -> Offered<M> {
+        let offered = self.poll_offer(wish, deadline, waker);
+        match offered {
+            Poll::Ready(Err(refused)) => self.poll_elsewhere(refused, wish, deadline, waker),
+            offered => offered,
+        }
+    }
+
+    /// One life of a grain has turned the message down: it goes to the next.
+    #[cold]
+    fn poll_elsewhere(
+        &mut self,
+        (mut refusal, mut message): (Refusal, M),
+        wish: Wish,
+        deadline: Option<Instant>,
+        waker: Option<&Waker>,
+    ) -> Offered<M> {
+        while self.goes_on(&refusal) {
+            self.message = Some(message);
+            match self.poll_offer(wish, deadline, waker) {
+                Poll::Ready(Err(refused)) => (refusal, message) = refused,
+                offered => return offered,
+            }
+        }
+        Poll::Ready(Err((refusal, message)))
+    }
+
+    /// Whether a message that was refused for this goes to another life of its grain.
+    fn goes_on(&mut self, refusal: &Refusal) -> bool {
+        let way = self.enclosed.as_mut().and_then(|enclosed| enclosed.way.as_mut());
+        // What has not been sent anywhere cannot go on.
+        let way = way.filter(|_| !matches!(self.target.target(), Target::Grain(_)));
+        let Some(grain) = way.and_then(|way| way.go_on(refusal)) else { return false };
+        self.target = Held::Owned(ActorRef::from_target(grain));
+        true
+    }
+
+    /// The same after it was taken: a connection has kept none.
+    pub(super) fn goes_on_after(&mut self, refusal: &Refusal) -> bool {
+        self.keeps_message && self.message.is_some() && self.goes_on(refusal)
+    }
+
+    /// Finds the life of a grain that is to have the message.
+    #[cold]
+    fn poll_way(&mut self, waker: Option<&Waker>) -> Poll<Result<(), Refusal>> {
+        let Target::Grain(grain) = self.target.target() else { return Poll::Ready(Ok(())) };
+        let way = &mut self.enclosed.get_or_insert_default().way;
+        let found = way.get_or_insert_with(|| grain.clone().way()).poll(waker);
+        found.map_ok(|found| {
+            self.target = Held::Owned(ActorRef::from_target(found));
+            self.keeps_message = true;
+        })
+    }
+
+    #[inline]
+    fn poll_offer(
+        &mut self,
+        wish: Wish,
+        deadline: Option<Instant>,
+        waker: Option<&Waker>,
+    ) -> Offered<M> {
         let Some(message) = self.message.take() else { return Poll::Pending };
         if !std::mem::replace(&mut self.is_injected, true)
             && let Err(refusal) = self.inject()
@@ -197,6 +250,17 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         let cell = match self.target.target() {
             Target::Local(cell) => cell,
             Target::Remote(_) => return self.offer_to_connection(message, wish, deadline, waker),
+            Target::Grain(_) => {
+                self.message = Some(message);
+                return match self.poll_way(waker) {
+                    Poll::Ready(Ok(())) => self.poll_offer(wish, deadline, waker),
+                    Poll::Ready(Err(refusal)) => match self.message.take() {
+                        Some(message) => Poll::Ready(Err((refusal, message))),
+                        None => Poll::Pending,
+                    },
+                    Poll::Pending => Poll::Pending,
+                };
+            }
         };
         let (asker, receipt) = match wish {
             Wish::Ask => {
@@ -289,8 +353,23 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
                     self.message = None;
                 }
             }
+            Target::Grain(_) => return self.tell_life_shortly(),
         }
         self.message.is_none()
+    }
+
+    /// The same of a grain, where a life of it is known.
+    #[cold]
+    fn tell_life_shortly(&mut self) -> bool {
+        let Target::Grain(grain) = self.target.target() else { return false };
+        let Some(known) = grain.known() else { return false };
+        let known = Held::Owned(ActorRef::from_target(known));
+        let grain = std::mem::replace(&mut self.target, known);
+        let is_told = self.tell_shortly();
+        if !is_told {
+            self.target = grain;
+        }
+        is_told
     }
 
     fn offer_to_connection(
@@ -360,6 +439,10 @@ impl<T, M: Message> Envelope<'_, T, M> {
         let why = match self.target.target() {
             Target::Local(_) => None,
             Target::Remote(remote) => remote.why_waiting(),
+            Target::Grain(_) => {
+                let way = self.enclosed.as_ref().and_then(|enclosed| enclosed.way.as_ref());
+                way.and_then(|way| way.why_waiting())
+            }
         };
         why.unwrap_or(Refusal::DeadlineExceeded)
     }

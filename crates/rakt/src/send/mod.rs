@@ -42,7 +42,7 @@
 
 mod batch;
 mod calls;
-pub(crate) mod envelope;
+mod envelope;
 pub(crate) mod message_for;
 mod request;
 mod sink;
@@ -68,7 +68,7 @@ pub use crate::call_options::{DEFAULT_ASK_TIMEOUT, DEFAULT_TELL_TIMEOUT};
 pub use batch::{AskAll, TellAll};
 pub use sink::TellSink;
 
-use envelope::{Carried, Envelope, Held};
+use envelope::{Envelope, Held};
 use message_for::MessageFor;
 use request::Request;
 
@@ -118,12 +118,6 @@ macro_rules! message_options {
 
         pub(crate) fn carrying(mut self, current: &Extensions) -> Self {
             self.$($envelope).+.carry(current);
-            self
-        }
-
-        /// The same, with a context that is written down already.
-        pub(crate) fn carrying_written(mut self, carried: Carried) -> Self {
-            self.$($envelope).+.take_carried(carried);
             self
         }
     };
@@ -305,17 +299,6 @@ impl<'a, T, M: Message + MessageFor<T>> Ask<'a, T, M> {
             self.request.limit = Limit::new(self.request.envelope.ask_timeout()).until(deadline);
         }
         self
-    }
-
-    /// Has the message stay here until there is an answer, where it goes to another node.
-    pub(crate) fn keeping_message(mut self) -> Self {
-        self.request.envelope.keeps_message = true;
-        self
-    }
-
-    /// The message, where it was kept and has been refused.
-    pub(crate) fn take_message(&mut self) -> Option<M> {
-        self.request.envelope.take_back()
     }
 
     /// Has the message accepted, and no more. The first poll of the future after that is to be by the same

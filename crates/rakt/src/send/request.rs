@@ -83,6 +83,11 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
                 Poll::Pending => {}
             },
             Some(Receipt::Remote(answer)) => match Pin::new(answer).poll(cx) {
+                // Who refuses it on another node does not send it back; of a grain it was kept for that.
+                Poll::Ready(Fate::Refused(refusal)) if self.envelope.goes_on_after(&refusal) => {
+                    self.receipt = None;
+                    return self.poll(cx, of);
+                }
                 Poll::Ready(fate) => return Poll::Ready(self.read(fate).map(of)),
                 Poll::Pending => {}
             },

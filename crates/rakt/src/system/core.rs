@@ -115,6 +115,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn enter(self: Arc<Self>, system: &ActorSystem, key: &str, closed: Option<u64>) -> Entering;
     /// Brings a grain to life, if it does not live, and waits until it does.
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
+    /// Has a grain end, wherever it lives, and waits for that.
+    fn deactivate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
     /// What passes messages of peers on to a grain of a cluster, wherever it lives.
@@ -159,6 +161,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn may(&self) -> May;
     /// Where a grain lives: it is brought to life where it does not. It is of no use where it was found before, as `refused`.
     fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding;
+    /// Where a grain lives, if it does.
+    fn look(self: Arc<Self>, grain: &GrainId) -> Locating;
     /// A grain lives that was granted.
     fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64);
     /// It did not come to life.
@@ -200,11 +204,15 @@ pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Se
 /// A grain that is being looked for.
 pub(crate) type Finding = Pin<Box<dyn Future<Output = Result<Whereabouts, Refusal>> + Send>>;
 
+/// A grain that is looked for, and not brought to life.
+pub(crate) type Locating =
+    Pin<Box<dyn Future<Output = Result<Option<Whereabouts>, Refusal>> + Send>>;
+
 /// A grain about to take in messages.
 pub(crate) type Entering =
     Pin<Box<dyn Future<Output = Result<Arc<dyn Reachable>, Refusal>> + Send>>;
 
-/// A grain that is brought to life.
+/// A grain that is brought to life, or to its end.
 pub(crate) type Activating = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// What is wrong with a kind of grains.

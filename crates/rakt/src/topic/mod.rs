@@ -32,6 +32,8 @@
 //!   [dead letter](crate::Event::DeadLetter); the others and the publisher do not wait for it. For one on another node
 //!   1024 messages wait here while its connection is made, or has no room, 65,536 for all of a topic. What waits when it unsubscribes, or when
 //!   the topic ends, are dead letters too.
+//! - **A grain** subscribes as any actor, and hears of everything in whichever life it has. It never ends, so it hears until it
+//!   unsubscribes.
 //! - **The end of a subscriber ends its subscription**, also where its node is lost, and nobody is told. One that is to
 //!   outlive that subscribes again, for instance from a timer: a second subscription is none.
 //! - The sender and the metadata of what is published arrive with it; its deadline does not.
@@ -61,7 +63,7 @@ use crate::events::{Terminated, WatchId};
 use crate::message::Message;
 use crate::message::allowance::Kept;
 use crate::portable::PortableRef;
-use crate::reference::{ActorRef, Recipient};
+use crate::reference::{ActorRef, Recipient, Target};
 use crate::send::message_for::MessageFor;
 use crate::system::ActorSystem;
 
@@ -86,7 +88,7 @@ struct Subscriber<M: Message> {
     who: PortableRef,
     to: Recipient<M>,
     watch: WatchId,
-    /// For one on another node.
+    /// For one on another node, and for a grain.
     courier: Option<Courier<M>>,
 }
 
@@ -254,7 +256,8 @@ impl<M: Message<Reply = ()> + Clone> Handler<Subscribe> for Topic<M> {
             let (bound, limit) = (Bound::Subscribers, self.max_subscribers as u64);
             return Err(Declined(Refusal::ResourceExhausted { bound, limit }).into());
         }
-        let courier = (!actor.is_local()).then(|| Courier::start(ctx.system(), &self.room));
+        let is_here = matches!(actor.target(), Target::Local(_));
+        let courier = (!is_here).then(|| Courier::start(ctx.system(), &self.room));
         let watch = ctx.watch(&actor);
         self.watches.insert(watch, address.clone());
         self.subscribers.entry(address).or_default().push(Subscriber { who, to, watch, courier });

@@ -7,6 +7,7 @@
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
 //! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
+//! | `references.rs` | what can be done with a reference to a grain of another node? |
 //! | `secured.rs` | who is heard as a member, over TLS? |
 //! | `figures.rs` | how fast is that, with processes? |
 //! | `readiness.rs` | does a node say truly whether it does its part? |
@@ -29,6 +30,7 @@ mod outage;
 #[cfg(unix)]
 mod processes;
 mod readiness;
+mod references;
 mod register;
 #[cfg(feature = "_tls")]
 mod secured;

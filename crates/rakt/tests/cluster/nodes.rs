@@ -255,7 +255,7 @@ async fn what_is_told_to_a_grain_that_ends_is_for_its_next_life() -> Result {
     let before = common.activations.load(Ordering::Relaxed);
     let ending = tokio::spawn(async move {
         for _ in 0..50 {
-            host.deactivate().await;
+            host.deactivate().await.expect("it ends");
             tokio::task::yield_now().await;
         }
     });

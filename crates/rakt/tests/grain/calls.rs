@@ -100,7 +100,7 @@ async fn a_question_within_a_handler_has_its_deadline() {
     impl Handler<Relay> for Front {
         async fn handle(&mut self, _: Relay, ctx: &mut Context<Self>) -> Result<bool> {
             let began = tokio::time::Instant::now();
-            let asked = self.0.ask(Count).within(ctx).await;
+            let asked = ctx.ask(&self.0, Count).await;
             self.1.send(began.elapsed())?;
             Ok(asked.is_err())
         }

@@ -227,7 +227,7 @@ async fn a_grain_can_ask_another_during_a_shutdown() {
             ctx: &mut Context<Self>,
         ) -> Result<u64> {
             gate.pass().await;
-            Ok(ctx.system().grain::<Counter>(key).ask(Count).within(ctx).await?)
+            Ok(ctx.ask(&ctx.system().grain::<Counter>(key), Count).await?)
         }
     }
     let (seen, gate) = (Seen::default(), Gate::default());
@@ -254,10 +254,10 @@ async fn a_grain_is_deactivated_from_outside() {
     let seen = Seen::default();
     let system = system(counters(&seen)).await;
     let grain = system.grain::<Counter>("a");
-    within(grain.deactivate()).await;
+    within(grain.deactivate()).await.expect("it ends");
     assert_eq!(seen.take(), [""; 0], "it did not live");
     grain.tell(Count).await.expect("it is sent");
-    within(grain.deactivate()).await;
+    within(grain.deactivate()).await.expect("it ends");
     assert_eq!(seen.take(), ["activate a", "passivate a at 1"]);
     let id = grain.id().expect("it is a key");
     assert_eq!(system.grain_of::<Counter>(&id), Some(grain));

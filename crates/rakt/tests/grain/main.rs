@@ -7,6 +7,7 @@
 //! | `life.rs` | when does a grain live, and what becomes of messages in between? |
 //! | `limit.rs` | how many live at once? |
 //! | `portable.rs` | can a message hold grains? |
+//! | `references.rs` | what can be done with a reference? |
 //! | `reminders.rs` | does a reminder find a grain that does not live? |
 //! | `state.rs` | what outlives an activation, and who may write it? |
 //! | `storm.rs` | what may never happen, whatever comes together? |
@@ -20,6 +21,7 @@ mod life;
 mod limit;
 #[cfg(feature = "serde")]
 mod portable;
+mod references;
 mod reminders;
 mod state;
 mod storm;

@@ -147,7 +147,7 @@ impl Handler<Hop> for Relay {
             0 => Ok(ctx.extensions().find::<Trace>().cloned()),
             n => {
                 let next = ctx.system().grain::<Self>(n.to_string());
-                Ok(next.ask(Hop(n - 1)).within(ctx).await?)
+                Ok(ctx.ask(&next, Hop(n - 1)).await?)
             }
         }
     }
