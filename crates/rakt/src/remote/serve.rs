@@ -146,7 +146,16 @@ pub(crate) async fn carry_out<P: Any + Send>(
             Ok(Outcome::Spawned { uid: cell.uid() })
         }
         Operation::Stop { path, uid } => {
-            stop_cell(&*find(system, &path, uid)?).await;
+            let (found, grain) = (find(system, &path, uid), GrainId::of_path(&path));
+            match (found, grain, uid) {
+                (Ok(cell), ..) => stop_cell(&*cell).await,
+                // Whoever means no certain life of a grain means the one on another node as well.
+                (Err(Refusal::NotFound), Some(grain), None) if system.cluster().is_some() => {
+                    let host = system.0.grains.get(grain.kind()).ok_or(Refusal::NotFound)?;
+                    host.deactivate(system, grain.key()).await?;
+                }
+                (Err(refusal), ..) => return Err(refusal),
+            }
             Ok(Outcome::Done)
         }
         Operation::Respawn { path, uid } => {

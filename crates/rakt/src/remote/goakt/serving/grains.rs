@@ -17,16 +17,13 @@ use super::conn::{Answer, GoConn};
 use super::delivery::{About, Answers, Batch, Delivery, Message, encode_reply};
 use super::window::InLine;
 use crate::error::Refusal;
-use crate::events::StopReason;
 use crate::grain::GrainId;
 use crate::mailbox::arrivals::Reachable;
 use crate::mailbox::reply::{RemoteAsker, ReplyTo};
-use crate::reference::ended;
 use crate::remote::access::Access;
 use crate::remote::account::Charge;
 use crate::remote::budget::Part;
 use crate::remote::goakt::limits::LONGEST;
-use crate::signal::Signal;
 use crate::sync::Mutex;
 use crate::system::core::GrainHost;
 use crate::timers::now;
@@ -192,10 +189,7 @@ impl GoConn {
                 return Ok(None);
             }
             Work::Stop => {
-                if let Some(cell) = system.0.registry.find(&grain.id.path()) {
-                    cell.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
-                    ended(&*cell).await;
-                }
+                grain.host.deactivate(system, key).await?;
                 return Ok(None);
             }
             Work::Handle(told) => told,
