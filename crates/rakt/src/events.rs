@@ -119,6 +119,40 @@ pub enum Event {
     /// This node is no member of its cluster any more: all grains that lived here have ended. It joins again by itself.
     #[cfg(feature = "cluster")]
     Fenced,
+    /// Another member was removed, and all it hosted is over by now: what it had is this node's, as far as it comes here. The
+    /// grains that lived there come to life with their next message. Each node tells of its own part, 1.2 leases after it has
+    /// heard of the removal, or when the last of it is here; of nothing there is no event.
+    #[cfg(feature = "cluster")]
+    TookOver {
+        /// The one that was removed: `host:port`.
+        node: String,
+        /// So many of the 4,096 slots it kept track of are this node's now.
+        slots: usize,
+        /// Of the grains that this node kept track of so many lived there, or were about to. What lived there of the slots
+        /// above nobody can tell.
+        grains: usize,
+    },
+    /// The epochs of grains begin with a higher generation from now on, which all nodes tell that see it: a store had seen one
+    /// as high as the cluster's that is not of this cluster's history, or the register was recovered from a copy. If
+    /// nobody did the latter, a store is shared with another cluster, or outlived the one whose epochs it has.
+    #[cfg(feature = "cluster")]
+    GenerationRaised {
+        /// The generation before that.
+        from: u64,
+        /// The one from now on.
+        to: u64,
+    },
+    /// A grain was granted to this node, where another life of it is, which cannot be. That one goes on, and the other does not
+    /// begin. If both had come to life on different nodes, nobody could tell; their [store](crate::grain::GrainStore) could.
+    #[cfg(feature = "cluster")]
+    DuplicateSeen {
+        /// The kind of the grain and its key: `cart/42`.
+        grain: String,
+        /// What was granted, and refused.
+        granted: crate::grain::Epoch,
+        /// The life that is here.
+        living: crate::grain::Epoch,
+    },
     /// Something is wrong with the cluster that an operator has to know of, such as a register that has lost what it had. Nothing
     /// is hosted on the strength of it.
     #[cfg(feature = "cluster")]

@@ -14,6 +14,22 @@
 //! | `rakt_grain_activations_total`, `rakt_grain_activation_failures_total` | counter | `kind` |
 //! | `rakt_certificate_expiry_timestamp_seconds`: when the node's own certificate ends | gauge | |
 //!
+//! Of a cluster, as this node knows it:
+//!
+//! | metric | kind | labels |
+//! | --- | --- | --- |
+//! | `rakt_cluster_members` | gauge | `state`: `joining`, `up`, `leaving`, `dead` |
+//! | `rakt_cluster_view_generation`, `rakt_cluster_view_version` | gauge | |
+//! | `rakt_cluster_lease_expiry_timestamp_seconds`: until when this node may host; 0 without a lease | gauge | |
+//! | `rakt_cluster_slots`: of 4,096, those that this node keeps track of | gauge | |
+//! | `rakt_cluster_fenced_total`: see `Event::Fenced` | counter | |
+//! | `rakt_cluster_takeovers_total`, `rakt_cluster_taken_over_slots_total`: see `Event::TookOver` | counter | |
+//! | `rakt_cluster_grants_total`: grains that this node has had begin, here or elsewhere | counter | `cause`: `new`, `again`, `taken_over` |
+//! | `rakt_cluster_searches_total`: for grains whose place was not known here | counter | `outcome`: `here`, `there`, `nobody`, `failed`, `no_host`, `fenced`, `not_needed`: it lives here by then, or nobody waits any more |
+//! | `rakt_cluster_searches_asked_again_total`: no answer within 250 ms | counter | |
+//! | `rakt_cluster_relayed_total`: messages of peers, passed on to where a grain lives | counter | |
+//! | `rakt_cluster_register_calls_total` | counter | `call`: `read`, `confirm`, `swap`; `outcome`: `ok`, `conflict`, `failed` |
+//!
 //! They are counted by the read, the write or the batch, not by the message.
 
 #[cfg(feature = "metrics")]
@@ -74,6 +90,79 @@ mod reported {
     pub(crate) fn grain_ended(kind: &'static str) {
         metrics::gauge!("rakt_grains", "kind" => kind).decrement(1);
     }
+
+    pub(crate) fn relayed() {
+        metrics::counter!("rakt_cluster_relayed_total").increment(1);
+    }
+}
+
+/// What a node of a cluster reports.
+#[cfg(all(feature = "metrics", feature = "cluster"))]
+pub(crate) mod of_cluster {
+    use std::time::{Duration, SystemTime};
+
+    pub(crate) fn view((generation, version): (u64, u64)) {
+        metrics::gauge!("rakt_cluster_view_generation").set(generation as f64);
+        metrics::gauge!("rakt_cluster_view_version").set(version as f64);
+    }
+
+    pub(crate) fn members(state: &'static str, count: usize) {
+        metrics::gauge!("rakt_cluster_members", "state" => state).set(count as f64);
+    }
+
+    /// What is left of the lease, if there is one.
+    pub(crate) fn lease(left: Option<Duration>) {
+        let ends = left.and_then(|left| SystemTime::now().checked_add(left));
+        let ends = ends.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let seconds = ends.unwrap_or_default().as_secs_f64();
+        metrics::gauge!("rakt_cluster_lease_expiry_timestamp_seconds").set(seconds);
+    }
+
+    pub(crate) fn slots(held: usize) {
+        metrics::gauge!("rakt_cluster_slots").set(held as f64);
+    }
+
+    pub(crate) fn fenced() {
+        metrics::counter!("rakt_cluster_fenced_total").increment(1);
+    }
+
+    pub(crate) fn took_over(slots: usize) {
+        metrics::counter!("rakt_cluster_takeovers_total").increment(1);
+        metrics::counter!("rakt_cluster_taken_over_slots_total").increment(slots as u64);
+    }
+
+    pub(crate) fn granted(cause: &'static str, count: u64) {
+        metrics::counter!("rakt_cluster_grants_total", "cause" => cause).increment(count);
+    }
+
+    pub(crate) fn search_ended(outcome: &'static str) {
+        metrics::counter!("rakt_cluster_searches_total", "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn asked_again(count: u64) {
+        metrics::counter!("rakt_cluster_searches_asked_again_total").increment(count);
+    }
+
+    pub(crate) fn register_asked(call: &'static str, outcome: &'static str) {
+        let labels = [("call", call), ("outcome", outcome)];
+        metrics::counter!("rakt_cluster_register_calls_total", &labels).increment(1);
+    }
+}
+
+#[cfg(all(not(feature = "metrics"), feature = "cluster"))]
+pub(crate) mod of_cluster {
+    use std::time::Duration;
+
+    pub(crate) fn view(_: (u64, u64)) {}
+    pub(crate) fn members(_: &'static str, _: usize) {}
+    pub(crate) fn lease(_: Option<Duration>) {}
+    pub(crate) fn slots(_: usize) {}
+    pub(crate) fn fenced() {}
+    pub(crate) fn took_over(_: usize) {}
+    pub(crate) fn granted(_: &'static str, _: u64) {}
+    pub(crate) fn search_ended(_: &'static str) {}
+    pub(crate) fn asked_again(_: u64) {}
+    pub(crate) fn register_asked(_: &'static str, _: &'static str) {}
 }
 
 #[cfg(not(feature = "metrics"))]
@@ -92,6 +181,7 @@ mod reported {
     pub(crate) fn grain_began(_: &'static str) {}
     pub(crate) fn grain_failed(_: &'static str) {}
     pub(crate) fn grain_ended(_: &'static str) {}
+    pub(crate) fn relayed() {}
 }
 
 pub(crate) use reported::*;

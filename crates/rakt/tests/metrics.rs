@@ -161,5 +161,98 @@ async fn a_system_reports_links_bytes_requests_actors_and_dead_letters() -> Resu
 
     assert_eq!(lose_a_tell().await?, 1);
     assert_eq!(kept.read("rakt_unconfirmed_tells_total"), 1);
+    #[cfg(feature = "cluster")]
+    cluster::reports_what_it_does(&kept).await?;
     Ok(())
+}
+
+/// What nodes of a cluster report besides.
+#[cfg(feature = "cluster")]
+mod cluster {
+    use std::time::{Duration, SystemTime};
+
+    use rakt::cluster::{Config, MemoryRegister};
+    use rakt::grain::{Grain, GrainKind};
+    use rakt::testkit::{FaultyRegister, within};
+
+    use super::{Greeter, Kept, Note};
+    use rakt::prelude::*;
+
+    impl Grain for Greeter {
+        const KIND: &'static str = "greeter";
+    }
+
+    async fn node(register: &FaultyRegister<MemoryRegister>) -> Result<ActorSystem> {
+        let config = Config::on(register.clone());
+        let config = config.lease(Duration::from_secs(1)).probe_interval(Duration::from_millis(50));
+        let builder = ActorSystem::builder("metrics")
+            .remoting(remote::Config::new("127.0.0.1", 0))
+            .cluster(config)
+            .grain(GrainKind::built_by(|| Greeter));
+        Ok(within(builder.start()).await?)
+    }
+
+    async fn until(what: &str, is_so: impl Fn() -> bool) {
+        within(async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        println!("{what}");
+    }
+
+    pub(super) async fn reports_what_it_does(kept: &Kept) -> Result {
+        let one = FaultyRegister::new(MemoryRegister::new());
+        let two = FaultyRegister::new(one.behind().clone());
+        let nodes = [node(&one).await?, node(&two).await?];
+        let read = |name: &str| kept.read(&format!("rakt_cluster_{name}"));
+        until("both are members", || read("members state=up") == 2).await;
+        assert_eq!(read("members state=dead"), 0);
+        assert!(read("view_generation") > 0 && read("view_version") > 1);
+        until("slots are kept track of", || (1..4096).contains(&read("slots"))).await;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        assert!(read("lease_expiry_timestamp_seconds") >= now.saturating_sub(1));
+        assert!(read("register_calls_total call=swap outcome=ok") >= 3, "two came");
+        assert!(read("register_calls_total call=read outcome=ok") >= 2);
+
+        let grains: Vec<_> =
+            (0..20).map(|key| nodes[0].grain::<Greeter>(key.to_string())).collect();
+        for grain in &grains {
+            within(grain.ask(Note {})).await?;
+        }
+        let searches = || {
+            let of = |outcome: &str| read(&format!("searches_total outcome={outcome}"));
+            assert!(of("there") > 0 && of("failed") == 0);
+            of("here") + of("there") + of("not_needed")
+        };
+        assert_eq!(searches(), 20);
+        until("all were granted", || read("grants_total cause=new") == 20).await;
+        for grain in &grains {
+            within(grain.ask(Note {})).await?;
+        }
+        assert_eq!(searches(), 20, "a warm one is not looked for");
+        assert_eq!(read("relayed_total"), 0);
+        let client = remote::Client::new("client", remote::ClientConfig::new())?;
+        for grain in &grains {
+            let address = nodes[0].address(&grain.id()?.path())?;
+            within(client.actor(&address).ask(Note {})).await?;
+        }
+        assert!((1..20).contains(&read("relayed_total")), "those that live on the other");
+        client.close().await;
+
+        assert_eq!((read("fenced_total"), read("takeovers_total")), (0, 0));
+        two.set_down(true);
+        until("it is removed", || read("fenced_total") == 1).await;
+        until("its part is taken over", || read("takeovers_total") == 1).await;
+        assert!((1..4096).contains(&read("taken_over_slots_total")));
+        assert!(read("register_calls_total call=read outcome=failed") > 0);
+        for grain in &grains {
+            within(grain.ask(Note {}).timeout(Duration::from_secs(50))).await?;
+        }
+        for node in &nodes {
+            within(node.shutdown()).await;
+        }
+        Ok(())
+    }
 }

@@ -456,7 +456,7 @@ impl Directory {
                         for living in lives.iter().filter(|life| life.grain.slot(rule) == slot) {
                             let entry = living.entry(from);
                             let known = entries.entry(living.grain.clone()).or_insert(entry);
-                            // Two of one grain cannot be; if they are, the later one counts.
+                            // One may have ended since its host has answered: the later one counts.
                             *known = if known.epoch < entry.epoch { entry } else { *known };
                         }
                     }
@@ -502,6 +502,29 @@ impl Directory {
             matches!(tenure, Tenure::Held { .. }) && owner.is_some() && owner != Some(self.me)
         };
         self.tenures.iter().any(is_given)
+    }
+
+    /// Whether all that is to be known of this slot is here, which is this node's.
+    #[must_use]
+    pub fn holds(&self, slot: Slot) -> bool {
+        let is_held = matches!(self.tenures.get(&slot), Some(Tenure::Held { .. }));
+        is_held && self.view.owner(slot) == Some(self.me)
+    }
+
+    /// How many slots it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.tenures.keys().filter(|slot| self.holds(**slot)).count()
+    }
+
+    /// Where the grains live that it keeps track of, or are to: a host for each.
+    pub fn hosts(&self) -> impl Iterator<Item = Seat> {
+        let held = self.tenures.iter().filter(|(slot, _)| self.holds(**slot));
+        let entries = held.filter_map(|(_, tenure)| match tenure {
+            Tenure::Held { entries, .. } => Some(entries),
+            _ => None,
+        });
+        entries.flat_map(|entries| entries.values()).map(|entry| entry.host)
     }
 
     /// Whether a slot is on its way here.

@@ -12,7 +12,8 @@ use crate::slots::Slot;
 use crate::view::{State, View};
 
 impl Directory {
-    pub(super) fn owned(&self) -> Vec<Slot> {
+    /// The slots that are this node's by the view that it knows.
+    pub(crate) fn owned(&self) -> Vec<Slot> {
         let mine = |slot: &Slot| self.view.owner(*slot) == Some(self.me);
         self.slots.iter().copied().filter(mine).collect()
     }

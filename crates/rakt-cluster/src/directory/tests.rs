@@ -266,6 +266,22 @@ fn a_life_is_found_again_and_what_is_not_reported_waits_for_the_dead() {
 }
 
 #[test]
+fn a_host_refuses_another_life_of_what_lives_there_and_says_so() {
+    let first = view(3, &[State::Up, State::Up]);
+    let [owner, mut host] = [0, 1].map(|id| node(&first, id).0);
+    let (grain, from) = (grain(&first, 0), owner.directory.seat());
+    let [one, two] = [1, 2].map(|counter| Epoch { counter, ..first.stamp().floor() });
+    let to = host.directory.seat();
+    let activate = |epoch| Word::Activate { grain: grain.clone(), epoch, host: to };
+    let start = Command::Start { grain: grain.clone(), epoch: one };
+    assert_eq!(host.handle(from, activate(one)), Ok(vec![start]));
+    let seen = Command::Duplicate { grain: grain.clone(), granted: two, living: one };
+    assert_eq!(host.handle(from, activate(two)), Ok(vec![seen]));
+    let lives: Vec<Epoch> = host.directory.lives().map(|living| living.epoch).collect();
+    assert_eq!(lives, [one]);
+}
+
+#[test]
 fn words_by_a_later_view_wait_for_it_and_asks_of_another_than_the_owner_get_nothing() {
     let first = view(1, &[State::Up, State::Up, State::Up]);
     let (mut node, _) = node(&first, 0);

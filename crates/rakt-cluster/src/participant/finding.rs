@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::message::{Answer, Message, Refused, Wish};
-use super::searches::{Found, Search, Waiter};
+use super::searches::{Counts, Found, Search, Waiter};
 use super::{AGAIN, Do, Participant, Placing};
 use crate::directory::{self, Grain};
 use crate::epoch::Epoch;
@@ -64,7 +64,9 @@ impl Participant {
         if search.asked.is_some_and(|at| now.saturating_sub(at) < AGAIN) {
             return;
         }
-        search.asked = Some(now);
+        let is_again = search.asked.replace(now).is_some();
+        let again = &mut self.finding.counts.asked_again;
+        *again = again.saturating_add(u64::from(is_again));
         match owner == me {
             true => self.wait_for((me, ticket), &grain, wish, now, out),
             false => self.say(owner, Message::Find { ticket, grain, wish }, out),
@@ -149,7 +151,7 @@ impl Participant {
             directory::Found::Vacant if !waiter.wish.wakes && !*granted => Some(Answer::Nobody),
             directory::Found::Vacant if !*granted => {
                 *granted = true;
-                self.place(grain, waiter.from, now, out)
+                self.place(grain, waiter, now, out)
             }
             // One that has just come has had no time yet to get a lease.
             directory::Found::NoLease
@@ -166,10 +168,11 @@ impl Participant {
     fn place(
         &mut self,
         grain: &Grain,
-        caller: Seat,
+        waiter: &Waiter,
         now: Duration,
         out: &mut Vec<Do>,
     ) -> Option<Answer> {
+        let caller = waiter.from;
         let number = self.random();
         // Who asks for a kind that is not known here has it.
         let local = || Placing { placement: Placement::Local, role: None };
@@ -193,7 +196,15 @@ impl Participant {
             }
         };
         let Some(host) = placement.choose(request, load) else { return Some(Answer::NoHost) };
+        let was_lost = listed.directory.entry_of(grain).is_some();
         if let Ok(commands) = listed.directory.grant(grain, host, &listed.lease, now) {
+            let Counts { granted_new, granted_again, granted_over, .. } = &mut self.finding.counts;
+            let count = match waiter.wish.refused {
+                _ if was_lost => granted_over,
+                Some(_) => granted_again,
+                None => granted_new,
+            };
+            *count = count.saturating_add(1);
             self.carry_out(commands, now, out);
         }
         None

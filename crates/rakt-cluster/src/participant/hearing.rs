@@ -256,7 +256,8 @@ impl Participant {
             Word::Ended { grain, epoch } => Some((grain.clone(), *epoch, false)),
             _ => None,
         };
-        let moves = matches!(word, Word::Given { .. } | Word::Report { .. });
+        let comes = matches!(word, Word::Given { .. } | Word::Report { .. });
+        let goes = matches!(word, Word::Pull { .. } | Word::Ask { .. });
         match listed.directory.handle(from, word.clone(), &listed.lease, now) {
             Ok(commands) => self.carry_out(commands, now, out),
             Err(_) => {
@@ -269,8 +270,10 @@ impl Participant {
         if let Some((grain, epoch, lives)) = grain {
             self.hear_of_life(from, (&grain, epoch, lives), now, out);
         }
-        if moves {
+        if comes || goes {
             self.note_moves();
+        }
+        if comes {
             self.finding.walk_at = now;
         }
     }

@@ -130,6 +130,8 @@ impl Participant {
             has_drained: false,
             has_settled: false,
             is_moving: false,
+            held: 0,
+            taking: BTreeMap::new(),
         });
         self.note_members(None, view, now);
         self.note_moves();
@@ -139,11 +141,12 @@ impl Participant {
     /// Takes note of whether slots are on their way here.
     pub(super) fn note_moves(&mut self) {
         let is_up = self.state() == Some(State::Up);
-        if let Some(Listed { directory, is_moving, has_settled, .. }) = &mut self.listed {
+        if let Some(Listed { directory, is_moving, has_settled, held, .. }) = &mut self.listed {
             let mut dead = directory.waits().droppable(Duration::MAX);
             let is_settled = !directory.is_moving();
             *is_moving = dead.next().is_some() || !is_settled;
             *has_settled |= is_up && is_settled;
+            *held = directory.held();
         }
     }
 

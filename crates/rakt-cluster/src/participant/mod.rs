@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | this | what goes in and comes out |
 //! | `membership` | how it comes, stays and goes |
+//! | `takeovers` | what it takes over from those that were removed |
 //! | `register` | its dealings with the register |
 //! | `hearing` | what it says to others, and takes from them |
 //! | `message` | what participants say to each other |
@@ -46,9 +47,10 @@ mod register;
 mod searches;
 #[cfg(test)]
 mod simulation;
+mod takeovers;
 
 pub use message::{Answer, Envelope, Message, MessageError, Refused, Wish};
-pub use searches::Found;
+pub use searches::{Counts, Found};
 
 use searches::Finding;
 
@@ -146,6 +148,32 @@ pub enum Do {
     },
     /// There is a newer view.
     View(Arc<View>),
+    /// A member was removed, and its time is over by the clock of this node: what it had is this node's from now on, as far as
+    /// it comes here. Told where that is anything.
+    TookOver {
+        /// Where it listened.
+        node: (String, u16),
+        /// So many of its slots are this node's by now, with all that is known of them.
+        slots: usize,
+        /// Of the grains that this node kept track of so many lived there.
+        grains: usize,
+    },
+    /// Epochs begin with a higher generation from now on.
+    Raised {
+        /// Before that.
+        from: u64,
+        /// From now on.
+        to: u64,
+    },
+    /// See [`Command::Duplicate`].
+    Duplicate {
+        /// The grain.
+        grain: Grain,
+        /// What was granted, and refused.
+        granted: Epoch,
+        /// What lives here.
+        living: Epoch,
+    },
     /// Something is wrong that an operator has to know of: nothing is hosted on the strength of it.
     Alarm(String),
     /// The node has left: it is no member any more, by its own wish.
@@ -230,6 +258,21 @@ struct Listed {
     has_settled: bool,
     /// Whether a slot is on its way here, or a Dead one is listed.
     is_moving: bool,
+    /// How many slots it holds.
+    held: usize,
+    /// What is taken over from whom, once it may be.
+    taking: BTreeMap<Seat, Taking>,
+}
+
+/// What is taken over from a member that was removed, once its time is over.
+#[derive(Clone, Debug)]
+struct Taking {
+    /// Where it listened.
+    node: (String, u16),
+    /// Its slots that are this node's by the view that removed it.
+    slots: Vec<Slot>,
+    /// How many grains lived there of which this node kept track.
+    grains: usize,
 }
 
 /// What the register was asked.
@@ -341,6 +384,18 @@ impl Participant {
         self.listed.as_ref().is_none_or(|listed| !listed.directory.is_moving())
     }
 
+    /// How many slots it holds: of all grains in these it keeps track.
+    #[must_use]
+    pub fn slots_held(&self) -> usize {
+        self.listed.as_ref().map_or(0, |listed| listed.held)
+    }
+
+    /// What it has counted since it began.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.finding.counts
+    }
+
     /// All that lives here, as far as the cluster knows.
     #[must_use]
     pub fn lives(&self) -> usize {
@@ -399,6 +454,7 @@ impl Participant {
             }
         }
         self.search_on(now, &mut out);
+        self.tell_takeovers(now, &mut out);
         self.drain(now, &mut out);
         self.use_register(now, &mut out);
         self.note_place(now, &mut out);
@@ -436,8 +492,7 @@ impl Participant {
                 Command::Start { grain, epoch } => out.push(Do::Start { grain, epoch }),
                 Command::EndAll => self.end_all(now, out),
                 Command::Duplicate { grain, granted, living } => {
-                    let text = format!("{grain:?} was granted as {granted} and lives as {living}");
-                    out.push(Do::Alarm(text));
+                    out.push(Do::Duplicate { grain, granted, living });
                 }
             }
         }

@@ -251,6 +251,9 @@ impl Participant {
         let before = self.known.replace((view.clone(), version)).map(|(before, _)| before);
         self.asked_for_view = None;
         self.consider_at = Duration::ZERO;
+        let (from, to) = (before.as_ref().map(|before| before.stamp()), view.stamp());
+        let raised = from.filter(|from| from.generation < to.generation);
+        out.extend(raised.map(|from| Do::Raised { from: from.generation, to: to.generation }));
         out.push(Do::View(view.clone()));
         if let Some(listed) = &mut self.listed {
             listed.lease.learn(&view);
@@ -263,6 +266,7 @@ impl Participant {
                 self.end_all(now, out);
             } else {
                 self.note_members(before.as_deref(), &view, now);
+                self.note_deaths(before.as_deref(), &view);
                 self.note_moves();
                 self.carry_out(commands, now, out);
                 self.hear_early(now, out);

@@ -54,6 +54,21 @@ pub(super) struct Finding {
     pub(super) walk_at: Duration,
     pub(super) doubted: BTreeMap<Grain, Duration>,
     pub(super) placed: u64,
+    pub(super) counts: Counts,
+}
+
+/// What a participant has counted since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// How often an owner was asked again, since no answer had come.
+    pub asked_again: u64,
+    /// What was granted here, as the owner: grains of which nobody knew an earlier life.
+    pub granted_new: u64,
+    /// Grains whose earlier life was over: passivated, or ended with its node, which left.
+    pub granted_again: u64,
+    /// Grains whose host was removed.
+    pub granted_over: u64,
 }
 
 /// Who waits for a grain, by the numbers of their searches.

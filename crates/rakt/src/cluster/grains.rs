@@ -18,6 +18,7 @@ use crate::error::{Cause, Refusal};
 use crate::events::{Event, StopReason};
 use crate::grain::Epoch;
 use crate::hosting::{Hosting, May};
+use crate::metrics::of_cluster;
 use crate::portable::PortableRef;
 use crate::reference::{ActorRef, AnyCell, Life, ended};
 use crate::signal::Signal;
@@ -61,11 +62,13 @@ impl Node {
         let before = std::mem::replace(&mut *self.hosting.lock(), new);
         before.end();
         self.progress.send_modify(|progress| progress.hosts_until = Duration::ZERO);
+        of_cluster::lease(None);
         if !self.is_leaving.load(Ordering::Relaxed) {
             tracing::error!(
                 node = %system.name(),
                 "this node is no member of its cluster any more: all grains that lived here have ended"
             );
+            of_cluster::fenced();
             system.publish(|| Event::Fenced);
         }
         for host in system.0.grains.values() {
@@ -221,7 +224,7 @@ impl Node {
             state.searches.insert(ticket, send);
             ticket
         };
-        let search = Search { node: &self, ticket };
+        let mut search = Search { node: &self, ticket, outcome: "not_needed" };
         let refused = refused.map(|refused| participant::Refused {
             incarnation: Incarnation(u128::from_be_bytes(refused.life.incarnation)),
             uid: refused.life.uid,
@@ -232,6 +235,7 @@ impl Node {
             false => participant.look_for(ticket, grain, now),
         });
         let found = found.await.unwrap_or(Found::Fenced);
+        search.outcome = outcome(&found);
         drop(search);
         found
     }
@@ -241,6 +245,19 @@ impl Node {
 struct Search<'a> {
     node: &'a Node,
     ticket: u64,
+    /// What has come of it.
+    outcome: &'static str,
+}
+
+fn outcome(found: &Found) -> &'static str {
+    match found {
+        Found::Here { .. } => "here",
+        Found::There { .. } => "there",
+        Found::Failed(_) => "failed",
+        Found::Nobody => "nobody",
+        Found::NoHost => "no_host",
+        _ => "fenced",
+    }
 }
 
 impl Drop for Search<'_> {
@@ -250,10 +267,11 @@ impl Drop for Search<'_> {
         state.participant.give_up(self.ticket);
         drop(state);
         drop(search);
+        of_cluster::search_ended(self.outcome);
     }
 }
 
-fn of_core(epoch: rakt_cluster::Epoch) -> Epoch {
+pub(super) fn of_core(epoch: rakt_cluster::Epoch) -> Epoch {
     let rakt_cluster::Epoch { stamp, counter } = epoch;
     Epoch { generation: stamp.generation, view: stamp.version, counter }
 }

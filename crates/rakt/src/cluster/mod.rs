@@ -3,6 +3,7 @@
 //! - `config`: how a node takes part; `members`: who does; `join`: a system becomes a node
 //! - `node`: a node, which does what its participant ([`rakt_cluster::participant`]) decides; `grains`: what it
 //!   brings to life, ends and looks for; `clustering`: what it does for its system
+//! - `reports`: what it tells operators
 //! - `names`: actors that are there once in the whole cluster
 //! - `message`, `ear`: what members say to each other, and the actor that hears it
 //! - `register`: where the cluster keeps who is a member; `memory_register`: one that is gone with the process
@@ -23,6 +24,7 @@ mod message;
 mod names;
 mod node;
 mod register;
+mod reports;
 
 pub use config::Config;
 pub use discovery::{Discovery, DiscoveryError, Seed, Static};

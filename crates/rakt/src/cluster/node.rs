@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rakt_cluster::View;
-use rakt_cluster::participant::{Do, Envelope, Found, Participant};
+use rakt_cluster::participant::{Counts, Do, Envelope, Found, Participant};
 use rakt_cluster::register::{Confirmed, Swapped};
 use rakt_cluster::view::State as Reached;
 use rakt_wire::Address;
@@ -26,6 +26,7 @@ use crate::contained::contain;
 use crate::error::{BoxError, Chain, Refusal};
 use crate::events::{Event, StopReason};
 use crate::hosting::{Clock, Hosting};
+use crate::metrics::of_cluster;
 use crate::reference::{ActorRef, AnyActor, AnyCell, ended};
 use crate::signal::Signal;
 use crate::sync::Mutex;
@@ -68,6 +69,8 @@ pub(super) struct State {
     pub(super) participant: Participant,
     pub(super) searches: HashMap<u64, oneshot::Sender<Found>>,
     pub(super) next_search: u64,
+    /// What was reported last of what the participant has counted.
+    pub(super) reported: Counts,
     pub(super) queue: VecDeque<Do>,
     /// Actors of this node with names of the cluster, or about to have them.
     pub(super) names: HashMap<Arc<str>, Named>,
@@ -136,6 +139,7 @@ impl Node {
                 participant: Participant::new(settings),
                 searches: HashMap::new(),
                 next_search: 0,
+                reported: Counts::default(),
                 queue: VecDeque::new(),
                 names: HashMap::new(),
                 is_worked_off: false,
@@ -214,6 +218,7 @@ impl Node {
                 participant.set_load(load);
                 participant.poll(now)
             });
+            self.report_counts();
             if self.progress.borrow().is_over() {
                 return;
             }
@@ -279,16 +284,21 @@ impl Node {
         let Some(system) = self.system() else { return };
         match wanted {
             Do::Read => self.ask_register(
+                "read",
                 |node| async move {
                     let read = node.register.read().await;
+                    of_cluster::register_asked("read", outcome(&read));
                     let read = node.note(read).map(|(version, view)| (version, view.to_vec()));
                     node.tell(|participant, now| participant.read(read, now));
                 },
                 |node| node.tell(|participant, now| participant.read(None, now)),
             ),
             Do::Confirm(version) => self.ask_register(
+                "confirm",
                 move |node| async move {
-                    let confirmed = match node.register.confirm(version).await {
+                    let confirmed = node.register.confirm(version).await;
+                    of_cluster::register_asked("confirm", outcome(&confirmed));
+                    let confirmed = match confirmed {
                         Ok(true) => Confirmed::Newest,
                         Ok(false) => Confirmed::Older,
                         Err(error) => {
@@ -301,9 +311,13 @@ impl Node {
                 |node| node.tell(|participant, now| participant.confirmed(Confirmed::Unknown, now)),
             ),
             Do::Swap(attempt) => self.ask_register(
+                "swap",
                 move |node| async move {
-                    let swapped = match node.register.swap(attempt.over, attempt.bytes.into()).await
-                    {
+                    let swapped = node.register.swap(attempt.over, attempt.bytes.into()).await;
+                    let conflicts = matches!(swapped, Err(SwapError::Conflict));
+                    let outcome = if conflicts { "conflict" } else { outcome(&swapped) };
+                    of_cluster::register_asked("swap", outcome);
+                    let swapped = match swapped {
                         Ok(version) => Swapped::Done(version),
                         Err(SwapError::Conflict) => Swapped::Conflict,
                         Err(SwapError::Unknown(error)) => {
@@ -319,6 +333,7 @@ impl Node {
             Do::Host(until) => {
                 self.hosting().extend(until);
                 self.progress.send_modify(|progress| progress.hosts_until = until);
+                of_cluster::lease(Some(until.saturating_sub(self.now())));
             }
             Do::InPlace(is_in_place) => {
                 self.progress.send_modify(|progress| progress.is_in_place = is_in_place);
@@ -339,6 +354,11 @@ impl Node {
                 self.progress.send_modify(|progress| progress.alarm = Some(what.clone()));
                 system.publish(|| Event::ClusterAlarm { what });
             }
+            Do::TookOver { node, slots, grains } => self.took_over(&system, &node, slots, grains),
+            Do::Raised { from, to } => self.raised(&system, from, to),
+            Do::Duplicate { grain, granted, living } => {
+                self.duplicate(&system, &grain, granted, living);
+            }
             Do::Left => {
                 self.hosting().end();
                 let searches = std::mem::take(&mut self.state.lock().searches);
@@ -352,6 +372,7 @@ impl Node {
     /// Asks the register something, in a task of its own; `late` is done where that does not answer in time.
     fn ask_register<F>(
         &self,
+        call: &'static str,
         ask: impl FnOnce(Arc<Self>) -> F + Send + 'static,
         late: impl FnOnce(&Self) + Send + 'static,
     ) where
@@ -363,6 +384,7 @@ impl Node {
             // In a task of its own: if it panics, there is no answer.
             let asked = tokio::spawn(tokio::time::timeout(limit, ask(node.clone())));
             if !matches!(asked.await, Ok(Ok(()))) {
+                of_cluster::register_asked(call, "failed");
                 late(&node);
             }
         });
@@ -423,6 +445,7 @@ impl Node {
         self.others.lock().retain(|to, _| places(to));
         self.forget_dead(view);
         let members = Members::of(view);
+        self.report_members(&members);
         tracing::info!(view = ?view, "the cluster has a new view");
         let text = members.to_string();
         // Whoever hears of it may look at once.
@@ -446,6 +469,10 @@ impl Node {
             }
         }
     }
+}
+
+fn outcome<T, E>(answered: &Result<T, E>) -> &'static str {
+    if answered.is_ok() { "ok" } else { "failed" }
 }
 
 /// How many grains live here.

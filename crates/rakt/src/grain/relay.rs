@@ -115,6 +115,7 @@ impl<G: Grain> Relay<G> {
             let asker = batch.take(&mut current);
             let Some(entry) = self.class.entries.get(usize::from(entry)) else { continue };
             let Some(type_name) = entry.wire_name else { continue };
+            crate::metrics::relayed();
             let passed = Passed {
                 type_name,
                 reply_name: entry.reply_name,

@@ -11,6 +11,7 @@
 //! | `secured.rs` | who is heard as a member, over TLS? |
 //! | `figures.rs` | how fast is that, with processes? |
 //! | `readiness.rs` | does a node say truly whether it does its part? |
+//! | `told.rs` | what are operators told? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
@@ -37,3 +38,4 @@ mod secured;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
+mod told;

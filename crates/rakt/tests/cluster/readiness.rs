@@ -9,10 +9,10 @@ use rakt::testkit::FaultyRegister;
 use crate::nodes::{Add, Common, Counter};
 use crate::support::{begun, event, within};
 
-type Faulty = FaultyRegister<MemoryRegister>;
+pub(crate) type Faulty = FaultyRegister<MemoryRegister>;
 
 /// A node with a way of its own to the register.
-async fn node(common: &Common, at: u64) -> Result<(ActorSystem, Faulty)> {
+pub(crate) async fn node(common: &Common, at: u64) -> Result<(ActorSystem, Faulty)> {
     let register = FaultyRegister::new(common.register.clone());
     let activations = common.activations.clone();
     let kind = GrainKind::built_by(move || Counter::at(at, &activations));

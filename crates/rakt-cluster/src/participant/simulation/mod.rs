@@ -9,6 +9,7 @@
 //! | `checks` | what must hold at any time |
 //! | `chaos` | random faults of many seeds |
 //! | `scenarios` | faults by name |
+//! | `takeovers` | what is told of those that were removed |
 //!
 //! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many, from `RAKT_FIRST` on; `RAKT_SEED=7` one alone. What
 //! fails is run again with a trace, whose end is shown: `RAKT_TRACE` lines.
@@ -21,4 +22,5 @@ mod random;
 mod register;
 mod scenarios;
 mod state;
+mod takeovers;
 mod world;

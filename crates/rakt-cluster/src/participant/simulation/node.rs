@@ -87,7 +87,15 @@ impl World {
                 node.lives.clear();
                 (node.hosts_until, node.drains) = (None, false);
             }
-            Do::InPlace(_) => {}
+            Do::InPlace(_) | Do::Raised { .. } => {}
+            Do::TookOver { node, slots, grains } => {
+                self.note(|| format!("{at} has {slots} slots and {grains} grains of {node:?}"));
+                self.checks.taken.push((at, node.1, slots, grains));
+            }
+            Do::Duplicate { grain, granted, living } => {
+                let text = || format!("{grain:?} was granted as {granted} to {at} and is {living}");
+                self.broken(text);
+            }
             Do::Drain => self.drain(at),
             Do::Found { ticket, found } => self.found(at, ticket, found),
             Do::View(view) => {

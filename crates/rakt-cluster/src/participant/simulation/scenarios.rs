@@ -9,17 +9,17 @@ use crate::directory::{Grain, Guard};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn seconds(seconds: u64) -> Duration {
+pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// A cluster of so many nodes at the ports from 1, all of them Up, whose grains live on.
-fn cluster(seed: u64, nodes: usize) -> World {
+pub(super) fn cluster(seed: u64, nodes: usize) -> World {
     of(World::new(seed), nodes, None)
 }
 
 /// The same, in which all use grains all the time.
-fn busy(seed: u64, nodes: usize) -> World {
+pub(super) fn busy(seed: u64, nodes: usize) -> World {
     of(World::new(seed), nodes, Some((50, 1500)))
 }
 
@@ -35,7 +35,7 @@ fn of(mut world: World, nodes: usize, wishes: Option<(u64, u64)>) -> World {
 }
 
 impl World {
-    fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         let newest = self.newest().map(|view| view.stamp());
         self.running().all(|at| {
             let node = &self.nodes[at];
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// All lives, with the node of each.
-    fn lives(&self) -> BTreeSet<(Grain, crate::Epoch, usize)> {
+    pub(super) fn lives(&self) -> BTreeSet<(Grain, crate::Epoch, usize)> {
         let lives = |at: usize| {
             let of_node = self.nodes[at].lives.keys();
             of_node.map(move |(grain, epoch)| (grain.clone(), *epoch, at))
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// The node that owns the slot of a grain.
-    fn owner(&self, grain: &Grain) -> usize {
+    pub(super) fn owner(&self, grain: &Grain) -> usize {
         let view = self.newest().expect("a view");
         let owner = view.owner(grain.slot(view.slots())).expect("an owner");
         self.running().find(|at| self.nodes[*at].participant.seat() == Some(owner)).expect("runs")
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// All is well within half a minute, and all grains can be used.
-    fn recovers(&mut self) {
+    pub(super) fn recovers(&mut self) {
         self.heal();
         self.run(seconds(30));
         self.check_equal(true);
@@ -86,7 +86,7 @@ impl World {
 }
 
 /// Runs a scenario with some seeds; where one fails, again with a trace.
-fn each(seeds: u64, scenario: impl Fn(u64, bool) -> World) {
+pub(super) fn each(seeds: u64, scenario: impl Fn(u64, bool) -> World) {
     for seed in 0..seeds {
         if scenario(seed, false).checks.broken.is_some() {
             show(&scenario(seed, true), seed);
@@ -94,7 +94,7 @@ fn each(seeds: u64, scenario: impl Fn(u64, bool) -> World) {
     }
 }
 
-fn traced(mut world: World, is_traced: bool) -> World {
+pub(super) fn traced(mut world: World, is_traced: bool) -> World {
     world.trace = is_traced.then(Vec::new);
     world
 }

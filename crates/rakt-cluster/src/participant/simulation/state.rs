@@ -186,6 +186,8 @@ pub(super) struct Checks {
     pub(super) begun: u64,
     /// Deaths that the register has held.
     pub(super) deaths: u64,
+    /// Takeovers: who has told of one, of the node at which port, and of how many slots and grains.
+    pub(super) taken: Vec<(usize, u16, usize, usize)>,
 }
 
 /// What goes wrong, or right again.
