@@ -103,7 +103,7 @@ pub enum StartError {
         limit: Duration,
         /// For what.
         waits_for: String,
-        /// Why nobody was found, if that was it.
+        /// Why others were not found, or one that was not heard, if that was it.
         source: Option<Cause>,
     },
 }

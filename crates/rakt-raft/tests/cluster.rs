@@ -1,6 +1,7 @@
 //! A cluster that keeps its view in its own nodes.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use rakt::cluster::{
     Config, Discovery, DiscoveryError, Register, RegisterError, Seed, Starting, SwapError, Version,
 };
+use rakt::error::Chain;
 use rakt::grain::{Grain, GrainKind};
 use rakt::prelude::*;
 use rakt_raft::Embedded;
@@ -19,8 +21,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[rakt(name = "tests.Count", codec = "postcard", reply = u64)]
 struct Count;
 
+/// How often it was asked, and how many have ended as they should.
 #[derive(Default)]
-struct Counter(u64);
+struct Counter(u64, Arc<AtomicU64>);
 
 impl Actor for Counter {
     fn accepts(accepts: &mut Accepts<Self>) {
@@ -30,6 +33,11 @@ impl Actor for Counter {
 
 impl Grain for Counter {
     const KIND: &'static str = "counter";
+
+    async fn passivate(&mut self, _: &mut Context<Self>) -> Result {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Handler<Count> for Counter {
@@ -39,9 +47,9 @@ impl Handler<Count> for Counter {
     }
 }
 
-/// Where the nodes are that have begun to start.
+/// Where the nodes are that have begun to start, and how many of their grains have ended as they should.
 #[derive(Clone, Default)]
-struct Known(Arc<Mutex<Vec<Seed>>>);
+struct Known(Arc<Mutex<Vec<Seed>>>, Arc<AtomicU64>);
 
 impl Discovery for Known {
     async fn find(&self) -> std::result::Result<Vec<Seed>, DiscoveryError> {
@@ -88,6 +96,7 @@ async fn start(dir: &Path, known: Known, expect: Option<u32>) -> Result<ActorSys
         Some(n) => register.expect(n),
         None => register,
     };
+    let ended = known.1.clone();
     let config = Config::on(Telling(register, known.clone()))
         .discover(known)
         .lease(Duration::from_secs(2))
@@ -95,7 +104,7 @@ async fn start(dir: &Path, known: Known, expect: Option<u32>) -> Result<ActorSys
     let system = ActorSystem::builder("cluster")
         .remoting(remote::Config::new("127.0.0.1", 0))
         .cluster(config)
-        .grain(GrainKind::built_by(Counter::default))
+        .grain(GrainKind::built_by(move || Counter(0, ended.clone())))
         .start();
     Ok(tokio::time::timeout(LIMIT, system).await??)
 }
@@ -114,21 +123,26 @@ async fn count(system: &ActorSystem, key: &str) -> Result<u64> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_found_a_cluster_without_anybody_else_and_go_on_without_one() -> Result {
-    let (dir, known) = (tempfile::tempdir()?, Known::default());
-    let starting: Vec<_> = (0..3)
-        .map(|n| {
-            let (dir, known) = (dir.path().join(n.to_string()), known.clone());
-            tokio::spawn(async move {
-                start(&dir, known, Some(3)).await.map_err(|error| error.to_string())
-            })
-        })
-        .collect();
+/// Three that have founded a cluster.
+async fn three(dir: &Path, known: &Known) -> Result<Vec<ActorSystem>> {
+    let start = |n: u32| {
+        let (dir, known) = (dir.join(n.to_string()), known.clone());
+        tokio::spawn(
+            async move { start(&dir, known, Some(3)).await.map_err(|error| error.to_string()) },
+        )
+    };
+    let starting: Vec<_> = (0..3).map(start).collect();
     let mut nodes = Vec::new();
     for starting in starting {
         nodes.push(starting.await??);
     }
+    Ok(nodes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_found_a_cluster_without_anybody_else_and_go_on_without_one() -> Result {
+    let (dir, known) = (tempfile::tempdir()?, Known::default());
+    let mut nodes = three(dir.path(), &known).await?;
     for key in ["a", "b", "c", "d", "e", "f"] {
         for (n, node) in (1..).zip(&nodes) {
             assert_eq!(count(node, key).await?, n, "one life of {key}, wherever it is asked from");
@@ -143,6 +157,74 @@ async fn nodes_found_a_cluster_without_anybody_else_and_go_on_without_one() -> R
         let before = count(&nodes[0], key).await?;
         assert_eq!(count(&late, key).await?, before + 1);
     }
-    // One after the other they could not leave: those that are left are no majority of the voters.
+    Ok(())
+}
+
+/// Brings grains to life, and shuts nodes down at once; every life is to end as it should.
+async fn end_together(nodes: &[ActorSystem], ended: &AtomicU64) -> Result {
+    let keys: Vec<_> = (0..200).map(|n| n.to_string()).collect();
+    for key in &keys {
+        count(&nodes[0], key).await?;
+    }
+    let before = ended.load(Ordering::Relaxed);
+    let ending: Vec<_> = nodes
+        .iter()
+        .cloned()
+        .map(|node| tokio::spawn(async move { node.shutdown().await }))
+        .collect();
+    for ending in ending {
+        let report = tokio::time::timeout(LIMIT, ending).await??;
+        assert_eq!(report.unfinished, Vec::<String>::new());
+    }
+    assert_eq!(ended.load(Ordering::Relaxed) - before, keys.len() as u64);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_end_together_leave_together() -> Result {
+    let (dir, known) = (tempfile::tempdir()?, Known::default());
+    let nodes = three(dir.path(), &known).await?;
+    end_together(&nodes, &known.1).await?;
+    // Had one not left, those who begin would find it dead first.
+    drop(nodes);
+    let again = three(dir.path(), &known).await?;
+    let shown = again[0].members().ok_or("it is in one")?.to_string();
+    assert!(!shown.contains("Dead"), "{shown}");
+    Ok(())
+}
+
+/// The others have left before, and two of three voters with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lives_on_the_last_node_ends_as_it_should() -> Result {
+    let (dir, known) = (tempfile::tempdir()?, Known::default());
+    let mut nodes = three(dir.path(), &known).await?;
+    nodes.remove(0).shutdown().await;
+    let last = nodes.remove(0);
+    let keys: Vec<_> = (0..200).map(|n| n.to_string()).collect();
+    for key in &keys {
+        count(&last, key).await?;
+    }
+    nodes.remove(0).shutdown().await;
+    let (system, before) = (last.clone(), known.1.load(Ordering::Relaxed));
+    let lives = system.grains().iter().map(|kind| kind.active).sum::<usize>();
+    let report = tokio::time::timeout(LIMIT, last.shutdown()).await?;
+    assert_eq!(report.unfinished, Vec::<String>::new());
+    assert!(lives > 0);
+    assert_eq!(known.1.load(Ordering::Relaxed) - before, lives as u64);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_finds_no_cluster_in_time_says_what_it_has_waited_for() -> Result {
+    let (dir, known) = (tempfile::tempdir()?, Known::default());
+    let _other = start(&dir.path().join("other"), known.clone(), Some(1)).await?;
+    let register = Embedded::at(dir.path().join("late")).settle(Duration::from_millis(200));
+    let late = ActorSystem::builder("shop")
+        .remoting(remote::Config::new("127.0.0.1", 0))
+        .cluster(Config::on(register).discover(known).join_timeout(Duration::from_secs(1)))
+        .start();
+    let error = tokio::time::timeout(LIMIT, late).await?.expect_err("it is of another system");
+    let said = Chain(&error).to_string();
+    assert!(said.contains("no cluster within 1s") && said.contains("\"cluster\""), "{said}");
     Ok(())
 }

@@ -24,7 +24,11 @@ impl Door {
     pub(super) async fn open(node: &Arc<Node>) -> Result<ActorRef<Self>, StartError> {
         let open = node.clone();
         let opened = node.starting.system.spawn(DOOR, move || Self(open.clone())).await;
-        opened.map_err(|error| StartError::Door { name: DOOR, source: Cause::new(error) })
+        let opened =
+            opened.map_err(|error| StartError::Door { name: DOOR, source: Cause::new(error) })?;
+        // This node may leave by its own vote, and others by it.
+        node.starting.needs(&opened);
+        Ok(opened)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rakt::cluster::DiscoveryError;
-use rakt::error::Chain;
+use rakt::error::{Cause, Chain};
 use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::call::{Answer, Call};
 use crate::error::StartError;
 use crate::founding::{MOST_PLACES, Member, Plan, Standing, Step, Wait, Welcome};
 use crate::names::{ClusterId, Id, Place, random};
-use crate::network::ask;
+use crate::network::{Unanswered, ask};
 use crate::store::Failed;
 
 /// How often it is told what a node waits for.
@@ -25,12 +25,20 @@ const FIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a node that has come tells those that it has not reached yet, at most.
 const MAX_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Who was greeted.
+#[derive(Default)]
+struct Greeted {
+    heard: BTreeSet<Id>,
+    /// Why one of the others was not heard, if any was not.
+    unheard: Option<Unanswered>,
+}
+
 impl Node {
     /// Goes on until the node has a cluster.
     pub(super) async fn join(self: &Arc<Self>) -> Result<Member, StartError> {
         let (limit, since) = (self.options.start_timeout, Instant::now());
-        let mut told = since;
-        let mut failed_to_find = None;
+        let limit = self.starting.limit().map_or(limit, |other| other.min(limit));
+        let (mut told, mut unheard) = (since, None);
         loop {
             let wait = match self.step().await.map_err(StartError::disk)? {
                 Step::Done(member) => return Ok(member),
@@ -46,17 +54,22 @@ impl Node {
             };
             if since.elapsed() >= limit {
                 let waits_for = wait.to_string();
-                return Err(StartError::Waits { limit, waits_for, source: failed_to_find });
+                return Err(StartError::Waits { limit, waits_for, source: unheard });
             }
             if told.elapsed() >= TELL_INTERVAL {
                 told = Instant::now();
-                tracing::warn!("waits for a cluster: {wait}");
+                match &unheard {
+                    Some(why) => tracing::warn!("waits for a cluster: {wait}; {}", Chain(why)),
+                    None => tracing::warn!("waits for a cluster: {wait}"),
+                }
             }
             let polled = Instant::now();
-            failed_to_find = self.find().await.err().map(rakt::error::Cause::new);
+            let failed_to_find = self.find().await.err().map(Cause::new);
             let places = reach(&self.founding).places();
-            self.greet(places).await;
-            let next = polled + self.options.poll_interval();
+            let failed_to_greet = self.greet(places).await.unheard;
+            unheard = failed_to_find.or(failed_to_greet.map(Cause::new));
+            let left = limit.saturating_sub(since.elapsed());
+            let next = polled + self.options.poll_interval().min(left);
             // Somebody may say something that counts, such as that it has a plan.
             let mut standing = self.standing.subscribe();
             let changed = async {
@@ -122,31 +135,30 @@ impl Node {
         Ok(())
     }
 
-    /// Tells the nodes at these places who this one is, and hears who they are: says who has answered.
-    async fn greet(self: &Arc<Self>, places: BTreeSet<Place>) -> BTreeSet<Id> {
+    /// Tells the nodes at these places who this one is, and hears who they are.
+    async fn greet(self: &Arc<Self>, places: BTreeSet<Place>) -> Greeted {
         let mut greetings = JoinSet::new();
         for place in places {
             let node = self.clone();
             greetings.spawn(async move { node.greet_one(&place).await });
         }
-        let mut heard = BTreeSet::new();
+        let mut all = Greeted::default();
         while let Some(greeted) = greetings.join_next().await {
-            heard.extend(greeted.ok().flatten());
+            match greeted {
+                Ok(Ok(id)) => drop(all.heard.insert(id)),
+                Ok(Err(error)) => all.unheard = Some(error),
+                Err(_) => {}
+            }
         }
-        heard
+        all
     }
 
-    async fn greet_one(&self, place: &Place) -> Option<Id> {
+    async fn greet_one(&self, place: &Place) -> Result<Id, Unanswered> {
         let card = self.card();
         let limit = self.options.hello_timeout();
         let answer = ask(&self.starting.system, place, Call::Hello(card), limit).await;
-        let Welcome { card, given_up } = match answer {
-            Ok(Answer::Welcome(welcome)) => welcome,
-            Ok(_) => return None,
-            Err(error) => {
-                tracing::debug!("{}", Chain(&error));
-                return None;
-            }
+        let Answer::Welcome(Welcome { card, given_up }) = answer? else {
+            return Err(Unanswered::Odd { place: place.clone() });
         };
         let id = card.id;
         self.hear(Some(place), &card);
@@ -160,7 +172,7 @@ impl Node {
                 tracing::error!("{}", Chain(&error));
             }
         }
-        Some(id)
+        Ok(id)
     }
 
     /// Asks others to promise to follow a plan.
@@ -216,7 +228,10 @@ impl Node {
         let _ = self.find().await;
         let listed = reach(&self.listed).clone();
         let places = voters.into_values().chain(listed).filter(|place| *place != self.place);
-        let heard = self.greet(places.collect()).await;
+        let Greeted { heard, unheard } = self.greet(places.collect()).await;
+        if let Some(error) = unheard {
+            tracing::debug!("{}", Chain(&error));
+        }
         if let Err(error) = self.note_voters().await {
             tracing::error!("{}", Chain(&error));
         }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use rakt::ActorRef;
 use rakt::cluster::Starting;
+use rakt_cluster::View;
+use rakt_cluster::view::{Member as Listed, State};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -29,7 +31,7 @@ use crate::error::StartError;
 use crate::founding::{Founding, Member, Standing};
 use crate::names::{Id, Place};
 use crate::options::Options;
-use crate::store::Directory;
+use crate::store::{Applied, Directory};
 
 /// Most calls of others that are worked on at once. More are told to come again.
 const MOST_CALLS: usize = 512;
@@ -179,8 +181,26 @@ impl Node {
         tasks.spawn(task);
     }
 
+    /// Waits for those who leave at the same time, for a lease at most: they may need the vote of this node to do so.
+    async fn outlast(&self) {
+        let Some(voting) = self.voting.borrow().clone() else { return };
+        let mut applied = voting.applied.subscribe();
+        let view = |applied: &Applied| View::decode(applied.document.bytes()).ok();
+        let Some(lease) = view(&applied.borrow()).map(|view| view.lease()) else { return };
+        let is_left = |member: &Listed| {
+            let is_other = (&member.host, member.port) != (&self.place.host, self.place.port);
+            is_other && member.state == State::Leaving
+        };
+        let have_left = applied.wait_for(|applied| {
+            view(applied).is_none_or(|view| !view.members().iter().any(is_left))
+        });
+        // Later they have no lease any more, and do not wait for it either.
+        let _ = tokio::time::timeout(lease, have_left).await;
+    }
+
     /// Ends all of it. The directory is free when the last who works with it is done.
     pub(crate) async fn stop(&self) {
+        self.outlast().await;
         let door = reach(&self.door).take();
         if let Some(door) = door {
             // It may have ended with the system.

@@ -10,7 +10,6 @@ use rakt_cluster::directory::Grain;
 use rakt_cluster::participant::Found;
 
 use super::config::NAME;
-use super::grains::LOOK;
 use super::node::{Named, Node, Progress, end_ear};
 use crate::error::{Cause, Chain, Refusal};
 use crate::grain::{Epoch, GrainId};
@@ -114,6 +113,10 @@ impl Clustering for Node {
         })
     }
 
+    fn needs(&self, uid: u64) -> bool {
+        self.needed.lock().contains(&uid)
+    }
+
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             self.is_leaving.store(true, Ordering::Relaxed);
@@ -122,17 +125,9 @@ impl Clustering for Node {
                 participant.poll(now)
             });
             let mut progress = self.progress.subscribe();
-            // Without the register nobody is told. Once the lease is over nobody has to be, and others find the node dead.
-            let forgotten = async {
-                while self.may() == May::Run {
-                    tokio::time::sleep(LOOK).await;
-                }
-                // It may not have been let in yet, and is to be taken off the list.
-                tokio::time::sleep(2 * self.answer_limit).await;
-            };
             tokio::select! {
                 _ = progress.wait_for(|progress| progress.has_left) => {}
-                () = forgotten => {}
+                () = self.leave_unheard() => {}
             }
         })
     }

@@ -36,7 +36,7 @@ pub struct Config {
     pub(super) register: Arc<dyn AnyRegister>,
     pub(super) discovery: Arc<dyn AnyDiscovery>,
     pub(super) members: Option<Glob>,
-    pub(super) join_timeout: Duration,
+    pub(super) join_timeout: Option<Duration>,
     pub(super) clock: Clock,
     lease: Duration,
     probe: Duration,
@@ -76,7 +76,7 @@ impl Config {
             register: Arc::new(register),
             discovery: Arc::new(Static::default()),
             members: None,
-            join_timeout: Duration::from_secs(60),
+            join_timeout: None,
             clock: clock(),
             lease: Duration::from_secs(8),
             probe: Duration::from_secs(1),
@@ -137,9 +137,10 @@ impl Config {
         self
     }
 
-    /// How long [`start`](crate::SystemBuilder::start) waits until the node is a member. Default: 60 s.
+    /// How long [`start`](crate::SystemBuilder::start) waits until the node is a member, its register included. Default: 60 s
+    /// from when that has started, for which it has a limit of its own.
     pub fn join_timeout(mut self, limit: Duration) -> Self {
-        self.join_timeout = limit;
+        self.join_timeout = Some(limit);
         self
     }
 

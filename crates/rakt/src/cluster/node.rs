@@ -16,12 +16,13 @@ use rakt_cluster::register::{Confirmed, Swapped};
 use rakt_cluster::view::State as Reached;
 use rakt_wire::Address;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::ear;
 use super::members::Members;
 use super::message::Said;
-use super::register::{AnyRegister, Starting, SwapError};
+use super::register::{AnyRegister, Needed, Starting, SwapError};
 use crate::contained::contain;
 use crate::error::{BoxError, Chain, Refusal};
 use crate::events::{Event, StopReason};
@@ -38,6 +39,10 @@ const WAITING: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// No answer of the register is waited for longer than this, or a quarter of a lease if that is shorter.
 const ANSWER: Duration = Duration::from_secs(2);
+/// A node becomes a member within this time from when its register has started, unless told otherwise.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// A register that has not started in time has so long to say why.
+const REASON_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two hints of the register.
 const HINTS: Duration = Duration::from_millis(20);
 
@@ -62,6 +67,7 @@ pub(super) struct Node {
     living: Mutex<HashSet<[u8; 16]>>,
     /// By its own wish.
     pub(super) is_leaving: AtomicBool,
+    pub(super) needed: Needed,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -150,6 +156,7 @@ impl Node {
             others: Mutex::default(),
             living: Mutex::default(),
             is_leaving: AtomicBool::new(false),
+            needed: Needed::default(),
             runtime: system.runtime().clone(),
         });
         let weak = Arc::downgrade(&node);
@@ -159,18 +166,31 @@ impl Node {
             }
         };
         ear::begin(system, members, Arc::new(hear)).await.map_err(JoinError::Ear)?;
-        let starting = Starting { system: system.clone(), discovery };
-        if let Err(error) = node.register.start(starting).await {
+        let needed = node.needed.clone();
+        let limit = join_timeout;
+        let starting = Starting { system: system.clone(), discovery, needed, limit };
+        let (begun, join_timeout) = (Instant::now(), join_timeout.unwrap_or(JOIN_TIMEOUT));
+        let started = node.register.start(starting);
+        // It has its own limit too, and may say why it takes so long.
+        let patience = limit.map_or(Duration::MAX, |limit| limit.saturating_add(REASON_TIMEOUT));
+        let late = |why| JoinError::Late { limit: join_timeout, why };
+        let error = match tokio::time::timeout(patience, started).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(JoinError::Register(error)),
+            Err(_) => Some(late("its register has not started".to_owned())),
+        };
+        if let Some(error) = error {
             end_ear(system).await;
-            return Err(JoinError::Register(error).into());
+            return Err(error.into());
         }
         let _ = system.0.cluster.set(node.clone());
         system.runtime().spawn(node.clone().live());
         system.runtime().spawn(node.clone().hear_of_changes());
-        if tokio::time::timeout(join_timeout, node.ready()).await.is_err() {
+        let left = limit.map_or(join_timeout, |limit| limit.saturating_sub(begun.elapsed()));
+        if tokio::time::timeout(left, node.ready()).await.is_err() {
             let why = node.progress.borrow().alarm.clone();
             let why = why.unwrap_or_else(|| node.why_late());
-            return Err(JoinError::Late { limit: join_timeout, why }.into());
+            return Err(late(why).into());
         }
         Ok(())
     }
@@ -476,7 +496,7 @@ fn outcome<T, E>(answered: &Result<T, E>) -> &'static str {
 }
 
 /// How many grains live here.
-fn living(system: &ActorSystem) -> u64 {
+pub(super) fn living(system: &ActorSystem) -> u64 {
     system.0.grains.values().map(|kind| kind.count()).sum()
 }
 

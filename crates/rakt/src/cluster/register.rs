@@ -1,14 +1,18 @@
 //! Where a cluster keeps its view: one document, which is read, confirmed and swapped.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rakt_cluster::register::Version;
 
 use super::discovery::{AnyDiscovery, Discovery, DiscoveryError, Seed};
 use crate::error::Cause;
+use crate::reference::{ActorRef, Target};
+use crate::sync::Mutex;
 use crate::system::core::ActorSystem;
 
 /// Keeps the view of a cluster: the one place where it is decided who is a member. Implemented by
@@ -74,12 +78,31 @@ pub struct Starting {
     /// The system of the node, whose remoting is up.
     pub system: ActorSystem,
     pub(crate) discovery: Arc<dyn AnyDiscovery>,
+    pub(super) needed: Needed,
+    pub(super) limit: Option<Duration>,
 }
+
+/// The numbers of actors that a register needs until it is stopped.
+pub(super) type Needed = Arc<Mutex<HashSet<u64>>>;
 
 impl Starting {
     /// For who starts a register without a cluster, such as the tests of one.
     pub fn new(system: ActorSystem, discovery: impl Discovery) -> Self {
-        Self { system, discovery: Arc::new(discovery) }
+        Self { system, discovery: Arc::new(discovery), needed: Arc::default(), limit: None }
+    }
+
+    /// How long the node waits for the register to start, where that was [said](super::Config::join_timeout): a register
+    /// that gives up by then can say what it has waited for.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// The register needs an actor until it is stopped: when the system shuts down, it does not end with the others, which
+    /// may need the register. It is for [`Register::stop`] to end it.
+    pub fn needs<A>(&self, actor: &ActorRef<A>) {
+        if let Target::Local(cell) = actor.target() {
+            self.needed.lock().insert(cell.uid());
+        }
     }
 
     /// Addresses of nodes to ask, as [configured](super::Discovery).

@@ -175,6 +175,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn is_owner(&self, grain: &GrainId) -> bool;
     /// Claims a name in the cluster for an actor that is about to start. What that has is given back when it has ended.
     fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming;
+    /// Whether it needs an actor until it has left.
+    fn needs(&self, uid: u64) -> bool;
     /// Hands over what lives here, and leaves the cluster.
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// Ends all that this has going on, whether the node has left or not.

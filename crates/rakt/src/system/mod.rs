@@ -298,7 +298,9 @@ impl ActorSystem {
         let dropped_before = self.dead_letter_count();
         let until = tokio::time::Instant::now() + self.0.shutdown_timeout;
         let actors_ended = async {
-            let actors = self.0.registry.top_level();
+            let mut actors = self.0.registry.top_level();
+            let is_needed = |uid| self.cluster().is_some_and(|cluster| cluster.needs(uid));
+            actors.retain(|actor| !is_needed(actor.uid()));
             stop_all(actors.iter().map(|actor| &**actor as &dyn AnyCell)).await;
         };
         let mut actors_ended = std::pin::pin!(actors_ended);
@@ -322,6 +324,8 @@ impl ActorSystem {
             if !have_ended {
                 actors_ended.await;
             }
+            let left = self.0.registry.top_level();
+            stop_all(left.iter().map(|actor| &**actor as &dyn AnyCell)).await;
             loop {
                 let living = self.0.grains.values().flat_map(|kind| kind.living());
                 let living: Vec<_> = living.collect();

@@ -13,7 +13,6 @@ mod races;
 mod trial;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
 
 pub use self::faulty::{Call, Fault, Odds, Swap};
 pub use self::history::{History, Recorded};
@@ -60,7 +59,7 @@ pub async fn check<R: Register>(open: impl AsyncFn(String) -> R) {
 
 /// What a register is given to start with, for tests that start one without a cluster.
 pub fn starting(system: &ActorSystem, discovery: impl Discovery) -> Starting {
-    Starting { system: system.clone(), discovery: Arc::new(discovery) }
+    Starting::new(system.clone(), discovery)
 }
 
 macro_rules! rules {
