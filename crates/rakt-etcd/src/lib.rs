@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rakt::cluster::{Register, RegisterError, Starting, SwapError, Version};
+use rakt::error::Chain;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -161,11 +162,19 @@ impl Etcd {
     /// # Errors
     /// What etcd said, or why it is not reached.
     pub async fn connect(&self) -> Result<(), EtcdError> {
-        let until = Instant::now() + self.options.start_timeout;
+        self.connect_within(self.options.start_timeout).await
+    }
+
+    async fn connect_within(&self, limit: Duration) -> Result<(), EtcdError> {
+        let until = Instant::now() + limit;
+        let mut is_told = false;
         loop {
             match self.found(true).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.may_pass() && Instant::now() + START_PAUSE < until => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(error = %Chain(&error), "waits for etcd");
+                    }
                     sleep(START_PAUSE).await;
                 }
                 Err(error) => return Err(error),
@@ -227,8 +236,10 @@ fn version_of(found: Option<&KeyValue>) -> Version {
 }
 
 impl Register for Etcd {
-    async fn start(&self, _: Starting) -> Result<(), RegisterError> {
-        self.connect().await.map_err(RegisterError::new)
+    async fn start(&self, starting: Starting) -> Result<(), RegisterError> {
+        let own = self.options.start_timeout;
+        let limit = starting.limit().map_or(own, |limit| limit.min(own));
+        self.connect_within(limit).await.map_err(RegisterError::new)
     }
 
     async fn read(&self) -> Result<(Version, Bytes), RegisterError> {
