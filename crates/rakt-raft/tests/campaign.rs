@@ -1,7 +1,8 @@
 //! Registers in a simulated network that is cut, stalled and healed while nodes are killed and restarted, and whoever reads,
 //! confirms and swaps writes down what he was told. What they were told has to be what one register could have said.
 //!
-//! `RAKT_RAFT_ROUNDS` says how many runs; `RAKT_SEED` repeats the faults of one. What openraft draws it does not repeat.
+//! `RAKT_RAFT_ROUNDS` says how many runs, of random seeds or of those from `RAKT_FIRST` on; `RAKT_SEED` repeats the faults of one.
+//! What openraft draws it does not repeat.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use rakt::cluster::{Register, Starting, Static, SwapError, Version};
 use rakt::prelude::*;
-use rakt::testkit::{Network, Simulation, simulate};
+use rakt::testkit::{Network, Simulation, simulate, simulate_seed};
 use rakt_raft::Embedded;
 use tokio::task::JoinHandle;
 
@@ -348,6 +349,10 @@ async fn run(sim: Simulation) -> Result {
 #[test]
 #[ignore = "it takes some seconds a run: `.ci/run register`"]
 fn what_registers_say_is_what_one_could_have_said() {
-    let rounds = std::env::var("RAKT_RAFT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    simulate(rounds.unwrap_or(4), run);
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u32>().ok());
+    let rounds = number("RAKT_RAFT_ROUNDS").unwrap_or(4);
+    match number("RAKT_FIRST") {
+        Some(first) => (first..first + rounds).for_each(|seed| simulate_seed(seed.into(), run)),
+        None => simulate(rounds, run),
+    }
 }
