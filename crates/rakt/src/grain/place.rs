@@ -193,7 +193,7 @@ impl<G: Grain> Place<G> {
         let mut life = self.life.lock();
         let cell = self.new_cell(system, Some(epoch));
         life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
-        life.current = Some(cell.clone());
+        let before = life.current.replace(cell.clone());
         if let Some(away) = &mut life.away {
             away.elsewhere = None;
             cell.take_over(&mut away.left);
@@ -202,6 +202,7 @@ impl<G: Grain> Place<G> {
             life.away = None;
         }
         drop(life);
+        drop(before);
         self.clone().begin(cell, Some(hosting));
     }
 
@@ -285,7 +286,7 @@ impl<G: Grain> Place<G> {
             return self.end(&cell, Work::<G>::default());
         }
         crate::metrics::actor_started();
-        let origin = Box::new(Living { place: self.clone(), hosting });
+        let origin = Box::new(Living { place: self.clone(), uid: cell.uid, hosting });
         crate::metrics::grain_began(G::KIND);
         let activation = activation_of(&cell);
         activation.iter().for_each(|activation| activation.count_in());
@@ -391,8 +392,23 @@ impl<G: Grain> Drop for Place<G> {
 /// One activation, as its runner knows it.
 struct Living<G: Grain> {
     place: Arc<Place<G>>,
+    /// The number of this life.
+    uid: u64,
     /// Where it is granted by a cluster.
     hosting: Option<Arc<Hosting>>,
+}
+
+/// What a task runs is dropped with it where all that its node hosts has ended. Nobody else may have the place then, and with it
+/// goes the way to this life, whose cell connections of peers still know.
+impl<G: Grain> Drop for Living<G> {
+    fn drop(&mut self) {
+        if self.hosting.as_ref().is_none_or(|hosting| hosting.may() != May::End) {
+            return;
+        }
+        if let Some(living) = self.place.living().filter(|living| living.uid == self.uid) {
+            self.place.evict_life(&living, &Refusal::Fenced);
+        }
+    }
 }
 
 impl<G: Grain> Origin<G> for Living<G> {
