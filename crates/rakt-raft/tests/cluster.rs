@@ -228,3 +228,20 @@ async fn a_node_that_finds_no_cluster_in_time_says_what_it_has_waited_for() -> R
     assert!(said.contains("no cluster within 1s") && said.contains("\"cluster\""), "{said}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_no_member_is_not_heard_by_the_register() -> Result {
+    let (dir, known) = (tempfile::tempdir()?, Known::default());
+    let node = |name: &str| Embedded::at(dir.path().join(name)).settle(Duration::from_millis(200));
+    let start = |config: Config| {
+        let config = config.discover(known.clone()).join_timeout(Duration::from_secs(2));
+        let remoting = remote::Config::new("127.0.0.1", 0);
+        ActorSystem::builder("cluster").remoting(remoting).cluster(config).start()
+    };
+    let strict = Config::on(Telling(node("first").expect(1), known.clone()));
+    let _first = start(strict.members("spiffe://prod.example/shop")).await?;
+    let late = tokio::time::timeout(LIMIT, start(Config::on(node("late")))).await?;
+    let said = Chain(&late.expect_err("nobody answers it")).to_string();
+    assert!(said.contains("no member of this cluster"), "{said}");
+    Ok(())
+}

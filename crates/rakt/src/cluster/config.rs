@@ -127,11 +127,11 @@ impl Config {
     }
 
     /// Hears as members only peers of which a name is like that: see [`Policy::grant`](crate::remote::Policy::grant), as in
-    /// `spiffe://prod.example/rakt/shop-*`. Default: whoever the policy of the node lets tell the actor `cluster/member`,
-    /// which by default is every peer; with TLS those have a certificate of a CA that the node trusts.
+    /// `spiffe://prod.example/rakt/shop-*`. Default: with TLS, peers whose certificate has the first name of the one of this
+    /// node (`rakt cert show` tells them), or that hold one of its secrets; in plain text, whoever can connect.
     ///
-    /// A member is trusted: it may say what the view is. This is of what members say to each other; a register that
-    /// lives in the nodes has an actor of its own, for which the policy says who may reach it.
+    /// A member is trusted: it may say what the view is. This holds for what members say to each other, and for a register
+    /// that lives in the nodes. The policy of the node has to let members tell `cluster/member`, as it does by default.
     pub fn members(mut self, identity: &str) -> Self {
         self.members = Some(Glob::of_identity(identity));
         self

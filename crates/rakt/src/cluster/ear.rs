@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use rakt_cluster::participant::Envelope;
 
+use super::admission::Admission;
 use super::message::Said;
 use crate::actor::{Accepts, Actor, Handler};
 use crate::cell::{Cell, Setup};
 use crate::context::Context;
 use crate::error::{Chain, Declined, Refusal, Result};
 use crate::mailbox::Mailbox;
-use crate::peer::Peer;
-use crate::remote::policy::Glob;
 use crate::runner::Runner;
 use crate::spawn::class_of;
 use crate::system::core::{ActorSystem, MEMBER};
@@ -19,14 +18,16 @@ use crate::system::core::{ActorSystem, MEMBER};
 /// So many messages wait for the participant; more are refused, and said again.
 const WAITING: u32 = 100_000;
 
+/// Why one is not heard.
+const NO_MEMBER: &str = "no member of this cluster (`cluster::Config::members` says who is one)";
+
 /// Takes what other members say.
 pub(super) type Hear = Arc<dyn Fn(Envelope) + Send + Sync>;
 
 /// Hears what other members say.
 struct Ear {
     hear: Hear,
-    /// Who is one.
-    members: Option<Glob>,
+    admission: Admission,
 }
 
 impl Actor for Ear {
@@ -37,11 +38,8 @@ impl Actor for Ear {
 
 impl Handler<Said> for Ear {
     async fn handle(&mut self, Said(bytes): Said, ctx: &mut Context<Self>) -> Result {
-        if let Some(members) = &self.members {
-            let is_one = |peer: &Peer| peer.identity().names().any(|name| members.matches(name));
-            if !ctx.peer().is_some_and(is_one) {
-                return Err(Declined::new("no member of this cluster").into());
-            }
+        if !self.admission.admits(ctx.peer()) {
+            return Err(Declined::new(NO_MEMBER).into());
         }
         match Envelope::decode(&bytes) {
             Ok(envelope) => (self.hear)(envelope),
@@ -61,7 +59,7 @@ impl Handler<Said> for Ear {
 /// Has members be heard.
 pub(super) async fn begin(
     system: &ActorSystem,
-    members: Option<Glob>,
+    admission: Admission,
     hear: Hear,
 ) -> Result<(), Refusal> {
     let internal = |text: String| Refusal::Internal { source: text.into() };
@@ -74,7 +72,7 @@ pub(super) async fn begin(
         return Err(Refusal::NameTaken);
     }
     crate::metrics::actor_started();
-    let ear = move || Ear { hear: hear.clone(), members: members.clone() };
+    let ear = move || Ear { hear: hear.clone(), admission: admission.clone() };
     let started = Runner::start(cell, Box::new(ear)).await;
     started.map_err(|fault| internal(fault.to_string()))
 }

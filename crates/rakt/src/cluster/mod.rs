@@ -10,6 +10,7 @@
 //! - `discovery`: whom a node that knows nobody asks; `dns`: whom a name server knows
 //! - `clock`: the time by which leases go
 
+mod admission;
 mod clock;
 mod clustering;
 mod config;

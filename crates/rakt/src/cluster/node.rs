@@ -18,6 +18,7 @@ use rakt_wire::Address;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::config::Config;
 use super::ear;
 use super::members::Members;
@@ -165,10 +166,12 @@ impl Node {
                 node.tell(|participant, now| participant.heard(envelope, now));
             }
         };
-        ear::begin(system, members, Arc::new(hear)).await.map_err(JoinError::Ear)?;
+        let admission = Admission::new(system, members);
+        ear::begin(system, admission.clone(), Arc::new(hear)).await.map_err(JoinError::Ear)?;
         let needed = node.needed.clone();
         let limit = join_timeout;
-        let starting = Starting { system: system.clone(), discovery, needed, limit };
+        let admission = Some(admission);
+        let starting = Starting { system: system.clone(), discovery, needed, limit, admission };
         let (begun, join_timeout) = (Instant::now(), join_timeout.unwrap_or(JOIN_TIMEOUT));
         let started = node.register.start(starting);
         // It has its own limit too, and may say why it takes so long.

@@ -9,8 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rakt_cluster::register::Version;
 
+use super::admission::Admission;
 use super::discovery::{AnyDiscovery, Discovery, DiscoveryError, Seed};
 use crate::error::Cause;
+use crate::peer::Peer;
 use crate::reference::{ActorRef, Target};
 use crate::sync::Mutex;
 use crate::system::core::ActorSystem;
@@ -80,6 +82,7 @@ pub struct Starting {
     pub(crate) discovery: Arc<dyn AnyDiscovery>,
     pub(super) needed: Needed,
     pub(super) limit: Option<Duration>,
+    pub(super) admission: Option<Admission>,
 }
 
 /// The numbers of actors that a register needs until it is stopped.
@@ -88,13 +91,20 @@ pub(super) type Needed = Arc<Mutex<HashSet<u64>>>;
 impl Starting {
     /// For who starts a register without a cluster, such as the tests of one.
     pub fn new(system: ActorSystem, discovery: impl Discovery) -> Self {
-        Self { system, discovery: Arc::new(discovery), needed: Arc::default(), limit: None }
+        let (needed, limit, admission) = Default::default();
+        Self { system, discovery: Arc::new(discovery), needed, limit, admission }
     }
 
     /// How long the node waits for the register to start, where that was [said](super::Config::join_timeout): a register
     /// that gives up by then can say what it has waited for.
     pub fn limit(&self) -> Option<Duration> {
         self.limit
+    }
+
+    /// Whether a [peer](crate::Context::peer) is heard as a [member](super::Config::members) of the cluster: a register that
+    /// lives in the nodes hears nobody else.
+    pub fn is_member(&self, peer: Option<&Peer>) -> bool {
+        self.admission.as_ref().is_none_or(|admission| admission.admits(peer))
     }
 
     /// The register needs an actor until it is stopped: when the system shuts down, it does not end with the others, which

@@ -39,6 +39,7 @@ use super::transport::{Listener, Stream, unbracketed};
 use super::weak_map::WeakSet;
 use crate::error::{BoxError, Chain};
 use crate::message::allowance::Hold;
+use crate::peer::Identity;
 use crate::portable::PortableRef;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
@@ -456,6 +457,13 @@ impl Remoting for Node {
 
     fn policy(&self) -> String {
         self.caller.dialer.resources.policies.current().to_string()
+    }
+
+    fn known_as(&self) -> Option<Identity> {
+        #[cfg(feature = "_tls")]
+        return self.caller.dialer.resources.options.layer.as_ref().map(|layer| layer.known_as());
+        #[cfg(not(feature = "_tls"))]
+        None
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -21,7 +21,7 @@ use crate::hosting::{Hosting, May};
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
 use crate::message::allowance::Room;
-use crate::peer::Peer;
+use crate::peer::{Identity, Peer};
 use crate::portable::PortableRef;
 use crate::propagate::ContextPropagator;
 use crate::reference::{ActorRef, AnyCell, Life, Target};
@@ -258,6 +258,8 @@ pub(crate) trait Remoting: Any + Send + Sync {
     fn help(&self, stands_for: Option<Duration>);
     /// What peers may do, to be printed.
     fn policy(&self) -> String;
+    /// What this node is known by to its peers, where it proves that.
+    fn known_as(&self) -> Option<Identity>;
     fn as_any(&self) -> &dyn Any;
 }
 

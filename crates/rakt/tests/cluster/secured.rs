@@ -6,6 +6,7 @@ use rakt::cluster::Config;
 use rakt::error::Chain;
 use rakt::grain::GrainKind;
 use rakt::prelude::*;
+use rakt::remote::certificate::{Authority, Request};
 use rakt::remote::{Secret, Tls};
 
 use crate::nodes::{Add, Common, Counter};
@@ -49,6 +50,40 @@ async fn who_is_no_member_by_its_name_is_not_let_in() -> Result {
     let members = first.members().ok_or("it is in one")?;
     assert_eq!(members.up().count(), 1, "{members}");
     assert_eq!(within(first.grain::<Counter>("a").ask(Add { n: 1 })).await?, 1, "it goes on");
+    within(first.shutdown()).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_members_are_those_with_a_name_of_the_node_itself() -> Result {
+    let (common, secret) = (Common::default(), Secret::generate());
+    let nodes = [
+        node(&common, 0, &secret, common.config()).await?,
+        node(&common, 1, &secret, common.config()).await?,
+    ];
+    assert_eq!(nodes[0].members().ok_or("it is in one")?.up().count(), 2, "both hold the secret");
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+
+    let (authority, common) = (Authority::generate("prod")?, Common::default());
+    let of = |name: &str| -> Result<Tls> {
+        let request = Request::new("node").uri(name).host("127.0.0.1");
+        let issued = authority.issue(&request)?;
+        Ok(Tls::from_pem(issued.certificate_pem(), issued.key_pem(), authority.certificate_pem()))
+    };
+    let start = |tls: Tls| {
+        let remoting = remote::Config::new("127.0.0.1", 0).tls(tls);
+        let config = common.config().join_timeout(Duration::from_secs(3));
+        ActorSystem::builder("cluster").remoting(remoting).cluster(config).start()
+    };
+    let first = start(of("rakt://prod/cluster")?).await?;
+    let error = within(start(of("rakt://prod/console/cluster")?)).await;
+    let error = Chain(&error.expect_err("nobody hears it")).to_string();
+    assert!(error.contains("the node was no member within 3s"), "{error}");
+    let second = within(start(of("rakt://prod/cluster")?)).await?;
+    assert_eq!(second.members().ok_or("it is in one")?.up().count(), 2);
+    within(second.shutdown()).await;
     within(first.shutdown()).await;
     Ok(())
 }

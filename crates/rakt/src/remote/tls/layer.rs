@@ -197,6 +197,15 @@ impl TlsLayer {
         self.material.lock().clone()
     }
 
+    /// What this node is known by to its peers: all secrets that it holds, or the first name of its certificate.
+    pub(crate) fn known_as(&self) -> Identity {
+        self.holders.all().unwrap_or_else(|| {
+            let material = self.material();
+            let identity = material.names().identity(&material.own);
+            Identity::proven(identity.names().take(1).map(str::to_owned))
+        })
+    }
+
     /// The name that is looked for in the certificate of a peer that is reached as `host`.
     fn name_of(&self, host: &str) -> Option<ServerName<'static>> {
         let host = unbracketed(host);

@@ -157,6 +157,12 @@ impl Holders {
         self.0.is_empty()
     }
 
+    /// The identity of a holder of all of them, where there are any.
+    pub(super) fn all(&self) -> Option<Identity> {
+        let names = || self.0.iter().flat_map(|(_, identity)| identity.names().map(str::to_owned));
+        names().next().map(|_| Identity::proven(names()))
+    }
+
     /// The identity of whoever has shown a chain under one of the secrets.
     pub(super) fn identity(&self, chain: &[CertificateDer<'static>]) -> Option<Identity> {
         let (leaf, rest) = chain.split_first()?;
