@@ -41,7 +41,7 @@ impl Actor for Door {
 impl Handler<Call> for Door {
     async fn handle(&mut self, call: Call, ctx: &mut Context<Self>) -> Result<Answer> {
         if !self.0.starting.is_member(ctx.peer()) {
-            return Err(Declined::new("no member of this cluster").into());
+            return Err(rakt::Declined::new("no member of this cluster").into());
         }
         let Ok(permit) = self.0.calls.clone().try_acquire_owned() else { return Ok(Answer::Busy) };
         if !call.is_bounded() {
