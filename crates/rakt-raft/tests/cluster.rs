@@ -99,7 +99,7 @@ async fn start(dir: &Path, known: Known, expect: Option<u32>) -> Result<ActorSys
     let ended = known.1.clone();
     let config = Config::on(Telling(register, known.clone()))
         .discover(known)
-        .lease(Duration::from_secs(2))
+        .lease(Duration::from_secs(3))
         .probe_interval(Duration::from_millis(100));
     let system = ActorSystem::builder("cluster")
         .remoting(remote::Config::new("127.0.0.1", 0))

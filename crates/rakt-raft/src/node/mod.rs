@@ -19,7 +19,7 @@ use std::time::Duration;
 use rakt::ActorRef;
 use rakt::cluster::Starting;
 use rakt_cluster::View;
-use rakt_cluster::view::{Member as Listed, State};
+use rakt_cluster::view::State;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -181,21 +181,25 @@ impl Node {
         tasks.spawn(task);
     }
 
-    /// Waits for those who leave at the same time, for a lease at most: they may need the vote of this node to do so.
+    /// Has a voter stay while members are left and without it too few of them vote to agree on anything, as when all are
+    /// told to end: for a lease at most, since then they have none any more.
     async fn outlast(&self) {
         let Some(voting) = self.voting.borrow().clone() else { return };
         let mut applied = voting.applied.subscribe();
         let view = |applied: &Applied| View::decode(applied.document.bytes()).ok();
         let Some(lease) = view(&applied.borrow()).map(|view| view.lease()) else { return };
-        let is_left = |member: &Listed| {
-            let is_other = (&member.host, member.port) != (&self.place.host, self.place.port);
-            is_other && member.state == State::Leaving
+        let voters: Vec<Place> = self.book.voters().0.into_values().collect();
+        let is_dispensable = |applied: &Applied| {
+            let Some(view) = view(applied) else { return true };
+            let living =
+                view.members().iter().filter(|member| !matches!(member.state, State::Dead { .. }));
+            let places =
+                living.map(|member| Place { host: member.host.clone(), port: member.port });
+            let others: Vec<_> = places.filter(|place| *place != self.place).collect();
+            let vote = voters.iter().filter(|voter| others.contains(voter)).count();
+            others.is_empty() || vote > voters.len() / 2
         };
-        let have_left = applied.wait_for(|applied| {
-            view(applied).is_none_or(|view| !view.members().iter().any(is_left))
-        });
-        // Later they have no lease any more, and do not wait for it either.
-        let _ = tokio::time::timeout(lease, have_left).await;
+        let _ = tokio::time::timeout(lease, applied.wait_for(is_dispensable)).await;
     }
 
     /// Ends all of it. The directory is free when the last who works with it is done.

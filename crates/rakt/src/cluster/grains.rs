@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::config::NAME;
-use super::node::{Named, Node, living};
+use super::node::{Named, Node};
 use crate::error::{Cause, Refusal};
 use crate::events::{Event, StopReason};
 use crate::grain::Epoch;
@@ -203,23 +203,17 @@ impl Node {
     }
 
     /// Without its register nobody hears that the node leaves. When half of its lease has gone by like that, what lives here
-    /// ends all the same, while it may; and when nothing does, or when the lease is over, nobody has to hear of it: others
-    /// find the node dead.
+    /// ends all the same, while it may; and when the lease is over, nobody has to hear of it: others find the node dead.
     pub(super) async fn leave_unheard(&self) {
-        let lease = self.state.lock().participant.view().map(|view| view.lease());
-        let Some(lease) = lease else { return tokio::time::sleep(2 * self.answer_limit).await };
         let mut is_drained = false;
-        while self.may() == May::Run {
+        let lease = self.state.lock().participant.view().map(|view| view.lease());
+        while let Some(lease) = lease
+            && self.may() == May::Run
+        {
             let left = self.progress.borrow().hosts_until.saturating_sub(self.now());
-            if left < lease / 2 {
-                let lives = self.system().map_or(0, |system| living(&system));
-                if is_drained && lives == 0 && self.named().is_empty() {
-                    return;
-                }
-                if !std::mem::replace(&mut is_drained, true) {
-                    tracing::warn!("the register does not hear that the node leaves its cluster");
-                    self.drain();
-                }
+            if left < lease / 2 && !std::mem::replace(&mut is_drained, true) {
+                tracing::warn!("the register does not hear that the node leaves its cluster");
+                self.drain();
             }
             tokio::time::sleep(LOOK).await;
         }

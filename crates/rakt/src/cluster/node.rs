@@ -499,7 +499,7 @@ fn outcome<T, E>(answered: &Result<T, E>) -> &'static str {
 }
 
 /// How many grains live here.
-pub(super) fn living(system: &ActorSystem) -> u64 {
+fn living(system: &ActorSystem) -> u64 {
     system.0.grains.values().map(|kind| kind.count()).sum()
 }
 
