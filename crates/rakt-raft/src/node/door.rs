@@ -137,13 +137,13 @@ impl Node {
         if let Some(lost) = self.book.other_at(&card.place, card.id)
             && reach(&self.warned).insert(lost, card.id) != Some(card.id)
         {
-            tracing::error!(
+            self.starting.alarm(format!(
                 "the node at {} has the id {}, and the one that was there is voter {}: its directory is lost, and the \
                  voters are one fewer; let the new node take its place (`Embedded::replace`)",
                 card.place,
                 Shown(card.id),
                 Shown(lost),
-            );
+            ));
         }
     }
 

@@ -126,6 +126,7 @@ async fn a_voter_with_a_new_disk_is_another_node_and_takes_its_place_only_when_t
     let (old, port) = (ended.id(), ended.seed().port);
     let gone = ended.end().await;
     std::fs::remove_dir_all(&gone)?;
+    let mut events = nodes[0].system.events();
     // At the same address, and told to found.
     let new = Node::listen_at(port, &known, quick(&gone).expect(3), &gone).await?;
     new.start().await?;
@@ -135,6 +136,12 @@ async fn a_voter_with_a_new_disk_is_another_node_and_takes_its_place_only_when_t
     let is_in =
         |voters: &[(rakt_raft::VoterId, _)], id| voters.iter().any(|(voter, _)| *voter == id);
     assert!(is_in(&voters, old) && !is_in(&voters, new.id()));
+    let alarm = events.find(|event| match event {
+        rakt::Event::ClusterAlarm { what } => Some(what),
+        _ => None,
+    });
+    let alarm = within(alarm).await.ok_or("nobody is told")?;
+    assert!(alarm.contains("its directory is lost") && alarm.contains(&old.to_string()), "{alarm}");
 
     let voters = within(new.register.replace(old)).await?;
     assert!(!is_in(&voters, old) && is_in(&voters, new.id()) && voters.len() == 3);

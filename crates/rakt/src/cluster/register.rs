@@ -12,6 +12,7 @@ use rakt_cluster::register::Version;
 use super::admission::Admission;
 use super::discovery::{AnyDiscovery, Discovery, DiscoveryError, Seed};
 use crate::error::Cause;
+use crate::events::Event;
 use crate::peer::Peer;
 use crate::reference::{ActorRef, Target};
 use crate::sync::Mutex;
@@ -105,6 +106,14 @@ impl Starting {
     /// lives in the nodes hears nobody else.
     pub fn is_member(&self, peer: Option<&Peer>) -> bool {
         self.admission.as_ref().is_none_or(|admission| admission.admits(peer))
+    }
+
+    /// Tells whoever operates the node that a person has to look at the register: in the log, as an error, and by
+    /// [`Event::ClusterAlarm`](crate::Event::ClusterAlarm).
+    pub fn alarm(&self, what: impl Into<String>) {
+        let what = what.into();
+        tracing::error!(node = %self.system.name(), "the register: {what}");
+        self.system.publish(|| Event::ClusterAlarm { what });
     }
 
     /// The register needs an actor until it is stopped: when the system shuts down, it does not end with the others, which
