@@ -21,7 +21,7 @@ fn view() -> Result<View> {
         weight: 100,
         level: 1,
     });
-    Ok(found(7, 1_000, None, Duration::from_secs(8), founders.collect())?)
+    Ok(found(7, 1_000, None, Duration::from_secs(1), founders.collect())?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
