@@ -40,6 +40,7 @@ codes! {
         24 Declined "declined" "The handler turned the request down, and is well.";
         25 ActivationFailed "activation failed" "The grain did not come to life, so the message was not handled.";
         26 Fenced "fenced" "The node cannot show that it is a member of its cluster, so the message was not handled.";
+        27 Lost "lost" "Whoever was to handle it, to whom the node had passed it on, was lost. It may have been handled.";
     }
 }
 

@@ -97,6 +97,13 @@ pub enum Refusal {
     /// The message was not handled.
     #[error("the node is fenced off from its cluster")]
     Fenced,
+    /// A node that was asked had passed the message on, and the connection to whoever was to handle it was lost. It may have
+    /// been handled: an asker gets that as [`AskError::ConnectionLost`](crate::AskError::ConnectionLost).
+    #[error("lost on its way: it may have been handled")]
+    Lost {
+        /// Why, as text, with its causes.
+        source: Cause,
+    },
     /// The handler ended without a reply.
     #[error("the actor gave no reply")]
     NoReply,
@@ -187,6 +194,7 @@ impl Refusal {
                 | Self::DeadlineExceeded
                 | Self::ActivationFailed { .. }
                 | Self::Fenced
+                | Self::Lost { .. }
                 | Self::Dropped
                 | Self::ShuttingDown
                 | Self::Unreachable { .. }
@@ -208,6 +216,7 @@ impl Refusal {
             | Self::Cancelled
             | Self::DeadlineExceeded
             | Self::Unencodable { .. }
+            | Self::Lost { .. }
             | Self::Internal { .. } => false,
             // What a message may hold is known to who sends it: it is the reply that was too large.
             Self::TooLarge { .. } => false,
@@ -243,6 +252,7 @@ impl Refusal {
             Self::HandlerFailed { source } => caused(Code::HandlerFailed, source),
             Self::ActivationFailed { source } => caused(Code::ActivationFailed, source),
             Self::Fenced => Failure::new(Code::Fenced),
+            Self::Lost { source } => caused(Code::Lost, source),
             Self::NoReply => Failure::new(Code::NoReply),
             Self::Dropped => Failure::new(Code::Dropped),
             Self::Denied { source } => caused(Code::Denied, source),
@@ -283,6 +293,7 @@ impl Refusal {
             Code::HandlerFailed => Self::HandlerFailed { source: failure.cause() },
             Code::ActivationFailed => Self::ActivationFailed { source: failure.cause() },
             Code::Fenced => Self::Fenced,
+            Code::Lost => Self::Lost { source: failure.cause() },
             Code::NoReply => Self::NoReply,
             Code::Dropped => Self::Dropped,
             Code::Denied => Self::Denied { source: failure.cause() },
@@ -349,6 +360,7 @@ mod tests {
             Refusal::Declined { source: cause() },
             Refusal::ActivationFailed { source: cause() },
             Refusal::Fenced,
+            Refusal::Lost { source: cause() },
             Refusal::NoReply,
             Refusal::Dropped,
             Refusal::Denied { source: cause() },

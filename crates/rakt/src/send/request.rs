@@ -9,7 +9,7 @@ use rakt_wire::{Address, Wish};
 use super::envelope::{Envelope, Receipt};
 use super::message_for::MessageFor;
 use crate::answer::Fate;
-use crate::error::AskError;
+use crate::error::{AskError, Refusal};
 use crate::limit::Limit;
 use crate::message::Message;
 use crate::message::reader::reading;
@@ -111,11 +111,11 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
             Fate::BadReply(source) => {
                 return Err(AskError::BadReply { target: self.target(), source });
             }
+            Fate::Refused(Refusal::Lost { source }) | Fate::Lost(source) => {
+                return Err(AskError::ConnectionLost { target: self.target(), source });
+            }
             Fate::Refused(refusal) => {
                 return Err(AskError::Refused { target: self.target(), refusal });
-            }
-            Fate::Lost(source) => {
-                return Err(AskError::ConnectionLost { target: self.target(), source });
             }
         };
         let decoded = match M::wire() {
