@@ -267,6 +267,8 @@ pub(crate) trait AnyCell: Signalled + Any {
     fn watch(&self, watcher: Watcher);
     /// Ends the actor at once, whatever its code waits for.
     fn kill(&self);
+    /// Ends the actor without a word of its code, since its node may not run that any more.
+    fn evict(&self, refusal: &Refusal);
     /// Takes an actor's watch back.
     fn unwatch(&self, watch: WatchId);
     fn has_ended(&self) -> bool;

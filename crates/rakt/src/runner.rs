@@ -73,10 +73,10 @@ pub(crate) fn run<A: Actor>(cell: Arc<ActorCell<A>>, body: Box<Body<A>>) {
     spawn(Runner::wake(cell, body));
 }
 
-/// Has a task run an actor. A grain of a cluster runs only while its node may host it.
+/// Has a task run an actor. A grain of a cluster, or what has a name there, runs only while its node may host it.
 fn spawn<A: Actor>(runner: Runner<A>) {
     let runtime = runner.ctx.cell.system.runtime().clone();
-    match runner.body.origin.grain().and_then(|grain| grain.hosting()) {
+    match runner.body.origin.hosting() {
         None => drop(runtime.spawn(go_on(runner))),
         Some(hosting) => drop(runtime.spawn(hosting.run(go_on(runner)))),
     }

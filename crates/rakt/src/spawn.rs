@@ -15,6 +15,8 @@ use crate::context::{ActorCell, ActorClass, Children, Context, Origin};
 use crate::error::{AddressError, BoxError, Refusal, SpawnError};
 use crate::events::StopReason;
 use crate::grain::id::GRAINS;
+#[cfg(feature = "cluster")]
+use crate::hosting::Hosting;
 use crate::mailbox::Mailbox;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::DuplicateName;
@@ -153,20 +155,24 @@ impl<'a, A: Actor> Spawn<'a, A> {
         }
     }
 
-    /// The same, once `claim` has said that the cell may start.
+    /// The same, once `claim` has said that the cell may start, and only while its node may host it.
     #[cfg(feature = "cluster")]
     pub(crate) async fn start_claimed<F>(
         self,
         claim: impl FnOnce(Arc<ActorCell<A>>) -> F,
     ) -> Result<ActorRef<A>, SpawnError>
     where
-        F: Future<Output = Result<(), SpawnError>>,
+        F: Future<Output = Result<Arc<Hosting>, SpawnError>>,
     {
         let (unstarted, origin) = self.reserve()?;
-        claim(unstarted.cell().clone()).await?;
-        match Runner::start(unstarted.cell().clone(), origin).await {
-            Ok(()) => Ok(ActorRef::from_target(Target::Local(unstarted.defuse()))),
-            Err(fault) => Err(unstarted.failed(fault)),
+        let hosting = claim(unstarted.cell().clone()).await?;
+        let (cell, mut started) = (unstarted.cell().clone(), None);
+        let origin = Box::new(Claimed { origin, hosting: hosting.clone() });
+        hosting.run(async { started = Some(Runner::start(cell, origin).await) }).await;
+        match started {
+            Some(Ok(())) => Ok(ActorRef::from_target(Target::Local(unstarted.defuse()))),
+            Some(Err(fault)) => Err(unstarted.failed(fault)),
+            None => Err(unstarted.failed(Fault::Error(Refusal::Fenced.into()))),
         }
     }
 
@@ -193,6 +199,24 @@ impl<'a, A: Actor> Spawn<'a, A> {
             children.insert(cell.uid, cell.clone());
         }
         Ok((Unstarted(Some(cell)), origin))
+    }
+}
+
+/// An actor with a name of the cluster.
+#[cfg(feature = "cluster")]
+struct Claimed<A> {
+    origin: Box<dyn Origin<A>>,
+    hosting: Arc<Hosting>,
+}
+
+#[cfg(feature = "cluster")]
+impl<A> Origin<A> for Claimed<A> {
+    fn build(&self) -> A {
+        self.origin.build()
+    }
+
+    fn hosting(&self) -> Option<Arc<Hosting>> {
+        Some(self.hosting.clone())
     }
 }
 

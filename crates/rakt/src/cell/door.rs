@@ -8,6 +8,7 @@ use rakt_wire::Address;
 
 use super::Cell;
 use crate::call_options::CallOptions;
+use crate::error::Refusal;
 use crate::events::WatchId;
 use crate::mailbox::run::Loose;
 use crate::reference::{AnyCell, Life, Push};
@@ -84,6 +85,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Door<B, D> 
 
     fn kill(&self) {
         self.cell.kill();
+    }
+
+    fn evict(&self, refusal: &Refusal) {
+        self.cell.evict(refusal);
     }
 
     fn has_ended(&self) -> bool {

@@ -8,9 +8,11 @@
 //! - `setup`: what holds for all actors of a type, and what the spawner decides
 //! - `rare`: signals that wait, and watchers
 //! - `doze`: how long an actor with nothing to do waits for more
+//! - `eviction`: how one ends whose node may not run it any more
 
 mod door;
 mod doze;
+mod eviction;
 mod rare;
 mod setup;
 
@@ -506,6 +508,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
                 self.notify(watcher, &reason);
             }
         }
+    }
+
+    fn evict(&self, refusal: &Refusal) {
+        self.end_without_code(refusal);
     }
 
     fn kill(&self) {

@@ -103,12 +103,15 @@ impl Clustering for Node {
                 Found::Here { .. } => {
                     let state = self.state.lock();
                     let named = state.names.get(&grain.key);
-                    let is_granted = named
-                        .is_some_and(|named| named.actor.uid() == uid && named.granted.is_some());
-                    is_granted.then_some(()).ok_or(Refusal::NameTaken)
+                    let granted = named.filter(|named| named.actor.uid() == uid);
+                    let granted = granted.and_then(|named| named.granted.as_ref());
+                    granted.map(|(_, hosting)| hosting.clone()).ok_or(Refusal::NameTaken)
                 }
                 Found::There { .. } => Err(Refusal::NameTaken),
-                found => self.whereabouts(&grain.key, found).map(drop),
+                found => match self.whereabouts(&grain.key, found) {
+                    Err(refusal) => Err(refusal),
+                    Ok(_) => Err(Refusal::NotFound),
+                },
             }
         })
     }

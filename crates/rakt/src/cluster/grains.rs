@@ -24,9 +24,8 @@ use crate::reference::{ActorRef, AnyCell, Life, ended};
 use crate::signal::Signal;
 use crate::system::core::{Clustering, Granted, Refused, Whereabouts};
 
-/// How often it is looked at whether the lease of the node has ended, for actors with names of the cluster: well within the
-/// fifth of a lease for which others wait longer than it lasts.
-pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// How often a node that leaves looks at what has ended, and at its lease.
+const LOOK: Duration = Duration::from_millis(100);
 /// So many grains end at once where a node leaves.
 const ENDING: usize = 64;
 
@@ -79,11 +78,12 @@ impl Node {
 
     /// A name is this node's. There is somebody who wants it, or the grant is an old one.
     pub(super) fn grant_name(&self, grain: &Grain, epoch: rakt_cluster::Epoch) {
+        let hosting = self.hosting();
         let uid = {
             let mut state = self.state.lock();
             let named = state.names.get_mut(&grain.key).filter(|named| named.granted.is_none());
             named.map(|named| {
-                named.granted = Some(epoch);
+                named.granted = Some((epoch, hosting));
                 named.actor.uid()
             })
         };
@@ -102,25 +102,23 @@ impl Node {
     pub(super) fn end_named(&self) {
         let names = std::mem::take(&mut self.state.lock().names);
         for named in names.into_values() {
-            named.actor.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
-            named.actor.kill();
+            named.actor.evict(&Refusal::Fenced);
         }
     }
 
-    /// Sees to it that an actor with a name of the cluster ends with the lease of its node, and gives the name back when it
-    /// has ended.
+    /// Gives a name of the cluster back when the actor that has it has ended.
     pub(super) async fn look_after_named(self: Arc<Self>, grain: Grain, actor: Arc<dyn AnyCell>) {
-        let fenced = async {
-            while self.may() == May::Run {
-                tokio::time::sleep(LOOK).await;
-            }
-            actor.signal(Signal::Stop { finish: false, reason: StopReason::Stopped });
-            actor.kill();
-            std::future::pending().await
+        let begun = self.system().map(|system| system.shutdown_begun());
+        let cut_off = async {
+            // Without a system it is over anyway.
+            begun?.await;
+            // Nobody waits for a lease then.
+            (self.may() != May::Run).then_some(())
         };
         tokio::select! {
             _ = ended(&*actor) => {}
-            () = fenced => {}
+            Some(()) = cut_off => actor.evict(&Refusal::Fenced),
+            else => drop(ended(&*actor).await),
         }
         let granted = {
             let mut state = self.state.lock();
@@ -132,7 +130,7 @@ impl Node {
                 None
             }
         };
-        if let Some(epoch) = granted {
+        if let Some((epoch, _)) = granted {
             self.tell(|participant, now| participant.finished(&grain, epoch, now));
         }
     }

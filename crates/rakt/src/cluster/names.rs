@@ -24,7 +24,8 @@ impl<'a, A: Actor> Spawn<'a, A> {
     /// Claims the name in the whole cluster before the actor starts: of several nodes that do so at once, one has it, and the
     /// others hear that it is [taken](SpawnError::NameTaken). The actor stays on its node; whoever asks the cluster
     /// [finds](ActorSystem::lookup_anywhere) it. The name is free again once it has ended, or its node is dead and the wait for
-    /// that is over. On a node that is cut off from the cluster it is ended with the node's lease.
+    /// that is over. As a grain it stands still on a node that is cut off, from the end of the node's lease on; it goes on
+    /// where it was if that is confirmed again, and is ended without another word where others have removed the node.
     ///
     /// # Errors
     /// As [`Spawn::start`], and [`SpawnError::Start`] with a [`Refusal`] where the cluster did not grant the name, or the

@@ -88,8 +88,8 @@ pub(super) struct State {
 /// An actor that has a name of the cluster, or is about to.
 pub(super) struct Named {
     pub(super) actor: Arc<dyn AnyCell>,
-    /// What it was granted under, once it is.
-    pub(super) granted: Option<rakt_cluster::Epoch>,
+    /// What it was granted under, once it is, and by the lease of which seat it runs.
+    pub(super) granted: Option<(rakt_cluster::Epoch, Arc<Hosting>)>,
 }
 
 /// How far a node has come.

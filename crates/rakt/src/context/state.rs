@@ -63,6 +63,11 @@ pub(crate) trait Origin<A>: Send + Sync {
     fn grain(&self) -> Option<&dyn GrainLife<A>> {
         None
     }
+
+    /// Where it is the node of a cluster that says whether the actor may run at the moment.
+    fn hosting(&self) -> Option<Arc<Hosting>> {
+        self.grain().and_then(|grain| grain.hosting())
+    }
 }
 
 impl<A, F: Fn() -> A + Send + Sync> Origin<A> for F {

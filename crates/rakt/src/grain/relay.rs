@@ -336,6 +336,8 @@ impl<G: Grain> AnyCell for Relay<G> {
 
     fn kill(&self) {}
 
+    fn evict(&self, _: &Refusal) {}
+
     fn unwatch(&self, _: WatchId) {}
 
     /// It is looked for anew with each batch: it may live here by then.

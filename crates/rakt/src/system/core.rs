@@ -173,7 +173,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn superseded(&self, by: Epoch);
     /// Whether it is for this node to see to a grain that does not live.
     fn is_owner(&self, grain: &GrainId) -> bool;
-    /// Claims a name in the cluster for an actor that is about to start. What that has is given back when it has ended.
+    /// Claims a name in the cluster for an actor that is about to start, and that is to run only while the node may host it.
+    /// What that has is given back when it has ended.
     fn claim(self: Arc<Self>, name: &str, actor: Arc<dyn AnyCell>) -> Claiming;
     /// Whether it needs an actor until it has left.
     fn needs(&self, uid: u64) -> bool;
@@ -201,7 +202,7 @@ pub(crate) enum Whereabouts {
 }
 
 /// A name that is being claimed.
-pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<Arc<Hosting>, Refusal>> + Send>>;
 
 /// A grain that is being looked for.
 pub(crate) type Finding = Pin<Box<dyn Future<Output = Result<Whereabouts, Refusal>> + Send>>;

@@ -358,7 +358,7 @@ impl ActorSystem {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub fn shutdown_begun(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn shutdown_begun(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut progress = self.0.progress.subscribe();
         async move {
             // The sender is gone with the system.

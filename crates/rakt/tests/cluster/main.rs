@@ -11,6 +11,7 @@
 //! | `secured.rs` | who is heard as a member, over TLS? |
 //! | `figures.rs` | how fast is that, with processes? |
 //! | `readiness.rs` | does a node say truly whether it does its part? |
+//! | `still.rs` | does what has a name of the cluster stand still without a lease? |
 //! | `told.rs` | what are operators told? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
@@ -35,6 +36,7 @@ mod references;
 mod register;
 #[cfg(feature = "_tls")]
 mod secured;
+mod still;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -25,7 +25,7 @@ pub(crate) async fn node(common: &Common, at: u64) -> Result<(ActorSystem, Fault
 }
 
 /// Waits until a node is ready no more.
-async fn until_not_ready(node: &ActorSystem) {
+pub(crate) async fn until_not_ready(node: &ActorSystem) {
     within(async {
         while node.is_ready() {
             tokio::task::yield_now().await;
