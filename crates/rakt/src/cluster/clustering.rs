@@ -51,6 +51,10 @@ impl Clustering for Node {
         })
     }
 
+    fn is_gone(&self, run: [u8; 16]) -> bool {
+        !self.living.lock().contains(&run)
+    }
+
     fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64) {
         let (grain, epoch) = (grain_of(grain), to_core(epoch));
         self.tell(|participant, now| participant.started(&grain, epoch, uid, now));

@@ -65,7 +65,7 @@ pub(super) struct Node {
     pub(super) waiting: Arc<Semaphore>,
     pub(super) others: Mutex<HashMap<(String, u16), ActorRef<AnyActor>>>,
     /// The runs of nodes that host, by the last view.
-    living: Mutex<HashSet<[u8; 16]>>,
+    pub(super) living: Mutex<HashSet<[u8; 16]>>,
     /// By its own wish.
     pub(super) is_leaving: AtomicBool,
     pub(super) needed: Needed,

@@ -150,9 +150,14 @@ impl<G: Grain> Place<G> {
         }
     }
 
-    /// It was found on another node.
-    pub(super) fn note_elsewhere(&self, found: ActorRef<G>) {
+    /// It was found on another node, which may be gone by now.
+    pub(super) fn note_elsewhere(&self, found: ActorRef<G>, is_gone: impl Fn([u8; 16]) -> bool) {
+        let run = found.life().map(|life| life.incarnation);
         self.life.lock().away().elsewhere = Some(found);
+        // Looked at last: whoever has such routes forgotten says before that which runs are gone.
+        if let Some(run) = run.filter(|run| is_gone(*run)) {
+            self.forget_route(&|of| of == run);
+        }
     }
 
     /// Forgets where it was found, if that was on a run of a node of which this says so.
@@ -230,11 +235,7 @@ impl<G: Grain> Place<G> {
             activation.note_taken_over();
             is_counted = activation.count_out();
         }
-        cell.abandon(refusal);
-        // What it waits for is over.
-        cell.kill();
-        cell.system.forget(&*cell);
-        cell.end(&StopReason::Failed("its node is no member of the cluster any more".into()));
+        cell.evict(refusal);
         if is_counted {
             crate::metrics::grain_ended(G::KIND);
         }
@@ -467,5 +468,46 @@ impl<G: Grain> GrainLife<G> for Living<G> {
             crate::metrics::grain_ended(G::KIND);
         }
         self.place.end(cell, left);
+    }
+}
+
+#[cfg(all(test, feature = "remote"))]
+mod tests {
+    use rakt_wire::Address;
+
+    use super::*;
+    use crate::actor::Actor;
+    use crate::grain::GrainKind;
+    use crate::portable::PortableRef;
+    use crate::reference::Life;
+
+    #[derive(Default)]
+    struct Cart;
+
+    impl Actor for Cart {}
+
+    impl Grain for Cart {
+        const KIND: &'static str = "cart";
+    }
+
+    #[tokio::test]
+    async fn what_was_found_on_a_node_that_is_gone_by_now_is_not_noted() {
+        let system = ActorSystem::builder("near")
+            .remoting(crate::remote::Config::new("127.0.0.1", 0))
+            .grain(GrainKind::<Cart>::new());
+        let system = system.start().await.expect("it starts");
+        let kind = system.0.grains["cart"].clone().as_any().downcast::<Kind<Cart>>();
+        let place = Place::of(&kind.expect("it lives here"), "1").expect("a place");
+        let life = Life { uid: 7, incarnation: [7; 16] };
+        let address = Address::new(place.id.path(), "near", "10.0.0.7", 3320).expect("an address");
+        let found = system.resolve(&PortableRef::of_life(address, life));
+        let note = |gone: [u8; 16]| {
+            let found = ActorRef::from_target(found.target().clone());
+            place.note_elsewhere(found, |run| run == gone);
+            place.known(None).and_then(|known| known.life())
+        };
+        assert_eq!(note([8; 16]), Some(life), "another is gone");
+        assert_eq!(note([7; 16]), None);
+        system.shutdown().await;
     }
 }

@@ -173,7 +173,8 @@ impl<G: Grain> WayTo<G> {
             // It is in there now, unless it has ended already.
             Whereabouts::Here => {}
             Whereabouts::There(found) => {
-                place.note_elsewhere(ActorRef::from_target(found.target().clone()));
+                let found = ActorRef::from_target(found.target().clone());
+                place.note_elsewhere(found, |run| cluster.is_gone(run));
                 // Whoever has refused is asked again, if it is known to live since.
                 self.refused_by = None;
             }
@@ -190,10 +191,12 @@ impl<G: Grain> WayTo<G> {
     /// Has it be known the next time where the grain lives.
     fn find_for_others(&self, finding: Finding) {
         let Ok(place) = self.grain.place.clone() else { return };
+        let Some(cluster) = self.grain.system.cluster().cloned() else { return };
         let limit = self.grain.system.ask_timeout();
         self.grain.system.runtime().spawn(async move {
             if let Ok(Ok(Whereabouts::There(found))) = tokio::time::timeout(limit, finding).await {
-                place.note_elsewhere(ActorRef::from_target(found.target().clone()));
+                let found = ActorRef::from_target(found.target().clone());
+                place.note_elsewhere(found, |run| cluster.is_gone(run));
             }
         });
     }

@@ -163,6 +163,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding;
     /// Where a grain lives, if it does.
     fn look(self: Arc<Self>, grain: &GrainId) -> Locating;
+    /// Whether that run of a node hosts nothing any more, by the newest view.
+    fn is_gone(&self, run: [u8; 16]) -> bool;
     /// A grain lives that was granted.
     fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64);
     /// It did not come to life.
