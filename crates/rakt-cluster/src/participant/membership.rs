@@ -50,6 +50,10 @@ impl Participant {
             Some(State::Up) => {
                 let above = self.raise_above.filter(|above| view.stamp().generation <= *above);
                 wants.extend(above.map(|above| Change::Raise { above }));
+                // What only newer versions can do begins once all are.
+                let least = view.members().iter().map(|member| member.level).min();
+                let risen = least.filter(|least| *least > view.level());
+                wants.extend(risen.map(Change::Level));
                 let mut gone =
                     listed.would_go(&view, (self.settings.probe, patience), self.steady, now);
                 // All want the same, and the first of them proposes; the next do where that comes to nothing.

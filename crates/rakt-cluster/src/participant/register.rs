@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rakt_wire::Chain;
+
 use super::membership::patience;
 use super::{AGAIN, BATCH, CONSIDER, Do, Participant, Register, Settings};
 use crate::lease::Next;
@@ -36,6 +38,14 @@ impl Participant {
         if now >= self.propose_after.max(self.consider_at) {
             self.consider_at = now.saturating_add(CONSIDER);
             let changes = self.wants(now);
+            let level = self.settings.me.level;
+            if self.listed.is_none() && level < view.level() {
+                let needed = view.level();
+                let text = format!(
+                    "all members are of level {needed} by now, and this node is of level {level}: it needs a newer version of rakt"
+                );
+                self.sound(text, out);
+            }
             if !changes.is_empty()
                 && let Some(next) = propose(&view, &changes).view
             {
@@ -85,7 +95,8 @@ impl Participant {
             Ok(view) => Arc::new(view),
             Err(error) => {
                 self.rest(now);
-                self.sound(format!("the view in the register cannot be read: {error}"), &mut out);
+                let why = Chain(&error);
+                self.sound(format!("the view in the register cannot be read: {why}"), &mut out);
                 return out;
             }
         };

@@ -38,6 +38,7 @@ pub struct Config {
     pub(super) members: Option<Glob>,
     pub(super) join_timeout: Option<Duration>,
     pub(super) clock: Clock,
+    level: u32,
     lease: Duration,
     probe: Duration,
     roles: BTreeSet<String>,
@@ -78,6 +79,7 @@ impl Config {
             members: None,
             join_timeout: None,
             clock: clock(),
+            level: LEVEL,
             lease: Duration::from_secs(8),
             probe: Duration::from_secs(1),
             roles: BTreeSet::new(),
@@ -151,6 +153,13 @@ impl Config {
         self
     }
 
+    /// As what another version of rakt it takes part, for tests of versions side by side.
+    #[doc(hidden)]
+    pub fn level(mut self, level: u32) -> Self {
+        self.level = level;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |option, value: String, allowed| Err(ConfigError { option, value, allowed });
         let is_whole = self.lease.subsec_nanos().is_multiple_of(1_000_000);
@@ -191,7 +200,7 @@ impl Config {
             roles: self.roles.clone(),
             zone: self.zone.clone(),
             weight: self.weight,
-            level: LEVEL,
+            level: self.level,
         };
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let placing = |(name, host): (&&'static str, &Arc<dyn GrainHost>)| {

@@ -9,6 +9,7 @@
 //! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
 //! | `references.rs` | what can be done with a reference to a grain of another node? |
 //! | `secured.rs` | who is heard as a member, over TLS? |
+//! | `versions.rs` | do versions live side by side, and is one told that is too old or too new for the others? |
 //! | `figures.rs` | how fast is that, with processes? |
 //! | `readiness.rs` | does a node say truly whether it does its part? |
 //! | `still.rs` | does what has a name of the cluster stand still without a lease? |
@@ -41,3 +42,4 @@ mod still;
 #[path = "../support/mod.rs"]
 mod support;
 mod told;
+mod versions;

@@ -10,6 +10,7 @@
 //! | `chaos` | random faults of many seeds |
 //! | `scenarios` | faults by name |
 //! | `takeovers` | what is told of those that were removed |
+//! | `versions` | what becomes of nodes of different versions |
 //!
 //! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many, from `RAKT_FIRST` on; `RAKT_SEED=7` one alone. What
 //! fails is run again with a trace, whose end is shown: `RAKT_TRACE` lines.
@@ -23,4 +24,5 @@ mod register;
 mod scenarios;
 mod state;
 mod takeovers;
+mod versions;
 mod world;

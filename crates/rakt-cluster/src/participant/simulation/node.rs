@@ -105,6 +105,10 @@ impl World {
             Do::Alarm(_) if self.nodes[at].clock.rate.abs_diff(1_000_000) > 50_000 => {
                 self.note(|| format!("{at} has found out that its clock runs wrong"));
             }
+            Do::Alarm(what) if what.contains("newer version of rakt") => {
+                self.note(|| format!("{at} is too old"));
+                self.checks.too_old.insert(at);
+            }
             Do::Alarm(what) => {
                 self.note(|| format!("{at} alarms: {what}"));
                 // But for clocks nothing is wrong in this world.

@@ -43,6 +43,8 @@ pub(super) struct World {
     pub(super) overstays: Duration,
     /// How far clocks are off, in millionths.
     pub(super) off: u32,
+    /// What the version can do of nodes that start.
+    pub(super) level: u32,
     pub(super) used: u64,
     pub(super) slowest: Duration,
     pub(super) trace: Option<Vec<String>>,
@@ -173,6 +175,8 @@ impl Node {
 /// What is known by the eyes of the test.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
+    /// Who was told that it is too old for the cluster.
+    pub(super) too_old: BTreeSet<usize>,
     /// All that the register has held.
     pub(super) history: BTreeMap<Stamp, Vec<u8>>,
     pub(super) newest: Option<View>,

@@ -47,6 +47,7 @@ impl World {
             guards: Guards::default(),
             overstays: Duration::ZERO,
             off: 20_000,
+            level: 1,
             used: 0,
             slowest: Duration::ZERO,
             trace: None,
@@ -96,7 +97,7 @@ impl World {
             roles: Default::default(),
             zone: String::new(),
             weight: 100,
-            level: 1,
+            level: self.level,
         };
         let placing = |placement| Placing { placement, role: None };
         let kinds = [
