@@ -10,6 +10,7 @@ use crate::cell::{Class, Entry};
 use crate::context::Dispatch;
 use crate::dispatch::dispatch;
 use crate::error::Refusal;
+use crate::mailbox::packed::pack;
 use crate::message::allowance::Room;
 use crate::message::{DuplicateName, Message, WireMessage, WireType, claim_name};
 use crate::runner::run;
@@ -76,6 +77,7 @@ impl<A: Actor> Accepts<A> {
             rust_name: std::any::type_name::<M>(),
             type_id: TypeId::of::<M>(),
             dispatch: Dispatch(dispatch::<A, M>),
+            pack: pack::<M>,
             check: check::<M>,
         });
         self

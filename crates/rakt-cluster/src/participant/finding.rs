@@ -484,6 +484,19 @@ mod tests {
     }
 
     #[test]
+    fn a_node_is_not_done_while_it_passes_on_what_a_life_has_left() {
+        let mut participant = confirmed(&view(1, &[State::Leaving, State::Up]));
+        participant.poll(seconds(1));
+        assert!(participant.drained_at.is_some(), "nothing lives here");
+        participant.begin_passing_on();
+        participant.begin_passing_on();
+        participant.end_passing_on(seconds(2));
+        assert_eq!(participant.drained_at, None, "one is under way");
+        participant.end_passing_on(seconds(3));
+        assert_eq!(participant.drained_at, Some(seconds(3)));
+    }
+
+    #[test]
     fn an_owner_that_was_never_confirmed_has_others_wait_until_it_is() {
         let view = view(1, &[State::Up, State::Up]);
         let [me, other] = [0, 1].map(|at| view.members()[at].seat());

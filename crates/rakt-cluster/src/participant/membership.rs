@@ -227,6 +227,7 @@ impl Participant {
             out.push(Do::Drain);
         }
         match listed.directory.lives().next() {
+            None if self.passing_on > 0 => self.drained_at = None,
             None if self.drained_at.is_none() => {
                 self.drained_at = Some(now);
                 self.consider_at = Duration::ZERO;

@@ -214,6 +214,8 @@ pub struct Participant {
     leaving: bool,
     has_left: bool,
     drained_at: Option<Duration>,
+    /// How much is passed on from here to others.
+    passing_on: usize,
     asked_for_view: Option<Duration>,
     again_at: Duration,
     hosts_until: Option<Duration>,
@@ -316,6 +318,7 @@ impl Participant {
             leaving: false,
             has_left: false,
             drained_at: None,
+            passing_on: 0,
             asked_for_view: None,
             again_at: Duration::ZERO,
             hosts_until: None,
@@ -400,6 +403,17 @@ impl Participant {
     #[must_use]
     pub fn lives(&self) -> usize {
         self.listed.as_ref().map_or(0, |listed| listed.directory.lives().count())
+    }
+
+    /// What a life here has left is passed on to the next one: until that is over, this one does not leave.
+    pub fn begin_passing_on(&mut self) {
+        self.passing_on = self.passing_on.saturating_add(1);
+    }
+
+    /// It is over.
+    pub fn end_passing_on(&mut self, now: Duration) -> Vec<Do> {
+        self.passing_on = self.passing_on.saturating_sub(1);
+        self.poll(now)
     }
 
     /// Has it leave: it hands over what it has. [`Do::Left`] says that this is done.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::error::Refusal;
 use crate::mailbox::Mailbox;
+use crate::mailbox::packed::Pack;
 use crate::message::allowance::Room;
 use crate::supervision::Supervision;
 use crate::system::core::{Changes, Lease};
@@ -32,6 +33,8 @@ pub(crate) struct Entry<D> {
     pub(crate) type_id: TypeId,
     /// What handles it.
     pub(crate) dispatch: D,
+    /// Writes a run of it down, if it is one.
+    pub(crate) pack: Pack,
     /// Whether a payload can be decoded; for those who must know before the message is handled.
     pub(crate) check: fn(Bytes, &dyn Room) -> Result<(), Refusal>,
 }

@@ -15,7 +15,7 @@ use crate::error::{Cause, Chain, Refusal};
 use crate::grain::{Epoch, GrainId};
 use crate::hosting::May;
 use crate::reference::AnyCell;
-use crate::system::core::{Claiming, Clustering, Finding, Locating, Refused};
+use crate::system::core::{Claiming, Clustering, Finding, Locating, Refused, Token};
 
 fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
     let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
@@ -24,6 +24,15 @@ fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
 
 fn grain_of(id: &GrainId) -> Grain {
     Grain::new(id.kind(), id.key())
+}
+
+/// Something is passed on to other nodes.
+struct PassingOn(Arc<Node>);
+
+impl Drop for PassingOn {
+    fn drop(&mut self) {
+        self.0.tell(|participant, now| participant.end_passing_on(now));
+    }
 }
 
 impl Clustering for Node {
@@ -53,6 +62,14 @@ impl Clustering for Node {
 
     fn is_gone(&self, run: [u8; 16]) -> bool {
         !self.living.lock().contains(&run)
+    }
+
+    fn passing_on(self: Arc<Self>) -> Token {
+        self.tell(|participant, _| {
+            participant.begin_passing_on();
+            Vec::new()
+        });
+        Arc::new(PassingOn(self))
     }
 
     fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64) {

@@ -24,12 +24,12 @@ use crate::error::{Bound, Cause, Chain, Refusal, Result};
 use crate::hosting::May;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::Message;
-use crate::reference::AnyCell;
+use crate::reference::{AnyCell, Life};
 use crate::signal::{Signal, Signalled};
 use crate::spawn::class_of;
 use crate::system::SystemBuilder;
 use crate::system::core::{
-    Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainReport, Granted,
+    Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainReport, Granted, Token,
 };
 use crate::timers::now;
 
@@ -164,6 +164,13 @@ impl<G: Grain> GrainHost for Kind<G> {
             let ended = grain.deactivate().await;
             ended.map_err(|error| error.refusal().cloned().unwrap_or(Refusal::DeadlineExceeded))
         })
+    }
+
+    fn pass_on(self: Arc<Self>, system: &ActorSystem, key: &str, ended: Life, token: Token) {
+        if let (Ok(place), Ok(class)) = (Place::of(&self, key), class_of::<G>(system)) {
+            let relay = Arc::new(Relay::new(place, system.clone(), class));
+            system.runtime().spawn(relay.pass_on(ended, token));
+        }
     }
 
     fn begin(self: Arc<Self>, system: &ActorSystem) {

@@ -13,8 +13,9 @@
 //! then. The place of a grain that lives on another node knows the way there.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -34,7 +35,7 @@ use crate::reference::{self, ActorRef, AnyCell, Target};
 use crate::runner::Runner;
 use crate::spawn::class_of;
 use crate::sync::Mutex;
-use crate::system::core::{ActorSystem, Refused, Whereabouts};
+use crate::system::core::{ActorSystem, Token};
 
 /// A kind of grains that live here.
 pub(super) type Kind<G> = Hosted<G, Place<G>>;
@@ -58,15 +59,33 @@ struct Life<G: Grain> {
 struct Away<G: Grain> {
     /// The life on another node that was found last.
     elsewhere: Option<ActorRef<G>>,
-    /// What the last life has not handled, for the next one that the cluster grants.
-    left: Work<G>,
-    /// What peers have sent for a grain that lives elsewhere, while it is passed on.
-    relayed: Option<VecDeque<Box<dyn Arrivals>>>,
+    /// What the last life has not handled, for the next one that the cluster grants; and that life.
+    left: Option<(Work<G>, Arc<ActorCell<G>>)>,
+    /// Is there until that has gone on.
+    passing: Weak<Passing>,
+    /// What is for a grain that lives elsewhere, while it is passed on.
+    relayed: Option<VecDeque<Relayed>>,
+}
+
+/// Messages that are passed on, and what is there until they are.
+pub(super) type Relayed = (Box<dyn Arrivals>, Option<Token>);
+
+/// What a life has left is on its way to the next one: what is sent here after it has to wait.
+struct Passing {
+    waiting: Mutex<Vec<Waker>>,
+    /// Its node does not leave before.
+    _stay: Token,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        std::mem::take(self.waiting.get_mut()).into_iter().for_each(Waker::wake);
+    }
 }
 
 impl<G: Grain> Default for Away<G> {
     fn default() -> Self {
-        Self { elsewhere: None, left: Work::<G>::default(), relayed: None }
+        Self { elsewhere: None, left: None, passing: Weak::new(), relayed: None }
     }
 }
 
@@ -168,8 +187,22 @@ impl<G: Grain> Place<G> {
         }
     }
 
-    /// Has messages of a peer passed on. Says whether somebody is to be found who does that.
-    pub(super) fn put_in_line(&self, arrivals: Box<dyn Arrivals>) -> bool {
+    /// Whether all has gone on to the next life that has been sent before. Else whoever waits for that is woken.
+    pub(super) fn has_passed_on(&self, waker: Option<&Waker>) -> bool {
+        let passing = self.life.lock().away.as_ref().and_then(|away| away.passing.upgrade());
+        let Some(passing) = passing else { return true };
+        // Where it is over by now, whoever drops this is the last.
+        passing.waiting.lock().extend(waker.cloned());
+        false
+    }
+
+    /// What the last life has left, and that life, if no other one has it.
+    pub(super) fn take_left(&self) -> Option<(Work<G>, Arc<ActorCell<G>>)> {
+        self.life.lock().away.as_mut()?.left.take()
+    }
+
+    /// Has messages passed on. Says whether somebody is to be found who does that.
+    pub(super) fn put_in_line(&self, arrivals: Relayed) -> bool {
         let mut life = self.life.lock();
         let line = &mut life.away().relayed;
         let is_first = line.is_none();
@@ -178,7 +211,7 @@ impl<G: Grain> Place<G> {
     }
 
     /// What is to be passed on next; whoever passes it on is done where there is nothing.
-    pub(super) fn next_relayed(&self) -> Option<Box<dyn Arrivals>> {
+    pub(super) fn next_relayed(&self) -> Option<Relayed> {
         let mut life = self.life.lock();
         let line = &mut life.away().relayed;
         let next = line.as_mut().and_then(VecDeque::pop_front);
@@ -199,15 +232,19 @@ impl<G: Grain> Place<G> {
         let cell = self.new_cell(system, Some(epoch));
         life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
         let before = life.current.replace(cell.clone());
+        let mut left = None;
         if let Some(away) = &mut life.away {
             away.elsewhere = None;
-            cell.take_over(&mut away.left);
+            left = away.left.take();
+        }
+        if let Some((left, _)) = &mut left {
+            cell.take_over(left);
         }
         if life.away.as_ref().is_some_and(|away| away.relayed.is_none()) {
             life.away = None;
         }
         drop(life);
-        drop(before);
+        drop((before, left));
         self.clone().begin(cell, Some(hosting));
     }
 
@@ -317,6 +354,10 @@ impl<G: Grain> Place<G> {
 
     /// An activation has ended. What it has left is for the next one, which begins now if there is anything to do.
     fn end(self: &Arc<Self>, ended: &ActorCell<G>, mut left: Work<G>) {
+        let passing = ended.system.cluster().filter(|_| !left.is_empty()).map(|cluster| {
+            let (waiting, _stay) = (Mutex::default(), cluster.clone().passing_on());
+            Arc::new(Passing { waiting, _stay })
+        });
         let mut life = self.life.lock();
         let is_last = life.current.as_ref().is_some_and(|current| current.uid == ended.uid);
         if is_last {
@@ -324,9 +365,10 @@ impl<G: Grain> Place<G> {
             if left.is_empty() || cluster.is_some() {
                 let Life { current, seat, .. } = &mut *life;
                 let (current, seat) = (current.take(), seat.take());
-                let is_to_go_on = !left.is_empty();
-                if is_to_go_on {
-                    life.away().left = left;
+                if let Some(passing) = &passing {
+                    let away = life.away();
+                    away.left = Some((left, ended.me()));
+                    away.passing = Arc::downgrade(passing);
                 }
                 drop(life);
                 if let Some(seat) = seat {
@@ -337,9 +379,11 @@ impl<G: Grain> Place<G> {
                 drop(current);
                 if let (Some(cluster), Some(activation)) = (cluster, activation_of(ended)) {
                     cluster.ended(&self.id, activation.epoch());
-                    if is_to_go_on {
-                        self.pass_on(ended);
-                    }
+                }
+                if let Some(passing) = passing
+                    && let Some(host) = ended.system.0.grains.get(G::KIND)
+                {
+                    host.clone().pass_on(&ended.system, self.id.key(), ended.life(), passing);
                 }
                 return;
             }
@@ -354,28 +398,6 @@ impl<G: Grain> Place<G> {
         drop(life);
         next.take_over(&mut left);
         self.clone().begin(next, None);
-    }
-
-    /// What a life has not handled is for the next one, if that is here. Elsewhere it cannot go: whoever asked is told that
-    /// nothing was handled.
-    fn pass_on(self: &Arc<Self>, ended: &ActorCell<G>) {
-        let (place, ended) = (self.clone(), ended.me());
-        let Some(cluster) = ended.system.cluster().cloned() else { return };
-        let runtime = ended.system.runtime().clone();
-        runtime.spawn(async move {
-            let limit = ended.system.ask_timeout();
-            let refused = Refused { life: ended.life(), ended: true };
-            let found = cluster.find(&place.id, Some(refused));
-            let refusal = match tokio::time::timeout(limit, found).await {
-                // The next life has it.
-                Ok(Ok(Whereabouts::Here)) => return,
-                Ok(Ok(Whereabouts::There(_))) => Refusal::Stopped,
-                Ok(Err(refusal)) => refusal,
-                Err(_) => Refusal::DeadlineExceeded,
-            };
-            let mut left = std::mem::take(&mut place.life.lock().away().left);
-            ended.discard_all(&mut left, &refusal);
-        });
     }
 }
 

@@ -1,4 +1,5 @@
-//! Stands in for a grain that lives on another node, for messages of peers that arrive here: they are passed on as they came.
+//! Stands in for a grain that lives on another node, for messages of peers that arrive here, and for what a life of it here has
+//! left: they are passed on as they came.
 
 use std::any::{Any, TypeId};
 use std::future::poll_fn;
@@ -13,18 +14,20 @@ use super::Grain;
 use super::place::Place;
 use crate::answer::{Fate, RemoteAnswer, Reply};
 use crate::call_options::CallOptions;
-use crate::context::ActorClass;
+use crate::context::{ActorCell, ActorClass};
 use crate::error::Refusal;
-use crate::events::WatchId;
+use crate::events::{DeadLetter, WatchId};
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::mailbox::current::{Current, Exclusive};
+use crate::mailbox::packed::{Packed, PackedLetter, Packing, Undelivered};
 use crate::mailbox::reply::RemoteAsker;
-use crate::mailbox::run::Loose;
+use crate::mailbox::run::{AnyRun, Loose};
+use crate::mailbox::work_batch::Item;
 use crate::message::allowance::{Hold, Room};
 use crate::peer::Peer;
 use crate::reference::{ActorRef, AnyCell, Life, Outgoing, Push, RemoteActor, Target};
 use crate::signal::{Signal, Signalled, WatchKey, Watcher, refuse_signal};
-use crate::system::core::{ActorSystem, Refused, Whereabouts};
+use crate::system::core::{ActorSystem, Refused, Token, Whereabouts};
 use crate::timers::now;
 
 /// What a message takes up besides its payload while it is passed on, in bytes: a task, most of it.
@@ -56,43 +59,40 @@ type Sent = Result<Option<RemoteAnswer>, Refusal>;
 
 /// A message that is passed on.
 struct Passed {
+    entry: u16,
     type_name: &'static str,
     reply_name: Option<&'static str>,
     payload: Bytes,
     sender: Option<ActorRef>,
     metadata: Option<Metadata>,
     until: Instant,
-    /// It counts as long as this is there.
-    _hold: Exclusive<Box<dyn Hold>>,
+    /// For a life of the grain here; and it counts as long as this is there.
+    kept: Exclusive<Option<(Current, Box<dyn Hold>)>>,
 }
 
 /// Passes on what has come for a grain, one batch after the other.
 pub(super) async fn work_off<G: Grain>(relay: Arc<Relay<G>>) {
-    while let Some(batch) = relay.place.next_relayed() {
+    while let Some((batch, token)) = relay.place.next_relayed() {
         relay.deliver(batch).await;
+        drop(token);
     }
+}
+
+/// Where a message is to go.
+enum Next<G: Grain> {
+    There(ActorRef),
+    /// To the life that takes messages here.
+    Here(Arc<ActorCell<G>>),
 }
 
 impl<G: Grain> Relay<G> {
     async fn deliver(&self, mut batch: Box<dyn Arrivals>) {
         let until = now() + self.system.ask_timeout();
-        let mut refused = None;
-        let target = loop {
-            match self.find(refused, until).await {
-                Ok(Whereabouts::There(found)) => break found,
-                Ok(Whereabouts::Here) => match self.place.living() {
-                    Some(cell) if cell.takes_messages() => return cell.push_arrivals(batch),
-                    // It ends, and the next one may live anywhere.
-                    living => {
-                        let life = living.map(|cell| cell.life());
-                        refused = life.map(|life| Refused { life, ended: true });
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-                Err(refusal) => return batch.refuse_all(&refusal),
-            }
+        let mut target = match self.find_life(None, until).await {
+            Ok(Next::There(found)) => found,
+            Ok(Next::Here(cell)) => return cell.push_arrivals(batch),
+            Err(refusal) => return batch.refuse_all(&refusal),
         };
-        let mut target = target;
         // They are as good as in a mailbox.
         batch.confirm_all();
         while let Some(entry) = batch.first() {
@@ -113,22 +113,23 @@ impl<G: Grain> Relay<G> {
             let payload = Bytes::copy_from_slice(&payload);
             let mut current = Current::default();
             let asker = batch.take(&mut current);
-            let Some(entry) = self.class.entries.get(usize::from(entry)) else { continue };
-            let Some(type_name) = entry.wire_name else { continue };
+            let Some(listed) = self.class.entries.get(usize::from(entry)) else { continue };
+            let Some(type_name) = listed.wire_name else { continue };
             crate::metrics::relayed();
             let passed = Passed {
+                entry,
                 type_name,
-                reply_name: entry.reply_name,
+                reply_name: listed.reply_name,
                 payload,
                 sender: current.sender.clone(),
                 metadata: current.metadata().cloned(),
                 until: current.deadline.unwrap_or(until),
-                _hold: Exclusive::new(hold),
+                kept: Exclusive::new(Some((current, hold))),
             };
             match asker {
                 // Those that nobody waits for stay in order.
                 None => {
-                    if let Some(found) = self.tell(&passed, target.clone()).await {
+                    if let Some(found) = self.tell(passed, target.clone()).await {
                         target = found;
                     }
                 }
@@ -141,7 +142,7 @@ impl<G: Grain> Relay<G> {
                     let (relay, target) = (self.again(), target.clone());
                     self.system.runtime().spawn(async move {
                         tokio::select! {
-                            () = relay.ask(&passed, target, sent, &asker) => {}
+                            () = relay.ask(passed, target, sent, asker.clone()) => {}
                             () = given_up(&asker) => {}
                         }
                     });
@@ -166,6 +167,30 @@ impl<G: Grain> Relay<G> {
         found.map_err(|_| Refusal::DeadlineExceeded)?
     }
 
+    /// The life that is to have a message, which is not the one that has refused it.
+    async fn find_life(
+        &self,
+        mut refused: Option<Refused>,
+        until: Instant,
+    ) -> Result<Next<G>, Refusal> {
+        loop {
+            let living = match self.find(refused, until).await? {
+                Whereabouts::There(found) => return Ok(Next::There(found)),
+                Whereabouts::Here => self.place.living(),
+            };
+            match living {
+                Some(cell) if cell.takes_messages() => return Ok(Next::Here(cell)),
+                _ if now() >= until => return Err(Refusal::DeadlineExceeded),
+                // It ends, and the next one may live anywhere.
+                living => {
+                    let life = living.map(|cell| cell.life());
+                    refused = life.map(|life| Refused { life, ended: true });
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
     /// Where to try next, after this refusal by `target`.
     ///
     /// # Errors
@@ -175,7 +200,7 @@ impl<G: Grain> Relay<G> {
         target: &ActorRef,
         refusal: Refusal,
         until: Instant,
-    ) -> Result<ActorRef, Refusal> {
+    ) -> Result<Next<G>, Refusal> {
         let ended = match refusal {
             Refusal::Stopped | Refusal::NotFound | Refusal::StaleIncarnation => true,
             Refusal::ShuttingDown => true,
@@ -184,51 +209,113 @@ impl<G: Grain> Relay<G> {
         };
         tokio::time::sleep(PAUSE).await;
         let refused = target.life().map(|life| Refused { life, ended });
-        match self.find(refused, until).await? {
-            Whereabouts::There(found) => Ok(found),
-            // What was taken off the batch cannot be put into a mailbox of this node.
-            Whereabouts::Here => Err(Refusal::Stopped),
+        self.find_life(refused, until).await
+    }
+
+    /// Puts what was to be passed on into the mailbox of a life here.
+    fn keep(&self, cell: &ActorCell<G>, mut passed: Passed, asker: Option<RemoteAsker>) {
+        let Some((current, hold)) = passed.kept.reach().take() else { return };
+        let (entry, payload, _hold) = (passed.entry, passed.payload, Some(hold));
+        let letter = PackedLetter { entry, payload, asker, current, _hold };
+        cell.push_arrivals(Box::new(Packed::of(letter, self.undelivered())));
+    }
+
+    /// Makes a dead letter of what nobody waits for.
+    fn undelivered(&self) -> Arc<Undelivered> {
+        let relay = self.again();
+        Arc::new(move |entry, sender, reason| {
+            let listed = relay.class.entries.get(usize::from(entry));
+            let name = listed.and_then(|entry| entry.wire_name).unwrap_or_default();
+            relay.lose(name, sender, reason.clone());
+        })
+    }
+
+    fn lose(&self, name: &str, sender: Option<&ActorRef>, reason: Refusal) {
+        self.system.dead_letter(|| DeadLetter {
+            target: self.address().into(),
+            sender: sender.map(ActorRef::address),
+            message: name.to_owned(),
+            reason,
+            count: 1,
+        });
+    }
+
+    /// Has go on to the next life what the last one has left; `token` is there until it has. Where the next one lives here, it
+    /// has it already.
+    pub(super) async fn pass_on(self: Arc<Self>, ended: Life, token: Token) {
+        let until = now() + self.system.ask_timeout();
+        let refused = Refused { life: ended, ended: true };
+        let refusal = match self.find(Some(refused), until).await {
+            Ok(Whereabouts::Here) => return,
+            Ok(Whereabouts::There(_)) => None,
+            Err(refusal) => Some(refusal),
+        };
+        let Some((mut left, cell)) = self.place.take_left() else { return };
+        if let Some(refusal) = refusal {
+            return cell.discard_all(&mut left, &refusal);
+        }
+        while let Some(item) = left.pop_front() {
+            let batch: Box<dyn Arrivals> = match item {
+                Item::Remote(batch) => batch,
+                Item::Local { run, dispatch } => match self.pack(run) {
+                    Ok(packed) => Box::new(packed),
+                    // No other node takes it.
+                    Err(run) => {
+                        cell.discard(Item::Local { run, dispatch }, &Refusal::Stopped);
+                        continue;
+                    }
+                },
+            };
+            if self.place.put_in_line((batch, Some(token.clone()))) {
+                self.system.runtime().spawn(work_off(self.clone()));
+            }
         }
     }
 
+    /// Writes letters down that other nodes take as well.
+    fn pack(&self, mut run: Box<dyn AnyRun>) -> Result<Packed, Box<dyn AnyRun>> {
+        let (reader, undelivered) = (self.system.call_options().reader, self.undelivered());
+        for (listed, entry) in self.class.entries.iter().zip(0..) {
+            if listed.wire_name.is_none() {
+                continue;
+            }
+            let packing = Packing { entry, reader, undelivered: undelivered.clone() };
+            match (listed.pack)(run, &packing) {
+                Ok(packed) => return Ok(packed),
+                Err(same) => run = same,
+            }
+        }
+        Err(run)
+    }
+
     /// Passes on a message that nobody waits for. Returns where it has gone, if it was not there.
-    async fn tell(&self, passed: &Passed, mut target: ActorRef) -> Option<ActorRef> {
+    async fn tell(&self, passed: Passed, mut target: ActorRef) -> Option<ActorRef> {
         let mut moved = None;
         loop {
-            let sent = send(&target, passed, Wish::Tell).await;
+            let sent = send(&target, &passed, Wish::Tell).await;
             let refusal = match sent {
                 Ok(_) => return moved,
                 Err(refusal) => refusal,
             };
             match self.next(&target, refusal, passed.until).await {
-                Ok(found) => {
+                Ok(Next::There(found)) => {
                     target = found;
                     moved = Some(target.clone());
                 }
+                Ok(Next::Here(cell)) => {
+                    self.keep(&cell, passed, None);
+                    return moved;
+                }
                 Err(refusal) => {
-                    let (address, sender) = (target.address(), passed.sender.clone());
-                    let message = passed.type_name.to_owned();
-                    self.system.dead_letter(|| crate::DeadLetter {
-                        target: address.into(),
-                        sender: sender.map(|sender| sender.address()),
-                        message,
-                        reason: refusal,
-                        count: 1,
-                    });
+                    self.lose(passed.type_name, passed.sender.as_ref(), refusal);
                     return moved;
                 }
             }
         }
     }
 
-    async fn ask(
-        &self,
-        passed: &Passed,
-        mut target: ActorRef,
-        mut sent: Sent,
-        asker: &RemoteAsker,
-    ) {
-        loop {
+    async fn ask(&self, passed: Passed, mut target: ActorRef, mut sent: Sent, asker: RemoteAsker) {
+        let refusal = loop {
             let fate = match sent {
                 Ok(Some(answer)) => {
                     let answered = tokio::time::timeout_at(passed.until.into(), answer).await;
@@ -237,27 +324,28 @@ impl<G: Grain> Relay<G> {
                 Ok(None) => Fate::Refused(Refusal::NoReply),
                 Err(refusal) => Fate::Refused(refusal),
             };
-            let refusal = match fate {
+            match fate {
                 Fate::Reply(reply) => match bytes_of(reply) {
                     Ok(bytes) => {
                         return asker.to.reply(asker.request, passed.reply_name, &&*bytes);
                     }
-                    Err(refusal) => refusal,
+                    Err(refusal) => break refusal,
                 },
                 Fate::Refused(refusal) => match self.next(&target, refusal, passed.until).await {
-                    Ok(found) => {
+                    Ok(Next::There(found)) => {
                         target = found;
-                        sent = send(&target, passed, Wish::Ask).await;
-                        continue;
+                        sent = send(&target, &passed, Wish::Ask).await;
                     }
-                    Err(refusal) => refusal,
+                    Ok(Next::Here(cell)) => return self.keep(&cell, passed, Some(asker)),
+                    Err(refusal) => break refusal,
                 },
                 // It may have been handled.
-                Fate::Lost(source) | Fate::BadReply(source) => Refusal::Internal { source },
-                Fate::Outcome(_) => Refusal::NoReply,
-            };
-            return asker.to.refuse(asker.request, &refusal);
-        }
+                Fate::Lost(source) => break Refusal::Lost { source },
+                Fate::BadReply(source) => break Refusal::Internal { source },
+                Fate::Outcome(_) => break Refusal::NoReply,
+            }
+        };
+        asker.to.refuse(asker.request, &refusal);
     }
 }
 
@@ -384,7 +472,7 @@ impl<G: Grain> Reachable for Relay<G> {
     }
 
     fn push_arrivals(&self, arrivals: Box<dyn Arrivals>) {
-        if self.place.put_in_line(arrivals) {
+        if self.place.put_in_line((arrivals, None)) {
             let relay = Arc::new(self.again());
             self.system.runtime().spawn(work_off(relay));
         }

@@ -45,6 +45,9 @@ impl<G: Grain> Sought<G> {
         refused: Option<Life>,
     ) -> Result<Option<Target>, Refusal> {
         let place = self.place.as_ref().map_err(Clone::clone)?;
+        if !place.has_passed_on(None) {
+            return Ok(None);
+        }
         let Some(known) = place.known(refused) else { return Ok(None) };
         if known.is_local() && cluster.may() != May::Run {
             return Err(Refusal::Fenced);
@@ -154,36 +157,40 @@ impl<G: Grain> WayTo<G> {
         waker: Option<&Waker>,
     ) -> Poll<Result<Target, Refusal>> {
         let place = self.grain.place.as_ref().map_err(Clone::clone)?;
-        let refused = self.refused_by;
-        let refused_life = refused.map(|refused| refused.life);
-        if let Some(known) = self.grain.known_in(&**cluster, refused_life)? {
-            return Poll::Ready(Ok(known));
-        }
-        let find = || cluster.clone().find(&place.id, refused);
-        let Some(waker) = waker else {
-            self.find_for_others(find());
-            let source = "where it lives is not known yet".into();
-            let peer = place.id.to_string().into();
-            return Poll::Ready(Err(Refusal::Unreachable { peer, source }));
-        };
-        let finding = self.finding.get_or_insert_with(find);
-        let found = ready!(finding.as_mut().poll(&mut TaskContext::from_waker(waker)));
-        self.finding = None;
-        match found? {
-            // It is in there now, unless it has ended already.
-            Whereabouts::Here => {}
-            Whereabouts::There(found) => {
-                let found = ActorRef::from_target(found.target().clone());
-                place.note_elsewhere(found, |run| cluster.is_gone(run));
-                // Whoever has refused is asked again, if it is known to live since.
-                self.refused_by = None;
+        loop {
+            // What was sent before is to arrive before.
+            if waker.is_some() && !place.has_passed_on(waker) {
+                return Poll::Pending;
             }
-        }
-        match self.grain.known_in(&**cluster, self.refused_by.map(|refused| refused.life))? {
-            Some(known) => Poll::Ready(Ok(known)),
-            None => {
+            let refused = self.refused_by;
+            if let Some(known) =
+                self.grain.known_in(&**cluster, refused.map(|refused| refused.life))?
+            {
+                return Poll::Ready(Ok(known));
+            }
+            let find = || cluster.clone().find(&place.id, refused);
+            let Some(waker) = waker else {
+                self.find_for_others(find());
+                let source = "where it lives is not known yet".into();
+                let peer = place.id.to_string().into();
+                return Poll::Ready(Err(Refusal::Unreachable { peer, source }));
+            };
+            let finding = self.finding.get_or_insert_with(find);
+            let found = ready!(finding.as_mut().poll(&mut TaskContext::from_waker(waker)));
+            self.finding = None;
+            match found? {
+                // It is in there now, unless it has ended already.
+                Whereabouts::Here => {}
+                Whereabouts::There(found) => {
+                    let found = ActorRef::from_target(found.target().clone());
+                    place.note_elsewhere(found, |run| cluster.is_gone(run));
+                    // Whoever has refused is asked again, if it is known to live since.
+                    self.refused_by = None;
+                }
+            }
+            if place.known(self.refused_by.map(|refused| refused.life)).is_none() {
                 waker.wake_by_ref();
-                Poll::Pending
+                return Poll::Pending;
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! - `run`: letters of one type whose type only their own functions know
 //! - `letter`: a message from this process; `reply`: where its reply goes
-//! - `arrivals`: messages from other nodes, as they come in together
+//! - `arrivals`: messages from other nodes, as they come in together; `packed`: letters of this process that are as those
 //! - `current`: what is known of the message at hand
 //! - `work_batch`: what an actor has taken out and works through
 //! - `queue`: the bounded queue itself
@@ -15,6 +15,7 @@
 pub(crate) mod arrivals;
 pub(crate) mod current;
 pub(crate) mod letter;
+pub(crate) mod packed;
 pub(crate) mod queue;
 pub(crate) mod reply;
 pub(crate) mod run;

@@ -78,7 +78,11 @@ impl<'a, T, M: Message + MessageFor<T>> Request<'a, T, M> {
                 Poll::Ready(Ok(reply)) => return Poll::Ready(Ok(of(Some(reply)))),
                 Poll::Ready(Err(refusal)) => {
                     let target = self.target();
-                    return Poll::Ready(Err(AskError::Refused { target, refusal }));
+                    return Poll::Ready(Err(match refusal {
+                        // Of a grain it was passed on to another node.
+                        Refusal::Lost { source } => AskError::ConnectionLost { target, source },
+                        refusal => AskError::Refused { target, refusal },
+                    }));
                 }
                 Poll::Pending => {}
             },

@@ -117,6 +117,8 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn activate(&self, system: &ActorSystem, key: &str) -> Activating;
     /// Has a grain end, wherever it lives, and waits for that.
     fn deactivate(&self, system: &ActorSystem, key: &str) -> Activating;
+    /// Has go on to its next life what the last one of a grain has left; `token` is there until that has.
+    fn pass_on(self: Arc<Self>, system: &ActorSystem, key: &str, ended: Life, token: Token);
     /// Looks after its grains from now on.
     fn begin(self: Arc<Self>, system: &ActorSystem);
     /// What passes messages of peers on to a grain of a cluster, wherever it lives.
@@ -165,6 +167,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn look(self: Arc<Self>, grain: &GrainId) -> Locating;
     /// Whether that run of a node hosts nothing any more, by the newest view.
     fn is_gone(&self, run: [u8; 16]) -> bool;
+    /// Something is passed on from here to other nodes: this one does not leave as long as what is returned is there.
+    fn passing_on(self: Arc<Self>) -> Token;
     /// A grain lives that was granted.
     fn started(&self, grain: &GrainId, epoch: Epoch, uid: u64);
     /// It did not come to life.
@@ -208,6 +212,9 @@ pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<Arc<Hosting>, Refu
 
 /// A grain that is being looked for.
 pub(crate) type Finding = Pin<Box<dyn Future<Output = Result<Whereabouts, Refusal>> + Send>>;
+
+/// Is there for as long as something lasts.
+pub(crate) type Token = Arc<dyn Any + Send + Sync>;
 
 /// A grain that is looked for, and not brought to life.
 pub(crate) type Locating =

@@ -6,6 +6,7 @@
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
+//! | `passing.rs` | what becomes of messages to a grain that lives elsewhere next? |
 //! | `processes.rs` | what if the nodes are processes, which are killed, stand still and start again? |
 //! | `references.rs` | what can be done with a reference to a grain of another node? |
 //! | `secured.rs` | who is heard as a member, over TLS? |
@@ -30,6 +31,7 @@ mod keeper;
 mod names;
 mod nodes;
 mod outage;
+mod passing;
 #[cfg(unix)]
 mod processes;
 mod readiness;
