@@ -34,6 +34,9 @@ use crate::timers::now;
 const OVERHEAD: u64 = 2048;
 /// Between two tries to reach a grain.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long it is tried for messages that say no time of their own: for longer than a dead node is waited for. Who waits
+/// for an answer goes by a time of his own.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A grain that lives elsewhere, or is about to live.
 pub(super) struct Relay<G: Grain> {
@@ -87,14 +90,12 @@ enum Next<G: Grain> {
 
 impl<G: Grain> Relay<G> {
     async fn deliver(&self, mut batch: Box<dyn Arrivals>) {
-        let until = now() + self.system.ask_timeout();
+        let until = now() + LIMIT;
         let mut target = match self.find_life(None, until).await {
             Ok(Next::There(found)) => found,
             Ok(Next::Here(cell)) => return cell.push_arrivals(batch),
             Err(refusal) => return batch.refuse_all(&refusal),
         };
-        // They are as good as in a mailbox.
-        batch.confirm_all();
         while let Some(entry) = batch.first() {
             let payload = match batch.payload() {
                 Ok(payload) => payload,
@@ -112,7 +113,8 @@ impl<G: Grain> Relay<G> {
             // What came with it is not kept for it.
             let payload = Bytes::copy_from_slice(&payload);
             let mut current = Current::default();
-            let asker = batch.take(&mut current);
+            let confirmer = batch.confirmer().map(|who| Waiter { who, wish: Wish::Confirm });
+            let asker = batch.take(&mut current).map(|who| Waiter { who, wish: Wish::Ask });
             let Some(listed) = self.class.entries.get(usize::from(entry)) else { continue };
             let Some(type_name) = listed.wire_name else { continue };
             crate::metrics::relayed();
@@ -126,24 +128,24 @@ impl<G: Grain> Relay<G> {
                 until: current.deadline.unwrap_or(until),
                 kept: Exclusive::new(Some((current, hold))),
             };
-            match asker {
+            match asker.or(confirmer) {
                 // Those that nobody waits for stay in order.
                 None => {
                     if let Some(found) = self.tell(passed, target.clone()).await {
                         target = found;
                     }
                 }
-                Some(asker) => {
+                Some(waiter) => {
                     // Sent in order, and waited for besides: as long as anybody waits for the answer.
                     let sent = tokio::select! {
-                        sent = send(&target, &passed, Wish::Ask) => sent,
-                        () = given_up(&asker) => continue,
+                        sent = send(&target, &passed, waiter.wish) => sent,
+                        () = waiter.given_up() => continue,
                     };
                     let (relay, target) = (self.again(), target.clone());
                     self.system.runtime().spawn(async move {
                         tokio::select! {
-                            () = relay.ask(passed, target, sent, asker.clone()) => {}
-                            () = given_up(&asker) => {}
+                            () = relay.ask(passed, target, sent, waiter.clone()) => {}
+                            () = waiter.given_up() => {}
                         }
                     });
                 }
@@ -161,7 +163,8 @@ impl<G: Grain> Relay<G> {
     }
 
     async fn find(&self, refused: Option<Refused>, until: Instant) -> Result<Whereabouts, Refusal> {
-        let cluster = self.system.cluster().cloned().ok_or(Refusal::NotFound)?;
+        // It has not come into its cluster yet.
+        let cluster = self.system.cluster().cloned().ok_or(Refusal::Fenced)?;
         let found = cluster.find(&self.place.id, refused);
         let found = tokio::time::timeout_at(until.into(), found).await;
         found.map_err(|_| Refusal::DeadlineExceeded)?
@@ -207,7 +210,8 @@ impl<G: Grain> Relay<G> {
             Refusal::Fenced | Refusal::Unreachable { .. } => false,
             refusal => return Err(refusal),
         };
-        tokio::time::sleep(PAUSE).await;
+        // A node that is not reached is found dead first.
+        tokio::time::sleep(if ended { PAUSE } else { 4 * PAUSE }).await;
         let refused = target.life().map(|life| Refused { life, ended });
         self.find_life(refused, until).await
     }
@@ -243,7 +247,7 @@ impl<G: Grain> Relay<G> {
     /// Has go on to the next life what the last one has left; `token` is there until it has. Where the next one lives here, it
     /// has it already.
     pub(super) async fn pass_on(self: Arc<Self>, ended: Life, token: Token) {
-        let until = now() + self.system.ask_timeout();
+        let until = now() + LIMIT;
         let refused = Refused { life: ended, ended: true };
         let refusal = match self.find(Some(refused), until).await {
             Ok(Whereabouts::Here) => return,
@@ -314,7 +318,9 @@ impl<G: Grain> Relay<G> {
         }
     }
 
-    async fn ask(&self, passed: Passed, mut target: ActorRef, mut sent: Sent, asker: RemoteAsker) {
+    /// Passes on a message whose outcome somebody waits for.
+    async fn ask(&self, passed: Passed, mut target: ActorRef, mut sent: Sent, waiter: Waiter) {
+        let Waiter { who: RemoteAsker { to, request }, wish } = waiter;
         let refusal = loop {
             let fate = match sent {
                 Ok(Some(answer)) => {
@@ -325,18 +331,23 @@ impl<G: Grain> Relay<G> {
                 Err(refusal) => Fate::Refused(refusal),
             };
             match fate {
+                Fate::Reply(_) if wish == Wish::Confirm => return to.confirm(request),
                 Fate::Reply(reply) => match bytes_of(reply) {
-                    Ok(bytes) => {
-                        return asker.to.reply(asker.request, passed.reply_name, &&*bytes);
-                    }
+                    Ok(bytes) => return to.reply(request, passed.reply_name, &&*bytes),
                     Err(refusal) => break refusal,
                 },
                 Fate::Refused(refusal) => match self.next(&target, refusal, passed.until).await {
                     Ok(Next::There(found)) => {
                         target = found;
-                        sent = send(&target, &passed, Wish::Ask).await;
+                        sent = send(&target, &passed, wish).await;
                     }
-                    Ok(Next::Here(cell)) => return self.keep(&cell, passed, Some(asker)),
+                    Ok(Next::Here(cell)) if wish == Wish::Confirm => {
+                        self.keep(&cell, passed, None);
+                        return to.confirm(request);
+                    }
+                    Ok(Next::Here(cell)) => {
+                        return self.keep(&cell, passed, Some(RemoteAsker { to, request }));
+                    }
                     Err(refusal) => break refusal,
                 },
                 // It may have been handled.
@@ -345,13 +356,23 @@ impl<G: Grain> Relay<G> {
                 Fate::Outcome(_) => break Refusal::NoReply,
             }
         };
-        asker.to.refuse(asker.request, &refusal);
+        to.refuse(request, &refusal);
     }
 }
 
-/// Completes when nobody waits for the answer any more.
-async fn given_up(asker: &RemoteAsker) {
-    poll_fn(|cx| asker.to.poll_cancelled(asker.request, cx)).await;
+/// A peer that waits for the outcome of a message that is passed on.
+#[derive(Clone)]
+struct Waiter {
+    who: RemoteAsker,
+    /// For a reply, or for its confirmation.
+    wish: Wish,
+}
+
+impl Waiter {
+    /// Completes when it does not wait any more.
+    async fn given_up(&self) {
+        poll_fn(|cx| self.who.to.poll_cancelled(self.who.request, cx)).await;
+    }
 }
 
 fn bytes_of(reply: Reply) -> Result<Bytes, Refusal> {

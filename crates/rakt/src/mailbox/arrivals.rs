@@ -105,6 +105,12 @@ pub(crate) trait Arrivals: Send {
     /// Room for what payloads become when they are decoded.
     fn room(&self) -> &dyn Room;
 
+    /// Who waits to hear that the first one is in a mailbox. It is told by whoever takes that off: by a
+    /// [confirmation](super::reply::ReplyTo::confirm) or a refusal.
+    fn confirmer(&mut self) -> Option<RemoteAsker> {
+        None
+    }
+
     /// Takes the first one off, and has `current` tell of it. Returns who waits for the reply, if anybody
     /// does.
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker>;

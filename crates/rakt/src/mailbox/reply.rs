@@ -124,10 +124,14 @@ pub(crate) struct RemoteAsker {
     pub(crate) request: u64,
 }
 
-/// Where replies to a peer go. Of `reply` and `refuse` one is called for each request, once.
+/// Where replies to a peer go. Of `reply`, `confirm` and `refuse` one is called for each request, once.
 pub(crate) trait ReplyTo: Send + Sync {
     /// Answers a request, with a reply that may have a wire name.
     fn reply(&self, request: u64, name: Option<&'static str>, payload: &dyn Encode);
+    /// Says that the message is in a mailbox, where that is what was asked for.
+    fn confirm(&self, request: u64) {
+        self.reply(request, None, &[].as_slice());
+    }
     /// Turns a request down.
     fn refuse(&self, request: u64, refusal: &Refusal);
     /// Whether nobody waits for the answer any more.

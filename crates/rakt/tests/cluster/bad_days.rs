@@ -10,6 +10,7 @@ use rakt::cluster::{
 use rakt::error::Chain;
 use rakt::grain::{Epoch, Grain, GrainKind};
 use rakt::prelude::*;
+use rakt::{Mailbox, Overflow, Refusal};
 use tokio::sync::mpsc;
 
 use crate::nodes::{Add, Common, Counter, Where};
@@ -206,12 +207,14 @@ impl Handler<Where> for Lingers {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_passed_on_ends_with_its_asker() -> Result {
-    let (common, (told, mut hears)) = (Common::default(), mpsc::unbounded_channel());
+/// Two nodes, a grain that lives on the second of them, and what it tells.
+async fn lingering(
+    mailbox: Mailbox,
+) -> Result<([ActorSystem; 2], GrainRef<Lingers>, mpsc::UnboundedReceiver<&'static str>)> {
+    let (common, (told, hears)) = (Common::default(), mpsc::unbounded_channel());
     let node = async |at: u64| {
         let told = told.clone();
-        let kind = GrainKind::built_by(move || Lingers(at, told.clone()));
+        let kind = GrainKind::built_by(move || Lingers(at, told.clone())).mailbox(mailbox);
         let system = ActorSystem::builder("cluster")
             .remoting(remote::Config::new("127.0.0.1", 0))
             .cluster(common.config());
@@ -225,6 +228,12 @@ async fn what_is_passed_on_ends_with_its_asker() -> Result {
             break grain;
         }
     };
+    Ok((nodes, grain, hears))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_on_ends_with_its_asker() -> Result {
+    let (nodes, grain, mut hears) = lingering(Mailbox::default()).await?;
     let client = remote::Client::new("client", remote::ClientConfig::new())?;
     // Through the node where it does not live, for as long as nobody would wait.
     let there = client.actor(&nodes[0].address(&grain.id()?.path())?);
@@ -233,6 +242,26 @@ async fn what_is_passed_on_ends_with_its_asker() -> Result {
     assert_eq!(within(hears.recv()).await, Some("asked"));
     asking.abort();
     assert_eq!(within(hears.recv()).await, Some("given up"));
+    client.close().await;
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tell_that_is_passed_on_is_confirmed_by_the_mailbox_that_it_has_reached() -> Result {
+    let mailbox = Mailbox::bounded(1).overflow(Overflow::Refuse);
+    let (nodes, grain, mut hears) = lingering(mailbox).await?;
+    let client = remote::Client::new("client", remote::ClientConfig::new())?;
+    let there = client.actor(&nodes[0].address(&grain.id()?.path())?);
+    let asked = there.clone();
+    let asking = tokio::spawn(async move { asked.ask(Linger {}).await });
+    assert_eq!(within(hears.recv()).await, Some("asked"));
+    within(there.tell(Where {}).confirmed()).await?;
+    let full = within(there.tell(Where {}).confirmed()).await.expect_err("there is room for one");
+    assert_eq!(full.refusal(), Some(&Refusal::MailboxFull { capacity: 1 }));
+    asking.abort();
     client.close().await;
     for node in &nodes {
         within(node.shutdown()).await;

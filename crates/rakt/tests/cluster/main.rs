@@ -19,6 +19,7 @@
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
 mod bad_days;
+mod clients;
 mod faulty_register;
 #[cfg(target_os = "linux")]
 mod figures;

@@ -209,6 +209,13 @@ impl Arrivals for Batch {
         &self.conn.account
     }
 
+    fn confirmer(&mut self) -> Option<RemoteAsker> {
+        let wanted = &mut self.messages.as_mut_slice().first_mut()?.wanted;
+        let Wanted::Confirmation { corr } = *wanted else { return None };
+        *wanted = Wanted::Nothing;
+        Some(RemoteAsker { to: self.conn.clone(), request: corr })
+    }
+
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
         let message = self.messages.next()?;
         self.consumed(message.cost());

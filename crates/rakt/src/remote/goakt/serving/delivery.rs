@@ -140,6 +140,11 @@ impl Arrivals for Batch {
         &self.delivery.conn.account
     }
 
+    fn confirmer(&mut self) -> Option<RemoteAsker> {
+        let Answers::Confirm(request) = self.answers else { return None };
+        Some(RemoteAsker { to: self.delivery.clone(), request })
+    }
+
     fn take(&mut self, current: &mut Current) -> Option<RemoteAsker> {
         let message = self.messages.pop_front()?;
         self.consumed(&message);
@@ -214,6 +219,10 @@ impl ReplyTo for Delivery {
             Ok((name, bytes)) => self.conn.reply(request, name, &bytes),
             Err(refusal) => self.refuse(request, &refusal),
         }
+    }
+
+    fn confirm(&self, request: u64) {
+        self.conn.confirm(request);
     }
 
     fn refuse(&self, request: u64, refusal: &Refusal) {
