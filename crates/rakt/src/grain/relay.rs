@@ -138,8 +138,9 @@ impl<G: Grain> Relay<G> {
                 Some(waiter) => {
                     // Sent in order, and waited for besides: as long as anybody waits for the answer.
                     let sent = tokio::select! {
-                        sent = send(&target, &passed, waiter.wish) => sent,
+                        biased;
                         () = waiter.given_up() => continue,
+                        sent = send(&target, &passed, waiter.wish) => sent,
                     };
                     let (relay, target) = (self.again(), target.clone());
                     self.system.runtime().spawn(async move {
