@@ -64,7 +64,8 @@ impl<G: Grain> Context<G> {
     }
 
     /// The state that is stored, as this activation has read or saved it last; `None` where there is none. It is in
-    /// memory: nothing is asked of the store.
+    /// memory: nothing is asked of the store. The name of the type is not stored: what was saved as another one is read as an
+    /// `S` where the codec of that takes the bytes.
     ///
     /// # Errors
     /// It cannot be read as an `S`; or this was spawned as an actor.
