@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | this | the part of an owner: how it finds and grants, and takes what is said |
 //! | `taking` | how slots change hands |
+//! | `claims` | what was granted, and is not known to live yet |
 //! | `host` | the part of a host: its lives, and below which epoch it refuses |
 //! | `word` | what directories say to each other |
 //! | `codec` | the bytes of that |
@@ -37,6 +38,7 @@ use crate::slots::Slot;
 use crate::takeover::Waits;
 use crate::view::{State, View};
 
+mod claims;
 mod codec;
 #[cfg(test)]
 mod codec_tests;
@@ -48,6 +50,7 @@ mod taking;
 mod tests;
 mod word;
 
+use claims::Claims;
 pub use codec::{MAX_ENTRIES, MAX_GRAIN_LEN, WordError};
 pub(crate) use guard::{Guard, Guards};
 use host::{Answer, Host};
@@ -62,6 +65,7 @@ pub struct Directory {
     /// All slots, but in tests.
     slots: Arc<[Slot]>,
     tenures: BTreeMap<Slot, Tenure>,
+    claims: Claims,
     /// The last grant under this view.
     last: Epoch,
     host: Host,
@@ -129,6 +133,7 @@ impl Directory {
             waits: Waits::default(),
             slots,
             tenures: BTreeMap::new(),
+            claims: Claims::default(),
             last: view.stamp().floor(),
             host: Host::new(admission, guards),
             ended: view.state(me).is_none_or(|state| matches!(state, State::Dead { .. })),
@@ -247,6 +252,7 @@ impl Directory {
         after.retain(|seat| !waits.over(view, *seat, now));
         self.last = epoch;
         entries.insert(grain.clone(), Entry { host, epoch, uid: None });
+        self.claims.add(slot, grain);
         let word = Word::Activate { grain: grain.clone(), epoch, host };
         if host != self.me {
             return Ok(vec![Command::Send { to: host, word }]);
@@ -420,15 +426,20 @@ impl Directory {
         let mut asks = Vec::new();
         match word {
             Word::Lives(living) => {
-                let entry = self.entry(living.grain.slot(rule), &living.grain);
+                let slot = living.grain.slot(rule);
+                let entry = self.entry(slot, &living.grain);
                 if let Some(entry) = entry.filter(|entry| entry.is(from, living.epoch)) {
                     entry.uid = living.uid.or(entry.uid);
+                    if entry.uid.is_some() {
+                        self.claims.remove(slot, &living.grain);
+                    }
                 }
             }
             Word::Ended { grain, epoch } => {
                 let slot = grain.slot(rule);
                 if self.entry(slot, &grain).is_some_and(|entry| entry.is(from, epoch)) {
                     self.entries(slot).map(|entries| entries.remove(&grain));
+                    self.claims.remove(slot, &grain);
                 }
             }
             Word::Given { at, slots } if at == mine => {
@@ -437,6 +448,7 @@ impl Directory {
                     match entries {
                         _ if !pulled => {}
                         Some(entries) => {
+                            self.claims.add_all(slot, &entries);
                             self.tenures.insert(slot, Tenure::held(entries));
                         }
                         None => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::Guard;
-use super::word::{Command, Entries, Word};
+use super::word::{Command, Entries, Grain, Word};
 use super::{Directory, Tenure};
 use crate::node::Seat;
 use crate::slots::Slot;
@@ -119,12 +119,13 @@ impl Directory {
             after.retain(|seat| Some(*seat) == *before);
         }
         let entries = std::mem::take(entries);
+        self.claims.add_all(slot, &entries);
         self.tenures.insert(slot, Tenure::Held { entries, after });
     }
 
     /// Says again what has not been answered: pulls, questions to all, and questions after claims.
     #[must_use]
-    pub fn again(&self) -> Vec<Command> {
+    pub fn again(&mut self) -> Vec<Command> {
         let (mut pulls, mut asks) =
             (BTreeMap::<Seat, Vec<Slot>>::new(), BTreeMap::<Seat, Vec<Slot>>::new());
         let (at, mut out) = (self.view.stamp(), Vec::new());
@@ -136,13 +137,21 @@ impl Directory {
                         asks.entry(seat).or_default().push(*slot);
                     }
                 }
-                Tenure::Held { entries, .. } if self.view.owner(*slot) == Some(self.me) => {
-                    let claims = entries.iter().filter(|(_, entry)| entry.uid.is_none());
-                    out.extend(claims.map(|(grain, entry)| entry.question(grain, at)));
-                }
                 Tenure::Held { .. } | Tenure::Sealed { .. } => {}
             }
         }
+        let (tenures, view, me) = (&self.tenures, &self.view, self.me);
+        let claim = |slot: Slot, grain: &Grain| {
+            let Some(Tenure::Held { entries, .. }) = tenures.get(&slot) else { return None };
+            let entry = entries.get(grain).filter(|entry| entry.uid.is_none())?;
+            Some(entry.question(grain, at))
+        };
+        let claims = self.claims.keep(|slot, grain| claim(slot, grain).is_some());
+        // One that is held for the next owner may be this node's again.
+        let mine = claims.filter(|(slot, _)| view.owner(*slot) == Some(me));
+        out.extend(mine.filter_map(|(slot, grain)| claim(slot, grain)));
+        #[cfg(test)]
+        assert_eq!(out.len(), self.claimed(), "those are all");
         out.extend(
             pulls
                 .into_iter()
@@ -152,6 +161,17 @@ impl Directory {
             asks.into_iter().map(|(to, slots)| Command::Send { to, word: Word::Ask { at, slots } }),
         );
         out
+    }
+
+    /// How many claims there are, by a look at all entries.
+    #[cfg(test)]
+    fn claimed(&self) -> usize {
+        let held = self.tenures.iter().filter(|(slot, _)| self.holds(**slot));
+        let entries = held.filter_map(|(_, tenure)| match tenure {
+            Tenure::Held { entries, .. } => Some(entries),
+            _ => None,
+        });
+        entries.flat_map(Entries::values).filter(|entry| entry.uid.is_none()).count()
     }
 
     /// Gives a slot away, if it is there to be given.

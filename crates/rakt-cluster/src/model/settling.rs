@@ -37,7 +37,7 @@ impl Cluster {
         }
         for id in &ids {
             let node = &s.nodes[id];
-            let (seat, again) = (node.directory.seat(), node.directory.again());
+            let (seat, again) = (node.directory.seat(), node.directory.clone().again());
             self.follow(s, seat, again);
         }
         self.deliver_all(s);

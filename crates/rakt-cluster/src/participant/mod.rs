@@ -462,7 +462,7 @@ impl Participant {
         self.greet(now, &mut out);
         if now >= self.again_at {
             self.again_at = now.saturating_add(AGAIN);
-            if let Some(listed) = &self.listed {
+            if let Some(listed) = &mut self.listed {
                 let commands = listed.directory.again();
                 self.carry_out(commands, now, &mut out);
             }

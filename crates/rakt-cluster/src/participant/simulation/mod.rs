@@ -9,8 +9,11 @@
 //! | `checks` | what must hold at any time |
 //! | `chaos` | random faults of many seeds |
 //! | `scenarios` | faults by name |
+//! | `restarts` | many that come at once |
 //! | `takeovers` | what is told of those that were removed |
 //! | `versions` | what becomes of nodes of different versions |
+//!
+//! `RAKT_NODES=500 cargo test -p rakt-cluster restarts` restarts so many at once.
 //!
 //! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many, from `RAKT_FIRST` on; `RAKT_SEED=7` one alone. What
 //! fails is run again with a trace, whose end is shown: `RAKT_TRACE` lines.
@@ -21,6 +24,7 @@ mod network;
 mod node;
 mod random;
 mod register;
+mod restarts;
 mod scenarios;
 mod state;
 mod takeovers;
