@@ -38,6 +38,9 @@ const MOST_CALLS: usize = 512;
 /// Most calls that wait for news, of those.
 const MOST_WAITING: usize = 256;
 
+/// A voter that has left does not stay for others longer than this: whoever waits for its end may be impatient.
+const OUTLAST: Duration = Duration::from_secs(10);
+
 /// A node that runs.
 pub(crate) struct Node {
     options: Options,
@@ -182,7 +185,7 @@ impl Node {
     }
 
     /// Has a voter stay while members are left and without it too few of them vote to agree on anything, as when all are
-    /// told to end: for a lease at most, since then they have none any more.
+    /// told to end: for a lease at most, since then they have none any more, and no longer than [`OUTLAST`].
     async fn outlast(&self) {
         let Some(voting) = self.voting.borrow().clone() else { return };
         let mut applied = voting.applied.subscribe();
@@ -199,7 +202,8 @@ impl Node {
             let vote = voters.iter().filter(|voter| others.contains(voter)).count();
             others.is_empty() || vote > voters.len() / 2
         };
-        let _ = tokio::time::timeout(lease, applied.wait_for(is_dispensable)).await;
+        let limit = lease.min(OUTLAST);
+        let _ = tokio::time::timeout(limit, applied.wait_for(is_dispensable)).await;
     }
 
     /// Ends all of it. The directory is free when the last who works with it is done.
