@@ -65,7 +65,10 @@ fn failed(error: &RaftError<Id>) -> Answer {
 impl Node {
     async fn answer(self: &Arc<Self>, call: Call) -> Answer {
         match call {
-            Call::Hello(card) => Answer::Welcome(self.hear_hello(card)),
+            Call::Hello(card) => {
+                self.look_for_twin(&card);
+                Answer::Welcome(self.hear_hello(card))
+            }
             Call::Propose(plan) => match self.promise(&plan).await {
                 Ok(promised) => Answer::Promised(promised),
                 Err(error) => Answer::Failed(error.to_string()),
@@ -114,6 +117,29 @@ impl Node {
     pub(super) fn card(&self) -> Card {
         let standing = self.standing_to_tell();
         reach(&self.founding).card(self.now(), &standing, &reach(&self.listed))
+    }
+
+    /// Who was somewhere else before leaves nobody there, unless his directory was copied: then two vote as one, and what
+    /// a majority has agreed on may be lost.
+    fn look_for_twin(self: &Arc<Self>, card: &Card) {
+        let known = self.book.place(card.id).filter(|known| *known != card.place);
+        let Some(known) = known.filter(|_| reach(&self.twins).insert(card.id)) else { return };
+        let (node, id, place) = (self.clone(), card.id, card.place.clone());
+        self.spawn(async move {
+            let is_there = match id == node.id() {
+                true => true,
+                false => node.greet_one(&known).await.is_ok_and(|there| there == id),
+            };
+            if !is_there {
+                reach(&node.twins).remove(&id);
+                return;
+            }
+            node.starting.alarm(format!(
+                "the nodes at {known} and {place} both are voter {}: the directory of one is a copy of the other's; end \
+                 one of the two at once and remove its directory",
+                Shown(id),
+            ));
+        });
     }
 
     fn hear_hello(&self, card: Card) -> Welcome {

@@ -153,7 +153,7 @@ impl Node {
         all
     }
 
-    async fn greet_one(&self, place: &Place) -> Result<Id, Unanswered> {
+    pub(super) async fn greet_one(&self, place: &Place) -> Result<Id, Unanswered> {
         let card = self.card();
         let limit = self.options.hello_timeout();
         let answer = ask(&self.starting.system, place, Call::Hello(card), limit).await;

@@ -60,6 +60,8 @@ pub(crate) struct Node {
     waiting: Arc<Semaphore>,
     /// Whom this one has warned about.
     warned: Mutex<BTreeMap<Id, Id>>,
+    /// Those that are at two places, or may be.
+    twins: Mutex<BTreeSet<Id>>,
     /// When a voter was replaced last.
     changed: tokio::sync::Mutex<Option<Instant>>,
     refreshing: Semaphore,
@@ -108,6 +110,7 @@ impl Node {
             calls: Arc::new(Semaphore::new(MOST_CALLS)),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             warned: Mutex::default(),
+            twins: Mutex::default(),
             changed: tokio::sync::Mutex::default(),
             refreshing: Semaphore::new(1),
             tasks: Mutex::default(),

@@ -156,3 +156,31 @@ async fn a_voter_with_a_new_disk_is_another_node_and_takes_its_place_only_when_t
     assert!(text.contains("is a voter already"), "{text}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_vote_as_one_are_an_alarm() -> Result {
+    let (dir, known) = (tempfile::tempdir()?, Shared::default());
+    let mut nodes = founded(dir.path(), &known, 3).await?;
+    nodes[0].write("one").await?;
+    let ended = nodes.remove(0);
+    let (id, port) = (ended.id(), ended.seed().port);
+    let original = ended.end().await;
+    let copy = dir.path().join("copy");
+    std::fs::create_dir(&copy)?;
+    for file in std::fs::read_dir(&original)? {
+        let file = file?;
+        std::fs::copy(file.path(), copy.join(file.file_name()))?;
+    }
+    let mut events = nodes[0].system.events();
+    let node = Node::listen_at(port, &known, quick(&original), &original).await?;
+    node.start().await?;
+    let twin = Node::listen(&known, quick(&copy), &copy).await?;
+    twin.start().await?;
+    let alarm = events.find(|event| match event {
+        rakt::Event::ClusterAlarm { what } => Some(what),
+        _ => None,
+    });
+    let alarm = within(alarm).await.ok_or("nobody is told")?;
+    assert!(alarm.contains("a copy of the other's") && alarm.contains(&id.to_string()), "{alarm}");
+    Ok(())
+}
