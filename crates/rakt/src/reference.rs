@@ -42,7 +42,7 @@ use crate::sync::Mutex;
 ///
 /// Cheap to clone. It does not keep the actor alive, and refers to one life of it: once the actor has
 /// ended, messages are refused even if another actor has taken its name. A reference made from an
-/// [`Address`] alone refers to whoever has the name.
+/// [`Address`] alone refers to whoever has the name, and that of a [grain](crate::grain::GrainRef) to whichever life it has.
 pub struct ActorRef<A = AnyActor> {
     target: Target,
     actor: PhantomData<fn() -> A>,
