@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type check struct {
 
 // suites are the values of --suite.
 var suites = map[string][]check{
+	"cluster":    cluster(),
 	"operations": operations(),
 	"errors":     errorChecks(),
 	"grains":     grains(),
@@ -64,6 +66,10 @@ func run() (passed bool, err error) {
 	certs := secure.Flags()
 	flag.StringVar(&x.node, "node", "", "suite tls: the program of a rakt node, of which it starts some")
 	expect := flag.String("expect", "rakt", "go: tolerate what GoAkt v3.14.0 is known to do wrong; rakt: do not")
+	flag.Func("others", "suite cluster: the ports of the other nodes, with commas", func(ports string) (err error) {
+		x.others, err = readPorts(ports)
+		return err
+	})
 	only := flag.String("only", "", "run only the checks with this in their name")
 	flag.Parse()
 
@@ -95,6 +101,17 @@ func run() (passed bool, err error) {
 	}
 	report.end()
 	return report.failed == 0 && report.passed > 0, nil
+}
+
+func readPorts(text string) (ports []int, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		port, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
 }
 
 // runCheck leaves a check behind that does not end. Its context carries no deadline unless the check gives it one,

@@ -36,6 +36,7 @@ type target struct {
 	out           io.Writer
 	node          string               // the program of a rakt node, for checks that start their own
 	nodes         map[string]*raktNode // those that were started, by what they were given
+	others        []int                // the ports of the other nodes of a cluster
 	run           string               // makes names unique in a node that is tested twice
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use rakt::BoxError;
+use tokio::io::AsyncReadExt;
 
 /// The flags that were given.
 pub struct Flags(BTreeMap<String, String>);
@@ -31,4 +32,10 @@ impl Flags {
         let Some(value) = self.0.get(name) else { return Ok(default) };
         value.parse().map_err(|error| format!("--{name} {value:?}: {error}").into())
     }
+}
+
+/// Returns when nobody has the other end of the standard input any more: a node ends with whoever has started it.
+pub async fn end_of_input() {
+    let (mut input, mut sink) = (tokio::io::stdin(), [0; 64]);
+    while matches!(input.read(&mut sink).await, Ok(1..)) {}
 }

@@ -2,10 +2,9 @@
 //! Prints `ready PORT` once it listens.
 
 use interop::flags::Flags;
-use interop::{host, secure};
+use interop::{flags, host, secure};
 use rakt::Result;
 use rakt::remote::GoAkt;
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -14,24 +13,20 @@ async fn main() -> Result {
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
-    let known = [&["port", "system", "compression"][..], &secure::FLAGS].concat();
-    let flags = Flags::read(&known)?;
-    let name = flags.get("system", "rakt".to_owned())?;
-    let goakt = GoAkt::new().compression(flags.get("compression", Default::default())?);
-    let config = secure::apply(host::config(flags.get("port", 0)?, goakt), &flags)?;
+    let known = [&["port", "system", "compression", "keeper"][..], &secure::FLAGS].concat();
+    let given = Flags::read(&known)?;
+    let name = given.get("system", "rakt".to_owned())?;
+    let goakt = GoAkt::new().compression(given.get("compression", Default::default())?);
+    let config = secure::apply(host::config(given.get("port", 0)?, goakt), &given)?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let system = host::start(&name, config).await?;
+    let keeper = given.get("keeper", 0)?;
+    let system = host::start(&name, config, (keeper > 0).then_some(keeper)).await?;
     println!("ready {}", system.advertised().1);
     tokio::select! {
         _ = terminated.recv() => {}
-        () = end_of_input() => {}
+        () = flags::end_of_input() => {}
     }
     system.shutdown().await;
     // A read of standard input that is under way would keep the process alive.
     std::process::exit(0);
-}
-
-async fn end_of_input() {
-    let (mut input, mut sink) = (tokio::io::stdin(), [0; 64]);
-    while matches!(input.read(&mut sink).await, Ok(1..)) {}
 }

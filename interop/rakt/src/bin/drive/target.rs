@@ -48,7 +48,7 @@ impl Target {
             GoAkt::new().compression(compression).peer(host::ADDRESS, port).peer("localhost", port);
         let config = secure::apply(host::config(0, options), flags)?;
         Ok(Self {
-            system: host::start("driver", config).await?,
+            system: host::start("driver", config, None).await?,
             name: flags.get("system", "go".to_owned())?,
             port,
             compression,
