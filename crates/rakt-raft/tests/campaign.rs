@@ -2,7 +2,7 @@
 //! confirms and swaps writes down what he was told. What they were told has to be what one register could have said.
 //!
 //! `RAKT_RAFT_ROUNDS` says how many runs, of random seeds or of those from `RAKT_FIRST` on; `RAKT_SEED` repeats the faults of one.
-//! What openraft draws it does not repeat.
+//! What openraft draws it does not repeat. `RAKT_REPLACEMENTS` says how many voters are replaced in all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -130,6 +130,7 @@ struct Node {
     name: String,
     dir: PathBuf,
     expect: Option<u32>,
+    pause: Duration,
     running: Option<Running>,
 }
 
@@ -182,7 +183,7 @@ impl Node {
         let system = ActorSystem::builder("cluster").remoting(config).start().await?;
         let register = Embedded::at(&self.dir)
             .start_timeout(Duration::from_secs(3_600))
-            .change_interval(Duration::from_secs(5));
+            .change_interval(self.pause);
         let register = Arc::new(match self.expect {
             Some(n) => register.expect(n),
             None => register,
@@ -230,17 +231,60 @@ fn temporary() -> std::io::Result<tempfile::TempDir> {
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
 }
 
+/// Nodes that found a cluster, and some that come later, with so long between two replacements of voters. None runs yet.
+fn planned(dir: &Path, founders: u64, later: u64, pause: Duration) -> (Vec<String>, Vec<Node>) {
+    let names: Vec<String> = (0..founders + later).map(|n| format!("n{n}")).collect();
+    let node = |(n, name): (u64, &String)| {
+        let expect = (n < founders).then_some(founders as u32);
+        Node { name: name.clone(), dir: dir.join(name), expect, pause, running: None }
+    };
+    let nodes = (0..).zip(&names).map(node).collect();
+    (names, nodes)
+}
+
+/// Nobody has found a fault so far.
+fn still_go(nodes: &[Node]) -> Result {
+    let running = nodes.iter().filter_map(|node| node.running.as_ref());
+    match running.into_iter().find(|node| node.client.is_finished()) {
+        Some(over) => Err(format!("{} has found a fault", over.system.advertised().0).into()),
+        None => Ok(()),
+    }
+}
+
+/// All is healed: everybody can read again, and goes on to swap.
+async fn end(sim: &Simulation, names: &[String], mut nodes: Vec<Node>, history: &Shared) -> Result {
+    sim.network().heal_all();
+    for node in &mut nodes {
+        if node.running.is_none() {
+            node.start(sim, names, history).await?;
+        }
+    }
+    let recovered = async {
+        for node in &nodes {
+            let register = &node.running.as_ref().expect("all are started").register;
+            while history.read(register).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    if tokio::time::timeout(RECOVERY, recovered).await.is_err() {
+        return Err(format!("not all of {names:?} can read after {RECOVERY:?}").into());
+    }
+    let before = history.get().swaps;
+    tokio::time::sleep(RECOVERY).await;
+    let after = history.get().swaps;
+    assert!(after > before, "nothing is swapped any more");
+    for node in &mut nodes {
+        node.kill(sim).await;
+    }
+    Ok(())
+}
+
 async fn run(sim: Simulation) -> Result {
     let dir = temporary()?;
     let history = Shared::default();
-    let founders = sim.random(2..6);
-    let later = sim.random(0..3);
-    let names: Vec<String> = (0..founders + later).map(|n| format!("n{n}")).collect();
-    let mut nodes: Vec<Node> = Vec::new();
-    for (n, name) in names.iter().enumerate() {
-        let expect = ((n as u64) < founders).then_some(founders as u32);
-        nodes.push(Node { name: name.clone(), dir: dir.path().join(name), expect, running: None });
-    }
+    let (founders, later) = (sim.random(2..6), sim.random(0..3));
+    let (names, mut nodes) = planned(dir.path(), founders, later, Duration::from_secs(5));
     for node in &mut nodes {
         node.start(&sim, &names, &history).await?;
         if sim.random(0..2) == 0 {
@@ -295,38 +339,9 @@ async fn run(sim: Simulation) -> Result {
                 }
             }
         }
-        if let Some(over) = nodes
-            .iter()
-            .filter_map(|node| node.running.as_ref())
-            .find(|node| node.client.is_finished())
-        {
-            return Err(format!("{} has found a fault", over.system.advertised().0).into());
-        }
+        still_go(&nodes)?;
     }
-    sim.network().heal_all();
-    for node in &mut nodes {
-        if node.running.is_none() {
-            node.start(&sim, &names, &history).await?;
-        }
-    }
-    let recovered = async {
-        for node in &nodes {
-            let register = &node.running.as_ref().expect("all are started").register;
-            while history.read(register).await.is_none() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    };
-    if tokio::time::timeout(RECOVERY, recovered).await.is_err() {
-        return Err(format!("not all of {names:?} can read after {RECOVERY:?}").into());
-    }
-    let before = history.get().swaps;
-    tokio::time::sleep(RECOVERY).await;
-    let after = history.get().swaps;
-    assert!(after > before, "nothing is swapped any more");
-    for node in &mut nodes {
-        node.kill(&sim).await;
-    }
+    end(&sim, &names, nodes, &history).await?;
     let history = history.get();
     if std::env::var_os("RAKT_RAFT_ROUNDS").is_some() {
         println!(
@@ -344,6 +359,74 @@ async fn run(sim: Simulation) -> Result {
         );
     }
     Ok(())
+}
+
+/// So many voters are replaced in one cluster.
+const REPLACED: u64 = 50;
+
+/// Voters are replaced one after the other, as fast as that goes, while some are cut off, stalled and killed.
+async fn replaced(sim: Simulation) -> Result {
+    let dir = temporary()?;
+    let history = Shared::default();
+    let founders = if sim.random(0..2) == 0 { 3 } else { 5 };
+    let (names, mut nodes) = planned(dir.path(), founders, 3, Duration::from_millis(500));
+    for node in &mut nodes {
+        node.start(&sim, &names, &history).await?;
+    }
+    let mut steps = 0;
+    while history.get().replaced < REPLACED {
+        steps += 1;
+        if steps > 100 * REPLACED {
+            return Err(format!("{} are replaced in {steps} steps", history.get().replaced).into());
+        }
+        tokio::time::sleep(Duration::from_millis(sim.random(100..2_000))).await;
+        let (a, b) = (sim.random(0..names.len() as u64), sim.random(0..names.len() as u64));
+        let (a, b) = (a as usize, b as usize);
+        match sim.random(0..20) {
+            0 if a != b => sim.network().cut(&names[a], &names[b]),
+            1 if a != b => sim.network().stall(&names[a], &names[b]),
+            2 if a != b => sim.network().stall_one_way(&names[a], &names[b]),
+            3 if a != b => sim.network().lose(&names[a], &names[b]),
+            4 => names.iter().filter(|other| **other != names[a]).for_each(|other| {
+                sim.network().cut(&names[a], other);
+            }),
+            5 if nodes[a].running.is_some() => nodes[a].kill(&sim).await,
+            6..10 => {
+                sim.network().heal_all();
+                for node in &mut nodes {
+                    if node.running.is_none() {
+                        node.start(&sim, &names, &history).await?;
+                    }
+                }
+            }
+            _ => {
+                if let Some(running) = &mut nodes[a].running {
+                    let replacing = replace(sim.clone(), history.clone(), running.register.clone());
+                    if let Some(before) = running.replacing.replace(tokio::spawn(replacing)) {
+                        before.abort();
+                    }
+                }
+            }
+        }
+        still_go(&nodes)?;
+    }
+    end(&sim, &names, nodes, &history).await?;
+    let history = history.get();
+    println!(
+        "seed {}: {} voters of {founders} founders replaced in {steps} steps; version {}, {} unknown",
+        sim.seed(),
+        history.replaced,
+        history.newest,
+        history.unknown
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "it takes some seconds a run: `.ci/run register`"]
+fn x16_voters_are_replaced_all_the_time_and_no_view_is_lost() {
+    let runs = std::env::var("RAKT_REPLACEMENTS").ok().and_then(|count| count.parse::<u64>().ok());
+    simulate(runs.map_or(1, |count| count.div_ceil(REPLACED)) as u32, replaced);
 }
 
 #[test]

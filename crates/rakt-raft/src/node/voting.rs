@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::error::{
-    CheckIsLeaderError, ClientWriteError, ForwardToLeader, InitializeError, RaftError,
+    CheckIsLeaderError, ClientWriteError, Fatal, ForwardToLeader, InitializeError, RaftError,
 };
 use rakt::error::{Cause, Chain};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -110,6 +110,7 @@ impl Node {
         let (asked, calls) = mpsc::channel(MOST_ROUNDS);
         self.spawn(rounds(raft.clone(), self.options.request_timeout, calls));
         self.spawn(follow(Arc::downgrade(self), applied.subscribe()));
+        self.spawn(tell_of_end(raft.clone()));
         self.voting.send_replace(Some(Arc::new(Voting { raft, applied, rounds: asked })));
         Ok(())
     }
@@ -165,6 +166,18 @@ async fn swap(voting: &Voting, id: SwapId, over: u64, view: &[u8]) -> Result<Led
         // It may be in the log all the same.
         Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => Err(forward.into()),
         Err(error) => Err(Led::Failed(error.to_string())),
+    }
+}
+
+/// Says so if the voter ends by itself, as it does when its disk fails. Its node goes on as one that does not vote.
+async fn tell_of_end(raft: Voter) {
+    let mut metrics = raft.metrics();
+    let ended = metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
+    if let Ok(ended) = ended
+        && let Err(fault) = &ended.running_state
+        && !matches!(fault, Fatal::Stopped)
+    {
+        tracing::error!("this node votes no more until it is started again: {fault}");
     }
 }
 

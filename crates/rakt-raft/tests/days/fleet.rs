@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use rakt::cluster::{Config, Static};
+use bytes::Bytes;
+use rakt::cluster::{Config, Register, RegisterError, Starting, Static, SwapError, Version};
 use rakt::grain::{Epoch, Grain, GrainKind};
 use rakt::prelude::*;
 use rakt_raft::Embedded;
@@ -65,11 +66,11 @@ pub(crate) struct Up;
 #[rakt(name = "tests.Nodes", codec = "postcard")]
 pub(crate) struct Nodes(pub(crate) BTreeSet<u64>);
 
-pub(crate) struct Tells;
+pub(crate) struct Tells(Shared);
 
 impl Actor for Tells {
     fn accepts(accepts: &mut Accepts<Self>) {
-        accepts.remote::<Up>();
+        accepts.remote::<Up>().remote::<Rewrite>().remote::<Toil>();
     }
 }
 
@@ -81,7 +82,70 @@ impl Handler<Up> for Tells {
     }
 }
 
-/// Which node a process is, of how many that found the cluster, and its directory.
+/// Has a node write the view anew so often, as it is: the log grows by that. The answer is how often that was done.
+#[derive(Debug, serde::Serialize, serde::Deserialize, Message)]
+#[rakt(name = "tests.Rewrite", codec = "postcard", reply = u64)]
+pub(crate) struct Rewrite(pub(crate) u64);
+
+impl Handler<Rewrite> for Tells {
+    async fn handle(&mut self, Rewrite(times): Rewrite, _: &mut Context<Self>) -> Result<u64> {
+        let mut done = 0;
+        for _ in 0..times {
+            let (version, view) = self.0.read().await?;
+            done += u64::from(self.0.swap(version, view).await.is_ok());
+        }
+        Ok(done)
+    }
+}
+
+/// Has a node do sums for so many seconds, besides all else.
+#[derive(Debug, serde::Serialize, serde::Deserialize, Message)]
+#[rakt(name = "tests.Toil", codec = "postcard")]
+pub(crate) struct Toil(pub(crate) u64);
+
+impl Handler<Toil> for Tells {
+    async fn handle(&mut self, Toil(seconds): Toil, _: &mut Context<Self>) -> Result {
+        std::thread::spawn(move || {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(seconds) {
+                std::hint::spin_loop();
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The register of a node, which others of its process use too.
+#[derive(Clone)]
+struct Shared(Arc<Embedded>);
+
+impl Register for Shared {
+    async fn start(&self, starting: Starting) -> std::result::Result<(), RegisterError> {
+        self.0.start(starting).await
+    }
+
+    async fn read(&self) -> std::result::Result<(Version, Bytes), RegisterError> {
+        self.0.read().await
+    }
+
+    async fn confirm(&self, seen: Version) -> std::result::Result<bool, RegisterError> {
+        self.0.confirm(seen).await
+    }
+
+    async fn swap(&self, over: Version, view: Bytes) -> std::result::Result<Version, SwapError> {
+        self.0.swap(over, view).await
+    }
+
+    async fn changed(&self, seen: Version) {
+        self.0.changed(seen).await
+    }
+
+    async fn stop(&self) {
+        self.0.stop().await
+    }
+}
+
+/// Which node a process is, of how many that found the cluster, their lease in milliseconds, and its directory.
 const NODE: &str = "RAKT_TEST_DAYS_NODE";
 const WAITS: &str = "the node waits for its network";
 const READY: &str = "the node is a member";
@@ -90,9 +154,14 @@ const READY: &str = "the node is a member";
 #[ignore = "a process of the tests"]
 async fn node_process() -> Result {
     let Ok(text) = std::env::var(NODE) else { return Ok(()) };
-    let mut parts = text.splitn(3, ' ');
-    let mut part = || parts.next().ok_or("node, count, directory");
-    let (node, count, dir) = (part()?.parse()?, part()?.parse()?, part()?);
+    let mut parts = text.splitn(4, ' ');
+    let mut part = || parts.next().ok_or("node, count, lease, directory");
+    let (node, count, lease, dir) = (part()?.parse()?, part()?.parse()?, part()?.parse()?, part()?);
+    let lease = Duration::from_millis(lease);
+    // What goes wrong is said.
+    let log =
+        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::ERROR);
+    log.with_ansi(false).init();
     println!("{WAITS}");
     std::io::stdin().read_line(&mut String::new())?;
     // It ends with the test.
@@ -104,15 +173,17 @@ async fn node_process() -> Result {
         .expect(count)
         .settle(Duration::from_millis(500))
         .heartbeat(Duration::from_millis(150));
+    let register = Shared(Arc::new(register));
     let nodes = Static::new((1..=count.into()).map(|node: u64| (host(node), PORT)));
-    let config = Config::on(register).discover(nodes).lease(LEASE).probe_interval(LEASE / 10);
+    let config =
+        Config::on(register.clone()).discover(nodes).lease(lease).probe_interval(lease / 10);
     let system = ActorSystem::builder(SYSTEM)
         .remoting(remote::Config::new(host(node), PORT).allow_plaintext_beyond_loopback())
         .cluster(config)
         .grain(GrainKind::built_by(move || Bare { node, looks: 0 }))
         .start()
         .await?;
-    system.spawn("tells", || Tells).await?;
+    system.spawn("tells", move || Tells(register.clone())).await?;
     println!("{READY}");
     system.until_shutdown_signal().await;
     Ok(())
@@ -123,16 +194,17 @@ pub(crate) struct Node {
     child: Child,
     input: ChildStdin,
     output: mpsc::Receiver<String>,
+    heard: BTreeSet<&'static str>,
 }
 
 impl Node {
     /// In a network of its own. It has yet to become a member.
-    fn start(node: u64, count: u64, dir: &Path) -> Result<Self> {
+    fn start(node: u64, (count, lease): (u64, Duration), dir: &Path) -> Result<Self> {
         let mut child = Command::new("unshare")
             .arg("--net")
             .arg(std::env::current_exe()?)
             .args(["fleet::node_process", "--exact", "--ignored", "--nocapture"])
-            .env(NODE, format!("{node} {count} {}", dir.display()))
+            .env(NODE, format!("{node} {count} {} {}", lease.as_millis(), dir.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -145,7 +217,7 @@ impl Node {
                 let _ = line.send(read);
             }
         });
-        let mut started = Self { child, input, output: lines };
+        let mut started = Self { child, input, output: lines, heard: BTreeSet::new() };
         started.said(WAITS)?;
         world::connect(node, started.process())?;
         writeln!(started.input)?;
@@ -154,6 +226,16 @@ impl Node {
 
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has said that since this was asked last.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.output.try_iter().any(|line| line.contains(text))
+    }
+
+    /// Waits for what it says once, unless that was waited for before.
+    fn said_once(&mut self, text: &'static str) -> Result {
+        if self.heard.insert(text) { self.said(text) } else { Ok(()) }
     }
 
     /// Waits until it has said something that has this in it.
@@ -175,20 +257,46 @@ impl Drop for Node {
     }
 }
 
-/// Nodes that have founded a cluster.
+/// The nodes of a cluster.
 pub(crate) struct Fleet {
     pub(crate) nodes: BTreeMap<u64, Node>,
-    _dir: tempfile::TempDir,
+    count: u64,
+    lease: Duration,
+    dir: tempfile::TempDir,
 }
 
 impl Fleet {
-    pub(crate) fn start(count: u64) -> Result<Self> {
-        let (dir, mut nodes) = (tempfile::tempdir()?, BTreeMap::new());
-        for node in 1..=count {
-            nodes.insert(node, Node::start(node, count, &dir.path().join(node.to_string()))?);
-        }
-        nodes.values_mut().try_for_each(|node| node.said(READY))?;
-        Ok(Self { nodes, _dir: dir })
+    /// So many that are to found a cluster. None is started yet.
+    pub(crate) fn new(count: u64, lease: Duration) -> Result<Self> {
+        Ok(Self { nodes: BTreeMap::new(), count, lease, dir: tempfile::tempdir()? })
+    }
+
+    /// Starts all, and waits until they are members.
+    pub(crate) fn start(mut self) -> Result<Self> {
+        (1..=self.count).try_for_each(|node| self.launch(node))?;
+        self.ready()?;
+        Ok(self)
+    }
+
+    pub(crate) fn dir(&self, node: u64) -> PathBuf {
+        self.dir.path().join(node.to_string())
+    }
+
+    /// Starts a node, for the first time or again. It is no member yet.
+    pub(crate) fn launch(&mut self, node: u64) -> Result {
+        let started = Node::start(node, (self.count, self.lease), &self.dir(node))?;
+        self.nodes.insert(node, started);
+        Ok(())
+    }
+
+    /// Waits until those that were started last are members.
+    pub(crate) fn ready(&mut self) -> Result {
+        self.nodes.values_mut().try_for_each(|node| node.said_once(READY))
+    }
+
+    /// As `kill -9`.
+    pub(crate) fn kill(&mut self, node: u64) {
+        drop(self.nodes.remove(&node));
     }
 
     /// What `from` sends to `to` is lost.

@@ -10,7 +10,7 @@ use rakt::prelude::*;
 use rakt::remote::{Client, ClientConfig};
 use tokio::task::JoinSet;
 
-use crate::fleet::{Look, SYSTEM, Seen, Tells, Up};
+use crate::fleet::{Fleet, Look, SYSTEM, Seen, Tells, Up};
 use crate::world::{PORT, host};
 
 /// So many grains are looked at.
@@ -79,10 +79,34 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn begin(nodes: impl IntoIterator<Item = u64>) -> Result<Self> {
+    /// A cluster of so many, all of which are members and answer for all grains.
+    pub(crate) async fn founded(count: u64, lease: Duration) -> Result<(Fleet, Self)> {
+        Self::of(Fleet::new(count, lease)?, count).await
+    }
+
+    /// The same of nodes that are yet to start.
+    pub(crate) async fn of(fleet: Fleet, count: u64) -> Result<(Fleet, Self)> {
+        let fleet =
+            tokio::task::spawn_blocking(move || fleet.start().map_err(|error| error.to_string()));
+        let fleet = fleet.await??;
+        let observer = Self::begin(1..=count)?;
+        observer.members(&observer.nodes, &observer.nodes).await?;
+        observer.answers(Duration::ZERO, &observer.nodes, &observer.nodes).await?;
+        Ok((fleet, observer))
+    }
+
+    /// One that does not look.
+    pub(crate) fn idle(nodes: impl IntoIterator<Item = u64>) -> Result<Self> {
         let client = Client::new("observer", ClientConfig::new())?;
-        let (begun, history) = (Instant::now(), Arc::<Mutex<Vec<Answer>>>::default());
-        let (nodes, mut looking) = (nodes.into_iter().collect::<Vec<_>>(), JoinSet::new());
+        let (begun, history) = (Instant::now(), Arc::default());
+        let (nodes, looking) = (nodes.into_iter().collect(), JoinSet::new());
+        Ok(Self { client, nodes, begun, history, looking })
+    }
+
+    fn begin(nodes: impl IntoIterator<Item = u64>) -> Result<Self> {
+        let mut observer = Self::idle(nodes)?;
+        let Self { client, nodes, begun, history, looking } = &mut observer;
+        let begun = *begun;
         for (through, part) in nodes.iter().flat_map(|node| (0..AT_ONCE).map(|part| (*node, part)))
         {
             let mut grains = Vec::new();
@@ -108,7 +132,7 @@ impl Observer {
                 }
             });
         }
-        Ok(Self { client, nodes, begun, history, looking })
+        Ok(observer)
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -154,10 +178,14 @@ impl Observer {
         }
     }
 
+    pub(crate) async fn tells(&self, node: u64) -> Result<ActorRef<Tells>> {
+        let node = self.client.node(&host(node), PORT);
+        Ok(node.lookup("tells").await?.ok_or("it does not tell yet")?)
+    }
+
     /// The nodes that are Up, as that one knows.
-    async fn up(&self, known_to: u64) -> Result<BTreeSet<u64>> {
-        let node = self.client.node(&host(known_to), PORT);
-        let tells: ActorRef<Tells> = node.lookup("tells").await?.ok_or("it does not tell yet")?;
+    pub(crate) async fn up(&self, known_to: u64) -> Result<BTreeSet<u64>> {
+        let tells = self.tells(known_to).await?;
         Ok(tells.ask(Up).timeout(Duration::from_secs(1)).await?.0)
     }
 

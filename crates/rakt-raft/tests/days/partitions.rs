@@ -4,20 +4,9 @@ use std::time::Duration;
 
 use rakt::prelude::*;
 
-use crate::fleet::{Fleet, LEASE};
+use crate::fleet::LEASE;
 use crate::history::Observer;
 use crate::world::inside;
-
-/// A cluster of so many, all of which are members and answer for all grains.
-async fn founded(count: u64) -> Result<(Fleet, Observer)> {
-    let fleet =
-        tokio::task::spawn_blocking(move || Fleet::start(count).map_err(|error| error.to_string()));
-    let fleet = fleet.await??;
-    let observer = Observer::begin(1..=count)?;
-    observer.members(observer.nodes(), observer.nodes()).await?;
-    observer.answers(Duration::ZERO, observer.nodes(), observer.nodes()).await?;
-    Ok((fleet, observer))
-}
 
 /// Some nodes were cut off from then on: the others take over, and these stand still after a lease. `heal` ends that, and all
 /// are members again.
@@ -52,7 +41,7 @@ async fn survive(
 #[ignore = "needs root"]
 fn two_of_five_are_cut_off() -> Result {
     inside("partitions::two_of_five_are_cut_off", async || {
-        let (fleet, observer) = founded(5).await?;
+        let (fleet, observer) = Observer::founded(5, LEASE).await?;
         let (off, rest) = ([1, 2], [3, 4, 5]);
         fleet.cut(&off, &rest)?;
         survive(&observer, observer.now(), &off, || fleet.heal(&off, &rest)).await?;
@@ -69,7 +58,7 @@ fn two_of_five_are_cut_off() -> Result {
 #[ignore = "needs root"]
 fn two_of_three_do_not_hear_each_other() -> Result {
     inside("partitions::two_of_three_do_not_hear_each_other", async || {
-        let (fleet, observer) = founded(3).await?;
+        let (fleet, observer) = Observer::founded(3, LEASE).await?;
         fleet.cut(&[1], &[2])?;
         let cut_at = observer.now();
         // Both hear the third. One has to go, after half a minute; which, is for the view to say.

@@ -10,7 +10,7 @@ use rakt::prelude::*;
 /// Tells a process that it runs in the world of a test.
 const INSIDE: &str = "RAKT_TEST_WORLD";
 /// After this a test is hung.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(1_800);
 
 /// Runs a test in a world of its own. `name` is that of the test, with its module.
 pub(crate) fn inside(name: &str, test: impl AsyncFnOnce() -> Result) -> Result {
@@ -71,6 +71,9 @@ fn ip(of: Option<u32>, commands: &str) -> Result {
 
 /// Connects a process that has a network of its own.
 pub(crate) fn connect(node: u64, process: u32) -> Result {
+    // What is left of one before it may take a moment to go by itself.
+    let before = Command::new("ip").args(["link", "del", &format!("node{node}")]).output()?;
+    drop(before);
     let link = format!("link add name node{node} type veth peer name eth0 netns {process}");
     ip(None, &format!("{link}\nlink set dev node{node} master bridge up"))?;
     let address = format!("addr add {}/24 dev eth0", host(node));
