@@ -9,6 +9,9 @@ use crate::fleet::{Fleet, LEASE, Rewrite};
 use crate::history::Observer;
 use crate::world::inside;
 
+/// More than has room in what a log of redb sets aside, by far.
+const MOST_WRITES: u64 = 2_000;
+
 #[test]
 #[ignore = "needs root"]
 fn a_voter_whose_disk_is_full_says_so_and_votes_again_with_room() -> Result {
@@ -29,6 +32,7 @@ fn a_voter_whose_disk_is_full_says_so_and_votes_again_with_room() -> Result {
         let (tells, mut written) = (observer.tells(2).await?, 0);
         // What the log has set aside takes some.
         while !fleet.nodes[&1].has_said("votes no more") {
+            assert!(written < MOST_WRITES, "it says nothing of its disk");
             written += tells.ask(Rewrite(10)).timeout(Duration::from_secs(60)).await?;
         }
         println!("it votes no more after {written} writes");
