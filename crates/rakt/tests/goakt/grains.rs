@@ -167,6 +167,39 @@ async fn a_grain_is_activated_alone_and_stopped() {
     assert_eq!(node.system.grains()[0].active, 1, "nothing is brought to life to be stopped");
 }
 
+#[cfg(feature = "cluster")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grain_of_a_cluster_is_stopped_on_whichever_node_it_lives() {
+    use rakt::cluster::{Config, MemoryRegister};
+
+    let register = MemoryRegister::default();
+    let cluster = || Config::on(register.clone()).lease(SECOND).probe_interval(SECOND / 20);
+    let kind = || GrainKind::built_by(|| Tally { gate: Gate::default(), told: 0 });
+    let set = |config: remote::Config| config.goakt(GoAkt::new()).policy(Policy::open());
+    let node = Node::built(set, |builder| builder.grain(kind()).cluster(cluster())).await;
+    let remoting = remote::Config::new("127.0.0.1", 0).transport(node.memory.clone());
+    let remoting = remoting.policy(Policy::open());
+    let builder = ActorSystem::builder(crate::goakt::SYSTEM).remoting(remoting).grain(kind());
+    let there = within(builder.cluster(cluster()).start()).await.expect("it joins");
+    let mut key = 0_u32;
+    let key = loop {
+        let name = key.to_string();
+        within(node.system.grain::<Tally>(&name).ask(Echo::default())).await.expect("it answers");
+        if there.grain::<Tally>(&name).is_active() {
+            break name;
+        }
+        key += 1;
+    };
+    let mut peer = node.dial().await;
+    assert_eq!(peer.call(&tell(peer.port, &key, &say())).await, Answer::Done);
+    assert_eq!(told(&mut peer, &key).await, "1");
+    let pill = ("goaktpb.PoisonPill", Vec::new());
+    assert_eq!(peer.call(&tell(peer.port, &key, &pill)).await, Answer::Done);
+    assert!(!there.grain::<Tally>(&key).is_active());
+    assert_eq!(told(&mut peer, &key).await, "0", "it is another life");
+    within(there.shutdown()).await;
+}
+
 #[tokio::test]
 async fn a_go_node_hears_what_went_wrong() {
     let Kit { node, gate } = kit().await;
