@@ -7,6 +7,7 @@ use std::time::Duration;
 use openraft::error::{
     CheckIsLeaderError, ClientWriteError, Fatal, ForwardToLeader, InitializeError, RaftError,
 };
+use rakt::cluster::Starting;
 use rakt::error::{Cause, Chain};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -110,7 +111,7 @@ impl Node {
         let (asked, calls) = mpsc::channel(MOST_ROUNDS);
         self.spawn(rounds(raft.clone(), self.options.request_timeout, calls));
         self.spawn(follow(Arc::downgrade(self), applied.subscribe()));
-        self.spawn(tell_of_end(raft.clone()));
+        self.spawn(tell_of_end(raft.clone(), self.starting.clone()));
         self.voting.send_replace(Some(Arc::new(Voting { raft, applied, rounds: asked })));
         Ok(())
     }
@@ -170,14 +171,14 @@ async fn swap(voting: &Voting, id: SwapId, over: u64, view: &[u8]) -> Result<Led
 }
 
 /// Says so if the voter ends by itself, as it does when its disk fails. Its node goes on as one that does not vote.
-async fn tell_of_end(raft: Voter) {
+async fn tell_of_end(raft: Voter, starting: Starting) {
     let mut metrics = raft.metrics();
     let ended = metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
     if let Ok(ended) = ended
         && let Err(fault) = &ended.running_state
         && !matches!(fault, Fatal::Stopped)
     {
-        tracing::error!("this node votes no more until it is started again: {fault}");
+        starting.alarm(format!("this node votes no more until it is started again: {fault}"));
     }
 }
 
