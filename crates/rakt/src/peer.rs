@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rakt_wire::Shown;
 
@@ -92,11 +92,15 @@ pub struct Peer(Arc<About>);
 struct About {
     identity: Identity,
     from: Box<str>,
-    proof: Option<Proof>,
+    proof: Option<Arc<dyn Proof>>,
 }
 
 /// What proves an identity. It is there for as long as a connection of the peer is.
-type Proof = Arc<dyn fmt::Debug + Send + Sync>;
+#[allow(dead_code, reason = "for encryption, which is a feature")]
+pub(crate) trait Proof: Send + Sync {
+    /// Whether whoever has this may say that it is reached by that host.
+    fn is_of_host(&self, host: &str) -> bool;
+}
 
 impl Peer {
     #[allow(dead_code, reason = "for the remote half, which is a feature")]
@@ -106,7 +110,7 @@ impl Peer {
 
     /// One that has proven who it is, by that.
     #[allow(dead_code, reason = "for encryption, which is a feature")]
-    pub(crate) fn with_proof(identity: Identity, from: &str, proof: Proof) -> Self {
+    pub(crate) fn with_proof(identity: Identity, from: &str, proof: Arc<dyn Proof>) -> Self {
         Self(Arc::new(About { identity, from: from.into(), proof: Some(proof) }))
     }
 
@@ -120,6 +124,12 @@ impl Peer {
     /// make up: the sender of a message is an address for answers, and says nothing about where it came from.
     pub fn identity(&self) -> &Identity {
         &self.0.identity
+    }
+
+    /// What knows it again, and keeps nothing of it.
+    #[allow(dead_code, reason = "for clusters, which are a feature")]
+    pub(crate) fn downgrade(&self) -> KnownPeer {
+        KnownPeer(Arc::downgrade(&self.0))
     }
 
     /// Whether both are of one connection.
@@ -150,9 +160,27 @@ impl Peer {
         has_proven || Identity::of_address(self.from()) == address
     }
 
+    /// Whether it may say that it is reached by that host, as far as it has to prove that: as it says in its hello.
+    #[allow(dead_code, reason = "for clusters, which are a feature")]
+    pub(crate) fn may_be_at(&self, host: &str) -> bool {
+        self.0.proof.as_ref().is_none_or(|proof| proof.is_of_host(host))
+    }
+
     /// Where the connection comes from, as the transport says: an IP address and a port over TCP.
     pub fn from(&self) -> &str {
         &self.0.from
+    }
+}
+
+/// A peer that was there.
+#[allow(dead_code, reason = "for clusters, which are a feature")]
+pub(crate) struct KnownPeer(Weak<About>);
+
+impl KnownPeer {
+    /// Whether that is of the same connection.
+    #[allow(dead_code, reason = "for clusters, which are a feature")]
+    pub(crate) fn is(&self, peer: &Peer) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&peer.0))
     }
 }
 

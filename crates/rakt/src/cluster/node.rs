@@ -166,8 +166,15 @@ impl Node {
                 node.tell(|participant, now| participant.heard(envelope, now));
             }
         };
+        let weak = Arc::downgrade(&node);
+        let host_of = move |seat| {
+            let node = weak.upgrade()?;
+            let state = node.state.lock();
+            Some(state.participant.view()?.member(seat)?.host.clone())
+        };
         let admission = Admission::new(system, members);
-        ear::begin(system, admission.clone(), Arc::new(hear)).await.map_err(JoinError::Ear)?;
+        let heard = ear::begin(system, admission.clone(), Arc::new(hear), Arc::new(host_of));
+        heard.await.map_err(JoinError::Ear)?;
         let needed = node.needed.clone();
         let limit = join_timeout;
         let admission = Some(admission);

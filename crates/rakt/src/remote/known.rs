@@ -4,7 +4,7 @@ use rakt_wire::native::{Hello, RefuseReason};
 
 use super::handshake::HandshakeFailure;
 #[cfg(feature = "_tls")]
-use super::tls::{Guarded, Proof, TlsLayer};
+use super::tls::{Credential, Guarded, Proof, TlsLayer};
 use crate::error::Cause;
 use crate::peer::Peer;
 
@@ -22,6 +22,20 @@ struct Secured {
     proof: Proof,
     /// It has agreed to speak rakt's own protocol.
     is_native: bool,
+}
+
+/// A certificate that was shown to this node, which goes by the options of that.
+#[cfg(feature = "_tls")]
+struct Shown {
+    layer: std::sync::Arc<TlsLayer>,
+    credential: std::sync::Arc<Credential>,
+}
+
+#[cfg(feature = "_tls")]
+impl crate::peer::Proof for Shown {
+    fn is_of_host(&self, host: &str) -> bool {
+        self.layer.is_of_host(&self.credential, host)
+    }
 }
 
 impl Known {
@@ -44,7 +58,10 @@ impl Known {
     ) -> Self {
         let identity = proof.identity.clone();
         let peer = match proof.credential() {
-            Some(credential) => Peer::with_proof(identity, from, credential),
+            Some(credential) => {
+                let shown = Shown { layer: layer.clone(), credential };
+                Peer::with_proof(identity, from, std::sync::Arc::new(shown))
+            }
             None => Peer::new(identity, from),
         };
         Self { peer, secured: Some(Secured { layer: layer.clone(), proof, is_native }) }

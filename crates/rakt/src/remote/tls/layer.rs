@@ -15,7 +15,7 @@ use super::claims::{self, ClaimError, server_name};
 use super::credential::{Credential, Guarded, Link};
 use super::hello::{HANDSHAKE, Hello, MAX_HELLO};
 use super::material::{ALPN, Material};
-use super::names::Names;
+use super::names::{Names, is_for};
 use super::source::{Holders, Supply};
 use super::stream::{TlsStream, accept, connect};
 use super::verify::Verify;
@@ -354,6 +354,12 @@ impl TlsLayer {
     ) -> Result<(), ClaimError> {
         let Some(credential) = &proof.credential else { return Ok(()) };
         self.check_names(&credential.chain[0], system, advertised)
+    }
+
+    /// Whether a peer that has shown this may say that it is reached by that host.
+    pub(crate) fn is_of_host(&self, credential: &Credential, host: &str) -> bool {
+        let is_named = |name| is_for(&credential.chain[0], &name);
+        !self.verify.is_by_host() || self.name_of(host).is_some_and(is_named)
     }
 
     fn check_names(

@@ -41,7 +41,7 @@ pub use crate::error::tls::TlsError;
 pub use claims::{ClaimError, check_claims};
 pub use verify::Verify;
 
-pub(crate) use credential::Guarded;
+pub(crate) use credential::{Credential, Guarded};
 pub(crate) use layer::{Fault, Proof, Taken, TlsLayer};
 use pems::Place;
 use source::Source;
