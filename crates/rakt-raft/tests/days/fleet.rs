@@ -105,12 +105,15 @@ pub(crate) struct Toil(pub(crate) u64);
 
 impl Handler<Toil> for Tells {
     async fn handle(&mut self, Toil(seconds): Toil, _: &mut Context<Self>) -> Result {
-        std::thread::spawn(move || {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(seconds) {
-                std::hint::spin_loop();
-            }
-        });
+        // Enough that little is left for the node.
+        for _ in 0..16 {
+            std::thread::spawn(move || {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_secs(seconds) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
         Ok(())
     }
 }
