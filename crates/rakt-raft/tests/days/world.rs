@@ -74,7 +74,9 @@ pub(crate) fn connect(node: u64, process: u32) -> Result {
     // What is left of one before it may take a moment to go by itself.
     let before = Command::new("ip").args(["link", "del", &format!("node{node}")]).output()?;
     drop(before);
-    let link = format!("link add name node{node} type veth peer name eth0 netns {process}");
+    // A node that starts again has the card that it had: others know it by that.
+    let card = format!("peer name eth0 address 02:00:00:00:01:{node:02x} netns {process}");
+    let link = format!("link add name node{node} type veth {card}");
     ip(None, &format!("{link}\nlink set dev node{node} master bridge up"))?;
     let address = format!("addr add {}/24 dev eth0", host(node));
     ip(Some(process), &format!("{address}\nlink set dev lo up\nlink set dev eth0 up"))
