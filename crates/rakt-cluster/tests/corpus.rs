@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use rakt_cluster::directory::{Entries, Entry, Grain, Living, Word};
 use rakt_cluster::participant::{Answer, Envelope, Message, Refused, Wish};
-use rakt_cluster::register::Version;
 use rakt_cluster::view::{Draft, Member, State, View};
 use rakt_cluster::{Epoch, Incarnation, NodeId, Seat, Slot, SlotRule, Stamp};
 
@@ -146,8 +145,7 @@ fn envelopes() -> Seeds {
         Message::Accuse { accused: other, accuses: true },
         Message::Greet,
         Message::Greeted,
-        Message::Want,
-        Message::View { version: Version(300), bytes: views().swap_remove(0).1.into() },
+        Message::Changed,
         Message::Word(Word::Ended { grain: grain(), epoch }),
         find(None, true),
         find(Some(refused), false),

@@ -29,6 +29,8 @@ pub(crate) enum Guard {
     LeaseToHost,
     /// A grant names the seat that is meant.
     NamedHost,
+    /// Only who owns the slot, by the newest view of the host, has a grain brought to life or asks for it.
+    OwnerOnly,
     /// A node refuses what was granted before it was admitted.
     FloorAtJoin,
     /// A node whose clock runs wrong has itself removed, long before a lease by it is too long.

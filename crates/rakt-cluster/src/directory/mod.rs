@@ -7,6 +7,7 @@
 //! | `claims` | what was granted, and is not known to live yet |
 //! | `host` | the part of a host: its lives, and below which epoch it refuses |
 //! | `word` | what directories say to each other |
+//! | `trust` | what can be true of what others say |
 //! | `codec` | the bytes of that |
 //! | `split` | long words as several |
 //! | `guard` | the guards by name, for the model |
@@ -48,12 +49,14 @@ mod split;
 mod taking;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod word;
 
 use claims::Claims;
 pub use codec::{MAX_ENTRIES, MAX_GRAIN_LEN, WordError};
 pub(crate) use guard::{Guard, Guards};
 use host::{Answer, Host};
+use trust::could_be;
 pub use word::{Behind, Command, Entries, Entry, Grain, Living, Word};
 
 /// The directory of one node.
@@ -298,6 +301,9 @@ impl Directory {
 
     /// Somebody was sent here to a life. Nothing if that is here; else its owner is told again that it is over.
     pub fn disclaim(&mut self, grain: &Grain, epoch: Epoch) -> Option<Vec<Command>> {
+        if !could_be(epoch, self.view.stamp()) {
+            return Some(Vec::new());
+        }
         let slot = grain.slot(self.view.slots());
         self.host
             .disclaim(slot, grain, epoch)
@@ -332,7 +338,8 @@ impl Directory {
         let (mine, send) = (self.view.stamp(), |word| vec![Command::Send { to: from, word }]);
         let at = match &word {
             Word::Activate { epoch, .. } => epoch.stamp,
-            Word::Question { at, .. } | Word::Pull { at, .. } | Word::Ask { at, .. } => *at,
+            Word::Question { epoch, at, .. } => epoch.stamp.max(*at),
+            Word::Pull { at, .. } | Word::Ask { at, .. } => *at,
             Word::Newer { at } => *at,
             Word::Lives(_) | Word::Ended { .. } | Word::Given { .. } | Word::Report { .. } => mine,
         };
@@ -341,6 +348,11 @@ impl Directory {
         }
         let overtaken = || send(Word::Newer { at: mine });
         Ok(match word {
+            Word::Activate { ref grain, epoch, .. } | Word::Question { ref grain, epoch, .. }
+                if !self.may_speak_of(from, grain, epoch) =>
+            {
+                overtaken()
+            }
             Word::Activate { host, .. }
                 if host != self.me && self.guards.hold(Guard::NamedHost) =>
             {
@@ -447,7 +459,10 @@ impl Directory {
                     let pulled = matches!(self.tenures.get(&slot), Some(Tenure::Pulling { from: of }) if *of == from);
                     match entries {
                         _ if !pulled => {}
-                        Some(entries) => {
+                        Some(mut entries) => {
+                            entries.retain(|grain, entry| {
+                                grain.slot(rule) == slot && entry.could_be(mine)
+                            });
                             self.claims.add_all(slot, &entries);
                             self.tenures.insert(slot, Tenure::held(entries));
                         }
@@ -465,7 +480,10 @@ impl Directory {
                         continue;
                     };
                     if heard.insert(from) {
-                        for living in lives.iter().filter(|life| life.grain.slot(rule) == slot) {
+                        let could = |life: &&Living| {
+                            life.grain.slot(rule) == slot && could_be(life.epoch, mine)
+                        };
+                        for living in lives.iter().filter(could) {
                             let entry = living.entry(from);
                             let known = entries.entry(living.grain.clone()).or_insert(entry);
                             // One may have ended since its host has answered: the later one counts.

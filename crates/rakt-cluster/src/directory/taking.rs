@@ -5,13 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::Guard;
+use super::trust::could_be;
 use super::word::{Command, Entries, Grain, Word};
 use super::{Directory, Tenure};
+use crate::epoch::Epoch;
 use crate::node::Seat;
 use crate::slots::Slot;
 use crate::view::{State, View};
 
 impl Directory {
+    /// Whether `from` may say something of a life under that epoch: it owns the slot by the newest view, and could have granted
+    /// that. Who owned it before is told, and hands over what it knows of the grain.
+    pub(super) fn may_speak_of(&self, from: Seat, grain: &Grain, epoch: Epoch) -> bool {
+        let owns = self.view.owner(grain.slot(self.view.slots())) == Some(from);
+        (owns || !self.guards.hold(Guard::OwnerOnly)) && could_be(epoch, self.view.stamp())
+    }
+
     /// The slots that are this node's by the view that it knows.
     pub(crate) fn owned(&self) -> Vec<Slot> {
         let mine = |slot: &Slot| self.view.owner(*slot) == Some(self.me);

@@ -376,7 +376,8 @@ impl Participant {
                 self.wait_for((from, ticket), &grain, wish, now, out);
             }
             Message::Found { ticket, grain, answer } => {
-                let is_it = |search: &Search| search.grain == grain;
+                let owner = self.view().and_then(|view| view.owner(grain.slot(view.slots())));
+                let is_it = |search: &Search| search.grain == grain && owner == Some(from);
                 if self.finding.searches.get(&ticket).is_some_and(is_it) {
                     self.conclude(ticket, answer, now, out);
                 }

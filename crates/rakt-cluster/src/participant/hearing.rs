@@ -1,26 +1,21 @@
-//! What participants say to each other: probes, accusations, views, words of directories.
+//! What participants say to each other: probes, accusations, words of directories.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Envelope, Message};
-use super::{CATCH_UP, Do, EARLY, LONGEST, OUTSIDE, PROPOSERS, Participant};
+use super::{Do, EARLY, LONGEST, OUTSIDE, PROPOSERS, Participant};
 use crate::clock::{Off, Reading};
 use crate::directory::{Guard, Word};
 use crate::failure;
 use crate::node::Seat;
-use crate::register::Version;
 use crate::view::{State, View};
 
 impl Participant {
-    /// Tells the others of a view that this node has brought about.
-    pub(super) fn spread(&mut self, view: &Arc<View>, version: Version, out: &mut Vec<Do>) {
-        let Some(me) = self.seat() else { return };
-        let bytes = Arc::<[u8]>::from(view.encode());
+    /// Tells the others that this node has brought about a view.
+    pub(super) fn spread(&self, view: &View, out: &mut Vec<Do>) {
         let others = view.members().iter().map(|member| member.seat());
-        let others: Vec<Seat> = others.filter(|to| *to != me).collect();
-        for to in others {
-            self.say(to, Message::View { version, bytes: bytes.clone() }, out);
+        for to in others.filter(|to| Some(*to) != self.seat()) {
+            self.say(to, Message::Changed, out);
         }
     }
 
@@ -125,33 +120,28 @@ impl Participant {
         }
     }
 
-    /// Takes what another participant says.
+    /// Takes what another participant says. Whoever is not in the view that is known here is not listened to: one that has just
+    /// come is in the next one, and says it again.
     pub fn heard(&mut self, envelope: Envelope, now: Duration) -> Vec<Do> {
         let Envelope { cluster, from, to, at, message } = envelope;
         let mut out = Vec::new();
-        let Some((view, _)) = self.known.clone() else { return out };
-        if self.seat() != Some(to) || view.cluster() != cluster {
+        let Some(view) = self.view().cloned() else { return out };
+        if self.seat() != Some(to) || from == to || view.cluster() != cluster {
             return out;
         }
-        if at > view.stamp() && !matches!(message, Message::View { .. }) {
-            self.catch_up(from, now, &mut out);
+        self.hear_of_view(from, at);
+        match view.state(from) {
+            None => return out,
+            Some(State::Dead { .. }) => {
+                // It may not know that.
+                self.say(from, Message::Changed, &mut out);
+                return out;
+            }
+            Some(_) => {}
         }
-        let is_over = match view.state(from) {
-            Some(State::Dead { .. }) => true,
-            Some(_) => false,
-            None => from.joined <= view.stamp().version,
-        };
-        if is_over && !matches!(message, Message::View { .. }) {
-            // It may not know that.
-            self.show(from, &mut out);
-            return out;
-        }
-        // What strangers say takes up no room.
         let is_listed = |seat| view.state(seat).is_some();
         let hosts = |seat| view.state(seat).is_some_and(State::hosts);
-        if let Some(listed) = &mut self.listed
-            && is_listed(from)
-        {
+        if let Some(listed) = &mut self.listed {
             listed.evidence.heard(from, now);
             if hosts(from) {
                 listed.since = now;
@@ -177,9 +167,7 @@ impl Participant {
                 if let Some(listed) = &mut self.listed
                     && back.is_none()
                 {
-                    if is_listed(from) {
-                        listed.evidence.answered(from, now);
-                    }
+                    listed.evidence.answered(from, now);
                     let reading = Reading { asked, answered: now, theirs };
                     listed.rates.answered(from, reading);
                     listed.loads.insert(from, (load, now));
@@ -213,22 +201,13 @@ impl Participant {
             // Who is greeted answers only whom it can reach itself: over its own link.
             Message::Greet => self.say(from, Message::Greeted, &mut out),
             Message::Greeted => {
-                if let Some(listed) = &mut self.listed
-                    && is_listed(from)
-                {
+                if let Some(listed) = &mut self.listed {
                     listed.greeted.insert(from);
                     self.consider_at = Duration::ZERO;
                 }
             }
-            Message::Want => self.show(from, &mut out),
-            Message::View { version, bytes } => match View::decode(&bytes) {
-                Ok(view) => {
-                    if self.known.as_ref().is_none_or(|(known, _)| known.stamp() < view.stamp()) {
-                        self.take(Arc::new(view), Some(version), now, &mut out);
-                    }
-                }
-                Err(error) => self.sound(format!("{from} has sent no view: {error}"), &mut out),
-            },
+            // By which view it speaks is taken note of already.
+            Message::Changed => {}
             Message::Word(word) => self.hear_word(from, word, now, &mut out),
             Message::Find { .. } | Message::Found { .. } | Message::Failed { .. } => {
                 self.hear_of_search(from, message, now, &mut out);
@@ -260,11 +239,11 @@ impl Participant {
         let goes = matches!(word, Word::Pull { .. } | Word::Ask { .. });
         match listed.directory.handle(from, word.clone(), &listed.lease, now) {
             Ok(commands) => self.carry_out(commands, now, out),
-            Err(_) => {
+            Err(behind) => {
                 if listed.early.len() < EARLY {
                     listed.early.push((from, word));
                 }
-                return self.catch_up(from, now, out);
+                return self.hear_of_view(from, behind.0);
             }
         }
         if let Some((grain, epoch, lives)) = grain {
@@ -284,24 +263,5 @@ impl Participant {
         for (from, word) in early.unwrap_or_default() {
             self.hear_word(from, word, now, out);
         }
-    }
-
-    /// Asks for a newer view, of whom seems to know one.
-    pub(super) fn catch_up(&mut self, from: Seat, now: Duration, out: &mut Vec<Do>) {
-        if self.asked_for_view.is_some_and(|at| now.saturating_sub(at) < CATCH_UP) {
-            return;
-        }
-        self.asked_for_view = Some(now);
-        // One that has just come is in no view that is known here: then the register has to tell.
-        match self.view().is_some_and(|view| view.member(from).is_some()) {
-            true => self.say(from, Message::Want, out),
-            false => self.hint(now),
-        }
-    }
-
-    /// Tells of the newest view.
-    pub(super) fn show(&self, to: Seat, out: &mut Vec<Do>) {
-        let Some((view, Some(version))) = &self.known else { return };
-        self.say(to, Message::View { version: *version, bytes: view.encode().into() }, out);
     }
 }

@@ -6,7 +6,6 @@
 //! As in a view, integers are varints and texts have their length in front.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rakt_wire::{DecodeError, put_bytes, put_string, put_varint};
@@ -15,8 +14,6 @@ use crate::bytes::{array, byte, bytes, finish, string, varint};
 use crate::directory::{Entry, Grain, Word, WordError};
 use crate::epoch::{Epoch, Stamp};
 use crate::node::{Incarnation, Seat};
-use crate::register::Version;
-use crate::view::MAX_VIEW_LEN;
 
 /// The number of this form.
 const FORMAT: u8 = 1;
@@ -88,15 +85,8 @@ pub enum Message {
     Greet,
     /// I can.
     Greeted,
-    /// You seem to know a newer view than I do.
-    Want,
-    /// This is the newest that I know.
-    View {
-        /// What the register calls it.
-        version: Version,
-        /// Its bytes, as the register has them.
-        bytes: Arc<[u8]>,
-    },
+    /// You may not know the newest view: ask the register.
+    Changed,
     /// Of one directory to another.
     Word(Word),
     /// To the owner of its slot: where does that grain live?
@@ -196,8 +186,7 @@ impl fmt::Debug for Message {
             Self::Bad { link } => write!(f, "Bad({link})"),
             Self::Greet => f.write_str("Greet"),
             Self::Greeted => f.write_str("Greeted"),
-            Self::Want => f.write_str("Want"),
-            Self::View { version, bytes } => write!(f, "View({version:?}, {} bytes)", bytes.len()),
+            Self::Changed => f.write_str("Changed"),
             Self::Word(word) => word.fmt(f),
             Self::Find { ticket, grain, wish } => {
                 write!(f, "Find({ticket}, {grain:?}, {wish:?})")
@@ -275,12 +264,7 @@ impl Message {
             }
             Self::Greet => out.push(6),
             Self::Greeted => out.push(7),
-            Self::Want => out.push(8),
-            Self::View { version, bytes } => {
-                out.push(9);
-                put_varint(out, version.0);
-                put_bytes(out, bytes);
-            }
+            Self::Changed => out.push(8),
             Self::Word(word) => {
                 out.push(10);
                 put_bytes(out, &word.encode());
@@ -326,11 +310,7 @@ impl Message {
             5 => Self::Accuse { accused: Seat::decode(from)?, accuses: flag(from)? },
             6 => Self::Greet,
             7 => Self::Greeted,
-            8 => Self::Want,
-            9 => Self::View {
-                version: Version(varint(from, "the version")?),
-                bytes: bytes(from, "a view", MAX_VIEW_LEN)?.into(),
-            },
+            8 => Self::Changed,
             10 => Self::Word(Word::decode(bytes(from, "a word", MAX_WORD_LEN)?)?),
             11 => Self::Find {
                 ticket: varint(from, "the number of a search")?,

@@ -10,7 +10,6 @@ use super::message::{Answer, Envelope, Message, MessageError, Refused, Wish};
 use crate::directory::{Entry, Grain, Living, Word};
 use crate::epoch::{Epoch, Stamp};
 use crate::node::{Incarnation, NodeId, Seat};
-use crate::register::Version;
 
 fn time() -> impl Strategy<Value = Duration> {
     any::<u64>().prop_map(Duration::from_nanos)
@@ -89,11 +88,7 @@ fn message() -> impl Strategy<Value = Message> {
         seat().prop_map(|link| Message::Bad { link }),
         Just(Message::Greet),
         Just(Message::Greeted),
-        Just(Message::Want),
-        (any::<u64>(), vec(any::<u8>(), 0..40)).prop_map(|(version, bytes)| Message::View {
-            version: Version(version),
-            bytes: bytes.into()
-        }),
+        Just(Message::Changed),
         word().prop_map(Message::Word),
         (any::<u64>(), grain(), wish()).prop_map(|(ticket, grain, wish)| Message::Find {
             ticket,

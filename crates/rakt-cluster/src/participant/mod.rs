@@ -7,6 +7,7 @@
 //! | `takeovers` | what it takes over from those that were removed |
 //! | `register` | its dealings with the register |
 //! | `hearing` | what it says to others, and takes from them |
+//! | `rumours` | what is said of views that it does not know |
 //! | `message` | what participants say to each other |
 //! | `finding` | how a grain is found, and brought to life where it is not; `searches`: those that are under way |
 //!
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use crate::clock::Rates;
 use crate::directory::{Command, Directory, Grain, Guards, Word};
-use crate::epoch::{Epoch, Stamp};
+use crate::epoch::Epoch;
 use crate::failure::{Detector, Evidence};
 use crate::lease::{Lease, Look};
 use crate::node::{Incarnation, Seat};
@@ -39,11 +40,14 @@ use crate::view::{State, View};
 
 mod finding;
 mod hearing;
+#[cfg(test)]
+mod liars_tests;
 mod membership;
 mod message;
 #[cfg(test)]
 mod message_tests;
 mod register;
+mod rumours;
 mod searches;
 #[cfg(test)]
 mod simulation;
@@ -52,6 +56,7 @@ mod takeovers;
 pub use message::{Answer, Envelope, Message, MessageError, Refused, Wish};
 pub use searches::{Counts, Found};
 
+use rumours::Rumours;
 use searches::Finding;
 
 /// While something is under way a participant is polled again after this.
@@ -60,8 +65,6 @@ const SOON: Duration = Duration::from_millis(50);
 const OUTSIDE: Duration = Duration::from_secs(600);
 /// What is not answered is said again after this.
 const AGAIN: Duration = Duration::from_millis(250);
-/// A participant that is behind asks for the newest view as often as this.
-const CATCH_UP: Duration = Duration::from_millis(100);
 /// Changes that are no participant's own are proposed as often as this, so many at once.
 const BATCH: Duration = Duration::from_millis(100);
 /// What a participant would have changed it thinks about as often as this, or when something has happened.
@@ -216,7 +219,7 @@ pub struct Participant {
     drained_at: Option<Duration>,
     /// How much is passed on from here to others.
     passing_on: usize,
-    asked_for_view: Option<Duration>,
+    rumours: Rumours,
     again_at: Duration,
     hosts_until: Option<Duration>,
     /// What was said last of that.
@@ -281,8 +284,8 @@ struct Taking {
 #[derive(Clone, Debug)]
 enum Register {
     Idle,
-    /// With the view that was known then: an older one is an alarm, and another may have told of a newer one since.
-    Reads(Option<Look>, Option<Stamp>),
+    /// With what had been said until then.
+    Reads(Option<Look>, Rumours),
     Confirms(Look),
     Swaps(View),
 }
@@ -319,7 +322,7 @@ impl Participant {
             has_left: false,
             drained_at: None,
             passing_on: 0,
-            asked_for_view: None,
+            rumours: Rumours::default(),
             again_at: Duration::ZERO,
             hosts_until: None,
             was_in_place: false,
@@ -444,8 +447,8 @@ impl Participant {
             return now.saturating_add(SOON);
         }
         let is_known = self.known.as_ref().is_some_and(|(_, version)| version.is_some());
-        let look =
-            listed.lease.next_look().filter(|_| is_known).unwrap_or(now).max(self.rest_until);
+        let look = listed.lease.next_look().filter(|_| is_known).unwrap_or(now);
+        let look = self.rumours.due().map_or(look, |at| look.min(at)).max(self.rest_until);
         let look = if matches!(self.register, Register::Idle) { look } else { Duration::MAX };
         let walk = if self.finding.is_busy() { self.finding.walk_at } else { Duration::MAX };
         look.min(listed.detector.deadline()).min(walk).max(now)
@@ -502,6 +505,10 @@ impl Participant {
     fn carry_out(&mut self, commands: Vec<Command>, now: Duration, out: &mut Vec<Do>) {
         for command in commands {
             match command {
+                // What it says to itself takes no way where somebody else could speak.
+                Command::Send { to, word } if Some(to) == self.seat() => {
+                    self.hear_word(to, word, now, out);
+                }
                 Command::Send { to, word } => self.say_word(to, word, out),
                 Command::Start { grain, epoch } => out.push(Do::Start { grain, epoch }),
                 Command::EndAll => self.end_all(now, out),
@@ -545,12 +552,6 @@ impl Participant {
         self.carry_out(commands, now, &mut out);
         self.hear_of_life(me, (grain, epoch, false), now, &mut out);
         out
-    }
-
-    /// A store has seen epochs of a higher generation than the cluster's: it is raised above that.
-    pub fn superseded(&mut self, generation: u64) {
-        self.raise_above = self.raise_above.max(Some(generation));
-        self.consider_at = Duration::ZERO;
     }
 
     /// The incarnation by which references tell this start of the node from others.

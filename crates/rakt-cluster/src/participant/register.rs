@@ -6,11 +6,19 @@ use std::time::Duration;
 use rakt_wire::Chain;
 
 use super::membership::patience;
+use super::rumours::Rumours;
 use super::{AGAIN, BATCH, CONSIDER, Do, Participant, Register, Settings};
-use crate::lease::Next;
+use crate::epoch::Stamp;
+use crate::lease::{Look, Next};
+use crate::node::Seat;
 use crate::propose::{found, propose};
 use crate::register::{Attempt, Confirmed, Swapped, Version};
 use crate::view::{State, Step, View};
+
+/// Who was told what is not so believes nothing for this long.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What was not so is told of as often as this, whoever has said it.
+const TELL: Duration = Duration::from_secs(60);
 
 impl Participant {
     /// A hint that there is a newer view: the register is read soon.
@@ -25,15 +33,10 @@ impl Participant {
         if !matches!(self.register, Register::Idle) || now < self.rest_until {
             return;
         }
-        let Some((view, version)) = self.known.clone() else {
-            self.register = Register::Reads(None, None);
-            return out.push(Do::Read);
-        };
         let look = self.listed.as_ref().map(|listed| listed.lease.look(now));
-        let Some(version) = version else {
-            self.register = Register::Reads(look, Some(view.stamp()));
-            return out.push(Do::Read);
-        };
+        let is_told = self.rumours.due().is_some_and(|at| now >= at);
+        let known = self.known.clone().filter(|_| !is_told);
+        let Some((view, Some(version))) = known else { return self.ask(look, out) };
         let next_look = self.listed.as_ref().and_then(|listed| listed.lease.next_look());
         if now >= self.propose_after.max(self.consider_at) {
             self.consider_at = now.saturating_add(CONSIDER);
@@ -58,8 +61,7 @@ impl Participant {
             // One that is not listed has nothing to confirm, and looks for its entry.
             None if now >= self.look_after => {
                 self.look_after = now.saturating_add(AGAIN);
-                self.register = Register::Reads(None, Some(view.stamp()));
-                out.push(Do::Read);
+                self.ask(None, out);
             }
             Some(look) if next_look.is_none_or(|at| now >= at) => {
                 if self.state() == Some(State::Joining) {
@@ -75,10 +77,16 @@ impl Participant {
         }
     }
 
+    /// Reads the register, which also tells what there is in what was said of it until now.
+    fn ask(&mut self, look: Option<Look>, out: &mut Vec<Do>) {
+        self.register = Register::Reads(look, self.rumours.clone());
+        out.push(Do::Read);
+    }
+
     /// The register was read; nothing if it is not known what it holds.
     pub fn read(&mut self, read: Option<(Version, Vec<u8>)>, now: Duration) -> Vec<Do> {
         let mut out = Vec::new();
-        let Register::Reads(look, seen) = std::mem::replace(&mut self.register, Register::Idle)
+        let Register::Reads(look, said) = std::mem::replace(&mut self.register, Register::Idle)
         else {
             return out;
         };
@@ -100,13 +108,13 @@ impl Participant {
                 return out;
             }
         };
-        if seen.is_some_and(|seen| view.stamp() < seen) {
+        if self.view().is_some_and(|known| view.stamp() < known.stamp()) {
             self.rest(now);
             self.sound("the register has returned an old view".to_owned(), &mut out);
             return out;
         }
         self.conflicts = 0;
-        // One that others have overtaken since is good for a lease all the same.
+        self.settle(&said, view.stamp(), now, &mut out);
         if !self.take(view.clone(), Some(version), now, &mut out) {
             self.rest(now);
             return out;
@@ -164,7 +172,7 @@ impl Participant {
                 let view = Arc::new(view);
                 let is_newest = self.view().is_none_or(|known| known.stamp() < view.stamp());
                 if self.take(view.clone(), Some(version), now, &mut out) && is_newest {
-                    self.spread(&view, version, &mut out);
+                    self.spread(&view, &mut out);
                 }
             }
             // Whatever is newest is read, and what is still wanted is proposed over that.
@@ -260,7 +268,7 @@ impl Participant {
             }
         }
         let before = self.known.replace((view.clone(), version)).map(|(before, _)| before);
-        self.asked_for_view = None;
+        self.rumours.learn(view.stamp());
         self.consider_at = Duration::ZERO;
         let (from, to) = (before.as_ref().map(|before| before.stamp()), view.stamp());
         let raised = from.filter(|from| from.generation < to.generation);
@@ -288,5 +296,52 @@ impl Participant {
         }
         self.search_all(now, out);
         true
+    }
+
+    /// Somebody speaks by this view.
+    pub(super) fn hear_of_view(&mut self, from: Seat, of: Stamp) {
+        if self.view().is_some_and(|view| view.stamp() < of) {
+            self.rumours.said = Some((from, of));
+        }
+    }
+
+    /// A store has seen an epoch of this view. If the register has no such view, epochs are to begin with a generation above it:
+    /// no grain that was claimed for it would come to life again.
+    pub fn superseded(&mut self, of: Stamp) {
+        if self.view().is_some_and(|view| view.stamp() < of) {
+            self.rumours.stored = self.rumours.stored.max(Some(of));
+        }
+    }
+
+    /// The register holds that view, as was read after all this had been said.
+    pub(super) fn settle(
+        &mut self,
+        said: &Rumours,
+        holds: Stamp,
+        now: Duration,
+        out: &mut Vec<Do>,
+    ) {
+        if let Some((from, of)) = said.said.filter(|(_, of)| *of > holds) {
+            self.rumours.after = now.saturating_add(PAUSE);
+            self.rumours.said = self.rumours.said.filter(|last| *last != (from, of));
+            if let Some(listed) = &mut self.listed {
+                listed.early.clear();
+            }
+            if now >= self.rumours.tell_after {
+                self.rumours.tell_after = now.saturating_add(TELL);
+                let member = self.view().and_then(|view| view.member(from));
+                let who = member.map_or("which is in no view".to_owned(), |member| {
+                    format!("at {}:{}", member.host, member.port)
+                });
+                out.push(Do::Alarm(format!(
+                    "{from}, {who}, speaks by view {of}, and the register has {holds}: it is not believed"
+                )));
+            }
+        }
+        if let Some(of) = said.stored.filter(|of| *of > holds) {
+            self.raise_above = self.raise_above.max(Some(of.generation));
+            self.rumours.stored = self.rumours.stored.filter(|last| *last != of);
+            self.consider_at = Duration::ZERO;
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a node that knows one view may go on to another.
 //!
-//! A node never goes back. Taking a newer view from anyone is safe, since a view is only what the register has returned or
-//! acknowledged; what is not of the same history, or undoes what a view has said, is refused, and an alarm.
+//! A node never goes back. A view is only what the register has returned or acknowledged; what is not of the same history, or
+//! undoes what a view has said, is refused, and an alarm.
 
 use std::cmp::Ordering;
 

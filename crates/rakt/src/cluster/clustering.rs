@@ -92,7 +92,7 @@ impl Clustering for Node {
 
     fn superseded(&self, by: Epoch) {
         self.tell(|participant, now| {
-            participant.superseded(by.generation);
+            participant.superseded(to_core(by).stamp);
             participant.poll(now)
         });
     }

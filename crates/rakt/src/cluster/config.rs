@@ -132,8 +132,9 @@ impl Config {
     /// `spiffe://prod.example/rakt/shop-*`. Default: with TLS, peers whose certificate has the first name of the one of this
     /// node (`rakt cert show` tells them), or that hold one of its secrets; in plain text, whoever can connect.
     ///
-    /// A member is trusted: it may say what the view is. This holds for what members say to each other, and for a register
-    /// that lives in the nodes. The policy of the node has to let members tell `cluster/member`, as it does by default.
+    /// A member is trusted: it may say that others do not answer, and where grains live. This holds for what members say to each
+    /// other, and for a register that lives in the nodes. Who is none is denied what members say to each other, as by the policy:
+    /// with `Event::Denied`. The policy of the node has to let members tell `cluster/member`, as it does by default.
     pub fn members(mut self, identity: &str) -> Self {
         self.members = Some(Glob::of_identity(identity));
         self

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rakt_cluster::Seat;
 use rakt_cluster::participant::Envelope;
 
-use super::admission::Admission;
 use super::message::Said;
 use crate::actor::{Accepts, Actor, Handler};
 use crate::cell::{Cell, Setup};
@@ -22,9 +21,6 @@ use crate::system::core::{ActorSystem, MEMBER};
 /// So many messages wait for the participant; more are refused, and said again.
 const WAITING: u32 = 100_000;
 
-/// Why one is not heard.
-const NO_MEMBER: &str = "no member of this cluster (`cluster::Config::members` says who is one)";
-
 /// So many members are remembered with the peers that have spoken for them, and then all are looked at again.
 const REMEMBERED: usize = 4096;
 
@@ -33,11 +29,10 @@ pub(super) type Hear = Arc<dyn Fn(Envelope) + Send + Sync>;
 /// On which host a member is, if there is one.
 pub(super) type HostOf = Arc<dyn Fn(Seat) -> Option<String> + Send + Sync>;
 
-/// Hears what other members say.
+/// Hears what other members say: who is none does not get through to it.
 struct Ear {
     hear: Hear,
     host_of: HostOf,
-    admission: Admission,
     /// Who has last spoken for a member, and may.
     heard: HashMap<Seat, KnownPeer>,
 }
@@ -73,9 +68,6 @@ impl Actor for Ear {
 
 impl Handler<Said> for Ear {
     async fn handle(&mut self, Said(bytes): Said, ctx: &mut Context<Self>) -> Result {
-        if !self.admission.admits(ctx.peer()) {
-            return Err(Declined::new(NO_MEMBER).into());
-        }
         match Envelope::decode(&bytes) {
             Ok(envelope) => {
                 if let Err(host) = self.check(ctx.peer(), envelope.from) {
@@ -112,7 +104,6 @@ fn not_its_own(ctx: &Context<Ear>, host: &str) -> BoxError {
 /// Has members be heard.
 pub(super) async fn begin(
     system: &ActorSystem,
-    admission: Admission,
     hear: Hear,
     host_of: HostOf,
 ) -> Result<(), Refusal> {
@@ -126,12 +117,7 @@ pub(super) async fn begin(
         return Err(Refusal::NameTaken);
     }
     crate::metrics::actor_started();
-    let ear = move || Ear {
-        hear: hear.clone(),
-        host_of: host_of.clone(),
-        admission: admission.clone(),
-        heard: HashMap::new(),
-    };
+    let ear = move || Ear { hear: hear.clone(), host_of: host_of.clone(), heard: HashMap::new() };
     let started = Runner::start(cell, Box::new(ear)).await;
     started.map_err(|fault| internal(fault.to_string()))
 }

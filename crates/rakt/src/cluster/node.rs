@@ -173,8 +173,11 @@ impl Node {
             Some(state.participant.view()?.member(seat)?.host.clone())
         };
         let admission = Admission::new(system, members);
-        let heard = ear::begin(system, admission.clone(), Arc::new(hear), Arc::new(host_of));
-        heard.await.map_err(JoinError::Ear)?;
+        if let Some(remoting) = system.remoting() {
+            let admission = admission.clone();
+            remoting.hear_members(Box::new(move |peer| admission.admits(Some(peer))));
+        }
+        ear::begin(system, Arc::new(hear), Arc::new(host_of)).await.map_err(JoinError::Ear)?;
         let needed = node.needed.clone();
         let limit = join_timeout;
         let admission = Some(admission);

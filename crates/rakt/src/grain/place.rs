@@ -458,8 +458,8 @@ impl<G: Grain> GrainLife<G> for Living<G> {
                     let raise = |seen| match ctx.system().cluster() {
                         None => Some(self.place.kind.raise_above(seen)),
                         Some(cluster) => {
-                            // A later one of the same generation is how who lives elsewhere fences this one off.
-                            if seen.generation > ctx.activation().epoch().generation {
+                            // A later one is how who lives elsewhere fences this one off, if it is of a view that there is.
+                            if seen > ctx.activation().epoch() {
                                 cluster.superseded(seen);
                             }
                             None

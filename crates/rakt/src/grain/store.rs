@@ -180,7 +180,9 @@ impl StoreError {
 #[non_exhaustive]
 pub enum ClaimError {
     /// It is claimed for this epoch, which is a later one or that of another writer.
-    #[error("the grain is claimed for epoch {by}")]
+    #[error(
+        "the grain is claimed for epoch {by}: it lives elsewhere, or can be tried again once the generation is raised above that"
+    )]
     Superseded {
         /// The epoch that holds the claim.
         by: Epoch,

@@ -15,7 +15,7 @@ use crate::error::Refusal;
 use crate::events::Event;
 use crate::peer::Peer;
 use crate::system::ActorSystem;
-use crate::system::core::MEMBER;
+use crate::system::core::{MEMBER, Members};
 
 /// What one peer may do.
 pub(crate) struct Access {
@@ -45,10 +45,16 @@ impl Access {
     /// # Errors
     /// It may not, which has been told to whoever listens here.
     pub(crate) fn may(&self, verb: Verb, path: &str, what: &str) -> Result<(), Refusal> {
-        match self.rights.allow(verb, path, what) {
+        match self.rights.allow(verb, path, what) && self.may_reach(path) {
             true => Ok(()),
             false => Err(self.deny(verb, path, what)),
         }
+    }
+
+    /// Whether who is meant hears the peer: what hears members of a cluster hears nobody else.
+    fn may_reach(&self, path: &str) -> bool {
+        let is_member = |members: &Members| members(&self.peer);
+        path != MEMBER || self.resources.members.get().is_none_or(is_member)
     }
 
     /// Whether the sender of a message has to be looked at.

@@ -43,7 +43,7 @@ use crate::peer::Identity;
 use crate::portable::PortableRef;
 use crate::reference::ActorRef;
 use crate::sync::Mutex;
-use crate::system::core::Remoting;
+use crate::system::core::{Members, Remoting};
 use crate::system::{ActorSystem, Connecting, RemotingConfig, StartError, SystemBuilder};
 use crate::timers::now;
 
@@ -457,6 +457,11 @@ impl Remoting for Node {
 
     fn policy(&self) -> String {
         self.caller.dialer.resources.policies.current().to_string()
+    }
+
+    fn hear_members(&self, are: Members) {
+        // A system joins one cluster.
+        let _ = self.resources().members.set(are);
     }
 
     fn known_as(&self) -> Option<Identity> {

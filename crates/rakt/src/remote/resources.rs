@@ -1,7 +1,7 @@
 //! What all connections of a node, or of a client, share.
 
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rakt_wire::Compression;
 
@@ -16,6 +16,7 @@ use super::quota::Spawned;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
 use crate::log::LogLimit;
+use crate::system::core::Members;
 
 /// Logs a line that a peer can cause, as far as the limit for such lines allows. The peer is where it comes
 /// from, not what it calls itself: it could be another for each line.
@@ -39,6 +40,8 @@ pub(crate) struct Resources {
     pub(crate) pumps: Pumps,
     /// What peers may do.
     pub(crate) policies: Policies,
+    /// Who is a member of the node's cluster.
+    pub(crate) members: OnceLock<Members>,
     links: Links,
 }
 
@@ -48,8 +51,18 @@ impl Resources {
         let compressors = Compressors::new(options.compress_from);
         let spawned = Spawned::new(options.quota);
         let policies = Policies::new(std::mem::take(&mut options.policy));
-        let (pumps, links) = Default::default();
-        Arc::new(Self { options, budget, compressors, outlet, spawned, pumps, policies, links })
+        let (pumps, members, links) = Default::default();
+        Arc::new(Self {
+            options,
+            budget,
+            compressors,
+            outlet,
+            spawned,
+            pumps,
+            policies,
+            members,
+            links,
+        })
     }
 
     /// Whether a line on this topic may be logged that `peer` has caused.

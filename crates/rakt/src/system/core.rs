@@ -251,6 +251,9 @@ pub struct GrainReport {
     pub keys: Vec<String>,
 }
 
+/// Tells members of a cluster from other peers.
+pub(crate) type Members = Box<dyn Fn(&Peer) -> bool + Send + Sync>;
+
 /// What connects a system to other nodes.
 #[allow(dead_code, reason = "for the remote half, which is a feature")]
 pub(crate) trait Remoting: Any + Send + Sync {
@@ -260,6 +263,8 @@ pub(crate) trait Remoting: Any + Send + Sync {
     fn reference(&self, portable: &PortableRef) -> ActorRef;
     /// Tells this start of the node from others.
     fn incarnation(&self) -> [u8; 16];
+    /// Only those peers reach the actor that hears other members of the cluster.
+    fn hear_members(&self, are: Members);
     /// Takes no more connections, and tells peers to send nothing new.
     fn drain(&self);
     /// Closes all connections, after what is buffered is written.

@@ -43,13 +43,17 @@ async fn a_node_that_was_removed_is_not_ready_until_it_is_back() -> Result {
     }
     assert!(nodes.iter().all(|(node, _)| node.is_ready()), "they have started");
     let (cut, register) = &nodes[2];
-    let mut events = cut.events();
+    let (mut events, mut changes) = (cut.events(), nodes[0].0.events());
     register.set_down(true);
-    event(&mut events, |event| matches!(event, Event::Fenced).then_some(())).await;
-    assert!(!cut.is_ready());
+    let is_removal =
+        |event| matches!(event, Event::ClusterChanged { members } if members.contains("Dead"));
+    event(&mut changes, |event| is_removal(event).then_some(())).await;
+    until_not_ready(cut).await;
     let waits = begun(cut.ready()).await;
     assert!(nodes[..2].iter().all(|(node, _)| node.is_ready()), "the others go on");
+    // Only the register can tell it that it was removed.
     register.set_down(false);
+    event(&mut events, |event| matches!(event, Event::Fenced).then_some(())).await;
     within(waits).await?;
     let members = cut.members().ok_or("it is in one")?;
     let port = cut.advertised().1;

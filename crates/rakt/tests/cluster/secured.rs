@@ -7,10 +7,11 @@ use rakt::error::Chain;
 use rakt::grain::GrainKind;
 use rakt::prelude::*;
 use rakt::remote::certificate::{Authority, Request};
-use rakt::remote::{Secret, Tls};
+use rakt::remote::{Secret, Tls, Verb};
+use rakt::{Event, Refusal};
 
 use crate::nodes::{Add, Common, Counter};
-use crate::support::within;
+use crate::support::{event, within};
 
 async fn node(common: &Common, at: u64, secret: &Secret, config: Config) -> Result<ActorSystem> {
     let activations = common.activations.clone();
@@ -85,5 +86,32 @@ async fn over_tls_members_are_those_with_a_name_of_the_node_itself() -> Result {
     assert_eq!(second.members().ok_or("it is in one")?.up().count(), 2);
     within(second.shutdown()).await;
     within(first.shutdown()).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_member_is_denied_and_all_concerned_are_told() -> Result {
+    let (common, secret) = (Common::default(), Secret::generate());
+    let strict = common.config().members("spiffe://prod.example/rakt/shop-*");
+    let node = node(&common, 0, &secret, strict).await?;
+    let mut events = node.events();
+    let config = remote::ClientConfig::new().tls(Tls::from_secret(secret.clone()));
+    let client = remote::Client::new("console", config)?;
+    let (host, port) = node.advertised();
+    let ear: Address = format!("rakt://cluster@{host}:{port}/cluster/member").parse()?;
+    let told = within(client.tell(&ear, Add { n: 1 }).confirmed()).await;
+    let error = told.expect_err("it is no member");
+    assert!(matches!(error.refusal(), Some(Refusal::Denied { .. })), "{error:?}");
+    let (verb, path) = event(&mut events, |event| match event {
+        Event::Denied { verb, path, .. } => Some((verb, path)),
+        _ => None,
+    })
+    .await;
+    assert_eq!((verb, &*path), (Verb::Tell, "cluster/member"));
+    // The others of its actors hear it.
+    let grain: Address = format!("rakt://cluster@{host}:{port}/grains/counter/a").parse()?;
+    assert_eq!(within(client.ask(&grain, Add { n: 1 })).await?, 1);
+    within(client.close()).await;
+    within(node.shutdown()).await;
     Ok(())
 }

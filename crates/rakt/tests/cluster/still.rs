@@ -110,15 +110,6 @@ async fn what_has_a_name_ends_without_a_word_where_its_node_was_removed() -> Res
     register.set_down(true);
     until_not_ready(&first).await;
     held.lets_on.notify_one();
-    let reason = event(&mut events, |event| match event {
-        Event::ActorStopped { path, reason } if path == "counts" => Some(reason),
-        _ => None,
-    });
-    let reason = reason.await;
-    assert!(matches!(reason, StopReason::Failed(_)), "{reason}");
-    within(asked).await.expect_err("nobody has answered");
-    within(counts.ended()).await;
-    assert_eq!(held.all(), 0, "neither its handler nor its last hook went on");
     let there = within(async {
         loop {
             let spawned = second.spawn("counts", held.counts()).cluster_wide().await;
@@ -129,9 +120,19 @@ async fn what_has_a_name_ends_without_a_word_where_its_node_was_removed() -> Res
         }
     });
     let there = there.await;
+    // Only the register can tell the node that it was removed.
+    register.set_down(false);
+    let reason = event(&mut events, |event| match event {
+        Event::ActorStopped { path, reason } if path == "counts" => Some(reason),
+        _ => None,
+    });
+    let reason = reason.await;
+    assert!(matches!(reason, StopReason::Failed(_)), "{reason}");
+    within(asked).await.expect_err("nobody has answered");
+    within(counts.ended()).await;
+    assert_eq!(held.all(), 0, "neither its handler nor its last hook went on");
     held.lets_on.notify_one();
     assert_eq!(within(there.ask(Pass)).await?, 1);
-    register.set_down(false);
     within(first.ready()).await?;
     assert!(first.find("counts").is_none(), "the name is free here");
     for node in [first, second] {

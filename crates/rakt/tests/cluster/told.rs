@@ -2,6 +2,7 @@
 
 use rakt::Event;
 use rakt::cluster::Config;
+use rakt::error::Chain;
 use rakt::grain::{Epoch, GrainId, GrainKind, GrainStore, MemoryStore, Writer};
 use rakt::prelude::*;
 
@@ -69,6 +70,33 @@ async fn a_store_with_later_epochs_has_the_generation_raised() -> Result {
     })
     .await;
     assert!(from < seen.generation && to > seen.generation, "{from} {to}");
+    assert_eq!(within(grain.ask(Add { n: 1 })).await?, 1);
+    within(system.shutdown()).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_of_a_view_that_never_was_has_the_generation_raised() -> Result {
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let kind = GrainKind::built_by(|| Counter::at(0, &Default::default())).store(store.clone());
+    let builder = ActorSystem::builder("alone").cluster(Config::alone()).grain(kind);
+    let system = within(builder.start()).await?;
+    let (generation, _) = system.members().ok_or("it is in one")?.view;
+    let seen = Epoch { generation, view: u64::MAX, counter: 9 };
+    let writer = Writer { incarnation: [7; 16], uid: 7 };
+    store.claim(&GrainId::new("counter", "a")?, seen, writer).await?;
+    let mut events = system.events();
+    let grain = system.grain::<Counter>("a");
+    let error =
+        within(grain.ask(Add { n: 1 })).await.expect_err("the store has seen a later epoch");
+    let error = Chain(&error).to_string();
+    assert!(error.contains("once the generation is raised"), "{error}");
+    let (from, to) = event(&mut events, |event| match event {
+        Event::GenerationRaised { from, to } => Some((from, to)),
+        _ => None,
+    })
+    .await;
+    assert!(from == generation && to > generation, "{from} {to}");
     assert_eq!(within(grain.ask(Add { n: 1 })).await?, 1);
     within(system.shutdown()).await;
     Ok(())

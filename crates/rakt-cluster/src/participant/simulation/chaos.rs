@@ -57,7 +57,7 @@ impl World {
         let ports: Vec<u16> = running.iter().map(|at| self.nodes[*at].port).collect();
         let lasts = self.random.millis((100, 25_000));
         let ends = self.now + lasts;
-        match self.random.below(20) {
+        match self.random.below(22) {
             0 | 1 => {
                 self.kill(at);
                 let same = self.random.chance(500);
@@ -129,11 +129,13 @@ impl World {
                 self.network.cut_off.insert(port);
                 self.plan(ends, Event::Fault(Fault::Reach(port)));
             }
+            19 | 20 => self.lie(at),
             _ if self.random.chance(200) => {
-                let view = self.nodes[at].participant.view().cloned();
-                let above = view.map_or(0, |view| view.stamp().generation);
-                self.note(|| format!("{at} has seen generation {above}"));
-                self.nodes[at].participant.superseded(above);
+                let known = self.nodes[at].participant.view().map(|view| view.stamp());
+                let mut seen = known.unwrap_or_default();
+                seen.version += self.random.below(3) * 1_000_000;
+                self.note(|| format!("{at} has seen an epoch of view {seen}"));
+                self.nodes[at].participant.superseded(seen);
             }
             _ => {}
         }

@@ -9,6 +9,7 @@
 //! | `checks` | what must hold at any time |
 //! | `chaos` | random faults of many seeds |
 //! | `scenarios` | faults by name |
+//! | `liars` | who is no member, and speaks |
 //! | `restarts` | many that come at once |
 //! | `takeovers` | what is told of those that were removed |
 //! | `versions` | what becomes of nodes of different versions |
@@ -20,6 +21,7 @@
 
 mod chaos;
 mod checks;
+mod liars;
 mod network;
 mod node;
 mod random;
