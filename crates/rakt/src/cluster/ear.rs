@@ -169,7 +169,13 @@ mod tests {
                 remote::Client::new("cluster", remote::ClientConfig::new().tls(tls(host)?))?;
             let member = client.actor(&second.address(MEMBER)?);
             let (cluster, at) = (view.cluster(), view.stamp());
-            let envelope = Envelope { cluster, from, to, at, message: Message::Want };
+            let envelope = Envelope {
+                cluster,
+                from,
+                to,
+                at,
+                message: Message::Accuse { accused: to, accuses: false },
+            };
             let told = within(member.ask(Said(envelope.encode().into())).into_future()).await;
             assert_eq!(told.is_ok(), is_heard, "{host}: {told:?}");
             if let Err(error) = told {
