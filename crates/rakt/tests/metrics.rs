@@ -243,8 +243,9 @@ mod cluster {
 
         assert_eq!((read("fenced_total"), read("takeovers_total")), (0, 0));
         two.set_down(true);
-        until("it is removed", || read("fenced_total") == 1).await;
         until("its part is taken over", || read("takeovers_total") == 1).await;
+        two.set_down(false);
+        until("it hears that it was removed", || read("fenced_total") == 1).await;
         assert!((1..4096).contains(&read("taken_over_slots_total")));
         assert!(read("register_calls_total call=read outcome=failed") > 0);
         for grain in &grains {
