@@ -493,7 +493,7 @@ impl<G: Grain> GrainLife<G> for Living<G> {
     }
 }
 
-#[cfg(all(test, feature = "remote"))]
+#[cfg(all(test, feature = "cluster"))]
 mod tests {
     use rakt_wire::Address;
 
