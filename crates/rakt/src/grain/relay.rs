@@ -34,8 +34,7 @@ use crate::timers::now;
 const OVERHEAD: u64 = 2048;
 /// Between two tries to reach a grain.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long it is tried for messages that say no time of their own: for longer than a dead node is waited for. Who waits
-/// for an answer goes by a time of his own.
+/// How long it is tried for messages that bring no deadline, as all do but asks: for longer than a dead node is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A grain that lives elsewhere, or is about to live.
