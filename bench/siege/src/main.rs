@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
+use crate::judge::Outcome;
 use crate::limits::{Limits, Scale};
 use crate::over::Over;
 use crate::strangers::Strangers;
@@ -109,11 +110,14 @@ async fn generate(mut options: &[&str]) -> Result<ExitCode> {
     println!("{}", judge::heading());
     let outcomes =
         generated::run(&strangers, cases, (Limits::generated(scale), over), lanes).await?;
-    let failed = outcomes.iter().filter(|outcome| !outcome.violations().is_empty()).count();
+    let has_failed = |outcome: &&Outcome| !outcome.violations().is_empty();
+    let failed: Vec<_> = outcomes.iter().filter(has_failed).collect();
     let slow = outcomes.iter().filter(|outcome| outcome.is_slow()).count();
     println!("\n{}", judge::summary(&outcomes));
-    println!("{} attacks, {failed} failed, {slow} were slow", outcomes.len());
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // Once more, where the end of what was printed is all that is kept.
+    failed.iter().for_each(|outcome| println!("{outcome}"));
+    println!("{} attacks, {} failed, {slow} were slow", outcomes.len(), failed.len());
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn besiege(mut options: &[&str]) -> Result<ExitCode> {

@@ -336,6 +336,12 @@ impl Session for Serve {
             let reason = "the peer closed the connection".into();
             return Err(End { reason: self.closing.take().unwrap_or(reason), is_open: true });
         }
+        if let Some(refusal) = self.ahead.refusal(&self.conn.account) {
+            let peer = self.conn.peer.from();
+            let reason = format!("what it sends behind requests that wait has no room: {refusal}");
+            log_peer!(self.conn.resources, peer, warn, "closing a connection", %peer, %reason);
+            return Err(End { reason: reason.into(), is_open: true });
+        }
         match self.closing.take_if(|_| self.server.is_idle() && io.is_written()) {
             Some(reason) => Err(End { reason, is_open: true }),
             None => Ok(()),
