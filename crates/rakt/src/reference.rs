@@ -120,6 +120,15 @@ impl Target {
             Self::Grain(grain) => grain.call_options(),
         }
     }
+
+    /// Which life is meant; `None` for whoever has the address.
+    pub(crate) fn life(&self) -> Option<Life> {
+        match self {
+            Self::Local(cell) => Some(cell.life()),
+            Self::Remote(remote) => remote.life(),
+            Self::Grain(_) => None,
+        }
+    }
 }
 
 impl<A> ActorRef<A> {
@@ -133,11 +142,7 @@ impl<A> ActorRef<A> {
 
     /// Which life is meant; `None` for whoever has the address.
     pub(crate) fn life(&self) -> Option<Life> {
-        match &self.target {
-            Target::Local(cell) => Some(cell.life()),
-            Target::Remote(remote) => remote.life(),
-            Target::Grain(_) => None,
-        }
+        self.target.life()
     }
 
     /// The actor's address, which means the same on every node.
@@ -371,8 +376,8 @@ pub(crate) trait AnyGrain: Send + Sync {
     fn living(&self) -> Option<Arc<dyn AnyCell>>;
     /// Where it is known to live, if it can be sent to there without a wait.
     fn known(&self) -> Option<Target>;
-    /// The way of one message to it.
-    fn way(self: Arc<Self>) -> Box<dyn Way>;
+    /// The way of one message to it, which was sent to that life of it already, if any.
+    fn way(self: Arc<Self>, sent_to: Option<&Target>) -> Box<dyn Way>;
     /// The same grain; each life of it that lives here is reached through what `door` makes of it.
     fn through(&self, door: fn(&Target) -> Target) -> Arc<dyn AnyGrain>;
     /// Where it lives; nothing brings it to life.

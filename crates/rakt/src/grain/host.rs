@@ -24,7 +24,7 @@ use crate::error::{Bound, Cause, Chain, Refusal, Result};
 use crate::hosting::May;
 use crate::mailbox::arrivals::Reachable;
 use crate::message::Message;
-use crate::reference::{AnyCell, Life};
+use crate::reference::{AnyCell, Life, Target};
 use crate::signal::{Signal, Signalled};
 use crate::spawn::class_of;
 use crate::system::SystemBuilder;
@@ -56,7 +56,7 @@ async fn keep_alive<G: Grain>(kind: Weak<Kind<G>>, system: ActorSystem) {
         for key in &host.terms.kept {
             let Ok(place) = Place::of(&host, key) else { continue };
             let is_ours = system.cluster().is_none_or(|cluster| cluster.is_owner(&place.id));
-            if !is_ours || place.known(None).is_some_and(|known| known.is_local()) {
+            if !is_ours || matches!(place.known(None), Some(Target::Local(_))) {
                 continue;
             }
             let limit = system.ask_timeout();

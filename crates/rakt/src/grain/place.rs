@@ -156,15 +156,21 @@ impl<G: Grain> Place<G> {
     }
 
     /// Where to send to: to what lives here, or to where it was found last, but not to `refused`, which takes in no more.
-    pub(super) fn known(&self, refused: Option<reference::Life>) -> Option<ActorRef<G>> {
+    /// Nowhere before what was sent earlier [has been passed on](Self::has_passed_on).
+    pub(super) fn known(&self, refused: Option<reference::Life>) -> Option<Target> {
         let life = self.life.lock();
+        if life.away.as_ref().is_some_and(|away| away.passing.strong_count() > 0) {
+            return None;
+        }
         match &life.current {
             // It is about to end, and where the next one lives is decided after that.
-            Some(cell) if Some(cell.life()) == refused => None,
-            Some(cell) => Some(ActorRef::from_target(Target::Local(cell.clone()))),
+            Some(cell) if refused.is_some_and(|refused| refused == cell.life()) => None,
+            Some(cell) => Some(Target::Local(cell.clone())),
             None => {
-                let elsewhere = life.away.as_ref().and_then(|away| away.elsewhere.clone());
-                elsewhere.filter(|found| found.life() != refused)
+                let elsewhere = life.away.as_ref().and_then(|away| away.elsewhere.as_ref());
+                let found =
+                    elsewhere.filter(|found| refused.is_none() || found.life() != refused)?;
+                Some(found.target().clone())
             }
         }
     }

@@ -29,13 +29,20 @@ pub(super) struct Sought<G: Grain> {
     /// Where it lives, here or elsewhere.
     pub(super) place: Result<Arc<Place<G>>, Refusal>,
     path: OnceLock<Box<str>>,
-    /// Makes what a message goes through of a life of it that is here.
-    door: fn(&Target) -> Target,
+    /// Makes what a message goes through of a life of it, where it does not go there as it is.
+    door: Option<fn(&Target) -> Target>,
 }
 
 impl<G: Grain> Sought<G> {
     pub(super) fn new(system: ActorSystem, place: Result<Arc<Place<G>>, Refusal>) -> Self {
-        Self { system, place, path: OnceLock::new(), door: Target::clone }
+        Self { system, place, path: OnceLock::new(), door: None }
+    }
+
+    fn through_door(&self, found: Target) -> Target {
+        match self.door {
+            None => found,
+            Some(door) => door(&found),
+        }
     }
 
     /// Of a cluster: where it is known to live.
@@ -45,14 +52,11 @@ impl<G: Grain> Sought<G> {
         refused: Option<Life>,
     ) -> Result<Option<Target>, Refusal> {
         let place = self.place.as_ref().map_err(Clone::clone)?;
-        if !place.has_passed_on(None) {
-            return Ok(None);
-        }
-        let Some(known) = place.known(refused) else { return Ok(None) };
-        if known.is_local() && cluster.may() != May::Run {
+        let known = place.known(refused);
+        if matches!(known, Some(Target::Local(_))) && cluster.may() != May::Run {
             return Err(Refusal::Fenced);
         }
-        Ok(Some(known.target().clone()))
+        Ok(known)
     }
 }
 
@@ -87,17 +91,18 @@ impl<G: Grain> AnyGrain for Sought<G> {
             None => Target::Local(self.living()?),
             Some(cluster) => self.known_in(&**cluster, None).ok()??,
         };
-        Some((self.door)(&known))
+        Some(self.through_door(known))
     }
 
-    fn way(self: Arc<Self>) -> Box<dyn Way> {
-        let (last, room, finding, sent_to, refused_by) = Default::default();
-        Box::new(WayTo { grain: self, last, room, finding, sent_to, refused_by })
+    fn way(self: Arc<Self>, sent_to: Option<&Target>) -> Box<dyn Way> {
+        let sent_to = sent_to.and_then(Target::life);
+        let last = sent_to.map(|life| life.uid);
+        Box::new(WayTo { grain: self, last, room: None, finding: None, sent_to, refused_by: None })
     }
 
     fn through(&self, door: fn(&Target) -> Target) -> Arc<dyn AnyGrain> {
         let (system, place) = (self.system.clone(), self.place.clone());
-        Arc::new(Self { system, place, path: OnceLock::new(), door })
+        Arc::new(Self { system, place, path: OnceLock::new(), door: Some(door) })
     }
 
     fn look(self: Arc<Self>) -> Looking {
@@ -219,12 +224,8 @@ impl<G: Grain> Way for WayTo<G> {
             None => ready!(self.poll_enter(waker))?,
             Some(cluster) => ready!(self.poll_find(&cluster, waker))?,
         };
-        self.sent_to = match &found {
-            Target::Local(cell) => Some(cell.life()),
-            Target::Remote(remote) => remote.life(),
-            Target::Grain(_) => None,
-        };
-        Poll::Ready(Ok((self.grain.door)(&found)))
+        self.sent_to = found.life();
+        Poll::Ready(Ok(self.grain.through_door(found)))
     }
 
     /// In a cluster the refusal of one life says nothing of the next.

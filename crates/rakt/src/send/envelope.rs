@@ -44,6 +44,8 @@ impl<T> std::ops::Deref for Held<'_, T> {
 pub(super) struct Envelope<'a, T, M: Message> {
     /// A grain until one life of it is found, and then that.
     pub(super) target: Held<'a, T>,
+    /// The grain that the target is a life of, where that was known and none was looked for.
+    grain: Option<&'a ActorRef<T>>,
     /// Not there any more once it was accepted.
     message: Option<M>,
     pub(super) sender: Option<ActorRef>,
@@ -104,6 +106,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
     pub(super) fn new(target: Held<'a, T>, message: M) -> Self {
         Self {
             target,
+            grain: None,
             message: Some(message),
             sender: None,
             enclosed: ManuallyDrop::new(None),
@@ -209,6 +212,12 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
 
     /// Whether a message that was refused for this goes to another life of its grain.
     fn goes_on(&mut self, refusal: &Refusal) -> bool {
+        if let Some(grain) = self.grain.take()
+            && let Target::Grain(grain) = grain.target()
+        {
+            let way = grain.clone().way(Some(self.target.target()));
+            self.enclosed.get_or_insert_default().way = Some(way);
+        }
         let way = self.enclosed.as_mut().and_then(|enclosed| enclosed.way.as_mut());
         // What has not been sent anywhere cannot go on.
         let way = way.filter(|_| !matches!(self.target.target(), Target::Grain(_)));
@@ -222,12 +231,43 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
         self.keeps_message && self.message.is_some() && self.goes_on(refusal)
     }
 
+    /// Has the message go to the life of a grain that is known, where it has not begun to look for one; false where none is.
+    fn enter_known(&mut self) -> bool {
+        let Held::Borrowed(grain) = self.target else { return false };
+        let Target::Grain(any) = grain.target() else { return false };
+        let Some(known) = any.known() else { return false };
+        self.target = Held::Owned(ActorRef::from_target(known));
+        (self.grain, self.keeps_message) = (Some(grain), true);
+        true
+    }
+
+    /// Offers the message to the life of a grain that is to have it.
+    fn poll_life(
+        &mut self,
+        wish: Wish,
+        deadline: Option<Instant>,
+        waker: Option<&Waker>,
+    ) -> Offered<M> {
+        let has_way = self.enclosed.as_ref().is_some_and(|enclosed| enclosed.way.is_some());
+        if !has_way && self.enter_known() {
+            return self.poll_offer(wish, deadline, waker);
+        }
+        match self.poll_way(waker) {
+            Poll::Ready(Ok(())) => self.poll_offer(wish, deadline, waker),
+            Poll::Ready(Err(refusal)) => match self.message.take() {
+                Some(message) => Poll::Ready(Err((refusal, message))),
+                None => Poll::Pending,
+            },
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// Finds the life of a grain that is to have the message.
     #[cold]
     fn poll_way(&mut self, waker: Option<&Waker>) -> Poll<Result<(), Refusal>> {
         let Target::Grain(grain) = self.target.target() else { return Poll::Ready(Ok(())) };
         let way = &mut self.enclosed.get_or_insert_default().way;
-        let found = way.get_or_insert_with(|| grain.clone().way()).poll(waker);
+        let found = way.get_or_insert_with(|| grain.clone().way(None)).poll(waker);
         found.map_ok(|found| {
             self.target = Held::Owned(ActorRef::from_target(found));
             self.keeps_message = true;
@@ -252,14 +292,7 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
             Target::Remote(_) => return self.offer_to_connection(message, wish, deadline, waker),
             Target::Grain(_) => {
                 self.message = Some(message);
-                return match self.poll_way(waker) {
-                    Poll::Ready(Ok(())) => self.poll_offer(wish, deadline, waker),
-                    Poll::Ready(Err(refusal)) => match self.message.take() {
-                        Some(message) => Poll::Ready(Err((refusal, message))),
-                        None => Poll::Pending,
-                    },
-                    Poll::Pending => Poll::Pending,
-                };
+                return self.poll_life(wish, deadline, waker);
             }
         };
         let (asker, receipt) = match wish {
@@ -353,23 +386,10 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
                     self.message = None;
                 }
             }
-            Target::Grain(_) => return self.tell_life_shortly(),
+            // The long way goes on with that life where it has not taken the message.
+            Target::Grain(_) => return self.enter_known() && self.tell_shortly(),
         }
         self.message.is_none()
-    }
-
-    /// The same of a grain, where a life of it is known.
-    #[cold]
-    fn tell_life_shortly(&mut self) -> bool {
-        let Target::Grain(grain) = self.target.target() else { return false };
-        let Some(known) = grain.known() else { return false };
-        let known = Held::Owned(ActorRef::from_target(known));
-        let grain = std::mem::replace(&mut self.target, known);
-        let is_told = self.tell_shortly();
-        if !is_told {
-            self.target = grain;
-        }
-        is_told
     }
 
     fn offer_to_connection(
