@@ -15,6 +15,7 @@ use rakt::grain::{
 };
 /// The client, of which a [`Config`] is needed.
 pub use tokio_postgres;
+use tokio_postgres::config::Host;
 use tokio_postgres::tls::{MakeTlsConnect, NoTls, TlsConnect};
 use tokio_postgres::{Config, Socket};
 
@@ -116,10 +117,38 @@ impl<T> Builder<T> {
         if config.get_application_name().is_none() {
             config.application_name("rakt");
         }
+        let server = server_of(&config);
         let pool = Pool::new(config, tls, connections, timeout);
-        pool.run("SELECT", &[], Once::Repeatable).await?;
-        Ok(PostgresStore(pool.into()))
+        let answered = pool.run("SELECT", &[], Once::Repeatable).await;
+        let (Failed::Before(source) | Failed::Unknown(source)) = match answered {
+            Ok(_) => return Ok(PostgresStore(pool.into())),
+            Err(failed) => failed,
+        };
+        Err(StoreError::new(NotConnected { server, source }))
     }
+}
+
+/// There is no connection to a server.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection to PostgreSQL at {server}")]
+struct NotConnected {
+    server: String,
+    source: Cause,
+}
+
+/// The servers that are tried, without user and password.
+fn server_of(config: &Config) -> String {
+    let ports = config.get_ports();
+    let places = config.get_hosts().iter().enumerate().map(|(at, host)| {
+        let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            #[cfg(unix)]
+            Host::Unix(directory) => format!("{}, port {port}", directory.display()),
+        }
+    });
+    let places = places.collect::<Vec<_>>().join("; ");
+    if places.is_empty() { "no host: the configuration names none".to_owned() } else { places }
 }
 
 impl From<Failed> for StoreError {
@@ -189,5 +218,25 @@ impl GrainStore for PostgresStore {
 
     async fn settle(&self, due: &DueReminder, next: Option<Reminder>) -> Result<(), StoreError> {
         Ok(rows::settle(&self.0, due, next).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rakt::error::Chain;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_and_no_password() {
+        let text = "host=127.0.0.1,/nowhere port=1,2 user=shop password=secret";
+        let builder = PostgresStore::builder(text.parse().expect("it is well formed"));
+        let error = builder.timeout(Duration::from_millis(1)).connect().await;
+        let text = Chain(&error.expect_err("nobody listens there")).to_string();
+        assert!(
+            text.contains("no connection to PostgreSQL at 127.0.0.1:1; /nowhere, port 2"),
+            "{text}"
+        );
+        assert!(!text.contains("secret"), "{text}");
     }
 }

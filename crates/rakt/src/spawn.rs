@@ -245,20 +245,20 @@ impl<A: Actor> SpawnOrExisting<'_, A> {
         let (system, path) = (spawn.system.clone(), spawn.path.clone());
         while let Some(found) = system.find(&path) {
             match of_type(&found) {
-                None => return Err(SpawnError::NameTaken { name: path }),
+                None => return Err(taken(path)),
                 Some(cell) if cell.takes_messages() => return Ok(cell),
                 // It waits for its end, which the actor's own code cannot.
                 Some(cell) => {
                     let ended = operation::end_of(&*cell).await;
-                    ended.map_err(|_| SpawnError::NameTaken { name: path.clone() })?;
+                    ended.map_err(|_| taken(path.clone()))?;
                 }
             }
         }
         match spawn.start_cell().await {
             // Somebody else was faster.
-            Err(SpawnError::NameTaken { name }) => {
+            Err(SpawnError::NameTaken { name, at }) => {
                 let found = system.find(&path).as_ref().and_then(of_type::<A>);
-                found.filter(|cell| cell.takes_messages()).ok_or(SpawnError::NameTaken { name })
+                found.filter(|cell| cell.takes_messages()).ok_or(SpawnError::NameTaken { name, at })
             }
             started => started,
         }
@@ -283,6 +283,11 @@ fn of_type<A: Actor>(found: &ActorRef) -> Option<Arc<ActorCell<A>>> {
     cell.as_any().downcast_ref().map(ActorCell::<A>::me)
 }
 
+/// Another actor of this node has the name.
+fn taken(name: String) -> SpawnError {
+    SpawnError::NameTaken { name, at: None }
+}
+
 /// What all actors of this type have in common, made once.
 pub(crate) fn class_of<A: Actor>(
     system: &ActorSystem,
@@ -301,7 +306,7 @@ pub(crate) fn class_of<A: Actor>(
 
 fn register<A: Actor>(system: &ActorSystem, cell: &Arc<ActorCell<A>>) -> Result<(), SpawnError> {
     if !system.0.registry.add(cell.clone()) {
-        return Err(SpawnError::NameTaken { name: cell.path.to_string() });
+        return Err(taken(cell.path.to_string()));
     }
     // Looked at last: a shutdown that this check does not see finds the actor in the registry.
     if system.is_shutting_down() {

@@ -15,7 +15,9 @@ use crate::error::{Cause, Chain, Refusal};
 use crate::grain::{Epoch, GrainId};
 use crate::hosting::May;
 use crate::reference::AnyCell;
-use crate::system::core::{Claiming, Clustering, Finding, Locating, Refused, Token};
+use crate::system::core::{
+    Claiming, Clustering, Finding, Locating, Refused, Token, Unclaimed, Whereabouts,
+};
 
 fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
     let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
@@ -109,7 +111,7 @@ impl Clustering for Node {
             {
                 let mut state = self.state.lock();
                 if state.names.contains_key(&grain.key) {
-                    return Err(Refusal::NameTaken);
+                    return Err(Unclaimed::Taken(None));
                 }
                 let named = Named { actor: actor.clone(), granted: None };
                 state.names.insert(grain.key.clone(), named);
@@ -120,18 +122,17 @@ impl Clustering for Node {
             let limit = self.system().ok_or(Refusal::ShuttingDown)?.ask_timeout();
             let found = self.clone().search(grain.clone(), None, true);
             let found = tokio::time::timeout(limit, found).await;
-            match found.map_err(|_| Refusal::DeadlineExceeded)? {
+            match found.map_err(|_| Unclaimed::Late(limit))? {
                 Found::Here { .. } => {
                     let state = self.state.lock();
                     let named = state.names.get(&grain.key);
                     let granted = named.filter(|named| named.actor.uid() == uid);
                     let granted = granted.and_then(|named| named.granted.as_ref());
-                    granted.map(|(_, hosting)| hosting.clone()).ok_or(Refusal::NameTaken)
+                    granted.map(|(_, hosting)| hosting.clone()).ok_or(Unclaimed::Taken(None))
                 }
-                Found::There { .. } => Err(Refusal::NameTaken),
-                found => match self.whereabouts(&grain.key, found) {
-                    Err(refusal) => Err(refusal),
-                    Ok(_) => Err(Refusal::NotFound),
+                found => match self.whereabouts(&grain.key, found)? {
+                    Some(Whereabouts::There(found)) => Err(Unclaimed::Taken(Some(found.address()))),
+                    _ => Err(Refusal::NotFound.into()),
                 },
             }
         })

@@ -47,6 +47,9 @@ pub enum MemberState {
     Dead,
 }
 
+/// So many are named in a line of the log; of more it has the numbers.
+const NAMED: usize = 16;
+
 impl Members {
     pub(super) fn of(view: &View) -> Self {
         let Stamp { generation, version } = view.stamp();
@@ -72,6 +75,22 @@ impl Members {
     }
 }
 
+impl Members {
+    /// As a line that does not grow with the cluster.
+    pub(super) fn in_brief(&self) -> String {
+        if self.members.len() <= NAMED {
+            return self.to_string();
+        }
+        let states =
+            [MemberState::Joining, MemberState::Up, MemberState::Leaving, MemberState::Dead];
+        let counts = states.map(|state| {
+            let count = self.members.iter().filter(|member| member.state == state).count();
+            format!("{count} {state:?}")
+        });
+        format!("view {}.{}: {}", self.view.0, self.view.1, counts.join(", "))
+    }
+}
+
 /// `view 1.7: 10.0.0.7:3320 Up, 10.0.0.8:3320 Dead`
 impl fmt::Display for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,5 +100,31 @@ impl fmt::Display for Members {
             write!(f, "{comma} {host}:{port} {state:?}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(count: usize) -> Members {
+        let member = |n: usize| Member {
+            id: n.to_string(),
+            host: "127.0.0.1".to_owned(),
+            port: 4000,
+            state: if n == 0 { MemberState::Dead } else { MemberState::Up },
+            roles: Vec::new(),
+            zone: String::new(),
+        };
+        Members { view: (1, 7), members: (0..count).map(member).collect() }
+    }
+
+    #[test]
+    fn a_few_are_named_and_many_are_counted() {
+        let few = members(2);
+        assert_eq!(few.in_brief(), "view 1.7: 127.0.0.1:4000 Dead, 127.0.0.1:4000 Up");
+        assert_eq!(members(NAMED).in_brief(), members(NAMED).to_string());
+        let many = members(4096).in_brief();
+        assert_eq!(many, "view 1.7: 0 Joining, 4095 Up, 0 Leaving, 1 Dead");
     }
 }

@@ -8,7 +8,12 @@ use crate::actor::Actor;
 use crate::error::{Refusal, SpawnError};
 use crate::reference::ActorRef;
 use crate::spawn::Spawn;
-use crate::system::core::ActorSystem;
+use crate::system::core::{ActorSystem, Unclaimed};
+
+const IN_NO_CLUSTER: &str = "the system is in no cluster";
+/// What is said where the cluster is silent.
+const NOT_GRANTED: &str =
+    "the cluster has not granted the name, which a dead node may have until its lease is over,";
 
 /// An actor about to be started under a name that no other has in the cluster: made by [`Spawn::cluster_wide`].
 #[must_use = "an actor is started when this is awaited"]
@@ -46,11 +51,15 @@ impl<'a, A: Actor> IntoFuture for SpawnClusterWide<'a, A> {
         Box::pin(spawn.start_claimed(|cell| async move {
             let claimed = match cluster {
                 Some(cluster) => cluster.claim(&name, cell).await,
-                None => Err(Refusal::Unsupported { source: "the system is in no cluster".into() }),
+                None => Err(Refusal::Unsupported { source: IN_NO_CLUSTER.into() }.into()),
             };
-            claimed.map_err(|refusal| match refusal {
-                Refusal::NameTaken => SpawnError::NameTaken { name },
-                refusal => SpawnError::Start { name, source: refusal.into() },
+            claimed.map_err(|why| match why {
+                Unclaimed::Taken(at) => SpawnError::NameTaken { name, at },
+                Unclaimed::Refused(refusal) => SpawnError::Start { name, source: refusal.into() },
+                Unclaimed::Late(limit) => {
+                    let source = format!("{NOT_GRANTED} within {limit:?} (ask_timeout)").into();
+                    SpawnError::Start { name, source }
+                }
             })
         }))
     }
@@ -71,7 +80,7 @@ impl ActorSystem {
         &self,
         name: &str,
     ) -> Result<Option<ActorRef<A>>, Refusal> {
-        let none = || Refusal::Unsupported { source: "the system is in no cluster".into() };
+        let none = || Refusal::Unsupported { source: IN_NO_CLUSTER.into() };
         let found = self.member().ok_or_else(none)?.look_up(name);
         let found = tokio::time::timeout(self.ask_timeout(), found).await;
         let Some(found) = found.map_err(|_| Refusal::DeadlineExceeded)?? else { return Ok(None) };

@@ -479,7 +479,7 @@ impl Node {
         self.forget_dead(view);
         let members = Members::of(view);
         self.report_members(&members);
-        tracing::info!(view = ?view, "the cluster has a new view");
+        tracing::info!(members = members.in_brief(), "the cluster has a new view");
         let text = members.to_string();
         // Whoever hears of it may look at once.
         self.progress.send_modify(|progress| progress.members = members);

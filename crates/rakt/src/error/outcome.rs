@@ -210,6 +210,11 @@ impl<M> Error for AskError<M> {
     }
 }
 
+/// Where somebody has the name.
+fn place(at: Option<&Address>) -> String {
+    at.map_or_else(String::new, |at| format!(" in the cluster, by {at}"))
+}
+
 /// Why an actor was not spawned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -223,10 +228,12 @@ pub enum SpawnError {
         source: AddressError,
     },
     /// Another actor has that name.
-    #[error("cannot spawn {name:?}: the name is taken")]
+    #[error("cannot spawn {name:?}: the name is taken{}", place(at.as_ref()))]
     NameTaken {
         /// The name.
         name: String,
+        /// The actor that has it, where that is on another node of the cluster.
+        at: Option<Address>,
     },
     /// The `started` hook failed; nothing is left of the actor.
     #[error("{name:?} did not start")]

@@ -208,7 +208,26 @@ pub(crate) enum Whereabouts {
 }
 
 /// A name that is being claimed.
-pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<Arc<Hosting>, Refusal>> + Send>>;
+pub(crate) type Claiming = Pin<Box<dyn Future<Output = Result<Arc<Hosting>, Unclaimed>> + Send>>;
+
+/// Why a name was not claimed.
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "there are such names in clusters")
+)]
+pub(crate) enum Unclaimed {
+    /// It is taken: where, if that is another node.
+    Taken(Option<Address>),
+    Refused(Refusal),
+    /// The cluster did not say within this time.
+    Late(Duration),
+}
+
+impl From<Refusal> for Unclaimed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
 
 /// A grain that is being looked for.
 pub(crate) type Finding = Pin<Box<dyn Future<Output = Result<Whereabouts, Refusal>> + Send>>;

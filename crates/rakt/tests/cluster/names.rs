@@ -80,9 +80,11 @@ async fn of_all_that_claim_a_name_one_has_it_and_everybody_finds_that() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_goes_with_its_node() -> Result {
     let nodes = Common::default().nodes(2).await?;
-    within(nodes[0].spawn("clock", || Clock(0)).cluster_wide().into_future()).await?;
+    let clock = within(nodes[0].spawn("clock", || Clock(0)).cluster_wide().into_future()).await?;
     let taken = within(nodes[1].spawn("clock", || Clock(1)).cluster_wide().into_future()).await;
-    assert!(matches!(taken, Err(SpawnError::NameTaken { .. })), "{taken:?}");
+    let Err(SpawnError::NameTaken { at: Some(at), .. }) = &taken else { panic!("{taken:?}") };
+    assert_eq!(at, &clock.address());
+    assert!(taken.as_ref().is_err_and(|error| error.to_string().ends_with(&at.to_string())));
     within(nodes[0].shutdown()).await;
     within(nodes[1].spawn("clock", || Clock(1)).cluster_wide().into_future()).await?;
     let found = within(nodes[1].lookup_anywhere::<Clock>("clock")).await?.ok_or("it is there")?;

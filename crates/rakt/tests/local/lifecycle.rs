@@ -171,7 +171,7 @@ async fn names_are_unique_and_free_again_after_the_end() -> Result {
     let (system, log) = (system().await, Log::default());
     let actor = system.spawn("a", Diarist::with(&log)).await?;
     let error = system.spawn("a", Diarist::with(&log)).await.expect_err("taken");
-    assert!(matches!(&error, SpawnError::NameTaken { name } if name == "a"), "{error:?}");
+    assert!(matches!(&error, SpawnError::NameTaken { name, .. } if name == "a"), "{error:?}");
     assert_eq!(diary(&log), ["a started"], "the second was not even built");
     within(actor.stop()).await?;
     assert!(system.find("a").is_none());
