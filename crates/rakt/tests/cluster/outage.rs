@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rakt::Event;
 use rakt::cluster::{MemoryRegister, Register, RegisterError, SwapError, Version};
 use rakt::grain::{GrainId, GrainKind};
 use rakt::prelude::*;
+use rakt::{AskError, Event, Refusal};
 use tokio::task::JoinSet;
 
 use crate::nodes::{Add, Common, Counter, Where};
@@ -115,7 +115,15 @@ async fn what_stood_still_as_its_node_was_removed_is_found_where_it_lives_then()
     for key in 0..GRAINS {
         let path = GrainId::new("counter", &key.to_string())?.path();
         let grain = client.actor(&goes.address(&path)?);
-        asking.spawn(async move { (grain.ask(Where {}).timeout(LIMIT).await, grain) });
+        asking.spawn(async move {
+            loop {
+                // A node that has so much to do may be without its lease for a moment.
+                match grain.ask(Where {}).timeout(LIMIT).await {
+                    Err(AskError::Refused { refusal: Refusal::Fenced, .. }) => {}
+                    asked => return (asked, grain),
+                }
+            }
+        });
     }
     let mut grains = Vec::new();
     while let Some(asked) = within(asking.join_next()).await {
