@@ -44,6 +44,9 @@ impl Directory {
         }
         self.waits.learn(&self.view, now);
         self.last = self.view.stamp().floor();
+        if before.members().iter().any(|member| self.view.state(member.seat()).is_none()) {
+            self.forget_gone();
+        }
         let next = before.stamp().version.checked_add(1);
         let in_row = next == Some(self.view.stamp().version) || !self.guards.hold(Guard::KeepInRow);
         let (mut pulls, mut asks, mut out) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -87,6 +90,18 @@ impl Directory {
         out.extend(pulls.into_iter().map(pull));
         self.ask(asks, &mut out);
         out
+    }
+
+    /// Drops what says of grains that they live on nodes that are over, and that nobody may ever ask for again.
+    fn forget_gone(&mut self) {
+        let (waits, view) = (&self.waits, &self.view);
+        let is_gone =
+            |seat: Seat| view.state(seat).is_none() && waits.over(view, seat, Duration::ZERO);
+        for tenure in self.tenures.values_mut() {
+            if let Tenure::Held { entries, .. } | Tenure::Asking { entries, .. } = tenure {
+                entries.retain(|_, entry| !is_gone(entry.host));
+            }
+        }
     }
 
     /// Asks all that have not answered yet for these slots; the answer of this node is at hand.

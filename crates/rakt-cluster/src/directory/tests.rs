@@ -33,6 +33,15 @@ impl Node {
         self.directory.grant(grain, host, &self.lease, NOW)
     }
 
+    /// How many grains it knows of as an owner.
+    fn entries(&self) -> usize {
+        let known = self.directory.tenures.values().map(|tenure| match tenure {
+            Tenure::Held { entries, .. } | Tenure::Asking { entries, .. } => entries.len(),
+            Tenure::Sealed { .. } | Tenure::Pulling { .. } => 0,
+        });
+        known.sum()
+    }
+
     fn handle(&mut self, from: Seat, word: Word) -> Result<Vec<Command>, Behind> {
         self.directory.handle(from, word, &self.lease, NOW)
     }
@@ -308,6 +317,7 @@ fn who_is_gone_and_who_restarts_is_not_mistaken() {
     });
     owner.learn(&restarted);
     assert_eq!(owner.find(&grain), Found::Vacant);
+    assert_eq!(owner.entries(), 0, "nobody may ask for it again");
     let (mut host, _) = node(&restarted, 1);
     let epoch = Epoch { stamp: first.stamp(), counter: 1 };
     let meant = Word::Activate { grain, epoch, host: old };
@@ -398,4 +408,22 @@ fn one_that_leaves_takes_nothing_on() {
     let (_, answer) = sent(host.handle(owner.directory.seat(), word).expect("known")).remove(0);
     assert!(matches!(answer, Word::Ended { .. }));
     assert_eq!(host.directory.lives().count(), 0);
+}
+
+#[test]
+fn what_a_dead_node_hosted_is_forgotten_with_it_and_not_before() {
+    let first = view(1, &[State::Up, State::Up, State::Up]);
+    let (mut owner, _) = node(&first, 0);
+    let (gone, stays) = (first.members()[1].seat(), first.members()[2].seat());
+    let me = owner.directory.seat();
+    let mine = |grain: &Grain| first.owner(grain.slot(first.slots())) == Some(me);
+    let grains = (0..).map(|key: u32| Grain::new("cart", &key.to_string())).filter(mine).take(100);
+    for (at, grain) in grains.enumerate() {
+        let _ = owner.grant(&grain, if at % 4 == 0 { stays } else { gone }).expect("vacant");
+    }
+    let died = next(&first, |draft| draft.members[1].state = State::Dead { since: 2 });
+    owner.learn(&died);
+    assert_eq!(owner.entries(), 100, "it may have a lease");
+    owner.learn(&next(&died, |draft| drop(draft.members.remove(1))));
+    assert_eq!(owner.entries(), 25);
 }
