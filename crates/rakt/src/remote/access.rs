@@ -10,7 +10,7 @@ use rakt_wire::{Operation, Shown, Verb};
 
 use super::policy::Rights;
 use super::resources::Resources;
-use super::serve::find;
+use super::serve::{find, relay};
 use crate::error::Refusal;
 use crate::events::Event;
 use crate::peer::Peer;
@@ -135,6 +135,8 @@ impl Access {
                 *uid = Some(cell.uid());
                 Ok(())
             }
+            // A grain that is not here may live on another node, and nobody has spawned it there.
+            Err(_) if relay(system, path).is_some() => Err(self.deny(verb, path, "")),
             // Who may look it up knows anyway that it is not there.
             Err(refusal) if self.rights.allow(Verb::Lookup, path, "") => Err(refusal),
             _ => Err(self.deny(verb, path, "")),
