@@ -14,6 +14,7 @@ pub const DEFAULT_TELL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DEFAULT_ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What holds for calls that do not say otherwise: those of one system, or of a client without one.
+#[derive(Clone)]
 pub(crate) struct CallOptions {
     pub(crate) ask_timeout: Duration,
     pub(crate) propagator: Option<Arc<dyn ContextPropagator>>,

@@ -323,7 +323,9 @@ mod typed {
             match target {
                 Target::Local(cell) => cell.as_any().is::<ActorCell<A>>(),
                 Target::Remote(_) => true,
-                Target::Grain(grain) => grain.actor_type() == TypeId::of::<A>(),
+                Target::Grain(grain) => {
+                    [TypeId::of::<A>(), TypeId::of::<AnyActor>()].contains(&grain.actor_type())
+                }
             }
         }
     }

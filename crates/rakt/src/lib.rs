@@ -13,8 +13,8 @@
 //! - [`stream`]: replies as streams
 #![cfg_attr(feature = "remote", doc = "- [`remote`]: actors on other nodes")]
 #![cfg_attr(
-    feature = "cluster",
-    doc = "- [`cluster`]: nodes that live together, and grains on any of them"
+    feature = "remote",
+    doc = "- [`cluster`]: nodes that live together, and grains on any of them (feature `cluster`); those of another cluster"
 )]
 #![cfg_attr(feature = "testkit", doc = "- [`testkit`]: for the tests of your own code")]
 //!
@@ -55,7 +55,7 @@ mod actor;
 mod answer;
 mod call_options;
 mod cell;
-#[cfg(feature = "cluster")]
+#[cfg(feature = "remote")]
 pub mod cluster;
 mod contained;
 mod context;

@@ -350,6 +350,14 @@ pub(crate) trait RemoteActor: Send + Sync {
         None
     }
 
+    /// Whether messages can be given to a connection, of which one is made where there is none. Without a waker it does not
+    /// wait.
+    #[allow(dead_code, reason = "for the remote half, which is a feature")]
+    fn poll_ready(&self, waker: Option<&Waker>) -> Poll<Result<(), Refusal>> {
+        let _ = waker;
+        Poll::Ready(Ok(()))
+    }
+
     /// Why there is no connection for messages yet, where one is being made.
     fn why_waiting(&self) -> Option<Refusal> {
         None
@@ -370,7 +378,7 @@ pub(crate) trait AnyGrain: Send + Sync {
     fn path(&self) -> &str;
     fn address(&self) -> Address;
     fn call_options(&self) -> &CallOptions;
-    /// The type of the actors that it has its lives as.
+    /// The type of the actors that it has its lives as; [`AnyActor`] where it may be any.
     fn actor_type(&self) -> TypeId;
     /// The life of it in this process.
     fn living(&self) -> Option<Arc<dyn AnyCell>>;

@@ -118,6 +118,10 @@ impl Client {
         self.caller.dialer.reload_tls().await
     }
 
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
     fn outlet(&self) -> &Outlet {
         &self.caller.dialer.resources.outlet
     }
@@ -233,7 +237,7 @@ impl ActorSystem {
         }
     }
 
-    fn caller(&self) -> Option<&Arc<Caller>> {
+    pub(crate) fn caller(&self) -> Option<&Arc<Caller>> {
         self.remoting()?.as_any().downcast_ref::<Node>().map(Node::caller)
     }
 }

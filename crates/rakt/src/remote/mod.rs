@@ -33,7 +33,7 @@ mod access;
 mod account;
 mod admission;
 mod budget;
-mod caller;
+pub(crate) mod caller;
 mod cancel_wakers;
 #[cfg(feature = "_tls")]
 pub mod certificate;

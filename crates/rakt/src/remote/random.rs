@@ -25,6 +25,11 @@ impl Random {
         id
     }
 
+    /// Brings things into any order.
+    pub(crate) fn shuffle<T>(&self, things: &mut [T]) {
+        self.rng.lock().shuffle(things);
+    }
+
     /// A duration between half of `full` and `full`.
     pub(crate) fn jittered(&self, full: Duration) -> Duration {
         full.mul_f64(0.5 + self.rng.lock().f64() / 2.0)

@@ -363,6 +363,15 @@ impl RemoteActor for RemoteTarget {
         (short_below > 0).then(|| (Box::new(ToConn { target: self, state }) as _, short_below))
     }
 
+    fn poll_ready(&self, waker: Option<&Waker>) -> Poll<Result<(), Refusal>> {
+        let Peer::Native(endpoint) = &self.peer else { return Poll::Ready(Ok(())) };
+        let mut last = self.last.lock();
+        if last.as_ref().is_some_and(|(conn, _)| !conn.is_usable()) {
+            self.forget(&mut last);
+        }
+        self.poll_last(endpoint, &mut last, waker).map_ok(drop)
+    }
+
     fn why_waiting(&self) -> Option<Refusal> {
         match &self.peer {
             Peer::Native(endpoint) => endpoint.why_waiting(self.place),

@@ -3,6 +3,7 @@
 //! | file | asks |
 //! | --- | --- |
 //! | `bad_days.rs` | what goes wrong as nodes start, stop, and pass messages on? |
+//! | `clients.rs` | do those who are no members reach grains, by whichever node is there? |
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |

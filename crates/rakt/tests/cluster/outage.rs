@@ -42,7 +42,11 @@ impl Register for CutOff {
 }
 
 /// A node that can be cut off from the register.
-async fn node(common: &Common, at: u64, is_cut: &Arc<AtomicBool>) -> Result<ActorSystem> {
+pub(crate) async fn node(
+    common: &Common,
+    at: u64,
+    is_cut: &Arc<AtomicBool>,
+) -> Result<ActorSystem> {
     let activations = common.activations.clone();
     let kind = GrainKind::built_by(move || Counter::at(at, &activations));
     let register = CutOff { register: common.register.clone(), is_cut: is_cut.clone() };
