@@ -56,6 +56,9 @@ impl Patience {
     }
 }
 
+/// Room for so many tasks is kept.
+const KEPT: usize = 64;
+
 /// Tasks that are woken together: where several threads may run them, later.
 pub(super) struct Together {
     tasks: Vec<Waker>,
@@ -87,13 +90,12 @@ impl Together {
 
     /// Wakes all that were added since the last call. With no lock held.
     pub(super) fn wake(&mut self) {
-        if self.tasks.len() > 1
-            && let Some((later, waker)) = &self.later
-            && later.take(&mut self.tasks)
-        {
-            return wake_later(waker);
+        let later = self.later.as_ref().filter(|_| self.tasks.len() > 1);
+        match later {
+            Some((later, waker)) if later.take(&mut self.tasks) => wake_later(waker),
+            _ => self.tasks.drain(..).for_each(Waker::wake),
         }
-        self.tasks.drain(..).for_each(Waker::wake);
+        self.tasks.shrink_to(KEPT);
     }
 
     /// Wakes those whose time is to come: the thread that they wait for is held up.
@@ -195,5 +197,15 @@ mod tests {
         together.add(count.clone().into());
         together.wake();
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn no_room_is_kept_for_many() {
+        for threads in [1, 2] {
+            let mut together = Together::on(threads);
+            (0..2 * KEPT).for_each(|_| together.add(Waker::noop().clone()));
+            together.wake();
+            assert!(together.tasks.capacity() <= KEPT, "{threads}");
+        }
     }
 }
