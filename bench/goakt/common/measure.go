@@ -38,12 +38,14 @@ func megabytes(messages int, seconds float64) figure {
 
 // latencies are the median and the 99th percentile.
 func latencies(took []time.Duration) []figure {
+	return []figure{cost("p50 µs", percentile(took, 0.5)*1e6), cost("p99 µs", percentile(took, 0.99)*1e6)}
+}
+
+// percentile sorts, and tells in seconds what that fraction does not exceed.
+func percentile(took []time.Duration, fraction float64) float64 {
 	slices.Sort(took)
-	at := func(fraction float64) float64 {
-		rank := int(math.Ceil(float64(len(took)) * fraction))
-		return float64(took[max(rank, 1)-1].Nanoseconds()) / 1e3
-	}
-	return []figure{cost("p50 µs", at(0.5)), cost("p99 µs", at(0.99))}
+	rank := int(math.Ceil(float64(len(took)) * fraction))
+	return took[max(rank, 1)-1].Seconds()
 }
 
 // clock runs from its start on, and knows the CPU time that both sides had used by then.

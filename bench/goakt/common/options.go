@@ -4,9 +4,10 @@
 //	goakt [--compression C] serve
 //	goakt [--compression C] [--batch N] client --workload W --count N --port P --server-pid PID,...
 //	goakt local --workload W --count N
+//	goakt node --index I --ports P,...
 //
-// A server prints "ready PORT" and works until it is killed. The others do one workload and print
-// what they measured as one line of JSON.
+// A server prints "ready PORT" and works until it is killed. A client, and local, do one workload and print
+// what they measured as one line of JSON. A node is one of a cluster, with three ports each, and does what it is told.
 package common
 
 //go:generate protoc --go_out=. --go_opt=paths=source_relative compare.proto
@@ -32,20 +33,23 @@ type Options struct {
 	Compression string
 	// Certificates is the folder of ca.pem, node.pem and node.key, for those that speak TLS.
 	Certificates string
+	// Index is which node of a cluster this is.
+	Index int
 
+	ports      []int
 	workload   string
 	count      int
 	serverPIDs []int
 	batch      int
 }
 
-// Main does what the command line says, on systems that start makes.
-func Main(name string, start Start) {
+// Main does what the command line says, on systems that start makes, and nodes that join makes, if there are any.
+func Main(name string, start Start, join Join) {
 	log.SetFlags(0)
 	log.SetPrefix(name + ": ")
 	opts, err := parse(os.Args[1:])
 	if err == nil {
-		err = run(opts, start)
+		err = run(opts, start, join)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -54,7 +58,7 @@ func Main(name string, start Start) {
 
 func parse(args []string) (Options, error) {
 	var opts Options
-	var pids string
+	var pids, ports string
 	flags := flag.NewFlagSet("goakt", flag.ExitOnError)
 	flags.StringVar(&opts.workload, "workload", "", "what to do")
 	flags.IntVar(&opts.count, "count", 1000, "how much of it: messages, peers or actors")
@@ -64,6 +68,8 @@ func parse(args []string) (Options, error) {
 	flags.StringVar(&opts.Compression, "compression", "", "none or zstd; GoAkt's default unless given")
 	flags.StringVar(&opts.Certificates, "certificates", "", "a folder with ca.pem, node.pem and node.key, for TLS")
 	flags.IntVar(&opts.batch, "batch", 1, "notes that are told as one batch; 1 is each alone")
+	flags.IntVar(&opts.Index, "index", 0, "which node of a cluster it is, from 0 on")
+	flags.StringVar(&ports, "ports", "", "those of all nodes, three each, with commas")
 
 	// Options may stand on both sides of the word; a wrong one ends the process.
 	_ = flags.Parse(args)
@@ -77,17 +83,34 @@ func parse(args []string) (Options, error) {
 	if !slices.Contains([]string{"", "none", "zstd"}, opts.Compression) {
 		return opts, fmt.Errorf("--compression is none or zstd, not %q", opts.Compression)
 	}
-	for _, word := range strings.FieldsFunc(pids, func(r rune) bool { return r == ',' }) {
-		pid, err := strconv.Atoi(word)
-		if err != nil {
-			return opts, fmt.Errorf("--server-pid: %w", err)
-		}
-		opts.serverPIDs = append(opts.serverPIDs, pid)
+	var err error
+	if opts.serverPIDs, err = numbers(pids); err != nil {
+		return opts, fmt.Errorf("--server-pid: %w", err)
+	}
+	if opts.ports, err = numbers(ports); err != nil {
+		return opts, fmt.Errorf("--ports: %w", err)
+	}
+	if opts.Half == "node" && (len(opts.ports) != 3*Nodes || opts.Index < 0 || opts.Index >= Nodes) {
+		return opts, fmt.Errorf("a cluster has %d nodes with three ports each", Nodes)
 	}
 	return opts, nil
 }
 
-func run(opts Options, start Start) error {
+func numbers(words string) (list []int, err error) {
+	for _, word := range strings.FieldsFunc(words, func(r rune) bool { return r == ',' }) {
+		number, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, number)
+	}
+	return list, nil
+}
+
+func run(opts Options, start Start, join Join) error {
+	if opts.Half == "node" && join != nil {
+		return serveNode(join, opts)
+	}
 	work, known := map[string]func(System, Options) (*measured, error){
 		"serve": serve, "client": client, "local": local,
 	}[opts.Half]

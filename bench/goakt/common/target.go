@@ -30,16 +30,19 @@ func tellMany(to Target, note *Note, count, batch int) error {
 // echo is work that asks for one echo.
 func echo(from Target) func() error {
 	return func() error {
-		answer, err := from.Ask(smallEcho)
-		if err != nil {
-			return err
-		}
-		echo, is := answer.(*Echo)
-		if !is || len(echo.Payload) != smallLen {
-			return fmt.Errorf("an echo of %d bytes was answered otherwise, with a %T", smallLen, answer)
-		}
-		return nil
+		return echoed(from.Ask(smallEcho))
 	}
+}
+
+func echoed(answer any, err error) error {
+	if err != nil {
+		return err
+	}
+	echo, is := answer.(*Echo)
+	if !is || len(echo.Payload) != smallLen {
+		return fmt.Errorf("an echo of %d bytes was answered otherwise, with a %T", smallLen, answer)
+	}
+	return nil
 }
 
 // counted sums up how many notes have come to these targets.

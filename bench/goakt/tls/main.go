@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	common.Main("go tls", start)
+	common.Main("go tls", start, nil)
 }
 
 // system is a server with its counters, or a client with its connection.

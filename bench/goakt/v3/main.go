@@ -20,7 +20,7 @@ var compressions = map[string]remote.Compression{
 }
 
 func main() {
-	common.Main("goakt v3", start)
+	common.Main("goakt v3", start, join)
 }
 
 type system struct {

@@ -22,7 +22,7 @@ var compressions = map[string]remote.Compression{
 const gatheredLen = 32 << 10
 
 func main() {
-	common.Main("goakt v4", start)
+	common.Main("goakt v4", start, join)
 }
 
 type system struct {
