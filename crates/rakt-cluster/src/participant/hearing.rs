@@ -8,6 +8,7 @@ use crate::clock::{Off, Reading};
 use crate::directory::{Guard, Word};
 use crate::failure;
 use crate::node::Seat;
+use crate::propose::{Change, Newcomer};
 use crate::view::{State, View};
 
 impl Participant {
@@ -20,7 +21,13 @@ impl Participant {
     }
 
     pub(super) fn say(&self, to: Seat, message: Message, out: &mut Vec<Do>) {
-        let (Some(view), Some(from)) = (self.view(), self.seat()) else { return };
+        if let Some(from) = self.seat() {
+            self.say_as(from, to, message, out);
+        }
+    }
+
+    pub(super) fn say_as(&self, from: Seat, to: Seat, message: Message, out: &mut Vec<Do>) {
+        let Some(view) = self.view() else { return };
         let Some(member) = view.member(to) else { return };
         let at = (member.host.clone(), member.port);
         let (cluster, stamp) = (view.cluster(), view.stamp());
@@ -126,12 +133,26 @@ impl Participant {
         let Envelope { cluster, from, to, at, message } = envelope;
         let mut out = Vec::new();
         let Some(view) = self.view().cloned() else { return out };
-        if self.seat() != Some(to) || from == to || view.cluster() != cluster {
+        let Newcomer { id, incarnation, .. } = self.settings.me;
+        let is_meant = match self.seat() {
+            Some(seat) => seat == to,
+            // It is in a view that it does not know yet.
+            None => (id, incarnation) == (to.id, to.incarnation),
+        };
+        if !is_meant || from == to || view.cluster() != cluster {
             return out;
         }
         self.hear_of_view(from, at);
+        if self.listed.is_none() {
+            return out;
+        }
         match view.state(from) {
-            None => return out,
+            None => {
+                if let Message::Join(new) = message {
+                    self.hear_of_join(from, new, now);
+                }
+                return out;
+            }
             Some(State::Dead { .. }) => {
                 // It may not know that.
                 self.say(from, Message::Changed, &mut out);
@@ -206,8 +227,9 @@ impl Participant {
                     self.consider_at = Duration::ZERO;
                 }
             }
+            Message::Ready => self.hear_of_change(from, Change::Up(from), now),
             // By which view it speaks is taken note of already.
-            Message::Changed => {}
+            Message::Changed | Message::Join(_) => {}
             Message::Word(word) => self.hear_word(from, word, now, &mut out),
             Message::Find { .. } | Message::Found { .. } | Message::Failed { .. } => {
                 self.hear_of_search(from, message, now, &mut out);

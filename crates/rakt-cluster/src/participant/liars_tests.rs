@@ -109,7 +109,7 @@ fn nothing_is_remembered_of_who_is_in_no_view() {
         let ack = Message::Ack { back: None, asked, theirs, load: 1 };
         let at = later(&view, 1).stamp();
         let pull = Message::Word(Word::Pull { at, slots: Vec::new() });
-        for message in [ack, pull, Message::Greeted] {
+        for message in [ack, pull, Message::Greeted, Message::Ready] {
             assert_eq!(participant.heard(said(&view, stranger(number), message), seconds(1)), []);
         }
     }
@@ -118,6 +118,36 @@ fn nothing_is_remembered_of_who_is_in_no_view() {
     rates.learn(&view);
     assert_eq!((listed.loads.len(), listed.early.len(), listed.greeted.len()), (0, 0, 0));
     assert_eq!(rates, listed.rates);
+}
+
+#[test]
+fn who_comes_is_put_in_by_its_own_word_alone_and_only_for_a_while() {
+    let (participant, view) = member();
+    let (id, incarnation) = (NodeId(5), Incarnation(55));
+    let new = Newcomer { id, incarnation, port: 9, ..participant.settings.me.clone() };
+    let itself = Seat { id: new.id, incarnation: new.incarnation, joined: 0 };
+    let joins = |from: Seat, new: &Newcomer, late: Duration| {
+        let mut participant = participant.clone();
+        participant.heard(said(&view, from, Message::Join(new.clone())), seconds(1));
+        let out = participant.poll(seconds(1).saturating_add(late));
+        let swap = out.into_iter().find_map(|step| match step {
+            Do::Swap(attempt) => Some(View::decode(&attempt.bytes).expect("a view")),
+            _ => None,
+        });
+        swap.and_then(|view| view.node(new.id).map(|member| (member.port, member.state)))
+    };
+    let (now, late) = (Duration::ZERO, seconds(2));
+    assert_eq!(joins(itself, &new, now), Some((9, State::Joining)));
+    assert_eq!(joins(itself, &new, late), None, "it may have given up");
+    // Of nobody else, and not as a member or as one that was.
+    let other = Seat { id: NodeId(77), ..itself };
+    let run = Seat { incarnation: Incarnation(77), ..itself };
+    for from in [seat(&view, 1), stranger(1), other, run, Seat { joined: 1, ..itself }] {
+        assert_eq!(joins(from, &new, now), None, "{from}");
+    }
+    // Whoever is listed stays what it is.
+    let member = Newcomer { id: view.members()[1].id, ..new };
+    assert_eq!(joins(Seat { id: member.id, ..itself }, &member, now), None);
 }
 
 #[test]
@@ -335,7 +365,7 @@ fn lies() -> impl Strategy<Value = Message> {
         1 => seats().prop_map(|whose| Message::AckOf { whose }),
         1 => (seats(), any::<bool>()).prop_map(|(accused, accuses)| Message::Accuse { accused, accuses }),
         1 => seats().prop_map(|link| Message::Bad { link }),
-        1 => select(vec![Message::Greet, Message::Greeted, Message::Changed]),
+        1 => select(vec![Message::Greet, Message::Greeted, Message::Changed, Message::Ready]),
         1 => (any::<u64>(), grains()).prop_map(move |(ticket, grain)| Message::Find { ticket, grain, wish }),
         1 => (0..3_u64, grains(), seats(), epochs()).prop_map(|(ticket, grain, host, epoch)| {
             let answer = Answer::Route(Entry { host, epoch, uid: Some(1) });
@@ -345,10 +375,11 @@ fn lies() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// The slot's owner itself could say that: who speaks in its name has grains live, as it has.
+/// The slot's owner itself could say that, by this view or the next, which comes at the end: who speaks in its name has grains
+/// live, as it has.
 fn is_grant(view: &View, from: Seat, message: &Message) -> bool {
     let Message::Word(Word::Activate { grain, epoch, .. }) = message else { return false };
-    view.owner(grain.slot(view.slots())) == Some(from) && epoch.stamp <= view.stamp()
+    view.owner(grain.slot(view.slots())) == Some(from) && epoch.stamp <= later(view, 1).stamp()
 }
 
 proptest! {

@@ -73,6 +73,7 @@ impl Participant {
             }
             Some(State::Dead { .. }) | None => {}
         }
+        wants.extend(self.asked_for(&view, now));
         wants
     }
 
@@ -125,11 +126,13 @@ impl Participant {
             evidence: Evidence::default(),
             greeted: BTreeSet::new(),
             greet_at: now,
+            greet_pause: AGAIN,
             since: now,
             accused: BTreeSet::new(),
             alone: None,
             wanted: BTreeMap::new(),
             joiners: BTreeMap::new(),
+            asked: BTreeMap::new(),
             early: Vec::new(),
             has_drained: false,
             has_settled: false,
@@ -165,6 +168,7 @@ impl Participant {
         };
         if before.is_none_or(|before| hosts(before) != hosts(view)) {
             (listed.since, listed.alone) = (now, None);
+            (listed.greet_at, listed.greet_pause) = (now, AGAIN);
         }
         let joiners = view.members().iter().filter(joins).map(|member| member.seat());
         let mut known = std::mem::take(&mut listed.joiners);
@@ -205,11 +209,14 @@ impl Participant {
             return;
         }
         let Some(view) = self.view().cloned() else { return };
+        let most = AGAIN.max(self.settings.probe);
         let Some(listed) = &mut self.listed else { return };
         if now < listed.greet_at {
             return;
         }
-        listed.greet_at = now.saturating_add(AGAIN);
+        // Where everything was restarted, nobody answers, and there may be many.
+        listed.greet_at = now.saturating_add(listed.greet_pause);
+        listed.greet_pause = listed.greet_pause.saturating_mul(2).min(most);
         let silent = view.up().map(|member| member.seat());
         let silent: Vec<Seat> = silent.filter(|up| !listed.greeted.contains(up)).collect();
         for to in silent {

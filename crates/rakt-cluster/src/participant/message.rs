@@ -14,6 +14,7 @@ use crate::bytes::{array, byte, bytes, finish, string, varint};
 use crate::directory::{Entry, Grain, Word, WordError};
 use crate::epoch::{Epoch, Stamp};
 use crate::node::{Incarnation, Seat};
+use crate::propose::Newcomer;
 
 /// The number of this form.
 const FORMAT: u8 = 1;
@@ -87,6 +88,10 @@ pub enum Message {
     Greeted,
     /// You may not know the newest view: ask the register.
     Changed,
+    /// I am in no view: put me into the next one. Who says it has no admission yet.
+    Join(Newcomer),
+    /// I am Joining, and all that are Up have answered me: let me in.
+    Ready,
     /// Of one directory to another.
     Word(Word),
     /// To the owner of its slot: where does that grain live?
@@ -187,6 +192,8 @@ impl fmt::Debug for Message {
             Self::Greet => f.write_str("Greet"),
             Self::Greeted => f.write_str("Greeted"),
             Self::Changed => f.write_str("Changed"),
+            Self::Join(new) => write!(f, "Join({}:{})", new.host, new.port),
+            Self::Ready => f.write_str("Ready"),
             Self::Word(word) => word.fmt(f),
             Self::Find { ticket, grain, wish } => {
                 write!(f, "Find({ticket}, {grain:?}, {wish:?})")
@@ -265,6 +272,11 @@ impl Message {
             Self::Greet => out.push(6),
             Self::Greeted => out.push(7),
             Self::Changed => out.push(8),
+            Self::Join(new) => {
+                out.push(15);
+                new.encode(out);
+            }
+            Self::Ready => out.push(16),
             Self::Word(word) => {
                 out.push(10);
                 put_bytes(out, &word.encode());
@@ -328,6 +340,8 @@ impl Message {
                 why: string(from, "why a grain failed", MAX_WHY_LEN)?.to_owned(),
             },
             14 => Self::Bad { link: Seat::decode(from)? },
+            15 => Self::Join(Newcomer::decode(from)?),
+            16 => Self::Ready,
             number => return Err(MessageError::Unknown { what: "kind", number }),
         })
     }

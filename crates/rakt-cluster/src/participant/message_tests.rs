@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -10,6 +10,7 @@ use super::message::{Answer, Envelope, Message, MessageError, Refused, Wish};
 use crate::directory::{Entry, Grain, Living, Word};
 use crate::epoch::{Epoch, Stamp};
 use crate::node::{Incarnation, NodeId, Seat};
+use crate::propose::Newcomer;
 
 fn time() -> impl Strategy<Value = Duration> {
     any::<u64>().prop_map(Duration::from_nanos)
@@ -77,6 +78,23 @@ fn word() -> impl Strategy<Value = Word> {
     ]
 }
 
+fn newcomer() -> impl Strategy<Value = Newcomer> {
+    let roles = btree_set("[a-z]{1,8}", 0..3);
+    let place = ("[a-z]{1,8}", 1..=u16::MAX, roles, "[a-z]{0,8}");
+    (any::<(u128, u128)>(), place, any::<u16>(), any::<u32>()).prop_map(
+        |((id, incarnation), (host, port, roles, zone), weight, level)| Newcomer {
+            id: NodeId(id),
+            incarnation: Incarnation(incarnation),
+            host,
+            port,
+            roles,
+            zone,
+            weight,
+            level,
+        },
+    )
+}
+
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (option::of(seat()), time()).prop_map(|(back, asked)| Message::Probe { back, asked }),
@@ -89,6 +107,8 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::Greet),
         Just(Message::Greeted),
         Just(Message::Changed),
+        newcomer().prop_map(Message::Join),
+        Just(Message::Ready),
         word().prop_map(Message::Word),
         (any::<u64>(), grain(), wish()).prop_map(|(ticket, grain, wish)| Message::Find {
             ticket,

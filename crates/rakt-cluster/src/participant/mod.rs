@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | this | what goes in and comes out |
 //! | `membership` | how it comes, stays and goes |
+//! | `joins` | how those that come have others put them into the view |
 //! | `takeovers` | what it takes over from those that were removed |
 //! | `register` | its dealings with the register |
 //! | `hearing` | what it says to others, and takes from them |
@@ -30,9 +31,9 @@ use crate::directory::{Command, Directory, Grain, Guards, Word};
 use crate::epoch::Epoch;
 use crate::failure::{Detector, Evidence};
 use crate::lease::{Lease, Look};
-use crate::node::{Incarnation, Seat};
+use crate::node::{Incarnation, NodeId, Seat};
 use crate::placement::Placement;
-use crate::propose::Newcomer;
+use crate::propose::{Change, Newcomer};
 use crate::register::{Attempt, Version};
 use crate::slots::Slot;
 use crate::takeover::Waits;
@@ -40,6 +41,7 @@ use crate::view::{State, View};
 
 mod finding;
 mod hearing;
+mod joins;
 #[cfg(test)]
 mod liars_tests;
 mod membership;
@@ -213,7 +215,11 @@ pub struct Participant {
     waits: Waits,
     /// Since when it has no seat, and another run of this node has one.
     ousted: Option<Duration>,
+    /// So many swaps were lost since it has come as far as it has.
     conflicts: u32,
+    /// It asks a member to put it into the view before it swaps again, and has asked so many.
+    asks: bool,
+    asked: usize,
     leaving: bool,
     has_left: bool,
     drained_at: Option<Duration>,
@@ -246,7 +252,9 @@ struct Listed {
     evidence: Evidence,
     /// Who has answered since it is Joining.
     greeted: BTreeSet<Seat>,
+    /// When those are greeted who have not, and how long after that again.
     greet_at: Duration,
+    greet_pause: Duration,
     /// Since when no member has been heard of: it has said nothing, and done nothing that shows in the view.
     since: Duration,
     /// Whom it accuses itself, and since when that is all others.
@@ -256,6 +264,8 @@ struct Listed {
     wanted: BTreeMap<Seat, Duration>,
     /// Who is Joining, and since when this node, as one that is Up, knows that.
     joiners: BTreeMap<Seat, Duration>,
+    /// What others have asked for, each for itself, and when.
+    asked: BTreeMap<NodeId, (Change, Duration)>,
     /// Words of views that are not known yet.
     early: Vec<(Seat, Word)>,
     has_drained: bool,
@@ -318,6 +328,8 @@ impl Participant {
             waits: Waits::default(),
             ousted: None,
             conflicts: 0,
+            asks: false,
+            asked: 0,
             leaving: false,
             has_left: false,
             drained_at: None,
@@ -443,7 +455,8 @@ impl Participant {
             return Duration::MAX;
         }
         let Some(listed) = &self.listed else { return now.saturating_add(SOON) };
-        if self.leaving || self.state() != Some(State::Up) || listed.is_moving {
+        let waits = listed.is_moving || !listed.asked.is_empty();
+        if self.leaving || self.state() != Some(State::Up) || waits {
             return now.saturating_add(SOON);
         }
         let is_known = self.known.as_ref().is_some_and(|(_, version)| version.is_some());

@@ -49,6 +49,12 @@ impl Participant {
                 );
                 self.sound(text, out);
             }
+            if self.ask_for(&changes, &view, now, out) {
+                return;
+            }
+            if changes.is_empty() {
+                self.conflicts = 0;
+            }
             if !changes.is_empty()
                 && let Some(next) = propose(&view, &changes).view
             {
@@ -113,7 +119,6 @@ impl Participant {
             self.sound("the register has returned an old view".to_owned(), &mut out);
             return out;
         }
-        self.conflicts = 0;
         self.settle(&said, view.stamp(), now, &mut out);
         if !self.take(view.clone(), Some(version), now, &mut out) {
             self.rest(now);
@@ -168,16 +173,17 @@ impl Participant {
         match swapped {
             Swapped::Done(version) => {
                 self.conflicts = 0;
-                self.propose_after = now.saturating_add(BATCH);
                 let view = Arc::new(view);
                 let is_newest = self.view().is_none_or(|known| known.stamp() < view.stamp());
                 if self.take(view.clone(), Some(version), now, &mut out) && is_newest {
                     self.spread(&view, &mut out);
                 }
+                self.propose_after = now.saturating_add(BATCH);
             }
             // Whatever is newest is read, and what is still wanted is proposed over that.
             Swapped::Conflict | Swapped::Unknown => {
                 self.conflicts = self.conflicts.saturating_add(1);
+                self.asks = true;
                 let most = 50_u64.saturating_mul(1 << self.conflicts.min(5));
                 let pause = Duration::from_millis(self.random().checked_rem(most).unwrap_or(0));
                 self.propose_after = now.saturating_add(pause);
@@ -267,6 +273,7 @@ impl Participant {
                 }
             }
         }
+        let state = self.state();
         let before = self.known.replace((view.clone(), version)).map(|(before, _)| before);
         self.rumours.learn(view.stamp());
         self.consider_at = Duration::ZERO;
@@ -293,6 +300,9 @@ impl Participant {
         }
         if self.listed.is_none() && !self.has_left {
             self.sit_down(&view, now, out);
+        }
+        if self.state().is_some() && self.state() != state {
+            self.come_further(&view);
         }
         self.search_all(now, out);
         true

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::bytes::DecodeError;
 use crate::node::{Incarnation, NodeId, Seat};
 use crate::slots::SlotRule;
 use crate::takeover::{Over, Proof};
@@ -207,6 +208,21 @@ pub fn recover(copy: &View, seconds: u64, lease: Duration) -> Result<View, Chang
 }
 
 impl Newcomer {
+    /// Writes it as what the first view of a cluster would list.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        self.clone().member(1, State::Joining).encode(out);
+    }
+
+    /// Reads one off the front, which a view may list.
+    pub(crate) fn decode(from: &mut &[u8]) -> Result<Self, DecodeError> {
+        let new = Member::decode(from)?;
+        if new.state != State::Joining || new.check(1).is_err() {
+            return Err(DecodeError::Invalid { what: "a node that comes" });
+        }
+        let Member { id, incarnation, host, port, roles, zone, weight, level, .. } = new;
+        Ok(Self { id, incarnation, host, port, roles, zone, weight, level })
+    }
+
     fn member(self, joined: u64, state: State) -> Member {
         let Self { id, incarnation, host, port, roles, zone, weight, level } = self;
         Member { id, incarnation, joined, state, host, port, roles, zone, weight, level }

@@ -78,6 +78,18 @@ pub(super) fn encode(draft: &Draft) -> Vec<u8> {
     out
 }
 
+impl Member {
+    /// Writes it as it stands in a view.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_member(out, self);
+    }
+
+    /// Reads one off the front.
+    pub(crate) fn decode(from: &mut &[u8]) -> Result<Self, DecodeError> {
+        member(from)
+    }
+}
+
 fn put_member(out: &mut Vec<u8>, member: &Member) {
     out.extend(member.id.0.to_be_bytes());
     out.extend(member.incarnation.0.to_be_bytes());

@@ -170,7 +170,8 @@ impl Draft {
 }
 
 impl Member {
-    fn check(&self, version: u64) -> Result<(), ViewError> {
+    /// Whether a view of this version may list it.
+    pub(crate) fn check(&self, version: u64) -> Result<(), ViewError> {
         in_range("an admission", self.joined, 1, version)?;
         if let State::Dead { since } = self.state {
             in_range("a death", since, self.joined, version)?;

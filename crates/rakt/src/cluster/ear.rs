@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rakt_cluster::Seat;
-use rakt_cluster::participant::Envelope;
+use rakt_cluster::participant::{Envelope, Message};
 
 use super::message::Said;
 use crate::actor::{Accepts, Actor, Handler};
@@ -42,8 +42,12 @@ impl Ear {
     ///
     /// # Errors
     /// On which host that member is.
-    fn check(&mut self, peer: Option<&Peer>, member: Seat) -> Result<(), String> {
-        let Some(peer) = peer else { return Ok(()) };
+    fn check(&mut self, peer: Option<&Peer>, envelope: &Envelope) -> Result<(), String> {
+        let (Some(peer), member) = (peer, envelope.from) else { return Ok(()) };
+        // Who is in no view yet says where it is.
+        if let Message::Join(new) = &envelope.message {
+            return if peer.may_be_at(&new.host) { Ok(()) } else { Err(new.host.clone()) };
+        }
         if self.heard.get(&member).is_some_and(|known| known.is(peer)) {
             return Ok(());
         }
@@ -70,7 +74,7 @@ impl Handler<Said> for Ear {
     async fn handle(&mut self, Said(bytes): Said, ctx: &mut Context<Self>) -> Result {
         match Envelope::decode(&bytes) {
             Ok(envelope) => {
-                if let Err(host) = self.check(ctx.peer(), envelope.from) {
+                if let Err(host) = self.check(ctx.peer(), &envelope) {
                     return Err(not_its_own(ctx, &host));
                 }
                 (self.hear)(envelope);
@@ -124,10 +128,11 @@ pub(super) async fn begin(
 
 #[cfg(all(test, feature = "_tls"))]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use rakt_cluster::View;
-    use rakt_cluster::participant::Message;
+    use rakt_cluster::propose::Newcomer;
+    use rakt_cluster::{Incarnation, NodeId, View};
 
     use super::*;
     use crate::cluster::{Config, MemoryRegister, Register};
@@ -164,32 +169,51 @@ mod tests {
         };
         let from = seat("127.0.0.1").ok_or("it is a member")?;
         let to = seat("localhost").ok_or("it is a member")?;
-        for (host, is_heard) in [("127.0.0.9", false), ("127.0.0.1", true)] {
+        let (cluster, at) = (view.cluster(), view.stamp());
+        let text = "has spoken for the member on \"127.0.0.1\"";
+        let comes = |id| Newcomer {
+            id: NodeId(id),
+            incarnation: Incarnation(id),
+            host: "127.0.0.1".to_owned(),
+            port: 9,
+            roles: BTreeSet::new(),
+            zone: String::new(),
+            weight: 0,
+            level: view.level(),
+        };
+        for (id, host, is_heard) in [(1, "127.0.0.9", false), (2, "127.0.0.1", true)] {
             let client =
                 remote::Client::new("cluster", remote::ClientConfig::new().tls(tls(host)?))?;
             let member = client.actor(&second.address(MEMBER)?);
-            let (cluster, at) = (view.cluster(), view.stamp());
-            let envelope = Envelope {
-                cluster,
-                from,
-                to,
-                at,
-                message: Message::Accuse { accused: to, accuses: false },
-            };
-            let told = within(member.ask(Said(envelope.encode().into())).into_future()).await;
-            assert_eq!(told.is_ok(), is_heard, "{host}: {told:?}");
-            if let Err(error) = told {
-                let error = Chain(&error).to_string();
-                let text = "has spoken for the member on \"127.0.0.1\"";
-                assert!(error.contains(text), "{error}");
-                let alarm = events.find(|event| match event {
-                    Event::ClusterAlarm { what } => Some(what),
-                    _ => None,
-                });
-                assert!(within(alarm).await.ok_or("it lives")?.contains(text));
+            let new = comes(id);
+            let outside = Seat { id: new.id, incarnation: new.incarnation, joined: 0 };
+            let accuse = Message::Accuse { accused: to, accuses: false };
+            for (from, message) in [(from, accuse), (outside, Message::Join(new))] {
+                let envelope = Envelope { cluster, from, to, at, message };
+                let told = within(member.ask(Said(envelope.encode().into())).into_future()).await;
+                assert_eq!(told.is_ok(), is_heard, "{host}: {told:?}");
+                if let Err(error) = told {
+                    let error = Chain(&error).to_string();
+                    assert!(error.contains(text), "{error}");
+                }
             }
             client.close().await;
         }
+        let alarm = events.find(|event| match event {
+            Event::ClusterAlarm { what } => Some(what),
+            _ => None,
+        });
+        assert!(within(alarm).await.ok_or("it lives")?.contains(text));
+        // Who is heard is put into a view if it asks for that.
+        let listed = loop {
+            let view = View::decode(&within(register.read()).await?.1)?;
+            if view.node(NodeId(2)).is_some() {
+                break view;
+            }
+            let is_change = |event| matches!(event, Event::ClusterChanged { .. }).then_some(());
+            within(events.find(is_change)).await.ok_or("it lives")?;
+        };
+        assert!(listed.node(NodeId(1)).is_none(), "{listed:?}");
         for node in [second, first] {
             within(node.shutdown()).await;
         }

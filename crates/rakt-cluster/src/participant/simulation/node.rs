@@ -6,7 +6,7 @@ use super::register::{Answered, Asked};
 use super::state::{Event, Life, Said, Use, World};
 use crate::directory::Grain;
 use crate::epoch::Epoch;
-use crate::participant::{Do, Envelope, Found, Participant, Refused};
+use crate::participant::{Do, Envelope, Found, Message, Participant, Refused};
 
 /// Who waits for an answer to what it sent to a grain gives up after this, and looks again.
 const ANSWER: Duration = Duration::from_millis(700);
@@ -186,7 +186,10 @@ impl World {
             read => self.broken(|| format!("{envelope:?} is read as {read:?}")),
         }
         let from = self.nodes[at].port;
-        let times = self.network.carry(from, port, &mut self.random);
+        let mut times = self.network.carry(from, port, &mut self.random);
+        if !self.asks_are_heard && matches!(envelope.message, Message::Join(_) | Message::Ready) {
+            times.clear();
+        }
         self.note(|| format!("{at} > {port}: {:?}{}", envelope.message, lost(&times)));
         for after in times {
             self.plan(self.now + after, Event::Heard(port, bytes.clone()));

@@ -14,6 +14,7 @@ pub(super) struct Register {
     pub(super) swaps: u64,
     pub(super) conflicts: u64,
     pub(super) asked: u64,
+    pub(super) reads: u64,
 }
 
 /// One that was begun by a node.
@@ -53,6 +54,7 @@ impl Register {
     pub(super) fn begin(&mut self, node: usize, asked: Asked) -> u64 {
         self.begun += 1;
         self.asked += 1;
+        self.reads += u64::from(matches!(asked, Asked::Read));
         self.open.insert(self.begun, Operation { node, asked, answer: None });
         self.begun
     }

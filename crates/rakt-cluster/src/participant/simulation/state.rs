@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) register: Register,
     pub(super) nodes: Vec<Node>,
+    /// All that were ever started at a port.
+    pub(super) at_port: BTreeMap<u16, Vec<usize>>,
     pub(super) checks: Checks,
     pub(super) tickets: u64,
     pub(super) ports: u16,
@@ -43,6 +45,8 @@ pub(super) struct World {
     pub(super) overstays: Duration,
     /// How far clocks are off, in millionths.
     pub(super) off: u32,
+    /// Members know what those ask that come; with an older version they do not.
+    pub(super) asks_are_heard: bool,
     /// What the version can do of nodes that start.
     pub(super) level: u32,
     pub(super) used: u64,

@@ -34,6 +34,7 @@ impl World {
             network: Network::new(),
             register: Register::default(),
             nodes: Vec::new(),
+            at_port: BTreeMap::new(),
             checks: Checks::default(),
             tickets: 0,
             ports: 0,
@@ -47,6 +48,7 @@ impl World {
             guards: Guards::default(),
             overstays: Duration::ZERO,
             off: 20_000,
+            asks_are_heard: true,
             level: 1,
             used: 0,
             slowest: Duration::ZERO,
@@ -117,6 +119,7 @@ impl World {
         let participant = Participant::guarded(settings, self.guards, self.slots.clone());
         let (clock, is_eager) = (Clock { origin, rate }, self.random.chance(500));
         self.nodes.push(Node::new(participant, port, clock, is_eager));
+        self.at_port.entry(port).or_default().push(at);
         self.note(|| format!("{at} starts at {port}, at a rate of {rate}"));
         self.poll(at);
         if let Some(wishes) = self.wishes {
@@ -138,7 +141,7 @@ impl World {
     }
 
     pub(super) fn listens(&self, port: u16) -> Option<usize> {
-        self.running().find(|at| self.nodes[*at].port == port)
+        self.at_port.get(&port)?.iter().copied().find(|at| self.nodes[*at].runs)
     }
 
     /// As `kill -9`.
