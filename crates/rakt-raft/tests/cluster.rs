@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rakt::Event;
 use rakt::cluster::{
     Config, Discovery, DiscoveryError, Register, RegisterError, Seed, Starting, SwapError, Version,
 };
 use rakt::error::Chain;
 use rakt::grain::{Grain, GrainKind};
 use rakt::prelude::*;
+use rakt::remote::Verb;
 use rakt_raft::Embedded;
 
 /// After this the test is hung.
@@ -239,9 +241,16 @@ async fn who_is_no_member_is_not_heard_by_the_register() -> Result {
         ActorSystem::builder("cluster").remoting(remoting).cluster(config).start()
     };
     let strict = Config::on(Telling(node("first").expect(1), known.clone()));
-    let _first = start(strict.members("spiffe://prod.example/shop")).await?;
+    let first = start(strict.members("spiffe://prod.example/shop")).await?;
+    let mut events = first.events();
     let late = tokio::time::timeout(LIMIT, start(Config::on(node("late")))).await?;
     let said = Chain(&late.expect_err("nobody answers it")).to_string();
-    assert!(said.contains("no member of this cluster"), "{said}");
+    assert!(said.contains("which is no member of this cluster"), "{said}");
+    let denied = events.find(|event| match event {
+        Event::Denied { verb, path, .. } => Some((verb, path)),
+        _ => None,
+    });
+    let denied = tokio::time::timeout(LIMIT, denied).await?;
+    assert_eq!(denied, Some((Verb::Ask, "rakt-raft".to_owned())));
     Ok(())
 }

@@ -22,6 +22,8 @@ pub(super) struct Door(Arc<Node>);
 
 impl Door {
     pub(super) async fn open(node: &Arc<Node>) -> Result<ActorRef<Self>, StartError> {
+        // Whoever is heard may change the view, and votes.
+        node.starting.only_for_members(DOOR);
         let open = node.clone();
         let opened = node.starting.system.spawn(DOOR, move || Self(open.clone())).await;
         let opened =
@@ -40,9 +42,6 @@ impl Actor for Door {
 
 impl Handler<Call> for Door {
     async fn handle(&mut self, call: Call, ctx: &mut Context<Self>) -> Result<Answer> {
-        if !self.0.starting.is_member(ctx.peer()) {
-            return Err(rakt::Declined::new("no member of this cluster").into());
-        }
         let Ok(permit) = self.0.calls.clone().try_acquire_owned() else { return Ok(Answer::Busy) };
         if !call.is_bounded() {
             return Ok(Answer::Failed("the call does not keep the bounds".to_owned()));

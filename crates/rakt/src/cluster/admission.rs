@@ -7,7 +7,6 @@ use crate::remote::policy::Glob;
 use crate::system::core::{ActorSystem, Inner};
 
 /// Tells peers that are members of a cluster from those that are none.
-#[derive(Clone)]
 pub(super) struct Admission {
     system: Weak<Inner>,
     /// What a name of theirs is like, if that was said.
@@ -20,9 +19,9 @@ impl Admission {
     }
 
     /// Whether a peer is one: by a name that was said, else if it has proven what this node is known by.
-    /// Without proofs, in plain text, whoever can connect is one. This process is one of course.
-    pub(super) fn admits(&self, peer: Option<&Peer>) -> bool {
-        let Some(peer) = peer.map(Peer::identity) else { return true };
+    /// Without proofs, in plain text, whoever can connect is one.
+    pub(super) fn admits(&self, peer: &Peer) -> bool {
+        let peer = peer.identity();
         if let Some(named) = &self.named {
             return peer.names().any(|name| named.matches(name));
         }

@@ -133,7 +133,7 @@ impl Config {
     /// node (`rakt cert show` tells them), or that hold one of its secrets; in plain text, whoever can connect.
     ///
     /// A member is trusted: it may say that others do not answer, and where grains live. This holds for what members say to each
-    /// other, and for a register that lives in the nodes. Who is none is denied what members say to each other, as by the policy:
+    /// other, and for a register that lives in the nodes. Who is none is denied what members hear, as by the policy:
     /// with `Event::Denied`. The policy of the node has to let members tell `cluster/member`, as it does by default.
     pub fn members(mut self, identity: &str) -> Self {
         self.members = Some(Glob::of_identity(identity));

@@ -174,14 +174,12 @@ impl Node {
         };
         let admission = Admission::new(system, members);
         if let Some(remoting) = system.remoting() {
-            let admission = admission.clone();
-            remoting.hear_members(Box::new(move |peer| admission.admits(Some(peer))));
+            remoting.hear_members(Box::new(move |peer| admission.admits(peer)));
         }
         ear::begin(system, Arc::new(hear), Arc::new(host_of)).await.map_err(JoinError::Ear)?;
         let needed = node.needed.clone();
         let limit = join_timeout;
-        let admission = Some(admission);
-        let starting = Starting { system: system.clone(), discovery, needed, limit, admission };
+        let starting = Starting { system: system.clone(), discovery, needed, limit };
         let (begun, join_timeout) = (Instant::now(), join_timeout.unwrap_or(JOIN_TIMEOUT));
         let started = node.register.start(starting);
         // It has its own limit too, and may say why it takes so long.

@@ -9,11 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rakt_cluster::register::Version;
 
-use super::admission::Admission;
 use super::discovery::{AnyDiscovery, Discovery, DiscoveryError, Seed};
 use crate::error::Cause;
 use crate::events::Event;
-use crate::peer::Peer;
 use crate::reference::{ActorRef, Target};
 use crate::sync::Mutex;
 use crate::system::core::ActorSystem;
@@ -83,7 +81,6 @@ pub struct Starting {
     pub(crate) discovery: Arc<dyn AnyDiscovery>,
     pub(super) needed: Needed,
     pub(super) limit: Option<Duration>,
-    pub(super) admission: Option<Admission>,
 }
 
 /// The numbers of actors that a register needs until it is stopped.
@@ -92,8 +89,8 @@ pub(super) type Needed = Arc<Mutex<HashSet<u64>>>;
 impl Starting {
     /// For who starts a register without a cluster, such as the tests of one.
     pub fn new(system: ActorSystem, discovery: impl Discovery) -> Self {
-        let (needed, limit, admission) = Default::default();
-        Self { system, discovery: Arc::new(discovery), needed, limit, admission }
+        let (needed, limit) = Default::default();
+        Self { system, discovery: Arc::new(discovery), needed, limit }
     }
 
     /// How long the node waits for the register to start, where that was [said](super::Config::join_timeout): a register
@@ -102,10 +99,13 @@ impl Starting {
         self.limit
     }
 
-    /// Whether a [peer](crate::Context::peer) is heard as a [member](super::Config::members) of the cluster: a register that
-    /// lives in the nodes hears nobody else.
-    pub fn is_member(&self, peer: Option<&Peer>) -> bool {
-        self.admission.as_ref().is_none_or(|admission| admission.admits(peer))
+    /// From now on only [members](super::Config::members) of the cluster reach the actor at this path, and those below it; others
+    /// are denied that as by the policy, and no peer ends it. For a register that lives in the nodes, before it spawns what others
+    /// ask.
+    pub fn only_for_members(&self, path: &str) {
+        if let Some(remoting) = self.system.remoting() {
+            remoting.only_for_members(path);
+        }
     }
 
     /// Tells whoever operates the node that a person has to look at the register: in the log, as an error, and by

@@ -15,7 +15,9 @@ use crate::error::Refusal;
 use crate::events::Event;
 use crate::peer::Peer;
 use crate::system::ActorSystem;
-use crate::system::core::{MEMBER, Members};
+
+/// Why somebody is denied what is for members of the node's cluster.
+const NO_MEMBER: &str = ", which is no member of this cluster";
 
 /// What one peer may do.
 pub(crate) struct Access {
@@ -45,16 +47,13 @@ impl Access {
     /// # Errors
     /// It may not, which has been told to whoever listens here.
     pub(crate) fn may(&self, verb: Verb, path: &str, what: &str) -> Result<(), Refusal> {
-        match self.rights.allow(verb, path, what) && self.may_reach(path) {
-            true => Ok(()),
-            false => Err(self.deny(verb, path, what)),
+        if !self.rights.allow(verb, path, what) {
+            return Err(self.deny(verb, path, what));
         }
-    }
-
-    /// Whether who is meant hears the peer: what hears members of a cluster hears nobody else.
-    fn may_reach(&self, path: &str) -> bool {
-        let is_member = |members: &Members| members(&self.peer);
-        path != MEMBER || self.resources.members.get().is_none_or(is_member)
+        match self.resources.for_members.admit(&self.peer, path) {
+            true => Ok(()),
+            false => Err(self.deny_for(NO_MEMBER, verb, path, what)),
+        }
     }
 
     /// Whether the sender of a message has to be looked at.
@@ -73,7 +72,10 @@ impl Access {
     ) -> Result<(), Refusal> {
         match self.rights.allow_as_anybody(verb, path, name) {
             true => Ok(()),
-            false => Err(self.deny_as(Some(sender), verb, path, name)),
+            false => {
+                let why = format!(" in the name of {}", Shown(sender));
+                Err(self.deny_for(&why, verb, path, name))
+            }
         }
     }
 
@@ -88,15 +90,15 @@ impl Access {
         operation: &mut Operation,
     ) -> Result<(), Refusal> {
         let verb = operation.verb();
-        // Members of a cluster only talk to it: without it the node is deaf.
+        // Members of a cluster only talk to what is for them: without it the node is deaf.
         let path = match &*operation {
             Operation::Stop { path, .. }
             | Operation::Respawn { path, .. }
             | Operation::Reinstate { path, .. } => Some(path),
             _ => None,
         };
-        if path.is_some_and(|path| path == MEMBER) {
-            return Err(self.deny(verb, MEMBER, ""));
+        if let Some(path) = path.filter(|path| self.resources.for_members.has(path)) {
+            return Err(self.deny(verb, path, ""));
         }
         match operation {
             Operation::Stop { path, uid }
@@ -151,17 +153,14 @@ impl Access {
 
     #[cold]
     fn deny(&self, verb: Verb, path: &str, what: &str) -> Refusal {
-        self.deny_as(None, verb, path, what)
+        self.deny_for("", verb, path, what)
     }
 
-    /// Tells everybody concerned that something is denied, in the name of whom if that is why.
+    /// Tells everybody concerned that something is denied. `why` is the end of the sentence.
     #[cold]
-    fn deny_as(&self, sender: Option<&str>, verb: Verb, path: &str, what: &str) -> Refusal {
+    fn deny_for(&self, why: &str, verb: Verb, path: &str, what: &str) -> Refusal {
         let identity = self.peer.identity();
-        let mut text = Denial { verb, path, what, by: identity }.to_string();
-        if let Some(sender) = sender {
-            text += &format!(" in the name of {}", Shown(sender));
-        }
+        let text = format!("{}{why}", Denial { verb, path, what, by: identity });
         let Resources { outlet, .. } = &*self.resources;
         crate::metrics::denied(verb.name());
         outlet.publish(|| Event::Denied {

@@ -13,6 +13,7 @@
 //! | `opened`, `known` | a connection, and what is known of its peer, before it has said a word |
 //! | `lanes` | which connection of a peer is the newest |
 //! | `access` | what the peer of a connection may do here: the one place that decides it |
+//! | `for_members` | actors that only members of the node's cluster reach |
 //! | `serve` | what peers ask of this node about its actors |
 //! | `io` | one connection, whatever is spoken over it: its bytes, its turns and its time |
 //! | `dialer`, `redial` | what it takes to dial peers; when that is done again |
@@ -42,6 +43,7 @@ mod compact;
 mod compressors;
 mod config;
 mod dialer;
+mod for_members;
 #[cfg(feature = "goakt")]
 mod goakt;
 mod handshake;

@@ -460,8 +460,11 @@ impl Remoting for Node {
     }
 
     fn hear_members(&self, are: Members) {
-        // A system joins one cluster.
-        let _ = self.resources().members.set(are);
+        self.resources().for_members.tell(are);
+    }
+
+    fn only_for_members(&self, path: &str) {
+        self.resources().for_members.add(path);
     }
 
     fn known_as(&self) -> Option<Identity> {

@@ -1,7 +1,7 @@
 //! What all connections of a node, or of a client, share.
 
 use std::hash::Hash;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rakt_wire::Compression;
 
@@ -9,6 +9,7 @@ use super::admission::Source;
 use super::budget::Budget;
 use super::compressors::Compressors;
 use super::config::Options;
+use super::for_members::ForMembers;
 use super::io::Pumps;
 use super::links::{LinkOf, Links};
 use super::policy::Policies;
@@ -16,7 +17,6 @@ use super::quota::Spawned;
 use crate::error::{Cause, Chain};
 use crate::events::{Event, Outlet};
 use crate::log::LogLimit;
-use crate::system::core::Members;
 
 /// Logs a line that a peer can cause, as far as the limit for such lines allows. The peer is where it comes
 /// from, not what it calls itself: it could be another for each line.
@@ -40,8 +40,8 @@ pub(crate) struct Resources {
     pub(crate) pumps: Pumps,
     /// What peers may do.
     pub(crate) policies: Policies,
-    /// Who is a member of the node's cluster.
-    pub(crate) members: OnceLock<Members>,
+    /// What only members of the node's cluster reach.
+    pub(crate) for_members: ForMembers,
     links: Links,
 }
 
@@ -51,7 +51,7 @@ impl Resources {
         let compressors = Compressors::new(options.compress_from);
         let spawned = Spawned::new(options.quota);
         let policies = Policies::new(std::mem::take(&mut options.policy));
-        let (pumps, members, links) = Default::default();
+        let (pumps, for_members, links) = Default::default();
         Arc::new(Self {
             options,
             budget,
@@ -60,7 +60,7 @@ impl Resources {
             spawned,
             pumps,
             policies,
-            members,
+            for_members,
             links,
         })
     }

@@ -282,8 +282,10 @@ pub(crate) trait Remoting: Any + Send + Sync {
     fn reference(&self, portable: &PortableRef) -> ActorRef;
     /// Tells this start of the node from others.
     fn incarnation(&self) -> [u8; 16];
-    /// Only those peers reach the actor that hears other members of the cluster.
+    /// Only those peers reach the actor that hears other members of the cluster, and others that are for members.
     fn hear_members(&self, are: Members);
+    /// From now on an actor, and all below it, is for members.
+    fn only_for_members(&self, path: &str);
     /// Takes no more connections, and tells peers to send nothing new.
     fn drain(&self);
     /// Closes all connections, after what is buffered is written.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rakt::cluster::Config;
+use bytes::Bytes;
+use rakt::cluster::{
+    Config, MemoryRegister, Register, RegisterError, Starting, SwapError, Version,
+};
 use rakt::error::Chain;
 use rakt::grain::GrainKind;
 use rakt::prelude::*;
@@ -112,6 +115,95 @@ async fn who_is_no_member_is_denied_and_all_concerned_are_told() -> Result {
     let grain: Address = format!("rakt://cluster@{host}:{port}/grains/counter/a").parse()?;
     assert_eq!(within(client.ask(&grain, Add { n: 1 })).await?, 1);
     within(client.close()).await;
+    within(node.shutdown()).await;
+    Ok(())
+}
+
+/// A register that has an actor of its own, and one below that.
+struct Lives(MemoryRegister);
+
+impl Register for Lives {
+    async fn start(&self, starting: Starting) -> Result<(), RegisterError> {
+        starting.only_for_members("register");
+        let spawned = starting.system.spawn("register", Door::default).await;
+        spawned.map(drop).map_err(RegisterError::new)
+    }
+
+    async fn read(&self) -> Result<(Version, Bytes), RegisterError> {
+        self.0.read().await
+    }
+
+    async fn swap(&self, over: Version, view: Bytes) -> Result<Version, SwapError> {
+        self.0.swap(over, view).await
+    }
+}
+
+#[derive(Default)]
+struct Door;
+
+impl Actor for Door {
+    fn accepts(accepts: &mut Accepts<Self>) {
+        accepts.remote::<Add>();
+    }
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> Result {
+        if ctx.path() == "register" {
+            ctx.spawn("below", Self::default).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Handler<Add> for Door {
+    async fn handle(&mut self, Add { n }: Add, _: &mut Context<Self>) -> Result<u64> {
+        Ok(n)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_register_has_for_members_is_denied_to_others() -> Result {
+    let (common, secret, other) = (Common::default(), Secret::generate(), Secret::generate());
+    let config = common.configured(Lives(common.register.clone()));
+    let tls = Tls::from_secret(secret.clone()).also_trust(other.clone());
+    let kind = GrainKind::built_by(|| Counter::at(0, &Common::default().activations));
+    let node = ActorSystem::builder("cluster")
+        .remoting(remote::Config::new("127.0.0.1", 0).tls(tls).policy(remote::Policy::open()))
+        .cluster(config.members(&secret.identity()?))
+        .grain(kind)
+        .start()
+        .await?;
+    let mut events = node.events();
+    let client = |tls| remote::Client::new("console", remote::ClientConfig::new().tls(tls));
+    let member = client(Tls::from_secret(secret.clone()))?;
+    let stranger = client(Tls::from_secret(other).also_trust(secret))?;
+    let (host, port) = node.advertised();
+    for path in ["register", "register/below"] {
+        let door: Address = format!("rakt://cluster@{host}:{port}/{path}").parse()?;
+        assert_eq!(within(member.ask(&door, Add { n: 1 })).await?, 1);
+        let error = within(stranger.ask(&door, Add { n: 1 })).await.expect_err("it is no member");
+        assert!(matches!(error.refusal(), Some(Refusal::Denied { .. })), "{error:?}");
+        let text = Chain(&error).to_string();
+        assert!(text.contains(", which is no member of this cluster"), "{text}");
+        let found = within(stranger.node(host, port).lookup::<Door>(path)).await;
+        let error = found.expect_err("nor looked up");
+        assert!(matches!(error.refusal(), Some(Refusal::Denied { .. })), "{error:?}");
+        // Not even a member ends it.
+        let error = within(member.actor(&door).stop()).await.expect_err("it is needed");
+        assert!(matches!(error.refusal(), Some(Refusal::Denied { .. })), "{error:?}");
+        for expected in [Verb::Ask, Verb::Lookup, Verb::Stop] {
+            let denied = event(&mut events, |event| match event {
+                Event::Denied { verb, path, .. } => Some((verb, path)),
+                _ => None,
+            });
+            assert_eq!(denied.await, (expected, path.to_owned()));
+        }
+    }
+    // What is called alike is for everybody.
+    node.spawn("registers", Door::default).await?;
+    let door: Address = format!("rakt://cluster@{host}:{port}/registers").parse()?;
+    assert_eq!(within(stranger.ask(&door, Add { n: 1 })).await?, 1);
+    within(member.close()).await;
+    within(stranger.close()).await;
     within(node.shutdown()).await;
     Ok(())
 }
