@@ -138,8 +138,10 @@ impl Embedded {
         self
     }
 
+    /// The node, once it has started.
     fn node(&self) -> Option<Arc<Node>> {
-        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.clone().filter(|node| node.has_begun())
     }
 
     /// The id of this node, once it has started: what it would vote by.
@@ -198,9 +200,14 @@ impl Register for Embedded {
     /// # Errors
     /// With a [`StartError`](crate::StartError) as its source.
     async fn start(&self, starting: Starting) -> Result<(), RegisterError> {
-        let node = Node::start(self.options.clone(), starting).await.map_err(RegisterError::new)?;
-        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
-        Ok(())
+        let node = Node::open(self.options.clone(), starting).await.map_err(RegisterError::new)?;
+        // From here on it is to be stopped, also where this is dropped.
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
+        let begun = node.begin().await;
+        if begun.is_err() {
+            self.stop().await;
+        }
+        begun.map_err(RegisterError::new)
     }
 
     async fn read(&self) -> Result<(Version, Bytes), RegisterError> {
@@ -238,7 +245,7 @@ mod tests {
     use openraft::EntryPayload;
     use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
     use rakt::ActorSystem;
-    use rakt::cluster::Static;
+    use rakt::cluster::{Discovery, Static};
 
     use super::*;
     use crate::document::{Change, Document, SwapId};
@@ -261,6 +268,33 @@ mod tests {
         for file in ["lock", "raft.redb"] {
             std::fs::copy(from.join(file), to.join(file)).expect("it is there");
         }
+    }
+
+    /// Nobody, which it tells when it is asked.
+    struct Nobody(Arc<tokio::sync::Notify>);
+
+    impl Discovery for Nobody {
+        async fn find(&self) -> Result<Vec<Seed>, rakt::cluster::DiscoveryError> {
+            self.0.notify_one();
+            Ok(Vec::new())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_start_that_is_given_up_leaves_the_directory_to_the_next() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = temporary.path().join("register");
+        let (register, asked) = (Embedded::at(&path).expect(3), Arc::default());
+        let system = ActorSystem::builder("start").start().await.expect("it starts");
+        let starting = Starting::new(system.clone(), Nobody(Arc::clone(&asked)));
+        tokio::select! {
+            started = register.start(starting) => panic!("there are no others: {started:?}"),
+            () = asked.notified() => {}
+        }
+        register.stop().await;
+        assert!(system.find("rakt-raft").is_none());
+        let (next, ..) = started(&path).await;
+        next.stop().await;
     }
 
     /// `cargo test --release -p rakt-raft --lib how_long_a_start_takes -- --ignored --nocapture`

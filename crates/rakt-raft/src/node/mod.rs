@@ -13,6 +13,7 @@ mod joining;
 mod voting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(crate) struct Node {
     refreshing: Semaphore,
     tasks: Mutex<JoinSet<()>>,
     door: Mutex<Option<ActorRef<Door>>>,
+    /// It has come into its cluster.
+    has_begun: AtomicBool,
 }
 
 fn reach<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,8 +83,8 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    /// Opens the directory, and comes into the cluster.
-    pub(crate) async fn start(
+    /// Opens the directory.
+    pub(crate) async fn open(
         options: Options,
         starting: Starting,
     ) -> Result<Arc<Self>, StartError> {
@@ -95,7 +98,7 @@ impl Node {
         let (host, port) = starting.system.advertised();
         let place = Place { host: host.to_owned(), port };
         let founding = Founding::new(dir.id(), place.clone(), options.expect, options.times());
-        let node = Arc::new(Self {
+        Ok(Arc::new(Self {
             options,
             starting,
             dir,
@@ -115,17 +118,12 @@ impl Node {
             refreshing: Semaphore::new(1),
             tasks: Mutex::default(),
             door: Mutex::default(),
-        });
-        match node.begin().await {
-            Ok(()) => Ok(node),
-            Err(error) => {
-                node.stop().await;
-                Err(error)
-            }
-        }
+            has_begun: AtomicBool::new(false),
+        }))
     }
 
-    async fn begin(self: &Arc<Self>) -> Result<(), StartError> {
+    /// Comes into the cluster. Whatever becomes of that, it is to be [stopped](Self::stop) then.
+    pub(crate) async fn begin(self: &Arc<Self>) -> Result<(), StartError> {
         // Before others may call: what they say of a log needs one.
         if let Some(member) = self.member() {
             self.enter(&member).await?;
@@ -135,7 +133,13 @@ impl Node {
         let member = self.join().await?;
         self.enter(&member).await?;
         self.announce();
+        self.has_begun.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether it has come into its cluster.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
     }
 
     /// Begins to vote, if it is a voter of its cluster.

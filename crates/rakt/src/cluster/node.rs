@@ -23,7 +23,7 @@ use super::config::Config;
 use super::ear;
 use super::members::Members;
 use super::message::Said;
-use super::register::{AnyRegister, Needed, Starting, SwapError};
+use super::register::{AnyRegister, Beginning, Needed, Starting, SwapError};
 use crate::contained::contain;
 use crate::error::{BoxError, Chain, Refusal};
 use crate::events::{Event, StopReason};
@@ -181,6 +181,7 @@ impl Node {
         let limit = join_timeout;
         let starting = Starting { system: system.clone(), discovery, needed, limit };
         let (begun, join_timeout) = (Instant::now(), join_timeout.unwrap_or(JOIN_TIMEOUT));
+        let beginning = Beginning::new(&node.register, system.runtime());
         let started = node.register.start(starting);
         // It has its own limit too, and may say why it takes so long.
         let patience = limit.map_or(Duration::MAX, |limit| limit.saturating_add(REASON_TIMEOUT));
@@ -191,9 +192,11 @@ impl Node {
             Err(_) => Some(late("its register has not started".to_owned())),
         };
         if let Some(error) = error {
+            beginning.failed(system.0.shutdown_timeout).await;
             end_ear(system).await;
             return Err(error.into());
         }
+        beginning.done();
         let _ = system.0.cluster.set(node.clone());
         system.runtime().spawn(node.clone().live());
         system.runtime().spawn(node.clone().hear_of_changes());

@@ -30,6 +30,9 @@ pub trait Register: Send + Sync + 'static {
     ///
     /// # Errors
     /// Then the node does not start.
+    ///
+    /// # Cancel safety
+    /// What it has begun with when the future is dropped is for [`stop`](Self::stop) to give up.
     fn start(&self, starting: Starting) -> impl Future<Output = Result<(), RegisterError>> + Send {
         drop(starting);
         async { Ok(()) }
@@ -68,6 +71,9 @@ pub trait Register: Send + Sync + 'static {
     }
 
     /// Gives up what it has, as the node shuts down: after that nothing more is called. Default: nothing.
+    ///
+    /// Called as well where its [`start`](Self::start) has failed, or was dropped before it was done since it took too long or the
+    /// start of the system was given up.
     fn stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -165,6 +171,42 @@ pub enum SwapError {
     /// It may have been replaced, may be yet, or never.
     #[error("whether the view was replaced is not known")]
     Unknown(#[source] RegisterError),
+}
+
+/// A register that starts. Unless it does, it is stopped, in a task of its own.
+pub(super) struct Beginning {
+    register: Option<Arc<dyn AnyRegister>>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Beginning {
+    pub(super) fn new(register: &Arc<dyn AnyRegister>, runtime: &tokio::runtime::Handle) -> Self {
+        Self { register: Some(register.clone()), runtime: runtime.clone() }
+    }
+
+    /// It has started.
+    pub(super) fn done(mut self) {
+        self.register = None;
+    }
+
+    /// It has not: waits until it has stopped, for so long at most.
+    pub(super) async fn failed(mut self, limit: Duration) {
+        if let Some(stopping) = self.stop() {
+            // One that panics has stopped as well.
+            drop(tokio::time::timeout(limit, stopping).await);
+        }
+    }
+
+    fn stop(&mut self) -> Option<tokio::task::JoinHandle<()>> {
+        let register = self.register.take()?;
+        Some(self.runtime.spawn(async move { register.stop().await }))
+    }
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        drop(self.stop());
+    }
 }
 
 pub(crate) type Registering<'a, T, E = RegisterError> =

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rakt::cluster::{
@@ -107,7 +108,7 @@ async fn a_register_that_panics_is_asked_again() -> Result {
     let system = within(builder.grain(kind.store(common.store.clone())).start()).await?;
     within(async {
         while confirmed.load(Ordering::Relaxed) < 10 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
@@ -143,6 +144,68 @@ async fn a_register_that_does_not_start_is_an_error_and_is_not_asked() {
     let error = Chain(&error).to_string();
     assert!(error.contains("did not join") && error.contains("its disk is gone"), "{error}");
     assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+/// Never has started: tells that it begins to, that this was given up, and that it is stopped.
+struct Hangs(mpsc::UnboundedSender<&'static str>);
+
+struct GivenUp<'a>(&'a Hangs);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.0.send("its start is given up");
+    }
+}
+
+impl Register for Hangs {
+    async fn start(&self, _: Starting) -> Result<(), RegisterError> {
+        let _given_up = GivenUp(self);
+        let _ = self.0.send("it begins");
+        std::future::pending().await
+    }
+
+    async fn read(&self) -> Result<(Version, Bytes), RegisterError> {
+        Err(RegisterError::new("it has not started"))
+    }
+
+    async fn swap(&self, _: Version, _: Bytes) -> Result<Version, SwapError> {
+        Err(SwapError::Conflict)
+    }
+
+    async fn stop(&self) {
+        let _ = self.0.send("it stops");
+        tokio::task::yield_now().await;
+        let _ = self.0.send("it has stopped");
+    }
+}
+
+const CUT_OFF: [&str; 4] = ["it begins", "its start is given up", "it stops", "it has stopped"];
+
+#[tokio::test(start_paused = true)]
+async fn a_register_that_takes_too_long_to_start_is_stopped() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let config = Config::on(Hangs(tell)).join_timeout(Duration::from_secs(1));
+    let error = ActorSystem::builder("cluster").cluster(config).start().await;
+    let error = Chain(&error.expect_err("it is late")).to_string();
+    assert!(error.contains("its register has not started"), "{error}");
+    // Nothing of it goes on any more.
+    assert_eq!(CUT_OFF.map(|_| told.try_recv().ok()), CUT_OFF.map(Some));
+    assert_eq!(told.recv().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_register_of_a_start_that_is_given_up_is_stopped() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let builder = ActorSystem::builder("cluster").cluster(Config::on(Hangs(tell)));
+    let mut heard = Vec::new();
+    tokio::select! {
+        _ = builder.start() => panic!("it never starts"),
+        begins = told.recv() => heard.extend(begins),
+    }
+    while let Some(said) = within(told.recv()).await {
+        heard.push(said);
+    }
+    assert_eq!(heard, CUT_OFF);
 }
 
 struct Step(String);
@@ -237,7 +300,7 @@ async fn what_is_passed_on_ends_with_its_asker() -> Result {
     let client = remote::Client::new("client", remote::ClientConfig::new())?;
     // Through the node where it does not live, for as long as nobody would wait.
     let there = client.actor(&nodes[0].address(&grain.id()?.path())?);
-    let hour = std::time::Duration::from_secs(3600);
+    let hour = Duration::from_secs(3600);
     let asking = tokio::spawn(async move { there.ask(Linger {}).timeout(hour).await });
     assert_eq!(within(hears.recv()).await, Some("asked"));
     asking.abort();
