@@ -17,6 +17,7 @@ struct Took {
     time: Duration,
     views: u64,
     conflicts: u64,
+    sent: u64,
 }
 
 impl World {
@@ -58,7 +59,7 @@ impl World {
         if time > WITHIN {
             self.broken(|| format!("{count} have not come within {WITHIN:?}"));
         }
-        Took { time, views, conflicts }
+        Took { time, views, conflicts, sent }
     }
 }
 
@@ -70,7 +71,11 @@ fn restarted(nodes: u64) {
             world.kill(at);
         }
         world.run(seconds(1));
-        world.come(nodes);
+        let took = world.come(nodes);
+        // Each greets all that were members, which say nothing: once a second in the end, for two leases.
+        if took.sent > nodes * nodes * 32 {
+            world.broken(|| format!("{} messages", took.sent));
+        }
         world.check_equal(true);
         world
     });
@@ -94,7 +99,7 @@ fn many_that_come_at_once_come_in_few_views() {
         let took = world.come(NODES);
         // Each may lose when it comes, and once more.
         if took.views > NODES / 2 || took.conflicts > NODES * 2 || took.time > seconds(10) {
-            let Took { time, views, conflicts } = took;
+            let Took { time, views, conflicts, .. } = took;
             world.broken(|| format!("{time:?}, {views} views and {conflicts} conflicts"));
         }
         world
