@@ -250,7 +250,7 @@ impl WayThere {
         if self.finding.is_none() {
             if self.has_looked {
                 let failed = self.failed();
-                let is_for_good = failed.iter().all(|(_, refusal)| !may_pass(refusal));
+                let is_for_good = failed.iter().all(|(_, refusal)| !refusal.is_transient());
                 if is_for_good && !failed.is_empty() {
                     return Poll::Ready(Err(nodes.untaken(failed)));
                 }
@@ -296,11 +296,6 @@ impl WayThere {
     }
 }
 
-/// Whether a node may take later what it has turned down for this, or could not be asked for.
-fn may_pass(refusal: &Refusal) -> bool {
-    refusal.is_transient() || matches!(refusal, Refusal::Stopped)
-}
-
 impl Way for WayThere {
     fn poll(&mut self, waker: Option<&Waker>) -> Poll<Result<Target, Refusal>> {
         let grain = self.grain.clone();
@@ -339,7 +334,9 @@ impl Way for WayThere {
             // The client itself is closed.
             Refusal::ShuttingDown if self.grain.nodes.caller().is_err() => return None,
             Refusal::Unreachable { .. } | Refusal::ShuttingDown | Refusal::Fenced => {}
-            Refusal::Stopped | Refusal::WrongSystem { .. } | Refusal::Incompatible { .. } => {}
+            Refusal::WrongSystem { .. } | Refusal::Incompatible { .. } => {}
+            // Among them `Stopped`, which is not of the grain: it has another life. An actor has stopped to which that has
+            // forwarded the message.
             _ => return None,
         }
         self.fail(at, refusal.clone());
