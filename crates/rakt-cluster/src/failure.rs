@@ -213,6 +213,11 @@ impl Evidence {
         self.heard.insert(from, now);
     }
 
+    /// When that was last.
+    pub fn last_heard(&self, seat: Seat) -> Option<Duration> {
+        self.heard.get(&seat).copied()
+    }
+
     /// What was said so far counts no more, such as after an outage for all.
     pub fn forget(&mut self) {
         self.bad.clear();

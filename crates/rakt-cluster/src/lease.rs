@@ -157,6 +157,13 @@ impl Lease {
         self.state == Some(State::Up) && half.is_some_and(|until| now < until)
     }
 
+    /// As if it had been confirmed at `now`: for what may be hosted without that.
+    #[must_use]
+    pub fn as_confirmed(&self, now: Duration) -> Self {
+        let held = self.state.filter(|state| state.hosts()).map(|_| (now, self.length));
+        Self { held, ..self.clone() }
+    }
+
     /// When to look again, if nothing else asks for it: a quarter of the lease after the start of the best look.
     #[must_use]
     pub fn next_look(&self) -> Option<Duration> {

@@ -142,13 +142,15 @@ pub enum Event {
         /// The one from now on.
         to: u64,
     },
-    /// A grain was granted to this node, where another life of it is, which cannot be. That one goes on, and the other does not
-    /// begin. If both had come to life on different nodes, nobody could tell; their [store](crate::grain::GrainStore) could.
+    /// A grain has two lives. Of a kind that is [available](crate::grain::Consistency::Available) it has lived here, while this node
+    /// was cut off, and on another one: the life here ends. Of any other it was granted to this node where another life of it is,
+    /// which cannot be: that one goes on, and the other does not begin. If both had come to life on different nodes, nobody could
+    /// tell; their [store](crate::grain::GrainStore) could.
     #[cfg(feature = "cluster")]
     DuplicateSeen {
         /// The kind of the grain and its key: `cart/42`.
         grain: String,
-        /// What was granted, and refused.
+        /// The life that is left: of a kind that is available on another node, else what was granted here, and refused.
         granted: crate::grain::Epoch,
         /// The life that is here.
         living: crate::grain::Epoch,

@@ -126,6 +126,10 @@ pub(crate) mod of_cluster {
         metrics::counter!("rakt_cluster_fenced_total").increment(1);
     }
 
+    pub(crate) fn duplicate() {
+        metrics::counter!("rakt_cluster_duplicates_total").increment(1);
+    }
+
     pub(crate) fn took_over(slots: usize) {
         metrics::counter!("rakt_cluster_takeovers_total").increment(1);
         metrics::counter!("rakt_cluster_taken_over_slots_total").increment(slots as u64);
@@ -158,6 +162,7 @@ pub(crate) mod of_cluster {
     pub(crate) fn lease(_: Option<Duration>) {}
     pub(crate) fn slots(_: usize) {}
     pub(crate) fn fenced() {}
+    pub(crate) fn duplicate() {}
     pub(crate) fn took_over(_: usize) {}
     pub(crate) fn granted(_: &'static str, _: u64) {}
     pub(crate) fn search_ended(_: &'static str) {}

@@ -2,13 +2,15 @@
 //!
 //! Whoever looks for a grain asks again until there is an answer; its owner keeps those who wait, and answers when it can.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::message::{Answer, Message, Refused, Wish};
 use super::searches::{Counts, Found, Search, Waiter};
-use super::{AGAIN, Do, Participant, Placing};
+use super::{AGAIN, Do, Participant, Placing, Settings};
 use crate::directory::{self, Grain};
 use crate::epoch::Epoch;
+use crate::lease::Lease;
 use crate::node::Seat;
 use crate::placement::{Load, Placement, Request};
 
@@ -21,6 +23,26 @@ const FRESH: Duration = Duration::from_secs(2);
 /// And as often as this about one that is found.
 const OLD: Duration = Duration::from_secs(1);
 
+impl Settings {
+    /// Whether grains of that kind are hosted without a lease as well.
+    pub(super) fn is_available(&self, grain: &Grain) -> bool {
+        self.kinds.get(&grain.kind).is_some_and(|placing| placing.is_available)
+    }
+
+    /// By which lease a grain is granted and hosted: what needs none is so as if it had just been confirmed.
+    pub(super) fn lease_for<'a>(
+        &self,
+        grain: &Grain,
+        lease: &'a Lease,
+        now: Duration,
+    ) -> Cow<'a, Lease> {
+        match self.is_available(grain) {
+            true => Cow::Owned(lease.as_confirmed(now)),
+            false => Cow::Borrowed(lease),
+        }
+    }
+}
+
 impl Participant {
     /// Looks for a grain, which is brought to life where it does not live. [`Do::Found`] with this number says what came of it;
     /// until then the search goes on. `refused` is the life that was found before and is of no use.
@@ -31,20 +53,17 @@ impl Participant {
         refused: Option<Refused>,
         now: Duration,
     ) -> Vec<Do> {
-        self.begin(ticket, Search { grain, wish: Wish { refused, wakes: true }, asked: None }, now)
+        self.begin(ticket, grain, Wish { refused, wakes: true }, now)
     }
 
     /// Looks for a grain, and leaves it be where it does not live.
     pub fn look_for(&mut self, ticket: u64, grain: Grain, now: Duration) -> Vec<Do> {
-        self.begin(
-            ticket,
-            Search { grain, wish: Wish { refused: None, wakes: false }, asked: None },
-            now,
-        )
+        self.begin(ticket, grain, Wish { refused: None, wakes: false }, now)
     }
 
-    fn begin(&mut self, ticket: u64, search: Search, now: Duration) -> Vec<Do> {
+    fn begin(&mut self, ticket: u64, grain: Grain, wish: Wish, now: Duration) -> Vec<Do> {
         let mut out = Vec::new();
+        let search = Search { grain, wish, since: now, asked: None };
         self.finding.searches.insert(ticket, search);
         self.search(ticket, now, &mut out);
         out
@@ -57,6 +76,10 @@ impl Participant {
 
     /// Asks the owner of a grain's slot, if it is time.
     fn search(&mut self, ticket: u64, now: Duration, out: &mut Vec<Do>) {
+        if self.is_alone(ticket, now) {
+            self.finding.searches.remove(&ticket);
+            return out.push(Do::Found { ticket, found: Found::Alone });
+        }
         let (Some(view), Some(me)) = (self.view().cloned(), self.seat()) else { return };
         let Some(search) = self.finding.searches.get_mut(&ticket) else { return };
         let Some(owner) = view.owner(search.grain.slot(view.slots())) else { return };
@@ -71,6 +94,33 @@ impl Participant {
             true => self.wait_for((me, ticket), &grain, wish, now, out),
             false => self.say(owner, Message::Find { ticket, grain, wish }, out),
         }
+    }
+
+    /// Whether a grain may begin here without anybody's word: one that is hosted without a lease, as this node has none any more.
+    fn may_begin(&self, search: &Search, now: Duration) -> bool {
+        let is_cut_off = self.has_hosted && !self.leaving && !self.may_host(now);
+        is_cut_off && search.wish.wakes && self.settings.is_available(&search.grain)
+    }
+
+    /// Whether such a search is to wait no longer for those who may know where the grain lives.
+    fn is_alone(&self, ticket: u64, now: Duration) -> bool {
+        let search = self.finding.searches.get(&ticket);
+        let Some(search) = search.filter(|search| self.may_begin(search, now)) else {
+            return false;
+        };
+        let owner = self.view().and_then(|view| view.owner(search.grain.slot(view.slots())));
+        let is_silent = owner.is_some_and(|owner| self.is_silent(owner, now));
+        now.saturating_sub(search.since)
+            >= if is_silent { AGAIN.saturating_mul(2) } else { PATIENCE }
+    }
+
+    /// Whether nothing is heard of a member: it does not answer probes, as also one does that has no register, and is cut off.
+    fn is_silent(&self, seat: Seat, now: Duration) -> bool {
+        let Some(listed) = &self.listed else { return false };
+        let patience = self.settings.probe.saturating_mul(super::PATIENCE);
+        let last = listed.evidence.last_heard(seat);
+        let is_heard = last.is_some_and(|last| now.saturating_sub(last) < patience);
+        listed.accused.contains(&seat) && !is_heard
     }
 
     /// Somebody looks for a grain whose slot is this node's.
@@ -121,7 +171,8 @@ impl Participant {
         out: &mut Vec<Do>,
     ) -> Option<Answer> {
         let listed = self.listed.as_ref()?;
-        match listed.directory.find(grain, &listed.lease, now) {
+        let lease = self.settings.lease_for(grain, &listed.lease, now);
+        match listed.directory.find(grain, &lease, now) {
             directory::Found::Route(entry) => {
                 let is_refused = waiter.wish.refused.filter(|refused| {
                     entry.host.incarnation == refused.incarnation && entry.uid == Some(refused.uid)
@@ -175,9 +226,9 @@ impl Participant {
         let caller = waiter.from;
         let number = self.random();
         // Who asks for a kind that is not known here has it.
-        let local = || Placing { placement: Placement::Local, role: None };
+        let local = || Placing { placement: Placement::Local, ..Placing::default() };
         let placing = self.settings.kinds.get(&grain.kind).cloned().unwrap_or_else(local);
-        let Placing { placement, role } = placing;
+        let Placing { placement, role, .. } = placing;
         self.finding.placed = self.finding.placed.wrapping_add(1);
         let number = match placement {
             Placement::RoundRobin => self.finding.placed,
@@ -197,7 +248,8 @@ impl Participant {
         };
         let Some(host) = placement.choose(request, load) else { return Some(Answer::NoHost) };
         let was_lost = listed.directory.entry_of(grain).is_some();
-        if let Ok(commands) = listed.directory.grant(grain, host, &listed.lease, now) {
+        let lease = self.settings.lease_for(grain, &listed.lease, now);
+        if let Ok(commands) = listed.directory.grant(grain, host, &lease, now) {
             let Counts { granted_new, granted_again, granted_over, .. } = &mut self.finding.counts;
             let count = match waiter.wish.refused {
                 _ if was_lost => granted_over,
@@ -254,6 +306,16 @@ impl Participant {
                 }
                 Found::Here { epoch: entry.epoch }
             }
+            Answer::Route(entry)
+                if self.is_silent(entry.host, now)
+                    && self
+                        .finding
+                        .searches
+                        .get(&ticket)
+                        .is_some_and(|s| self.may_begin(s, now)) =>
+            {
+                Found::Alone
+            }
             Answer::Route(entry) => {
                 let member = self.view().and_then(|view| view.member(entry.host));
                 let (Some(member), Some(uid)) = (member, entry.uid) else {
@@ -261,7 +323,8 @@ impl Participant {
                     return;
                 };
                 let host = (member.host.clone(), member.port);
-                Found::There { host, incarnation: member.incarnation, uid }
+                let (incarnation, epoch) = (member.incarnation, entry.epoch);
+                Found::There { host, incarnation, uid, epoch }
             }
             Answer::Failed(why) => Found::Failed(why),
             Answer::NoHost => Found::NoHost,
@@ -402,7 +465,7 @@ impl Participant {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::{Settings, Wish};
+    use super::super::Wish;
     use super::*;
     use crate::node::{Incarnation, NodeId};
     use crate::participant::Envelope;
@@ -504,7 +567,7 @@ mod tests {
         let grain = grain_of(&view, me);
         let mut participant = confirmed(&view);
         let listed = participant.listed.as_mut().expect("it is a member");
-        listed.lease = crate::lease::Lease::new(&view, me.id, me.incarnation).expect("a lease");
+        listed.lease = Lease::new(&view, me.id, me.incarnation).expect("a lease");
         participant.hosts_until = None;
         let message = Message::Find { ticket: 5, grain, wish: wish() };
         let find = Envelope { cluster: 7, from: other, to: me, at: view.stamp(), message };

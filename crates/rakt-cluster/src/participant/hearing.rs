@@ -1,5 +1,6 @@
 //! What participants say to each other: probes, accusations, words of directories.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::message::{Envelope, Message};
@@ -259,7 +260,11 @@ impl Participant {
         };
         let comes = matches!(word, Word::Given { .. } | Word::Report { .. });
         let goes = matches!(word, Word::Pull { .. } | Word::Ask { .. });
-        match listed.directory.handle(from, word.clone(), &listed.lease, now) {
+        let lease = match &word {
+            Word::Activate { grain, .. } => self.settings.lease_for(grain, &listed.lease, now),
+            _ => Cow::Borrowed(&listed.lease),
+        };
+        match listed.directory.handle(from, word.clone(), &lease, now) {
             Ok(commands) => self.carry_out(commands, now, out),
             Err(behind) => {
                 if listed.early.len() < EARLY {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Rates;
-use crate::directory::{Command, Directory, Grain, Guards, Word};
+use crate::directory::{Command, Directory, Grain, Guards, Living, Word};
 use crate::epoch::Epoch;
 use crate::failure::{Detector, Evidence};
 use crate::lease::{Lease, Look};
@@ -110,6 +110,8 @@ pub struct Placing {
     pub placement: Placement,
     /// The role that it needs.
     pub role: Option<String>,
+    /// They are hosted without a lease as well, and may live several times then.
+    pub is_available: bool,
 }
 
 /// What a participant wants done.
@@ -228,6 +230,8 @@ pub struct Participant {
     rumours: Rumours,
     again_at: Duration,
     hosts_until: Option<Duration>,
+    /// It has been a member that may host.
+    has_hosted: bool,
     /// What was said last of that.
     was_in_place: bool,
     finding: Finding,
@@ -337,6 +341,7 @@ impl Participant {
             rumours: Rumours::default(),
             again_at: Duration::ZERO,
             hosts_until: None,
+            has_hosted: false,
             was_in_place: false,
             finding: Finding::default(),
             failures: BTreeMap::new(),
@@ -393,7 +398,13 @@ impl Participant {
     pub fn is_owner(&self, grain: &Grain, now: Duration) -> bool {
         let owner = self.view().and_then(|view| view.owner(grain.slot(view.slots())));
         let is_up = self.state() == Some(State::Up);
-        owner.is_some() && owner == self.seat() && is_up && self.may_host(now)
+        let may_grant = self.may_host(now) || self.settings.is_available(grain);
+        owner.is_some() && owner == self.seat() && is_up && may_grant
+    }
+
+    /// What lives here, as far as it was granted to this node under the seat that it has.
+    pub fn granted(&self) -> impl Iterator<Item = Living> {
+        self.listed.iter().flat_map(|listed| listed.directory.lives())
     }
 
     /// Whether no slot of its is on its way here.
@@ -417,7 +428,7 @@ impl Participant {
     /// All that lives here, as far as the cluster knows.
     #[must_use]
     pub fn lives(&self) -> usize {
-        self.listed.as_ref().map_or(0, |listed| listed.directory.lives().count())
+        self.granted().count()
     }
 
     /// What a life here has left is passed on to the next one: until that is over, this one does not leave.
@@ -510,7 +521,7 @@ impl Participant {
             && !listed.is_off
             && self.hosts_until.is_none_or(|known| known < until)
         {
-            self.hosts_until = Some(until);
+            (self.hosts_until, self.has_hosted) = (Some(until), true);
             out.push(Do::Host(until));
         }
     }

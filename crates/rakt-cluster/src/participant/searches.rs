@@ -31,6 +31,8 @@ pub enum Found {
         incarnation: Incarnation,
         /// The number of its life.
         uid: u64,
+        /// What it was granted under.
+        epoch: Epoch,
     },
     /// It did not come to life.
     Failed(String),
@@ -40,6 +42,9 @@ pub enum Found {
     NoHost,
     /// Whoever should know has no lease.
     Fenced,
+    /// This node has no lease, and nobody answers who may be asked: it may begin a life of its own of a grain that is
+    /// [hosted without a lease](super::Placing::is_available). Nobody else knows of that, and its end has to be told to nobody.
+    Alone,
 }
 
 /// All searches of a participant, and those of others that it knows the answers to.
@@ -78,6 +83,7 @@ pub(super) type Waiters = BTreeMap<(Seat, u64), Waiter>;
 pub(super) struct Search {
     pub(super) grain: Grain,
     pub(super) wish: Wish,
+    pub(super) since: Duration,
     /// When its owner was asked last.
     pub(super) asked: Option<Duration>,
 }

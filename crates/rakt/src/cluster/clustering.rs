@@ -19,12 +19,12 @@ use crate::system::core::{
     Claiming, Clustering, Finding, Locating, Refused, Token, Unclaimed, Whereabouts,
 };
 
-fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
+pub(super) fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
     let stamp = rakt_cluster::Stamp { generation: epoch.generation, version: epoch.view };
     rakt_cluster::Epoch { stamp, counter: epoch.counter }
 }
 
-fn grain_of(id: &GrainId) -> Grain {
+pub(super) fn grain_of(id: &GrainId) -> Grain {
     Grain::new(id.kind(), id.key())
 }
 
@@ -48,7 +48,11 @@ impl Clustering for Node {
             if self.progress.borrow().is_over() {
                 return Err(Refusal::ShuttingDown);
             }
-            let found = self.clone().search(grain, refused, true).await;
+            let found = self.clone().search(grain.clone(), refused, true).await;
+            if found == Found::Alone {
+                self.begin_alone(&grain);
+                return Ok(Whereabouts::Here);
+            }
             // Nobody is no answer to that.
             self.whereabouts(&path, found)?.ok_or(Refusal::NotFound)
         })

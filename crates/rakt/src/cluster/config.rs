@@ -205,12 +205,13 @@ impl Config {
         };
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let placing = |(name, host): (&&'static str, &Arc<dyn GrainHost>)| {
-            let (placement, role) = host.placing();
-            (Arc::from(*name), Placing { placement: of(placement), role })
+            let ((placement, role), is_available) = (host.placing(), host.are_available());
+            (Arc::from(*name), Placing { placement: of(placement), role, is_available })
         };
         let mut kinds: BTreeMap<Arc<str>, Placing> = system.0.grains.iter().map(placing).collect();
         // A name stays with whoever claims it.
-        let of_names = Placing { placement: placement::Placement::Local, role: None };
+        let placement = placement::Placement::Local;
+        let of_names = Placing { placement, ..Placing::default() };
         kinds.insert(NAME.into(), of_names);
         Settings {
             me,

@@ -26,8 +26,8 @@ use crate::system::core::{Clustering, Granted, Refused, Whereabouts};
 
 /// How often a node that leaves looks at what has ended, and at its lease.
 const LOOK: Duration = Duration::from_millis(100);
-/// So many grains end at once where a node leaves.
-const ENDING: usize = 64;
+/// So many grains end at once where a node leaves, or has come back.
+pub(super) const ENDING: usize = 64;
 
 impl Node {
     pub(super) fn hosting(&self) -> Arc<Hosting> {
@@ -156,7 +156,7 @@ impl Node {
         let failed = |source: Cause| Refusal::ActivationFailed { source };
         match found {
             Found::Here { .. } => Ok(Some(Whereabouts::Here)),
-            Found::There { host: (host, port), incarnation, uid } => {
+            Found::There { host: (host, port), incarnation, uid, .. } => {
                 let system = self.system().ok_or(Refusal::ShuttingDown)?;
                 let address = Address::new(path, system.name(), &host, port);
                 let address = address.map_err(|error| failed(Cause::new(error)))?;
@@ -275,6 +275,7 @@ fn outcome(found: &Found) -> &'static str {
         Found::Failed(_) => "failed",
         Found::Nobody => "nobody",
         Found::NoHost => "no_host",
+        Found::Alone => "alone",
         _ => "fenced",
     }
 }

@@ -3,6 +3,7 @@
 //! - `config`: how a node takes part; `members`: who does; `join`: a system becomes a node
 //! - `node`: a node, which does what its participant (of the crate rakt-cluster) decides; `grains`: what it
 //!   brings to life, ends and looks for; `clustering`: what it does for its system
+//! - `strays`: grains that live here while it is cut off, of which the cluster does not know
 //! - `reports`: what it tells operators
 //! - `names`: actors that are there once in the whole cluster
 //! - `message`, `ear`: what members say to each other, and the actor that hears it
@@ -47,6 +48,7 @@ mod nodes;
 mod register;
 #[cfg(feature = "cluster")]
 mod reports;
+mod strays;
 
 pub use cluster_ref::ClusterRef;
 #[cfg(feature = "cluster")]

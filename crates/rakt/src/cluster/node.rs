@@ -27,12 +27,12 @@ use super::register::{AnyRegister, Beginning, Needed, Starting, SwapError};
 use crate::contained::contain;
 use crate::error::{BoxError, Chain, Refusal};
 use crate::events::{Event, StopReason};
-use crate::hosting::{Clock, Hosting};
+use crate::hosting::{Clock, Hosting, May};
 use crate::metrics::of_cluster;
 use crate::reference::{ActorRef, AnyActor, AnyCell, ended};
 use crate::signal::Signal;
 use crate::sync::Mutex;
-use crate::system::core::{ActorSystem, CLUSTER, Inner, MEMBER};
+use crate::system::core::{ActorSystem, CLUSTER, Clustering, Inner, MEMBER};
 
 /// So many messages wait for a connection to another member; more are dropped, and said again.
 const WAITING: usize = 1024;
@@ -365,9 +365,13 @@ impl Node {
             ),
             Do::Send { to, envelope } => self.send(to, &envelope),
             Do::Host(until) => {
+                let is_back = self.may() != May::Run;
                 self.hosting().extend(until);
                 self.progress.send_modify(|progress| progress.hosts_until = until);
                 of_cluster::lease(Some(until.saturating_sub(self.now())));
+                if is_back {
+                    self.end_strays();
+                }
             }
             Do::InPlace(is_in_place) => {
                 self.progress.send_modify(|progress| progress.is_in_place = is_in_place);

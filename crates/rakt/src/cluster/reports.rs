@@ -7,6 +7,7 @@ use super::grains::of_core;
 use super::members::{MemberState, Members};
 use super::node::Node;
 use crate::events::Event;
+use crate::grain::Epoch;
 use crate::metrics::of_cluster;
 use crate::system::core::ActorSystem;
 
@@ -76,6 +77,22 @@ impl Node {
         let (granted, living) = (of_core(granted), of_core(living));
         let grain = format!("{}/{}", grain.kind, grain.key.escape_debug());
         tracing::error!(%grain, %granted, %living, "another life of a grain was granted that lives here");
+        of_cluster::duplicate();
+        system.publish(|| Event::DuplicateSeen { grain, granted, living });
+    }
+
+    /// The same of a life that was here while the node was cut off, and that was to be expected.
+    pub(super) fn stray(
+        &self,
+        system: &ActorSystem,
+        grain: &Grain,
+        granted: rakt_cluster::Epoch,
+        living: Epoch,
+    ) {
+        let granted = of_core(granted);
+        let grain = format!("{}/{}", grain.kind, grain.key.escape_debug());
+        tracing::warn!(%grain, %granted, %living, "a grain has lived here and on another node: this life ends");
+        of_cluster::duplicate();
         system.publish(|| Event::DuplicateSeen { grain, granted, living });
     }
 }

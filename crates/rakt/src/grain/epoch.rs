@@ -9,7 +9,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_structs, reason = "stores write down all of it, in this order")]
 pub struct Epoch {
-    /// Counts how often epochs had to begin anew: greater at every start of a node that is alone.
+    /// Counts how often epochs had to begin anew: greater at every start of a node that is alone. 0 for a life that no cluster
+    /// has granted, of an [available](super::Consistency::Available) kind: then only the node knows it by its epoch.
     pub generation: u64,
     /// Which view of the cluster gave it out; 0 on a node that is alone.
     pub view: u64,
@@ -18,6 +19,15 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// Of a life that begins without the word of its cluster; the number tells those of one node apart.
+    pub(super) fn ungranted(counter: u64) -> Self {
+        Self { generation: 0, view: 0, counter }
+    }
+
+    pub(super) fn is_granted(self) -> bool {
+        self.generation > 0
+    }
+
     /// All parts, for a store that keeps it in one field: the later epoch has the greater bytes.
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];

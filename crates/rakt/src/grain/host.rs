@@ -29,7 +29,8 @@ use crate::signal::{Signal, Signalled};
 use crate::spawn::class_of;
 use crate::system::SystemBuilder;
 use crate::system::core::{
-    Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainReport, Granted, Token,
+    Activating, ActorSystem, Entering, GrainFault, GrainHost, GrainLife, GrainReport, Granted,
+    Token,
 };
 use crate::timers::now;
 
@@ -111,9 +112,23 @@ impl<G: Grain> Handler<Wake> for G {
     }
 }
 
+impl<G: Grain> Kind<G> {
+    /// Whether a life that waited for room may begin, which was granted or is without a grant.
+    fn may_begin(&self, epoch: Epoch, may: May) -> bool {
+        match self.terms.are_available() {
+            true if epoch.is_granted() => may != May::End,
+            true => may != May::Run,
+            false => may == May::Run,
+        }
+    }
+}
+
 impl<G: Grain> GrainHost for Kind<G> {
     fn check(&self) -> std::result::Result<(), GrainFault> {
         validate_name(&self.name).map_err(GrainFault::Name)?;
+        if self.are_available() && self.terms.store.is_some() {
+            return Err(GrainFault::StoreOfMany);
+        }
         Accepts::<G>::of_actor().map(drop).map_err(GrainFault::DuplicateName)
     }
 
@@ -216,6 +231,10 @@ impl<G: Grain> GrainHost for Kind<G> {
         (self.terms.placement, self.terms.role.clone())
     }
 
+    fn are_available(&self) -> bool {
+        self.terms.are_available()
+    }
+
     fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted) {
         let Granted { key, epoch, hosting } = granted;
         let system = system.clone();
@@ -231,7 +250,7 @@ impl<G: Grain> GrainHost for Kind<G> {
             let limit = self.terms.activation_timeout;
             match tokio::time::timeout(limit, room(self.clone(), system.clone())).await {
                 // It may have waited for long.
-                Ok(permit) if hosting.may() == May::Run => {
+                Ok(permit) if self.may_begin(epoch, hosting.may()) => {
                     place.admit(&system, (epoch, hosting), permit);
                 }
                 Ok(_) => refuse(&system, (G::KIND, &key), epoch, &Refusal::Fenced),
@@ -245,7 +264,9 @@ impl<G: Grain> GrainHost for Kind<G> {
     }
 
     fn evict(&self, refusal: &Refusal) {
-        living(self).flatten().for_each(|place| place.evict(refusal));
+        if !self.are_available() {
+            living(self).flatten().for_each(|place| place.evict(refusal));
+        }
     }
 
     fn forget_routes(&self, is_gone: &dyn Fn([u8; 16]) -> bool) {
@@ -255,6 +276,14 @@ impl<G: Grain> GrainHost for Kind<G> {
     fn living(&self) -> Vec<Arc<dyn AnyCell>> {
         let cells = living(self).flatten().filter_map(|place| place.living());
         cells.map(|cell| cell as Arc<dyn AnyCell>).collect()
+    }
+
+    fn lives(&self) -> Vec<GrainLife> {
+        let lives = living(self).flatten().filter_map(|place| {
+            let (epoch, cell) = place.life()?;
+            Some((place.id.clone(), epoch, cell as Arc<dyn AnyCell>))
+        });
+        lives.collect()
     }
 
     fn count(&self) -> u64 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Grain;
+use super::consistency::Consistency;
 use super::placement::Placement;
 use super::store::{AnyStore, GrainStore};
 use crate::cell::Setup;
@@ -28,7 +29,15 @@ pub(super) struct Terms {
     pub(super) reminder_interval: Duration,
     pub(super) placement: Placement,
     pub(super) role: Option<String>,
+    pub(super) consistency: Consistency,
     pub(super) kept: Vec<String>,
+}
+
+impl Terms {
+    /// Whether such grains live on without a lease.
+    pub(super) fn are_available(&self) -> bool {
+        self.consistency == Consistency::Available
+    }
 }
 
 /// An idle grain ends after this time unless its kind says otherwise.
@@ -67,6 +76,7 @@ impl<G: Grain> GrainKind<G> {
             reminder_interval: Duration::from_secs(1),
             placement: Placement::default(),
             role: None,
+            consistency: Consistency::default(),
             kept: Vec::new(),
         };
         let kind =
@@ -128,6 +138,21 @@ impl<G: Grain> GrainKind<G> {
     /// kind as well where they send messages to such grains.
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.terms.role = Some(role.into());
+        self
+    }
+
+    /// What such grains do while their node is cut off from its cluster. Default: [`Consistency::Consistent`], they stand still. All
+    /// nodes are to say the same.
+    ///
+    /// With [`Consistency::Available`] they serve on, and may be brought to life where they live elsewhere already. Once the node
+    /// is back, each life there that the cluster does not know of ends as one that is stopped: what it has is handled,
+    /// [`passivate`](Grain::passivate) runs, and may tell [`grain_ref`](crate::Context::grain_ref) what the one that is left
+    /// should know. A life that the cluster has not granted has an [epoch](super::Epoch) of the generation 0, below all others.
+    ///
+    /// Such a kind has no [`store`](Self::store), or the system does not start: of two lives one would be refused all that it
+    /// writes.
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.terms.consistency = consistency;
         self
     }
 

@@ -55,7 +55,7 @@
 //! - `kind`: what holds for all grains of a kind; `hosted`: the same of a kind whose grains live here; `host`: what is done
 //!   for all of those; `table`: their places by their keys; `room`: how there comes to be room for one more
 //! - `place`: where a grain lives, one life after the other; `activation`: one such life, and what it has stored
-//! - `placement`: on which node of a cluster that is
+//! - `placement`: on which node of a cluster that is; `consistency`: what becomes of it while that is cut off
 //! - `context`: what the code of a grain can do besides
 //! - `reference`, `way`: how it is sent messages
 //! - `relay`: what peers send for grains that live on other nodes
@@ -64,6 +64,7 @@
 //! - `reminders`: messages to grains that do not live
 
 mod activation;
+pub(crate) mod consistency;
 mod context;
 mod epoch;
 mod host;
@@ -89,6 +90,7 @@ use crate::actor::Actor;
 use crate::context::Context;
 use crate::error::Result;
 
+pub use consistency::Consistency;
 pub use epoch::{Epoch, Writer};
 pub use id::GrainId;
 pub use kind::GrainKind;

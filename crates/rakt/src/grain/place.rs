@@ -33,6 +33,7 @@ use crate::inside::is_inside_any;
 use crate::mailbox::arrivals::{Arrivals, Reachable};
 use crate::reference::{self, ActorRef, AnyCell, Target};
 use crate::runner::Runner;
+use crate::signal::{Signal, Signalled};
 use crate::spawn::class_of;
 use crate::sync::Mutex;
 use crate::system::core::{ActorSystem, Token};
@@ -65,6 +66,8 @@ struct Away<G: Grain> {
     passing: Weak<Passing>,
     /// What is for a grain that lives elsewhere, while it is passed on.
     relayed: Option<VecDeque<Relayed>>,
+    /// What the cluster has granted while a life was here of which it does not know: it begins when that has ended.
+    next: Option<(Epoch, Arc<Hosting>, OwnedSemaphorePermit)>,
 }
 
 /// Messages that are passed on, and what is there until they are.
@@ -85,7 +88,7 @@ impl Drop for Passing {
 
 impl<G: Grain> Default for Away<G> {
     fn default() -> Self {
-        Self { elsewhere: None, left: None, passing: Weak::new(), relayed: None }
+        Self { elsewhere: None, left: None, passing: Weak::new(), relayed: None, next: None }
     }
 }
 
@@ -162,17 +165,17 @@ impl<G: Grain> Place<G> {
         if life.away.as_ref().is_some_and(|away| away.passing.strong_count() > 0) {
             return None;
         }
+        let elsewhere = || life.away.as_ref().and_then(|away| away.elsewhere.as_ref());
         match &life.current {
+            // It ends in favour of that one.
+            Some(cell) if elsewhere().is_some() && !cell.takes_messages() => {}
             // It is about to end, and where the next one lives is decided after that.
-            Some(cell) if refused.is_some_and(|refused| refused == cell.life()) => None,
-            Some(cell) => Some(Target::Local(cell.clone())),
-            None => {
-                let elsewhere = life.away.as_ref().and_then(|away| away.elsewhere.as_ref());
-                let found =
-                    elsewhere.filter(|found| refused.is_none() || found.life() != refused)?;
-                Some(found.target().clone())
-            }
+            Some(cell) if refused.is_some_and(|refused| refused == cell.life()) => return None,
+            Some(cell) => return Some(Target::Local(cell.clone())),
+            None => {}
         }
+        let found = elsewhere().filter(|found| refused.is_none() || found.life() != refused)?;
+        Some(found.target().clone())
     }
 
     /// It was found on another node, which may be gone by now.
@@ -227,7 +230,14 @@ impl<G: Grain> Place<G> {
         next
     }
 
-    /// Begins a life that the cluster has granted. There is none yet, or what was there is over for the cluster.
+    /// The activation that takes in messages, and under which epoch.
+    pub(super) fn life(&self) -> Option<(Epoch, Arc<ActorCell<G>>)> {
+        let living = self.living()?;
+        Some((activation_of(&living)?.epoch(), living))
+    }
+
+    /// Begins a life that the cluster has granted, or one without a grant unless there is one. There is none yet, or what was
+    /// there is over for the cluster.
     pub(super) fn admit(
         self: &Arc<Self>,
         system: &ActorSystem,
@@ -235,6 +245,15 @@ impl<G: Grain> Place<G> {
         permit: OwnedSemaphorePermit,
     ) {
         let mut life = self.life.lock();
+        let is_available = self.kind.terms.are_available();
+        if let Some(stray) = life.current.clone().filter(|_| is_available) {
+            if epoch.is_granted() {
+                life.away().next = Some((epoch, hosting, permit));
+                drop(life);
+                stray.signal(Signal::Stop { finish: true, reason: StopReason::Stopped });
+            }
+            return;
+        }
         let cell = self.new_cell(system, Some(epoch));
         life.seat = Some(Seat { number: self.kind.places.sit_down(self), _permit: permit });
         let before = life.current.replace(cell.clone());
@@ -246,12 +265,12 @@ impl<G: Grain> Place<G> {
         if let Some((left, _)) = &mut left {
             cell.take_over(left);
         }
-        if life.away.as_ref().is_some_and(|away| away.relayed.is_none()) {
+        if life.away.as_ref().is_some_and(|away| away.relayed.is_none() && away.next.is_none()) {
             life.away = None;
         }
         drop(life);
         drop((before, left));
-        self.clone().begin(cell, Some(hosting));
+        self.clone().begin(cell, (!is_available).then_some(hosting));
     }
 
     /// Whoever lives here ends at once, without a word: it may live elsewhere.
@@ -287,7 +306,11 @@ impl<G: Grain> Place<G> {
     fn new_cell(&self, system: &ActorSystem, granted: Option<Epoch>) -> Arc<ActorCell<G>> {
         let uid = system.next_uid();
         let (epoch, writer) = self.kind.next_epoch(uid);
-        let epoch = granted.unwrap_or(epoch);
+        let epoch = match granted {
+            Some(granted) if granted.is_granted() => granted,
+            Some(_) => Epoch::ungranted(epoch.counter),
+            None => epoch,
+        };
         let terms = self.kind.terms.clone();
         let activation = Activation::new(self.id.clone(), terms, (epoch, writer));
         let mut setup = self.kind.setup.clone();
@@ -371,6 +394,7 @@ impl<G: Grain> Place<G> {
             if left.is_empty() || cluster.is_some() {
                 let Life { current, seat, .. } = &mut *life;
                 let (current, seat) = (current.take(), seat.take());
+                let next = life.away.as_mut().and_then(|away| away.next.take());
                 if let Some(passing) = &passing {
                     let away = life.away();
                     away.left = Some((left, ended.me()));
@@ -385,6 +409,9 @@ impl<G: Grain> Place<G> {
                 drop(current);
                 if let (Some(cluster), Some(activation)) = (cluster, activation_of(ended)) {
                     cluster.ended(&self.id, activation.epoch());
+                }
+                if let Some((epoch, hosting, permit)) = next {
+                    self.admit(&ended.system, (epoch, hosting), permit);
                 }
                 if let Some(passing) = passing
                     && let Some(host) = ended.system.0.grains.get(G::KIND)

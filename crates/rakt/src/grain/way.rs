@@ -45,18 +45,26 @@ impl<G: Grain> Sought<G> {
         }
     }
 
-    /// Of a cluster: where it is known to live.
+    /// Of a cluster: where it is known to live. `is_new` says that this was found out just now.
+    ///
+    /// # Errors
+    /// It lives here, and stands still.
     fn known_in(
         &self,
         cluster: &dyn Clustering,
         refused: Option<Life>,
+        is_new: bool,
     ) -> Result<Option<Target>, Refusal> {
         let place = self.place.as_ref().map_err(Clone::clone)?;
         let known = place.known(refused);
-        if matches!(known, Some(Target::Local(_))) && cluster.may() != May::Run {
-            return Err(Refusal::Fenced);
+        let (is_available, cut_off) =
+            (place.kind.terms.are_available(), || cluster.may() != May::Run);
+        match known {
+            Some(Target::Local(_)) if !is_available && cut_off() => Err(Refusal::Fenced),
+            // Who is there may be on the other side of a cut, and whoever keeps track of it knows more.
+            Some(Target::Remote(_)) if is_available && !is_new && cut_off() => Ok(None),
+            known => Ok(known),
         }
-        Ok(known)
     }
 }
 
@@ -89,7 +97,7 @@ impl<G: Grain> AnyGrain for Sought<G> {
     fn known(&self) -> Option<Target> {
         let known = match self.system.cluster() {
             None => Target::Local(self.living()?),
-            Some(cluster) => self.known_in(&**cluster, None).ok()??,
+            Some(cluster) => self.known_in(&**cluster, None, false).ok()??,
         };
         Some(self.through_door(known))
     }
@@ -162,15 +170,15 @@ impl<G: Grain> WayTo<G> {
         waker: Option<&Waker>,
     ) -> Poll<Result<Target, Refusal>> {
         let place = self.grain.place.as_ref().map_err(Clone::clone)?;
+        let mut is_new = false;
         loop {
             // What was sent before is to arrive before.
             if waker.is_some() && !place.has_passed_on(waker) {
                 return Poll::Pending;
             }
             let refused = self.refused_by;
-            if let Some(known) =
-                self.grain.known_in(&**cluster, refused.map(|refused| refused.life))?
-            {
+            let life = refused.map(|refused| refused.life);
+            if let Some(known) = self.grain.known_in(&**cluster, life, is_new)? {
                 return Poll::Ready(Ok(known));
             }
             let find = || cluster.clone().find(&place.id, refused);
@@ -183,6 +191,7 @@ impl<G: Grain> WayTo<G> {
             let finding = self.finding.get_or_insert_with(find);
             let found = ready!(finding.as_mut().poll(&mut TaskContext::from_waker(waker)));
             self.finding = None;
+            is_new = true;
             match found? {
                 // It is in there now, unless it has ended already.
                 Whereabouts::Here => {}

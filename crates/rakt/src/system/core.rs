@@ -125,14 +125,18 @@ pub(crate) trait GrainHost: Any + Send + Sync {
     fn relay(self: Arc<Self>, system: &ActorSystem, key: &str) -> Option<Arc<dyn Reachable>>;
     /// Where such grains are placed in a cluster, and the role that a node needs for it.
     fn placing(&self) -> (Placement, Option<String>);
+    /// Whether they live on while their node is cut off from its cluster, and may have several lives then.
+    fn are_available(&self) -> bool;
     /// Brings a grain to life that the cluster has granted to this node. What comes of it is told to the cluster.
     fn admit(self: Arc<Self>, system: &ActorSystem, granted: Granted);
-    /// Ends all activations at once, without their code: they may live elsewhere.
+    /// Ends all activations at once, without their code: they may live elsewhere. Not so those that may do that.
     fn evict(&self, refusal: &Refusal);
     /// Forgets where grains were found, if that was on a run of a node of which this says so.
     fn forget_routes(&self, is_gone: &dyn Fn([u8; 16]) -> bool);
     /// The activations that live now, or are about to.
     fn living(&self) -> Vec<Arc<dyn AnyCell>>;
+    /// The same, with what they are.
+    fn lives(&self) -> Vec<GrainLife>;
     /// How many of those there are.
     fn count(&self) -> u64;
     /// What there is to know of it.
@@ -155,6 +159,9 @@ pub(crate) struct Granted {
     /// Whether it may run at the moment.
     pub(crate) hosting: Arc<Hosting>,
 }
+
+/// A life of a grain, and its epoch.
+pub(crate) type GrainLife = (GrainId, Epoch, Arc<dyn AnyCell>);
 
 /// What a cluster does for the grains of its nodes.
 #[allow(dead_code, reason = "for clusters, which are a feature")]
@@ -250,6 +257,8 @@ pub(crate) type Activating = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 
 pub(crate) enum GrainFault {
     Name(AddressError),
     DuplicateName(DuplicateName),
+    /// It has a store, and its grains may have several lives.
+    StoreOfMany,
 }
 
 /// The grains of one kind in this process, at one moment.

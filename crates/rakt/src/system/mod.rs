@@ -189,10 +189,15 @@ impl SystemBuilder {
         }
         self.kinds.check_names().map_err(|source| StartError::InvalidKind { source })?;
         self.kinds.check()?;
-        for grains in self.grains.values() {
+        for (name, grains) in &self.grains {
             grains.check().map_err(|fault| match fault {
                 GrainFault::Name(source) => StartError::InvalidKind { source },
                 GrainFault::DuplicateName(duplicate) => duplicate.into(),
+                GrainFault::StoreOfMany => {
+                    let (option, allowed) = ("consistency", "Consistent for a kind with a store");
+                    let value = format!("Available for the kind {name:?}, which has a store");
+                    ConfigError { option, value, allowed }.into()
+                }
             })?;
         }
         let runtime = tokio::runtime::Handle::current();

@@ -2,6 +2,7 @@
 //!
 //! | file | asks |
 //! | --- | --- |
+//! | `available.rs` | what becomes of grains that are to serve on without a lease? |
 //! | `bad_days.rs` | what goes wrong as nodes start, stop, and pass messages on? |
 //! | `clients.rs` | do those who are no members reach grains, by whichever node is there? |
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
@@ -19,6 +20,7 @@
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
 
+mod available;
 mod bad_days;
 mod clients;
 mod faulty_register;

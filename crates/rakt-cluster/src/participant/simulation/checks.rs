@@ -55,7 +55,7 @@ impl World {
     pub(super) fn check_epoch(&mut self, at: usize, grain: &Grain, epoch: Epoch) {
         self.checks.begun += 1;
         let before = self.checks.last.insert(grain.clone(), epoch);
-        if before.is_some_and(|before| before >= epoch) {
+        if before.is_some_and(|before| before >= epoch) && !self.is_available {
             self.broken(|| format!("{grain:?} begins on {at} under {epoch} after {before:?}"));
         }
     }
@@ -65,7 +65,7 @@ impl World {
         let now = self.now;
         let hosts = |node: &Node| node.hosts(now, self.overstays);
         let mut doubles = Vec::new();
-        if hosts(&self.nodes[at]) {
+        if hosts(&self.nodes[at]) && !self.is_available {
             for (grain, epoch) in self.nodes[at].lives.keys() {
                 let others = self.nodes.iter().enumerate().filter(|(_, node)| hosts(node));
                 let same = others.flat_map(|(who, node)| {
@@ -90,7 +90,8 @@ impl World {
     pub(super) fn check_seat(&mut self, at: usize) {
         let node = &self.nodes[at];
         let hosts = node.participant.state().is_some_and(|state| state.hosts());
-        if !hosts && (!node.lives.is_empty() || node.hosts_until.is_some()) {
+        let lives = !node.lives.is_empty() && !self.is_available;
+        if !hosts && (lives || node.hosts_until.is_some()) {
             let state = node.participant.state();
             self.broken(|| format!("node {at} is {state:?} and hosts"));
         }

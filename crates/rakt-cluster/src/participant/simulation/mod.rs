@@ -9,6 +9,7 @@
 //! | `checks` | what must hold at any time |
 //! | `chaos` | random faults of many seeds |
 //! | `scenarios` | faults by name |
+//! | `available` | what becomes of grains that are hosted without a lease |
 //! | `liars` | who is no member, and speaks |
 //! | `restarts` | many that come at once |
 //! | `takeovers` | what is told of those that were removed |
@@ -19,6 +20,7 @@
 //! `RAKT_SEEDS=10000 cargo test -p rakt-cluster seeds` runs so many, from `RAKT_FIRST` on; `RAKT_SEED=7` one alone. What
 //! fails is run again with a trace, whose end is shown: `RAKT_TRACE` lines.
 
+mod available;
 mod chaos;
 mod checks;
 mod liars;

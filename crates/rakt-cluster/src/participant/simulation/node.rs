@@ -73,18 +73,23 @@ impl World {
             Do::Host(until) => {
                 let now = self.now;
                 let node = &mut self.nodes[at];
+                let is_back = !node.hosts(now, Duration::ZERO);
                 node.hosts_until = node.hosts_until.max(Some(until));
                 let left = until.saturating_sub(node.clock.at(now));
                 if left > self.lease {
                     self.broken(|| format!("node {at} may host for {left:?}"));
                 }
                 self.check_alone(at);
+                if is_back && self.is_available {
+                    self.end_strays(at);
+                }
             }
             Do::Start { grain, epoch } => self.begin(at, grain, epoch),
             Do::EndAll => {
                 self.note(|| format!("{at} ends all"));
+                let is_available = self.is_available;
                 let node = &mut self.nodes[at];
-                node.lives.clear();
+                node.lives.retain(|_, _| is_available);
                 (node.hosts_until, node.drains) = (None, false);
             }
             Do::InPlace(_) | Do::Raised { .. } => {}
@@ -118,7 +123,7 @@ impl World {
             }
             Do::Left => {
                 self.note(|| format!("{at} has left"));
-                if !self.nodes[at].lives.is_empty() {
+                if !self.nodes[at].lives.is_empty() && !self.is_available {
                     self.broken(|| format!("node {at} has left, and hosts"));
                 }
                 if !self.nodes[at].leaves {
@@ -208,7 +213,8 @@ impl World {
         self.check_epoch(at, &grain, epoch);
         self.nodes[at].lives.insert((grain.clone(), epoch), Life::Begins);
         self.check_alone(at);
-        let slow = self.random.chance(50);
+        // Who may begin one by itself does not wait for that.
+        let slow = self.random.chance(50) && !self.is_available;
         let after = self.random.millis(if slow { (500, 4000) } else { (0, 200) });
         self.plan(self.now + after, Event::Begun(at, grain, epoch));
     }
@@ -305,13 +311,14 @@ impl World {
             Found::Here { epoch } => {
                 let (node, now) = (&self.nodes[at], self.now);
                 let life = node.lives.get(&(one.grain.clone(), epoch));
-                if matches!(life, Some(Life::Lives(_))) && node.hosts(now, Duration::ZERO) {
+                let runs = self.is_available || node.hosts(now, Duration::ZERO);
+                if matches!(life, Some(Life::Lives(_))) && runs {
                     self.used(at, &one);
                 } else {
                     self.look_later(at, one, None);
                 }
             }
-            Found::There { host, incarnation, uid } => {
+            Found::There { host, incarnation, uid, .. } => {
                 if self.checks.lives.get(&(incarnation, uid)) != Some(&one.grain) {
                     self.broken(|| {
                         format!("{:?} was never there: {incarnation:?} {uid}", one.grain)
@@ -322,6 +329,10 @@ impl World {
                 self.nodes[at].uses.insert(ticket, one);
                 self.say(at, host.1, Said::Do { grain, incarnation, uid, by: at, ticket });
                 self.plan(self.now + ANSWER, Event::Unanswered(at, ticket));
+            }
+            Found::Alone => {
+                self.begin_alone(at, &one.grain);
+                self.used(at, &one);
             }
             _ => self.look_later(at, one, None),
         }
@@ -362,7 +373,8 @@ impl World {
                 let mut lives = node.lives.iter().filter(|((other, _), _)| *other == grain);
                 let lives = lives.any(|(_, life)| *life == Life::Lives(uid));
                 let here = node.incarnation == incarnation;
-                let answer = match (here && lives, node.hosts(self.now, Duration::ZERO)) {
+                let runs = self.is_available || node.hosts(self.now, Duration::ZERO);
+                let answer = match (here && lives, runs) {
                     (true, true) => Said::Done { ticket },
                     (true, false) => Said::Refused { ticket, ended: false },
                     (false, _) => Said::Refused { ticket, ended: true },

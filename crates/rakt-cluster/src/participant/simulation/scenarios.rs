@@ -7,7 +7,7 @@ use super::chaos::show;
 use super::state::World;
 use crate::directory::{Grain, Guard};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -15,7 +15,12 @@ pub(super) fn seconds(seconds: u64) -> Duration {
 
 /// A cluster of so many nodes at the ports from 1, all of them Up, whose grains live on.
 pub(super) fn cluster(seed: u64, nodes: usize) -> World {
-    of(World::new(seed), nodes, None)
+    cluster_of(World::new(seed), nodes)
+}
+
+/// The same in such a world.
+pub(super) fn cluster_of(world: World, nodes: usize) -> World {
+    of(world, nodes, None)
 }
 
 /// The same, in which all use grains all the time.
@@ -44,7 +49,7 @@ impl World {
         })
     }
 
-    fn hosts(&self, at: usize) -> bool {
+    pub(super) fn hosts(&self, at: usize) -> bool {
         self.nodes[at].hosts(self.now, Duration::ZERO)
     }
 
@@ -65,14 +70,14 @@ impl World {
     }
 
     /// Between each of the one and each of the other nothing gets through.
-    fn part(&mut self, one: &[usize], other: &[usize], lasts: Duration) {
+    pub(super) fn part(&mut self, one: &[usize], other: &[usize], lasts: Duration) {
         let port = |at: &usize| self.nodes[*at].port;
         let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
         let cuts = pairs.flat_map(|(a, b)| [(port(a), port(b)), (port(b), port(a))]).collect();
         self.cut(cuts, self.now + lasts);
     }
 
-    fn cut_off(&mut self, at: usize) {
+    pub(super) fn cut_off(&mut self, at: usize) {
         self.network.cut_off.insert(self.nodes[at].port);
     }
 

@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) asks_are_heard: bool,
     /// What the version can do of nodes that start.
     pub(super) level: u32,
+    /// All grains are hosted without a lease as well.
+    pub(super) is_available: bool,
     pub(super) used: u64,
     pub(super) slowest: Duration,
     pub(super) trace: Option<Vec<String>>,

@@ -50,6 +50,7 @@ impl World {
             off: 20_000,
             asks_are_heard: true,
             level: 1,
+            is_available: false,
             used: 0,
             slowest: Duration::ZERO,
             trace: None,
@@ -101,7 +102,9 @@ impl World {
             weight: 100,
             level: self.level,
         };
-        let placing = |placement| Placing { placement, role: None };
+        let is_available = self.is_available;
+        let placing = |placement| Placing { placement, role: None, is_available };
+        let cart = is_available.then_some(("cart", Placement::Owner));
         let kinds = [
             ("near", Placement::Local),
             ("any", Placement::Random),
@@ -113,7 +116,11 @@ impl World {
             lease: self.lease,
             cluster: wide(&mut self.random),
             seconds: 1000,
-            kinds: kinds.into_iter().map(|(kind, how)| (kind.into(), placing(how))).collect(),
+            kinds: kinds
+                .into_iter()
+                .chain(cart)
+                .map(|(kind, how)| (kind.into(), placing(how)))
+                .collect(),
             seed: self.random.next(),
         };
         let participant = Participant::guarded(settings, self.guards, self.slots.clone());
