@@ -16,7 +16,7 @@ use crate::grain::{Epoch, GrainId};
 use crate::hosting::May;
 use crate::reference::AnyCell;
 use crate::system::core::{
-    Claiming, Clustering, Finding, Locating, Refused, Token, Unclaimed, Whereabouts,
+    Activating, Claiming, Clustering, Finding, Locating, Refused, Token, Unclaimed, Whereabouts,
 };
 
 pub(super) fn to_core(epoch: Epoch) -> rakt_cluster::Epoch {
@@ -55,6 +55,18 @@ impl Clustering for Node {
             }
             // Nobody is no answer to that.
             self.whereabouts(&path, found)?.ok_or(Refusal::NotFound)
+        })
+    }
+
+    fn until_hosting(self: Arc<Self>) -> Activating {
+        Box::pin(async move {
+            let mut progress = self.progress.subscribe();
+            let hosts = |progress: &Progress| self.now() < progress.hosts_until;
+            let waited = progress.wait_for(|progress| progress.is_over() || hosts(progress)).await;
+            match waited {
+                Ok(progress) if !progress.is_over() => Ok(()),
+                _ => Err(Refusal::ShuttingDown),
+            }
         })
     }
 

@@ -21,7 +21,7 @@ use crate::call_options::CallOptions;
 use crate::error::{Bound, Refusal};
 use crate::hosting::May;
 use crate::reference::{ActorRef, AnyCell, AnyGrain, Life, Looking, Target, Way};
-use crate::system::core::{ActorSystem, Clustering, Finding, Refused, Whereabouts};
+use crate::system::core::{Activating, ActorSystem, Clustering, Finding, Refused, Whereabouts};
 
 /// A grain as those see it who send to it.
 pub(super) struct Sought<G: Grain> {
@@ -105,7 +105,8 @@ impl<G: Grain> AnyGrain for Sought<G> {
     fn way(self: Arc<Self>, sent_to: Option<&Target>) -> Box<dyn Way> {
         let sent_to = sent_to.and_then(Target::life);
         let last = sent_to.map(|life| life.uid);
-        Box::new(WayTo { grain: self, last, room: None, finding: None, sent_to, refused_by: None })
+        let (room, finding, hosting, refused_by) = Default::default();
+        Box::new(WayTo { grain: self, last, room, finding, hosting, sent_to, refused_by })
     }
 
     fn through(&self, door: fn(&Target) -> Target) -> Arc<dyn AnyGrain> {
@@ -138,6 +139,8 @@ struct WayTo<G: Grain> {
     room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
     /// Where it is looked for, in a cluster.
     finding: Option<Finding>,
+    /// Is over when the node may host again, where the grain stands still or nobody can say where it lives.
+    hosting: Option<Activating>,
     /// The life that it was sent to last, and that which has refused it.
     sent_to: Option<Life>,
     refused_by: Option<Refused>,
@@ -172,14 +175,24 @@ impl<G: Grain> WayTo<G> {
         let place = self.grain.place.as_ref().map_err(Clone::clone)?;
         let mut is_new = false;
         loop {
+            if let (Some(hosting), Some(waker)) = (&mut self.hosting, waker) {
+                ready!(hosting.as_mut().poll(&mut TaskContext::from_waker(waker)))?;
+                self.hosting = None;
+            }
             // What was sent before is to arrive before.
             if waker.is_some() && !place.has_passed_on(waker) {
                 return Poll::Pending;
             }
             let refused = self.refused_by;
             let life = refused.map(|refused| refused.life);
-            if let Some(known) = self.grain.known_in(&**cluster, life, is_new)? {
-                return Poll::Ready(Ok(known));
+            match self.grain.known_in(&**cluster, life, is_new) {
+                Ok(Some(known)) => return Poll::Ready(Ok(known)),
+                Ok(None) => {}
+                Err(Refusal::Fenced) if waker.is_some() => {
+                    self.hosting = Some(cluster.clone().until_hosting());
+                    continue;
+                }
+                Err(refusal) => return Poll::Ready(Err(refusal)),
             }
             let find = || cluster.clone().find(&place.id, refused);
             let Some(waker) = waker else {
@@ -192,10 +205,16 @@ impl<G: Grain> WayTo<G> {
             let found = ready!(finding.as_mut().poll(&mut TaskContext::from_waker(waker)));
             self.finding = None;
             is_new = true;
-            match found? {
+            match found {
+                Err(Refusal::Fenced) => {
+                    self.hosting = Some(cluster.clone().until_hosting());
+                    waker.wake_by_ref();
+                    return Poll::Pending;
+                }
+                Err(refusal) => return Poll::Ready(Err(refusal)),
                 // It is in there now, unless it has ended already.
-                Whereabouts::Here => {}
-                Whereabouts::There(found) => {
+                Ok(Whereabouts::Here) => {}
+                Ok(Whereabouts::There(found)) => {
                     let found = ActorRef::from_target(found.target().clone());
                     place.note_elsewhere(found, |run| cluster.is_gone(run));
                     // Whoever has refused is asked again, if it is known to live since.
@@ -259,6 +278,10 @@ impl<G: Grain> Way for WayTo<G> {
 
     fn why_waiting(&self) -> Option<Refusal> {
         let place = self.grain.place.as_ref().ok()?;
-        self.room.is_some().then(|| no_room(place))
+        match (&self.room, &self.hosting) {
+            (Some(_), _) => Some(no_room(place)),
+            (None, Some(_)) => Some(Refusal::Fenced),
+            (None, None) => None,
+        }
     }
 }

@@ -170,6 +170,8 @@ pub(crate) trait Clustering: Any + Send + Sync {
     fn may(&self) -> May;
     /// Where a grain lives: it is brought to life where it does not. It is of no use where it was found before, as `refused`.
     fn find(self: Arc<Self>, grain: &GrainId, refused: Option<Refused>) -> Finding;
+    /// Completes when grains may run here again.
+    fn until_hosting(self: Arc<Self>) -> Activating;
     /// Where a grain lives, if it does.
     fn look(self: Arc<Self>, grain: &GrainId) -> Locating;
     /// Whether that run of a node hosts nothing any more, by the newest view.

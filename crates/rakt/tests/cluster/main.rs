@@ -16,6 +16,7 @@
 //! | `figures.rs` | how fast is that, with processes? |
 //! | `readiness.rs` | does a node say truly whether it does its part? |
 //! | `still.rs` | does what has a name of the cluster stand still without a lease? |
+//! | `waiting.rs` | what becomes of what is sent to a grain whose node has no lease? |
 //! | `told.rs` | what are operators told? |
 //! | `register.rs` | does the suite for registers find whatever breaks a promise? |
 //! | `faulty_register.rs` | does a register fail as the test says, and is what it answers still one order? |
@@ -49,3 +50,4 @@ mod still;
 mod support;
 mod told;
 mod versions;
+mod waiting;
