@@ -1,4 +1,4 @@
-//! Whom a node asks that knows nobody yet.
+//! Whom a node asks that knows nobody yet, and whom a client asks.
 
 use std::fmt;
 use std::future::Future;
@@ -6,8 +6,8 @@ use std::pin::Pin;
 
 use crate::error::Cause;
 
-/// Finds addresses of nodes to ask. They are no members for that: who is one only the [register](super::Register) says. A
-/// cluster that runs needs none of it.
+/// Finds addresses of nodes to ask, for a node that knows nobody yet and for [clients](super::ClusterRef). They are no members for
+/// that: who is one only the register says. A cluster that runs needs none of it.
 pub trait Discovery: Send + Sync + 'static {
     /// Addresses to ask, in any order; the node's own may be one of them.
     ///
