@@ -78,6 +78,8 @@ pub(super) struct State {
     pub(super) next_search: u64,
     /// What was reported last of what the participant has counted.
     pub(super) reported: Counts,
+    /// Since when the node is without a lease, once that was reported.
+    pub(super) fenced_since: Option<Duration>,
     pub(super) queue: VecDeque<Do>,
     /// Actors of this node with names of the cluster, or about to have them.
     pub(super) names: HashMap<Arc<str>, Named>,
@@ -147,6 +149,7 @@ impl Node {
                 searches: HashMap::new(),
                 next_search: 0,
                 reported: Counts::default(),
+                fenced_since: None,
                 queue: VecDeque::new(),
                 names: HashMap::new(),
                 is_worked_off: false,
@@ -253,6 +256,7 @@ impl Node {
                 participant.poll(now)
             });
             self.report_counts();
+            self.report_lease_lost();
             if self.progress.borrow().is_over() {
                 return;
             }
@@ -370,6 +374,7 @@ impl Node {
                 self.progress.send_modify(|progress| progress.hosts_until = until);
                 of_cluster::lease(Some(until.saturating_sub(self.now())));
                 if is_back {
+                    self.report_lease_back();
                     self.end_strays();
                 }
             }

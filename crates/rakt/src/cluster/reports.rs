@@ -1,5 +1,8 @@
 //! What a node tells operators: events, lines of the log, and figures.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use rakt_cluster::directory::Grain;
 use rakt_cluster::participant::Counts;
 
@@ -33,6 +36,29 @@ impl Node {
         let again = more(|counts| counts.asked_again);
         if again > 0 {
             of_cluster::asked_again(again);
+        }
+    }
+
+    /// Says once that the lease is over, if it is: by the clock, or since the node was removed, as it has found out.
+    pub(super) fn report_lease_lost(&self) {
+        let (until, now) = (self.progress.borrow().hosts_until, self.now());
+        let is_over = until > Duration::ZERO && now >= until;
+        if !is_over || self.is_leaving.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.state.lock().fenced_since.replace(until).is_none() {
+            tracing::warn!(
+                "the lease of this node is over: its grains stand still until the register says that it is a member"
+            );
+        }
+    }
+
+    /// Says that there is a lease again, and how long there was none.
+    pub(super) fn report_lease_back(&self) {
+        let since = self.state.lock().fenced_since.take();
+        if let Some(since) = since {
+            let after = self.now().saturating_sub(since);
+            tracing::info!(?after, "this node has a lease again: its grains go on");
         }
     }
 

@@ -6,6 +6,7 @@ use rakt::prelude::*;
 
 use crate::nodes::{Add, Common, Counter, Where};
 use crate::readiness::{node, until_not_ready};
+use crate::support::lines::Lines;
 use crate::support::{begun, within};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -47,6 +48,28 @@ async fn what_waits_for_a_lease_goes_on_with_it() -> Result {
     let asked = begun(lives.ask(Where {}).timeout(HOUR).into_future()).await;
     let (asked, _) = tokio::join!(within(asked), within(alone.shutdown()));
     assert!(asked.is_err_and(|error| error.is_safe_to_retry()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_says_once_when_a_lease_is_over_and_when_it_is_back() -> Result {
+    let (lines, _guard) = Lines::capture();
+    let (alone, register) = node(&Common::default(), 0).await?;
+    let is_told = async |text: &str| {
+        within(async {
+            while !lines.all().iter().any(|line| line.contains(text)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    register.set_down(true);
+    is_told("the lease of this node is over").await;
+    register.set_down(false);
+    is_told("this node has a lease again").await;
+    within(alone.shutdown()).await;
+    lines.only("the lease of this node is over");
+    assert!(lines.only("this node has a lease again").contains("after="));
     Ok(())
 }
 
