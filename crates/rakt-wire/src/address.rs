@@ -220,11 +220,11 @@ pub enum AddressError {
         allowed: &'static str,
     },
     /// The name starts with a prefix that belongs to the system.
-    #[error("the name {} starts with the reserved prefix {prefix:?}", Quoted(name))]
+    #[error("the name {} is reserved: it is, or starts with, {prefix:?}", Quoted(name))]
     Reserved {
         /// The name.
         name: String,
-        /// The prefix, one of [`RESERVED_PREFIXES`].
+        /// The prefix, one of [`RESERVED_PREFIXES`], or a name that nobody else may have.
         prefix: &'static str,
     },
     /// The text does not have the form of an address.

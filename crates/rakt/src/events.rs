@@ -210,9 +210,10 @@ pub enum StopReason {
     Shutdown,
     /// There was no such actor when the watch began.
     NotFound,
-    /// The watched life of the actor, or of its node, is over; when and how is not known.
+    /// The watched life of the actor is over, says its node; when and how is not known.
     Gone,
-    /// Its node cannot be reached any more. The actor may still be alive there.
+    /// Its node cannot be reached any more, or another run of it has its address by now. One that stands still or is cut off
+    /// may still be alive, and the actor there.
     NodeLost,
 }
 

@@ -257,7 +257,7 @@ fn spawn<A: Actor>(
 /// What a peer hears of a spawn that failed here.
 fn refusal(error: SpawnError) -> Refusal {
     match error {
-        SpawnError::NameTaken { .. } => Refusal::NameTaken,
+        SpawnError::NameTaken { .. } | SpawnError::OtherType { .. } => Refusal::NameTaken,
         SpawnError::InvalidName { source, .. } => {
             Refusal::InvalidArgument { source: Cause::new(source) }
         }

@@ -278,6 +278,8 @@ pub(crate) trait AnyCell: Signalled + Any {
     fn unwatch(&self, watch: WatchId);
     fn has_ended(&self) -> bool;
     fn queue_len(&self) -> usize;
+    /// How many messages the mailbox holds at most.
+    fn capacity(&self) -> u64;
     fn forget_waiter(&self, ticket: u64);
     /// Puts a letter in the mailbox, if the actor's list has its type.
     fn push_listed(
@@ -358,8 +360,9 @@ pub(crate) trait RemoteActor: Send + Sync {
         Poll::Ready(Ok(()))
     }
 
-    /// Why there is no connection for messages yet, where one is being made.
-    fn why_waiting(&self) -> Option<Refusal> {
+    /// What a sender waits for, whose `state` that is: a connection that is being made, or room.
+    fn why_waiting(&self, state: Option<&SendState>) -> Option<Refusal> {
+        let _ = state;
         None
     }
 

@@ -245,7 +245,7 @@ impl<A: Actor> SpawnOrExisting<'_, A> {
         let (system, path) = (spawn.system.clone(), spawn.path.clone());
         while let Some(found) = system.find(&path) {
             match of_type(&found) {
-                None => return Err(taken(path)),
+                None => return Err(SpawnError::OtherType { name: path }),
                 Some(cell) if cell.takes_messages() => return Ok(cell),
                 // It waits for its end, which the actor's own code cannot.
                 Some(cell) => {

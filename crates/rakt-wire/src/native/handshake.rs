@@ -49,7 +49,7 @@ enum Phase {
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The peer does not speak rakt.
-    #[error("the peer does not speak rakt{}: it starts with {first:02x?}", looks(*looks_like))]
+    #[error("the peer does not speak rakt{}: it starts with \"{}\"", looks(*looks_like), first.escape_ascii())]
     NotRakt {
         /// Its first bytes, eight at most.
         first: Vec<u8>,

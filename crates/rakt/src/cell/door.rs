@@ -99,6 +99,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Door<B, D> 
         self.cell.queue_len()
     }
 
+    fn capacity(&self) -> u64 {
+        self.cell.capacity()
+    }
+
     fn forget_waiter(&self, ticket: u64) {
         self.cell.forget_waiter(ticket);
     }

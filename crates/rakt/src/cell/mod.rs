@@ -549,6 +549,10 @@ impl<B: Send + 'static, D: Copy + Send + Sync + 'static> AnyCell for Cell<B, D> 
         self.state.lock().queue.len()
     }
 
+    fn capacity(&self) -> u64 {
+        self.setup.mailbox.capacity.into()
+    }
+
     fn forget_waiter(&self, ticket: u64) {
         let mut state = self.state.lock();
         let wakers = state.queue.forget(ticket, self.setup.mailbox);

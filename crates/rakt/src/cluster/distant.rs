@@ -238,7 +238,7 @@ impl WayThere {
     fn failed(&self) -> Vec<(Arc<Seed>, Refusal)> {
         let why = |tried: &Tried| match tried {
             Tried::Failed(refusal) => Some(refusal.clone()),
-            Tried::Reached(remote) => remote.why_waiting(),
+            Tried::Reached(remote) => remote.why_waiting(None),
         };
         let tried = self.tried.iter();
         tried.filter_map(|(node, tried)| Some((node.clone(), why(tried)?))).collect()

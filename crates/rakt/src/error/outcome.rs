@@ -235,6 +235,12 @@ pub enum SpawnError {
         /// The actor that has it, where that is on another node of the cluster.
         at: Option<Address>,
     },
+    /// The actor of that name is no one of this type, so it cannot stand in for the one that was to be spawned.
+    #[error("cannot spawn {name:?}: the actor of that name is of another type")]
+    OtherType {
+        /// The name.
+        name: String,
+    },
     /// The `started` hook failed; nothing is left of the actor.
     #[error("{name:?} did not start")]
     Start {

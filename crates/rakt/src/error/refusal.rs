@@ -41,7 +41,9 @@ pub enum Refusal {
     #[error("the request was cancelled")]
     Cancelled,
     /// The message is larger than one side allows.
-    #[error("{size} bytes are more than the limit of {limit}")]
+    #[error(
+        "{size} bytes are more than the limit of {limit}: see `max_message_size`, here and there"
+    )]
     TooLarge {
         /// Size of the encoded message in bytes.
         size: u64,

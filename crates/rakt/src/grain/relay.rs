@@ -458,6 +458,10 @@ impl<G: Grain> AnyCell for Relay<G> {
         0
     }
 
+    fn capacity(&self) -> u64 {
+        0
+    }
+
     fn forget_waiter(&self, _: u64) {}
 
     fn push_listed(

@@ -372,11 +372,12 @@ impl RemoteActor for RemoteTarget {
         self.poll_last(endpoint, &mut last, waker).map_ok(drop)
     }
 
-    fn why_waiting(&self) -> Option<Refusal> {
-        match &self.peer {
-            Peer::Native(endpoint) => endpoint.why_waiting(self.place),
-            _ => None,
-        }
+    fn why_waiting(&self, state: Option<&SendState>) -> Option<Refusal> {
+        let Peer::Native(endpoint) = &self.peer else { return None };
+        endpoint.why_waiting(self.place).or_else(|| {
+            let state: &native::SendState = state?.downcast_ref()?;
+            state.why_waiting()
+        })
     }
 
     fn request(&self, operation: Operation) -> Requested<'_> {

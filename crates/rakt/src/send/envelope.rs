@@ -457,8 +457,14 @@ impl<T, M: Message> Envelope<'_, T, M> {
     /// Why the message was not sent within its time.
     pub(super) fn late(&self) -> Refusal {
         let why = match self.target.target() {
-            Target::Local(_) => None,
-            Target::Remote(remote) => remote.why_waiting(),
+            Target::Local(cell) => {
+                let full = || Refusal::MailboxFull { capacity: cell.capacity() };
+                self.ticket.is_some().then(full)
+            }
+            Target::Remote(remote) => {
+                let enclosed = self.enclosed.as_ref();
+                remote.why_waiting(enclosed.and_then(|enclosed| enclosed.state.as_ref()))
+            }
             Target::Grain(_) => {
                 let way = self.enclosed.as_ref().and_then(|enclosed| enclosed.way.as_ref());
                 way.and_then(|way| way.why_waiting())

@@ -226,6 +226,7 @@ impl SystemBuilder {
         }
         let inner = Arc::downgrade(&system.0);
         watchdog::look_after(inner);
+        end_with_runtime(&system);
         Ok(system)
     }
 
@@ -409,6 +410,38 @@ impl Drop for Joining {
             let runtime = system.runtime().clone();
             runtime.spawn(async move { system.shutdown().await });
         }
+    }
+}
+
+/// Has the system end with its runtime, whose tasks are gone then without a word: nobody would ever be answered.
+fn end_with_runtime(system: &ActorSystem) {
+    let (runs, mut progress) = (Runs(Arc::downgrade(&system.0)), system.0.progress.subscribe());
+    system.runtime().spawn(async move {
+        let mut runs = runs;
+        // An error: the system is gone.
+        let _ = progress.wait_for(|progress| matches!(progress, Progress::Over(_))).await;
+        runs.0 = Weak::new();
+    });
+}
+
+/// A system that has not ended. Dropped before it has, it was its runtime that did.
+struct Runs(Weak<Inner>);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let Some(system) = self.0.upgrade().map(ActorSystem) else { return };
+        tracing::info!(
+            system = system.name(),
+            "the runtime that the system was started in has ended, and the system with it"
+        );
+        system.0.shutting_down.store(true, Ordering::Release);
+        let mut ending = Ending { system: &system, report: ShutdownReport::default() };
+        for actor in system.0.registry.all() {
+            actor.abandon(&Refusal::ShuttingDown);
+            ending.report.unfinished.push(actor.path().to_owned());
+        }
+        ending.report.unfinished.sort();
+        system.0.is_over.store(true, Ordering::Release);
     }
 }
 

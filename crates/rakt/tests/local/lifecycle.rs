@@ -441,7 +441,7 @@ async fn of_many_who_want_the_actor_of_a_name_one_starts_it() -> Result {
         }
         assert!(actors.iter().all(|actor| *actor == actors[0]));
         let other = system.spawn(name, || Stranger).or_existing().await;
-        assert!(matches!(other, Err(SpawnError::NameTaken { .. })), "it is of another type");
+        assert!(matches!(other, Err(SpawnError::OtherType { .. })), "{other:?}");
     }
     let started = diary(&log).iter().filter(|line| line.ends_with("started")).count();
     assert_eq!(started, 50);

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rakt::prelude::*;
-use rakt::{StartError, TellError};
+use rakt::{SpawnError, StartError, TellError};
 
 use crate::support::Gate;
 
@@ -93,7 +93,7 @@ fn a_thread_without_a_runtime_can_wait_for_room_for_replies_and_for_limits() -> 
     let limit = Duration::from_millis(100);
     let refused = block_on(worker.tell(Double(1)).timeout(limit));
     let Err(TellError { refusal, .. }) = refused else { return Err("it is full".into()) };
-    assert_eq!(refusal, Refusal::DeadlineExceeded);
+    assert_eq!(refusal, Refusal::MailboxFull { capacity: 1 });
     let asked = block_on(worker.ask(Double(1)).timeout(limit));
     asked.expect_err("it is full");
     gate.open();
@@ -147,5 +147,31 @@ fn an_actor_starts_in_the_runtime_of_its_spawner_and_then_runs_in_that_of_its_sy
     assert_eq!(settler.blocking_ask(Where)?, (of_spawner, of_system));
     block_on(settler.respawn())?;
     assert_eq!(settler.blocking_ask(Where)?, (of_system, of_system), "a restart is its own");
+    Ok(())
+}
+
+#[test]
+fn a_system_ends_with_the_runtime_it_was_started_in() -> Result {
+    let (runtime, worker, _gate) = held()?;
+    let (system, mut events) = runtime.block_on(async {
+        let system = ActorSystem::builder("other").start().await?;
+        let events = system.events();
+        Result::<_>::Ok((system, events))
+    })?;
+    let resting =
+        runtime.block_on(system.spawn("resting", || Worker(Gate::default())).into_future())?;
+    drop(runtime);
+    // The one was at work, the other one at rest.
+    for worker in [worker, resting] {
+        let refused = block_on(worker.tell(Double(1)));
+        let error = refused.expect_err("it is over");
+        assert_eq!(error.refusal, Refusal::Stopped);
+        let refused = block_on(worker.ask(Double(1)));
+        let error = refused.expect_err("it is over");
+        assert_eq!(error.refusal(), Some(&Refusal::Stopped));
+    }
+    let spawned = block_on(system.spawn("late", || Worker(Gate::default())).into_future());
+    assert!(matches!(spawned, Err(SpawnError::ShuttingDown { .. })), "{spawned:?}");
+    assert!(block_on(events.next()).is_none(), "there are no more");
     Ok(())
 }

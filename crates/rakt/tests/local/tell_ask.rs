@@ -300,7 +300,7 @@ async fn a_tell_that_waits_too_long_hands_the_message_back() -> Result {
     let (adder, gate) = held(&system().await, 1).await;
     adder.tell(Add(1)).await?;
     let error = adder.tell(Add(2)).timeout(Duration::from_secs(1)).await.expect_err("full");
-    assert_eq!((error.refusal, error.message), (Refusal::DeadlineExceeded, Add(2)));
+    assert_eq!((error.refusal, error.message), (Refusal::MailboxFull { capacity: 1 }, Add(2)));
     let error = adder.ask(Add(3)).timeout(Duration::from_secs(1)).await.expect_err("full");
     assert!(matches!(error, AskError::NotSent { message: Add(3), .. }), "{error:?}");
     gate.open();

@@ -47,9 +47,17 @@ pub(crate) struct SendState {
     ticket: Ticket<Conn<Dialed>>,
     /// For the connection of this number: the next one may compress in another way.
     prepared: Option<(u64, Prepared)>,
+    /// What it waits for, where it has a place in the line.
+    needs: Option<(Bound, u64)>,
 }
 
 impl SendState {
+    /// Why it is not sent.
+    pub(crate) fn why_waiting(&self) -> Option<Refusal> {
+        let (bound, limit) = self.needs.clone()?;
+        Some(Refusal::ResourceExhausted { bound, limit })
+    }
+
     pub(crate) fn is_prepared_for(&self, conn: &Conn<Dialed>) -> bool {
         self.prepared.as_ref().is_some_and(|(known, _)| *known == conn.id)
     }
@@ -283,11 +291,12 @@ impl Conn<Dialed> {
             Err(NotSent::Closed) => Poll::Ready(Err(NotTaken::Gone)),
             Err(NotSent::Failed(error)) => Poll::Ready(Err(NotTaken::Refused(not_sent(error)))),
             Err(NotSent::Wait(need, payload)) => match waker {
-                None => Poll::Ready(Err(NotTaken::Refused(refusal(need, &self.limits)))),
+                None => Poll::Ready(Err(refused(need, &self.limits))),
                 Some(waker) => {
                     if let Payload::Ready { bytes, raw_len } = payload {
                         send_state.prepared = Some((self.id, Prepared { bytes, raw_len }));
                     }
+                    send_state.needs = Some(bound_of(need, &self.limits));
                     send_state.ticket.wait(self, &mut state.half.line, waker, need);
                     Poll::Pending
                 }
@@ -320,6 +329,7 @@ impl Conn<Dialed> {
             Err(NotSent::Closed) => Poll::Ready(Err(NotTaken::Gone)),
             Err(NotSent::Failed(error)) => Poll::Ready(Err(NotTaken::Refused(not_sent(error)))),
             Err(NotSent::Wait(need, _)) => {
+                send_state.needs = Some(bound_of(need, &self.limits));
                 send_state.ticket.wait(self, &mut state.half.line, waker, need);
                 Poll::Pending
             }
@@ -400,7 +410,7 @@ impl Conn<Dialed> {
                 Ok(RemoteAnswer::over(self.clone(), corr, answer))
             }
             Err(NotSent::Closed) => Err(NotTaken::Gone),
-            Err(NotSent::Wait(need, _)) => Err(NotTaken::Refused(refusal(need, &self.limits))),
+            Err(NotSent::Wait(need, _)) => Err(refused(need, &self.limits)),
             Err(NotSent::Failed(error)) => Err(NotTaken::Refused(not_sent(error))),
         }
     }
@@ -461,12 +471,17 @@ fn not_sent(error: SendError) -> Refusal {
     }
 }
 
-/// What a sender hears that does not want to wait.
-fn refusal(need: Need, limits: &Limits) -> Refusal {
-    let (bound, limit) = match need {
+/// Of which bound a sender needs some.
+fn bound_of(need: Need, limits: &Limits) -> (Bound, u64) {
+    match need {
         Need::Room => (Bound::OutboundBuffer, HIGH_WATER as u64),
         Need::Credit(_) => (Bound::ReceiverWindow, limits.receiver_window.into()),
         Need::InFlight => (Bound::InFlight, limits.max_in_flight.into()),
-    };
-    Refusal::ResourceExhausted { bound, limit }
+    }
+}
+
+/// What a sender hears that does not want to wait.
+fn refused(need: Need, limits: &Limits) -> NotTaken {
+    let (bound, limit) = bound_of(need, limits);
+    NotTaken::Refused(Refusal::ResourceExhausted { bound, limit })
 }
