@@ -2,6 +2,7 @@
 //!
 //! What everybody needs is here at the root, the rest in a module each:
 //!
+//! - [`grain`]: actors with a key, which live while they are needed
 //! - [`message`]: names and codecs of messages that cross the wire
 //! - [`send`]: the futures of `tell`, `ask` and their batches
 //! - [`supervision`]: what happens when an actor fails
