@@ -48,6 +48,7 @@ mod nodes;
 mod register;
 #[cfg(feature = "cluster")]
 mod reports;
+#[cfg(feature = "cluster")]
 mod strays;
 
 pub use cluster_ref::ClusterRef;
