@@ -13,8 +13,8 @@ use crate::testkit::rules::{Beside, Outcome, all_at_once, broken, ensure, wait_t
 const ROUNDS: usize = 20;
 /// How many take part.
 const RACERS: u8 = 12;
-/// Most saves before one is fenced.
-const SAVES: usize = 1_000;
+/// Most saves before one is fenced. A claim that needs a new connection for itself may take as long as thousands of them.
+const SAVES: usize = 20_000;
 
 pub(super) async fn a_claim_fences_a_save_under_way<S: GrainStore>(t: &Trial<'_, S>) -> Outcome {
     for round in 0..ROUNDS {
