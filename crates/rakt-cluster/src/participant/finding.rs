@@ -96,18 +96,17 @@ impl Participant {
         }
     }
 
-    /// Whether a grain may begin here without anybody's word: one that is hosted without a lease, as this node has none any more.
-    fn may_begin(&self, search: &Search, now: Duration) -> bool {
+    /// The search, if its grain may begin here without anybody's word: one that is hosted without a lease, as this node has none
+    /// any more.
+    fn beginning(&self, ticket: u64, now: Duration) -> Option<&Search> {
         let is_cut_off = self.has_hosted && !self.leaving && !self.may_host(now);
-        is_cut_off && search.wish.wakes && self.settings.is_available(&search.grain)
+        let search = self.finding.searches.get(&ticket).filter(|_| is_cut_off)?;
+        (search.wish.wakes && self.settings.is_available(&search.grain)).then_some(search)
     }
 
     /// Whether such a search is to wait no longer for those who may know where the grain lives.
     fn is_alone(&self, ticket: u64, now: Duration) -> bool {
-        let search = self.finding.searches.get(&ticket);
-        let Some(search) = search.filter(|search| self.may_begin(search, now)) else {
-            return false;
-        };
+        let Some(search) = self.beginning(ticket, now) else { return false };
         let owner = self.view().and_then(|view| view.owner(search.grain.slot(view.slots())));
         let is_silent = owner.is_some_and(|owner| self.is_silent(owner, now));
         now.saturating_sub(search.since)
@@ -307,12 +306,7 @@ impl Participant {
                 Found::Here { epoch: entry.epoch }
             }
             Answer::Route(entry)
-                if self.is_silent(entry.host, now)
-                    && self
-                        .finding
-                        .searches
-                        .get(&ticket)
-                        .is_some_and(|s| self.may_begin(s, now)) =>
+                if self.is_silent(entry.host, now) && self.beginning(ticket, now).is_some() =>
             {
                 Found::Alone
             }

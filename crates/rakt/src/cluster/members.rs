@@ -73,9 +73,7 @@ impl Members {
     pub fn up(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.state == MemberState::Up)
     }
-}
 
-impl Members {
     /// As a line that does not grow with the cluster.
     pub(super) fn in_brief(&self) -> String {
         if self.members.len() <= NAMED {
