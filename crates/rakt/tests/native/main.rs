@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `backoff.rs` | how often is a peer dialed that is of no use? |
 //! | `blocking.rs` | what goes on while handlers block their threads? |
+//! | `broken.rs` | what becomes of what a peer has sent when no more can be written to it? |
 //! | `causes.rs` | what does an asker hear of what caused an error? |
 //! | `compression.rs` | what does compression cost, and what does it save? |
 //! | `decoded.rs` | what may a message become when it is decoded? |
@@ -40,6 +41,8 @@
 //! | `streams.rs` | does a reply that is a stream come whole, in order and no faster than it is wanted? |
 //! | `watch.rs` | who hears of the end of an actor on another node? |
 
+#[path = "../support/breaking.rs"]
+mod breaking;
 #[path = "../support/cable.rs"]
 mod cable;
 #[expect(dead_code, reason = "the tests of memory use the rest")]
@@ -58,6 +61,7 @@ mod support;
 
 mod backoff;
 mod blocking;
+mod broken;
 mod causes;
 #[cfg(feature = "zstd")]
 mod compression;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::BytesMut;
 use rakt::error::Chain;
 use rakt::prelude::*;
-use rakt::remote::{Config, GoAkt, Tls};
+use rakt::remote::{Compression, Config, GoAkt, Tls};
 use rakt::{AskError, Event, Events, Refusal};
 use rakt_wire::goakt::{Payload, Request, Response, Server, ServerConfig};
 use rcgen::SerialNumber;
@@ -16,7 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
+use crate::breaking::Breaking;
 use crate::certificates::{Ca, Issued};
+use crate::memory::Memory;
 use crate::renewal::{Add, Counter, Files, brief};
 use crate::revoked::List;
 use crate::strangers;
@@ -87,7 +89,14 @@ struct Hold {}
 #[derive(Clone, PartialEq, prost::Message)]
 struct Held {}
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct Large {
+    #[prost(bytes = "vec", tag = "1")]
+    bytes: Vec<u8>,
+}
+
 rakt::messages! {
+    Large as "tests.Large",
     Hold as "tests.Hold" => Held as "tests.Held",
 }
 
@@ -290,5 +299,28 @@ async fn a_dialer_whose_ca_is_removed_is_not_heard_any_more() -> Result {
     gate.open();
     client.shutdown().await;
     server.shutdown().await;
+    Ok(())
+}
+
+/// The node closes while more is written than it reads, and why it does is read only after that.
+#[tokio::test(start_paused = true)]
+async fn why_a_node_hangs_up_is_told_though_no_more_can_be_written() -> Result {
+    let (ca, other) = (Ca::new("ca"), Ca::new("other"));
+    let memory = Memory::default();
+    let node = async |name: &str, tls: Tls, transport: Breaking| {
+        let goakt = GoAkt::new().compression(Compression::None);
+        let remoting = Config::new("127.0.0.1", 0).tls(tls).goakt(goakt);
+        ActorSystem::builder(name).remoting(remoting.transport(transport)).start().await
+    };
+    let line = |takes| Breaking { memory: memory.clone(), takes };
+    let server = node("server", ca.tls("server"), line(usize::MAX)).await?;
+    let both = [ca.pem.as_str(), &other.pem].concat();
+    // More than a handshake takes.
+    let client = node("client", other.node("client").tls(&both), line(64 * 1024)).await?;
+    let (host, port) = server.advertised();
+    let far = client.actor(&format!("goakt://server@{host}:{port}/nobody").parse()?);
+    let error = far.ask(Large { bytes: vec![7; 1024 * 1024] }).await.expect_err("it is refused");
+    let why = Chain(&error).to_string();
+    assert!(why.contains("it does not trust the CA of this node's certificate"), "{why}");
     Ok(())
 }

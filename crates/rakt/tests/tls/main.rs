@@ -1,5 +1,8 @@
 //! Encrypted connections: who gets one, who does not, and what both ends are told.
 
+#[cfg(feature = "goakt")]
+#[path = "../support/breaking.rs"]
+mod breaking;
 mod certificates;
 #[cfg(all(feature = "tls", feature = "goakt"))]
 mod corpus;

@@ -21,6 +21,9 @@ use crate::timers::now;
 const MAX_SLICES: usize = 16;
 /// What a read counts in a turn at least.
 const LEAST_COUNT: usize = TURN_LEN / 8;
+/// How long the peer is read from after a write has failed. What it sent before counts: it may be answers, and why it
+/// has closed. 1 s: that is there already, and the end of the stream is behind it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Most turns in a row, after one that was full, in which nothing is read because others have so much to handle: they may
 /// not come to it at all. While a turn is waited for, the runtime runs some sixty other tasks.
 const MOST_PASSED: u32 = 32;
@@ -42,8 +45,8 @@ pub(crate) struct Pump<S> {
     has_paused: bool,
     /// Wakes the task that polled it last.
     waker: Option<Waker>,
-    /// How a write failed that was not its task's.
-    failed: Option<io::Error>,
+    /// How a write failed, and until when the peer is read from after that. Nothing more is written.
+    failed: Option<(io::Error, Instant)>,
     /// Turns in which nothing is read, for as long as the session [is ahead](Session::is_ahead).
     passes: u32,
 }
@@ -95,6 +98,7 @@ impl<S: Session> Pump<S> {
         let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
         let mut buf = ReadBuf::new(&mut byte);
         self.io.unread.is_empty()
+            && self.io.is_written()
             && Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf).is_pending()
     }
 
@@ -129,19 +133,13 @@ impl<S: Session> Pump<S> {
         // What the stream waits for, that task waits for.
         let Some(waker) = self.waker.take() else { return false };
         self.io.turn = Turn::default();
-        let pushed = self.poll_push(&mut Context::from_waker(&waker));
+        let is_stuck = self.push(&mut Context::from_waker(&waker));
         self.waker = Some(waker);
-        match pushed {
-            Poll::Ready(Ok(())) => {
-                self.io.unwritten.shrink(IDLE_CAPACITY);
-                return self.io.is_written();
-            }
-            Poll::Ready(Err(error)) => self.failed = Some(error),
-            Poll::Pending => {
-                self.stuck_since.get_or_insert_with(now);
-            }
+        if is_stuck {
+            return false;
         }
-        false
+        self.io.unwritten.shrink(IDLE_CAPACITY);
+        self.io.is_written()
     }
 
     /// Goes on until the connection ends.
@@ -170,7 +168,9 @@ impl<S: Session> Pump<S> {
             if self.read(cx)? || self.io.turn.is_over() {
                 continue;
             }
-            self.session.handle_pause(&self.io)?;
+            if self.failed.is_none() {
+                self.session.handle_pause(&self.io)?;
+            }
             if !self.keep_time(cx)? {
                 return Ok(());
             }
@@ -195,15 +195,7 @@ impl<S: Session> Pump<S> {
                 self.io.unwritten.shrink(IDLE_CAPACITY);
                 true
             } else {
-                let pushed = self.poll_push(cx);
-                if pushed.is_pending() {
-                    self.stuck_since.get_or_insert_with(now);
-                }
-                if let Poll::Ready(Err(error)) = pushed {
-                    let error = self.last_words(cx).unwrap_or(error);
-                    return Err(self.session.handle_fault(Fault::Write(error)));
-                }
-                pushed.is_pending()
+                self.push(cx)
             };
             if (is_stuck && !has_more) || self.io.turn.is_over() {
                 return Ok(());
@@ -211,12 +203,22 @@ impl<S: Session> Pump<S> {
         }
     }
 
-    /// Pushes what is to be written into the stream, as much as this turn allows, and flushes that: TLS
-    /// may keep the last record back.
-    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Err(error));
+    /// Pushes what is to be written into the stream; says whether that takes no more.
+    fn push(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.failed.is_none() {
+            match self.poll_push(cx) {
+                Poll::Ready(Ok(())) => return false,
+                Poll::Ready(Err(error)) => self.failed = Some((error, now() + LAST_WORDS)),
+                Poll::Pending => {
+                    self.stuck_since.get_or_insert_with(now);
+                }
+            }
         }
+        true
+    }
+
+    /// As much as this turn allows, and flushes that: TLS may keep the last record back.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.io.unwritten.is_empty() {
             self.io.is_flushed = false;
             let n = ready!(self.poll_write_some(cx))?;
@@ -236,17 +238,6 @@ impl<S: Session> Pump<S> {
         self.io.is_flushed = true;
         self.stuck_since = None;
         Poll::Ready(Ok(()))
-    }
-
-    /// What a peer said that has ended the connection: over TLS an alert tells why. It may be there when no more can be
-    /// written.
-    fn last_words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
-        let mut scratch = [0; 1024];
-        let mut buf = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Some(error),
-            _ => None,
-        }
     }
 
     /// Writes once: the pieces of large payloads with what is between them, where the stream can.
@@ -277,12 +268,15 @@ impl<S: Session> Pump<S> {
         };
         let n = match polled {
             Poll::Ready(Ok(n)) => n,
-            Poll::Ready(Err(error)) => return Err(self.session.handle_fault(Fault::Read(error))),
+            Poll::Ready(Err(error)) => return Err(self.end_of_reads(Some(error))),
             Poll::Pending => {
                 spare::lend(&mut self.io.unread);
                 return Ok(false);
             }
         };
+        if n == 0 && self.failed.is_some() {
+            return Err(self.end_of_reads(None));
+        }
         if n == 0 {
             self.session.handle_eof()?;
             return Ok(true);
@@ -296,12 +290,26 @@ impl<S: Session> Pump<S> {
         Ok(true)
     }
 
+    /// Nothing more can be read: where a write had failed before, that is what the session hears of, unless the peer has
+    /// said why. Over TLS that is an alert.
+    fn end_of_reads(&mut self, error: Option<io::Error>) -> S::End {
+        let says_why = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+        self.session.handle_fault(match (self.failed.take(), error) {
+            (Some(_), Some(error)) if says_why(&error) => Fault::Write(error),
+            (Some((error, _)), _) => Fault::Write(error),
+            (None, error) => {
+                Fault::Read(error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))
+            }
+        })
+    }
+
     /// Has the session handle that time has passed; false if nothing is due.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> Result<bool, S::End> {
         let stuck = self.stuck_since.zip(self.write_timeout);
         let stuck_until = stuck.map(|(since, limit)| since + limit);
         let due = self.session.poll_timeout();
-        let due = stuck_until.map_or(due, |until| until.min(due)).into();
+        let failed_until = self.failed.as_ref().map(|(_, until)| *until);
+        let due = [stuck_until, failed_until].into_iter().flatten().fold(due, Instant::min).into();
         // It is only moved closer: that it goes off early costs less than to move it each time.
         if self.timer.is_elapsed() || self.timer.deadline() > due {
             self.timer.as_mut().reset(due);
@@ -313,6 +321,9 @@ impl<S: Session> Pump<S> {
             return Ok(false);
         }
         let now = now();
+        if failed_until.is_some_and(|until| now >= until) {
+            return Err(self.end_of_reads(None));
+        }
         if let Some((since, limit)) = stuck
             && now >= since + limit
         {

@@ -63,9 +63,11 @@ impl Exchanger {
         exchanged
     }
 
-    /// Whether the node has sent nothing and not closed the connection, as far as that is known here.
+    /// Whether it may be used again: the node has sent nothing and not closed it, as far as that is known here, and has
+    /// been sent all of what was asked.
     pub(super) fn is_quiet(&mut self) -> bool {
-        self.0.session.link.client.is_usable() && self.0.is_quiet()
+        let client = &self.0.session.link.client;
+        client.is_usable() && client.unsent_len() == 0 && self.0.is_quiet()
     }
 
     /// What the connection holds of what its node has.
@@ -90,6 +92,16 @@ impl Exchanger {
     }
 }
 
+impl Exchange {
+    /// The connection is of no use any more, for this reason: of what has not left yet the node knows nothing.
+    fn lost(&self, failed: Failed) -> Failed {
+        match failed {
+            Failed::Lost(cause) if !self.has_left => Failed::Unsent(cause),
+            failed => failed,
+        }
+    }
+}
+
 impl Session for Exchange {
     type End = Result<Answer, Failed>;
 
@@ -100,17 +112,11 @@ impl Session for Exchange {
     ) -> Poll<Result<(), Self::End>> {
         if let Verdict::Forbidden(why) = self.link.standing.watch(cx.waker()) {
             self.link.log_forbidden(&why);
-            return Poll::Ready(Err(Err(match self.has_left {
-                true => Failed::Lost(why),
-                false => Failed::Unsent(why),
-            })));
+            return Poll::Ready(Err(Err(self.lost(Failed::Lost(why)))));
         }
         if io.unwritten.is_empty() {
             let transmitted = self.link.client.poll_transmit(now(), io.unwritten.bytes());
-            transmitted.map_err(|error| match self.has_left {
-                true => Err(Failed::Lost(Cause::new(error))),
-                false => Err(Failed::Unsent(Cause::new(error))),
-            })?;
+            transmitted.map_err(|error| Err(self.lost(Failed::Lost(Cause::new(error)))))?;
         }
         Poll::Pending
     }
@@ -119,12 +125,9 @@ impl Session for Exchange {
         self.has_left = true;
     }
 
-    /// Not before all of the request has left: the connection is used again after the answer.
-    fn reading(&mut self, io: &Buffers) -> Reading<'_> {
-        match io.is_written() && self.link.client.unsent_len() == 0 {
-            true => Reading::Unread(READ_LEN),
-            false => Reading::Held,
-        }
+    /// Also while the request leaves: a node that does not take it may say why.
+    fn reading(&mut self, _: &Buffers) -> Reading<'_> {
+        Reading::Unread(READ_LEN)
     }
 
     fn handle_read(&mut self, _: Instant, io: &mut Buffers) -> Result<(), Self::End> {
@@ -140,7 +143,8 @@ impl Session for Exchange {
     }
 
     fn handle_eof(&mut self) -> Result<(), Self::End> {
-        Err(Err(self.link.ended()))
+        let ended = self.link.ended();
+        Err(Err(self.lost(ended)))
     }
 
     fn poll_timeout(&self) -> Instant {
@@ -152,10 +156,9 @@ impl Session for Exchange {
     }
 
     fn handle_fault(&mut self, fault: Fault) -> Self::End {
-        Err(match fault {
-            Fault::Write(error) if !self.has_left => Failed::Unsent(self.link.cause_of(error)),
+        Err(self.lost(match fault {
             Fault::Read(error) | Fault::Write(error) => self.link.broken(error),
             Fault::Stuck(_) => Failed::Lost(Cause::new(fault)),
-        })
+        }))
     }
 }
