@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use rakt_wire::native::{IDLE_CAPACITY, Transmit};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
 use super::farewell::say_goodbye;
@@ -96,10 +96,9 @@ impl<S: Session> Pump<S> {
     #[cfg(feature = "goakt")]
     pub(crate) fn is_quiet(&mut self) -> bool {
         let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
-        let mut buf = ReadBuf::new(&mut byte);
         self.io.unread.is_empty()
             && self.io.is_written()
-            && Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf).is_pending()
+            && pin!(self.stream.read(&mut byte)).poll(&mut cx).is_pending()
     }
 
     /// Nothing is read for a while.
