@@ -4,8 +4,10 @@
 //! - [`node`]: the other side, a process of its own
 //! - [`sweep`]: what is varied, and what is measured at each step
 //! - [`work`]: telling and asking
+//! - [`bare`]: links without rakt
 //! - [`picture`]: the steps as lines
 
+mod bare;
 mod node;
 mod picture;
 mod sweep;
@@ -26,7 +28,7 @@ load: what rakt costs as the work grows
 
 usage: load [options]
 
-  --only A,B     these of actors, senders, links, idle-actors, idle-links; default all
+  --only A,B     these of actors, senders, links, bare-links, idle-actors, idle-links; default all
   --rounds N     times that each step is measured, of which the median is told; default 3
   --scale X      multiplies the messages of each step; default 1
   --most N       steps up to so many of what is varied; default all
@@ -62,7 +64,8 @@ async fn run() -> Result {
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
-            Value(word) if word == "serve" => return node::serve().await,
+            Value(word) if word == node::SERVE => return node::serve().await,
+            Value(word) if word == node::SERVE_BARE => return bare::serve().await,
             Short('h') | Long("help") => {
                 print!("{HELP}");
                 return Ok(());

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +10,16 @@ use rakt::prelude::*;
 use rakt::remote::{Client, Config};
 
 use crate::Result;
+use crate::bare::Link;
 
 /// Actors that are there for whoever tells and asks.
 pub(crate) const TARGETS: usize = 1000;
+/// What this program is told to be the other side, and to be that without rakt.
+pub(crate) const SERVE: &str = "serve";
+pub(crate) const SERVE_BARE: &str = "serve-bare";
 const SYSTEM: &str = "node";
 const NURSERY: &str = "nursery";
-const HOST: &str = "127.0.0.1";
+pub(crate) const HOST: &str = "127.0.0.1";
 /// Longer than any step takes: who rests is not to be cut off.
 const LONG: Duration = Duration::from_secs(3600);
 /// For what waits behind many messages, or starts a million actors.
@@ -144,9 +149,10 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn start() -> Result<Self> {
+    /// One that is told to be `what`.
+    pub(crate) fn start(what: &str) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("serve")
+            .arg(what)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -163,7 +169,12 @@ impl Node {
 
     /// One of the actors, over the connections of `client`.
     pub(crate) fn target(&self, client: &Client, n: usize) -> Result<Target> {
-        Ok(Target(client.actor(&self.address(&target(n % TARGETS))?)))
+        Ok(Target::Actor(client.actor(&self.address(&target(n % TARGETS))?)))
+    }
+
+    /// A link without rakt.
+    pub(crate) async fn bare(&self) -> Result<Target> {
+        Ok(Target::Bare(Link::open(self.port).await?.into()))
     }
 
     /// Has so many more actors that rest, and says what the node has resident then, in bytes.
@@ -182,22 +193,36 @@ impl Drop for Node {
     }
 }
 
-/// An actor of the node.
+/// Who is told and asked.
 #[derive(Clone)]
-pub(crate) struct Target(ActorRef);
+pub(crate) enum Target {
+    Actor(ActorRef),
+    /// Can only be asked.
+    Bare(Arc<Link>),
+}
 
 impl Target {
     pub(crate) async fn tell(&self, payload: Bytes) -> Result {
-        Ok(self.0.tell(Note { payload }).await?)
+        Ok(self.actor()?.tell(Note { payload }).await?)
     }
 
     pub(crate) async fn ask(&self, payload: Bytes) -> Result {
-        self.0.ask(Echo { payload }).await?;
+        match self {
+            Self::Actor(actor) => drop(actor.ask(Echo { payload }).await?),
+            Self::Bare(link) => link.ask().await?,
+        }
         Ok(())
     }
 
     /// How many notes it has had; the answer comes behind all that was told by this way.
     pub(crate) async fn count(&self) -> Result<u64> {
-        Ok(self.0.ask(Count {}).timeout(PATIENCE).await?.notes)
+        Ok(self.actor()?.ask(Count {}).timeout(PATIENCE).await?.notes)
+    }
+
+    fn actor(&self) -> Result<&ActorRef> {
+        match self {
+            Self::Actor(actor) => Ok(actor),
+            Self::Bare(_) => Err("who is no actor takes no notes".into()),
+        }
     }
 }

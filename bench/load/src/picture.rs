@@ -49,7 +49,7 @@ static PANELS: [Panel; 5] = [
 fn askers(point: &Point) -> usize {
     match point.sweep {
         Sweep::Actors => 16,
-        Sweep::Senders | Sweep::Links => point.many,
+        Sweep::Senders | Sweep::Links | Sweep::BareLinks => point.many,
         Sweep::IdleActors | Sweep::IdleLinks => 1,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rakt::remote::{Client, ClientConfig};
 
 use crate::Result;
-use crate::node::{Node, Target};
+use crate::node::{Node, SERVE, SERVE_BARE, Target};
 use crate::work::{Crowd, asks, tells};
 
 /// Tasks that send where it is not they that are varied.
@@ -29,6 +29,8 @@ pub(crate) enum Sweep {
     Senders,
     /// Clients with a task and an actor each.
     Links,
+    /// Sockets with a task each, without rakt: asks alone.
+    BareLinks,
     /// Actors that rest, beside one asker.
     IdleActors,
     /// Clients that rest, beside one asker.
@@ -49,14 +51,21 @@ pub(crate) struct Point {
 }
 
 impl Sweep {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Actors, Self::Senders, Self::Links, Self::IdleActors, Self::IdleLinks];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Actors,
+        Self::Senders,
+        Self::Links,
+        Self::BareLinks,
+        Self::IdleActors,
+        Self::IdleLinks,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Actors => "actors",
             Self::Senders => "senders",
             Self::Links => "links",
+            Self::BareLinks => "bare-links",
             Self::IdleActors => "idle-actors",
             Self::IdleLinks => "idle-links",
         }
@@ -64,7 +73,7 @@ impl Sweep {
 
     pub(crate) fn steps(self) -> &'static [usize] {
         match self {
-            Self::Actors | Self::Senders | Self::Links => &[1, 10, 100, 1_000],
+            Self::Actors | Self::Senders | Self::Links | Self::BareLinks => &[1, 10, 100, 1_000],
             Self::IdleActors => &[1_000, 10_000, 100_000, 1_000_000],
             // 20,000 is what many systems allow a process.
             Self::IdleLinks => &[1, 10, 100, 1_000, 9_000],
@@ -100,7 +109,11 @@ impl Sweep {
     }
 
     async fn once(self, many: usize, scale: f64) -> Result<Point> {
-        let (node, client) = (Node::start()?, client()?);
+        let node = Node::start(match self {
+            Self::BareLinks => SERVE_BARE,
+            _ => SERVE,
+        })?;
+        let client = client()?;
         let scaled = |count: usize| ((count as f64 * scale) as usize).max(1);
         let mut resting = Vec::new();
         let mut each = None;
@@ -129,6 +142,14 @@ impl Sweep {
                 }
                 Crowd { senders: actors.iter().cloned().map(|actor| vec![actor]).collect(), actors }
             }
+            Self::BareLinks => {
+                let mut links = Vec::new();
+                for _ in 0..many {
+                    links.push(node.bare().await?);
+                }
+                let senders = links.iter().cloned().map(|link| vec![link]).collect();
+                Crowd { senders, actors: links }
+            }
             Self::IdleActors | Self::IdleLinks => {
                 let actor = node.target(&client, 0)?;
                 Crowd { senders: vec![vec![actor.clone()]], actors: vec![actor] }
@@ -155,8 +176,8 @@ impl Sweep {
             _ => {}
         }
         let told = match each {
-            None => Some(tells(&crowd, scaled(TELLS)).await?),
-            Some(_) => None,
+            None if self != Self::BareLinks => Some(tells(&crowd, scaled(TELLS)).await?),
+            _ => None,
         };
         let asked = asks(&crowd, scaled(if each.is_none() { ASKS } else { LONE_ASKS })).await?;
         drop(resting);

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 use crate::Result;
 use crate::node::Target;
 
-/// 64 bytes a message.
-const PAYLOAD: Bytes = Bytes::from_static(&[7; 64]);
+/// Bytes a message.
+pub(crate) const PAYLOAD_LEN: usize = 64;
+const PAYLOAD: Bytes = Bytes::from_static(&[7; PAYLOAD_LEN]);
 
 /// Who tells and asks whom.
 pub(crate) struct Crowd {
