@@ -19,6 +19,9 @@ pub(crate) use plain::Mutex as GlobalMutex;
 mod plain {
     use std::sync::{MutexGuard, PoisonError, TryLockError};
 
+    /// How often a lock that somebody has is tried again, and how long each time is waited: some microseconds in all.
+    const SPINS: [u32; 4] = [32, 64, 128, 256];
+
     #[derive(Default)]
     pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
 
@@ -32,11 +35,23 @@ mod plain {
         /// Takes the lock, waiting for it.
         #[inline]
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.try_lock().unwrap_or_else(|| self.lock_contended())
+        }
+
+        /// The standard lock sleeps as soon as it has lost a race for one that was free, and whoever lets go of it has
+        /// to wake it then. What is done under a lock here is short: it is free again before that could be over.
+        #[cold]
+        fn lock_contended(&self) -> MutexGuard<'_, T> {
+            for pauses in SPINS {
+                (0..pauses).for_each(|_| std::hint::spin_loop());
+                if let Some(guard) = self.try_lock() {
+                    return guard;
+                }
+            }
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         /// Takes the lock, if nobody has it.
-        #[allow(dead_code, reason = "for the remote half, which is a feature")]
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             match self.0.try_lock() {
                 Ok(guard) => Some(guard),
