@@ -3,7 +3,7 @@
 
 #![cfg(all(feature = "metrics", feature = "remote", feature = "prost"))]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,9 +16,9 @@ use rakt_wire::native::{Handshake, Hello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Keeps the current value of everything that is reported, by name and labels.
+/// Keeps the current value of everything that is reported, by name and labels, and the names of what was described.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<String, Arc<Value>>>>);
+struct Kept(Arc<Mutex<BTreeMap<String, Arc<Value>>>>, Arc<Mutex<BTreeSet<String>>>);
 
 #[derive(Default)]
 struct Value(AtomicU64);
@@ -54,6 +54,14 @@ impl Kept {
         self.0.lock().expect("no panic").entry(name).or_default().clone()
     }
 
+    /// What was reported, and nobody has said what it is.
+    fn undescribed(&self) -> Vec<String> {
+        let (values, described) =
+            (self.0.lock().expect("no panic"), self.1.lock().expect("no panic"));
+        let names = values.keys().map(|name| name.split(' ').next().unwrap_or_default());
+        names.filter(|name| !described.contains(*name)).map(str::to_owned).collect()
+    }
+
     fn read(&self, name: &str) -> u64 {
         let values = self.0.lock().expect("no panic");
         values.get(name).map_or(0, |value| value.0.load(Ordering::Relaxed))
@@ -61,8 +69,14 @@ impl Kept {
 }
 
 impl Recorder for Kept {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.1.lock().expect("no panic").insert(name.as_str().to_owned());
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.1.lock().expect("no panic").insert(name.as_str().to_owned());
+    }
+
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
@@ -163,6 +177,7 @@ async fn a_system_reports_links_bytes_requests_actors_and_dead_letters() -> Resu
     assert_eq!(kept.read("rakt_unconfirmed_tells_total"), 1);
     #[cfg(feature = "cluster")]
     cluster::reports_what_it_does(&kept).await?;
+    assert_eq!(kept.undescribed(), [""; 0]);
     Ok(())
 }
 

@@ -83,6 +83,7 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(name: &str, config: ClientConfig) -> Result<Self, StartError> {
+        crate::metrics::describe();
         #[allow(unused_mut, reason = "for encryption, which is a feature")]
         let (mut options, propagator) = config.check()?;
         if validate_system_name(name).is_err() {

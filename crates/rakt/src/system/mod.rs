@@ -182,6 +182,7 @@ impl SystemBuilder {
     /// If the future is dropped, nothing is left of the system; one that was about to join a cluster shuts down in a task of
     /// its own.
     pub async fn start(self) -> Result<ActorSystem, StartError> {
+        crate::metrics::describe();
         validate_system_name(&self.name)
             .map_err(|source| StartError::InvalidName { name: self.name.clone(), source })?;
         if let Some(kind) = &self.duplicate_kind {
