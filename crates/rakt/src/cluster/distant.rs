@@ -331,8 +331,6 @@ impl Way for WayThere {
     fn go_on(&mut self, refusal: &Refusal) -> Option<Target> {
         let at = self.sent_to.take()?;
         match refusal {
-            // The client itself is closed.
-            Refusal::ShuttingDown if self.grain.nodes.caller().is_err() => return None,
             Refusal::Unreachable { .. } | Refusal::ShuttingDown | Refusal::Fenced => {}
             Refusal::WrongSystem { .. } | Refusal::Incompatible { .. } => {}
             // Among them `Stopped`, which is not of the grain: it has another life. An actor has stopped to which that has

@@ -75,7 +75,7 @@ impl Nodes {
     pub(super) fn caller(&self) -> Result<&Arc<Caller>, Refusal> {
         match &self.caller {
             None => Err(Refusal::RemotingOff),
-            Some(caller) if caller.dialer.is_closed() => Err(Refusal::ShuttingDown),
+            Some(caller) if caller.dialer.is_closed() => Err(Refusal::Closed),
             Some(caller) => Ok(caller),
         }
     }

@@ -139,6 +139,9 @@ pub enum Refusal {
     /// The node is shutting down.
     #[error("the node is shutting down")]
     ShuttingDown,
+    /// The system or client that it was to be sent from is closed.
+    #[error("the system or client here is closed")]
+    Closed,
     /// The actor's own code waits for this, or the code of an actor below it: neither would ever go on.
     #[error("the actor, or one below it, would wait for itself")]
     WaitsForItself,
@@ -264,7 +267,8 @@ impl Refusal {
                 caused(Code::InvalidArgument, source)
             }
             Self::RemotingOff => Failure::new(Code::RemotingOff),
-            Self::ShuttingDown => Failure::new(Code::ShuttingDown),
+            // To a peer for whom it was passed on, it is this node that goes.
+            Self::ShuttingDown | Self::Closed => Failure::new(Code::ShuttingDown),
             Self::Unsupported { source } => caused(Code::Unsupported, source),
             Self::Internal { source } => caused(Code::Internal, source),
             Self::Unreachable { .. } | Self::Incompatible { .. } | Self::WaitsForItself => {

@@ -219,7 +219,7 @@ async fn what_a_node_refuses_for_good_is_an_outcome() -> Result {
     // A client that is closed asks nobody.
     within(client.close()).await;
     let error = refused(cluster.grain::<Counter>("a")).await;
-    assert_eq!(error.refusal(), Some(&Refusal::ShuttingDown));
+    assert_eq!(error.refusal(), Some(&Refusal::Closed));
     for node in &nodes {
         within(node.shutdown()).await;
     }

@@ -78,7 +78,7 @@ async fn a_message_is_told_and_a_question_answered() -> Result {
     assert_eq!(within(actor.ask(question("why?"))).await?, question("why?"));
     assert_eq!(actor.to_string(), address);
     within(client.close()).await;
-    assert_eq!(refusal_of(actor.ask(question("still there?")).await), Refusal::ShuttingDown);
+    assert_eq!(refusal_of(actor.ask(question("still there?")).await), Refusal::Closed);
     Ok(())
 }
 
@@ -1003,7 +1003,7 @@ async fn shutting_down_a_system_sends_what_was_told_before() -> Result {
     }
     within(settled(|| node.open() == 0)).await;
     let refusal = within(actor.tell(number(1))).await.expect_err("too late").refusal;
-    assert_eq!(refusal, Refusal::ShuttingDown);
+    assert_eq!(refusal, Refusal::Closed);
     Ok(())
 }
 
@@ -1043,7 +1043,7 @@ async fn closing_does_not_wait_for_a_node_that_is_being_dialed() -> Result {
     client.close().await;
     assert!(before.elapsed() < Duration::from_millis(10), "{:?}", before.elapsed());
     let refusal = within(telling).await.expect_err("it is closed").refusal;
-    assert_eq!(refusal, Refusal::ShuttingDown);
+    assert_eq!(refusal, Refusal::Closed);
     Ok(())
 }
 

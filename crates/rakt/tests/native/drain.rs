@@ -196,7 +196,7 @@ async fn requests_of_a_node_that_shuts_down_are_answered_before_it_goes() {
     let (asked, late, took) = shut_down_asking(true).await;
     assert_eq!(asked.expect("it is answered"), echo("?"));
     let late = late.expect_err("the node shuts down");
-    assert!(matches!(late, AskError::NotSent { refusal: Refusal::ShuttingDown, .. }), "{late}");
+    assert!(matches!(late, AskError::NotSent { refusal: Refusal::Closed, .. }), "{late}");
     assert!(took < SECOND, "{took:?}");
 }
 

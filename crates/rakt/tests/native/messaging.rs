@@ -787,7 +787,8 @@ async fn a_client_without_a_system_can_do_all_of_it() -> Result {
 
     within(client.close()).await;
     let error = within(client.ask(&address, echo("late"))).await.expect_err("it is closed");
-    assert_eq!(error.refusal(), Some(&Refusal::ShuttingDown));
+    assert_eq!(error.refusal(), Some(&Refusal::Closed));
+    assert!(!error.is_worth_retrying(), "it stays closed");
     Ok(())
 }
 

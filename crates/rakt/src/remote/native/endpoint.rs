@@ -159,7 +159,7 @@ impl Endpoint {
         };
         self.dialer.unreached.lock().check(&self.place, now())?;
         if self.dialer.is_closed() {
-            return Poll::Ready(Err(Refusal::ShuttingDown));
+            return Poll::Ready(Err(Refusal::Closed));
         }
         if let Some((since, has_answered)) = ended {
             slot.brief.ended_at(now(), since, has_answered);

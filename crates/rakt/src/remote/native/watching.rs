@@ -140,7 +140,9 @@ async fn register_one(
                 Refusal::NotFound if life.is_some() => StopReason::Gone,
                 Refusal::NotFound => StopReason::NotFound,
                 Refusal::StaleIncarnation | Refusal::Stopped => StopReason::Gone,
-                refusal @ (Refusal::ShuttingDown | Refusal::Unreachable { .. }) => {
+                refusal @ (Refusal::ShuttingDown
+                | Refusal::Closed
+                | Refusal::Unreachable { .. }) => {
                     return Err(refusal);
                 }
                 // It will not be granted later either; only this watch is concerned.

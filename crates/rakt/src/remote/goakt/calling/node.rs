@@ -59,7 +59,7 @@ impl GoNode {
     /// Whether it may be dialed now.
     pub(super) fn may_dial(&self) -> Result<(), Refusal> {
         if self.dialer.is_closed() {
-            return Err(Refusal::ShuttingDown);
+            return Err(Refusal::Closed);
         }
         if self.place.host.contains(':') {
             let source = "a GoAkt address has no room for an IPv6 host".into();

@@ -79,7 +79,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, at: usize, brief: BriefConns) {
     };
     let dialed = tokio::select! {
         dialed = dialed => dialed,
-        () = closed(&endpoint, &outbox) => Err(Refusal::ShuttingDown),
+        () = closed(&endpoint, &outbox) => Err(Refusal::Closed),
     };
     let Ok((link, stream)) = dialed else {
         // Who waits tries again, and hears the reason from the node.

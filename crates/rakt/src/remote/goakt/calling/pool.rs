@@ -63,7 +63,7 @@ impl Pool {
 
     /// The right to use a connection, once one may be used.
     pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.permits.clone().acquire_owned().await.map_err(|_| Refusal::ShuttingDown)
+        self.permits.clone().acquire_owned().await.map_err(|_| Refusal::Closed)
     }
 
     pub(super) fn take_idle(&self) -> Option<Exchanger> {

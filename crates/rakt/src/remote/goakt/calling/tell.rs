@@ -74,7 +74,7 @@ fn need(
 ) -> Result<Option<Need>, Refusal> {
     let dialer = &endpoint.node.dialer;
     match shared.stage {
-        Stage::Up if dialer.is_closed() => Err(Refusal::ShuttingDown),
+        Stage::Up if dialer.is_closed() => Err(Refusal::Closed),
         Stage::Up if shared.queue.len() >= HIGH_WATER => Ok(Some(Need::Room)),
         Stage::Up => Ok(None),
         Stage::Dialing => Ok(Some(Need::Conn)),
