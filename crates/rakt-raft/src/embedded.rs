@@ -159,6 +159,15 @@ impl Embedded {
         Ok(voters.into_iter().map(shown).collect())
     }
 
+    /// The voter that leads, as it says itself: whatever is asked of the register, it answers.
+    ///
+    /// # Errors
+    /// There is no leader, or there was none in time.
+    pub async fn leader(&self) -> Result<(VoterId, Seed), VotersError> {
+        let node = self.node().ok_or_else(|| VotersError::new(NotRunning))?;
+        node.leader().await.map(shown).map_err(VotersError::new)
+    }
+
     /// Has this node take the place of a voter that is gone, or is to go; returns the voters after that.
     ///
     /// This node has to be a member of the cluster and no voter. All other voters have to be up to date, and it is done once a

@@ -12,7 +12,7 @@ use openraft::raft::{
 };
 use openraft::{RaftNetwork, RaftNetworkFactory};
 use rakt::error::Cause;
-use rakt::{ActorSystem, Address, AskError};
+use rakt::{ActorSystem, Address, AskError, Refusal};
 
 use crate::book::Book;
 use crate::call::{Answer, Call, DOOR, Whom};
@@ -36,6 +36,14 @@ pub(crate) enum Unanswered {
     Failed { place: Place, text: String },
     #[error("the node at {place} has answered something else")]
     Odd { place: Place },
+}
+
+impl Unanswered {
+    /// Whether nothing listens there.
+    pub(crate) fn is_refused(&self) -> bool {
+        let Self::Unreached { source, .. } = self else { return false };
+        source.get_ref().downcast_ref().is_some_and(Refusal::is_connection_refused)
+    }
 }
 
 /// Asks the node at a place.

@@ -95,6 +95,13 @@ impl Node {
         }
     }
 
+    /// Who has answered for all of them.
+    pub(crate) async fn leader(self: &Arc<Self>) -> Result<(Id, Place), Undone> {
+        let mut voters = self.voters().await?;
+        let leader = self.book.leader().ok_or(Undone::Odd)?;
+        voters.remove_entry(&leader).ok_or(Undone::Odd)
+    }
+
     pub(crate) fn voter_id(&self) -> Id {
         self.id()
     }

@@ -74,17 +74,23 @@ impl Node {
             },
             Call::Append { of, rpc } => match self.voting_as(of) {
                 None => self.not_me(),
-                Some(voting) => match voting.raft.append_entries(rpc).await {
-                    Ok(answer) => Answer::Append(answer),
-                    Err(error) => failed(&error),
-                },
+                Some(voting) => {
+                    voting.heard.note();
+                    match voting.raft.append_entries(rpc).await {
+                        Ok(answer) => Answer::Append(answer),
+                        Err(error) => failed(&error),
+                    }
+                }
             },
             Call::Vote { of, rpc } => match self.voting_as(of) {
                 None => self.not_me(),
-                Some(voting) => match voting.raft.vote(rpc).await {
-                    Ok(answer) => Answer::Vote(answer),
-                    Err(error) => failed(&error),
-                },
+                Some(voting) => {
+                    self.doubt_leader(&voting, &rpc).await;
+                    match voting.raft.vote(rpc).await {
+                        Ok(answer) => Answer::Vote(answer),
+                        Err(error) => failed(&error),
+                    }
+                }
             },
             Call::Serve(of) => self.serve(of).await,
             Call::Lead { cluster, what } => match self.is_of(cluster) {

@@ -3,6 +3,7 @@
 //! - `joining`: how it comes into a cluster, and tells the others where it is
 //! - `door`: what it answers to others
 //! - `voting`: what it does as a voter, and as the leader
+//! - `succeeding`: how there is another leader at once where the one that led is gone
 //! - `asking`: how it has a leader do something
 //! - `changing`: how a voter takes the place of another
 
@@ -10,6 +11,7 @@ mod asking;
 mod changing;
 mod door;
 mod joining;
+mod succeeding;
 mod voting;
 
 use std::collections::{BTreeMap, BTreeSet};

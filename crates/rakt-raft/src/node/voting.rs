@@ -12,6 +12,7 @@ use rakt::error::{Cause, Chain};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Node;
+use super::succeeding::Heard;
 use crate::blob::Blob;
 use crate::call::{Lead, Led};
 use crate::document::{Change, SwapId, Swapped};
@@ -29,6 +30,7 @@ const MOST_ROUNDS: usize = 1_024;
 pub(super) struct Voting {
     pub(super) raft: Voter,
     pub(super) applied: Arc<watch::Sender<Applied>>,
+    pub(super) heard: Heard,
     rounds: mpsc::Sender<oneshot::Sender<Result<(), Led>>>,
 }
 
@@ -112,7 +114,9 @@ impl Node {
         self.spawn(rounds(raft.clone(), self.options.request_timeout, calls));
         self.spawn(follow(Arc::downgrade(self), applied.subscribe()));
         self.spawn(tell_of_end(raft.clone(), self.starting.clone()));
-        self.voting.send_replace(Some(Arc::new(Voting { raft, applied, rounds: asked })));
+        let voting = Arc::new(Voting { raft, applied, heard: Heard::new(), rounds: asked });
+        self.spawn(Self::look_after_leader(Arc::downgrade(self), voting.clone()));
+        self.voting.send_replace(Some(voting));
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
-use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -457,7 +456,7 @@ impl Node {
             // What is not taken is said again anyway.
             let told = other.tell(error.message).timeout(PATIENCE).await;
             drop(place);
-            if told.is_err_and(|error| is_refused(&error.refusal))
+            if told.is_err_and(|error| error.refusal.is_connection_refused())
                 && let Some(node) = node.upgrade()
             {
                 node.tell(|participant, now| {
@@ -521,15 +520,6 @@ fn outcome<T, E>(answered: &Result<T, E>) -> &'static str {
 /// How many grains live here.
 fn living(system: &ActorSystem) -> u64 {
     system.0.grains.values().map(|kind| kind.count()).sum()
-}
-
-/// Whether nothing listens where somebody was to be reached: the system there has said so.
-fn is_refused(refusal: &Refusal) -> bool {
-    let Refusal::Unreachable { source, .. } = refusal else { return false };
-    let first: &(dyn std::error::Error + 'static) = source.get_ref();
-    std::iter::successors(Some(first), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Nobody hears what other members say any more.

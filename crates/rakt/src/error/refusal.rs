@@ -1,5 +1,7 @@
 //! Why a message or request was turned down, and the one mapping to and from wire codes.
 
+use std::io;
+
 use rakt_wire::{Bound, Cause, Code, Failure, Shown};
 
 /// Why a message or a request was turned down.
@@ -204,6 +206,16 @@ impl Refusal {
                 | Self::ShuttingDown
                 | Self::Unreachable { .. }
         )
+    }
+
+    /// Whether nothing listens where the node was to be reached, as the system there has said. A process that is gone looks like
+    /// that, and so does a firewall; one that stands still, or that the network does not lead to, does not.
+    pub fn is_connection_refused(&self) -> bool {
+        let Self::Unreachable { source, .. } = self else { return false };
+        let first: &(dyn std::error::Error + 'static) = source.get_ref();
+        std::iter::successors(Some(first), |error| error.source())
+            .filter_map(|error| error.downcast_ref::<io::Error>())
+            .any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
     /// Whether what is referred to is no more, or never was: another reference may lead further, to try again
