@@ -109,8 +109,9 @@ impl Embedded {
 
     /// How often the leader is heard of by the others, 10 ms to 60 s. Default 300 ms.
     ///
-    /// Without it for three to six of these, another one is elected, after up to twice that time in all. A voter has to answer
-    /// within one, its disk included.
+    /// Without it for three to six of these, another one is elected, after up to twice that time in all; after two to four where
+    /// the leader's port refuses connections, as where its process was killed. A voter has to answer within one, its disk
+    /// included.
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.options.heartbeat = interval;

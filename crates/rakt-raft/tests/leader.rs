@@ -50,7 +50,7 @@ async fn voters(sim: &Simulation, dir: &Path, count: u32) -> Result<Vec<Voter>> 
 async fn without_leader(
     sim: &Simulation,
     count: u32,
-    lose: impl Fn(&Network, &str, &[Voter]),
+    lose: impl AsyncFn(&Network, &Voter, &[Voter]),
 ) -> Result<Duration> {
     let dir = tempfile::tempdir()?;
     let mut voters = voters(sim, dir.path(), count).await?;
@@ -59,8 +59,8 @@ async fn without_leader(
     let at = voters.iter().position(|voter| voter.register.id() == Some(leader));
     let led = voters.swap_remove(at.ok_or("it is one of them")?);
     tokio::time::sleep(Duration::from_millis(sim.random(5_000..6_000))).await;
-    lose(sim.network(), &led.name, &voters);
     let since = tokio::time::Instant::now();
+    lose(sim.network(), &led, &voters).await;
     while !matches!(voters[0].register.confirm(version).await, Ok(true)) {}
     let took = since.elapsed();
     let (leader, _) = voters[0].register.leader().await?;
@@ -76,8 +76,22 @@ async fn without_leader(
 fn where_the_process_of_the_leader_is_gone_another_one_leads_at_once() {
     simulate(10, async |sim| {
         let count = if sim.random(0..2) == 0 { 3 } else { 5 };
-        let took = without_leader(&sim, count, |network, led, _| network.crash(led)).await?;
+        let crash = async |network: &Network, led: &Voter, _: &[Voter]| network.crash(&led.name);
+        let took = without_leader(&sim, count, crash).await?;
         assert!(took < HEARTBEAT * 4, "{count} voters were without a leader for {took:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn where_the_leader_ends_in_order_another_one_leads_at_once() {
+    simulate(5, async |sim| {
+        let end = async |_: &Network, led: &Voter, _: &[Voter]| {
+            led.register.stop().await;
+            led.system.shutdown().await;
+        };
+        let took = without_leader(&sim, 3, end).await?;
+        assert!(took < HEARTBEAT * 4, "they were without a leader for {took:?}");
         Ok(())
     });
 }
@@ -85,8 +99,8 @@ fn where_the_process_of_the_leader_is_gone_another_one_leads_at_once() {
 #[test]
 fn a_leader_that_only_says_nothing_leads_until_its_time_is_over() {
     simulate(4, async |sim| {
-        let stall = |network: &Network, led: &str, others: &[Voter]| {
-            others.iter().for_each(|other| network.stall(led, &other.name));
+        let stall = async |network: &Network, led: &Voter, others: &[Voter]| {
+            others.iter().for_each(|other| network.stall(&led.name, &other.name));
         };
         let took = without_leader(&sim, 3, stall).await?;
         assert!(took >= BY_TIMERS - HEARTBEAT * 2, "it was given up after {took:?}");
