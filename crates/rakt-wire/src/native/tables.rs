@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
     reason = "its hasher is fixed, so nothing about it is random"
 )]
 use std::collections::HashMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub(super) struct Tables {
     limits: Limits,
     epoch: u32,
     receivers: Vec<Receiver>,
-    receiver_ids: BTreeMap<Arc<str>, BTreeMap<Option<u64>, u32>>,
+    receiver_ids: BTreeMap<Arc<str>, Lives>,
     pub(super) senders: Names,
     pub(super) types: Names,
 }
@@ -62,6 +63,30 @@ pub(super) struct Receiver {
     /// Whether a message to it is being cut into chunks.
     pub(super) is_busy: bool,
     pub(super) path: Arc<str>,
+}
+
+/// The numbers of one path, by life.
+#[derive(Debug)]
+enum Lives {
+    /// Most often.
+    One(Option<u64>, u32),
+    More(BTreeMap<Option<u64>, u32>),
+}
+
+impl Lives {
+    fn id(&self, uid: Option<u64>) -> Option<u32> {
+        match self {
+            Self::One(life, id) => (*life == uid).then_some(*id),
+            Self::More(ids) => ids.get(&uid).copied(),
+        }
+    }
+
+    fn add(&mut self, uid: Option<u64>, id: u32) {
+        match self {
+            Self::One(life, first) => *self = Self::More([(*life, *first), (uid, id)].into()),
+            Self::More(ids) => drop(ids.insert(uid, id)),
+        }
+    }
 }
 
 /// Which table has no room for one more name.
@@ -112,8 +137,8 @@ impl Tables {
         path: &str,
         uid: Option<u64>,
     ) -> Result<u32, Full> {
-        if let Some(id) = self.receiver_ids.get(path).and_then(|lives| lives.get(&uid)) {
-            return Ok(*id);
+        if let Some(id) = self.receiver_ids.get(path).and_then(|lives| lives.id(uid)) {
+            return Ok(id);
         }
         let id = next_id(self.receivers.len(), self.limits.max_receivers)?;
         let start = begin_frame(out, FrameKind::Receiver);
@@ -122,7 +147,12 @@ impl Tables {
         put_string(out, path);
         end_frame(out, start);
         let path: Arc<str> = path.into();
-        self.receiver_ids.entry(path.clone()).or_default().insert(uid, id);
+        match self.receiver_ids.entry(path.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Lives::One(uid, id));
+            }
+            Entry::Occupied(mut lives) => lives.get_mut().add(uid, id),
+        }
         self.receivers.push(Receiver { credit: self.window(), is_busy: false, path });
         Ok(id)
     }

@@ -63,12 +63,12 @@ struct Known {
 
 impl Known {
     /// The first message of a read has come. All that the read brings goes to one actor, as it is known by the places of
-    /// types in that one's list: the actor that had the name before, where that has not ended, or whoever has it now.
+    /// types in that one's list: the actor that had the name before, where that has not ended, or whoever has it now. One that
+    /// has ended is let go of.
     #[inline]
     fn begin_read(&mut self) {
         if self.cell.as_ref().is_some_and(|cell| cell.has_ended()) {
-            self.cell = None;
-            self.entries.clear();
+            (self.cell, self.entries) = (None, Entries::default());
         }
     }
 }
@@ -140,6 +140,10 @@ impl Reader for ArrivalsReader {
 
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)> {
         self.arrivals.take_goodbye()
+    }
+
+    fn tidy(&mut self) {
+        self.arrivals.receivers().for_each(|receiver| receiver.kept.begin_read());
     }
 
     fn end(&mut self) {

@@ -50,6 +50,9 @@ pub(crate) trait Reader: Send {
     /// The goodbye of the peer, once.
     fn take_goodbye(&mut self) -> Option<(CloseCode, String)>;
 
+    /// Lets go of what nobody needs any more, however little is read. From time to time.
+    fn tidy(&mut self) {}
+
     /// The connection has ended.
     fn end(&mut self);
 
@@ -77,6 +80,8 @@ pub(crate) struct Driver<R: Reader> {
     liveness: Liveness,
     pace: Pace,
     rate: Rate,
+    /// When the reader last let go of what nobody needs.
+    tidied: Instant,
     /// How much was unread, and to come of the chunk that is arriving, after the last read.
     left: (usize, usize),
 }
@@ -112,6 +117,7 @@ pub(crate) fn drive<R: Reader + 'static>(
         liveness: Liveness::new(now, options.read_idle_timeout),
         pace: Pace::new(options.min_rate),
         rate: Rate::new(options.control_rate),
+        tidied: now,
         left: (0, 0),
         conn,
     };
@@ -347,6 +353,10 @@ impl<R: Reader> Session for Driver<R> {
         let is_idle = R::Half::ROLE == Role::Dialer && now >= self.last_use + options.idle_timeout;
         if is_idle && (self.reader.is_needed() || !self.conn.finish_if_idle("idle")) {
             self.last_use = now;
+        }
+        if now >= self.tidied + options.read_idle_timeout {
+            self.tidied = now;
+            self.reader.tidy();
         }
         if self.rate.handle_timeout(now) {
             // That it was not heard is no fault of the peer.
