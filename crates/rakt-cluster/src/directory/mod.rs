@@ -450,7 +450,13 @@ impl Directory {
             Word::Ended { grain, epoch } => {
                 let slot = grain.slot(rule);
                 if self.entry(slot, &grain).is_some_and(|entry| entry.is(from, epoch)) {
-                    self.entries(slot).map(|entries| entries.remove(&grain));
+                    if let Some(entries) = self.entries(slot) {
+                        entries.remove(&grain);
+                        if entries.is_empty() {
+                            // One that was emptied keeps room for eleven.
+                            *entries = Entries::new();
+                        }
+                    }
                     self.claims.remove(slot, &grain);
                 }
             }

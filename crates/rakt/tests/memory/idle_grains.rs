@@ -103,6 +103,7 @@ async fn a_grain_that_does_not_live_costs_the_nodes_of_a_cluster_its_name() -> R
     use rakt::cluster::{Config, MemoryRegister};
 
     const LOOK: Duration = Duration::from_millis(500);
+    const MANY: i64 = 3000;
     let _turn = TURN.lock().await;
     let register = MemoryRegister::new();
     let node = async || {
@@ -114,7 +115,7 @@ async fn a_grain_that_does_not_live_costs_the_nodes_of_a_cluster_its_name() -> R
     };
     let nodes = [node().await?, node().await?];
     let live = async |keys: &str| -> Result<i64> {
-        for n in 0..GRAINS {
+        for n in 0..MANY {
             nodes[0].grain::<Counted>(format!("{keys}-{n:08}")).ask(Count {}).await?;
         }
         while nodes.iter().any(|node| node.grains()[0].active > 0) {
@@ -127,7 +128,7 @@ async fn a_grain_that_does_not_live_costs_the_nodes_of_a_cluster_its_name() -> R
     // Two rounds: tables grow by doubling, and windows open.
     live("first").await?;
     let before = live("second").await?;
-    let gone = (live("third").await? - before) / GRAINS;
+    let gone = (live("third").await? - before) / MANY;
     println!("bytes per grain that has lived in a cluster: {gone}");
     // Half of them are reached over a connection. Tables of names may have doubled; the actor itself would be as much again.
     assert!(gone < 600, "{gone}");
