@@ -4,9 +4,17 @@ use super::outbound::{IDLE_CAPACITY, Outbound};
 
 impl Outbound {
     /// Bytes accepted and not yet given out. A large body counts whole until its last chunk is given out.
+    #[inline]
     pub fn buffered(&self) -> usize {
-        let small = [self.control.len(), self.data.len(), self.pieces.len(), self.close.len()];
-        small.into_iter().fold(self.large.held_len(), usize::saturating_add)
+        self.buffered_small().saturating_add(self.large.held_len())
+    }
+
+    /// The part of [`Outbound::buffered`] that is frames.
+    #[inline(always)]
+    pub(super) fn buffered_small(&self) -> usize {
+        // They are in memory together: no sum of their lengths is too large.
+        let short = self.control.len().wrapping_add(self.close.len());
+        self.data.len().wrapping_add(short).wrapping_add(self.pieces.len())
     }
 
     /// The part of [`Outbound::buffered`] that is large bodies.

@@ -27,8 +27,10 @@ use crate::operation::MAX_TYPE_LEN;
 /// The receiving half of a link.
 #[derive(Debug)]
 pub struct Inbound {
-    pub(super) peer: Role,
-    pub(super) limits: Limits,
+    peer: Role,
+    limits: Limits,
+    /// A message with a body of so many bytes is not too long.
+    pub(super) short_len: u32,
     epoch: u32,
     pub(super) receivers: u32,
     senders: u32,
@@ -44,6 +46,7 @@ impl Inbound {
         Self {
             peer: role.peer(),
             limits,
+            short_len: limits.max_frame_len.min(limits.max_message_len),
             epoch: 0,
             receivers: 0,
             senders: 0,
@@ -120,7 +123,7 @@ impl Inbound {
         let mut last = None;
         while let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() {
             if let Some((mut message, next)) = self.read_tell(header, after) {
-                let end = buf.len().saturating_sub(next.len());
+                let end = buf.len().wrapping_sub(next.len());
                 message.body = Body::Block(span(end, message.body.len()));
                 sink.message(message);
                 rest = next;
@@ -461,9 +464,8 @@ fn malformed(kind: FrameKind) -> impl Fn(DecodeError) -> LinkError {
 
 #[inline]
 fn span(end: usize, len: usize) -> Span {
-    // Both fit: handle_bytes looks at u32::MAX bytes at most.
-    let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    Span { start: narrow(end.saturating_sub(len)), len: narrow(len) }
+    // Both fit: handle_bytes looks at u32::MAX bytes at most, of which these are a part.
+    Span { start: end.wrapping_sub(len) as u32, len: len as u32 }
 }
 
 #[inline(always)]

@@ -50,6 +50,8 @@ pub struct Outbound {
     role: Role,
     pub(super) limits: Limits,
     pub(super) chunk_len: usize,
+    /// A body of so many bytes is neither cut into chunks nor too large, whatever is its payload.
+    pub(super) short_len: usize,
     pub(super) tables: Tables,
     pub(super) control: Vec<u8>,
     pub(super) data: Vec<u8>,
@@ -73,10 +75,12 @@ impl Outbound {
     pub fn new(role: Role, limits: Limits) -> Self {
         let frame_len = usize::try_from(limits.max_frame_len).unwrap_or(usize::MAX);
         let chunk_len = CHUNK_LEN.min(frame_len.saturating_sub(CHUNK_HEADER_LEN));
+        let message_len = usize::try_from(limits.max_message_len).unwrap_or(usize::MAX);
         Self {
             role,
             limits,
             chunk_len,
+            short_len: chunk_len.min(message_len),
             tables: Tables::new(limits),
             control: Vec::new(),
             data: Vec::new(),

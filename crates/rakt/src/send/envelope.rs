@@ -359,11 +359,29 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
 
     /// Has a tell taken the short way: by a mailbox that has room, or by a [connection](crate::reference::RemoteActor::tell).
     /// False where it was not; the long way says why, or waits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tell_shortly(&mut self) -> bool {
         if self.sender.is_some() || self.enclosed.is_some() {
             return false;
         }
+        let Target::Remote(remote) = self.target.target() else { return self.tell_nearby() };
+        let (Some(message), Some(wire)) = (&self.message, M::wire()) else { return false };
+        if !wire.is_claimed() {
+            return false;
+        }
+        // After a panic of the codec, which leaves nothing behind, the long way runs into it as well, and says so.
+        let told =
+            AssertUnwindSafe(|| remote.tell(wire.name(), message.wire_len(), &Bare(message)));
+        let is_told = catch_unwind(told).unwrap_or(false);
+        if is_told {
+            self.message = None;
+        }
+        is_told
+    }
+
+    /// The same to an actor of this process, or a grain.
+    #[inline(never)]
+    fn tell_nearby(&mut self) -> bool {
         match self.target.target() {
             Target::Local(cell) => {
                 if self.ticket.is_some() || cell.call_options().propagator.is_some() {
@@ -372,24 +390,12 @@ impl<'a, T, M: Message + MessageFor<T>> Envelope<'a, T, M> {
                 let mut letter = self.message.take().map(Letter::plain);
                 let _ = M::push(&**cell, &mut letter, None);
                 self.message = letter.map(|letter| letter.message);
-            }
-            Target::Remote(remote) => {
-                let (Some(message), Some(wire)) = (&self.message, M::wire()) else { return false };
-                if !wire.is_claimed() {
-                    return false;
-                }
-                // After a panic of the codec, which leaves nothing behind, the long way runs into it as well, and says so.
-                let told = AssertUnwindSafe(|| {
-                    remote.tell(wire.name(), message.wire_len(), &Bare(message))
-                });
-                if catch_unwind(told).unwrap_or(false) {
-                    self.message = None;
-                }
+                self.message.is_none()
             }
             // The long way goes on with that life where it has not taken the message.
-            Target::Grain(_) => return self.enter_known() && self.tell_shortly(),
+            Target::Grain(_) => self.enter_known() && self.tell_shortly(),
+            Target::Remote(_) => false,
         }
-        self.message.is_none()
     }
 
     fn offer_to_connection(
@@ -473,6 +479,14 @@ impl<T, M: Message> Envelope<'_, T, M> {
         why.unwrap_or(Refusal::DeadlineExceeded)
     }
 
+    /// Lets go of what few messages have.
+    #[cold]
+    #[inline(never)]
+    fn end(&mut self) {
+        self.leave();
+        drop(self.enclosed.take());
+    }
+
     /// Waits for room no longer.
     #[inline]
     fn leave(&mut self) {
@@ -487,17 +501,10 @@ impl<T, M: Message> Envelope<'_, T, M> {
 impl<T, M: Message> Drop for Envelope<'_, T, M> {
     #[inline]
     fn drop(&mut self) {
-        self.leave();
-        if let Some(enclosed) = self.enclosed.take() {
-            drop_enclosed(enclosed);
+        if self.ticket.is_some() || self.enclosed.is_some() {
+            self.end();
         }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn drop_enclosed(enclosed: Box<Enclosed>) {
-    drop(enclosed);
 }
 
 fn not_propagated(error: impl Into<BoxError>) -> Refusal {

@@ -381,7 +381,7 @@ impl<P> Dialing<P> {
             Payload::Ready { bytes, .. } => bytes.len() > CHUNK_LEN,
         };
         let large = out.buffered_large();
-        let small = out.buffered().saturating_sub(large);
+        let small = out.buffered_small();
         if out.is_receiver_busy(receiver)
             || small >= HIGH_WATER
             || (is_large && large >= LARGE_HIGH_WATER)

@@ -50,8 +50,8 @@ impl Staged {
         let frame = begin_short_tell(&mut self.frames, receiver, type_id);
         let payload_at = frame.out.len();
         payload.encode(frame.out)?;
-        let len = frame.out.len().saturating_sub(payload_at);
-        frame.end_with(len.saturating_add(HEAD_LEN - HEADER_LEN) as u32);
+        let len = frame.out.len().wrapping_sub(payload_at);
+        frame.end_with(len.wrapping_add(HEAD_LEN - HEADER_LEN) as u32);
         self.count = self.count.wrapping_add(1);
         self.longest = self.longest.max(len);
         Ok(())
@@ -72,7 +72,7 @@ impl Staged {
     /// How many bytes they are.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.frames.len().saturating_sub(self.start)
+        self.frames.len().wrapping_sub(self.start)
     }
 
     /// Whether there are none.
@@ -200,11 +200,9 @@ impl Outbound {
             return false;
         };
         let body_len = staged.longest.saturating_add(HEAD_LEN - HEADER_LEN);
-        let is_short = body_len <= self.chunk_len
-            && staged.longest as u64 <= u64::from(self.limits.max_message_len);
         let Some(entry) = self.tables.get_mut(receiver.id) else { return false };
         let cost = i64::try_from(staged.cost()).unwrap_or(i64::MAX);
-        if !is_short || cost > entry.credit {
+        if body_len > self.short_len || cost > entry.credit {
             return false;
         }
         entry.credit = entry.credit.saturating_sub(cost);

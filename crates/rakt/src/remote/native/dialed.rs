@@ -102,6 +102,13 @@ pub(crate) enum ToWake {
 impl ToWake {
     #[inline]
     pub(crate) fn wake(self) {
+        if !matches!(self, Self::Nobody | Self::Asker) {
+            self.wake_driver();
+        }
+    }
+
+    #[inline(never)]
+    fn wake_driver(self) {
         match self {
             Self::Nobody | Self::Asker => {}
             Self::Now(driver) => driver.wake(),
@@ -233,19 +240,17 @@ impl State<Dialed> {
     /// another thread may do while this one goes on.
     #[inline(always)]
     fn driver_of_tell(&mut self) -> ToWake {
-        let is_awake = self.is_woken() && !self.is_deferred();
-        if is_awake { ToWake::Nobody } else { self.sleeping_driver_of_tell() }
+        let is_soon =
+            !self.is_deferred() || self.half.session.writer().buffered() < TRANSMIT_TARGET;
+        if self.is_woken() && is_soon { ToWake::Nobody } else { self.sleeping_driver_of_tell() }
     }
 
     #[inline(never)]
     fn sleeping_driver_of_tell(&mut self) -> ToWake {
-        if let Some(driver) = self.defer_driver() {
-            return ToWake::Later(driver);
+        match self.defer_driver() {
+            Some(driver) => ToWake::Later(driver),
+            None => self.take_driver().map_or(ToWake::Nobody, ToWake::Now),
         }
-        if self.half.session.writer().buffered() < TRANSMIT_TARGET {
-            return ToWake::Nobody;
-        }
-        self.take_driver().map_or(ToWake::Nobody, ToWake::Now)
     }
 }
 
