@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | this | what goes in and comes out |
 //! | `membership` | how it comes, stays and goes |
-//! | `joins` | how those that come have others put them into the view |
+//! | `asking` | how those that come have others put them into the view |
 //! | `takeovers` | what it takes over from those that were removed |
 //! | `register` | its dealings with the register |
 //! | `hearing` | what it says to others, and takes from them |
@@ -39,9 +39,9 @@ use crate::slots::Slot;
 use crate::takeover::Waits;
 use crate::view::{State, View};
 
+mod asking;
 mod finding;
 mod hearing;
-mod joins;
 #[cfg(test)]
 mod liars_tests;
 mod membership;
