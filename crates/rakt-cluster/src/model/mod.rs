@@ -322,12 +322,11 @@ impl Cluster {
         let next = Arc::new(next);
         s.views.push(next.clone());
         match what {
-            // These start, or are told by the answer of their own swap.
+            // These start. One that is gone learns of that later, since another may have written it.
             What::Restart | What::Join => {
                 let node = self.node(&next, id, &mut s.sent);
                 s.nodes.insert(id, node);
             }
-            What::Gone => drop(s.nodes.remove(&id)),
             _ => {}
         }
         Some(())

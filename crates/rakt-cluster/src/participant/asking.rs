@@ -1,11 +1,14 @@
-//! How nodes that come have others put them into the view: of many that swap themselves in at once all but one would lose.
+//! How nodes that come or leave have others say so in the view: of many that swap at once all but one would lose.
 //!
-//! Whoever has lost a swap, or comes with others, asks the member that came last: of that one it is surest that it lives. All that
-//! ask it are in its next proposal. Who is not in a view by then swaps again, and asks another one if that is lost too: so
-//! nobody has to answer, and members that do not know the question do no harm.
+//! Whoever has lost a swap, or comes or leaves with others, asks the member that came last: of that one it is surest that it lives.
+//! All that ask it are in its next proposal. Of whom no view says so by then swaps again, and asks another one if that is lost
+//! too: so nobody has to answer, and members that do not know the question do no harm.
 //!
 //! A member keeps what it was asked for until the view says so, for [`KEPT`] at most. Those that one view lets in have greeted all
 //! that were Up before it, and not each other: a link between two of them that is bad is found as any other.
+//!
+//! What is asked for stays true until it is so: one that leaves never stops to, and one that is Leaving takes nothing on, so that
+//! what has ended there has ended. One that is Joining does not ask to be left out, since it may be let in before that is heard.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -20,7 +23,7 @@ use crate::view::{MAX_MEMBERS, Member, State, View};
 const KEPT: Duration = Duration::from_secs(2);
 
 impl Participant {
-    /// Asks a member for what this node would have changed, if that is that it is let in and it is time for that.
+    /// Asks a member for what this node would have changed, if that is how far it has come itself and it is time for that.
     pub(super) fn ask_for(
         &mut self,
         changes: &[Change],
@@ -28,24 +31,36 @@ impl Participant {
         now: Duration,
         out: &mut Vec<Do>,
     ) -> bool {
+        let is_mine = |seat: &Seat| Some(*seat) == self.seat();
         let message = match changes {
-            [Change::Join(me, _)] => Message::Join(me.clone()),
-            [Change::Up(_)] => Message::Ready,
+            [Change::Join(me, _)] if me.id == self.settings.me.id => Message::Join(me.clone()),
+            [Change::Up(seat)] if is_mine(seat) => Message::Ready,
+            [Change::Leave(seat)] if is_mine(seat) => Message::Leave,
+            [Change::Gone(seat)] if is_mine(seat) && self.state() == Some(State::Leaving) => {
+                Message::Over
+            }
+            // It writes for others.
             _ => return false,
         };
         if !std::mem::take(&mut self.asks) {
             return false;
         }
-        let may = |member: &&Member| matches!(member.state, State::Joining | State::Up);
-        let mut last: Vec<&Member> = view.members().iter().filter(may).collect();
-        last.sort_by_key(|member| (Reverse(member.joined), member.id));
+        let mut last: Vec<&Member> = view.members().iter().filter(|member| lives(member)).collect();
+        // One that leaves may be gone before it has proposed that.
+        let leaves = |member: &Member| member.state == State::Leaving;
+        last.sort_by_key(|member| (leaves(member), Reverse(member.joined), member.id));
         last.truncate(PROPOSERS);
         let Newcomer { id, incarnation, .. } = self.settings.me;
         let from = self.seat().unwrap_or(Seat { id, incarnation, joined: 0 });
-        let to = self.asked.checked_rem(last.len()).and_then(|at| last.get(at));
+        let last: Vec<Seat> = last.into_iter().map(Member::seat).collect();
+        self.asked.retain(|asked| last.contains(asked));
+        if last.len() == self.asked.len() {
+            self.asked.clear();
+        }
+        let to = last.into_iter().find(|to| !self.asked.contains(to));
         // Where that is this node, the others ask it.
-        let Some(to) = to.map(|to| to.seat()).filter(|to| *to != from) else { return false };
-        self.asked = self.asked.saturating_add(1);
+        let Some(to) = to.filter(|to| *to != from) else { return false };
+        self.asked.push(to);
         self.say_as(from, to, message, out);
         let most = (AGAIN.as_millis() as u64).saturating_mul(1 << self.conflicts.min(4));
         let pause = Duration::from_millis(self.random().checked_rem(most).unwrap_or(0));
@@ -55,9 +70,19 @@ impl Participant {
 
     /// It has come further: what others have been first in counts no more.
     pub(super) fn come_further(&mut self, view: &View) {
+        let state = self.state().filter(|state| *state != State::Up);
         let mut others = view.members().iter().filter(|member| Some(member.seat()) != self.seat());
-        self.asks = others.any(|member| member.state == State::Joining);
-        (self.asked, self.conflicts, self.propose_after) = (0, 0, Duration::ZERO);
+        self.asks = others.any(|member| Some(member.state) == state);
+        self.asked.clear();
+        (self.conflicts, self.propose_after) = (0, Duration::ZERO);
+    }
+
+    /// Asks another one at once, if whom it has asked is gone, as one that leaves may be.
+    pub(super) fn ask_another(&mut self, view: &View) {
+        if self.asked.last().is_some_and(|asked| !view.member(*asked).is_some_and(lives)) {
+            self.asked.pop();
+            (self.asks, self.propose_after) = (true, Duration::ZERO);
+        }
     }
 
     /// One that is in no view asks to be put into the next one.
@@ -85,10 +110,16 @@ impl Participant {
         listed.asked.retain(|id, (change, at)| {
             let is_open = match change {
                 Change::Up(seat) => view.state(*seat) == Some(State::Joining),
+                Change::Leave(seat) => view.state(*seat) == Some(State::Up),
+                Change::Gone(seat) => view.state(*seat) == Some(State::Leaving),
                 _ => view.node(*id).is_none(),
             };
             is_open && now.saturating_sub(*at) < KEPT
         });
         listed.asked.values().map(|(change, _)| change.clone()).collect()
     }
+}
+
+fn lives(member: &Member) -> bool {
+    !matches!(member.state, State::Dead { .. })
 }

@@ -10,14 +10,21 @@ use crate::directory::{Guard, Word};
 use crate::failure;
 use crate::node::Seat;
 use crate::propose::{Change, Newcomer};
-use crate::view::{State, View};
+use crate::view::{Member, State, View};
 
 impl Participant {
-    /// Tells the others that this node has brought about a view.
-    pub(super) fn spread(&self, view: &View, out: &mut Vec<Do>) {
-        let others = view.members().iter().map(|member| member.seat());
-        for to in others.filter(|to| Some(*to) != self.seat()) {
-            self.say(to, Message::Changed, out);
+    /// Tells the others that this node has brought about a view over that one: also those that are gone by it, as this may be.
+    pub(super) fn spread(&self, before: Option<&View>, view: &View, out: &mut Vec<Do>) {
+        let before = before.unwrap_or(view);
+        let (id, incarnation) = (self.settings.me.id, self.settings.me.incarnation);
+        let mut me = [view, before].into_iter().filter_map(|view| view.node(id)).map(Member::seat);
+        let Some(from) = me.find(|me| me.incarnation == incarnation) else { return };
+        let is_gone = |member: &&Member| {
+            !matches!(member.state, State::Dead { .. }) && view.state(member.seat()).is_none()
+        };
+        let gone = before.members().iter().filter(is_gone);
+        for to in view.members().iter().chain(gone).filter(|to| to.seat() != from) {
+            out.push(sent((from, to), view, Message::Changed));
         }
     }
 
@@ -30,10 +37,7 @@ impl Participant {
     pub(super) fn say_as(&self, from: Seat, to: Seat, message: Message, out: &mut Vec<Do>) {
         let Some(view) = self.view() else { return };
         let Some(member) = view.member(to) else { return };
-        let at = (member.host.clone(), member.port);
-        let (cluster, stamp) = (view.cluster(), view.stamp());
-        let envelope = Box::new(Envelope { cluster, from, to, at: stamp, message });
-        out.push(Do::Send { to: at, envelope });
+        out.push(sent((from, member), view, message));
     }
 
     pub(super) fn say_word(&self, to: Seat, word: Word, out: &mut Vec<Do>) {
@@ -229,6 +233,8 @@ impl Participant {
                 }
             }
             Message::Ready => self.hear_of_change(from, Change::Up(from), now),
+            Message::Leave => self.hear_of_change(from, Change::Leave(from), now),
+            Message::Over => self.hear_of_change(from, Change::Gone(from), now),
             // By which view it speaks is taken note of already.
             Message::Changed | Message::Join(_) => {}
             Message::Word(word) => self.hear_word(from, word, now, &mut out),
@@ -291,4 +297,10 @@ impl Participant {
             self.hear_word(from, word, now, out);
         }
     }
+}
+
+fn sent((from, to): (Seat, &Member), view: &View, message: Message) -> Do {
+    let (at, listens) = (view.stamp(), (to.host.clone(), to.port));
+    let envelope = Envelope { cluster: view.cluster(), from, to: to.seat(), at, message };
+    Do::Send { to: listens, envelope: Box::new(envelope) }
 }

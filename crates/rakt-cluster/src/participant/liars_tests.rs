@@ -109,7 +109,7 @@ fn nothing_is_remembered_of_who_is_in_no_view() {
         let ack = Message::Ack { back: None, asked, theirs, load: 1 };
         let at = later(&view, 1).stamp();
         let pull = Message::Word(Word::Pull { at, slots: Vec::new() });
-        for message in [ack, pull, Message::Greeted, Message::Ready] {
+        for message in [ack, pull, Message::Greeted, Message::Ready, Message::Over] {
             assert_eq!(participant.heard(said(&view, stranger(number), message), seconds(1)), []);
         }
     }
@@ -118,6 +118,48 @@ fn nothing_is_remembered_of_who_is_in_no_view() {
     rates.learn(&view);
     assert_eq!((listed.loads.len(), listed.early.len(), listed.greeted.len()), (0, 0, 0));
     assert_eq!(rates, listed.rates);
+}
+
+#[test]
+fn who_is_asked_leaves_out_one_that_is_leaving_alone_and_never_says_for_itself_what_others_ask() {
+    let (first, all_up) = member();
+    let go_on = |states: [State; 3]| {
+        let mut draft = view(2, &states).draft();
+        draft.members.iter_mut().zip(all_up.members()).for_each(|(member, known)| {
+            member.joined = known.joined;
+        });
+        let next = View::new(draft).expect("a view");
+        let mut participant = first.clone();
+        participant.hint(seconds(1));
+        participant.poll(seconds(1));
+        participant.read(Some((Version(2), next.encode())), seconds(1));
+        (participant, next)
+    };
+    let asked = |states: [State; 3], message: Message| {
+        let (mut participant, known) = go_on(states);
+        let other = seat(&known, 1);
+        // As one that has lost a swap, and would ask for what it wants itself.
+        participant.asks = true;
+        let mut out = participant.heard(said(&known, other, message), seconds(1));
+        out.extend(participant.poll(seconds(1)));
+        let says = |step: &Do| matches!(step, Do::Send { envelope, .. } if matches!(envelope.message, Message::Leave | Message::Over));
+        assert!(!out.iter().any(says), "{out:?}");
+        out.into_iter().find_map(|step| match step {
+            Do::Swap(attempt) => {
+                let next = View::decode(&attempt.bytes).expect("a view");
+                assert_eq!(next.state(seat(&next, 0)), known.state(seat(&known, 0)));
+                Some(next.state(other))
+            }
+            _ => None,
+        })
+    };
+    for me in [State::Up, State::Leaving] {
+        assert_eq!(asked([me, State::Leaving, State::Up], Message::Over), Some(None));
+        assert_eq!(asked([me, State::Up, State::Up], Message::Leave), Some(Some(State::Leaving)));
+        // It may host.
+        assert_eq!(asked([me, State::Up, State::Up], Message::Over), None);
+        assert_eq!(asked([me, State::Leaving, State::Up], Message::Leave), None);
+    }
 }
 
 #[test]
@@ -365,7 +407,7 @@ fn lies() -> impl Strategy<Value = Message> {
         1 => seats().prop_map(|whose| Message::AckOf { whose }),
         1 => (seats(), any::<bool>()).prop_map(|(accused, accuses)| Message::Accuse { accused, accuses }),
         1 => seats().prop_map(|link| Message::Bad { link }),
-        1 => select(vec![Message::Greet, Message::Greeted, Message::Changed, Message::Ready]),
+        1 => select(vec![Message::Greet, Message::Greeted, Message::Changed, Message::Ready, Message::Over]),
         1 => (any::<u64>(), grains()).prop_map(move |(ticket, grain)| Message::Find { ticket, grain, wish }),
         1 => (0..3_u64, grains(), seats(), epochs()).prop_map(|(ticket, grain, host, epoch)| {
             let answer = Answer::Route(Entry { host, epoch, uid: Some(1) });

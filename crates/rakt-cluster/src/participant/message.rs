@@ -92,6 +92,10 @@ pub enum Message {
     Join(Newcomer),
     /// I am Joining, and all that are Up have answered me: let me in.
     Ready,
+    /// I am Up, and leave: have the next view say so.
+    Leave,
+    /// I am Leaving, and have ended all: leave me out of the next view.
+    Over,
     /// Of one directory to another.
     Word(Word),
     /// To the owner of its slot: where does that grain live?
@@ -194,6 +198,8 @@ impl fmt::Debug for Message {
             Self::Changed => f.write_str("Changed"),
             Self::Join(new) => write!(f, "Join({}:{})", new.host, new.port),
             Self::Ready => f.write_str("Ready"),
+            Self::Leave => f.write_str("Leave"),
+            Self::Over => f.write_str("Over"),
             Self::Word(word) => word.fmt(f),
             Self::Find { ticket, grain, wish } => {
                 write!(f, "Find({ticket}, {grain:?}, {wish:?})")
@@ -277,6 +283,8 @@ impl Message {
                 new.encode(out);
             }
             Self::Ready => out.push(16),
+            Self::Leave => out.push(17),
+            Self::Over => out.push(18),
             Self::Word(word) => {
                 out.push(10);
                 put_bytes(out, &word.encode());
@@ -342,6 +350,8 @@ impl Message {
             14 => Self::Bad { link: Seat::decode(from)? },
             15 => Self::Join(Newcomer::decode(from)?),
             16 => Self::Ready,
+            17 => Self::Leave,
+            18 => Self::Over,
             number => return Err(MessageError::Unknown { what: "kind", number }),
         })
     }

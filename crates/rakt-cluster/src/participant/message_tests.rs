@@ -109,6 +109,8 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::Changed),
         newcomer().prop_map(Message::Join),
         Just(Message::Ready),
+        Just(Message::Leave),
+        Just(Message::Over),
         word().prop_map(Message::Word),
         (any::<u64>(), grain(), wish()).prop_map(|(ticket, grain, wish)| Message::Find {
             ticket,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | this | what goes in and comes out |
 //! | `membership` | how it comes, stays and goes |
-//! | `asking` | how those that come have others put them into the view |
+//! | `asking` | how those that come or leave have others say so in the view |
 //! | `takeovers` | what it takes over from those that were removed |
 //! | `register` | its dealings with the register |
 //! | `hearing` | what it says to others, and takes from them |
@@ -219,9 +219,9 @@ pub struct Participant {
     ousted: Option<Duration>,
     /// So many swaps were lost since it has come as far as it has.
     conflicts: u32,
-    /// It asks a member to put it into the view before it swaps again, and has asked so many.
+    /// It asks a member for what it would have changed before it swaps again, and has asked these, since it has come that far.
     asks: bool,
-    asked: usize,
+    asked: Vec<Seat>,
     leaving: bool,
     has_left: bool,
     drained_at: Option<Duration>,
@@ -333,7 +333,7 @@ impl Participant {
             ousted: None,
             conflicts: 0,
             asks: false,
-            asked: 0,
+            asked: Vec::new(),
             leaving: false,
             has_left: false,
             drained_at: None,

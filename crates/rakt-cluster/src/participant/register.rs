@@ -174,10 +174,11 @@ impl Participant {
             Swapped::Done(version) => {
                 self.conflicts = 0;
                 let view = Arc::new(view);
-                let is_newest = self.view().is_none_or(|known| known.stamp() < view.stamp());
-                if self.take(view.clone(), Some(version), now, &mut out) && is_newest {
-                    self.spread(&view, &mut out);
+                let before = self.view().cloned();
+                if before.as_ref().is_none_or(|before| before.stamp() < view.stamp()) {
+                    self.spread(before.as_deref(), &view, &mut out);
                 }
+                self.take(view, Some(version), now, &mut out);
                 self.propose_after = now.saturating_add(BATCH);
             }
             // Whatever is newest is read, and what is still wanted is proposed over that.
@@ -304,6 +305,7 @@ impl Participant {
         if self.state().is_some() && self.state() != state {
             self.come_further(&view);
         }
+        self.ask_another(&view);
         self.search_all(now, out);
         true
     }

@@ -1,7 +1,7 @@
 //! Nodes of a cluster in one process, each with its own remoting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rakt::cluster::{Config, MemberState, MemoryRegister, Register};
@@ -173,6 +173,47 @@ async fn a_node_that_leaves_hands_over_without_a_failed_ask() -> Result {
     let members = nodes[0].members().ok_or("it is in one")?;
     assert_eq!(members.members.len(), 2, "{members}");
     assert!(members.members.iter().all(|member| member.state == MemberState::Up));
+    for node in &nodes {
+        within(node.shutdown()).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_leave_at_once_hand_over_without_a_failed_ask() -> Result {
+    let common = Common::default();
+    let mut nodes = common.nodes(10).await?;
+    let leaving = nodes.split_off(2);
+    let keys: Vec<String> = (0..50).map(|key| key.to_string()).collect();
+    for key in &keys {
+        within(nodes[0].grain::<Counter>(key).ask(Add { n: 1 })).await?;
+    }
+    let have_left = Arc::new(AtomicBool::new(false));
+    let asking: tokio::task::JoinHandle<Result> = {
+        let (node, keys, have_left) = (nodes[0].clone(), keys.clone(), have_left.clone());
+        tokio::spawn(async move {
+            let mut total = 1;
+            while !have_left.load(Ordering::Relaxed) {
+                total += 1;
+                for key in &keys {
+                    let grain = node.grain::<Counter>(key);
+                    assert_eq!(grain.ask(Add { n: 1 }).await?, total, "each once, and none lost");
+                }
+            }
+            Ok(())
+        })
+    };
+    let shutting: Vec<_> = leaving
+        .into_iter()
+        .map(|node| tokio::spawn(async move { node.shutdown().await }))
+        .collect();
+    for shuts in shutting {
+        assert_eq!(within(shuts).await?.unfinished, Vec::<String>::new());
+    }
+    have_left.store(true, Ordering::Relaxed);
+    within(asking).await??;
+    let members = nodes[0].members().ok_or("it is in one")?;
+    assert_eq!(members.members.len(), 2, "{members}");
     for node in &nodes {
         within(node.shutdown()).await;
     }

@@ -79,9 +79,12 @@ impl World {
             }
             2..=4 => self.pause(at, lasts),
             5 if running.len() > 1 => {
-                self.leave(at);
-                let port = self.port();
-                self.plan(ends, Event::Fault(Fault::Start(port)));
+                let all = self.random.chance(300);
+                for at in running.into_iter().filter(|one| all || *one == at) {
+                    self.leave(at);
+                    let port = self.port();
+                    self.plan(ends, Event::Fault(Fault::Start(port)));
+                }
             }
             6 | 7 if running.len() < 8 => {
                 let port = self.port();
@@ -196,8 +199,12 @@ impl World {
         self.check_searches(healed);
         self.use_all(Duration::from_secs(10));
         self.check_equal(false);
-        // They leave, one after the other.
-        for at in self.running().collect::<Vec<_>>() {
+        // They leave, at once or one after the other.
+        let running = self.running().collect::<Vec<_>>();
+        if self.random.chance(500) {
+            running.iter().for_each(|at| self.leave(*at));
+        }
+        for at in running {
             if self.checks.broken.is_none() && self.nodes[at].runs {
                 self.leave(at);
                 if !self.run_until(Duration::from_secs(10), |world| !world.nodes[at].runs) {

@@ -192,7 +192,11 @@ impl World {
         }
         let from = self.nodes[at].port;
         let mut times = self.network.carry(from, port, &mut self.random);
-        if !self.asks_are_heard && matches!(envelope.message, Message::Join(_) | Message::Ready) {
+        let asks = |message: &Message| {
+            use Message::{Join, Leave, Over, Ready};
+            matches!(message, Join(_) | Ready | Leave | Over)
+        };
+        if !self.asks_are_heard && asks(&envelope.message) {
             times.clear();
         }
         self.note(|| format!("{at} > {port}: {:?}{}", envelope.message, lost(&times)));

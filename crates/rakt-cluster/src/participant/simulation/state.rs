@@ -45,7 +45,7 @@ pub(super) struct World {
     pub(super) overstays: Duration,
     /// How far clocks are off, in millionths.
     pub(super) off: u32,
-    /// Members know what those ask that come; with an older version they do not.
+    /// Members know what those ask that come or leave; with an older version they do not.
     pub(super) asks_are_heard: bool,
     /// What the version can do of nodes that start.
     pub(super) level: u32,
