@@ -126,7 +126,10 @@ fn who_is_asked_leaves_out_one_that_is_leaving_alone_and_never_says_for_itself_w
     let go_on = |states: [State; 3]| {
         let mut draft = view(2, &states).draft();
         draft.members.iter_mut().zip(all_up.members()).for_each(|(member, known)| {
-            member.joined = known.joined;
+            // One that is Joining is another run.
+            let is_new = member.state == State::Joining;
+            member.joined = if is_new { 2 } else { known.joined };
+            member.incarnation.0 += u128::from(is_new);
         });
         let next = View::new(draft).expect("a view");
         let mut participant = first.clone();
@@ -158,6 +161,7 @@ fn who_is_asked_leaves_out_one_that_is_leaving_alone_and_never_says_for_itself_w
         assert_eq!(asked([me, State::Up, State::Up], Message::Leave), Some(Some(State::Leaving)));
         // It may host.
         assert_eq!(asked([me, State::Up, State::Up], Message::Over), None);
+        assert_eq!(asked([me, State::Joining, State::Up], Message::Over), None, "it may be let in");
         assert_eq!(asked([me, State::Leaving, State::Up], Message::Leave), None);
     }
 }
