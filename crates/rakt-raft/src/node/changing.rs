@@ -62,7 +62,7 @@ impl Node {
         if now.contains_key(&new) {
             return match old.filter(|old| now.contains_key(old)) {
                 // It is done already.
-                None => Ok(Led::Voters(now)),
+                None => Ok(Led::Voters(self.whereabouts(now))),
                 Some(_) => refused(format!("{} is a voter already", Shown(new))),
             };
         }
@@ -114,7 +114,8 @@ impl Node {
         let change = ChangeMembers::ReplaceAllVoters(ids.collect());
         voting.raft.change_membership(change, false).await.map_err(|error| failed(&error))?;
         voting.catch_up().await?;
-        Ok(Led::Voters(voters(&voting.applied.borrow().voters)))
+        let now = voters(&voting.applied.borrow().voters);
+        Ok(Led::Voters(self.whereabouts(now)))
     }
 }
 

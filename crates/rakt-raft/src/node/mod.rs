@@ -32,7 +32,7 @@ use self::voting::Voting;
 use crate::book::Book;
 use crate::error::StartError;
 use crate::founding::{Founding, Member, Standing};
-use crate::names::{Id, Place};
+use crate::names::{Id, Place, Places};
 use crate::options::Options;
 use crate::store::{Applied, Directory};
 
@@ -181,10 +181,20 @@ impl Node {
         if let Standing::Member(member) = &mut standing {
             let (voters, as_of) = self.book.voters();
             if !voters.is_empty() {
-                (member.voters, member.as_of) = (voters, as_of);
+                (member.voters, member.as_of) = (self.whereabouts(voters), as_of);
             }
         }
         standing
+    }
+
+    /// Where these are now, as far as is known: the log may say something older.
+    fn whereabouts(&self, mut voters: Places) -> Places {
+        for (id, place) in &mut voters {
+            let known =
+                if *id == self.id() { Some(self.place.clone()) } else { self.book.place(*id) };
+            *place = known.unwrap_or_else(|| place.clone());
+        }
+        voters
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -138,7 +138,8 @@ impl Node {
                 Lead::Swap { id, over, view } => swap(voting, id, over, &view).await,
                 Lead::Voters => {
                     voting.catch_up().await?;
-                    Ok(Led::Voters(super::changing::voters(&voting.applied.borrow().voters)))
+                    let voters = super::changing::voters(&voting.applied.borrow().voters);
+                    Ok(Led::Voters(self.whereabouts(voters)))
                 }
                 Lead::Replace { old, new, at } => self.replace(voting, old, new, at).await,
             }
