@@ -10,7 +10,10 @@ use crate::bytes::DecodeError;
 use crate::node::{Incarnation, NodeId, Seat};
 use crate::slots::SlotRule;
 use crate::takeover::{Over, Proof};
-use crate::view::{Draft, MAX_MEMBERS, Member, State, View, ViewError};
+use crate::view::{Draft, MAX_MEMBERS, MAX_VIEW_LEN, Member, State, View, ViewError};
+
+/// Those that are let in leave so many bytes of a view free: it grows as it says of each member when that was removed.
+const LEFT_FREE: usize = MAX_MEMBERS * 16;
 
 /// A node that asks to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +85,7 @@ pub enum ChangeError {
     /// Another run of the node is still listed, and its end is not proven.
     #[error("another run of node {0} is still listed")]
     Occupied(NodeId),
-    /// There are as many members as a view can hold.
+    /// There are as many members as a view can hold, or they take up as many bytes.
     #[error("the view is full")]
     Full,
     /// A lease or a level would go down, or a level would be above a member's.
@@ -114,25 +117,26 @@ pub fn propose(view: &View, changes: &[Change]) -> Proposal {
         let refused = (0..changes.len()).map(|at| (at, error.clone())).collect();
         return Proposal { view: None, refused };
     }
-    let (mut draft, mut refused) = (next.clone(), Vec::new());
+    let room = MAX_VIEW_LEN.saturating_sub(LEFT_FREE).saturating_sub(view.encode().len());
+    let (mut draft, mut left, mut refused) = (next.clone(), room, Vec::new());
     for (at, change) in changes.iter().enumerate() {
-        refused.extend(apply(&mut draft, change).err().map(|error| (at, error)));
+        refused.extend(apply(&mut draft, change, &mut left).err().map(|error| (at, error)));
     }
     if refused.len() == changes.len() {
         return Proposal { view: None, refused };
     }
     match View::new(draft) {
         Ok(view) => Proposal { view: Some(view), refused },
-        // One of them asks for what no view can be, such as for more bytes than one may have.
-        Err(_) => one_by_one(next, changes),
+        // One of them asks for what no view can be.
+        Err(_) => one_by_one(next, changes, room),
     }
 }
 
-fn one_by_one(mut draft: Draft, changes: &[Change]) -> Proposal {
+fn one_by_one(mut draft: Draft, changes: &[Change], mut room: usize) -> Proposal {
     let (mut last, mut refused) = (None, Vec::new());
     for (at, change) in changes.iter().enumerate() {
         let mut tried = draft.clone();
-        let made = apply(&mut tried, change).and_then(|()| Ok(View::new(tried)?));
+        let made = apply(&mut tried, change, &mut room).and_then(|()| Ok(View::new(tried)?));
         match made {
             Ok(view) => {
                 draft = view.draft();
@@ -234,11 +238,11 @@ fn step(draft: &mut Draft) -> Result<(), ChangeError> {
     Ok(())
 }
 
-/// Puts one change into a draft, or leaves that as it is.
-fn apply(draft: &mut Draft, change: &Change) -> Result<(), ChangeError> {
+/// Puts one change into a draft, or leaves that as it is. Those that are let in may take up `room` bytes.
+fn apply(draft: &mut Draft, change: &Change, room: &mut usize) -> Result<(), ChangeError> {
     let version = draft.version;
     match change {
-        Change::Join(new, proof) => join(draft, new, *proof)?,
+        Change::Join(new, proof) => join(draft, new, *proof, room)?,
         Change::Up(seat) => enter(draft, *seat, State::Up, &[State::Joining])?,
         Change::Leave(seat) => enter(draft, *seat, State::Leaving, &[State::Up])?,
         Change::Dead(seat) => {
@@ -281,8 +285,17 @@ fn apply(draft: &mut Draft, change: &Change) -> Result<(), ChangeError> {
     Ok(())
 }
 
-fn join(draft: &mut Draft, new: &Newcomer, proof: Option<Proof>) -> Result<(), ChangeError> {
+fn join(
+    draft: &mut Draft,
+    new: &Newcomer,
+    proof: Option<Proof>,
+    room: &mut usize,
+) -> Result<(), ChangeError> {
     rises("the level", new.level >= draft.level)?;
+    let member = new.clone().member(draft.version, State::Joining);
+    let mut bytes = Vec::new();
+    member.encode(&mut bytes);
+    let left = room.checked_sub(bytes.len()).ok_or(ChangeError::Full)?;
     let at = match draft.members.binary_search_by_key(&new.id, |member| member.id) {
         Ok(at) => {
             let listed = draft.members.get(at).map(|member| member.incarnation);
@@ -296,7 +309,8 @@ fn join(draft: &mut Draft, new: &Newcomer, proof: Option<Proof>) -> Result<(), C
         Err(_) if draft.members.len() >= MAX_MEMBERS => return Err(ChangeError::Full),
         Err(at) => at,
     };
-    draft.members.insert(at, new.clone().member(draft.version, State::Joining));
+    draft.members.insert(at, member);
+    *room = left;
     Ok(())
 }
 

@@ -2,8 +2,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::view::Step;
 use crate::view::testing::{seconds, view};
+use crate::view::{MAX_ROLES, Step};
 
 fn newcomer(id: u128, incarnation: u128) -> Newcomer {
     Newcomer {
@@ -117,6 +117,27 @@ fn what_is_refused_holds_up_nothing_else() {
     assert_eq!(refused.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 2]);
     assert_eq!((next.stamp().version, next.members().len(), next.up().count()), (6, 3, 1));
     assert_eq!(propose(&view, &[]).view, None);
+}
+
+#[test]
+fn however_many_come_the_view_has_room_to_say_that_all_are_gone() {
+    let large = |id| Newcomer {
+        host: vec!["a".repeat(60); 4].join("."),
+        roles: (0..MAX_ROLES).map(|role| format!("{role:064}")).collect(),
+        zone: "z".repeat(64),
+        ..newcomer(id, id)
+    };
+    let old = View::new(Draft { version: u64::MAX - 2, ..view(5, &[State::Up]).draft() });
+    let old = old.expect("a view");
+    let joins = (10..).take(MAX_MEMBERS).map(|id| Change::Join(large(id), None));
+    let Proposal { view: full, refused } = propose(&old, &joins.collect::<Vec<_>>());
+    let full = full.expect("a view");
+    assert_eq!(full.members().len() + refused.len(), MAX_MEMBERS + 1);
+    assert!(refused.iter().all(|(_, why)| *why == ChangeError::Full));
+    let deaths: Vec<_> = full.members().iter().map(|member| Change::Dead(member.seat())).collect();
+    let Proposal { view: all_dead, refused } = propose(&full, &deaths);
+    assert_eq!((all_dead.expect("a view").dead().count(), refused), (deaths.len(), vec![]));
+    assert_eq!(one(&full, Change::Join(large(1000), None)), Err(ChangeError::Full));
 }
 
 #[test]
