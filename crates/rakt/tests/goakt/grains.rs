@@ -200,6 +200,28 @@ async fn a_grain_of_a_cluster_is_stopped_on_whichever_node_it_lives() {
     within(there.shutdown()).await;
 }
 
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_grain_of_a_cluster_that_is_slow_holds_up_no_other() {
+    let gate = Gate::default();
+    let at_gate = gate.clone();
+    let kind = GrainKind::built_by(move || Tally { gate: at_gate.clone(), told: 0 });
+    // One message is all that may wait for a grain.
+    let set = |config: remote::Config| {
+        config.goakt(GoAkt::new()).policy(Policy::open()).receiver_window(1024)
+    };
+    let alone = rakt::cluster::Config::alone();
+    let node = Node::built(set, |builder| builder.grain(kind).cluster(alone)).await;
+    let (mut slow, mut quick) = (node.dial().await, node.dial().await);
+    slow.send(&ask(slow.port, "slow", &payload(&Hold::default()), 60 * SECOND)).await;
+    gate.entered().await;
+    // What is handled counts as well.
+    let call = tell(quick.port, "quick", &say());
+    assert_eq!(quick.call(&call).await, Answer::Done);
+    gate.open();
+    assert!(matches!(slow.answer().await, Answer::GrainReply(Some(_))));
+}
+
 #[tokio::test]
 async fn a_go_node_hears_what_went_wrong() {
     let Kit { node, gate } = kit().await;

@@ -221,7 +221,7 @@ impl GoConn {
         mut charge: Charge,
     ) -> oneshot::Receiver<Answered> {
         let (windows, bytes) = (&self.terms.windows, told.cost() + told.extra());
-        let (window, mut line) = (windows.of(cell.uid()), InLine::default());
+        let (window, mut line) = (windows.of(cell.uid(), cell.path()), InLine::default());
         let room = poll_fn(|cx| match line.enter(windows, (&window, bytes), cx.waker()) {
             Some(room) => Poll::Ready(room),
             None => Poll::Pending,

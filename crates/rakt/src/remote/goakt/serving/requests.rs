@@ -109,9 +109,10 @@ impl Names {
         }
     }
 
-    fn window(&mut self, conn: &GoConn, uid: u64) -> &Window {
+    fn window(&mut self, conn: &GoConn, cell: &dyn Reachable) -> &Window {
+        let uid = cell.uid();
         if self.window.as_ref().is_none_or(|(known, _)| *known != uid) {
-            self.window = Some((uid, conn.terms.windows.of(uid)));
+            self.window = Some((uid, conn.terms.windows.of(uid, cell.path())));
         }
         &self.window.as_ref().expect("it was just looked up").1
     }
@@ -192,7 +193,7 @@ impl Run {
         conn: &Arc<GoConn>,
         names: &mut Names,
     ) -> Option<Room> {
-        let window = names.window(conn, self.cell.uid());
+        let window = names.window(conn, &*self.cell);
         let waker = Waker::from(conn.clone());
         line.enter(&conn.terms.windows, (window, self.cost + self.extra), &waker)
     }

@@ -20,8 +20,8 @@ pub(super) type Window = Arc<Semaphore>;
 /// The windows of all receivers.
 pub(super) struct Windows {
     len: u32,
-    /// By the numbers of the receivers' lives.
-    known: Mutex<WeakMap<u64, Semaphore>>,
+    /// By the numbers of the receivers' lives, and their paths: grains of a cluster may live anywhere, and have no number here.
+    known: Mutex<WeakMap<(u64, Box<str>), Semaphore>>,
 }
 
 impl Windows {
@@ -30,11 +30,12 @@ impl Windows {
         Self { len, known: Mutex::default() }
     }
 
-    pub(super) fn of(&self, uid: u64) -> Window {
+    pub(super) fn of(&self, uid: u64, path: &str) -> Window {
+        let receiver = (uid, path.into());
         let mut known = self.known.lock();
-        known.get(&uid).unwrap_or_else(|| {
+        known.get(&receiver).unwrap_or_else(|| {
             let window = Arc::new(Semaphore::new(self.len as usize));
-            known.insert(uid, &window);
+            known.insert(receiver, &window);
             window
         })
     }
