@@ -1,10 +1,13 @@
 //! Whom a node asks that knows nobody yet, and whom a client asks.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
+use crate::contained::contain;
 use crate::error::Cause;
+use crate::supervision::Fault;
 
 /// Finds addresses of nodes to ask, for a node that knows nobody yet and for [clients](super::ClusterRef). They are no members for
 /// that: who is one only the register says. A cluster that runs needs none of it.
@@ -77,7 +80,16 @@ pub(crate) trait AnyDiscovery: Send + Sync {
 }
 
 impl<D: Discovery> AnyDiscovery for D {
+    /// One that panics has failed.
     fn find(&self) -> Finding<'_> {
-        Box::pin(Discovery::find(self))
+        let failed = |fault: Fault| DiscoveryError::new(fault.to_string());
+        Box::pin(async move {
+            let mut finding = pin!(contain(|| Discovery::find(self)).map_err(failed)?);
+            poll_fn(|cx| match contain(|| finding.as_mut().poll(cx)) {
+                Ok(found) => found,
+                Err(fault) => Poll::Ready(Err(failed(fault))),
+            })
+            .await
+        })
     }
 }

@@ -320,6 +320,49 @@ async fn nodes_are_looked_for_anew_when_those_that_were_known_are_gone() -> Resu
     Ok(())
 }
 
+/// Panics where nobody is known, at once or as it is waited for.
+struct Panics {
+    told: Told,
+    at_once: bool,
+}
+
+impl Discovery for Panics {
+    fn find(&self) -> impl Future<Output = Result<Vec<Seed>, DiscoveryError>> + Send {
+        let is_nobody = self.told.0.lock().expect("nobody panics").0.is_empty();
+        assert!(!is_nobody || !self.at_once, "nobody is known");
+        async move {
+            assert!(!is_nobody, "nobody is known");
+            self.told.find().await
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discovery_that_panics_has_failed() -> Result {
+    let node = Common::default().node(0).await?;
+    let client = client()?;
+    for at_once in [true, false] {
+        let told = Told::default();
+        let nodes = Panics { told: told.clone(), at_once };
+        let grain = client.cluster("cluster", nodes).grain::<Counter>("a");
+        // Has them be looked for, and waits for nothing.
+        grain.try_tell(Add { n: 0 }).expect_err("nobody is known");
+        let asked = grain.ask(Add { n: 0 }).timeout(Duration::from_millis(200));
+        let text = Chain(&within(asked).await.expect_err("nobody is known")).to_string();
+        assert!(text.ends_with("found to ask: panicked: nobody is known"), "{text}");
+        told.0.lock().expect("nobody panics").0 = ports(std::slice::from_ref(&node));
+        within(async {
+            while grain.try_tell(Add { n: 0 }).is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    within(client.close()).await;
+    within(node.shutdown()).await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_goes_on_by_the_next_node_when_its_own_is_cut_off() -> Result {
     let (common, is_cut) = (Common::default(), [(); 2].map(|()| Arc::new(AtomicBool::new(false))));
