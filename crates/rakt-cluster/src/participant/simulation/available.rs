@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::chaos::usable;
 use super::scenarios::{MINUTE, cluster_of, each, seconds, traced};
-use super::state::{Life, World};
+use super::state::{Event, Life, World};
 use crate::directory::Grain;
 use crate::epoch::Epoch;
 
@@ -108,6 +109,34 @@ fn without_a_register_for_anybody_all_is_served_once() {
         world.recovers();
         if !before.is_subset(&all) || world.lives() != all {
             world.broken(|| "they do not go on as before".to_owned());
+        }
+        world
+    });
+}
+
+#[test]
+fn whatever_has_happened_one_life_of_each_is_left() {
+    each(40, |seed, is_traced| {
+        let nodes = 2 + seed as usize % 4;
+        let mut world = traced(available(seed, nodes), is_traced);
+        world.wishes = Some((50, 1500));
+        (0..nodes).for_each(|at| world.plan(world.now, Event::Wish(at)));
+        let rages = world.random.millis((20_000, 80_000));
+        world.rage(world.now + rages);
+        world.run(rages);
+        world.heal();
+        if world.running().all(|at| world.nodes[at].leaves) {
+            let port = world.port();
+            world.start(port);
+        }
+        world.run(usable(world.lease) + seconds(5));
+        world.check_equal(false);
+        world.use_all(seconds(10));
+        let all: Vec<usize> = world.running().collect();
+        let lives = world.lives_on(&all);
+        if lives.values().any(|lives| *lives != 1) {
+            let lives = world.lives();
+            world.broken(|| format!("not one of each is left: {lives:?}"));
         }
         world
     });

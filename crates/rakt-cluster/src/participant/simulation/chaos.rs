@@ -15,14 +15,14 @@ const ASKED: Duration = Duration::from_secs(3);
 /// The longest way is that of one that was removed while it lived, and then all others died. It waits 1.2 leases until its own
 /// entry may be dropped, joins, says hello to the others for two leases, or ten probes if those take longer, removes them, and
 /// waits 1.2 leases for what was theirs: 35.2 s with a lease of 8 s, by a clock that may be 2 % slow.
-fn usable(lease: Duration) -> Duration {
+pub(super) fn usable(lease: Duration) -> Duration {
     let (wait, patience) = (lease * 6 / 5, lease.max(Duration::from_secs(5)));
     HEALED.max((wait * 2 + patience * 2) * 102 / 100 + ASKED)
 }
 
 impl World {
     /// Faults come until then, and then all is well again.
-    fn rage(&mut self, until: Duration) {
+    pub(super) fn rage(&mut self, until: Duration) {
         let after = self.random.millis((100, 4000));
         self.plan(self.now + after, Event::Fault(Fault::Next(until)));
     }
