@@ -5,6 +5,7 @@
 //! | `available.rs` | what becomes of grains that are to serve on without a lease? |
 //! | `bad_days.rs` | what goes wrong as nodes start, stop, and pass messages on? |
 //! | `clients.rs` | do those who are no members reach grains, by whichever node is there? |
+//! | `liars.rs` | what do nodes achieve that lie to clients? |
 //! | `names.rs` | is what has a name of the cluster, or is kept alive, there once? |
 //! | `outage.rs` | what becomes of grains while the register is out of reach? |
 //! | `nodes.rs` | do grains live once, wherever they are asked from and whoever leaves? |
@@ -30,9 +31,16 @@ mod figures;
 #[cfg(unix)]
 #[allow(dead_code, reason = "figures need the rest")]
 mod fleet;
+#[allow(dead_code, reason = "the native tests use the rest")]
+#[path = "../support/hostile.rs"]
+mod hostile;
 #[allow(dead_code, reason = "the example needs the rest")]
 #[path = "../../examples/cluster/keeper.rs"]
 mod keeper;
+mod liars;
+#[allow(dead_code, reason = "the native tests use the rest")]
+#[path = "../support/messages.rs"]
+mod messages;
 mod names;
 mod nodes;
 mod outage;
