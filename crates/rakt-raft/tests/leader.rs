@@ -8,8 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use rakt::cluster::{Config, Register, RegisterError, Starting, Static, SwapError, Version};
+use rakt::cluster::{Config, Register, Starting, Static, Version};
 use rakt::grain::{Grain, GrainKind, Placement};
 use rakt::prelude::*;
 use rakt::testkit::{Network, Simulation, simulate};
@@ -131,35 +130,6 @@ impl Handler<Epoch> for Lives {
     }
 }
 
-/// One that its node and its test have.
-struct Shared(Arc<Embedded>);
-
-impl Register for Shared {
-    async fn start(&self, starting: Starting) -> std::result::Result<(), RegisterError> {
-        self.0.start(starting).await
-    }
-
-    async fn read(&self) -> std::result::Result<(Version, Bytes), RegisterError> {
-        self.0.read().await
-    }
-
-    async fn confirm(&self, seen: Version) -> std::result::Result<bool, RegisterError> {
-        self.0.confirm(seen).await
-    }
-
-    async fn swap(&self, over: Version, view: Bytes) -> std::result::Result<Version, SwapError> {
-        self.0.swap(over, view).await
-    }
-
-    async fn changed(&self, seen: Version) {
-        self.0.changed(seen).await
-    }
-
-    async fn stop(&self) {
-        self.0.stop().await
-    }
-}
-
 /// Tells a process its directory, which node it is, and the ports of all.
 const NODE: &str = "RAKT_TEST_RAFT_NODE";
 const SAYS: &str = "the node says: ";
@@ -178,7 +148,7 @@ async fn the_process() -> Result {
     let register = Embedded::at(dir).settle(Duration::from_millis(200)).expect(all.len() as u32);
     let register = Arc::new(register);
     let others = Static::new(all.iter().map(|port| ("127.0.0.1", *port)));
-    let config = Config::on(Shared(register.clone())).discover(others);
+    let config = Config::on(register.clone()).discover(others);
     let system = ActorSystem::builder("cluster")
         .remoting(remote::Config::new("127.0.0.1", port))
         .cluster(config.lease(Duration::from_secs(2)).probe_interval(Duration::from_millis(200)))

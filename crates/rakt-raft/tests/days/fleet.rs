@@ -8,8 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use rakt::cluster::{Config, Register, RegisterError, Starting, Static, SwapError, Version};
+use rakt::cluster::{Config, Register, Static};
 use rakt::grain::{Epoch, Grain, GrainKind};
 use rakt::prelude::*;
 use rakt_raft::Embedded;
@@ -66,7 +65,7 @@ pub(crate) struct Up;
 #[rakt(name = "tests.Nodes", codec = "postcard")]
 pub(crate) struct Nodes(pub(crate) BTreeSet<u64>);
 
-pub(crate) struct Tells(Shared);
+pub(crate) struct Tells(Arc<Embedded>);
 
 impl Actor for Tells {
     fn accepts(accepts: &mut Accepts<Self>) {
@@ -118,36 +117,6 @@ impl Handler<Toil> for Tells {
     }
 }
 
-/// The register of a node, which others of its process use too.
-#[derive(Clone)]
-struct Shared(Arc<Embedded>);
-
-impl Register for Shared {
-    async fn start(&self, starting: Starting) -> std::result::Result<(), RegisterError> {
-        self.0.start(starting).await
-    }
-
-    async fn read(&self) -> std::result::Result<(Version, Bytes), RegisterError> {
-        self.0.read().await
-    }
-
-    async fn confirm(&self, seen: Version) -> std::result::Result<bool, RegisterError> {
-        self.0.confirm(seen).await
-    }
-
-    async fn swap(&self, over: Version, view: Bytes) -> std::result::Result<Version, SwapError> {
-        self.0.swap(over, view).await
-    }
-
-    async fn changed(&self, seen: Version) {
-        self.0.changed(seen).await
-    }
-
-    async fn stop(&self) {
-        self.0.stop().await
-    }
-}
-
 /// Which node a process is, of how many that found the cluster, their lease in milliseconds, and its directory.
 const NODE: &str = "RAKT_TEST_DAYS_NODE";
 const WAITS: &str = "the node waits for its network";
@@ -176,7 +145,7 @@ async fn node_process() -> Result {
         .expect(count)
         .settle(Duration::from_millis(500))
         .heartbeat(Duration::from_millis(150));
-    let register = Shared(Arc::new(register));
+    let register = Arc::new(register);
     let nodes = Static::new((1..=count.into()).map(|node: u64| (host(node), PORT)));
     let config =
         Config::on(register.clone()).discover(nodes).lease(lease).probe_interval(lease / 10);

@@ -79,6 +79,37 @@ pub trait Register: Send + Sync + 'static {
     }
 }
 
+/// Whoever starts a node may keep its register, for what that can do besides.
+impl<R: Register> Register for Arc<R> {
+    fn start(&self, starting: Starting) -> impl Future<Output = Result<(), RegisterError>> + Send {
+        R::start(self, starting)
+    }
+
+    fn read(&self) -> impl Future<Output = Result<(Version, Bytes), RegisterError>> + Send {
+        R::read(self)
+    }
+
+    fn confirm(&self, seen: Version) -> impl Future<Output = Result<bool, RegisterError>> + Send {
+        R::confirm(self, seen)
+    }
+
+    fn swap(
+        &self,
+        over: Version,
+        view: Bytes,
+    ) -> impl Future<Output = Result<Version, SwapError>> + Send {
+        R::swap(self, over, view)
+    }
+
+    fn changed(&self, seen: Version) -> impl Future<Output = ()> + Send {
+        R::changed(self, seen)
+    }
+
+    fn stop(&self) -> impl Future<Output = ()> + Send {
+        R::stop(self)
+    }
+}
+
 /// What a register is given to start with.
 #[derive(Clone)]
 pub struct Starting {
