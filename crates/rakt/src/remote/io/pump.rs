@@ -267,16 +267,16 @@ impl<S: Session> Pump<S> {
         };
         let n = match polled {
             Poll::Ready(Ok(n)) => n,
-            Poll::Ready(Err(error)) => return Err(self.end_of_reads(Some(error))),
+            Poll::Ready(Err(error)) => return Err(self.end_of_reads(error)),
             Poll::Pending => {
                 spare::lend(&mut self.io.unread);
                 return Ok(false);
             }
         };
-        if n == 0 && self.failed.is_some() {
-            return Err(self.end_of_reads(None));
-        }
         if n == 0 {
+            if self.failed.is_some() {
+                return Err(self.end_of_reads(io::ErrorKind::UnexpectedEof.into()));
+            }
             self.session.handle_eof()?;
             return Ok(true);
         }
@@ -291,14 +291,11 @@ impl<S: Session> Pump<S> {
 
     /// Nothing more can be read: where a write had failed before, that is what the session hears of, unless the peer has
     /// said why. Over TLS that is an alert.
-    fn end_of_reads(&mut self, error: Option<io::Error>) -> S::End {
-        let says_why = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
-        self.session.handle_fault(match (self.failed.take(), error) {
-            (Some(_), Some(error)) if says_why(&error) => Fault::Write(error),
-            (Some((error, _)), _) => Fault::Write(error),
-            (None, error) => {
-                Fault::Read(error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))
-            }
+    fn end_of_reads(&mut self, error: io::Error) -> S::End {
+        let says_why = error.kind() == io::ErrorKind::InvalidData;
+        self.session.handle_fault(match self.failed.take() {
+            None => Fault::Read(error),
+            Some((failed, _)) => Fault::Write(if says_why { error } else { failed }),
         })
     }
 
@@ -321,7 +318,7 @@ impl<S: Session> Pump<S> {
         }
         let now = now();
         if failed_until.is_some_and(|until| now >= until) {
-            return Err(self.end_of_reads(None));
+            return Err(self.end_of_reads(io::ErrorKind::TimedOut.into()));
         }
         if let Some((since, limit)) = stuck
             && now >= since + limit
