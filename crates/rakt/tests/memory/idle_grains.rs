@@ -95,70 +95,69 @@ async fn a_store_in_memory_is_all_that_grows() -> Result {
     Ok(())
 }
 
-/// Nor does any node of a cluster keep anything of a key that has lived, but its name: each end of a connection remembers
-/// so many of them, as of all receivers.
 #[cfg(feature = "cluster")]
-#[tokio::test]
-async fn a_grain_that_does_not_live_costs_the_nodes_of_a_cluster_its_name() -> Result {
+mod in_a_cluster {
     use rakt::cluster::{Config, MemoryRegister};
 
-    const LOOK: Duration = Duration::from_millis(500);
-    const MANY: i64 = 3000;
-    let _turn = TURN.lock().await;
-    let register = MemoryRegister::new();
-    let node = async || {
-        let kind = GrainKind::<Counted>::new().passivate_after(Duration::from_millis(100));
-        let system = ActorSystem::builder("tests").grain(kind);
-        let remoting = remote::Config::new("127.0.0.1", 0).read_idle_timeout(LOOK);
-        let system = system.remoting(remoting);
-        system.cluster(Config::on(register.clone())).start().await
-    };
-    let nodes = [node().await?, node().await?];
-    let live = async |keys: &str| -> Result<i64> {
-        for n in 0..MANY {
-            nodes[0].grain::<Counted>(format!("{keys}-{n:08}")).ask(Count {}).await?;
-        }
-        while nodes.iter().any(|node| node.grains()[0].active > 0) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // Connections look from time to time who has ended.
-        tokio::time::sleep(4 * LOOK).await;
-        Ok(here())
-    };
-    // Two rounds: tables grow by doubling, and windows open.
-    live("first").await?;
-    let before = live("second").await?;
-    let gone = (live("third").await? - before) / MANY;
-    println!("bytes per grain that has lived in a cluster: {gone}");
-    // Half of them are reached over a connection. Tables of names may have doubled; the actor itself would be as much again.
-    assert!(gone < 600, "{gone}");
-    Ok(())
-}
+    use super::*;
 
-#[cfg(feature = "cluster")]
-#[derive(Default)]
-struct Counted;
-
-#[cfg(feature = "cluster")]
-#[derive(Clone, PartialEq, prost::Message, Message)]
-#[rakt(name = "tests.Count", reply = u64)]
-struct Count {}
-
-#[cfg(feature = "cluster")]
-impl Actor for Counted {
-    fn accepts(accepts: &mut Accepts<Self>) {
-        accepts.remote::<Count>();
+    /// Nor does any node of a cluster keep anything of a key that has lived, but its name: each end of a connection remembers
+    /// so many of them, as of all receivers.
+    #[tokio::test]
+    async fn a_grain_that_does_not_live_costs_the_nodes_of_a_cluster_its_name() -> Result {
+        const LOOK: Duration = Duration::from_millis(500);
+        const MANY: i64 = 3000;
+        let _turn = TURN.lock().await;
+        let register = MemoryRegister::new();
+        let node = async || {
+            let kind = GrainKind::<Counted>::new().passivate_after(Duration::from_millis(100));
+            let system = ActorSystem::builder("tests").grain(kind);
+            let remoting = remote::Config::new("127.0.0.1", 0).read_idle_timeout(LOOK);
+            let system = system.remoting(remoting);
+            system.cluster(Config::on(register.clone())).start().await
+        };
+        let nodes = [node().await?, node().await?];
+        let live = async |keys: &str| -> Result<i64> {
+            for n in 0..MANY {
+                nodes[0].grain::<Counted>(format!("{keys}-{n:08}")).ask(Count {}).await?;
+            }
+            while nodes.iter().any(|node| node.grains()[0].active > 0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // Connections look from time to time who has ended.
+            tokio::time::sleep(4 * LOOK).await;
+            Ok(here())
+        };
+        // Two rounds: tables grow by doubling, and windows open.
+        live("first").await?;
+        let before = live("second").await?;
+        let gone = (live("third").await? - before) / MANY;
+        println!("bytes per grain that has lived in a cluster: {gone}");
+        // Half of them are reached over a connection. Tables of names may have doubled; the actor itself would be as much again.
+        assert!(gone < 600, "{gone}");
+        Ok(())
     }
-}
 
-#[cfg(feature = "cluster")]
-impl Grain for Counted {
-    const KIND: &'static str = "counted";
-}
+    #[derive(Default)]
+    struct Counted;
 
-#[cfg(feature = "cluster")]
-impl Handler<Count> for Counted {
-    async fn handle(&mut self, _: Count, _: &mut Context<Self>) -> Result<u64> {
-        Ok(1)
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[rakt(name = "tests.Count", reply = u64)]
+    struct Count {}
+
+    impl Actor for Counted {
+        fn accepts(accepts: &mut Accepts<Self>) {
+            accepts.remote::<Count>();
+        }
+    }
+
+    impl Grain for Counted {
+        const KIND: &'static str = "counted";
+    }
+
+    impl Handler<Count> for Counted {
+        async fn handle(&mut self, _: Count, _: &mut Context<Self>) -> Result<u64> {
+            Ok(1)
+        }
     }
 }
